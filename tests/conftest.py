@@ -1,0 +1,77 @@
+"""One real Redis, one sandbox and one worker for the session; each test has numbers of its own."""
+
+import os
+
+import pytest
+import redis
+from harness import AUTH_ID, AUTH_TOKEN, Sandbox, Worker, stopped
+
+from worker import runtime
+from worker.ledger import Ledger
+from worker.local.redis_server import RedisServer
+from worker.settings import Settings
+
+
+@pytest.fixture(scope="session")
+def redis_server():
+    with RedisServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def sandbox(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sandbox")
+    with stopped(Sandbox(folder / "sandbox.log", os.environ, folder)) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def environ(redis_server, sandbox):
+    """What a worker of this session has in its environment: nothing of the developer's own."""
+    inherited = {name: value for name, value in os.environ.items() if name not in Settings.variables()}
+    return inherited | {
+        "RINGPROOF_REDIS_URL": redis_server.url,
+        "PLIVO_AUTH_ID": AUTH_ID,
+        "PLIVO_AUTH_TOKEN": AUTH_TOKEN,
+        "PLIVO_BASE_URL": sandbox.base_url,
+        "RINGPROOF_RATE": "1000/1s",
+        "RINGPROOF_RESEND_COOLDOWN_SECONDS": "1",
+    }
+
+
+@pytest.fixture(scope="session")
+def _producer(redis_server):
+    """This process is a producer, which knows Redis and nothing of Plivo."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in Settings.variables():
+            patch.delenv(name, raising=False)
+        patch.setenv("RINGPROOF_REDIS_URL", redis_server.url)
+        yield
+
+
+@pytest.fixture
+def ledger(_producer) -> Ledger:
+    """The ledger that this process, its producers and the worker share."""
+    return runtime.ledger()
+
+
+@pytest.fixture(scope="session")
+def worker(_producer, environ, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("worker")
+    with stopped(Worker(folder / "worker.log", environ, folder)) as running:
+        yield running
+
+
+@pytest.fixture
+def plivo(sandbox):
+    """The sandbox as it is when new."""
+    sandbox.reset()
+    sandbox.switch(limit=100_000)
+    yield sandbox
+    sandbox.reset()
+
+
+@pytest.fixture
+def client(redis_server):
+    with redis.Redis.from_url(redis_server.url, decode_responses=True) as connection:
+        yield connection

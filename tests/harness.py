@@ -1,0 +1,164 @@
+"""The real parts that tests run: a sandbox and workers as processes, numbers that nobody else uses, and patience."""
+
+import contextlib
+import itertools
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+import psutil
+import requests
+
+T = TypeVar("T")
+
+AUTH_ID, AUTH_TOKEN = "MAXXXXXXXXXXXXXXXXXX", "a-token-that-must-not-be-logged"
+ROOT = Path(__file__).parents[1]
+_LINES = itertools.count(2_010_000)
+
+
+def fresh_number() -> str:
+    """Return a valid number in San Francisco that no other test has."""
+    return f"+1415{next(_LINES)}"
+
+
+def eventually(look: Callable[[], T], *, within: float = 10.0, why: str = "it did not come true") -> T:
+    """Return the first true answer of `look`; fail after `within` seconds."""
+    deadline = time.monotonic() + within
+    while True:
+        found = look()
+        if found:
+            return found
+        if time.monotonic() > deadline:
+            raise AssertionError(f"{why}, within {within} s")
+        time.sleep(0.02)
+
+
+class Process:
+    """A real process with its log in a file; ended with its children, whatever state it is in."""
+
+    def __init__(self, command: list[str], log: Path, environ: Mapping[str, str], cwd: Path) -> None:
+        self.log_file = log
+        self._output = log.open("ab")
+        self.popen = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=self._output,
+            stderr=self._output,
+            env=dict(environ),
+            cwd=cwd,
+            start_new_session=True,
+        )
+
+    @property
+    def log(self) -> str:
+        return self.log_file.read_text(errors="replace")
+
+    def children(self) -> list[int]:
+        """The process ids of its children, oldest first."""
+        with contextlib.suppress(psutil.NoSuchProcess):
+            return [child.pid for child in psutil.Process(self.popen.pid).children()]
+        return []
+
+    def until_logged(self, text: str, *, within: float = 20.0) -> Self:
+        def logged() -> bool:
+            if self.popen.poll() is not None and text not in self.log:
+                raise AssertionError(f"ended with {self.popen.returncode}:\n{self.log}")
+            return text in self.log
+
+        eventually(logged, within=within, why=f"{text!r} was not logged:\n{self.log[-3000:]}")
+        return self
+
+    def stop(self, *, within: float = 15.0) -> int:
+        """SIGTERM, as a supervisor would; kill what is still there after `within` seconds."""
+        if self.popen.poll() is None:
+            self.popen.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.popen.wait(within)
+        self.kill()
+        return self.popen.returncode
+
+    def kill(self) -> None:
+        """SIGKILL it and all its children."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.popen.pid, signal.SIGKILL)
+        self.popen.wait()
+        self._output.close()
+
+
+class Sandbox(Process):
+    """Plivo on this machine, with its ledger as the judge."""
+
+    def __init__(self, log: Path, environ: Mapping[str, str], cwd: Path) -> None:
+        code = "import sys; from worker.local.sandbox import serve; serve(0, ready=lambda u: print(u, flush=True))"
+        super().__init__([sys.executable, "-c", code], log, environ, cwd)
+        self.until_logged("http://")
+        self.root = self.log.split()[-1]
+        self.base_url = f"{self.root}/v1"
+        self._session = requests.Session()
+        self._session.trust_env = False
+
+    def _ask(self, method: str, path: str, **options: Any) -> Any:
+        answer = self._session.request(method, f"{self.root}/sandbox/{path}", timeout=10, **options)
+        assert answer.ok, answer.text
+        return answer.json()
+
+    def sends(self, number: str | None = None) -> list[dict[str, Any]]:
+        return self._ask("GET", "sends", params={"number": number} if number else None)["sends"]
+
+    def inbox(self, number: str) -> Any:
+        return self._ask("GET", f"phones/{number}")
+
+    def requests(self) -> list[dict[str, Any]]:
+        return self._ask("GET", "requests")["requests"]
+
+    def switch(self, **switches: Any) -> None:
+        self._ask("POST", "switches", json=switches)
+
+    def befall(self, kind: str, **options: Any) -> None:
+        self._ask("POST", "misfortunes", json={"kind": kind, **options})
+
+    def reset(self) -> None:
+        self._ask("POST", "reset")
+
+    def advance(self, seconds: float) -> None:
+        self._ask("POST", "clock", json={"advance_seconds": seconds})
+
+    def kill(self) -> None:
+        self._session.close()
+        super().kill()
+
+
+class Worker(Process):
+    """A Celery worker of this project, as the Procfile starts it."""
+
+    def __init__(
+        self, log: Path, environ: Mapping[str, str], cwd: Path, *options: str, concurrency: int = 4
+    ) -> None:
+        command = [
+            sys.executable,
+            "-m",
+            "celery",
+            "-A",
+            "worker",
+            "worker",
+            "-l",
+            "INFO",
+            "-c",
+            str(concurrency),
+        ]
+        super().__init__([*command, *options], log, environ, cwd)
+        self.until_logged(" ready.")
+
+
+@contextlib.contextmanager
+def stopped(process: Process) -> Iterator[Process]:
+    """Stop a process at the end of the block."""
+    try:
+        yield process
+    finally:
+        process.stop()

@@ -1,0 +1,181 @@
+"""Everything Ringproof raises. Catch a branch, or a leaf; read its fields, never its text.
+
+RingproofError
+├── InvalidRequest            a field of the request is wrong; nothing was queued           (ValueError)
+│   └── InvalidNumber         the phone number is
+├── CoolingDown               a resend came too early; nothing was queued
+├── LedgerUnavailable         Redis did not take it
+├── Misconfigured             the environment is wrong
+├── InDoubt                   a code may be out                                             at .get()
+├── Failed                    final; the number can be asked for again                      at .get()
+│   ├── Rejected              Plivo refused the request
+│   ├── Forbidden             Plivo refused the account, the credit or the destination
+│   ├── TooLate               it could not be sent in time, so it was not sent
+│   ├── Cancelled             it was taken back before it was sent
+│   └── Superseded            a later request took its place, and its own outcome is no longer kept
+├── Unsent                    Plivo surely did not send; the worker decides                 inside the worker
+│   ├── Unreachable           the request never arrived, or Plivo said that it is down
+│   ├── Throttled             429
+│   └── Unauthorized          401
+└── Unknown                   the request was written, and nothing tells what became of it  inside the worker
+
+Rejected and Forbidden are what the client raises, too. Positional arguments are the fields and nothing else, so
+that an error survives pickle and Celery's JSON. Numbers in them are masked by whoever raises them.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from types import MappingProxyType
+
+
+class RingproofError(Exception):
+    """Base of all errors of this project."""
+
+
+class InvalidRequest(RingproofError, ValueError):
+    """Nothing was queued: `field` holds `value`, which cannot be; `remedy` says what can."""
+
+    def __init__(self, field: str, value: str, remedy: str) -> None:
+        super().__init__(field, value, remedy)
+        self.field, self.value, self.remedy = field, value, remedy
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.value}: {self.remedy}"
+
+
+class InvalidNumber(InvalidRequest):
+    """Nothing was queued: no code can be sent to this number, for `reason`; correct it and ask again."""
+
+    REMEDIES: Mapping[str, str] = MappingProxyType(
+        {
+            "not_a_number": "not a phone number; write it as +14155550123",
+            "no_country": "no country code; write it with one (+1 …), or name the country with region='US'",
+            "impossible": "no number of that country has this many digits; check for missing or added ones",
+            "invalid": "no such number is in use in that country's plan; check the digits",
+            "extension": "has an extension, which a code cannot reach; give a direct number",
+            "letters": "has letters in place of digits; write the digits",
+            "premium": "costs whoever sends to it (premium rate); give an ordinary number",
+            "landline_sms": "a landline takes no text; use channel='call' or channel='auto'",
+            "too_long": "longer than any phone number (64 characters); put one number into one field",
+            "excel_number": "a spreadsheet has turned it into a quantity and digits may be lost; format the column as "
+            "text in the spreadsheet and export it again",
+        }
+    )
+
+    def __init__(self, reason: str, number: str) -> None:
+        super().__init__("phone_number", number, self.REMEDIES[reason])
+        self.args = (reason, number)
+        self.reason = reason
+
+
+class CoolingDown(RingproofError):
+    """Nothing was queued: the last code is too fresh for another; ask again after `until`."""
+
+    def __init__(self, until: datetime) -> None:
+        super().__init__(until)
+        self.until = until
+
+    def __str__(self) -> str:
+        return f"a code was sent a moment ago; the next can be asked for at {self.until:%H:%M:%S %Z}"
+
+
+class LedgerUnavailable(RingproofError):
+    """Redis did not answer, so nothing was accepted as far as one can tell; asking again is safe."""
+
+    def __init__(self, url: str, cause: str) -> None:
+        super().__init__(url, cause)
+        self.url, self.cause = url, cause
+
+    def __str__(self) -> str:
+        return f"Redis at {self.url} did not take it ({self.cause}); is it running, and is RINGPROOF_REDIS_URL right?"
+
+
+class Misconfigured(RingproofError):
+    """The environment is missing or wrong in the named variables; nothing was started."""
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__(*problems)
+        self.problems = problems
+
+    def __str__(self) -> str:
+        return "; ".join(self.problems)
+
+
+class InDoubt(RingproofError):
+    """A code may be out, and nothing tells; no other is sent before `until`, when the last possible one has died."""
+
+    def __init__(self, until: datetime) -> None:
+        super().__init__(until)
+        self.until = until
+
+    def __str__(self) -> str:
+        return (
+            f"Plivo may have sent a code, and nothing tells; if the person has it, it works. "
+            f"After {self.until:%H:%M:%S %Z} ask again, or at once with resend=True"
+        )
+
+
+class Failed(RingproofError):
+    """Final: no code was sent for this request; correct what `detail` names and ask again."""
+
+    def __init__(self, detail: str = "") -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+    def __str__(self) -> str:
+        told = (self.__doc__ or "").partition(";")[0]
+        return f"{told} ({self.detail})" if self.detail else told
+
+
+class Rejected(Failed):
+    """Plivo refused the request, and will tomorrow; correct what `detail` names and ask again."""
+
+
+class Forbidden(Failed):
+    """Plivo refused for want of credit or of permission for this destination; see the account, then ask again."""
+
+
+class TooLate(Failed):
+    """No code could be sent within the request's time, so none was; ask again."""
+
+
+class Cancelled(Failed):
+    """It was cancelled before anything was sent; ask again if it is wanted after all."""
+
+
+class Superseded(Failed):
+    """A newer request took its place and its own outcome is no longer kept; ask for the number's newest result."""
+
+
+class Unsent(RingproofError):
+    """Plivo surely sent nothing; `retry_after` is the seconds it asked for, or None."""
+
+    def __init__(self, cause: str, retry_after: float | None = None) -> None:
+        super().__init__(cause, retry_after)
+        self.cause, self.retry_after = cause, retry_after
+
+    def __str__(self) -> str:
+        return self.cause
+
+
+class Unreachable(Unsent):
+    """The request never arrived, or Plivo said that it is down; it waits, and is tried again."""
+
+
+class Throttled(Unsent):
+    """Plivo's limit; no attempt is burnt, the number waits for the pace."""
+
+
+class Unauthorized(Unsent):
+    """Plivo does not know these credentials; nothing else will succeed until they are mended."""
+
+
+class Unknown(RingproofError):
+    """A code may be out: the request was written and no answer said what became of it; it is never repeated."""
+
+    def __init__(self, cause: str) -> None:
+        super().__init__(cause)
+        self.cause = cause
+
+    def __str__(self) -> str:
+        return self.cause

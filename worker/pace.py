@@ -1,0 +1,79 @@
+"""The pace: how often Plivo may be asked, over all workers together, and the policy that all scripts obey."""
+
+import math
+import re
+from dataclasses import dataclass, fields
+from datetime import timedelta
+from fractions import Fraction
+from typing import Self
+
+JITTER = timedelta(milliseconds=60)
+"""Room between slots for arrival jitter (50 ms) and a late thread (10 ms).
+
+Simulated on Plivo's strict sliding window: with it none is refused from 1/2s to 300/5s, with 20 ms up to 18 %.
+"""
+
+_RATE = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)/(\d{1,9}(?:\.\d{1,9})?)s", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """At most `number` requests in any window of `window_seconds`."""
+
+    number: int
+    window_seconds: Fraction
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read `300/5s`, `2/1s`, or `0.5/1s`, which is `1/2s`.
+
+        Raises ValueError for anything else: zero, a negative, another unit, no number.
+        """
+        match = _RATE.fullmatch(text.strip())
+        number, window = (Fraction(part) for part in match.groups()) if match else (Fraction(), Fraction())
+        if not number or not window:
+            raise ValueError("write a rate as requests per seconds, such as 300/5s, 2/1s or 0.5/1s")
+        return cls(number.numerator, window * number.denominator)
+
+    @property
+    def window_us(self) -> int:
+        """The window in microseconds."""
+        return math.ceil(self.window_seconds * 1_000_000)
+
+    @property
+    def spacing_us(self) -> int:
+        """Microseconds between two slots: (window + JITTER) / number, rounded up."""
+        jitter_us = JITTER // timedelta(microseconds=1)
+        return math.ceil((self.window_seconds * 1_000_000 + jitter_us) / self.number)
+
+    def __str__(self) -> str:
+        return f"{self.number}/{float(self.window_seconds):g}s"
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What the scripts read from `{PREFIX}:policy`, so that every producer obeys what the workers were told.
+
+    Workers write it at their start; without the key these defaults hold.
+    """
+
+    rate: Rate = Rate(300, Fraction(5))  # Plivo's documented limit per account
+    cooldown_ms: int = 60_000
+    record_ms: int = 90 * 86_400_000
+
+    def __post_init__(self) -> None:
+        """Refuse what a script could not work with."""
+        for name in ("cooldown_ms", "record_ms"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} is negative")
+
+    def mapping(self) -> dict[str, str | int]:
+        """Return the fields as the scripts read them."""
+        told: dict[str, str | int] = {
+            field.name: getattr(self, field.name) for field in fields(self) if field.name != "rate"
+        }
+        return told | {
+            "rate": str(self.rate),
+            "window_us": self.rate.window_us,
+            "spacing_us": self.rate.spacing_us,
+        }
