@@ -136,9 +136,7 @@ class Sandbox(Process):
 class Worker(Process):
     """A Celery worker of this project, as the Procfile starts it."""
 
-    def __init__(
-        self, log: Path, environ: Mapping[str, str], cwd: Path, *options: str, concurrency: int = 4
-    ) -> None:
+    def __init__(self, log: Path, environ: Mapping[str, str], cwd: Path, *options: str, concurrency: int = 4) -> None:
         command = [
             sys.executable,
             "-m",

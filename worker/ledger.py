@@ -129,13 +129,9 @@ The scripts are handed their column of it, the README prints it, a test walks it
 class Durations:
     """How long things take. Tests shorten them; nothing else does."""
 
-    lease: timedelta = timedelta(
-        seconds=45
-    )  # 5 s connecting, 10 s for the answer, and 15 s to spare, twice over
+    lease: timedelta = timedelta(seconds=45)  # 5 s connecting, 10 s for the answer, and 15 s to spare, twice over
     code: timedelta = timedelta(minutes=15)  # Plivo's documentation: "valid for 15 minutes"
-    enqueue_again: timedelta = timedelta(
-        seconds=30
-    )  # a queued message that nobody took by then is likely lost
+    enqueue_again: timedelta = timedelta(seconds=30)  # a queued message that nobody took by then is likely lost
     interactive: timedelta = timedelta(minutes=15)  # a person has left the page by then
     background: timedelta = timedelta(hours=24)  # bulk and scheduled: over a night, and a day's outage
     token: timedelta = timedelta(minutes=15)  # far beyond any caller's own repetition
@@ -217,9 +213,7 @@ class Record:
         def when(name: str) -> datetime | None:
             return moment(int(packed[name])) if name in packed else None
 
-        pieces = sorted(
-            (name for name in packed if name.startswith("alias")), key=lambda name: int(name[5:] or 0)
-        )
+        pieces = sorted((name for name in packed if name.startswith("alias")), key=lambda name: int(name[5:] or 0))
         return cls(
             phone_number=phone_number,
             state=State(packed["state"]),
@@ -321,7 +315,7 @@ SOCKET_SECONDS: Final = 3.0
 """How long Redis may take for one command: far beyond any script's time, and two of them are still bearable."""
 
 
-def connect(url: str) -> "redis.Redis[str]":
+def connect(url: str) -> redis.Redis:
     """Return a client that never repeats a command by itself: redis-py would, up to ten times."""
     return redis.Redis.from_url(
         url,
@@ -337,11 +331,11 @@ class Ledger:
 
     def __init__(
         self,
-        client: "redis.Redis[str]",
+        client: redis.Redis,
         *,
         prefix: str = "ringproof",
         shown_url: str = "",
-        durations: Durations = Durations(),  # noqa: B008  # frozen
+        durations: Durations = Durations(),  # frozen
         clock: str | None = None,
     ) -> None:
         self.client = client
@@ -493,9 +487,7 @@ class Ledger:
 
     def unavailable(self, error: redis.RedisError) -> LedgerUnavailable:
         """Translate what redis-py raised."""
-        return LedgerUnavailable(
-            self.shown_url, f"{type(error).__name__}: {error}" if str(error) else "no answer"
-        )
+        return LedgerUnavailable(self.shown_url, f"{type(error).__name__}: {error}" if str(error) else "no answer")
 
     def _key(self, *parts: str) -> str:
         return ":".join((self.prefix, *parts))
@@ -525,7 +517,7 @@ def cut(text: str, size: int = FIELD_BYTES) -> str:
 
 
 def _pieces(name: str, text: str | None) -> dict[str, str]:
-    """Spread a long text over fields that each fit: name, name1, name2 …"""
+    """Spread a long text over fields that each fit: name, name1, and so on."""
     pieces: dict[str, str] = {}
     while text:
         piece = cut(text)

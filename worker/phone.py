@@ -1,7 +1,7 @@
 """From whatever people write to a phone number, the channel that reaches it, and the ways not to show it.
 
-Four traits of the phonenumbers library are held off here: it reads vanity letters as digits, drops an extension
-without a word, looks for a number anywhere in a text, and calls a number possible which is one only locally.
+Four traits of the phonenumbers library are held off here: it reads vanity letters as digits, drops an
+extension without a word, finds a number anywhere in a text, and calls possible what is dialled only locally.
 """
 
 import re
@@ -26,7 +26,7 @@ _PUNCTUATION = _BLANK + _DASH + r"./()\[\]~\uff08\uff09\uff0e\uff0f\uff3b\uff3d"
 
 _NUMBER = re.compile(rf"[{_PUNCTUATION}]*[+\uff0b]?[\d{_PUNCTUATION}]*\d[\d{_PUNCTUATION}]*")
 _QUANTITY = re.compile(
-    r"""[+-]?\d+(?:[.,]\d*)?[eE][+-]?\d{1,3}   # 1.41555E+10, and 1,41555E+10 where the comma is the decimal point
+    r"""[+-]?\d+(?:[.,]\d*)?[eE][+-]?\d{1,3}   # 1.41555E+10; 1,41555E+10 where a comma is the decimal point
       | [+-]?\d{5,}[.,]0+                      # 14155550123.0
       | [+-]?\d{1,3}(?:,\d{3}){2,}(?:\.0+)?    # 14,155,550,123""",
     re.VERBOSE,
@@ -42,8 +42,8 @@ _EXTENSION = re.compile(
 class PhoneNumber:
     """A number in use by its country's plan: E.164, such as `+14155550123`, and what the plan tells about it.
 
-    `country` is ISO 3166 alpha-2, or `001` where the code belongs to no country. `landline` means surely one: all
-    of the United States and Canada is False, as a mobile there looks no different. The repr is masked.
+    `country` is ISO 3166 alpha-2, or `001` where the code belongs to no country. `landline` means surely one:
+    all of the United States and Canada is False, as a mobile there looks no different. The repr is masked.
     """
 
     e164: str
@@ -58,8 +58,8 @@ def parse(text: object, region: str | None = None) -> PhoneNumber:
     """Read a number as people write it; a `region` (US, gb) stands in where it has no country code.
 
     Raises `InvalidNumber` with a reason, for anything that could be another number than was meant: nothing is
-    repaired. The apostrophe with which spreadsheets mark a text is no damage, and is dropped. Raises `InvalidRequest`
-    for an unknown region, even where it is not needed. About 20 µs, and no more for hostile input.
+    repaired. The apostrophe with which spreadsheets mark a text is no damage, and is dropped. Raises
+    `InvalidRequest` for an unknown region, even where it is not needed. Takes 50 µs, for hostile input too.
     """
     home = _home(region) if region else None
     if not isinstance(text, str):
@@ -93,7 +93,9 @@ def _home(region: str) -> str:
     """Return the region as phonenumbers knows it. Raises `InvalidRequest`."""
     home = region.upper()
     if not region.isascii() or home not in phonenumbers.SUPPORTED_REGIONS:
-        raise InvalidRequest("region", shown(region), "name the country by its two ISO 3166 letters, such as 'US' or 'GB'")
+        raise InvalidRequest(
+            "region", shown(region), "name the country by its two ISO 3166 letters, such as 'US' or 'GB'"
+        )
     return home
 
 
@@ -147,20 +149,22 @@ def mask(e164: str) -> str:
 def shown(text: object) -> str:
     """Return how a refused value may be shown: enough to find it again, not enough to dial it.
 
-    With four digits or more, all letters and digits but the last two become bullets; with fewer, it is the repr, cut
-    at 32 characters. Of a value that is neither text nor a plain number, only the type is named. Never raises.
+    With four digits or more, all letters and digits but the last two become bullets; with fewer, it is the
+    repr, cut at 32 characters. Of a value that is neither text nor a plain number, only the type is named.
     """
     if isinstance(text, bytes):
-        text = repr(text[:LONGEST])[2:-1]
-    elif isinstance(text, float) or (isinstance(text, int) and text.bit_length() <= 256):
-        text = repr(text)
-    elif not isinstance(text, str):
-        return repr(text) if text is None else f"<{type(text).__name__[:30]}>"
+        text = text[: LONGEST + 1].decode("latin-1")
+    if text is None or isinstance(text, float) or (isinstance(text, int) and text.bit_length() <= 256):
+        text = told = repr(text)
+    elif isinstance(text, str):
+        told = repr(text[:LONGEST])
+    else:
+        return f"<{type(text).__name__[:30]}>"
     head = text[:LONGEST]
     if sum(map(str.isnumeric, head)) < 4:
-        masked_already = "•" in head and text == head and head.isprintable()
-        told = head if masked_already or head in {"True", "False"} else repr(head)
-        return told if len(told) <= 32 or masked_already else told[:31] + "…"
+        if "•" in head and head.isprintable():
+            return head if text == head else head + "…"
+        return told if len(told) <= 32 else told[:31] + "…"
     last = [place for place, letter in enumerate(head) if letter.isalnum()][-2:]
     bullets = "".join(
         letter if place in last or letter in "+()-." else " " if letter.isspace() else "•"
@@ -184,33 +188,37 @@ _HEX = (  # but "x4155550123e" and "4155550123E0" are numbers
 )
 _OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
 _IP = rf"(?<![\d.]){_OCTET}(?:\.{_OCTET}){{3}}(?::[0-9]{{1,5}})?(?!\.?\d)"
-_QUANTITIES = (  # fractions, durations, versions
+_MEASURE = (  # fractions, durations, versions, process ids
     rf"(?<![\d.])(?:0\.[0-9]+|[0-9]{{1,3}}\.[0-9]{{1,6}}|[0-9]{{1,6}}\.[0-9]+(?=[ ]?(?:s|ms|sec|seconds)\b)"
-    rf"|[1-9]?[0-9]\.[1-9]?[0-9]\.[0-9]{{1,6}})(?!{_GAP}?\d|[eE]\+?\d)|\b(?i:pid)[ =:]{{1,2}}[0-9]{{1,7}}(?!\d)"
+    rf"|[1-9]?[0-9]\.[1-9]?[0-9]\.[0-9]{{1,6}})(?!{_GAP}?\d|[eE]\+?\d)"
+    r"|\b(?i:pid)[ =:]{1,2}[0-9]{1,7}(?!\d)"
 )
 _TELLTALE = re.compile(
     rf"""(?P<keep>\+\d{{0,3}}{_BULLETS}\d\d(?:/1[6-9][0-9]{{8}}(?!\d))?|{_BULLETS}\d\d
-             |{_MOMENT}|{_UUID}|{_HEX}|{_IP}|{_QUANTITIES})
+             |{_MOMENT}|{_UUID}|{_HEX}|{_IP}|{_MEASURE})
       | \+(?P<named>\d{{6,15}})(?P<request>/1[6-9][0-9]{{8}})(?!\d)
-      | (?:[+\uff0b]|%2[Bb])(?P<plus>[{_PUNCTUATION}]{{0,2}}\d(?:(?:[{_PUNCTUATION}]{{1,3}}(?!{_MOMENT}|{_UUID}))?\d){{5,}})
+      | (?:[+\uff0b]|%2[Bb])(?P<plus>[{_PUNCTUATION}]{{0,2}}\d
+            (?:(?:[{_PUNCTUATION}]{{1,3}}(?!{_MOMENT}|{_UUID}))?\d){{5,}})
       | (?:\((?=\d{{1,5}}\)))?(?P<bare>\d(?:(?:{_GAP}(?!{_MOMENT}|{_UUID}|{_HEX}|{_IP}))?\d){{6,}})""",
     re.VERBOSE,
 )
 
 
 def redact(text: str) -> str:
-    """Return the text with everything masked that looks like a phone number; for log lines, as the second line.
+    """Return the text with everything masked that looks like a phone number; the second line, for logs.
 
-    That is six digits and more after a `+` or `%2B`, and seven and more without, in the notations of people. Ids,
-    addresses, dates, times, versions and fractions stay, and so does the request in `+14155550123/1764000000` (until
-    2033). In doubt it masks: a count of ten million goes, too. Idempotent; linear in the length, about 1 µs a word.
+    That is six digits and more after a `+` or `%2B`, and seven and more without, in the notations of people.
+    Ids, addresses, dates, times, versions and fractions stay, and so does the request in
+    `+14155550123/1764000000` (until 2033). In doubt it masks: a count of ten million goes, too. Idempotent.
+    Linear in the length: 50 µs for a line of 120 characters.
     """
     return _TELLTALE.sub(_veiled, text)
 
 
 def _veiled(found: re.Match[str]) -> str:
     """Return what stands in the place of a find."""
-    if found["keep"] is not None:
+    if found["keep"]:
         return found[0]
-    digits = "".join(str(unicodedata.decimal(letter)) for letter in found[0].removeprefix("%2B").removeprefix("%2b") if letter.isdecimal())
+    number = found["named"] or found["plus"] or found["bare"]
+    digits = "".join(str(unicodedata.decimal(sign)) for sign in number if sign.isdecimal())
     return mask(digits if found["bare"] else "+" + digits) + (found["request"] or "")

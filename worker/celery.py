@@ -1,0 +1,102 @@
+"""The Celery application: `celery -A worker worker`, `from worker.celery import app`.
+
+Importing it reads no environment and opens no socket; the configuration is made when Celery first asks for it. It is
+never the current app, so a host project's `@shared_task` stays where it was.
+"""
+
+import logging
+import ssl
+import sys
+from importlib.metadata import version
+from typing import Any, Final
+
+from celery import Celery, bootsteps
+from kombu import Exchange, Queue
+
+from worker import runtime
+from worker.errors import LedgerUnavailable, Misconfigured
+from worker.ledger import SOCKET_SECONDS, Lane
+from worker.request import queue
+
+TESTED: Final = {"celery": "5.6.3", "kombu": "5.6.2"}
+"""What Ringproof was measured with; another version is named at start."""
+
+VISIBILITY_SECONDS: Final = 300
+"""When an unacknowledged message is delivered again: far beyond one send; twice, it finds nothing to begin."""
+
+app = Celery("ringproof", set_as_current=False, include=["tasks.verification"], log="worker.logs:Logging")
+
+_log = logging.getLogger(__name__)
+
+
+@app.on_configure.connect
+def _configure(sender: Celery, **_: Any) -> None:
+    """Hand Celery its configuration, made from the environment, at the first look at it."""
+    current = runtime.settings()
+    url = current.redis_url.get_secret_value()
+    tls = {"ssl_cert_reqs": ssl.CERT_REQUIRED} if url.startswith("rediss:") else None
+    names = ("ringproof.ticks", *map(queue, Lane))
+    sender.config_from_object(
+        {
+            # CELERY_BROKER_URL in the environment would win over `broker_url`; over these two it does not.
+            "broker_read_url": url,
+            "broker_write_url": url,
+            "result_backend": f"worker.backend:LedgerBackend+{url}",
+            "broker_use_ssl": tls,
+            "redis_backend_use_ssl": tls,
+            "task_queues": [Queue(name, Exchange(name), routing_key=name) for name in names],
+            "task_default_queue": queue(Lane.INTERACTIVE),
+            "task_create_missing_queues": False,
+            "task_serializer": "json",
+            "result_serializer": "json",
+            "accept_content": ["json"],
+            "task_acks_late": True,
+            "task_reject_on_worker_lost": True,
+            "worker_prefetch_multiplier": 1,
+            "worker_cancel_long_running_tasks_on_connection_loss": False,
+            "broker_connection_retry_on_startup": True,
+            "broker_connection_max_retries": None,
+            "task_publish_retry_policy": {"max_retries": 1, "interval_start": 0},
+            "redis_socket_timeout": SOCKET_SECONDS,
+            "redis_socket_connect_timeout": SOCKET_SECONDS,
+            "broker_transport_options": {
+                "socket_timeout": SOCKET_SECONDS,
+                "socket_connect_timeout": SOCKET_SECONDS,
+                "visibility_timeout": VISIBILITY_SECONDS,
+                "queue_order_strategy": "priority",
+                # A Redis shared with another Celery application: neither restores the other's messages.
+                "unacked_key": f"{current.prefix}:unacked",
+                "unacked_index_key": f"{current.prefix}:unacked_index",
+                "unacked_mutex_key": f"{current.prefix}:unacked_mutex",
+            },
+            "control_exchange": f"{current.prefix}.control",
+            "worker_redirect_stdouts": False,
+            # The stock scheduler leaves three files in the current directory; ours needs to remember nothing.
+            "beat_scheduler": "celery.beat:Scheduler",
+        }
+    )
+
+
+class Readiness(bootsteps.StartStopStep):
+    """Says at a worker's start what is missing, before it takes a message, and tells the scripts their policy."""
+
+    requires = ("celery.worker.components:Pool",)
+
+    def __init__(self, parent: Any, **options: Any) -> None:
+        super().__init__(parent, **options)
+        try:
+            runtime.plivo().close()
+            runtime.ledger().tell(runtime.settings().policy)
+        except (Misconfigured, LedgerUnavailable) as error:
+            sys.exit(f"ringproof: {error}")
+        for package, tested in TESTED.items():
+            if version(package) != tested:
+                _log.warning(
+                    "%s %s is untested; %s is what Ringproof was measured with",
+                    package,
+                    version(package),
+                    tested,
+                )
+
+
+app.steps["worker"].add(Readiness)

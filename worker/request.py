@@ -1,0 +1,109 @@
+"""What a producer asks for, checked before anything is queued."""
+
+import inspect
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Self
+
+from worker.errors import InvalidRequest
+from worker.ledger import Lane, Newcomer
+from worker.phone import PhoneNumber, parse, route, shown
+
+ALIAS_LENGTH: Final = 255
+"""Characters of an alias. Plivo documents no limit; this is what its console takes."""
+
+_SUBACCOUNT = re.compile(r"SA[A-Za-z0-9]{18}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class VerificationRequest:
+    """A request that can be sent: the number is real, the channel reaches it, the rest is what Plivo takes."""
+
+    number: PhoneNumber
+    channel: str
+    alias: str | None = field(default=None, repr=False)
+    subaccount: str | None = None
+    resend: bool = False
+
+    @classmethod
+    def read(cls, args: Sequence[Any], kwargs: Mapping[str, Any], default_region: str | None = None) -> Self:
+        """Check the arguments of `initiate_verification`.
+
+        Raises `InvalidNumber`, or `InvalidRequest` for everything else, an unknown argument included.
+        """
+        try:
+            asked = _SIGNATURE.bind(*args, **kwargs)
+        except TypeError as error:
+            raise InvalidRequest("arguments", str(error), f"the arguments are {_SIGNATURE}") from None
+        return cls._check(default_region, **asked.arguments)
+
+    @classmethod
+    def _check(
+        cls,
+        default_region: str | None,
+        phone_number: object,
+        alias: object = None,
+        channel: object = "sms",
+        subaccount: object = None,
+        region: object = None,
+        resend: object = False,
+    ) -> Self:
+        if region is not None and not isinstance(region, str):
+            raise InvalidRequest("region", shown(region), "a country's two letters, such as 'US'")
+        if not isinstance(channel, str):
+            raise InvalidRequest("channel", shown(channel), "'sms', 'call' or 'auto'")
+        if not isinstance(resend, bool):
+            raise InvalidRequest("resend", shown(resend), "True or False")
+        if alias is not None and not (
+            isinstance(alias, str)
+            and 1 <= len(alias) <= ALIAS_LENGTH
+            and alias.isprintable()
+            and alias.strip()
+        ):
+            raise InvalidRequest(
+                "alias", shown(alias), f"1 to {ALIAS_LENGTH} printable characters, or leave it out"
+            )
+        if subaccount is not None and not (isinstance(subaccount, str) and _SUBACCOUNT.fullmatch(subaccount)):
+            raise InvalidRequest(
+                "subaccount", shown(subaccount), "a subaccount's auth id, 20 characters: SA…"
+            )
+        number = parse(phone_number, region or default_region)
+        return cls(number, route(number, channel), alias, subaccount, resend)
+
+    def newcomer(self, lane: Lane) -> Newcomer:
+        """Who asks, for a request in this lane. Raises `InvalidRequest` for a resend that no person asked for."""
+        if lane is Lane.INTERACTIVE:
+            return Newcomer.RESEND if self.resend else Newcomer.PERSON
+        if self.resend:
+            raise InvalidRequest(
+                "resend", "True", f"a resend is a person's: use queue={queue(Lane.INTERACTIVE)!r}"
+            )
+        return Newcomer.ROSTER
+
+
+def _of_a_person(
+    phone_number: str,
+    alias: str | None = None,
+    channel: str = "sms",
+    subaccount: str | None = None,
+    region: str | None = None,
+    resend: bool = False,
+) -> None:
+    """Give the task's arguments their names and order."""
+
+
+_SIGNATURE = inspect.signature(_of_a_person).replace(return_annotation=inspect.Signature.empty)
+
+
+def queue(lane: Lane) -> str:
+    """Return the Celery queue of a lane; the prefix of Redis' keys has no part in it."""
+    return f"ringproof.{lane}"
+
+
+def lane_of(queue_name: str) -> Lane:
+    """Return the lane of a Celery queue. Raises `InvalidRequest` for a queue that is none of ours."""
+    for lane in Lane:
+        if queue(lane) == queue_name:
+            return lane
+    raise InvalidRequest("queue", repr(queue_name)[:40], "one of " + ", ".join(map(queue, Lane)))
