@@ -1,6 +1,7 @@
 """`initiate_verification`: from a phone number to a sent code."""
 
 import logging
+import re
 import time
 import uuid
 from collections.abc import Mapping, Sequence
@@ -8,6 +9,7 @@ from datetime import timedelta
 from typing import Any, Final, NoReturn
 
 from celery import Task
+from celery.result import AsyncResult
 from kombu.exceptions import OperationalError
 
 from tasks.outcomes import outcome_of
@@ -35,6 +37,8 @@ _REFUSED: Final = {
     "expires": "a request ends by itself: after 15 minutes for a person, 24 hours for bulk and schedule",
     "task_id": "the result's id is made of the number; the message's is its own",
 }
+
+_MESSAGE_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 _log = logging.getLogger(__name__)
 
@@ -81,8 +85,10 @@ class VerificationTask(Task):
         except (OperationalError, OSError) as error:
             _log.warning("accepted %s, but its message was not sent (%s); it is enqueued again", shown, error)
 
-    def AsyncResult(self, task_id: str, **_: Any) -> Verification:  # noqa: N802  # Celery's name
+    def AsyncResult(self, task_id: str, **_: Any) -> AsyncResult:  # noqa: N802  # Celery's name
         """Return the newest result of a number, in any notation, or that of an id `+E164/request`."""
+        if _MESSAGE_ID.fullmatch(task_id):  # a signature of Celery's canvas, on its way to be refused by name
+            return super().AsyncResult(task_id)
         known = task_id if split(task_id) else parse(task_id, runtime.settings().region).e164
         return Verification(known, backend=self.backend, app=self.app)
 

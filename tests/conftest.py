@@ -11,11 +11,25 @@ from worker.ledger import Ledger
 from worker.local.redis_server import RedisServer
 from worker.settings import Settings
 
+REDIS = RedisServer()
+
+
+def pytest_configure():
+    """Make this process a producer before collection looks at a task, which makes Celery read the environment."""
+    REDIS.start()
+    for name in Settings.variables():
+        os.environ.pop(name, None)
+    os.environ["RINGPROOF_REDIS_URL"] = REDIS.url
+
+
+def pytest_unconfigure():
+    """Leave nothing behind."""
+    REDIS.close()
+
 
 @pytest.fixture(scope="session")
 def redis_server():
-    with RedisServer() as server:
-        yield server
+    return REDIS
 
 
 @pytest.fixture(scope="session")
@@ -26,11 +40,9 @@ def sandbox(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def environ(redis_server, sandbox):
+def environ(sandbox):
     """What a worker of this session has in its environment: nothing of the developer's own."""
-    inherited = {name: value for name, value in os.environ.items() if name not in Settings.variables()}
-    return inherited | {
-        "RINGPROOF_REDIS_URL": redis_server.url,
+    return os.environ | {
         "PLIVO_AUTH_ID": AUTH_ID,
         "PLIVO_AUTH_TOKEN": AUTH_TOKEN,
         "PLIVO_BASE_URL": sandbox.base_url,
@@ -39,26 +51,16 @@ def environ(redis_server, sandbox):
     }
 
 
-@pytest.fixture(scope="session")
-def _producer(redis_server):
-    """This process is a producer, which knows Redis and nothing of Plivo."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name in Settings.variables():
-            patch.delenv(name, raising=False)
-        patch.setenv("RINGPROOF_REDIS_URL", redis_server.url)
-        yield
-
-
 @pytest.fixture
-def ledger(_producer) -> Ledger:
+def ledger() -> Ledger:
     """The ledger that this process, its producers and the worker share."""
     return runtime.ledger()
 
 
 @pytest.fixture(scope="session")
-def worker(_producer, environ, tmp_path_factory):
+def worker(environ, tmp_path_factory):
     folder = tmp_path_factory.mktemp("worker")
-    with stopped(Worker(folder / "worker.log", environ, folder)) as running:
+    with stopped(Worker(folder / "worker.log", environ, folder, "-Q", "ringproof.interactive")) as running:
         yield running
 
 

@@ -70,7 +70,7 @@ class Process:
                 raise AssertionError(f"ended with {self.popen.returncode}:\n{self.log}")
             return text in self.log
 
-        eventually(logged, within=within, why=f"{text!r} was not logged:\n{self.log[-3000:]}")
+        eventually(logged, within=within, why=f"{text!r} was not logged in {self.log_file}")
         return self
 
     def stop(self, *, within: float = 15.0) -> int:

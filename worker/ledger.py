@@ -473,6 +473,22 @@ class Ledger:
         flat = self._run(self.client.hget, self._key("earlier", number), str(request)) if request else None
         return Record.read(number, _mapping(json.loads(flat))) if flat else None
 
+    def read_many(self, asked: Sequence[tuple[str, int | None]]) -> list[Record | None]:
+        """Do what `read` does for many, in one round trip and two more for each that is not its number's newest."""
+
+        def newest() -> list[dict[str, str]]:
+            with self.client.pipeline(transaction=False) as pipeline:
+                for number, _ in asked:
+                    pipeline.hgetall(self._record(number))
+                return pipeline.execute()
+
+        return [
+            Record.read(number, packed)
+            if packed and request in {None, int(packed["request"])}
+            else self.read(number, request)
+            for (number, request), packed in zip(asked, self._run(newest), strict=True)
+        ]
+
     def tell(self, policy: Policy) -> None:
         """Put the workers' policy where all scripts read it."""
         self._run(self.client.hset, self._key("policy"), mapping=policy.mapping())

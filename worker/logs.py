@@ -94,4 +94,6 @@ class Logging(celery.app.log.Logging):
             "urllib3.connectionpool",
         ):
             logging.getLogger(name).addFilter(redacting)
+        for name in ("worker", "tasks"):  # an outcome's line is wanted at Celery's default level, too
+            logging.getLogger(name).setLevel(min(logging.INFO, root.level))
         logging.captureWarnings(capture=True)

@@ -1,0 +1,259 @@
+"""The result, keyed by phone number: what `.get()`, `.info` and `.state` say, to whom, and when."""
+
+import secrets
+import threading
+import time
+from datetime import timedelta
+
+import pytest
+from celery.exceptions import TimeoutError as CeleryTimeoutError
+from celery.result import ResultSet
+from harness import eventually, fresh_number
+
+from tasks import initiate_verification
+from worker import runtime
+from worker.backend import CELERY_STATES, Verification
+from worker.celery import app
+from worker.errors import Cancelled, InDoubt, InvalidRequest, Rejected, Superseded
+from worker.ledger import Newcomer, Outcome, Reason, Settled, State
+from worker.local.redis_server import RedisServer
+from worker.pace import Policy, Rate
+
+UUID = "11111111-2222-3333-4444-555555555555"
+SENT = Outcome(State.CODE_SENT, verification_uuid=UUID, api_id=UUID)
+FIELDS = {
+    "phone_number", "state", "verification_uuid", "api_id", "message", "channel", "alias", "subaccount", "country",
+    "code_sent_at", "expires_at", "attempts",
+}  # fmt: skip
+
+
+def settle(ledger, result, outcome=SENT):
+    """Do what a worker does, without one."""
+    number, _, request = result.id.partition("/")
+    begun = ledger.begin([(number, int(request))])[0]
+    time.sleep(begun.wait.total_seconds())
+    assert ledger.settle(number, int(request), begun.fence, outcome) is Settled.SETTLED
+
+
+def ask(ledger, number=None, newcomer=Newcomer.PERSON, **facts):
+    """Enqueue without a message, so that no worker takes it."""
+    number = number or fresh_number()
+    accepted = ledger.accept(number, token=secrets.token_hex(4), newcomer=newcomer, country="US", **facts)
+    return initiate_verification.AsyncResult(f"{number}/{accepted.request}")
+
+
+def test_a_sent_code_is_a_dict(ledger, plivo, worker):
+    number = fresh_number()
+    got = initiate_verification.delay(number, alias="Front desk").get(timeout=10)
+
+    (send,) = plivo.sends(number)
+    assert set(got) == FIELDS
+    assert got["verification_uuid"] == send["verification_uuid"]
+    assert (got["phone_number"], got["state"], got["alias"]) == (number, "code_sent", "Front desk")
+    assert (got["country"], got["channel"], got["subaccount"], got["attempts"]) == ("US", "sms", None, 1)
+    assert got["message"] == f"Verification code is sent to number {number} which is valid for 15 minutes"
+
+
+@pytest.mark.parametrize("notation", ["{}", "+1 ({1}) {2}-{3}", "tel:+1-{1}-{2}-{3}", "+1{1}{2}{3}", "{0}/{request}"])
+def test_the_newest_result_is_found_by_the_number_in_any_notation(ledger, notation):
+    number = fresh_number()
+    result = ask(ledger, number)
+    settle(ledger, result)
+    written = notation.format(number, number[2:5], number[5:8], number[8:], request=result.id.partition("/")[2])
+
+    assert initiate_verification.AsyncResult(written).get(timeout=1)["verification_uuid"] == UUID
+
+
+def test_any_async_result_of_the_app_reads_the_record_by_its_id(ledger):
+    result = ask(ledger)
+    settle(ledger, result)
+
+    assert app.AsyncResult(result.id).get(timeout=1)["verification_uuid"] == UUID
+
+
+def test_an_unready_result_shows_the_record(ledger):
+    number = fresh_number()
+    result = ask(ledger, number, alias="Front desk")
+
+    assert not result.ready()
+    assert (result.state, result.info["state"], result.info["alias"]) == ("QUEUED", "queued", "Front desk")
+    begun = ledger.begin([(number, int(result.id.partition("/")[2]))])[0]
+    assert result.state == "STARTED"
+    wait = Outcome(State.WAITING, Reason.UNREACHABLE, wait=timedelta(minutes=1))
+    ledger.settle(number, begun.record.request, begun.fence, wait)
+    assert (result.state, result.info["reason"]) == ("WAITING", "unreachable")
+    assert result.info["due_at"] == ledger.read(number).due_at.isoformat(timespec="milliseconds")
+
+
+def test_a_number_nobody_asked_for_is_pending(ledger):
+    assert initiate_verification.AsyncResult(fresh_number()).state == "PENDING"
+
+
+def test_get_gives_up_after_its_timeout(ledger):
+    result = ask(ledger)
+    began = time.monotonic()
+
+    with pytest.raises(CeleryTimeoutError):
+        result.get(timeout=0.3)
+
+    assert 0.25 < time.monotonic() - began < 1
+
+
+def test_a_refusal_by_plivo_raises_its_typed_error(ledger):
+    result = ask(ledger)
+    settle(ledger, result, Outcome(State.FAILED, Reason.REJECTED, "400 phone_number is invalid"))
+
+    with pytest.raises(Rejected) as caught:
+        result.get(timeout=1)
+
+    assert caught.value.detail == "400 phone_number is invalid"
+    assert (result.state, result.failed()) == ("FAILURE", True)
+    assert isinstance(result.get(propagate=False), Rejected)
+
+
+def test_doubt_raises_in_doubt_with_its_end_and_asking_again_sends_nothing(ledger):
+    number = fresh_number()
+    settle(ledger, ask(ledger, number), Outcome(State.IN_DOUBT, detail="504"))
+    again = ask(ledger, number)
+
+    with pytest.raises(InDoubt) as caught:
+        again.get(timeout=1)
+
+    assert caught.value.until == ledger.read(number).live_until
+
+
+def test_a_result_can_be_taken_back_until_it_has_begun(ledger):
+    result = ask(ledger)
+
+    assert result.revoke() is Settled.SETTLED
+    assert result.state == "REVOKED"
+    with pytest.raises(Cancelled):
+        result.get(timeout=1)
+    with pytest.raises(InvalidRequest, match="terminate"):
+        result.revoke(terminate=True)
+    assert initiate_verification.AsyncResult(fresh_number()).revoke() is Settled.STALE
+
+
+def test_two_requests_for_one_number_give_each_its_own_result(ledger):
+    number = fresh_number()
+    first = ask(ledger, number)
+    settle(ledger, first, Outcome(State.FAILED, Reason.REJECTED, "400"))
+    second = ask(ledger, number)
+    settle(ledger, second)
+
+    with pytest.raises(Rejected):
+        first.get(timeout=1)
+    assert second.get(timeout=1)["verification_uuid"] == UUID
+    assert initiate_verification.AsyncResult(number).get(timeout=1)["verification_uuid"] == UUID
+    assert first.id != second.id
+
+
+def test_an_earlier_result_keeps_its_uuid_after_a_resend(ledger, client):
+    number = fresh_number()
+    first = ask(ledger, number)
+    settle(ledger, first)
+    client.hset(f"ringproof:number:{number}", "code_sent_at", "1")  # long ago
+    client.hset(f"ringproof:number:{number}", "live_until", "1")
+    second = ask(ledger, number, Newcomer.RESEND)
+    settle(ledger, second, Outcome(State.CODE_SENT, verification_uuid="another", api_id="another"))
+
+    assert first.get(timeout=1)["verification_uuid"] == UUID
+    assert second.get(timeout=1)["verification_uuid"] == "another"
+
+
+def test_an_outcome_that_is_no_longer_kept_says_so_instead_of_waiting_for_ever(ledger, client):
+    number = fresh_number()
+    first = ask(ledger, number)
+    first.revoke()
+    second = ask(ledger, number)
+    client.delete(f"ringproof:earlier:{number}")
+
+    with pytest.raises(Superseded):
+        initiate_verification.AsyncResult(first.id).get(timeout=1)
+    assert not second.ready()
+
+
+def test_only_what_is_final_is_remembered_and_nothing_by_the_bare_number(ledger, client):
+    number = fresh_number()
+    result, newest = ask(ledger, number), initiate_verification.AsyncResult(number)
+    settle(ledger, result)
+    assert result.get(timeout=1)["state"] == newest.get(timeout=1)["state"] == "code_sent"
+    client.hset(f"ringproof:number:{number}", "state", "verified")
+    assert result.get(timeout=1)["state"] == newest.get(timeout=1)["state"] == "verified"
+    client.hset(f"ringproof:number:{number}", "state", "expired")
+
+    assert result.get(timeout=1)["state"] == "verified"
+    assert newest.get(timeout=1)["state"] == "expired"
+
+
+def test_a_result_set_collects_them(ledger):
+    results = [ask(ledger) for _ in range(3)]
+    for result in results:
+        settle(ledger, result)
+
+    assert [got["verification_uuid"] for got in ResultSet(results).get(timeout=2)] == [UUID] * 3
+
+
+def test_a_result_prints_masked(ledger):
+    result = ask(ledger)
+
+    assert result.id.startswith("+1415")
+    for text in (str(result), repr(result), f"{result}"):
+        assert "•••••••" in text
+        assert "415" not in text.partition("/")[0]
+
+
+def test_every_state_has_its_celery_state():
+    assert set(CELERY_STATES) == set(State)
+
+
+def test_fifty_waiting_threads_each_wake_within_100_ms_of_their_settle(ledger):
+    results = [ask(ledger) for _ in range(50)]
+    woke, settled, waiting = {}, {}, threading.Barrier(51)
+
+    def wait(result: Verification) -> None:
+        waiting.wait()
+        result.get(timeout=20)
+        woke[result.id] = time.monotonic()
+
+    threads = [threading.Thread(target=wait, args=(result,)) for result in results]
+    for thread in threads:
+        thread.start()
+    waiting.wait()
+    channels = [ledger.channel(result.id.partition("/")[0]) for result in results]
+    eventually(lambda: all(count for _, count in ledger.client.pubsub_numsub(*channels)))
+    for result in results:
+        settle(ledger, result)
+        settled[result.id] = time.monotonic()
+    for thread in threads:
+        thread.join(20)
+
+    late = sorted(woke[name] - settled[name] for name in settled)
+    assert len(woke) == 50
+    assert late[-1] < 0.1, f"the slowest of fifty woke after {late[-1] * 1000:.0f} ms"
+
+
+def test_a_restart_of_redis_in_the_middle_of_get_does_not_hang_it(monkeypatch):
+    with RedisServer(appendfsync="always") as server:
+        monkeypatch.setenv("RINGPROOF_REDIS_URL", server.url)
+        runtime._ledger.cache_clear()
+        try:
+            ledger = runtime.ledger()
+            ledger.tell(Policy(rate=Rate.parse("1000/0.1s")))
+            number = fresh_number()
+            accepted = ledger.accept(number, token="t")
+            result = initiate_verification.AsyncResult(f"{number}/{accepted.request}")
+            got = []
+            thread = threading.Thread(target=lambda: got.append(result.get(timeout=20)))
+            thread.start()
+            eventually(lambda: ledger.client.pubsub_numsub(ledger.channel(number))[0][1])
+            server.kill()
+            server.restart()
+            settle(ledger, result)
+            thread.join(5)
+
+            assert not thread.is_alive()
+            assert got[0]["verification_uuid"] == UUID
+        finally:
+            ledger.client.close()
+            runtime._ledger.cache_clear()
