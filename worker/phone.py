@@ -174,8 +174,8 @@ def shown(text: object) -> str:
 
 
 _GAP = rf"(?:[{_BLANK}{_DASH}./]|[{_BLANK}{_DASH}.]?\(|\)[{_BLANK}{_DASH}.]?\(?)"
-_EDGE = r"(?<![0-9A-Za-z%\\])"  # what follows a % or a backslash may be an escape
-_END = r"(?![0-9A-Za-z])"
+_EDGE = r"(?<![\dA-Za-z%\\])"  # what follows a % or a backslash may be an escape
+_END = r"(?![\dA-Za-z])"
 _TIME = r"[0-9]{1,2}:[0-9]{2}(?::[0-9]{2}(?:[.,][0-9]{1,9})?)?"
 _MOMENT = (
     r"(?<!\d)(?:(?:19|20)[0-9]{2}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])"
@@ -188,9 +188,9 @@ _HEX = (  # but "x4155550123e" and "4155550123E0" are numbers
 )
 _OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
 _IP = rf"(?<![\d.]){_OCTET}(?:\.{_OCTET}){{3}}(?::[0-9]{{1,5}})?(?!\.?\d)"
-_MEASURE = (  # fractions, durations, versions, process ids
-    rf"(?<![\d.])(?:0\.[0-9]+|[0-9]{{1,3}}\.[0-9]{{1,6}}|[0-9]{{1,6}}\.[0-9]+(?=[ ]?(?:s|ms|sec|seconds)\b)"
-    rf"|[1-9]?[0-9]\.[1-9]?[0-9]\.[0-9]{{1,6}})(?!{_GAP}?\d|[eE]\+?\d)"
+_MEASURE = (  # fractions, durations, versions, process ids; but 1.4155550123E+10 is a number
+    r"(?<![\d.])(?:0\.[0-9]+|[0-9]{1,3}\.[0-9]{1,6}|[0-9]{1,6}\.[0-9]+(?=(?:[eE]-[0-9]+)?[ ]?(?:s|ms|seconds)\b)"
+    rf"|[1-9]?[0-9]\.[1-9]?[0-9]\.[0-9]{{1,6}})(?:[eE]-[0-9]{{1,3}})?(?!{_GAP}?\d|[eE])"
     r"|\b(?i:pid)[ =:]{1,2}[0-9]{1,7}(?!\d)"
 )
 _TELLTALE = re.compile(
