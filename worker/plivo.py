@@ -1,0 +1,248 @@
+"""Plivo's Verified Caller ID API: what is asked, and what each answer means.
+
+An answer is classified by its status, never by its text: Plivo documents none for this resource. Surely sent,
+surely not sent, and unknown are three different things: `PlivoClient._refusal` is the table.
+"""
+
+import base64
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from importlib import metadata
+from typing import Any, TypeGuard
+from urllib.parse import quote, urlsplit
+
+from pydantic import SecretStr
+
+from worker.errors import (
+    Forbidden,
+    Misconfigured,
+    Rejected,
+    RingproofError,
+    Throttled,
+    Unauthorized,
+    Unknown,
+    Unreachable,
+)
+from worker.phone import mask, redact
+from worker.transport import LIMITS, Answer, Limits, Transport, shorten
+
+LONGEST_RETRY_AFTER_SECONDS = 900.0
+"""A quarter of an hour, the life of a code: what is asked for beyond it is not believed."""
+
+_ID = re.compile(r"[!-~]{1,64}")  # what Plivo gives out as an id: opaque, but a record's field holds 64 bytes
+_SECONDS = re.compile(r"\d+(?:\.\d+)?", re.ASCII)
+_TEXT_CHARACTERS = 512  # of an error's text are looked through for numbers; 64 bytes of it are kept
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """Plivo took the request: a code is on its way."""
+
+    api_id: str
+    verification_uuid: str
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class CallerId:
+    """A number whose verification was completed. Its times are aware, and None if Plivo's text is no time."""
+
+    phone_number: str
+    alias: str
+    country: str
+    created_at: datetime | None
+    modified_at: datetime | None
+    subaccount: str
+    verification_uuid: str
+
+    def __repr__(self) -> str:
+        number, uuid = mask(self.phone_number), self.verification_uuid
+        return f"CallerId({number}, created_at={self.created_at}, verification_uuid={uuid!r})"
+
+
+class PlivoClient:
+    """One account's client, for as many threads as the pool has connections; build one per process.
+
+    Both operations raise, beside what they say themselves, `Unauthorized`, `Forbidden`, `Throttled` and
+    `Unreachable` (all: not done), and `Unknown`. Nothing is repeated but connecting, before the first byte.
+    """
+
+    def __init__(
+        self,
+        auth_id: str,
+        auth_token: SecretStr,
+        base_url: str = "https://api.plivo.com/v1",
+        *,
+        pool_size: int = 25,
+        limits: Limits = LIMITS,
+    ) -> None:
+        parts = urlsplit(base_url)
+        loopback = parts.hostname in {"127.0.0.1", "localhost", "::1"}
+        if not parts.hostname or not (parts.scheme == "https" or (parts.scheme == "http" and loopback)):
+            raise Misconfigured("PLIVO_BASE_URL: https:// only, unless it is this machine")
+        self._auth_id, self._auth_token = auth_id, auth_token
+        login = base64.b64encode(f"{auth_id}:{auth_token.get_secret_value()}".encode()).decode()
+        self._transport = Transport(
+            f"{base_url.rstrip('/')}/Account/{quote(auth_id, safe='')}/VerifiedCallerId/",
+            {
+                "Authorization": f"Basic {login}",
+                "Accept": "application/json",
+                "Accept-Encoding": "identity",  # a small body that unpacks to gigabytes stays small
+                "User-Agent": f"ringproof/{_version()}",
+            },
+            pool_size=pool_size,
+            limits=limits,
+        )
+
+    def initiate(
+        self,
+        phone_number: str,
+        *,
+        alias: str | None = None,
+        channel: str = "sms",
+        subaccount: str | None = None,
+    ) -> Sent:
+        """Have a code sent to a number. **It cannot be undone**, and Plivo takes no idempotency key.
+
+        Raises `Rejected` if the request is wrong, and will be tomorrow; `Unknown` if a code may be out.
+        """
+        fields = {"phone_number": phone_number, "channel": channel, "alias": alias, "subaccount": subaccount}
+        given = {name: value for name, value in fields.items() if value is not None}
+        body = json.dumps(given, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+        answer = self._transport.post(body)
+        told = _object(answer)
+        if not _is_success(answer):
+            raise self._refusal(answer, told)
+        api_id, uuid = told.get("api_id"), told.get("verification_uuid")
+        if not _is_id(uuid):
+            raise Unknown(f"{answer.status} without a verification_uuid")
+        return Sent(api_id if _is_id(api_id) else "", uuid)
+
+    def get(self, phone_number: str) -> CallerId | None:
+        """Look up a number: None if it is not verified, which a pending one is not.
+
+        Raises `Unknown` if the answer is none; asking again is safe.
+        """
+        digits = phone_number.removeprefix("+")  # so is it written in Plivo's own resource_uri
+        answer = self._transport.get(quote(digits, safe=""))
+        if answer.status == 404:
+            return None
+        told = _object(answer)
+        if not _is_success(answer):
+            raise self._refusal(answer, told)
+        if str(told.get("phone_number")).removeprefix("+") != digits or not _is_id(told.get("verification_uuid")):
+            raise Unknown(f"{answer.status} without this phone_number and its verification_uuid")
+        return CallerId(
+            phone_number=f"+{digits}",
+            alias=_text(told.get("alias")),
+            country=_text(told.get("country")),
+            created_at=_time(told.get("created_at")),
+            modified_at=_time(told.get("modified_at")),
+            subaccount=_text(told.get("subaccount")),
+            verification_uuid=told["verification_uuid"],
+        )
+
+    def close(self) -> None:
+        """Close the idle connections."""
+        self._transport.close()
+
+    def _refusal(self, answer: Answer, told: Mapping[str, Any]) -> RingproofError:
+        detail = self._detail(answer, told)
+        match answer.status:
+            case 401:
+                return Unauthorized(detail)
+            case 402 | 403:
+                return Forbidden(detail)
+            case 429:
+                return Throttled(detail, _retry_after(answer))
+            case 503 if (retry_after := _retry_after(answer)) is not None or _is_plivos(told):
+                return Unreachable(detail, retry_after)
+            case status if 400 <= status < 500 and status != 408:
+                return Rejected(detail)
+            case _:  # 408, 500, 502, 504, a balancer's 503, a redirect: it may have been taken
+                return Unknown(detail)
+
+    def _detail(self, answer: Answer, told: Mapping[str, Any]) -> str:
+        """The status and Plivo's text, without control characters, numbers and credentials, in 64 bytes."""
+        text = " ".join(_error_text(told.get("error")).split())
+        text = "".join(character for character in text if character.isprintable())[:_TEXT_CHARACTERS]
+        for ours in (self._auth_token.get_secret_value(), self._auth_id):
+            text = text.replace(ours, "•••") if ours else text
+        return shorten(f"{answer.status} {redact(text)}")
+
+
+def _version() -> str:
+    try:
+        return metadata.version("ringproof")
+    except metadata.PackageNotFoundError:
+        return "0"  # run from a checkout
+
+
+def _is_success(answer: Answer) -> bool:
+    return 200 <= answer.status < 300
+
+
+def _is_id(value: object) -> TypeGuard[str]:
+    return isinstance(value, str) and _ID.fullmatch(value) is not None
+
+
+def _is_plivos(told: Mapping[str, Any]) -> bool:
+    """Tell Plivo's own error from a balancer's: many of those have `error`, none has `api_id`."""
+    return _is_id(told.get("api_id"))
+
+
+def _object(answer: Answer) -> dict[str, Any]:
+    """Return the body as a JSON object; an empty one for whatever else it is."""
+    try:
+        told = json.loads(answer.body or b"null")
+    except (ValueError, RecursionError):  # [[[[[… a thousand deep
+        return {}
+    return told if isinstance(told, dict) else {}
+
+
+def _error_text(error: object) -> str:
+    if isinstance(error, dict):
+        error = next((value for value in error.values() if isinstance(value, str)), error)
+    if error is None or isinstance(error, str):
+        return error or ""
+    try:
+        return json.dumps(error, ensure_ascii=False, separators=(",", ":"))
+    except RecursionError:
+        return ""
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _time(value: object) -> datetime | None:
+    """RFC 3339 with any number of decimals; beyond microseconds they are dropped."""
+    try:
+        time = datetime.fromisoformat(_text(value))
+    except ValueError:
+        return None
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
+
+
+def _retry_after(answer: Answer) -> float | None:
+    """Seconds from 0 to 900; a date is judged by the answer's own clock, if it has one; None for junk."""
+    value = answer.headers.get("Retry-After", "").strip()
+    if _SECONDS.fullmatch(value):
+        seconds = float(value)
+    elif (date := _http_date(value)) is not None:
+        now = _http_date(answer.headers.get("Date", "")) or datetime.now(UTC)
+        seconds = (date - now).total_seconds()
+    else:
+        return None
+    return min(max(seconds, 0.0), LONGEST_RETRY_AFTER_SECONDS)
+
+
+def _http_date(value: str) -> datetime | None:
+    try:
+        date = parsedate_to_datetime(value)
+    except (ValueError, TypeError, IndexError, OverflowError):  # it was written for mail that is well-formed
+        return None
+    return date if date.tzinfo else date.replace(tzinfo=UTC)
