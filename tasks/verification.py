@@ -127,7 +127,7 @@ def initiate_verification(self: VerificationTask, *args: Any, request: int | Non
     if begun.verdict is Verdict.BEGUN:
         _send(ledger, number, request, begun)
     else:
-        _log.info("%s %s, nothing to send", begun.record or mask(number), begun.verdict)
+        _log.info("nothing to send: %s", begun.record or f"{mask(number)} is unknown")
 
 
 def _accept(

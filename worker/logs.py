@@ -28,7 +28,11 @@ class Redacting(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Let every record pass, rewritten."""
-        record.msg, record.args = self._clean(record.getMessage()), ()
+        try:
+            message = record.getMessage()
+        except (TypeError, ValueError):  # whoever logs a wrong format loses neither the line nor the process
+            message = f"{record.msg} {record.args!r}"
+        record.msg, record.args = self._clean(message), ()
         if record.exc_info and not record.exc_text:
             record.exc_text = logging.Formatter().formatException(record.exc_info)
         if record.exc_text:
