@@ -6,7 +6,7 @@ import time
 import uuid
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from celery import Task
 from celery.result import AsyncResult
@@ -19,6 +19,9 @@ from worker.celery import app
 from worker.ledger import Acceptance, Begun, Disposition, Lane, Ledger, Outcome, State, Verdict
 from worker.phone import mask, parse
 from worker.request import VerificationRequest, lane_of, queue
+
+if TYPE_CHECKING:
+    from worker.plivo import PlivoClient
 
 FOREIGN_MEMORY: Final = timedelta(hours=24)
 """How long a foreign message's id is remembered: it may be delivered again for as long as its broker keeps it."""
@@ -118,14 +121,14 @@ def initiate_verification(self: VerificationTask, *args: Any, request: int | Non
     resend=False)`. `phone_number` is E.164, or any notation that names its country (or `region` does); `channel` is
     `sms`, `call`, or `auto` (a landline gets a call). The result is the number's record: see `worker.backend`.
     """
-    ledger = runtime.ledger()
+    ledger, client = runtime.ledger(), runtime.plivo()
     if request is None:
         number, request = _accept_foreign(ledger, self.request, args, kwargs)
     else:
         (number,) = args
     begun = ledger.begin([(number, request)])[0]
     if begun.verdict is Verdict.BEGUN:
-        _send(ledger, number, request, begun)
+        _send(ledger, client, number, begun)
     else:
         _log.info("nothing to send: %s", begun.record or f"{mask(number)} is unknown")
 
@@ -157,21 +160,19 @@ def _accept_foreign(ledger: Ledger, message: Any, args: Sequence[Any], kwargs: M
     return asked.number.e164, accepted.request
 
 
-def _send(ledger: Ledger, number: str, request: int, begun: Begun) -> None:
+def _send(ledger: Ledger, client: "PlivoClient", number: str, begun: Begun) -> None:
     """Wait for the slot, ask Plivo once, and tell the ledger what came of it."""
     record = begun.record
     assert record is not None  # noqa: S101  # what begin claimed, it read
     time.sleep(begun.wait.total_seconds())
     started = time.monotonic()
     try:
-        sent = runtime.plivo().initiate(
-            number, alias=record.alias, channel=record.channel, subaccount=record.subaccount
-        )
+        sent = client.initiate(number, alias=record.alias, channel=record.channel, subaccount=record.subaccount)
         outcome = Outcome(State.CODE_SENT, verification_uuid=sent.verification_uuid, api_id=sent.api_id)
     except errors.RingproofError as error:
         outcome = outcome_of(error, record.attempts)
     took = time.monotonic() - started
-    settle(ledger, number, request, begun.fence, outcome)
+    settle(ledger, number, record.request, begun.fence, outcome)
     why = f" ({outcome.reason or outcome.detail})" if outcome.reason or outcome.detail else ""
     _log.info("%s %s %s %.0f ms%s", outcome.state, mask(number), record.channel, took * 1000, why)
 

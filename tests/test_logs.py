@@ -10,8 +10,8 @@ import sys
 
 import pytest
 from celery import Celery
-from kombu import Exchange
 from harness import AUTH_ID, AUTH_TOKEN, Process, Worker, eventually, fresh_number, stopped
+from kombu import Exchange
 
 from worker.ledger import Ledger, State, connect
 from worker.local.redis_server import RedisServer

@@ -4,6 +4,7 @@ import math
 import re
 from dataclasses import dataclass, fields
 from datetime import timedelta
+from decimal import Decimal
 from fractions import Fraction
 from typing import Self
 
@@ -13,7 +14,8 @@ JITTER = timedelta(milliseconds=60)
 Simulated on Plivo's strict sliding window: with it none is refused from 1/2s to 300/5s, with 20 ms up to 18 %.
 """
 
-_RATE = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)/(\d{1,9}(?:\.\d{1,9})?)s", re.ASCII)
+# With six digits and three decimals each, the microseconds of any window and slot are exact in Lua's doubles.
+_RATE = re.compile(r"(\d{1,6}(?:\.\d{1,3})?)/(\d{1,6}(?:\.\d{1,3})?)s", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +29,8 @@ class Rate:
     def parse(cls, text: str) -> Self:
         """Read `300/5s`, `2/1s`, or `0.5/1s`, which is `1/2s`.
 
-        Raises ValueError for anything else: zero, a negative, another unit, no number.
+        Raises ValueError for anything else: zero, a negative, another unit, no number, more than six
+        digits or three decimals.
         """
         match = _RATE.fullmatch(text.strip())
         number, window = (Fraction(part) for part in match.groups()) if match else (Fraction(), Fraction())
@@ -47,7 +50,8 @@ class Rate:
         return math.ceil((self.window_seconds * 1_000_000 + jitter_us) / self.number)
 
     def __str__(self) -> str:
-        return f"{self.number}/{float(self.window_seconds):g}s"
+        window = Decimal(self.window_seconds.numerator) / self.window_seconds.denominator
+        return f"{self.number}/{window:f}s"
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,10 +32,14 @@ class VerificationRequest:
 
         Raises `InvalidNumber`, or `InvalidRequest` for everything else, an unknown argument included.
         """
+        for name in kwargs:
+            if name not in _SIGNATURE.parameters:  # bind would tell it in clear, and it may be a number
+                raise InvalidRequest("arguments", f"{shown(name)} is none of them", _ARGUMENTS)
         try:
             asked = _SIGNATURE.bind(*args, **kwargs)
         except TypeError as error:
-            raise InvalidRequest("arguments", str(error), f"the arguments are {_SIGNATURE}") from None
+            raise InvalidRequest("arguments", str(error), _ARGUMENTS) from None
+        asked.apply_defaults()
         return cls._check(default_region, **asked.arguments)
 
     @classmethod
@@ -43,11 +47,11 @@ class VerificationRequest:
         cls,
         default_region: str | None,
         phone_number: object,
-        alias: object = None,
-        channel: object = "sms",
-        subaccount: object = None,
-        region: object = None,
-        resend: object = False,
+        alias: object,
+        channel: object,
+        subaccount: object,
+        region: object,
+        resend: object,
     ) -> Self:
         if region is not None and not isinstance(region, str):
             raise InvalidRequest("region", shown(region), "a country's two letters, such as 'US'")
@@ -56,18 +60,11 @@ class VerificationRequest:
         if not isinstance(resend, bool):
             raise InvalidRequest("resend", shown(resend), "True or False")
         if alias is not None and not (
-            isinstance(alias, str)
-            and 1 <= len(alias) <= ALIAS_LENGTH
-            and alias.isprintable()
-            and alias.strip()
+            isinstance(alias, str) and 1 <= len(alias) <= ALIAS_LENGTH and alias.isprintable() and alias.strip()
         ):
-            raise InvalidRequest(
-                "alias", shown(alias), f"1 to {ALIAS_LENGTH} printable characters, or leave it out"
-            )
+            raise InvalidRequest("alias", shown(alias), f"1 to {ALIAS_LENGTH} printable characters, or leave it out")
         if subaccount is not None and not (isinstance(subaccount, str) and _SUBACCOUNT.fullmatch(subaccount)):
-            raise InvalidRequest(
-                "subaccount", shown(subaccount), "a subaccount's auth id, 20 characters: SA…"
-            )
+            raise InvalidRequest("subaccount", shown(subaccount), "a subaccount's auth id, 20 characters: SA…")
         number = parse(phone_number, region or default_region)
         return cls(number, route(number, channel), alias, subaccount, resend)
 
@@ -76,9 +73,7 @@ class VerificationRequest:
         if lane is Lane.INTERACTIVE:
             return Newcomer.RESEND if self.resend else Newcomer.PERSON
         if self.resend:
-            raise InvalidRequest(
-                "resend", "True", f"a resend is a person's: use queue={queue(Lane.INTERACTIVE)!r}"
-            )
+            raise InvalidRequest("resend", "True", f"a resend is a person's: use queue={queue(Lane.INTERACTIVE)!r}")
         return Newcomer.ROSTER
 
 
@@ -94,6 +89,7 @@ def _of_a_person(
 
 
 _SIGNATURE = inspect.signature(_of_a_person).replace(return_annotation=inspect.Signature.empty)
+_ARGUMENTS = f"the arguments are {_SIGNATURE}"
 
 
 def queue(lane: Lane) -> str:
@@ -106,4 +102,4 @@ def lane_of(queue_name: str) -> Lane:
     for lane in Lane:
         if queue(lane) == queue_name:
             return lane
-    raise InvalidRequest("queue", repr(queue_name)[:40], "one of " + ", ".join(map(queue, Lane)))
+    raise InvalidRequest("queue", shown(queue_name), "one of " + ", ".join(map(queue, Lane)))

@@ -3,10 +3,19 @@
 import re
 from collections.abc import Mapping
 from typing import Annotated, Literal, Self
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
-from pydantic import AfterValidator, AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
-from pydantic import SecretStr, ValidationError
+from phonenumbers import SUPPORTED_REGIONS
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+)
 
 from worker.errors import Misconfigured
 from worker.pace import Policy, Rate
@@ -18,62 +27,109 @@ def _rate(value: object) -> object:
     return Rate.parse(value) if isinstance(value, str) else value
 
 
+def _split(url: str, *schemes: str) -> SplitResult:
+    parts = urlsplit(url)
+    if parts.scheme not in schemes or not parts.hostname or parts.port == 0 or parts.fragment:
+        raise ValueError("no such scheme, host or port")
+    if "@" in parts.path + parts.query or " " in url or not url.isprintable():
+        raise ValueError("not escaped")  # `redis://:pass/word@host` is taken apart at the wrong place
+    return parts
+
+
 def _redis_url(value: SecretStr) -> SecretStr:
-    parts = urlsplit(value.get_secret_value())
-    if parts.scheme not in {"redis", "rediss"} or not parts.hostname:
-        raise ValueError("write it as redis://[:PASSWORD@]HOST:PORT/DB, or rediss:// for TLS")
-    if not re.fullmatch(r"/?\d*", parts.path):
-        raise ValueError("the path is the number of a database, such as /0")
-    _ = parts.port  # raises ValueError itself
+    if not re.fullmatch(r"/?\d{0,5}", _split(value.get_secret_value(), "redis", "rediss").path, re.ASCII):
+        raise ValueError("no database")
     return value
 
 
 def _base_url(value: str) -> str:
-    parts = urlsplit(value)
+    parts = _split(value, "https", "http")
     loopback = parts.hostname in {"127.0.0.1", "localhost", "::1"}
-    if parts.scheme != "https" and not (parts.scheme == "http" and loopback):
-        raise ValueError("https:// only, unless it is this machine (http://127.0.0.1:8077/v1)")
+    if not (loopback or parts.scheme == "https") or parts.query or "@" in parts.netloc:
+        raise ValueError("not safe, or no base")
     return value.rstrip("/")
 
 
+def _region(value: str) -> str:
+    if not value.isascii() or value.upper() not in SUPPORTED_REGIONS:  # "ıt".upper() is "IT"
+        raise ValueError("no such region")
+    return value.upper()
+
+
 class Settings(BaseModel):
-    """One process's settings. `Settings.read(os.environ)` builds them; nothing else reads the environment."""
+    """One process's settings. `Settings.read(os.environ)` builds them; nothing else reads the environment.
+
+    A field's description says what is right, and is all that is told of a wrong value: pydantic's and urllib's
+    own texts would show pieces of it.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore", arbitrary_types_allowed=True)
 
     redis_url: Annotated[SecretStr, AfterValidator(_redis_url)] = Field(
-        SecretStr(DEFAULT_REDIS_URL), validation_alias=AliasChoices("RINGPROOF_REDIS_URL", "REDIS_URL")
+        SecretStr(DEFAULT_REDIS_URL),
+        validation_alias=AliasChoices("RINGPROOF_REDIS_URL", "REDIS_URL"),
+        description="write it as redis://:PASSWORD@HOST:PORT/0, where 0 is the database, or rediss:// for TLS; "
+        "in a password, / ? # [ ] are %2F %3F %23 %5B %5D",
     )
-    prefix: str = Field("ringproof", alias="RINGPROOF_PREFIX", pattern=r"^[A-Za-z0-9_.-]{1,32}$")
-    region: Annotated[str, AfterValidator(str.upper)] | None = Field(
-        None, alias="RINGPROOF_REGION", pattern=r"^[A-Za-z]{2}$"
+    prefix: str = Field(
+        "ringproof",
+        alias="RINGPROOF_PREFIX",
+        pattern=r"^[A-Za-z0-9_.-]{1,32}$",
+        description="1 to 32 letters, digits, or . _ -",
     )
-    log_format: Literal["text", "json"] = Field("text", alias="RINGPROOF_LOG_FORMAT")
-    rate: Annotated[Rate, BeforeValidator(_rate)] = Field(Policy().rate, alias="RINGPROOF_RATE")
-    resend_cooldown_seconds: int = Field(60, alias="RINGPROOF_RESEND_COOLDOWN_SECONDS", ge=0, le=86_400)
-    record_days: int = Field(90, alias="RINGPROOF_RECORD_DAYS", ge=1, le=3650)
-    plivo_auth_id: str | None = Field(None, alias="PLIVO_AUTH_ID", pattern=r"^(MA|SA)[A-Za-z0-9]{18}$")
-    plivo_auth_token: SecretStr | None = Field(None, alias="PLIVO_AUTH_TOKEN")
+    region: Annotated[str, AfterValidator(_region)] | None = Field(
+        None,
+        alias="RINGPROOF_REGION",
+        description="a country's two ISO 3166 letters, such as US or GB",
+    )
+    log_format: Literal["text", "json"] = Field("text", alias="RINGPROOF_LOG_FORMAT", description="text or json")
+    rate: Annotated[Rate, BeforeValidator(_rate)] = Field(
+        Policy().rate,
+        alias="RINGPROOF_RATE",
+        description="write a rate as requests per seconds, such as 300/5s, 2/1s or 0.5/1s",
+    )
+    resend_cooldown_seconds: int = Field(
+        60,
+        alias="RINGPROOF_RESEND_COOLDOWN_SECONDS",
+        ge=0,
+        le=86_400,
+        description="a whole number of seconds, 0 to 86400",
+    )
+    record_days: int = Field(
+        90, alias="RINGPROOF_RECORD_DAYS", ge=1, le=3650, description="a whole number of days, 1 to 3650"
+    )
+    plivo_auth_id: str | None = Field(
+        None,
+        alias="PLIVO_AUTH_ID",
+        pattern=r"^(MA|SA)[A-Za-z0-9]{18}$",
+        repr=False,
+        description="20 characters that begin with MA or SA, from Plivo's console",
+    )
+    plivo_auth_token: SecretStr | None = Field(
+        None, alias="PLIVO_AUTH_TOKEN", description="the token that belongs to PLIVO_AUTH_ID"
+    )
     plivo_base_url: Annotated[str, AfterValidator(_base_url)] = Field(
-        "https://api.plivo.com/v1", alias="PLIVO_BASE_URL"
+        "https://api.plivo.com/v1",
+        alias="PLIVO_BASE_URL",
+        description="write it as https://HOST/v1; http:// only on this machine: http://127.0.0.1:8077/v1",
     )
 
     @classmethod
     def read(cls, environ: Mapping[str, str], *, worker: bool = False) -> Self:
-        """Build the settings from a mapping; a variable that is empty counts as absent.
+        """Build the settings from a mapping; a variable that is empty or blank counts as absent.
 
         With `worker`, Plivo's credentials are required. Raises `Misconfigured` with every problem at once: each
         names its variable and what would be right, and shows no value.
         """
-        given = {name: value for name, value in environ.items() if value and name in cls.variables()}
+        remedies = cls._remedies()
+        told = ((name, environ.get(name, "").strip()) for name in remedies)
+        given = {name: value for name, value in told if value}
         problems = []
         try:
             settings = cls.model_validate(given)
         except ValidationError as error:
-            problems = [
-                f"{_variable(problem['loc'], given)}: {_remedy(problem)}"
-                for problem in error.errors(include_input=False, include_url=False)
-            ]
+            names = [str(problem["loc"][0]) for problem in error.errors(include_input=False)]
+            problems = [f"{_of_two(name, given)}: {remedies[name]}" for name in names]
         if worker:
             problems += [
                 f"{name}: missing; the worker needs it to ask Plivo (put it into the environment, or load your "
@@ -88,15 +144,17 @@ class Settings(BaseModel):
     @classmethod
     def variables(cls) -> tuple[str, ...]:
         """Return the names of all variables that are read."""
-        names: list[str] = []
+        return tuple(cls._remedies())
+
+    @classmethod
+    def _remedies(cls) -> dict[str, str]:
+        """Return what is right, for each variable."""
+        remedies: dict[str, str] = {}
         for field in cls.model_fields.values():
-            choices = field.validation_alias
-            names += (
-                [str(name) for name in choices.choices]
-                if isinstance(choices, AliasChoices)
-                else [str(field.alias)]
-            )
-        return tuple(names)
+            alias = field.validation_alias
+            names = alias.choices if isinstance(alias, AliasChoices) else [field.alias]
+            remedies |= {str(name): field.description or "" for name in names}
+        return remedies
 
     @property
     def policy(self) -> Policy:
@@ -109,39 +167,26 @@ class Settings(BaseModel):
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """What must be in no log: Plivo's token and Redis' password."""
-        password = urlsplit(self.redis_url.get_secret_value()).password or ""
+        """What must be in no log, longest first: Plivo's token, and Redis' password as written and as meant."""
+        redis = urlsplit(self.redis_url.get_secret_value())
         token = self.plivo_auth_token.get_secret_value() if self.plivo_auth_token else ""
-        return tuple(secret for secret in (password, token) if secret)
+        written = redis.password or ""
+        known = {token, written, unquote(written), *parse_qs(redis.query).get("password", ())}
+        return tuple(sorted(known - {""}, key=len, reverse=True))
 
     @property
     def shown_redis_url(self) -> str:
-        """Redis' URL as it may be shown: its password masked."""
+        """Redis' URL as it may be shown: without its options, and its password masked.
+
+        So is a user that has none: `redis://s3cret@host` is a common slip for `redis://:s3cret@host`.
+        """
         parts = urlsplit(self.redis_url.get_secret_value())
         login, at, address = parts.netloc.rpartition("@")
         user, colon, _ = login.partition(":")
-        return parts._replace(netloc=f"{user}{colon and ':•••'}{at}{address}", query="").geturl()
+        shown = f"{user}:•••@" if colon else "•••@" if at else ""
+        return parts._replace(netloc=shown + address, query="").geturl()
 
 
-_REMEDIES = {
-    "prefix": "1 to 32 letters, digits, or . _ -",
-    "region": "a country's two letters, such as US",
-    "plivo_auth_id": "20 characters that begin with MA or SA, from Plivo's console",
-}
-
-
-def _variable(location: tuple[int | str, ...], given: Mapping[str, str]) -> str:
-    """Name the variable that a problem is about: of two, the one that was given."""
-    name = str(location[0])
-    if name == "RINGPROOF_REDIS_URL" and name not in given:
-        return "REDIS_URL"
-    return name
-
-
-def _remedy(problem: Mapping[str, object]) -> str:
-    """Say what would be right, without the value."""
-    name = str(problem["loc"][0])  # type: ignore[index]  # pydantic's ErrorDetails: a tuple of names
-    for field_name, field in Settings.model_fields.items():
-        if field.alias == name and field_name in _REMEDIES:
-            return _REMEDIES[field_name]
-    return str(problem["msg"]).removeprefix("Value error, ")
+def _of_two(name: str, given: Mapping[str, str]) -> str:
+    """Name the variable that a problem is about: of the two for Redis' URL, the one that was given."""
+    return "REDIS_URL" if name == "RINGPROOF_REDIS_URL" and name not in given else name

@@ -1,0 +1,52 @@
+"""Never a number lost: every accepted number is in a final state, or waits, or is in doubt, with a reason and a time.
+
+As far as it is built: the ledger knows every accepted number, whatever becomes of messages and workers; the sweep that
+acts on the times is not here yet.
+"""
+
+import os
+import signal
+
+from harness import Worker, eventually, fresh_number, stopped
+
+from tasks import initiate_verification
+from worker.ledger import Reason, State
+
+
+def test_a_number_stays_known_when_its_message_is_lost(ledger, client):
+    number = fresh_number()
+
+    initiate_verification.apply_async((number,), queue="ringproof.scheduled")
+    client.delete("ringproof.scheduled")
+
+    assert ledger.read(number).state is State.QUEUED
+    assert client.zscore("ringproof:agenda", number), "when it is looked at again"
+
+
+def test_a_worker_killed_in_mid_send_leaves_a_record_that_says_until_when_it_is_open(plivo, environ, tmp_path, ledger):
+    number = fresh_number()
+    plivo.befall("timeout_after", number=number)  # Plivo sends the code, and does not answer
+
+    with stopped(Worker(tmp_path / "worker.log", environ, tmp_path, "-Q", "ringproof.bulk", concurrency=1)) as worker:
+        (child,) = worker.children()
+        initiate_verification.apply_async((number,), queue="ringproof.bulk")
+        eventually(lambda: plivo.sends(number))
+        os.kill(child, signal.SIGKILL)
+        worker.until_logged("nothing to send")  # the message came back, to another child
+
+    record = ledger.read(number)
+    assert record.state is State.SENDING
+    assert record.updated_at < record.lease_until < record.live_until
+    assert len(plivo.sends(number)) == 1
+
+
+def test_a_plivo_that_is_down_makes_numbers_wait_with_a_reason_and_a_time(plivo, worker, ledger):
+    number = fresh_number()
+    plivo.befall("503", number=number)
+
+    waiting = initiate_verification.delay(number)
+    eventually(lambda: waiting.state == "WAITING")
+
+    assert waiting.info["reason"] == Reason.UNREACHABLE
+    assert waiting.info["due_at"]
+    assert plivo.sends(number) == []

@@ -1,0 +1,35 @@
+"""Nobody's number, code or token in a log, an event or a repr. (tests/test_logs.py looks into all of them at DEBUG.)"""
+
+import pytest
+from harness import AUTH_TOKEN, fresh_number
+
+from tasks import initiate_verification
+from worker.errors import InvalidNumber
+
+
+def test_a_workers_log_has_one_line_for_each_outcome_and_no_number_in_it(plivo, worker):
+    number = fresh_number()
+    initiate_verification.delay(number, alias="Front desk").get(timeout=10)
+    (send,) = plivo.sends(number)
+
+    worker.until_logged(f"code_sent +1•••••••{number[-2:]} sms")
+
+    assert number[1:] not in worker.log
+    assert AUTH_TOKEN not in worker.log
+    assert f" {send['code']} " not in worker.log
+
+
+def test_a_result_prints_masked(ledger):
+    number = fresh_number()
+    verification = initiate_verification.AsyncResult(number)
+
+    assert repr(verification) == f"<Verification: +1•••••••{number[-2:]}>"
+    assert verification.id == number
+
+
+def test_an_error_shows_what_was_wrong_without_the_number():
+    with pytest.raises(InvalidNumber) as wrong:
+        initiate_verification.delay("+1 415 555 01234 ext. 5")
+
+    assert "4155550" not in "".join(filter(str.isdigit, str(wrong.value)))
+    assert wrong.value.reason == "extension"

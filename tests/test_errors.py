@@ -1,0 +1,205 @@
+"""The errors: their tree as it is drawn, what each says, and that each arrives as it left."""
+
+import copy
+import itertools
+import json
+import pickle
+import re
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from celery import Celery
+from kombu.utils.json import dumps, loads
+
+from worker import errors
+from worker.errors import InvalidNumber, InvalidRequest, Misconfigured, RingproofError
+from worker.ledger import Ledger, connect
+from worker.local.sandbox import ANY_AUTH_ID
+from worker.phone import mask, redact
+from worker.plivo import PlivoClient
+from worker.settings import Settings
+from worker.transport import Limits
+
+REASONS = {
+    "not_a_number",
+    "no_country",
+    "impossible",
+    "invalid",
+    "extension",
+    "letters",
+    "premium",
+    "landline_sms",
+    "too_long",
+    "excel_number",
+}
+
+CLASSES = [error for error in vars(errors).values() if isinstance(error, type) and issubclass(error, RingproofError)]
+LEAVES = [leaf for leaf in CLASSES if not any(issubclass(error, leaf) for error in CLASSES if error is not leaf)]
+FAILURES = [error for error in LEAVES if issubclass(error, errors.Failed)]
+UNTIL = datetime(2031, 1, 2, 3, 4, 5, 678_000, tzinfo=UTC)
+MASKED = mask("+14155550123")
+
+
+UNSENT = [("429 slow down",), ("429", 7.5), ("", 0.0)]
+UNTILS = [(UNTIL,), (UNTIL.replace(microsecond=0),), (UNTIL.astimezone(timezone(timedelta(hours=2))),)]
+ARGUMENTS = {
+    RingproofError: [(), ("why",)],
+    InvalidRequest: [("alias", repr("a\nb"), "1 to 255 printable characters"), ("é", "☎ \ud800", "")],
+    InvalidNumber: [(reason, MASKED) for reason in InvalidNumber.REMEDIES],
+    errors.CoolingDown: UNTILS,
+    errors.LedgerUnavailable: [("redis://:•••@h:6379/0", "ConnectionError: refused"), ("", "")],
+    Misconfigured: [(), ("A: missing",), ("A: missing", "B: wrong; see C")],
+    errors.InDoubt: UNTILS,
+    errors.Unsent: UNSENT,
+    errors.Unreachable: UNSENT,
+    errors.Throttled: UNSENT,
+    errors.Unauthorized: UNSENT,
+    errors.Unknown: [("502",), ("",)],
+}
+OF_A_FAILURE = [(), ("400 “alias” is wrong",)]
+
+EXAMPLES = [error(*arguments) for error in CLASSES for arguments in ARGUMENTS.get(error, OF_A_FAILURE)]
+"""Errors of each class as they are raised, with every kind of argument that they take."""
+
+
+def named(example):
+    return type(example).__name__ if isinstance(example, RingproofError) else None
+
+
+class TestTheTree:
+    def test_is_the_one_that_is_drawn(self):
+        drawn, above = {}, {}
+        for line in (errors.__doc__ or "").splitlines():
+            if match := re.match(r"((?:│   |    )*(?:[├└]── )?)([A-Z]\w+)(?: {2,}|$)", line):
+                depth = len(match[1]) // 4
+                above[depth] = match[2]
+                drawn[match[2]] = above.get(depth - 1)
+
+        real = {error.__name__: None if error is RingproofError else error.__mro__[1].__name__ for error in CLASSES}
+        assert drawn == real
+        assert list(drawn) == list(real), "and in the same order"
+
+    def test_notes_which_is_a_built_in_error_too(self):
+        noted = {
+            line.split()[-1].strip("()"): line
+            for line in (errors.__doc__ or "").splitlines()
+            if line.endswith("Error)")
+        }
+
+        assert set(noted) == {"ValueError"}
+        assert "InvalidRequest" in noted["ValueError"]
+        assert [error for error in CLASSES if issubclass(error, ValueError)] == [InvalidRequest, InvalidNumber]
+
+    @pytest.mark.parametrize("leaf", LEAVES)
+    def test_says_at_each_leaf_what_happens_next(self, leaf):
+        what, _, next_ = (vars(leaf).get("__doc__") or "").partition(";")
+
+        assert what
+        assert len(next_.split()) >= 2, "after the semicolon"
+        assert next_.endswith(".")
+
+    def test_has_exactly_the_reasons_that_are_promised_each_with_its_way_out(self):
+        assert set(InvalidNumber.REMEDIES) == REASONS
+        assert all(len(remedy.split()) > 5 for remedy in InvalidNumber.REMEDIES.values())
+
+    def test_does_not_let_a_reason_be_invented(self):
+        with pytest.raises(KeyError):
+            InvalidNumber("ugly", MASKED)
+
+    def test_does_not_let_the_remedies_be_changed(self):
+        with pytest.raises(TypeError):
+            InvalidNumber.REMEDIES["ugly"] = "be nicer"
+
+
+def same(one, other):
+    assert type(other) is type(one)
+    assert other.args == one.args
+    assert vars(other) == vars(one)
+    assert str(other) == str(one)
+    return True
+
+
+class TestTheJourney:
+    """From the worker to `.get()`, or to another process of the host's."""
+
+    @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+    @pytest.mark.parametrize("error", EXAMPLES, ids=named)
+    def test_through_pickle_changes_nothing(self, error, protocol):
+        assert same(error, pickle.loads(pickle.dumps(error, protocol)))  # noqa: S301  # our own
+
+    @pytest.mark.parametrize("error", EXAMPLES, ids=named)
+    def test_through_copy_changes_nothing(self, error):
+        assert same(error, copy.deepcopy(error))
+
+    @pytest.mark.parametrize("error", EXAMPLES, ids=named)
+    def test_through_celerys_json_changes_nothing(self, error):
+        app = Celery("host", backend="cache+memory://", set_as_current=False)
+        app.conf.update(result_serializer="json", accept_content=["json"])
+        sent = dumps(app.backend.prepare_exception(error, serializer="json"))
+
+        assert same(error, app.backend.exception_to_python(loads(sent)))
+
+    @pytest.mark.parametrize("error", EXAMPLES, ids=named)
+    def test_through_a_stored_result_changes_nothing(self, error):
+        app = Celery("host", backend="cache+memory://", set_as_current=False)
+        app.conf.update(result_serializer="json", accept_content=["json"])
+        app.backend.mark_as_failure("an-id", error)
+
+        assert same(error, app.AsyncResult("an-id").result)
+
+    def test_keeps_a_time_as_a_time(self):
+        app = Celery("host", backend="cache+memory://", set_as_current=False)
+        sent = json.loads(dumps(app.backend.prepare_exception(errors.InDoubt(UNTIL), serializer="json")))
+
+        assert app.backend.exception_to_python(loads(json.dumps(sent))).until == UNTIL
+
+
+class TestTheText:
+    @pytest.mark.parametrize("error", EXAMPLES, ids=named)
+    def test_has_nothing_in_it_that_looks_like_a_number(self, error):
+        without_our_own_example = str(error).replace("+14155550123", "")
+
+        assert redact(without_our_own_example) == without_our_own_example
+
+    @pytest.mark.parametrize(("one", "other"), list(itertools.combinations(FAILURES, 2)))
+    def test_tells_the_failures_apart(self, one, other):
+        assert str(one("400")) != str(other("400"))
+        assert "(400)" in str(one("400"))
+        assert "(" not in str(one())
+
+    def test_of_a_redis_that_is_away_has_no_password(self):
+        settings = Settings.read({"REDIS_URL": "redis://:hunter2@127.0.0.1:1/0"})
+        ledger = Ledger(connect(settings.redis_url.get_secret_value()), shown_url=settings.shown_redis_url)
+
+        with pytest.raises(errors.LedgerUnavailable, match=re.escape("redis://:•••@127.0.0.1:1/0")) as caught:
+            ledger.read("+14155550123")
+        told = f"{caught.value} {caught.value!r} {caught.value.__cause__} {caught.value.__context__}"
+
+        assert "hunter2" not in told
+        assert "4155550123" not in told
+
+    def test_of_a_plivo_that_is_away_has_no_number_and_no_token(self):
+        token = "a-token-that-must-not-be-logged"
+        environ = {"PLIVO_AUTH_ID": ANY_AUTH_ID, "PLIVO_AUTH_TOKEN": token, "PLIVO_BASE_URL": "http://127.0.0.1:1/v1"}
+        settings = Settings.read(environ, worker=True)
+        assert settings.plivo_auth_token is not None
+        client = PlivoClient(
+            ANY_AUTH_ID, settings.plivo_auth_token, settings.plivo_base_url, limits=Limits(connecting_seconds=0.2)
+        )
+
+        with pytest.raises(errors.Unreachable) as caught:
+            client.initiate("+14155550123", alias="+14155550123")
+        client.close()
+        told = f"{caught.value} {caught.value!r} {caught.value.__cause__} {caught.value.__context__}"
+
+        assert token not in told
+        assert "4155550123" not in told
+
+    def test_of_a_wrong_environment_names_every_variable(self):
+        with pytest.raises(Misconfigured) as caught:
+            Settings.read({"RINGPROOF_RATE": "0", "RINGPROOF_REGION": "UK"})
+
+        assert [problem.partition(":")[0] for problem in caught.value.problems] == [
+            "RINGPROOF_REGION",
+            "RINGPROOF_RATE",
+        ]

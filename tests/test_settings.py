@@ -1,0 +1,311 @@
+"""The environment: read from a mapping, judged as a whole, by variable name, and without a word of a secret."""
+
+from collections.abc import Mapping
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+from dotenv import dotenv_values
+from harness import AUTH_ID, AUTH_TOKEN
+from pydantic import ValidationError
+
+from worker.errors import Misconfigured
+from worker.ledger import connect
+from worker.pace import Policy, Rate
+from worker.settings import DEFAULT_REDIS_URL, Settings
+
+ROOT = Path(__file__).parents[1]
+PASSWORD = "hunter2-of-redis"
+CREDENTIALS = {"PLIVO_AUTH_ID": AUTH_ID, "PLIVO_AUTH_TOKEN": AUTH_TOKEN}
+WRONG = {
+    "RINGPROOF_REDIS_URL": f"http://:{PASSWORD}@redis:6379/0",
+    "RINGPROOF_PREFIX": "wrong prefix",
+    "RINGPROOF_REGION": "wrong region",
+    "RINGPROOF_LOG_FORMAT": "wrong format",
+    "RINGPROOF_RATE": "wrong rate",
+    "RINGPROOF_RESEND_COOLDOWN_SECONDS": "wrong cooldown",
+    "RINGPROOF_RECORD_DAYS": "wrong days",
+    "PLIVO_AUTH_ID": "wrong id",
+    "PLIVO_BASE_URL": "http://wrong.example/v1",
+}
+
+
+def problems(environ, *, worker=False):
+    """What is told of an environment, by variable."""
+    with pytest.raises(Misconfigured) as caught:
+        Settings.read(environ, worker=worker)
+    return dict(problem.split(": ", 1) for problem in caught.value.problems)
+
+
+def redis_url(url):
+    return Settings.read({"RINGPROOF_REDIS_URL": url}).redis_url.get_secret_value()
+
+
+class TestReading:
+    def test_a_producer_needs_nothing_at_all(self):
+        settings = Settings.read({})
+
+        assert settings.redis_url.get_secret_value() == DEFAULT_REDIS_URL
+        assert (settings.prefix, settings.region, settings.log_format) == ("ringproof", None, "text")
+        assert settings.plivo_auth_id is settings.plivo_auth_token is None
+        assert settings.plivo_base_url == "https://api.plivo.com/v1"
+        assert settings.policy == Policy()
+
+    def test_a_worker_needs_plivos_credentials_and_is_told_how_to_load_them(self):
+        missing = problems({}, worker=True)
+
+        assert set(missing) == {"PLIVO_AUTH_ID", "PLIVO_AUTH_TOKEN"}
+        assert all("missing" in told and "set -a; . ./.env; set +a" in told for told in missing.values())
+        assert Settings.read(CREDENTIALS, worker=True).plivo_auth_id == AUTH_ID
+
+    def test_every_variable_has_its_place(self):
+        settings = Settings.read(
+            CREDENTIALS
+            | {
+                "RINGPROOF_REDIS_URL": "rediss://:p@redis:7/3",
+                "RINGPROOF_PREFIX": "ring-proof_2.b",
+                "RINGPROOF_REGION": "gb",
+                "RINGPROOF_LOG_FORMAT": "json",
+                "RINGPROOF_RATE": "0.5/1s",
+                "RINGPROOF_RESEND_COOLDOWN_SECONDS": "0",
+                "RINGPROOF_RECORD_DAYS": "1",
+                "PLIVO_BASE_URL": "http://127.0.0.1:8077/v1/",
+            },
+            worker=True,
+        )
+
+        assert settings.redis_url.get_secret_value() == "rediss://:p@redis:7/3"
+        assert (settings.prefix, settings.region, settings.log_format) == ("ring-proof_2.b", "GB", "json")
+        assert settings.policy == Policy(rate=Rate(1, Fraction(2)), cooldown_ms=0, record_ms=86_400_000)
+        assert settings.plivo_base_url == "http://127.0.0.1:8077/v1"
+        assert settings.plivo_auth_token is not None
+        assert settings.plivo_auth_token.get_secret_value() == AUTH_TOKEN
+
+    @pytest.mark.parametrize("nothing", ["", " ", "\t\n"])
+    def test_an_empty_variable_is_an_absent_one(self, nothing):
+        assert Settings.read(dict.fromkeys(Settings.variables(), nothing)) == Settings.read({})
+        assert set(problems(dict.fromkeys(Settings.variables(), nothing), worker=True)) == set(CREDENTIALS)
+
+    def test_the_newline_that_a_secrets_file_ends_with_is_no_part_of_the_value(self):
+        settings = Settings.read({name: f"{value}\n" for name, value in CREDENTIALS.items()}, worker=True)
+
+        assert settings == Settings.read(CREDENTIALS, worker=True)
+
+    def test_other_variables_are_not_even_looked_at(self):
+        class Ours(Mapping):
+            asked: set[str] = set()  # noqa: RUF012  # of this one test
+
+            def __getitem__(self, name):
+                self.asked.add(name)
+                raise KeyError(name)
+
+            def __iter__(self):
+                raise AssertionError("looked at all of them")
+
+            def __len__(self):
+                return 1
+
+        Settings.read(Ours())
+
+        assert Ours.asked == set(Settings.variables())
+
+    def test_the_settings_do_not_change(self):
+        with pytest.raises(ValidationError):
+            Settings.read({}).prefix = "other"
+
+    def test_the_example_works_and_names_every_variable(self):
+        example = dotenv_values(ROOT / ".env.example")
+        settings = Settings.read({name: value or "" for name, value in example.items()})
+
+        assert settings == Settings.read({}), "the values given there are the defaults"
+        assert set(Settings.variables()) - set(example) == {"REDIS_URL"}
+
+    def test_the_variables_are_complete(self):
+        assert set(Settings.variables()) == set(WRONG) | {"REDIS_URL", "PLIVO_AUTH_TOKEN"}
+
+
+class TestProblems:
+    def test_are_told_all_at_once_each_by_its_variable(self):
+        told = problems(WRONG, worker=True)
+
+        assert set(told) == set(WRONG) | {"PLIVO_AUTH_TOKEN"}
+
+    def test_are_told_without_a_value_and_without_pydantic(self):
+        with pytest.raises(Misconfigured) as caught:
+            Settings.read(WRONG)
+        error = caught.value
+        shown = f"{error} {error!r} {error.__context__} {error.__cause__}"
+
+        assert PASSWORD not in shown
+        assert not any(value in shown for value in WRONG.values())
+        assert not any(word in shown for word in ("pydantic", "Value error", "Input should", "pattern"))
+        assert str(error) == "; ".join(error.problems)
+
+    @pytest.mark.parametrize(
+        ("name", "wrong"),
+        [
+            ("RINGPROOF_PREFIX", ["a b", "a:b", "{a}", "a" * 33, "präfix", "a*"]),
+            ("RINGPROOF_REGION", ["UK", "USA", "U", "1", "001", "ZZ", "ıt"]),
+            ("RINGPROOF_LOG_FORMAT", ["JSON", "xml", "true"]),
+            ("RINGPROOF_RATE", ["0/7s", "300", "300/5", "300/m", "-1/1s", "nan/1s", "1e3/1s", "1/1s/2"]),
+            ("RINGPROOF_RESEND_COOLDOWN_SECONDS", ["-1", "86401", "1.5", "1e2", "60s", "nan", "9" * 5000]),
+            ("RINGPROOF_RECORD_DAYS", ["0", "-1", "3651", "90 days"]),
+            ("PLIVO_AUTH_ID", [AUTH_ID[:-1], AUTH_ID + "X", AUTH_ID.lower(), "XX" + AUTH_ID[2:], AUTH_ID[:-1] + "/"]),
+        ],
+    )
+    def test_are_found_in_every_variable_and_the_way_out_is_told(self, name, wrong):
+        told = [problems({name: value}) for value in wrong]
+
+        assert [set(one) for one in told] == [{name}] * len(wrong)
+        assert len({one[name] for one in told}) == 1, "whatever the value: it is not in the text"
+
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "https://127.0.0.1:8077/v1",
+            "https://api.plivo.com/v1",
+            "http://127.0.0.1:8077/v1",
+            "http://localhost/v1",
+            "http://[::1]:8077/v1",
+        ],
+    )
+    def test_are_none_in_a_base_url_that_is_https_or_this_machine(self, url):
+        assert Settings.read({"PLIVO_BASE_URL": url}).plivo_base_url == url
+
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "http://api.plivo.com/v1",
+            "http://127.0.0.1.example/v1",
+            "http://127.0.0.1@example.com/v1",
+            "http://localhost@example.com/v1",
+            "https://user:s3cret@api.plivo.com/v1",
+            "https://",
+            "https:///v1",
+            "api.plivo.com/v1",
+            "ftp://127.0.0.1/v1",
+            "https://api.plivo.com:99999/v1",
+            "https://api.plivo.com/v1?key=s3cret",
+            "https://api.plivo.com/v1#s3cret",
+            "https://api .plivo.com/v1",
+            "https://[::1/v1",
+            "https://\u2100.example/v1",
+        ],
+    )
+    def test_are_told_of_any_other_base_url_without_showing_it(self, url):
+        told = problems({"PLIVO_BASE_URL": url})
+
+        assert set(told) == {"PLIVO_BASE_URL"}
+        assert "https://" in told["PLIVO_BASE_URL"]
+        assert "s3cret" not in told["PLIVO_BASE_URL"]
+
+
+class TestRedis:
+    @pytest.mark.parametrize(
+        ("environ", "url"),
+        [
+            ({}, DEFAULT_REDIS_URL),
+            ({"REDIS_URL": "redis://other"}, "redis://other"),
+            ({"RINGPROOF_REDIS_URL": "redis://ours"}, "redis://ours"),
+            ({"RINGPROOF_REDIS_URL": "redis://ours", "REDIS_URL": "redis://other"}, "redis://ours"),
+            ({"RINGPROOF_REDIS_URL": "", "REDIS_URL": "redis://other"}, "redis://other"),
+            ({"RINGPROOF_REDIS_URL": "redis://ours", "REDIS_URL": "not even a URL"}, "redis://ours"),
+        ],
+    )
+    def test_is_found_by_our_variable_then_by_everybodys_then_on_this_machine(self, environ, url):
+        assert Settings.read(environ).redis_url.get_secret_value() == url
+
+    @pytest.mark.parametrize("name", ["RINGPROOF_REDIS_URL", "REDIS_URL"])
+    def test_is_named_as_wrong_by_the_variable_that_was_given(self, name):
+        assert set(problems({name: "http://redis"})) == {name}
+
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "redis://h",
+            "redis://h/",
+            "redis://h:6379/15",
+            "rediss://h:6379/0",
+            "redis://:p%40ss@h:6379/0",
+            "redis://user:p@h",
+            "redis://:p@ss@h:6379",
+            "redis://[::1]:6379/0",
+            "rediss://h/0?ssl_cert_reqs=required",
+        ],
+    )
+    def test_takes_the_urls_that_redis_py_takes(self, url):
+        assert redis_url(url) == url
+        assert connect(url).connection_pool.connection_kwargs["host"] in {"h", "::1"}
+
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "redis:",
+            "redis://",
+            "redis:///0",
+            "h:6379",
+            "unix:///tmp/redis.sock",
+            "http://h:6379",
+            f"redis://h:{PASSWORD}",
+            "redis://h:0",
+            "redis://h:65536",
+            f"redis://h/{PASSWORD}",
+            "redis://h/0/1",
+            "redis://h/٣",
+            "redis://h /0",
+            "redis://h/0\nx",
+            f"redis://:a/{PASSWORD}@h:6379/0",
+            f"redis://:a?{PASSWORD}@h:6379/0",
+            f"redis://:a#{PASSWORD}@h:6379/0",
+            f"redis://:a[{PASSWORD}@h:6379/0",
+            f"redis://user:12/{PASSWORD}@h:6379/0",
+            f"redis://user:12?{PASSWORD}@h:6379/0",
+            f"redis://user:12#{PASSWORD}@h:6379/0",
+            f"redis://:\u2100{PASSWORD}@h:6379/0",
+        ],
+    )
+    def test_takes_no_other_and_shows_nothing_of_it(self, url):
+        with pytest.raises(Misconfigured) as caught:
+            redis_url(url)
+        told = f"{caught.value} {caught.value!r}"
+
+        assert "redis://:PASSWORD@HOST:PORT/0" in told
+        assert PASSWORD not in told
+        assert "\u2100" not in told
+
+    @pytest.mark.parametrize(
+        ("url", "shown"),
+        [
+            ("redis://h:6379/0", "redis://h:6379/0"),
+            (f"redis://:{PASSWORD}@h:6379/0", "redis://:•••@h:6379/0"),
+            (f"rediss://user:{PASSWORD}@h/2", "rediss://user:•••@h/2"),
+            (f"redis://{PASSWORD}@h:6379", "redis://•••@h:6379"),
+            (f"redis://:a@{PASSWORD}@h", "redis://:•••@h"),
+            (f"redis://h/0?password={PASSWORD}", "redis://h/0"),
+            ("redis://[::1]:6379/0", "redis://[::1]:6379/0"),
+        ],
+    )
+    def test_is_shown_with_its_password_masked(self, url, shown):
+        assert Settings.read({"RINGPROOF_REDIS_URL": url}).shown_redis_url == shown
+
+
+class TestSecrets:
+    def test_are_in_no_repr(self):
+        settings = Settings.read(CREDENTIALS | {"REDIS_URL": f"redis://:{PASSWORD}@h"}, worker=True)
+        shown = f"{settings} {settings!r}"
+
+        assert not any(secret in shown for secret in (PASSWORD, AUTH_TOKEN, AUTH_ID))
+
+    @pytest.mark.parametrize(
+        ("environ", "secrets"),
+        [
+            ({}, ()),
+            ({"REDIS_URL": "redis://h"}, ()),
+            (CREDENTIALS, (AUTH_TOKEN,)),
+            ({"REDIS_URL": "redis://:p%40ss@h"}, ("p%40ss", "p@ss")),
+            ({"REDIS_URL": "redis://h?password=p%40ss"}, ("p@ss",)),
+            (CREDENTIALS | {"REDIS_URL": "redis://u:short@h"}, (AUTH_TOKEN, "short")),
+        ],
+    )
+    def test_are_named_to_the_log_filter_as_written_and_as_meant(self, environ, secrets):
+        assert Settings.read(environ).secrets == secrets
