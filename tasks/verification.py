@@ -17,7 +17,7 @@ from worker import errors, runtime
 from worker.backend import Verification, split
 from worker.celery import app
 from worker.ledger import Acceptance, Begun, Disposition, Lane, Ledger, Outcome, State, Verdict
-from worker.phone import mask, parse
+from worker.phone import mask, parse, shown
 from worker.request import VerificationRequest, lane_of, queue
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ class VerificationTask(Task):
     typing=False,
     throws=(errors.InvalidRequest, errors.CoolingDown),
 )
-def initiate_verification(self: VerificationTask, *args: Any, request: int | None = None, **kwargs: Any) -> None:
+def initiate_verification(self: VerificationTask, *args: Any, request: Any = None, **kwargs: Any) -> None:
     """Have Plivo send a one-time code to a phone number, once.
 
     Called as `initiate_verification.delay(phone_number, alias=None, channel="sms", subaccount=None, region=None,
@@ -125,7 +125,7 @@ def initiate_verification(self: VerificationTask, *args: Any, request: int | Non
     if request is None:
         number, request = _accept_foreign(ledger, self.request, args, kwargs)
     else:
-        (number,) = args
+        number = _named(args, request)
     begun = ledger.begin([(number, request)])[0]
     if begun.verdict is Verdict.BEGUN:
         _send(ledger, client, number, begun)
@@ -158,6 +158,13 @@ def _accept_foreign(ledger: Ledger, message: Any, args: Sequence[Any], kwargs: M
     asked = VerificationRequest.read(args, kwargs, runtime.settings().region)
     accepted = _accept(ledger, asked, lane, token=f"message:{message.id}", remember=FOREIGN_MEMORY)
     return asked.number.e164, accepted.request
+
+
+def _named(args: Sequence[Any], request: Any) -> str:
+    """Return the number that our own message names, beside its request."""
+    if len(args) == 1 and isinstance(args[0], str) and isinstance(request, int) and split(f"{args[0]}/{request}"):
+        return args[0]
+    raise errors.InvalidRequest("request", shown(request), "it is Ringproof's own; leave it out")
 
 
 def _send(ledger: Ledger, client: "PlivoClient", number: str, begun: Begun) -> None:

@@ -165,8 +165,21 @@ def test_a_foreign_application_sends_by_name(ledger, plivo, worker, foreign):
         (["+14155550123", None, "fax"], {}, "InvalidRequest"),
         (["+14155550123"], {"colour": "red"}, "InvalidRequest"),
         (["+14155550123"], {"alias": "x" * 10_000_000}, "InvalidRequest"),
+        ([{"a": "dict"}], {"request": 5}, "InvalidRequest"),
+        (["+14155550123", "Front desk"], {"request": 5}, "InvalidRequest"),
+        (["+14155550123"], {"request": "five"}, "InvalidRequest"),
     ],
-    ids=["excel", "a dict", "nothing", "a fax", "an unknown keyword", "ten megabytes"],
+    ids=[
+        "excel",
+        "a dict",
+        "nothing",
+        "a fax",
+        "an unknown keyword",
+        "ten megabytes",
+        "ours, a dict",
+        "ours, more",
+        "ours, odd",
+    ],
 )
 def test_a_foreign_message_that_is_wrong_ends_in_its_typed_error(worker, foreign, args, kwargs, name):
     result = send(foreign, *args, **kwargs)
