@@ -24,7 +24,13 @@ TESTED: Final = {"celery": "5.6.3", "kombu": "5.6.2"}
 VISIBILITY_SECONDS: Final = 300
 """When an unacknowledged message is delivered again: far beyond one send; twice, it finds nothing to begin."""
 
-app = Celery("ringproof", set_as_current=False, include=["tasks.verification"], log="worker.logs:Logging")
+app = Celery(
+    "ringproof",
+    set_as_current=False,
+    fixups=(),  # Django's would read DJANGO_SETTINGS_MODULE, and hook a host project's database into our workers
+    include=["tasks.verification"],
+    log="worker.logs:Logging",
+)
 
 _log = logging.getLogger(__name__)
 

@@ -1,0 +1,194 @@
+"""The `ringproof` command."""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from functools import wraps
+from importlib import import_module
+from pathlib import Path
+from typing import Any, ParamSpec
+
+import click
+from dotenv import dotenv_values
+from rich.text import Text
+
+from tasks import initiate_verification
+from worker import errors, runtime
+from worker.phone import CHANNELS, mask, parse
+from worker.settings import Settings
+from worker.story import story
+from worker.watch import START_A_WORKER, Exit, Report, Watch, as_json_line, as_options, console, workers_that_answer
+
+P = ParamSpec("P")
+
+
+def _says_what_is_wrong(command: Callable[P, None]) -> Callable[P, None]:
+    """Turn an error that its user can mend into a line of text for each problem, and exit 1."""
+
+    @wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            command(*args, **kwargs)
+        except errors.InvalidRequest as error:
+            if not isinstance(error, errors.InvalidNumber):
+                raise click.BadParameter(error.remedy, param_hint=f"--{error.field}") from None
+            _fail(f"{error.value}: {error.remedy}")
+        except errors.Misconfigured as error:
+            _fail(*error.problems)
+        except errors.RingproofError as error:
+            _fail(str(error))
+        else:
+            return
+        sys.exit(Exit.REFUSED)
+
+    return run
+
+
+def _fail(*problems: str) -> None:
+    for problem in problems:
+        console(stderr=True).print(Text.assemble(("error: ", "red"), as_options(problem)))
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="ringproof", prog_name="ringproof")
+def main() -> None:
+    """Verify phone numbers with Plivo: one code a number, none lost, none sent twice.
+
+    Try it: ringproof demo. It needs no Plivo account, and no Redis.
+
+    RINGPROOF_REDIS_URL and the other variables are read from the environment, and from .env in this folder where
+    the environment has none.
+
+    Exit: 0 done, 1 refused or failed, 2 wrong usage, 3 accepted but not finished, or in doubt.
+    """
+
+
+@main.command()
+@click.argument("numbers", nargs=-1, metavar="NUMBER...")
+@click.option("--alias", help="What Plivo shows for the number, 1 to 255 characters.")
+@click.option(
+    "--channel", type=click.Choice(CHANNELS), default="sms", show_default=True, help="auto: a landline gets a call."
+)
+@click.option("--subaccount", help="Auth id of the Plivo subaccount it is for (SA…).")
+@click.option("--region", help="Country of numbers without one, such as US  [default: RINGPROOF_REGION]")
+@click.option("--resend", is_flag=True, help="Send a new code although one lives, once the cooldown is over.")
+@click.option("--no-wait", is_flag=True, help="End once it is accepted, which then is done (exit 0).")
+@click.option("--json", "as_json", is_flag=True, help="Print each record as a line of JSON, unmasked.")
+@_says_what_is_wrong
+def initiate(numbers: tuple[str, ...], region: str | None, *, no_wait: bool, as_json: bool, **request: Any) -> None:
+    """Send a code to each NUMBER, and tell what becomes of it.
+
+    Without NUMBER, or for -, numbers are read from standard input, one a line.
+
+    It waits for each outcome. Without progress for 5 s it says why; it ends with exit 3 after 60 s without any, and
+    does not wait for a number that is not due by then. What is accepted goes on without it: ringproof status NUMBER.
+    """
+    _load_dotenv()
+    home = region or runtime.settings().region
+    watch = Watch(runtime.ledger(), Report(as_json, no_wait))
+    try:
+        for number in _numbers(numbers):
+            try:
+                known = parse(number, home).e164
+                if known not in watch.accepted:
+                    watch.accept(known, initiate_verification.delay(number, region=home, **request).id)
+            except (errors.InvalidNumber, errors.CoolingDown) as error:
+                watch.report.refused(number, error)
+            watch.look()
+        watch.until_done()
+    except KeyboardInterrupt:
+        watch.abandon("interrupted")
+    except errors.LedgerUnavailable:
+        watch.abandon("stopped")
+        raise
+    if not watch.report.exits:
+        raise click.UsageError("Standard input holds no number. Write them one a line.")
+    watch.report.sum_up()
+    sys.exit(watch.report.exit)
+
+
+@main.command()
+@click.argument("number")
+@click.option("--region", help="Country of a number without one, such as US  [default: RINGPROOF_REGION]")
+@click.option("--json", "as_json", is_flag=True, help="Print the record as a line of JSON, unmasked.")
+@_says_what_is_wrong
+def status(number: str, region: str | None, *, as_json: bool) -> None:
+    """Tell where a NUMBER stands, what comes next, and its history."""
+    _load_dotenv()
+    known = parse(number, region or runtime.settings().region).e164
+    record = runtime.ledger().read(known)
+    if as_json:
+        click.echo(as_json_line(record) if record else json.dumps({"phone_number": known, "state": None}))
+    elif record:
+        console().print(story(record))
+    else:
+        console().print(f"{mask(known)} is unknown here; to send it a code: ringproof initiate NUMBER")
+    sys.exit(Exit.of(record))
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="Print a line of JSON.")
+@_says_what_is_wrong
+def health(*, as_json: bool) -> None:
+    """Ask whether Redis and a worker answer: exit 0, or else 1."""
+    _load_dotenv()
+    runtime.ledger().ping()
+    workers = workers_that_answer()
+    if as_json:
+        click.echo(json.dumps({"redis": True, "workers": workers}))
+    else:
+        answering = f"workers: {', '.join(workers)}" if workers else f"no worker does. Start one: {START_A_WORKER}"
+        console().print(f"Redis answers; {answering}")
+    sys.exit(Exit.DONE if workers else Exit.REFUSED)
+
+
+@main.command()
+@click.option("--port", type=click.IntRange(0, 65535), default=8077, show_default=True, help="0: a free one.")
+@_says_what_is_wrong
+def sandbox(port: int) -> None:
+    """Be Plivo on this machine, for tests: no text leaves it."""
+    _local("worker.local.sandbox").serve(port=port)
+
+
+@main.command()
+@click.option("--stay", is_flag=True, help="Keep it running afterwards, for a second terminal or your app.")
+@_says_what_is_wrong
+def demo(*, stay: bool) -> None:
+    """Watch 200 numbers being verified, and a worker being killed.
+
+    It brings a Redis, a Plivo and a worker of its own, all on this machine, reads nothing of your settings and leaves
+    nothing behind.
+    """
+    sys.exit(_local("worker.local.demo").run(stay=stay))
+
+
+def _numbers(given: Sequence[str]) -> Iterator[str]:
+    """Yield the numbers of the command line and, for none or for -, those of standard input."""
+    if not given and sys.stdin.isatty():
+        raise click.UsageError("No NUMBER given. Write one as +14155550123, or pipe them in, one a line.")
+    for number in given or ("-",):
+        if number == "-":
+            lines = (line.decode(errors="replace").strip("\ufeff \t\r\n") for line in sys.stdin.buffer)
+            yield from (line for line in lines if line)
+        else:
+            yield number
+
+
+def _local(module: str) -> Any:
+    """Load what only the extra `local` brings."""
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        raise errors.Misconfigured(f"{error.name} is not installed; pip install 'ringproof[local]'") from None
+
+
+def _load_dotenv() -> None:
+    """Add what .env in this folder says of our variables, where the environment does not."""
+    try:
+        told = dotenv_values(".env") if Path(".env").is_file() else {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise errors.Misconfigured(f".env cannot be read ({error}); mend it, or go to another folder") from None
+    for name in Settings.variables():
+        if value := told.get(name):
+            os.environ.setdefault(name, value)

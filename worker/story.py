@@ -1,0 +1,86 @@
+"""A record as a person reads it: where it stands, why, until when, what comes next, and what came before."""
+
+from datetime import UTC, datetime
+
+from rich.table import Table
+from rich.text import Text
+
+from worker.backend import failure_of
+from worker.ledger import Record, State
+from worker.phone import mask
+
+STYLES = {
+    State.CODE_SENT: "green",
+    State.VERIFIED: "bold green",
+    State.IN_DOUBT: "yellow",
+    State.FAILED: "red",
+    State.CANCELLED: "red",
+}
+
+
+def clock(when: datetime | None) -> str:
+    """Return the time of day in this machine's zone, with the date if it is another day's."""
+    if when is None:
+        return "-"
+    here = when.astimezone()
+    today = here.date() == datetime.now(UTC).astimezone().date()
+    return f"{here:%H:%M:%S}" if today else f"{here:%Y-%m-%d %H:%M:%S}"
+
+
+def next_step(record: Record) -> str:
+    """Say what happens to a record next, and when."""
+    match record.state:
+        case State.QUEUED:
+            told = f"a worker sends it; if none has by {clock(record.ends_at)}, it fails as too_late, nothing sent"
+        case State.WAITING:
+            told = f"not before {clock(record.due_at)}; if not by {clock(record.ends_at)}, it fails as too_late"
+        case State.SENDING:
+            told = (
+                f"its worker tells what Plivo answers; without a word by {clock(record.lease_until)} (the lease's end) "
+                f"it is in doubt. No other code goes out before {clock(record.live_until)}, unless a person asks for it"
+            )
+        case State.CODE_SENT if record.expires_at and record.expires_at < datetime.now(UTC):
+            told = f"nothing: the code expired at {clock(record.expires_at)}; ask again"
+        case State.CODE_SENT:
+            told = f"the code works until {clock(record.expires_at)}"
+        case State.IN_DOUBT:
+            told = (
+                "a code may be out, and nothing tells; if the person has it, it works. "
+                f"Ask again after {clock(record.live_until)}, or at once for a resend"
+            )
+        case State.VERIFIED:
+            told = "nothing: the number is verified"
+        case State.EXPIRED:
+            told = "nothing: the code was not entered in time; ask again"
+        case State.FAILED | State.CANCELLED:
+            told = str(failure_of(record))
+    return told
+
+
+def story(record: Record) -> Table:
+    """Tell a record's whole story, masked."""
+    state = Text(record.state, STYLES.get(record.state, "cyan"))
+    state.append(f" ({record.reason})" if record.reason else "", "default")
+    country = f"  {record.country}" if record.country else ""
+    facts: dict[str, str | Text | None] = {
+        "number": mask(record.phone_number) + country,
+        "state": state,
+        "next": next_step(record),
+        "alias": record.alias,
+        "channel": record.channel,
+        "subaccount": record.subaccount,
+        "code sent": clock(record.code_sent_at) if record.code_sent_at else None,
+        "uuid": record.verification_uuid,
+        "request": f"{record.request}, {record.lane}, attempts: {record.attempts}",
+        "history": "\n".join(
+            f"{clock(change.at)}  {change.state}{f' ({change.reason})' if change.reason else ''}"
+            for change in record.history
+        ),
+    }
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, told in facts.items():
+        if told:
+            table.add_row(name, told if isinstance(told, Text) else Text(told))
+    return table

@@ -1,0 +1,231 @@
+"""Watches requests until each has an outcome, and tells a person or a script what became of it."""
+
+import json
+import re
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from enum import IntEnum
+from itertools import islice
+
+import click
+import redis
+from kombu.exceptions import OperationalError
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from worker import errors, runtime
+from worker.celery import app
+from worker.ledger import Ledger, Reason, Record, State
+from worker.phone import mask
+from worker.story import STYLES, clock, next_step
+
+NO_PROGRESS_SECONDS = 5.0
+"""After so long without a change the watch says why: a person begins to wonder."""
+
+PATIENCE_SECONDS = 60.0
+"""After so long without a change the watch ends, and the requests go on without it: a script must not hang."""
+
+LOOK_SECONDS = 0.05
+LOOK_AT = 500
+"""How many records are read at once, in one round trip: 10,000 a second at most, however many are watched."""
+
+START_A_WORKER = "celery -A worker worker"
+UNFINISHED_STATES = frozenset({State.QUEUED, State.WAITING, State.SENDING})
+
+
+class Exit(IntEnum):
+    """What the command ends with; 2 is click's, for a wrong usage."""
+
+    DONE = 0
+    REFUSED = 1
+    UNFINISHED = 3
+
+    @classmethod
+    def of(cls, record: Record | None) -> "Exit":
+        """Return what a record's state means to whoever asked."""
+        if record is None or record.state in {State.FAILED, State.CANCELLED}:
+            return cls.REFUSED
+        return cls.UNFINISHED if record.state in UNFINISHED_STATES | {State.IN_DOUBT} else cls.DONE
+
+
+@dataclass
+class Report:
+    """Tells what becomes of each number, a line each, and remembers it for the exit code."""
+
+    as_json: bool
+    no_wait: bool
+    counts: Counter[str] = field(default_factory=Counter)
+    exits: set[Exit] = field(default_factory=set)
+
+    @property
+    def exit(self) -> Exit:
+        """The worst of all: refused, then unfinished, then done."""
+        return next((worst for worst in (Exit.REFUSED, Exit.UNFINISHED) if worst in self.exits), Exit.DONE)
+
+    def refused(self, number: str, error: errors.InvalidNumber | errors.CoolingDown) -> None:
+        """Tell that a number was not accepted, and what to do."""
+        self.counts["refused"] += 1
+        self.exits.add(Exit.REFUSED)
+        if isinstance(error, errors.InvalidNumber):
+            written, reason, remedy = error.value, error.reason, error.remedy
+        else:
+            written, reason = mask(number), "cooldown"
+            remedy = f"a code was sent a moment ago; ask for the next after {clock(error.until)}"
+        if self.as_json:
+            told = {"phone_number": number, "error": type(error).__name__, "reason": reason, "message": remedy}
+            click.echo(json.dumps(told, ensure_ascii=False))
+        else:
+            console().print(_line("refused", "red", written, "", as_options(remedy)))
+
+    def ended(self, record: Record) -> None:
+        """Tell where a number stands, which is all that is told of it."""
+        self.counts[record.state] += 1
+        accepted = self.no_wait and record.state in UNFINISHED_STATES
+        self.exits.add(Exit.DONE if accepted else Exit.of(record))
+        if self.as_json:
+            click.echo(as_json_line(record))
+        else:
+            style, number = STYLES.get(record.state, "cyan"), mask(record.phone_number)
+            console().print(_line(record.state, style, number, record.channel, next_step(record)))
+
+    def say(self, text: str) -> None:
+        """Say something beside the results."""
+        console(stderr=True).print(Text(text, "yellow"))
+
+    def sum_up(self) -> None:
+        """Count the numbers, if there were several."""
+        if self.counts.total() > 1 and not self.as_json:
+            each = ", ".join(f"{count:,} {state}" for state, count in self.counts.most_common())
+            self.say(f"{self.counts.total():,} numbers: {each}")
+
+
+class Watch:
+    """Looks after what was accepted: the longest unseen first, a bounded number at a time."""
+
+    def __init__(self, ledger: Ledger, report: Report) -> None:
+        self.report = report
+        self.accepted: set[str] = set()
+        self._ledger = ledger
+        self._pending: dict[tuple[str, int], State | None] = {}  # and the state in which it was last seen
+        self._explained: set[tuple[State, Reason | None] | None] = set()
+        self._patient = True
+        self._looked = self._progressed = time.monotonic()
+
+    def accept(self, number: str, task_id: str) -> None:
+        """Watch this request, too."""
+        self.accepted.add(number)
+        self._pending[number, int(task_id.partition("/")[2])] = None
+        self._progressed = time.monotonic()
+
+    def look(self) -> list[Record]:
+        """Report what has ended, if it is time to look; return what was looked at and has not."""
+        if time.monotonic() - self._looked < LOOK_SECONDS:
+            return []
+        asked = list(islice(self._pending, LOOK_AT))
+        unfinished = []
+        for request, record in zip(asked, self._ledger.read_many(asked), strict=True):
+            seen = self._pending.pop(request)
+            if record and self._over(record):
+                self.report.ended(record)
+            else:
+                self._pending[request] = record.state if record else None
+                unfinished += [record] if record else []
+            if record and record.state is not seen:
+                self._progressed = time.monotonic()
+        self._looked = time.monotonic()
+        return unfinished
+
+    def until_done(self) -> None:
+        """Report everything; without progress say why, and in the end report it as it stands."""
+        while self._pending:
+            time.sleep(LOOK_SECONDS)
+            idle = time.monotonic() - self._progressed
+            self._patient = idle < PATIENCE_SECONDS
+            try:
+                unfinished = self.look()
+            except errors.LedgerUnavailable as error:
+                self._explain(None, str(error))
+                if not self._patient:
+                    self.abandon("Redis does not answer")
+            else:
+                if idle > NO_PROGRESS_SECONDS:
+                    self._say_why(unfinished)
+        if not self._patient:
+            self.report.say(f"no progress for {PATIENCE_SECONDS:.0f} s; what is accepted goes on without this command")
+
+    def abandon(self, why: str) -> None:
+        """Watch no longer."""
+        if self._pending:
+            left = f"{len(self._pending):,} accepted {'number' if len(self._pending) == 1 else 'numbers'}"
+            self.report.say(f"{why}; {left} will go on without this: ringproof status NUMBER")
+            self.report.exits.add(Exit.UNFINISHED)
+            self._pending.clear()
+
+    def _over(self, record: Record) -> bool:
+        """Whether there is nothing to wait for, or not within our patience."""
+        if self.report.no_wait or not self._patient or record.state not in UNFINISHED_STATES:
+            return True
+        wait = record.due_at.timestamp() - time.time() if record.due_at else 0
+        return record.state is State.WAITING and wait > PATIENCE_SECONDS
+
+    def _say_why(self, unfinished: Sequence[Record]) -> None:
+        for record in unfinished:
+            kind = record.state, record.reason
+            if kind in self._explained:
+                continue
+            told = f"still {record.state}{f' ({record.reason})' if record.reason else ''}"
+            if record.state is State.SENDING:
+                lease = clock(record.lease_until)
+                self._explain(kind, f"{told}: its slot comes, or Plivo's answer does; if neither by {lease}, in doubt")
+            elif record.state is State.WAITING:
+                self._explain(kind, f"{told}: {next_step(record)}")
+            elif workers := workers_that_answer():
+                self._explain(kind, f"{told}: {', '.join(workers)} has others to send first")
+            else:
+                self._explain(kind, f"{told}: no worker answers; start one: {START_A_WORKER}")
+
+    def _explain(self, kind: tuple[State, Reason | None] | None, text: str) -> None:
+        """Say why there is no progress, once for each kind of reason; None is Redis itself."""
+        if kind not in self._explained:
+            self._explained.add(kind)
+            self.report.say(text)
+
+
+def workers_that_answer() -> list[str]:
+    """Return the names of the workers that answer within a second. Raises `LedgerUnavailable`."""
+    try:
+        return sorted(name for answer in app.control.ping(timeout=1.0) for name in answer)
+    except (OperationalError, redis.RedisError) as error:
+        raise errors.LedgerUnavailable(runtime.settings().shown_redis_url, type(error).__name__) from error
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Return a console that wraps at words on a terminal, and leaves a line one line in a pipe."""
+    terminal = (sys.stderr if stderr else sys.stdout).isatty()
+    return Console(stderr=stderr, highlight=False, markup=False, emoji=False, width=None if terminal else 1000)
+
+
+def _line(state: str, style: str, number: str, channel: str, told: str) -> Table:
+    """Lay out one number's outcome, so that the lines stand under one another."""
+    line = Table.grid(padding=(0, 2))
+    line.add_column(style=style, min_width=len(State.CODE_SENT))
+    line.add_column(min_width=len("+971•••••••23"), max_width=24, overflow="fold")
+    line.add_column(min_width=len("call"))
+    line.add_column(overflow="fold")
+    line.add_row(*map(Text, (state, number, channel, told)))
+    return line
+
+
+def as_json_line(record: Record) -> str:
+    """Return everything of a record but its fence, which is between the worker and the ledger."""
+    told = {name: value for name, value in asdict(record).items() if name != "fence"} | {"message": record.message}
+    return json.dumps(told, ensure_ascii=False, default=lambda when: when.isoformat(timespec="milliseconds"))
+
+
+def as_options(text: str) -> str:
+    """Say the remedy of an error in the command's own words: region='US' is --region US."""
+    return re.sub(r"\b(channel|region)='(\w+)'", r"--\1 \2", text)
