@@ -9,11 +9,13 @@ import sys
 import tempfile
 import time
 from contextlib import contextmanager
+from pathlib import Path
 
 import psutil
 import pytest
 from harness import eventually
 
+README = Path(__file__).parents[1] / "README.md"
 TRAPS = {  # none of it may reach the demo
     "RINGPROOF_REDIS_URL": "redis://127.0.0.1:1/0",
     "RINGPROOF_PREFIX": "mine",
@@ -121,6 +123,16 @@ def test_it_keeps_what_it_says(tmp_path):
         assert "\x1b" not in demo.shown
         assert list(demo.cwd.iterdir()) == [demo.cwd / ".env"]
         assert demo.left() == []
+        assert not [line for line in told_in_the_readme() if line not in demo.shown], "python tests/test_readme.py"
+
+
+def told_in_the_readme():
+    """The lines of the README's output that are the same in every run."""
+    block = README.read_text().partition("$ make demo\n")[2].partition("```")[0]
+    varies = re.compile(r"\d\d:\d\d|127\.0\.0\.1|settled|kill -9|uuid|request|enqueued|later|`?ringproof (status|demo)")
+    lines = [line for line in block.splitlines() if line and not varies.search(line)]
+    assert len(lines) > 25
+    return lines
 
 
 @pytest.mark.parametrize(

@@ -448,6 +448,18 @@ def test_an_earlier_request_keeps_its_own_outcome_for_a_day(book, client):
     assert 0 < client.ttl(f"{book.prefix}:earlier:{book.number}") <= 86400
 
 
+def test_many_records_are_read_at_once_in_the_order_asked(book, client):
+    first = book.bring(SENT).record.request
+    book.move(2 * MINUTES)
+    newest = book.accept(Newcomer.RESEND).request
+
+    asked = [(book.number, newest), (fresh_number(), None), (book.number, first), (book.number, None)]
+    states = [record and record.state for record in book.ledger.read_many(asked)]
+
+    assert states == [State.QUEUED, None, State.CODE_SENT, State.QUEUED]
+    assert book.ledger.read_many([]) == []
+
+
 def test_the_history_keeps_the_last_eight_changes(book):
     for _ in range(5):
         book.bring(Outcome(State.FAILED, Reason.REJECTED))

@@ -78,7 +78,7 @@ def output_of_the_demo():
 def _plain_terminal():
     import os  # noqa: PLC0415  # only for the writing
 
-    return os.environ | {"COLUMNS": "110", "NO_COLOR": "1"}
+    return os.environ | {"COLUMNS": "100", "NO_COLOR": "1"}
 
 
 def block(name):
