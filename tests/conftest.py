@@ -7,11 +7,11 @@ import redis
 from harness import AUTH_ID, AUTH_TOKEN, Sandbox, Worker, stopped
 
 from worker import runtime
-from worker.ledger import Ledger
 from worker.local.redis_server import RedisServer
 from worker.settings import Settings
 
 REDIS = RedisServer()
+POLICY = {"RINGPROOF_RATE": "1000/1s", "RINGPROOF_RESEND_COOLDOWN_SECONDS": "1"}
 
 
 def pytest_configure():
@@ -42,19 +42,22 @@ def sandbox(tmp_path_factory):
 @pytest.fixture(scope="session")
 def environ(sandbox):
     """What a worker of this session has in its environment: nothing of the developer's own."""
-    return os.environ | {
-        "PLIVO_AUTH_ID": AUTH_ID,
-        "PLIVO_AUTH_TOKEN": AUTH_TOKEN,
-        "PLIVO_BASE_URL": sandbox.base_url,
-        "RINGPROOF_RATE": "1000/1s",
-        "RINGPROOF_RESEND_COOLDOWN_SECONDS": "1",
-    }
+    return (
+        os.environ
+        | {
+            "PLIVO_AUTH_ID": AUTH_ID,
+            "PLIVO_AUTH_TOKEN": AUTH_TOKEN,
+            "PLIVO_BASE_URL": sandbox.base_url,
+        }
+        | POLICY
+    )
 
 
 @pytest.fixture
-def ledger() -> Ledger:
-    """The ledger that this process, its producers and the worker share."""
-    return runtime.ledger()
+def ledger():
+    """The ledger that this process, its producers and the worker share; a test may tell it another policy."""
+    yield runtime.ledger()
+    runtime.ledger().tell(Settings.read(POLICY).policy)
 
 
 @pytest.fixture(scope="session")
