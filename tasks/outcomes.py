@@ -14,7 +14,8 @@ from worker.errors import (
     Unreachable,
     Unsent,
 )
-from worker.ledger import Outcome, Reason, State
+from worker.ledger import Outcome
+from worker.record import Reason, State
 
 FIRST_WAIT: Final = timedelta(seconds=30)
 LONGEST_WAIT: Final = timedelta(minutes=15)

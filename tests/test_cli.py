@@ -17,10 +17,11 @@ from click.testing import CliRunner
 from harness import eventually, fresh_number
 
 from worker import cli, runtime
-from worker.ledger import Ledger, Outcome, Reason, State, connect
+from worker.ledger import Ledger, Outcome, connect
 from worker.local.redis_server import RedisServer
 from worker.pace import Policy, Rate
 from worker.phone import mask
+from worker.record import Reason, State
 
 ABSENT = "redis://127.0.0.1:1/0"
 """A port where nobody can listen but root, and nobody does."""

@@ -1,93 +1,22 @@
 """The ledger: who may send, once; what a new request meets; what a record costs."""
 
 import itertools
-import secrets
 from datetime import UTC, datetime, timedelta
 
 import pytest
 import redis
+from book import MINUTES, SENT, UUID, Book, near
 from harness import fresh_number
 
 from worker.errors import LedgerUnavailable
-from worker.ledger import (
-    TABLE,
-    Disposition,
-    Durations,
-    Lane,
-    Ledger,
-    Newcomer,
-    Outcome,
-    Reason,
-    Record,
-    Settled,
-    State,
-    Verdict,
-)
+from worker.ledger import TABLE, Disposition, Durations, Ledger, Newcomer, Outcome, Settled, Verdict
 from worker.pace import Policy, Rate
-
-UUID = "11111111-2222-3333-4444-555555555555"
-SENT = Outcome(State.CODE_SENT, verification_uuid=UUID, api_id=UUID)
-MINUTES = timedelta(minutes=1)
-
-# The clock of these tests: Redis' own, moved by what a key says.
-CLOCK = """
-local clock = redis.call('TIME')
-local now_us = clock[1] * 1000000 + clock[2] + 1000000 * (tonumber(redis.call('GET', 'test:clock')) or 0)
-local now = math.floor(now_us / 1000)
-"""
-
-
-class Book:
-    """One number's ledger with a clock that can be moved."""
-
-    def __init__(self, client, **options):
-        self.client = client
-        self.client.delete("test:clock")
-        self.prefix = f"t{secrets.token_hex(4)}"
-        self.ledger = Ledger(client, prefix=self.prefix, clock=CLOCK, **options)
-        self.ledger.tell(Policy(rate=Rate.parse("1000/0.1s")))
-        self.number = fresh_number()
-
-    def move(self, by):
-        self.client.incrbyfloat("test:clock", by.total_seconds())
-
-    def now(self):
-        return datetime.now(UTC) + timedelta(seconds=float(self.client.get("test:clock") or 0))
-
-    def accept(self, newcomer=Newcomer.PERSON, token=None, **options):
-        lane = Lane.BULK if newcomer is Newcomer.ROSTER else Lane.INTERACTIVE
-        token = token or secrets.token_hex(4)
-        return self.ledger.accept(self.number, token=token, newcomer=newcomer, lane=lane, **options)
-
-    def begin(self, request, **options):
-        return self.ledger.begin([(self.number, request)], **options)[0]
-
-    def settle(self, begun, outcome):
-        return self.ledger.settle(self.number, begun.record.request, begun.fence, outcome)
-
-    def bring(self, outcome, **options):
-        """Bring the number to an outcome by the ordinary way."""
-        begun = self.begin(self.accept(**options).request)
-        assert begun.verdict is Verdict.BEGUN
-        assert self.settle(begun, outcome) is Settled.SETTLED
-        return begun
-
-    @property
-    def record(self) -> Record:
-        return self.ledger.read(self.number)
-
-    def agenda(self):
-        score = self.client.zscore(f"{self.prefix}:agenda", self.number)
-        return datetime.fromtimestamp(score / 1000, UTC) if score else None
+from worker.record import Lane, Reason, State
 
 
 @pytest.fixture
 def book(client):
     return Book(client)
-
-
-def near(when, other, by=timedelta(seconds=2)):
-    return abs(when - other) < by
 
 
 def test_a_request_is_accepted_begun_and_settled(book):
@@ -159,6 +88,24 @@ def test_bulk_requests_have_a_day(book):
     book.move(23 * 60 * MINUTES)
 
     assert book.begin(accepted.request).verdict is Verdict.BEGUN
+
+
+def test_a_slot_beyond_the_requests_end_is_not_taken(client):
+    book = Book(client)
+    book.ledger.tell(Policy(rate=Rate.parse("1/1200s")))
+    request = book.accept().request
+
+    assert book.begin(request).verdict is Verdict.ENDED
+    assert book.record.reason is Reason.TOO_LATE
+
+
+def test_a_late_settle_dates_the_code_from_plivos_answer(book):
+    begun = book.begin(book.accept().request)
+    book.move(10 * MINUTES)
+    book.ledger.settle(book.number, begun.record.request, begun.fence, SENT, ago=9 * MINUTES)
+
+    assert near(book.record.code_sent_at, book.now() - 9 * MINUTES)
+    assert near(book.record.expires_at, book.now() + 6 * MINUTES)
 
 
 def test_the_request_number_starts_at_redis_seconds_so_that_an_erased_one_never_returns(book):
@@ -234,6 +181,13 @@ def test_a_person_takes_over_a_request_of_bulk(book):
         "sms",
     )
     assert near(book.record.ends_at, book.now() + 15 * MINUTES)
+
+
+def test_a_request_that_a_person_takes_over_is_looked_at_by_the_persons_end(book):
+    book.bring(Outcome(State.WAITING, Reason.UNREACHABLE, wait=120 * MINUTES), newcomer=Newcomer.ROSTER)
+    book.accept()
+
+    assert book.agenda() == book.record.ends_at
 
 
 def test_a_person_who_gives_no_alias_leaves_none_of_the_rows(book):
@@ -355,6 +309,14 @@ def test_begin_asked_again_with_its_token_is_told_again_and_books_no_second_slot
     assert book.client.get(f"{book.prefix}:bucket:account") == bucket
 
 
+def test_begin_told_again_after_its_slot_does_not_wait_for_the_past(book):
+    request = book.accept().request
+    book.begin(request, fence="token")
+    book.move(timedelta(seconds=2))
+
+    assert book.begin(request, fence="token").wait == timedelta()
+
+
 def test_settle_repeated_changes_nothing(book):
     begun = book.bring(SENT)
     record = book.record
@@ -448,6 +410,14 @@ def test_an_earlier_request_keeps_its_own_outcome_for_a_day(book, client):
     assert 0 < client.ttl(f"{book.prefix}:earlier:{book.number}") <= 86400
 
 
+def test_of_earlier_requests_the_last_eight_are_kept(book, client):
+    requests = [book.bring(Outcome(State.FAILED, Reason.REJECTED)).record.request for _ in range(12)]
+
+    assert client.hlen(f"{book.prefix}:earlier:{book.number}") == 8
+    assert book.ledger.read(book.number, requests[2]) is None
+    assert book.ledger.read(book.number, requests[-2]).state is State.FAILED
+
+
 def test_many_records_are_read_at_once_in_the_order_asked(book, client):
     first = book.bring(SENT).record.request
     book.move(2 * MINUTES)
@@ -493,6 +463,18 @@ def test_a_long_detail_is_cut_to_what_keeps_the_record_packed(book, client):
 
     assert len(book.record.detail.encode()) <= 64
     assert client.object("encoding", f"{book.prefix}:number:{book.number}") in {"ziplist", "listpack"}
+
+
+def test_where_redis_has_no_policy_the_ledgers_own_holds(client):
+    book = Book(client, policy=Policy(rate=Rate.parse("10/1s"), cooldown_ms=0))
+    client.delete(f"{book.prefix}:policy")
+    first = book.begin(book.accept().request)
+    second = book.ledger.book()
+    book.settle(first, SENT)
+
+    assert near(first.wait, timedelta(seconds=1), timedelta(milliseconds=50))
+    assert near(second, first.wait + timedelta(milliseconds=106), timedelta(milliseconds=50))
+    assert book.accept(Newcomer.RESEND).disposition is Disposition.ACCEPTED
 
 
 def test_slots_are_spaced_so_that_no_window_holds_more_than_the_limit(client):

@@ -13,9 +13,10 @@ from celery import Celery
 from harness import AUTH_ID, AUTH_TOKEN, Process, Worker, eventually, fresh_number, stopped
 from kombu import Exchange
 
-from worker.ledger import Ledger, State, connect
+from worker.ledger import Ledger, connect
 from worker.local.redis_server import RedisServer
 from worker.logs import JsonLines, Redacting
+from worker.record import State
 
 PASSWORD = "a-password-that-must-not-be-logged"
 ENDS = {State.CODE_SENT, State.IN_DOUBT, State.FAILED}

@@ -20,7 +20,7 @@ from worker.errors import (
     Unreachable,
     Unsent,
 )
-from worker.ledger import FIELD_BYTES, Reason, State, cut
+from worker.record import FIELD_BYTES, Reason, State, cut
 
 SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
 

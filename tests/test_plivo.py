@@ -908,7 +908,7 @@ def test_twenty_five_threads_get_each_their_own_answer(serve, client_of, tls, en
 
 
 def everything_shown(error):
-    again = pickle.loads(pickle.dumps(error))  # noqa: S301  our own
+    again = pickle.loads(pickle.dumps(error))
     chain = []
     while error is not None:
         chain += [str(error), repr(error), *traceback.format_exception(error)]

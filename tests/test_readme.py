@@ -13,7 +13,8 @@ import pytest
 
 from worker.cli import main
 from worker.errors import InvalidNumber
-from worker.ledger import TABLE, Disposition, Newcomer, State
+from worker.ledger import TABLE, Disposition, Newcomer
+from worker.record import State
 from worker.settings import Settings
 
 ROOT = Path(__file__).parents[1]

@@ -8,7 +8,8 @@ import pytest
 
 from tasks.verification import VerificationTask, initiate_verification
 from worker.errors import InvalidNumber, InvalidRequest
-from worker.ledger import Lane, Newcomer
+from worker.ledger import Newcomer
+from worker.record import Lane
 from worker.request import _SIGNATURE, ALIAS_LENGTH, VerificationRequest, lane_of, queue
 
 NUMBER = "+12127360198"

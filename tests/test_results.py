@@ -1,6 +1,9 @@
 """The result, keyed by phone number: what `.get()`, `.info` and `.state` say, to whom, and when."""
 
+import pickle
 import secrets
+import subprocess
+import sys
 import threading
 import time
 from datetime import timedelta
@@ -8,16 +11,17 @@ from datetime import timedelta
 import pytest
 from celery.exceptions import TimeoutError as CeleryTimeoutError
 from celery.result import ResultSet
-from harness import eventually, fresh_number
+from harness import Worker, eventually, fresh_number, stopped
 
 from tasks import initiate_verification
 from worker import runtime
 from worker.backend import CELERY_STATES, Verification
 from worker.celery import app
 from worker.errors import Cancelled, InDoubt, InvalidRequest, Rejected, Superseded
-from worker.ledger import Newcomer, Outcome, Reason, Settled, State
+from worker.ledger import Newcomer, Outcome, Settled
 from worker.local.redis_server import RedisServer
 from worker.pace import Policy, Rate
+from worker.record import Reason, State
 
 UUID = "11111111-2222-3333-4444-555555555555"
 SENT = Outcome(State.CODE_SENT, verification_uuid=UUID, api_id=UUID)
@@ -257,3 +261,80 @@ def test_a_restart_of_redis_in_the_middle_of_get_does_not_hang_it(monkeypatch):
         finally:
             ledger.client.close()
             runtime._ledger.cache_clear()
+
+
+def test_hundreds_of_waiting_threads_do_not_keep_each_other_or_delay_from_redis(ledger):
+    results = [ask(ledger) for _ in range(150)]
+    woke = []
+    threads = [threading.Thread(target=lambda r=r: woke.append(r.get(timeout=20))) for r in results]
+    for thread in threads:
+        thread.start()
+    channels = [ledger.channel(result.id.partition("/")[0]) for result in results]
+    eventually(lambda: all(count for _, count in ledger.client.pubsub_numsub(*channels)))
+    initiate_verification.apply_async((fresh_number(),), queue="ringproof.bulk").revoke()
+    for result in results:
+        settle(ledger, result)
+    for thread in threads:
+        thread.join(20)
+
+    assert len(woke) == 150
+
+
+def test_a_pickled_result_takes_no_password_along_and_is_the_same_result(ledger):
+    result = ask(ledger)
+    settle(ledger, result)
+    pickled = pickle.dumps(result)
+    restored = pickle.loads(pickled)
+
+    assert b"redis" not in pickled
+    assert (restored.id, restored.app) == (result.id, app)
+    assert restored.get(timeout=1) == result.get(timeout=1)
+
+
+def test_what_is_to_be_done_then_is_done_when_there_is_a_result(ledger):
+    done = []
+    result = ask(ledger)
+    result.then(lambda got: done.append(got.id))
+    settle(ledger, result)
+    result.get(timeout=1)
+    result.get(timeout=1)
+
+    assert done == [result.id]
+
+
+def test_the_environment_of_a_host_project_takes_neither_broker_nor_results_away(environ, worker, plivo, tmp_path):
+    code = "from tasks import initiate_verification as v; print(v.delay('{}').get(timeout=10)['state'])"
+    hostile = {"CELERY_BROKER_URL": "redis://127.0.0.1:1/0", "CELERY_RESULT_BACKEND": "cache+memory://"}
+    told = subprocess.run(
+        [sys.executable, "-c", code.format(fresh_number())],
+        env=environ | hostile,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+    assert told.stdout.strip() == "code_sent", told.stderr
+
+
+def test_celerys_own_commands_show_no_password(environ, tmp_path):
+    shown = ""
+    with RedisServer(password="hunter2-of-redis") as server:
+        own = environ | {"RINGPROOF_REDIS_URL": server.url}
+        with stopped(Worker(tmp_path / "worker.log", own, tmp_path, concurrency=1)) as running:
+            for command in (["report"], ["inspect", "conf"], ["inspect", "report"], ["status"]):
+                told = subprocess.run(
+                    [sys.executable, "-m", "celery", "-A", "worker", *command],
+                    env=own,
+                    cwd=tmp_path,
+                    capture_output=True,
+                    text=True,
+                    timeout=30,
+                    check=True,
+                )
+                shown += told.stdout + told.stderr
+        shown += running.log
+
+    assert "prefork" in shown
+    assert "hunter2" not in shown

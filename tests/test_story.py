@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from rich.console import Console
 
-from worker.ledger import Change, Reason, Record, State
+from worker.record import Change, Reason, Record, State
 from worker.story import clock, next_step, story
 
 NOW = datetime.now(UTC)

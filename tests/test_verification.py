@@ -16,8 +16,9 @@ from tasks import initiate_verification
 from worker import runtime
 from worker.celery import app
 from worker.errors import CoolingDown, InvalidNumber, InvalidRequest, LedgerUnavailable
-from worker.ledger import Lane, State
+from worker.ledger import Ledger, connect
 from worker.local.redis_server import RedisServer
+from worker.record import Lane, State
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +70,9 @@ def test_what_is_wrong_is_raised_at_the_call_and_nothing_is_queued(ledger, clien
     assert client.dbsize() == before
 
 
-@pytest.mark.parametrize("option", ["link", "link_error", "eta", "countdown", "expires", "task_id", "chord"])
+@pytest.mark.parametrize(
+    "option", ["link", "link_error", "eta", "countdown", "expires", "task_id", "chord", "time_limit", "serializer"]
+)
 def test_options_that_would_work_around_the_ledger_are_refused_by_name(option):
     with pytest.raises(InvalidRequest) as caught:
         initiate_verification.apply_async((fresh_number(),), **{option: 5})
@@ -92,6 +95,19 @@ def test_a_direct_call_is_refused_since_nothing_would_guard_it():
         initiate_verification(fresh_number())
     with pytest.raises(InvalidRequest, match="delay"):
         initiate_verification.apply((fresh_number(),))
+    for enqueue_many in (initiate_verification.map, initiate_verification.starmap, initiate_verification.chunks):
+        with pytest.raises(InvalidRequest, match="delay"):
+            enqueue_many([fresh_number()])
+
+
+def test_a_callers_options_neither_unmask_the_message_nor_undo_what_was_accepted(ledger, caplog):
+    number = fresh_number()
+    result = initiate_verification.apply_async((number,), argsrepr=number, ignore_result=False, headers={"x": object()})
+
+    assert result.state == "QUEUED"
+    assert "not sent" in caplog.text
+    assert number not in caplog.text
+    result.revoke()
 
 
 @pytest.mark.parametrize("lane", Lane)
@@ -202,6 +218,38 @@ def test_a_foreign_message_delivered_twice_is_one_request(ledger, plivo, worker,
 
     assert len(plivo.sends(number)) == 1
     assert [change.state for change in ledger.read(number).history].count(State.QUEUED) == 1
+
+
+def test_two_foreign_messages_with_one_id_are_two_requests_for_two_numbers(ledger, plivo, worker, foreign):
+    numbers = [fresh_number(), fresh_number()]
+    for number in numbers:
+        foreign.send_task(
+            "initiate_verification", [number], queue="ringproof.interactive", argsrepr="(…)", task_id="one-id"
+        )
+
+    eventually(lambda: all((r := ledger.read(n)) and r.state is State.CODE_SENT for n in numbers))
+
+
+def test_a_freeze_of_redis_neither_loses_a_foreign_number_nor_leaves_a_doubt(plivo, environ, tmp_path):
+    numbers = [fresh_number() for _ in range(40)]
+    with RedisServer() as server:
+        there = Ledger(connect(server.url))
+        other = Celery("foreign", broker=server.url, set_as_current=False)
+        own = environ | {"RINGPROOF_REDIS_URL": server.url, "RINGPROOF_RATE": "20/0.5s"}
+        with stopped(Worker(tmp_path / "worker.log", own, tmp_path, concurrency=2)):
+            for number in numbers:
+                send(other, number)
+            eventually(lambda: len(plivo.sends()) > 5)
+            server.freeze()
+            try:
+                began = time.monotonic()
+                eventually(lambda: time.monotonic() - began > 4, why="past a command's time-out")
+            finally:
+                server.thaw()
+            eventually(lambda: all((r := there.read(n)) and r.state is State.CODE_SENT for n in numbers), within=30)
+        there.client.close()
+
+    assert sorted(send["phone_number"] for send in plivo.sends()) == sorted(numbers)
 
 
 def test_our_own_message_delivered_again_sends_nothing_more(ledger, plivo, worker, foreign):

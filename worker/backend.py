@@ -14,10 +14,12 @@ from celery import states
 from celery.backends.redis import RedisBackend
 from celery.exceptions import TimeoutError as CeleryTimeoutError
 from celery.result import AsyncResult
+from kombu.utils.imports import symbol_by_name
 
 from worker import errors, runtime
-from worker.ledger import Reason, Record, Settled, State
+from worker.ledger import Settled
 from worker.phone import mask
+from worker.record import Reason, Record, State
 
 CELERY_STATES: Final = {
     State.QUEUED: "QUEUED",
@@ -35,6 +37,8 @@ FAILURES: Final[dict[Reason | None, type[errors.Failed]]] = {
     Reason.REJECTED: errors.Rejected,
     Reason.FORBIDDEN: errors.Forbidden,
     Reason.TOO_LATE: errors.TooLate,
+    Reason.IN_DOUBT: errors.NeverAnswered,
+    Reason.CRASHES_WORKER: errors.CrashesWorker,
 }
 
 _OURS = re.compile(r"(\+[1-9]\d{1,14})(?:/(\d{1,12}))?", re.ASCII)
@@ -96,6 +100,10 @@ class LedgerBackend(RedisBackend):
         """Leave our results to their own waiting."""
         return result if split(result.id) else super().remove_pending_result(result)
 
+    def store_result(self, task_id: str, result: Any, state: str, *args: Any, **options: Any) -> Any:
+        """Store nothing for an id of ours, whoever has put it on a message."""
+        return result if split(task_id) else super().store_result(task_id, result, state, *args, **options)
+
     def _get_task_meta_for(self, task_id: str) -> dict[str, Any]:
         ours = split(task_id)
         meta: dict[str, Any] = _meta(task_id, *ours) if ours else super()._get_task_meta_for(task_id)
@@ -127,8 +135,14 @@ class LedgerBackend(RedisBackend):
             )
         self._ensure_not_eager()
         deadline = None if timeout is None else time.monotonic() + timeout
-        _await_ready(result, ours[0], deadline, on_interval)
-        return result.maybe_throw(callback=callback, propagate=propagate)
+        meta = _await_ready(result, ours[0], deadline, on_interval)
+        if not result.on_ready.ready:
+            result.on_ready(result)  # .then() is called when there is a result, final or not
+        if propagate and meta["status"] in states.PROPAGATE_STATES:
+            raise meta["result"]
+        if callback is not None:
+            callback(result.id, meta["result"])
+        return meta["result"]
 
 
 class Verification(AsyncResult):
@@ -166,12 +180,21 @@ class Verification(AsyncResult):
         """Forget what was read; the record stays, for it is the number's and not this result's."""
         self._cache = None
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle as the id alone: the stock one takes Redis' URL along, password included."""
+        return _restored, (self.id,)
+
     def __str__(self) -> str:
         number, slash, request = self.id.partition("/")
         return f"{mask(number)}{slash}{request}"
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {self}>"
+
+
+def _restored(task_id: str) -> Verification:
+    app = symbol_by_name("worker.celery:app")
+    return Verification(task_id, backend=app.backend, app=app)
 
 
 def _meta(task_id: str, number: str, request: int | None) -> dict[str, Any]:
@@ -196,14 +219,19 @@ def _meta(task_id: str, number: str, request: int | None) -> dict[str, Any]:
     return meta
 
 
-def _await_ready(result: Any, number: str, deadline: float | None, on_interval: Callable[[], Any] | None) -> None:
-    """Return when the result is ready, in step with the notifications on the record's channel."""
+def _await_ready(
+    result: Any, number: str, deadline: float | None, on_interval: Callable[[], Any] | None
+) -> dict[str, Any]:
+    """Return what the result says when it is ready, in step with the notifications on the record's channel."""
     ledger = runtime.ledger()
     while True:
         pubsub = ledger.client.pubsub(ignore_subscribe_messages=True)  # type: ignore[no-untyped-call]  # redis-py's
         try:
             pubsub.subscribe(ledger.channel(number))
-            while not result.ready():
+            while True:
+                meta: dict[str, Any] = result._get_task_meta()  # noqa: SLF001  # Celery's own way to read it
+                if meta["status"] in states.READY_STATES:
+                    return meta
                 remaining = _REREAD_SECONDS if deadline is None else min(_REREAD_SECONDS, deadline - time.monotonic())
                 if remaining <= 0:
                     raise CeleryTimeoutError("The operation timed out.")
@@ -215,8 +243,6 @@ def _await_ready(result: Any, number: str, deadline: float | None, on_interval: 
             if deadline is not None and time.monotonic() + pause > deadline:
                 raise CeleryTimeoutError("The operation timed out.") from error
             time.sleep(pause)
-        else:
-            return
         finally:
             pubsub.close()
 

@@ -12,10 +12,12 @@ from typing import Any, Final
 
 from celery import Celery, bootsteps
 from kombu import Exchange, Queue
+from kombu.utils.imports import symbol_by_name
 
 from worker import runtime
 from worker.errors import LedgerUnavailable, Misconfigured
-from worker.ledger import SOCKET_SECONDS, Lane
+from worker.ledger import SOCKET_SECONDS
+from worker.record import Lane
 from worker.request import queue
 
 TESTED: Final = {"celery": "5.6.3", "kombu": "5.6.2"}
@@ -24,7 +26,26 @@ TESTED: Final = {"celery": "5.6.3", "kombu": "5.6.2"}
 VISIBILITY_SECONDS: Final = 300
 """When an unacknowledged message is delivered again: far beyond one send; twice, it finds nothing to begin."""
 
-app = Celery(
+
+class Ringproof(Celery):
+    """Takes its broker and its results from our settings alone.
+
+    As configuration they would lose against CELERY_BROKER_URL and CELERY_RESULT_BACKEND, which a host project may
+    have in its environment, and `celery report` and `inspect conf` would show Redis' password.
+    """
+
+    def connection_for_read(self, url: str | None = None, **options: Any) -> Any:
+        """Connect to the Redis that keeps the ledger."""
+        return self._connection(url or runtime.settings().redis_url.get_secret_value(), **options)
+
+    connection_for_write = connection_for_read
+
+    def _get_backend(self) -> Any:
+        backend = symbol_by_name("worker.backend:LedgerBackend")
+        return backend(app=self, url=runtime.settings().redis_url.get_secret_value())
+
+
+app = Ringproof(
     "ringproof",
     set_as_current=False,
     fixups=(),  # Django's would read DJANGO_SETTINGS_MODULE, and hook a host project's database into our workers
@@ -44,10 +65,6 @@ def _configure(sender: Celery, **_: Any) -> None:
     names = ("ringproof.ticks", *map(queue, Lane))
     sender.config_from_object(
         {
-            # CELERY_BROKER_URL in the environment would win over `broker_url`; over these two it does not.
-            "broker_read_url": url,
-            "broker_write_url": url,
-            "result_backend": f"worker.backend:LedgerBackend+{url}",
             "broker_use_ssl": tls,
             "redis_backend_use_ssl": tls,
             "task_queues": [Queue(name, Exchange(name), routing_key=name) for name in names],

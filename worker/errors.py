@@ -11,6 +11,8 @@ RingproofError
 │   ├── Rejected              Plivo refused the request
 │   ├── Forbidden             Plivo refused the account, the credit or the destination
 │   ├── TooLate               it could not be sent in time, so it was not sent
+│   ├── NeverAnswered         it stayed in doubt until no code could live any more
+│   ├── CrashesWorker         its workers died, twice
 │   ├── Cancelled             it was taken back before it was sent
 │   └── Superseded            a later request took its place, and its own outcome is no longer kept
 ├── Unsent                    Plivo surely did not send; the worker decides                 inside the worker
@@ -116,14 +118,14 @@ class InDoubt(RingproofError):
 
 
 class Failed(RingproofError):
-    """Final: no code was sent for this request; correct what `detail` names and ask again."""
+    """Final: no code can be entered for this request; correct what `detail` names and ask again."""
 
     def __init__(self, detail: str = "") -> None:
         super().__init__(detail)
         self.detail = detail
 
     def __str__(self) -> str:
-        told = (self.__doc__ or "").partition(";")[0]
+        told = (self.__doc__ or type(self).__name__).partition(";")[0]  # without docstrings: python -OO
         return f"{told} ({self.detail})" if self.detail else told
 
 
@@ -137,6 +139,14 @@ class Forbidden(Failed):
 
 class TooLate(Failed):
     """No code could be sent within the request's time, so none was; ask again."""
+
+
+class NeverAnswered(Failed):
+    """Nobody ever told whether a code was sent, and by now none can live; ask again."""
+
+
+class CrashesWorker(Failed):
+    """The worker died while it held this request, and again when it was repeated; look into the workers' logs."""
 
 
 class Cancelled(Failed):

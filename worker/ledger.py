@@ -12,12 +12,12 @@ Every method raises `LedgerUnavailable` when Redis refuses, does not answer in t
 
 import json
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from importlib.resources import files
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import redis
 from redis.backoff import NoBackoff
@@ -26,46 +26,7 @@ from redis.retry import Retry
 
 from worker.errors import LedgerUnavailable
 from worker.pace import Policy
-from worker.phone import mask
-
-
-class State(StrEnum):
-    """Where a request stands."""
-
-    QUEUED = "queued"
-    WAITING = "waiting"
-    SENDING = "sending"
-    CODE_SENT = "code_sent"
-    IN_DOUBT = "in_doubt"
-    VERIFIED = "verified"
-    EXPIRED = "expired"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-
-    @property
-    def final(self) -> bool:
-        """Whether time alone changes nothing any more."""
-        return self in {State.VERIFIED, State.EXPIRED, State.FAILED, State.CANCELLED}
-
-
-class Reason(StrEnum):
-    """Why a request waits or has failed."""
-
-    PAUSED = "paused"
-    PACE = "pace"
-    COOLDOWN = "cooldown"
-    UNREACHABLE = "unreachable"
-    REJECTED = "rejected"
-    FORBIDDEN = "forbidden"
-    TOO_LATE = "too_late"
-
-
-class Lane(StrEnum):
-    """Who waits for a number: a person now, a schedule, a roster."""
-
-    INTERACTIVE = "interactive"
-    SCHEDULED = "scheduled"
-    BULK = "bulk"
+from worker.record import LETTERS, Lane, Reason, Record, State, cut, moment, pieces
 
 
 class Newcomer(StrEnum):
@@ -132,6 +93,8 @@ class Durations:
     lease: timedelta = timedelta(seconds=45)  # 5 s connecting, 10 s for the answer, and 15 s to spare, twice over
     code: timedelta = timedelta(minutes=15)  # Plivo's documentation: "valid for 15 minutes"
     enqueue_again: timedelta = timedelta(seconds=30)  # a queued message that nobody took by then is likely lost
+    enqueue_again_longest: timedelta = timedelta(minutes=10)  # an hour without a worker: seven messages a number
+    look_up: timedelta = timedelta(minutes=1)  # a slot, 15 s of Plivo, and then it is tried again
     interactive: timedelta = timedelta(minutes=15)  # a person has left the page by then
     background: timedelta = timedelta(hours=24)  # bulk and scheduled: over a night, and a day's outage
     token: timedelta = timedelta(minutes=15)  # far beyond any caller's own repetition
@@ -140,118 +103,6 @@ class Durations:
     def request(self, lane: Lane) -> timedelta:
         """How long a request of this lane may take until it is sent."""
         return self.interactive if lane is Lane.INTERACTIVE else self.background
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One line of a record's history."""
-
-    at: datetime
-    state: State
-    reason: Reason | None
-
-
-_LETTERS: Final[Mapping[str, str]] = {
-    State.QUEUED: "q",
-    State.WAITING: "w",
-    State.SENDING: "s",
-    State.CODE_SENT: "c",
-    State.IN_DOUBT: "d",
-    State.VERIFIED: "v",
-    State.EXPIRED: "e",
-    State.FAILED: "f",
-    State.CANCELLED: "x",
-    Reason.PAUSED: "p",
-    Reason.PACE: "a",
-    Reason.COOLDOWN: "c",
-    Reason.UNREACHABLE: "u",
-    Reason.REJECTED: "r",
-    Reason.FORBIDDEN: "f",
-    Reason.TOO_LATE: "l",
-}
-"""The letters of the history. They are in people's Redis: never give one a second meaning."""
-
-_STATES = {letter: State(name) for name, letter in _LETTERS.items() if name in set(State)}
-_REASONS = {letter: Reason(name) for name, letter in _LETTERS.items() if name in set(Reason)}
-_CHANGE_LENGTH = 8  # a letter for the state, one for the reason, six base-36 digits of the second
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """What is known of one number. Times are aware, in UTC; what is absent is None or empty."""
-
-    phone_number: str = field(repr=False)
-    state: State
-    request: int
-    lane: Lane = Lane.INTERACTIVE
-    channel: str = "sms"
-    alias: str | None = field(default=None, repr=False)
-    subaccount: str | None = None
-    country: str | None = None
-    resend: bool = False
-    attempts: int = 0
-    reason: Reason | None = None
-    detail: str | None = None
-    due_at: datetime | None = None
-    ends_at: datetime | None = None
-    lease_until: datetime | None = None
-    live_until: datetime | None = None
-    live_before: datetime | None = None
-    verification_uuid: str | None = None
-    api_id: str | None = None
-    code_sent_at: datetime | None = None
-    expires_at: datetime | None = None
-    verified_at: datetime | None = None
-    updated_at: datetime | None = None
-    fence: str | None = field(default=None, repr=False)
-    history: tuple[Change, ...] = field(default=(), repr=False)
-
-    @classmethod
-    def read(cls, phone_number: str, packed: Mapping[str, str]) -> Self:
-        """Unpack a record's hash, which is not empty."""
-
-        def when(name: str) -> datetime | None:
-            return moment(int(packed[name])) if name in packed else None
-
-        pieces = sorted((name for name in packed if name.startswith("alias")), key=lambda name: int(name[5:] or 0))
-        return cls(
-            phone_number=phone_number,
-            state=State(packed["state"]),
-            request=int(packed["request"]),
-            lane=Lane(packed["lane"]),
-            channel=packed["channel"],
-            alias="".join(packed[name] for name in pieces) or None,
-            subaccount=packed.get("subaccount"),
-            country=packed.get("country"),
-            resend="resend" in packed,
-            attempts=int(packed.get("attempts", 0)),
-            reason=Reason(packed["reason"]) if "reason" in packed else None,
-            detail=packed.get("detail"),
-            due_at=when("due_at"),
-            ends_at=when("ends_at"),
-            lease_until=when("lease_until"),
-            live_until=when("live_until"),
-            live_before=when("live_before"),
-            verification_uuid=packed.get("verification_uuid"),
-            api_id=packed.get("api_id"),
-            code_sent_at=when("code_sent_at"),
-            expires_at=when("expires_at"),
-            verified_at=when("verified_at"),
-            updated_at=when("updated_at"),
-            fence=packed.get("fence"),
-            history=tuple(_unpack_history(packed.get("history", ""))),
-        )
-
-    @property
-    def message(self) -> str | None:
-        """Plivo's own sentence about the code, rebuilt: it says nothing that the record does not."""
-        if self.verification_uuid is None:
-            return None
-        return f"Verification code is sent to number {self.phone_number} which is valid for 15 minutes"
-
-    def __str__(self) -> str:
-        why = f" ({self.reason})" if self.reason else ""
-        return f"{mask(self.phone_number)} {self.state}{why}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,6 +138,29 @@ class Begun:
     record: Record | None
 
 
+class Due(StrEnum):
+    """What was done with an entry of the agenda that was due."""
+
+    ENQUEUE = "enqueue"
+    HELD = "held"
+    TOO_LATE = "too_late"
+    DOUBTED = "doubted"
+    EXPIRED = "expired"
+    LOOK_UP = "look_up"
+    KEPT = "kept"
+    GONE = "gone"
+
+
+@dataclass(frozen=True, slots=True)
+class Worked:
+    """One entry of the agenda, and what was done with it."""
+
+    due: Due
+    phone_number: str = field(repr=False)
+    request: int
+    lane: Lane
+
+
 class Settled(StrEnum):
     """What settle says: done now, done before, or somebody else's turn."""
 
@@ -308,11 +182,15 @@ class Outcome:
     api_id: str = ""
 
 
-FIELD_BYTES: Final = 64
-"""Redis keeps a hash packed while no field is longer (hash-max-listpack-value, and -ziplist- before 7.0)."""
+LONGEST_QUEUE: Final = 1000
+"""Messages that a lane's queue may hold while numbers are enqueued again: beyond it workers are busy, not deaf."""
 
 SOCKET_SECONDS: Final = 3.0
 """How long Redis may take for one command: far beyond any script's time, and two of them are still bearable."""
+
+
+MAX_CONNECTIONS: Final = 100_000
+"""A thread that waits for a result holds one. redis-py's own bound of 100 would starve a web app of many threads."""
 
 
 def connect(url: str) -> redis.Redis:
@@ -323,6 +201,7 @@ def connect(url: str) -> redis.Redis:
         socket_timeout=SOCKET_SECONDS,
         socket_connect_timeout=SOCKET_SECONDS,
         retry=Retry(NoBackoff(), 0),
+        max_connections=MAX_CONNECTIONS,
     )
 
 
@@ -335,19 +214,21 @@ class Ledger:
         *,
         prefix: str = "ringproof",
         shown_url: str = "",
+        policy: Policy = Policy(),  # noqa: B008  # frozen
         durations: Durations = Durations(),  # frozen
         clock: str | None = None,
     ) -> None:
         self.client = client
         self.prefix = prefix
         self.shown_url = shown_url
+        self.policy = policy  # holds where Redis has none: before the first worker, and when it was emptied
         self.durations = durations
-        letters = ", ".join(f"{name} = '{letter}'" for name, letter in _LETTERS.items())
+        letters = ", ".join(f"{name} = '{letter}'" for name, letter in LETTERS.items())
         preamble = "\n".join(
             (_lua("now") if clock is None else clock, f"local LETTERS = {{{letters}}}", _lua("record"))
         )
-        self._accept, self._begin, self._settle = (
-            client.register_script(preamble + _lua(name)) for name in ("accept", "begin", "settle")
+        self._accept, self._begin, self._settle, self._due, self._mend = (
+            client.register_script(preamble + _lua(name)) for name in ("accept", "begin", "settle", "due", "mend")
         )
 
     def accept(
@@ -361,13 +242,15 @@ class Ledger:
         alias: str | None = None,
         subaccount: str | None = None,
         country: str | None = None,
+        again: bool = False,
         remember: timedelta | None = None,
     ) -> Acceptance:
-        """Take in a new request for `number` (E.164), or say why not.
+        """Take in a new request for `number` (E.164), or say why not. `again`: it repeats a doubtful one, by itself.
 
         The same token again, within 15 minutes or what `remember` says, gets the same answer and changes nothing.
         """
-        facts = {"channel": channel, "subaccount": subaccount, "country": country, **_pieces("alias", alias)}
+        facts = {"channel": channel, "subaccount": subaccount, "country": country, **pieces("alias", alias)}
+        facts["again"] = "1" if again else None
         column = " ".join(
             f"{state or 'none'}{':live' if live else ''}={answers[newcomer]}"
             for (state, live), answers in TABLE.items()
@@ -387,7 +270,7 @@ class Ledger:
                 _ms(last.enqueue_again),
                 _ms(last.code),
                 _ms(remember or last.token),
-                Policy().cooldown_ms,
+                self.policy.cooldown_ms,
                 _ms(last.earlier),
                 *(part for name, value in facts.items() if value for part in (name, value)),
             ],
@@ -405,26 +288,7 @@ class Ledger:
         Whoever gets BEGUN, and nobody else, sends for that number: at its slot, and well before its lease ends.
         """
         token = fence or secrets.token_hex(8)
-        default = Policy()
-        answers = self._run(
-            self._begin,
-            [
-                self._key("agenda"),
-                self._key("bucket", "account"),
-                self._key("policy"),
-                *(self._record(number) for number, _ in requests),
-            ],
-            [
-                token,
-                _ms(self.durations.lease),
-                _ms(self.durations.code),
-                default.rate.window_us,
-                default.rate.spacing_us,
-                default.cooldown_ms,
-                default.record_ms,
-                *(part for pair in requests for part in pair),
-            ],
-        )
+        answers = self._reserve(token, requests)
         return [
             Begun(
                 verdict := Verdict(told),
@@ -435,8 +299,36 @@ class Ledger:
             for (number, _), (told, at, flat) in zip(requests, answers, strict=True)
         ]
 
-    def settle(self, number: str, request: int, fence: str, outcome: Outcome) -> Settled:
-        """Tell what became of an attempt. Repeat it until it answers: the second time says `already`."""
+    def book(self) -> timedelta:
+        """Reserve a slot for a request that sends no code; return the time until it."""
+        return timedelta(microseconds=int(self._reserve("", ())))
+
+    def _reserve(self, fence: str, requests: Sequence[tuple[str, int]]) -> Any:
+        default = self.policy
+        return self._run(
+            self._begin,
+            [
+                self._key("agenda"),
+                self._key("bucket", "account"),
+                self._key("policy"),
+                *(self._record(number) for number, _ in requests),
+            ],
+            [
+                fence,
+                _ms(self.durations.lease),
+                _ms(self.durations.code),
+                default.rate.window_us,
+                default.rate.spacing_us,
+                default.cooldown_ms,
+                default.record_ms,
+                *(part for pair in requests for part in pair),
+            ],
+        )
+
+    def settle(
+        self, number: str, request: int, fence: str, outcome: Outcome, *, ago: timedelta = timedelta()
+    ) -> Settled:
+        """Tell what became of an attempt, `ago`. Repeat it until it answers: the second time says `already`."""
         return Settled(
             self._run(
                 self._settle,
@@ -451,12 +343,52 @@ class Ledger:
                     _ms(outcome.wait),
                     int(not outcome.counted),
                     _ms(self.durations.code),
-                    Policy().record_ms,
+                    self.policy.record_ms,
                     outcome.verification_uuid,
                     outcome.api_id,
+                    _ms(ago),
                 ],
             )
         )
+
+    def due(self, limit: int, queues: Mapping[Lane, str]) -> list[Worked]:
+        """Work off at most `limit` entries of the agenda that are due, oldest first; `queues` are Celery's.
+
+        Every transition that time makes is done here. What it cannot do is left to the caller: to send the messages
+        of what is to be enqueued, and to look up the doubtful. Whoever dies before that loses nothing: they are due
+        again.
+        """
+        times = self.durations
+        worked = self._run(
+            self._due,
+            [self._key("agenda"), self._key("policy"), *(queues[lane] for lane in Lane)],
+            [
+                limit,
+                self._record(""),
+                _ms(times.enqueue_again),
+                _ms(times.enqueue_again_longest),
+                LONGEST_QUEUE,
+                _ms(times.look_up),
+                self.policy.record_ms,
+            ],
+        )
+        return [Worked(Due(what), number, int(request), Lane(lane)) for what, number, request, lane in worked]
+
+    def mend(self, records: int) -> int:
+        """Look at about so many records, where the last call stopped; put lost ones back on the agenda.
+
+        Returns how many were put back. Nothing of ours loses an entry; a person with `redis-cli` may.
+        """
+        place = self._key("slow_hand")
+        cursor = int(self._run(self.client.get, place) or 0)
+        cursor, keys = self._run(self.client.scan, cursor, match=self._record("*"), count=records)
+        self._run(self.client.set, place, cursor)
+        numbers = [key.removeprefix(self._record("")) for key in keys]
+        return int(self._run(self._mend, [self._key("agenda"), *keys], numbers)) if keys else 0
+
+    def tick(self, name: str, every: timedelta) -> bool:
+        """Take a tick of this name; False if another took one less than `every` ago."""
+        return bool(self._run(self.client.set, self._key("tick", name), 1, nx=True, px=_ms(every)))
 
     def cancel(self, number: str, request: int) -> Settled:
         """Take back a request that was not begun; `stale` means that it was, or is another's."""
@@ -520,32 +452,6 @@ class Ledger:
                 return command(*args, **options)
         except redis.RedisError as error:
             raise self.unavailable(error) from error
-
-
-def moment(milliseconds: int) -> datetime:
-    """Return a time of the scripts as an aware datetime."""
-    return datetime.fromtimestamp(milliseconds / 1000, UTC)
-
-
-def cut(text: str, size: int = FIELD_BYTES) -> str:
-    """Cut text to what fits into `size` bytes of UTF-8, between characters."""
-    return text.encode()[:size].decode(errors="ignore")
-
-
-def _pieces(name: str, text: str | None) -> dict[str, str]:
-    """Spread a long text over fields that each fit: name, name1, and so on."""
-    pieces: dict[str, str] = {}
-    while text:
-        piece = cut(text)
-        pieces[f"{name}{len(pieces) or ''}"] = piece
-        text = text[len(piece) :]
-    return pieces
-
-
-def _unpack_history(packed: str) -> Iterable[Change]:
-    for start in range(0, len(packed), _CHANGE_LENGTH):
-        state, reason, seconds = packed[start], packed[start + 1], packed[start + 2 : start + _CHANGE_LENGTH]
-        yield Change(datetime.fromtimestamp(int(seconds, 36), UTC), _STATES[state], _REASONS.get(reason))
 
 
 def _mapping(flat: Sequence[str]) -> dict[str, str]:

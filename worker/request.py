@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Self
 
 from worker.errors import InvalidRequest
-from worker.ledger import Lane, Newcomer
+from worker.ledger import Newcomer
 from worker.phone import PhoneNumber, parse, route, shown
+from worker.record import Lane
 
 ALIAS_LENGTH: Final = 255
 """Characters of an alias. Plivo documents no limit; this is what its console takes."""

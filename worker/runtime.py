@@ -36,6 +36,7 @@ def _ledger(_pid: int) -> Ledger:
         connect(current.redis_url.get_secret_value()),
         prefix=current.prefix,
         shown_url=current.shown_redis_url,
+        policy=current.policy,
     )
 
 

@@ -36,9 +36,22 @@ def _split(url: str, *schemes: str) -> SplitResult:
     return parts
 
 
+# What redis-py and kombu read alike; kombu takes no other, and raises far from here.
+_TLS_OPTIONS = {"ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_cert_reqs"}
+
+
 def _redis_url(value: SecretStr) -> SecretStr:
-    if not re.fullmatch(r"/?\d{0,5}", _split(value.get_secret_value(), "redis", "rediss").path, re.ASCII):
+    url = value.get_secret_value()
+    parts = _split(url, "redis", "rediss")
+    options = parse_qs(parts.query, keep_blank_values=True)
+    if not url.startswith(f"{parts.scheme}://") or ";" in url:  # kombu reads `;` as the next of several servers
+        raise ValueError("not as kombu reads it")
+    if not re.fullmatch(r"/?\d{0,5}", parts.path, re.ASCII):
         raise ValueError("no database")
+    if options and not (parts.scheme == "rediss" and options.keys() <= _TLS_OPTIONS):
+        raise ValueError("no such option")
+    if set(options.get("ssl_cert_reqs", ())) - {"required", "optional", "none"}:
+        raise ValueError("redis-py's words, not Celery's")
     return value
 
 
@@ -69,7 +82,7 @@ class Settings(BaseModel):
         SecretStr(DEFAULT_REDIS_URL),
         validation_alias=AliasChoices("RINGPROOF_REDIS_URL", "REDIS_URL"),
         description="write it as redis://:PASSWORD@HOST:PORT/0, where 0 is the database, or rediss:// for TLS; "
-        "in a password, / ? # [ ] are %2F %3F %23 %5B %5D",
+        "in a password, / ? # [ ] ; are %2F %3F %23 %5B %5D %3B; rediss:// alone has options: ssl_ca_certs …",
     )
     prefix: str = Field(
         "ringproof",
@@ -171,7 +184,7 @@ class Settings(BaseModel):
         redis = urlsplit(self.redis_url.get_secret_value())
         token = self.plivo_auth_token.get_secret_value() if self.plivo_auth_token else ""
         written = redis.password or ""
-        known = {token, written, unquote(written), *parse_qs(redis.query).get("password", ())}
+        known = {token, written, unquote(written)}
         return tuple(sorted(known - {""}, key=len, reverse=True))
 
     @property

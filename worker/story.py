@@ -6,8 +6,8 @@ from rich.table import Table
 from rich.text import Text
 
 from worker.backend import failure_of
-from worker.ledger import Record, State
 from worker.phone import mask
+from worker.record import Record, State
 
 STYLES = {
     State.CODE_SENT: "green",

@@ -19,8 +19,9 @@ from rich.text import Text
 
 from worker import errors, runtime
 from worker.celery import app
-from worker.ledger import Ledger, Reason, Record, State
+from worker.ledger import Ledger
 from worker.phone import mask
+from worker.record import Reason, Record, State
 from worker.story import STYLES, clock, next_step
 
 NO_PROGRESS_SECONDS = 5.0

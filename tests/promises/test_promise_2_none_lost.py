@@ -10,7 +10,7 @@ import signal
 from harness import Worker, eventually, fresh_number, stopped
 
 from tasks import initiate_verification
-from worker.ledger import Reason, State
+from worker.record import Reason, State
 
 
 def test_a_number_stays_known_when_its_message_is_lost(ledger, client):

@@ -7,8 +7,9 @@ from celery import Celery
 from harness import Worker, eventually, fresh_number, stopped
 
 from tasks import initiate_verification
-from worker.ledger import Ledger, State, connect
+from worker.ledger import Ledger, connect
 from worker.local.redis_server import RedisServer
+from worker.record import State
 
 LIMIT, WINDOW = 20, 1
 

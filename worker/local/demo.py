@@ -27,11 +27,11 @@ from tasks import initiate_verification
 from worker import runtime
 from worker.celery import app
 from worker.errors import InvalidNumber
-from worker.ledger import Record, State
 from worker.local.companion import Companion
 from worker.local.redis_server import RedisServer
 from worker.local.sandbox import ANY_AUTH_ID, ANY_AUTH_TOKEN
 from worker.phone import mask, parse, route
+from worker.record import Record, State
 from worker.story import story
 
 ROSTER = Path(__file__).with_name("roster.csv")

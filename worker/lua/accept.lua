@@ -6,7 +6,7 @@
 --         ARGV[5] - ms until it ends      ARGV[6] - ms until it is enqueued again
 --         ARGV[7] - ms a code lives       ARGV[8] - ms a token is remembered
 --         ARGV[9] - ms of the cooldown without a policy
---         ARGV[10] - ms an earlier request's outcome is kept
+--         ARGV[10] - ms an earlier request's outcome is kept, of the last eight
 --         ARGV[11…] - the request's other fields and values
 -- output: disposition, request (0: none), until when in ms (0: no matter), 1 if a person's request promoted it
 local told = redis.call('GET', KEYS[3])
@@ -42,6 +42,9 @@ redis.call('SET', KEYS[3], cjson.encode(answer), 'PX', ARGV[8])
 
 if disposition == 'accepted' then
   if record.request then
+    local kept = redis.call('HKEYS', KEYS[5])
+    table.sort(kept, function(a, b) return tonumber(a) < tonumber(b) end)
+    if #kept >= 8 then redis.call('HDEL', KEYS[5], kept[1]) end
     redis.call('HSET', KEYS[5], record.request, cjson.encode(flat))
     redis.call('PEXPIRE', KEYS[5], ARGV[10])
   end
@@ -58,5 +61,6 @@ elseif promoted == 1 then
     if field:find('^alias') or field == 'subaccount' then redis.call('HDEL', KEYS[1], field) end
   end
   redis.call('HSET', KEYS[1], 'lane', ARGV[4], 'ends_at', ends_at, 'updated_at', now, unpack(ARGV, 11))
+  redis.call('ZADD', KEYS[2], 'LT', ends_at, ARGV[1])
 end
 return answer

@@ -4,7 +4,7 @@
 --         ARGV[4] - state it goes to      ARGV[5] - reason     ARGV[6] - detail
 --         ARGV[7] - ms it waits (for `waiting`)                ARGV[8] - '1' if the attempt is not counted
 --         ARGV[9] - ms a code lives       ARGV[10] - ms a record is kept without a policy
---         ARGV[11] - verification_uuid    ARGV[12] - api_id
+--         ARGV[11] - verification_uuid    ARGV[12] - api_id    ARGV[13] - ms since Plivo answered
 -- output: settled; already (the same was told before); stale (somebody else's turn: nothing was changed)
 local number, request, fence, state, reason = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local code_ms = tonumber(ARGV[9])
@@ -25,12 +25,16 @@ end
 local when, keep_ms
 redis.call('HDEL', KEYS[1], 'lease_until')
 if state == 'code_sent' then
-  when = now + code_ms
+  local sent_at = now - tonumber(ARGV[13])
+  when = sent_at + code_ms
   redis.call('HSET', KEYS[1], 'verification_uuid', ARGV[11], 'api_id', ARGV[12],
-    'code_sent_at', now, 'expires_at', when, 'live_until', when)
+    'code_sent_at', sent_at, 'expires_at', when, 'live_until', when)
   redis.call('HDEL', KEYS[1], 'live_before')
 elseif state == 'in_doubt' then
   when = milliseconds(record, 'live_until')
+elseif state == 'verified' then
+  redis.call('HSET', KEYS[1], 'verified_at', now)
+  redis.call('HDEL', KEYS[1], 'live_until', 'live_before')
 else
   -- Surely not sent by this attempt: what lived before it lives on.
   if fence ~= '' then

@@ -1,0 +1,69 @@
+"""A ledger of its own with a clock that can be moved, and one number in it."""
+
+import secrets
+from datetime import UTC, datetime, timedelta
+
+from harness import fresh_number
+
+from worker.ledger import Ledger, Newcomer, Outcome, Settled, Verdict
+from worker.pace import Policy, Rate
+from worker.record import Lane, Record, State
+
+UUID = "11111111-2222-3333-4444-555555555555"
+SENT = Outcome(State.CODE_SENT, verification_uuid=UUID, api_id=UUID)
+MINUTES = timedelta(minutes=1)
+
+# The clock of these tests: Redis' own, moved by what a key says.
+CLOCK = """
+local clock = redis.call('TIME')
+local now_us = clock[1] * 1000000 + clock[2] + 1000000 * (tonumber(redis.call('GET', 'test:clock')) or 0)
+local now = math.floor(now_us / 1000)
+"""
+
+
+class Book:
+    """One number's ledger with a clock that can be moved."""
+
+    def __init__(self, client, **options):
+        self.client = client
+        self.client.delete("test:clock")
+        self.prefix = f"t{secrets.token_hex(4)}"
+        self.ledger = Ledger(client, prefix=self.prefix, clock=CLOCK, **options)
+        self.ledger.tell(Policy(rate=Rate.parse("1000/0.1s")))
+        self.number = fresh_number()
+
+    def move(self, by):
+        self.client.incrbyfloat("test:clock", by.total_seconds())
+
+    def now(self):
+        return datetime.now(UTC) + timedelta(seconds=float(self.client.get("test:clock") or 0))
+
+    def accept(self, newcomer=Newcomer.PERSON, token=None, **options):
+        lane = Lane.BULK if newcomer is Newcomer.ROSTER else Lane.INTERACTIVE
+        token = token or secrets.token_hex(4)
+        return self.ledger.accept(self.number, token=token, newcomer=newcomer, lane=lane, **options)
+
+    def begin(self, request, **options):
+        return self.ledger.begin([(self.number, request)], **options)[0]
+
+    def settle(self, begun, outcome):
+        return self.ledger.settle(self.number, begun.record.request, begun.fence, outcome)
+
+    def bring(self, outcome, **options):
+        """Bring the number to an outcome by the ordinary way."""
+        begun = self.begin(self.accept(**options).request)
+        assert begun.verdict is Verdict.BEGUN
+        assert self.settle(begun, outcome) is Settled.SETTLED
+        return begun
+
+    @property
+    def record(self) -> Record:
+        return self.ledger.read(self.number)
+
+    def agenda(self):
+        score = self.client.zscore(f"{self.prefix}:agenda", self.number)
+        return datetime.fromtimestamp(score / 1000, UTC) if score else None
+
+
+def near(when, other, by=timedelta(seconds=2)):
+    return abs(when - other) < by
