@@ -8,8 +8,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from tasks.outcomes import outcome_of
-from worker.errors import LedgerUnavailable, RingproofError
+from worker.errors import LeaseOver, LedgerUnavailable, RingproofError
 from worker.ledger import Begun, Ledger, Outcome, Verdict
+from worker.pace import boot_clock
 from worker.phone import mask
 from worker.record import State
 
@@ -23,6 +24,9 @@ PAUSES: Final = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 
 BEGIN_SECONDS: Final = 10.0
 """How long begin is asked again, with the same fence: the send that it allows must still fit into its lease."""
+
+FIRST_BYTE_BEFORE: Final = timedelta(seconds=25)
+"""The first byte goes out at least so long before the lease's end: 10 s for the answer, and 15 s to spare."""
 
 _log = logging.getLogger(__name__)
 
@@ -48,21 +52,34 @@ def insist(ask: Callable[[], T], *, seconds: float = float("inf")) -> T:
 
 def attempt(ledger: Ledger, client: "PlivoClient", number: str, request: int) -> None:
     """Send a code to a number if it is this request's turn, and not otherwise."""
-    fence = secrets.token_hex(8)
+    fence, asked_at = secrets.token_hex(8), boot_clock()
     begun = insist(lambda: ledger.begin([(number, request)], fence=fence)[0], seconds=BEGIN_SECONDS)
     if begun.verdict is Verdict.BEGUN:
-        _send(ledger, client, number, begun)
+        _send(ledger, client, number, begun, asked_at)
     else:
         _log.info("nothing to send: %s", begun.record or f"{mask(number)} is unknown")
 
 
-def _send(ledger: Ledger, client: "PlivoClient", number: str, begun: Begun) -> None:
+def _send(ledger: Ledger, client: "PlivoClient", number: str, begun: Begun, asked_at: float) -> None:
     record = begun.record
     assert record is not None  # noqa: S101  # what begin claimed, it read
+    # Counted from before begin was asked, so that the lease is never thought longer than it is.
+    first_byte_until = asked_at + (begun.wait + ledger.durations.lease - FIRST_BYTE_BEFORE).total_seconds()
+
+    def last_look() -> None:
+        if boot_clock() > first_byte_until:
+            raise LeaseOver("frozen or too slow; nothing was sent")
+
     time.sleep(begun.wait.total_seconds())
     started = time.monotonic()
     try:
-        sent = client.initiate(number, alias=record.alias, channel=record.channel, subaccount=record.subaccount)
+        sent = client.initiate(
+            number,
+            alias=record.alias,
+            channel=record.channel,
+            subaccount=record.subaccount,
+            last_look=last_look,
+        )
         outcome = Outcome(State.CODE_SENT, verification_uuid=sent.verification_uuid, api_id=sent.api_id)
     except RingproofError as error:
         outcome = outcome_of(error, record.attempts)

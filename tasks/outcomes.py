@@ -6,6 +6,7 @@ from typing import Final
 
 from worker.errors import (
     Forbidden,
+    LeaseOver,
     Rejected,
     RingproofError,
     Throttled,
@@ -61,11 +62,16 @@ def _wait(error: Unsent, ours: timedelta) -> timedelta:
     return ours if error.retry_after is None else max(timedelta(seconds=error.retry_after), SHORTEST_WAIT)
 
 
+def _lease_over(error: LeaseOver, _: int) -> Outcome:
+    return Outcome(State.WAITING, Reason.PACE, error.cause, counted=False)
+
+
 OUTCOMES: Final[dict[type[RingproofError], Callable[..., Outcome]]] = {
     Rejected: _rejected,
     Forbidden: _forbidden,
     Unknown: _unknown,
     Unreachable: _unreachable,
+    LeaseOver: _lease_over,
     Throttled: _throttled,
     Unauthorized: _unauthorized,
 }

@@ -52,6 +52,7 @@ ARGUMENTS = {
     errors.InDoubt: UNTILS,
     errors.Unsent: UNSENT,
     errors.Unreachable: UNSENT,
+    errors.LeaseOver: UNSENT,
     errors.Throttled: UNSENT,
     errors.Unauthorized: UNSENT,
     errors.Unknown: [("502",), ("",)],

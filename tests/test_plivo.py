@@ -772,11 +772,11 @@ def test_after_a_resolver_that_took_too_long_nothing_is_sent(serve, client_of, m
 
 def test_a_machine_that_was_suspended_while_connecting_sends_nothing(serve, client_of, monkeypatch):
     server = serve()
-    ready, now = transport._Pool._validate_conn, transport._now
+    ready, now = transport._Pool._validate_conn, transport.boot_clock
 
     def fall_asleep(pool, connection):
         ready(pool, connection)
-        monkeypatch.setattr(transport, "_now", lambda: now() + 3600)
+        monkeypatch.setattr(transport, "boot_clock", lambda: now() + 3600)
 
     monkeypatch.setattr(transport._Pool, "_validate_conn", fall_asleep)
 

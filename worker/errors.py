@@ -17,6 +17,7 @@ RingproofError
 │   └── Superseded            a later request took its place, and its own outcome is no longer kept
 ├── Unsent                    Plivo surely did not send; the worker decides                 inside the worker
 │   ├── Unreachable           the request never arrived, or Plivo said that it is down
+│   ├── LeaseOver             this process was too slow to send
 │   ├── Throttled             429
 │   └── Unauthorized          401
 └── Unknown                   the request was written, and nothing tells what became of it  inside the worker
@@ -170,6 +171,10 @@ class Unsent(RingproofError):
 
 class Unreachable(Unsent):
     """The request never arrived, or Plivo said that it is down; it waits, and is tried again."""
+
+
+class LeaseOver(Unsent):
+    """This process was frozen or too slow: before the first byte it gave the number back, to be begun anew."""
 
 
 class Throttled(Unsent):

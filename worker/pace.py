@@ -2,6 +2,7 @@
 
 import math
 import re
+import time
 from dataclasses import dataclass, fields
 from datetime import timedelta
 from decimal import Decimal
@@ -15,7 +16,15 @@ Simulated on Plivo's strict sliding window: with it none is refused from 1/2s to
 """
 
 # With six digits and three decimals each, the microseconds of any window and slot are exact in Lua's doubles.
+# Counts the time that the machine was suspended, which time.monotonic() does not; only Linux has it.
+_BOOT_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
 _RATE = re.compile(r"(\d{1,6}(?:\.\d{1,3})?)/(\d{1,6}(?:\.\d{1,3})?)s", re.ASCII)
+
+
+def boot_clock() -> float:
+    """Return the seconds by which slots and leases are kept in this process; their zero means nothing."""
+    return time.clock_gettime(_BOOT_CLOCK)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ surely not sent, and unknown are three different things: `PlivoClient._refusal` 
 import base64
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -104,15 +104,17 @@ class PlivoClient:
         alias: str | None = None,
         channel: str = "sms",
         subaccount: str | None = None,
+        last_look: Callable[[], None] | None = None,
     ) -> Sent:
         """Have a code sent to a number. **It cannot be undone**, and Plivo takes no idempotency key.
 
+        `last_look` is called directly before the first byte is written; what it raises keeps it from being sent.
         Raises `Rejected` if the request is wrong, and will be tomorrow; `Unknown` if a code may be out.
         """
         fields = {"phone_number": phone_number, "channel": channel, "alias": alias, "subaccount": subaccount}
         given = {name: value for name, value in fields.items() if value is not None}
         body = json.dumps(given, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
-        answer = self._transport.post(body)
+        answer = self._transport.post(body, last_look)
         told = _object(answer)
         if not _is_success(answer):
             raise self._refusal(answer, told)

@@ -15,8 +15,7 @@ import socket
 import ssl
 import sys
 import threading
-import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -28,12 +27,10 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import HTTPError
 
 from worker.errors import Unknown, Unreachable
+from worker.pace import boot_clock
 
 DETAIL_BYTES = 64
 """The longest text that is told of a failure: with a longer field a record in Redis is no longer packed."""
-
-# Counts the time that the machine was suspended, which time.monotonic() does not; only Linux has it.
-_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 _LOGGERS = ("urllib3.connection", "urllib3.connectionpool", "urllib3.response", "urllib3.util.retry")
 
@@ -93,12 +90,16 @@ class Transport:
         for name in _LOGGERS:
             logging.getLogger(name).addFilter(_is_not_ours)
 
-    def post(self, body: bytes) -> Answer:
-        """Post JSON to the collection itself."""
+    def post(self, body: bytes, last_look: Callable[[], None] | None = None) -> Answer:
+        """Post JSON to the collection itself.
+
+        `last_look` is called when the next thing to happen is the first byte; what it raises rises, and nothing
+        is sent.
+        """
         request = self._post.copy()
         request.body = body
         request.headers["Content-Length"] = str(len(body))
-        return self._exchange(request)
+        return self._exchange(request, last_look)
 
     def get(self, name: str) -> Answer:
         """Get a member by its name, which must be safe in a path."""
@@ -110,12 +111,14 @@ class Transport:
         """Close what is idle; an exchange under way ends by itself."""
         self._adapter.close()
 
-    def _exchange(self, request: requests.PreparedRequest) -> Answer:
-        return self._connecting(self._once, request, _now() + self._limits.connecting_seconds)
+    def _exchange(self, request: requests.PreparedRequest, last_look: Callable[[], None] | None = None) -> Answer:
+        return self._connecting(self._once, request, boot_clock() + self._limits.connecting_seconds, last_look)
 
-    def _once(self, request: requests.PreparedRequest, connecting_until: float) -> Answer:
+    def _once(
+        self, request: requests.PreparedRequest, connecting_until: float, last_look: Callable[[], None] | None
+    ) -> Answer:
         outer = sys.exception()
-        attempt = _local.attempt = _Attempt(self._limits, connecting_until)
+        attempt = _local.attempt = _Attempt(self._limits, connecting_until, last_look)
         seconds = (self._limits.connect_seconds, self._limits.answer_seconds)
         try:
             response = self._adapter.send(request, timeout=seconds)
@@ -157,8 +160,9 @@ def shorten(text: str) -> str:
 class _Attempt:
     """One try: until when it may connect, and from its first byte on, until when it must be answered."""
 
-    def __init__(self, limits: Limits, connecting_until: float) -> None:
+    def __init__(self, limits: Limits, connecting_until: float, last_look: Callable[[], None] | None = None) -> None:
         self.limits = limits
+        self._last_look = last_look
         self._connecting_until = connecting_until
         self._answer_until: float | None = None
 
@@ -170,12 +174,14 @@ class _Attempt:
         """Note that the first byte goes out now. Raises TimeoutError, noting nothing, if it is too late."""
         if self._answer_until is None:
             self.left()
-            self._answer_until = _now() + self.limits.answer_seconds
+            if self._last_look:
+                self._last_look()
+            self._answer_until = boot_clock() + self.limits.answer_seconds
 
     def left(self) -> float:
         """Return the seconds that are left. Raises TimeoutError if there are none."""
         until = self._connecting_until if self._answer_until is None else self._answer_until
-        if (left := until - _now()) <= 0:
+        if (left := until - boot_clock()) <= 0:
             raise TimeoutError
         return left
 
@@ -267,7 +273,7 @@ class _Pool(HTTPConnectionPool):
         connection: Any = super()._get_conn(timeout)
         sock = connection.sock
         if sock is not None and (
-            _now() - connection.idle_since > _current().limits.idle_seconds
+            boot_clock() - connection.idle_since > _current().limits.idle_seconds
             or (isinstance(sock, ssl.SSLSocket) and sock.pending())
         ):
             connection.close()
@@ -275,7 +281,7 @@ class _Pool(HTTPConnectionPool):
 
     def _put_conn(self, conn: Any) -> None:
         if conn is not None:
-            conn.idle_since = _now()
+            conn.idle_since = boot_clock()
         super()._put_conn(conn)
 
     def _validate_conn(self, conn: Any) -> None:
@@ -292,10 +298,6 @@ class _Adapter(HTTPAdapter):
     def init_poolmanager(self, *args: Any, **keywords: Any) -> None:
         super().init_poolmanager(*args, **keywords)
         self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _TLSPool}
-
-
-def _now() -> float:
-    return time.clock_gettime(_CLOCK)
 
 
 def _is_not_ours(_record: logging.LogRecord) -> bool:
