@@ -42,7 +42,13 @@ _MESSAGE_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _log = logging.getLogger(__name__)
 
 
-def send_message(number: str, request: int, lane: Lane, options: Mapping[str, Any] | None = None) -> bool:
+def send_message(
+    number: str,
+    request: int,
+    lane: Lane,
+    options: Mapping[str, Any] | None = None,
+    task: str = "initiate_verification",
+) -> bool:
     """Send the message of an accepted request; never raises. False if it could not be sent, which is logged."""
     ours = {
         "queue": queue(lane),
@@ -51,18 +57,24 @@ def send_message(number: str, request: int, lane: Lane, options: Mapping[str, An
         "kwargsrepr": f"{{'request': {request}}}",
     }
     try:
-        app.send_task(initiate_verification.name, (number,), {"request": request}, **{**(options or {}), **ours})
+        app.send_task(task, (number,), {"request": request}, **{**(options or {}), **ours})
     except Exception as error:  # noqa: BLE001  # the request is accepted: whatever failed here, it stands
         _log.warning("accepted %s, but its message was not sent (%r); it is enqueued again", mask(number), error)
         return False
     return True
 
 
-class VerificationTask(Task):
-    """A task whose truth is the ledger: enqueuing accepts first, and the result is the number's record."""
+class MaskedTask(Task):
+    """A task whose messages name a number, which nobody is shown."""
 
     abstract = True
     Request = "worker.message:MaskedRequest"
+
+
+class VerificationTask(MaskedTask):
+    """A task whose truth is the ledger: enqueuing accepts first, and the result is the number's record."""
+
+    abstract = True
 
     def apply_async(
         self, args: Sequence[Any] | None = None, kwargs: Mapping[str, Any] | None = None, **options: Any

@@ -38,8 +38,10 @@ RANKS = {
     "worker.watch": 7,
     "tasks.outcomes": 4,
     "tasks.attempt": 5,
+    "worker.beat": 7,
     "tasks.verification": 7,
     "tasks": 8,
+    "tasks.sweep": 8,
     "worker.cli": 9,
     "worker.__main__": 10,
 }

@@ -23,6 +23,9 @@ from worker.request import queue
 TESTED: Final = {"celery": "5.6.3", "kombu": "5.6.2"}
 """What Ringproof was measured with; another version is named at start."""
 
+TICKS: Final = "ringproof.ticks"
+SWEEP: Final = "ringproof.sweep"
+
 VISIBILITY_SECONDS: Final = 300
 """When an unacknowledged message is delivered again: far beyond one send; twice, it finds nothing to begin."""
 
@@ -49,7 +52,7 @@ app = Ringproof(
     "ringproof",
     set_as_current=False,
     fixups=(),  # Django's would read DJANGO_SETTINGS_MODULE, and hook a host project's database into our workers
-    include=["tasks.verification"],
+    include=["tasks.verification", "tasks.sweep"],
     log="worker.logs:Logging",
 )
 
@@ -62,7 +65,7 @@ def _configure(sender: Celery, **_: Any) -> None:
     current = runtime.settings()
     url = current.redis_url.get_secret_value()
     tls = {"ssl_cert_reqs": ssl.CERT_REQUIRED} if url.startswith("rediss:") else None
-    names = ("ringproof.ticks", *map(queue, Lane))
+    names = (TICKS, *map(queue, Lane))
     sender.config_from_object(
         {
             "broker_use_ssl": tls,
@@ -94,8 +97,8 @@ def _configure(sender: Celery, **_: Any) -> None:
             },
             "control_exchange": f"{current.prefix}.control",
             "worker_redirect_stdouts": False,
-            # The stock scheduler leaves three files in the current directory; ours needs to remember nothing.
-            "beat_scheduler": "celery.beat:Scheduler",
+            "beat_scheduler": "worker.beat:Beat",
+            "beat_schedule": {"sweep": {"task": SWEEP, "schedule": 1.0, "options": {"queue": TICKS}}},
         }
     )
 

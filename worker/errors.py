@@ -174,7 +174,7 @@ class Unreachable(Unsent):
 
 
 class LeaseOver(Unsent):
-    """This process was frozen or too slow: before the first byte it gave the number back, to be begun anew."""
+    """This process was frozen or too slow; before the first byte it gives the number back, to be begun anew."""
 
 
 class Throttled(Unsent):

@@ -386,6 +386,10 @@ class Ledger:
         numbers = [key.removeprefix(self._record("")) for key in keys]
         return int(self._run(self._mend, [self._key("agenda"), *keys], numbers)) if keys else 0
 
+    def waiting(self, queue: str) -> int:
+        """Return how many messages wait in a Celery queue of this Redis."""
+        return int(self._run(self.client.llen, queue))
+
     def tick(self, name: str, every: timedelta) -> bool:
         """Take a tick of this name; False if another took one less than `every` ago."""
         return bool(self._run(self.client.set, self._key("tick", name), 1, nx=True, px=_ms(every)))

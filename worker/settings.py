@@ -108,6 +108,7 @@ class Settings(BaseModel):
         le=86_400,
         description="a whole number of seconds, 0 to 86400",
     )
+    in_doubt: Literal["resend", "hold"] = Field("resend", alias="RINGPROOF_IN_DOUBT", description="resend or hold")
     record_days: int = Field(
         90, alias="RINGPROOF_RECORD_DAYS", ge=1, le=3650, description="a whole number of days, 1 to 3650"
     )

@@ -1,7 +1,7 @@
 """Never a number lost: every accepted number is in a final state, or waits, or is in doubt, with a reason and a time.
 
-As far as it is built: the ledger knows every accepted number, whatever becomes of messages and workers; the sweep that
-acts on the times is not here yet.
+The ledger knows every accepted number, whatever becomes of messages and workers, and when it is to be looked at again.
+(tests/test_sweep.py moves the clock to those times, and looks on.)
 """
 
 import os

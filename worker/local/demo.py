@@ -137,7 +137,7 @@ def _set(console: Console, stack: ExitStack) -> Stage:
         "PLIVO_AUTH_TOKEN": ANY_AUTH_TOKEN,
     }
     os.environ.update(exports)
-    command = ["celery", "-A", "worker", "worker", "-c", str(CHILDREN)]
+    command = ["celery", "-A", "worker", "worker", "-B", "-c", str(CHILDREN)]
     worker = Companion("worker", [*command, "-l", "INFO"], folder)
     stack.callback(worker.stop)
     worker.until_logged(" ready.")

@@ -33,7 +33,7 @@ if state == 'code_sent' then
 elseif state == 'in_doubt' then
   when = milliseconds(record, 'live_until')
 elseif state == 'verified' then
-  redis.call('HSET', KEYS[1], 'verified_at', now)
+  redis.call('HSET', KEYS[1], 'verified_at', now, 'verification_uuid', ARGV[11])
   redis.call('HDEL', KEYS[1], 'live_until', 'live_before')
 else
   -- Surely not sent by this attempt: what lived before it lives on.

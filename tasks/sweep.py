@@ -1,0 +1,127 @@
+"""The sweep: acts on what time has done, each second. Any number of beats is harmless, and none for three days too."""
+
+import logging
+import time
+from collections import Counter
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from tasks.attempt import insist
+from tasks.verification import MaskedTask, send_message
+from worker import runtime
+from worker.celery import SWEEP, app
+from worker.errors import RingproofError
+from worker.ledger import Disposition, Due, Ledger, Newcomer, Outcome
+from worker.phone import mask
+from worker.record import Lane, Reason, Record, State
+from worker.request import queue
+
+if TYPE_CHECKING:
+    from worker.plivo import CallerId
+
+QUEUES: Final = {lane: queue(lane) for lane in Lane}
+PORTION: Final = 500
+"""Entries worked off by one script: about 10 ms in which Redis does nothing else."""
+
+TICK: Final = timedelta(milliseconds=800)
+"""How long a tick is taken, and how long it works: beat's is a second."""
+
+_log = logging.getLogger(__name__)
+
+
+def sweep_once(ledger: Ledger, limit: int = PORTION) -> Counter[Due]:
+    """Work off at most `limit` entries of the agenda that are due; return how many got what."""
+    worked = ledger.due(limit, QUEUES)
+    for entry in worked:
+        if entry.due is Due.ENQUEUE:
+            send_message(entry.phone_number, entry.request, entry.lane)
+        elif entry.due is Due.LOOK_UP:
+            send_message(entry.phone_number, entry.request, entry.lane, task=look_up.name)
+    return Counter(entry.due for entry in worked)
+
+
+@app.task(name=SWEEP, shared=False, ignore_result=True)
+def sweep() -> None:
+    """Take the tick if nobody else has, and work the agenda off for as long as a tick lasts."""
+    ledger = runtime.ledger()
+    if not ledger.tick("sweep", TICK):
+        return
+    until = time.monotonic() + TICK.total_seconds()
+    done: Counter[Due] = Counter()
+    while (swept := sweep_once(ledger)).total():
+        done += swept
+        if time.monotonic() > until:
+            break
+    mended = ledger.mend(PORTION)
+    if done or mended:
+        told = [f"{count} {due}" for due, count in done.items()] + [f"{mended} mended"] * bool(mended)
+        _log.info("swept: %s", ", ".join(told))
+
+
+@app.task(base=MaskedTask, name="ringproof.look_up", shared=False, ignore_result=True)
+def look_up(phone_number: str, request: int) -> None:
+    """Ask Plivo whether a doubtful number was verified meanwhile, and decide what becomes of the request.
+
+    If Plivo cannot be asked, nothing is decided: the number is due again in a minute.
+    """
+    ledger = runtime.ledger()
+    record = ledger.read(phone_number, request)
+    if record is None or record.state is not State.IN_DOUBT:
+        return
+    time.sleep(ledger.book().total_seconds())
+    try:
+        known = runtime.plivo().get(phone_number)
+    except RingproofError as error:
+        _log.info("still in doubt %s: %s", mask(phone_number), error)
+        return
+    decide(ledger, record, known, hold=runtime.settings().in_doubt == "hold")
+
+
+def decide(ledger: Ledger, record: Record, known: "CallerId | None", *, hold: bool) -> None:
+    """End a doubt whose last possible code has died: verified, or one resend by itself, or failed."""
+    number, lane = record.phone_number, record.lane
+    if known and _is_this(known, record, _sent_at(ledger, record)):
+        outcome = Outcome(State.VERIFIED, verification_uuid=known.verification_uuid)
+    elif record.again and record.reason is Reason.WORKER_LOST:
+        outcome = Outcome(State.FAILED, Reason.CRASHES_WORKER)
+    elif record.again or hold or lane is Lane.INTERACTIVE:
+        outcome = Outcome(State.FAILED, Reason.IN_DOUBT)
+    else:
+        _send_again(ledger, record)
+        return
+    insist(lambda: ledger.settle(number, record.request, record.fence or "", outcome))
+    _log.info("%s %s after a doubt", outcome.state, mask(number))
+
+
+def _send_again(ledger: Ledger, record: Record) -> None:
+    """Accept the request anew, as itself and once: the token is made of the doubtful one."""
+    number = record.phone_number
+    accepted = insist(
+        lambda: ledger.accept(
+            number,
+            token=f"again:{number}:{record.request}",
+            newcomer=Newcomer.ROSTER,
+            lane=record.lane,
+            channel=record.channel,
+            alias=record.alias,
+            subaccount=record.subaccount,
+            country=record.country,
+            again=True,
+        )
+    )
+    if accepted.disposition is Disposition.ACCEPTED:
+        _log.info("sending again to %s after a doubt", mask(number))
+        send_message(number, accepted.request, record.lane)
+
+
+def _sent_at(ledger: Ledger, record: Record) -> datetime | None:
+    """Return the doubtful attempt's slot: begin has set `live_until` to lease and code after it."""
+    return record.live_until and record.live_until - ledger.durations.code - ledger.durations.lease
+
+
+def _is_this(known: "CallerId", record: Record, sent_at: datetime | None) -> bool:
+    """Whether what Plivo knows is about this request: a uuid of last year is no answer."""
+    if known.verification_uuid == record.verification_uuid:
+        return True
+    dates: list[Any] = [date for date in (known.created_at, known.modified_at) if date]
+    return bool(sent_at and dates and max(dates) > sent_at)
