@@ -46,6 +46,9 @@ def watch(parent: int, rubbish: str, command: list[str]) -> None:
     finally:
         child.kill()
         child.wait()
+        # What the command had started is in this session, too: a Celery worker's own beat, for one.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        os.killpg(0, signal.SIGTERM)
     if rubbish:
         shutil.rmtree(rubbish, ignore_errors=True)
 
