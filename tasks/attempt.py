@@ -7,7 +7,10 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from celery.exceptions import Reject
+
 from tasks.outcomes import outcome_of
+from worker import stop
 from worker.errors import LeaseOver, LedgerUnavailable, RingproofError
 from worker.ledger import Begun, Ledger, Outcome, Verdict
 from worker.pace import boot_clock
@@ -51,7 +54,17 @@ def insist(ask: Callable[[], T], *, seconds: float = float("inf")) -> T:
 
 
 def attempt(ledger: Ledger, client: "PlivoClient", number: str, request: int) -> None:
-    """Send a code to a number if it is this request's turn, and not otherwise."""
+    """Send a code to a number if it is this request's turn, and not otherwise.
+
+    A worker that stops begins nothing: its message goes back to the queue (Celery's `Reject`).
+    """
+    with stop.sending():
+        if stop.told():
+            raise Reject("this worker stops", requeue=True)
+        _attempt(ledger, client, number, request)
+
+
+def _attempt(ledger: Ledger, client: "PlivoClient", number: str, request: int) -> None:
     fence, asked_at = secrets.token_hex(8), boot_clock()
     begun = insist(lambda: ledger.begin([(number, request)], fence=fence)[0], seconds=BEGIN_SECONDS)
     if begun.verdict is Verdict.BEGUN:
@@ -70,9 +83,11 @@ def _send(ledger: Ledger, client: "PlivoClient", number: str, begun: Begun, aske
         if boot_clock() > first_byte_until:
             raise LeaseOver("frozen or too slow; nothing was sent")
 
-    time.sleep(begun.wait.total_seconds())
+    waited = stop.sleep(begun.wait.total_seconds())
     started = time.monotonic()
     try:
+        if not waited:
+            raise LeaseOver("this worker stops")
         sent = client.initiate(
             number,
             alias=record.alias,

@@ -14,8 +14,9 @@ from celery import Celery, bootsteps
 from kombu import Exchange, Queue
 from kombu.utils.imports import symbol_by_name
 
-from worker import runtime
+from worker import runtime, stop
 from worker.errors import LedgerUnavailable, Misconfigured
+from worker.health import examine
 from worker.ledger import SOCKET_SECONDS
 from worker.record import Lane
 from worker.request import queue
@@ -111,10 +112,16 @@ class Readiness(bootsteps.StartStopStep):
     def __init__(self, parent: Any, **options: Any) -> None:
         super().__init__(parent, **options)
         try:
+            stop.prepare()
             runtime.plivo().close()
             runtime.ledger().tell(runtime.settings().policy)
+            found = examine(runtime.ledger())
         except (Misconfigured, LedgerUnavailable) as error:
             sys.exit(f"ringproof: {error}")
+        for complaint in found:
+            if complaint.fatal:
+                sys.exit(f"ringproof: {complaint.text}")
+            _log.warning("%s", complaint.text)
         for package, tested in TESTED.items():
             if version(package) != tested:
                 _log.warning(

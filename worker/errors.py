@@ -17,7 +17,7 @@ RingproofError
 │   └── Superseded            a later request took its place, and its own outcome is no longer kept
 ├── Unsent                    Plivo surely did not send; the worker decides                 inside the worker
 │   ├── Unreachable           the request never arrived, or Plivo said that it is down
-│   ├── LeaseOver             this process was too slow to send
+│   ├── LeaseOver             this process was too slow to send, or is to stop
 │   ├── Throttled             429
 │   └── Unauthorized          401
 └── Unknown                   the request was written, and nothing tells what became of it  inside the worker
@@ -174,7 +174,7 @@ class Unreachable(Unsent):
 
 
 class LeaseOver(Unsent):
-    """This process was frozen or too slow; before the first byte it gives the number back, to be begun anew."""
+    """This process was frozen, too slow or told to stop; it gives the number back unsent, to be begun anew."""
 
 
 class Throttled(Unsent):
