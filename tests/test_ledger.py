@@ -347,6 +347,18 @@ def test_a_late_answer_settles_a_doubt_but_never_a_newer_request(book):
     assert (book.record.state, book.record.request) == (State.QUEUED, newer)
 
 
+def test_a_doubt_does_not_end_undecided_while_a_code_may_live(book):
+    doubtful = book.bring(Outcome(State.IN_DOUBT))
+    undecided = Outcome(State.FAILED, Reason.IN_DOUBT)
+    book.move(14 * MINUTES)
+    early = book.settle(doubtful, undecided)
+    book.move(3 * MINUTES)
+
+    assert early is Settled.STALE
+    assert book.settle(doubtful, undecided) is Settled.SETTLED
+    assert book.record.state is State.FAILED
+
+
 def test_cancel_takes_back_what_was_not_begun_and_nothing_else(book):
     request = book.accept().request
     assert book.ledger.cancel(book.number, request) is Settled.SETTLED

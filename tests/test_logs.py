@@ -101,6 +101,18 @@ def foreign_inspect(app):
     return app.control.inspect(timeout=2, limit=1).active()
 
 
+def test_a_tick_a_second_is_not_two_lines_a_second(environ, tmp_path, client):
+    with stopped(
+        Worker(tmp_path / "worker.log", environ, tmp_path, "-B", "-Q", "ringproof.ticks", concurrency=1)
+    ) as own:
+        for _ in range(3):
+            eventually(lambda: client.delete("ringproof:tick:sweep"), why="no tick was taken")
+        log = own.log
+
+    assert "Task ringproof.sweep[" not in log
+    assert " ready." in log
+
+
 @pytest.fixture
 def logged():
     """A logger as a worker has it, and what it has written."""

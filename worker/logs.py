@@ -100,4 +100,11 @@ class Logging(celery.app.log.Logging):
             logging.getLogger(name).addFilter(redacting)
         for name in ("worker", "tasks"):  # an outcome's line is wanted at Celery's default level, too
             logging.getLogger(name).setLevel(min(logging.INFO, root.level))
+        for name in ("celery.worker.strategy", "celery.app.trace"):
+            logging.getLogger(name).addFilter(_is_no_tick)
         logging.captureWarnings(capture=True)
+
+
+def _is_no_tick(record: logging.LogRecord) -> bool:
+    """Drop Celery's two lines for each tick, one a second: what a tick did, the sweep says itself."""
+    return record.levelno > logging.INFO or "Task ringproof.sweep[" not in record.getMessage()

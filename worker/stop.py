@@ -55,7 +55,7 @@ def sending() -> Iterator[None]:
 
     The handler is put up here and not at the process's start, after which billiard puts up its own.
     """
-    if _byte is None:  # not in a worker
+    if _byte is None or threading.current_thread() is not threading.main_thread():  # not a child of a prefork worker
         yield
         return
     usual = signal.signal(signal.SIGTERM, _note)

@@ -21,6 +21,10 @@ else
   if not open then return record.state == state and 'already' or 'stale' end
 end
 
+-- A doubt that ends undecided ends after the last code that may exist, never before.
+local undecided = reason == 'in_doubt' or reason == 'crashes_worker'
+if undecided and milliseconds(record, 'live_until') > now then return 'stale' end
+
 -- The first write frees memory, which Redis allows when it is out of it, and then the rest: an answer is not lost.
 local when, keep_ms
 redis.call('HDEL', KEYS[1], 'lease_until')
@@ -37,7 +41,7 @@ elseif state == 'verified' then
   redis.call('HDEL', KEYS[1], 'live_until', 'live_before')
 else
   -- Surely not sent by this attempt: what lived before it lives on.
-  if fence ~= '' then
+  if fence ~= '' and not undecided then
     set_or_delete(KEYS[1], 'live_until', record.live_before)
     redis.call('HDEL', KEYS[1], 'live_before')
     if ARGV[8] == '1' then redis.call('HINCRBY', KEYS[1], 'attempts', -1) end
