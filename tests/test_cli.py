@@ -86,7 +86,7 @@ def test_every_command_has_a_help_and_is_listed_whole():
     """`--help` cuts a long first sentence off, so there is none."""
     overview = CliRunner().invoke(cli.main, ["--help"]).output
 
-    assert set(cli.main.commands) == {"initiate", "status", "health", "sandbox", "demo"}
+    assert set(cli.main.commands) == {"initiate", "status", "cancel", "health", "sandbox", "demo"}
     for name, command in cli.main.commands.items():
         page = CliRunner().invoke(cli.main, [name, "--help"])
         assert page.exit_code == 0
@@ -356,6 +356,24 @@ def test_of_an_unknown_number_status_says_what_to_do(run):
     assert done.returncode == told.returncode == 1
     assert "ringproof initiate NUMBER" in done.stdout
     assert lines(told.stdout) == [{"phone_number": number, "state": None}]
+
+
+def test_what_has_not_begun_can_be_cancelled_and_nothing_else(run, ledger):
+    number = fresh_number()
+    unknown = run("cancel", number)
+    request = ledger.accept(number, token=number).request
+    cancelled, again = run("cancel", number), run("cancel", number)
+    begun = fresh_number()
+    ledger.begin([(begun, ledger.accept(begun, token=begun).request)])
+    late = run("cancel", begun)
+
+    assert [done.returncode for done in (unknown, cancelled, again, late)] == [1, 0, 0, 1]
+    assert "unknown here" in unknown.stdout
+    assert "is cancelled; nothing is sent" in cancelled.stdout
+    assert "cancelled already" in again.stdout
+    assert "not cancelled" in late.stdout
+    assert "is sending" in late.stdout
+    assert ledger.read(number, request).state is State.CANCELLED
 
 
 @pytest.mark.usefixtures("worker")

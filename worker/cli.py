@@ -15,9 +15,10 @@ from rich.text import Text
 
 from tasks import initiate_verification
 from worker import errors, runtime
+from worker.ledger import Settled
 from worker.phone import CHANNELS, mask, parse
 from worker.settings import Settings
-from worker.story import story
+from worker.story import next_step, story
 from worker.watch import START_A_WORKER, Exit, Report, Watch, as_json_line, as_options, console, workers_that_answer
 
 P = ParamSpec("P")
@@ -125,6 +126,29 @@ def status(number: str, region: str | None, *, as_json: bool) -> None:
     else:
         console().print(f"{mask(known)} is unknown here; to send it a code: ringproof initiate NUMBER")
     sys.exit(Exit.of(record))
+
+
+@main.command()
+@click.argument("number")
+@click.option("--region", help="Country of a number without one, such as US  [default: RINGPROOF_REGION]")
+@_says_what_is_wrong
+def cancel(number: str, region: str | None) -> None:
+    """Take a NUMBER's request back, if it has not begun.
+
+    Exit 1 if it has: what is being sent cannot be taken back.
+    """
+    _load_dotenv()
+    known = parse(number, region or runtime.settings().region).e164
+    record = runtime.ledger().read(known)
+    if record is None:
+        console().print(f"{mask(known)} is unknown here; there is nothing to cancel")
+        sys.exit(Exit.REFUSED)
+    told = runtime.ledger().cancel(known, record.request)
+    if told is Settled.STALE:
+        record = runtime.ledger().read(known) or record
+        console().print(f"not cancelled: {mask(known)} is {record.state}; {next_step(record)}")
+        sys.exit(Exit.REFUSED)
+    console().print(f"{mask(known)} is cancelled{'' if told is Settled.SETTLED else ' already'}; nothing is sent")
 
 
 @main.command()

@@ -7,7 +7,7 @@ from rich.text import Text
 
 from worker.backend import failure_of
 from worker.phone import mask
-from worker.record import Record, State
+from worker.record import Lane, Record, State
 
 STYLES = {
     State.CODE_SENT: "green",
@@ -16,6 +16,9 @@ STYLES = {
     State.FAILED: "red",
     State.CANCELLED: "red",
 }
+
+
+_AFTER_A_ROSTERS_DOUBT = "one more code is sent, unless RINGPROOF_IN_DOUBT is hold, or this was that one"
 
 
 def clock(when: datetime | None) -> str:
@@ -45,8 +48,9 @@ def next_step(record: Record) -> str:
             told = f"the code works until {clock(record.expires_at)}"
         case State.IN_DOUBT:
             told = (
-                "a code may be out, and nothing tells; if the person has it, it works. "
-                f"Ask again after {clock(record.live_until)}, or at once for a resend"
+                "a code may be out, and nothing tells; if the person has it, it works. After "
+                f"{clock(record.live_until)} none can live: Plivo is asked whether the number was verified, and if not, "
+                + ("ask again, or at once for a resend" if record.lane is Lane.INTERACTIVE else _AFTER_A_ROSTERS_DOUBT)
             )
         case State.VERIFIED:
             told = "nothing: the number is verified"
