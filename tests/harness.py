@@ -73,15 +73,6 @@ class Process:
         eventually(logged, within=within, why=f"{text!r} was not logged in {self.log_file}")
         return self
 
-    def stop(self, *, within: float = 15.0) -> int:
-        """SIGTERM, as a supervisor would; kill what is still there after `within` seconds."""
-        if self.popen.poll() is None:
-            self.popen.terminate()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self.popen.wait(within)
-        self.kill()
-        return self.popen.returncode
-
     def kill(self) -> None:
         """SIGKILL it and all its children."""
         with contextlib.suppress(ProcessLookupError):
@@ -162,8 +153,8 @@ class Worker(Process):
 
 @contextlib.contextmanager
 def stopped(process: Process) -> Iterator[Process]:
-    """Stop a process at the end of the block."""
+    """End a process with the block, at once: how one stops by itself is tests/test_stop.py's."""
     try:
         yield process
     finally:
-        process.stop()
+        process.kill()

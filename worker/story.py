@@ -49,7 +49,7 @@ def next_step(record: Record) -> str:
         case State.IN_DOUBT:
             told = (
                 "a code may be out, and nothing tells; if the person has it, it works. After "
-                f"{clock(record.live_until)} none can live: Plivo is asked whether the number was verified, and if not, "
+                f"{clock(record.live_until)} none can live: Plivo is asked whether the number was verified; if not, "
                 + ("ask again, or at once for a resend" if record.lane is Lane.INTERACTIVE else _AFTER_A_ROSTERS_DOUBT)
             )
         case State.VERIFIED:
