@@ -14,8 +14,9 @@ help: ## list these targets
 demo: $(INSTALLED) ## see it work: a private Redis, Plivo's sandbox, a worker, and some misfortunes
 	@$(BIN)/ringproof demo $(ARGS)
 
+# Most of them wait for something, so two processes take little more than half the time. In one: ARGS='-n 0 …'
 test: $(INSTALLED) ## run the tests
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 check: $(INSTALLED) ## lint, formatting and types, as CI has them
 	$(BIN)/ruff check

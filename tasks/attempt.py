@@ -7,8 +7,6 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from celery.exceptions import Reject
-
 from tasks.outcomes import outcome_of
 from worker import stop
 from worker.errors import LeaseOver, LedgerUnavailable, RingproofError
@@ -53,15 +51,16 @@ def insist(ask: Callable[[], T], *, seconds: float = float("inf")) -> T:
             tries += 1
 
 
-def attempt(ledger: Ledger, client: "PlivoClient", number: str, request: int) -> None:
+def attempt(ledger: Ledger, client: "PlivoClient", number: str, request: int) -> bool:
     """Send a code to a number if it is this request's turn, and not otherwise.
 
-    A worker that stops begins nothing: its message goes back to the queue (Celery's `Reject`).
+    Returns False if nothing was begun because this worker stops: somebody else is to try.
     """
     with stop.sending():
         if stop.told():
-            raise Reject("this worker stops", requeue=True)
+            return False
         _attempt(ledger, client, number, request)
+    return True
 
 
 def _attempt(ledger: Ledger, client: "PlivoClient", number: str, request: int) -> None:

@@ -138,7 +138,9 @@ def initiate_verification(self: VerificationTask, *args: Any, request: Any = Non
         number, request = _accept_foreign(ledger, self.request, args, kwargs)
     else:
         number = _named(args, request)
-    attempt(ledger, client, number, request)
+    if not attempt(ledger, client, number, request):
+        # A new message, not Celery's Reject: requeuing in a warm shutdown was seen to hang the parent.
+        send_message(number, request, lane_of(self.request.delivery_info["routing_key"]))
 
 
 def _accept(

@@ -7,6 +7,7 @@ import redis
 from harness import AUTH_ID, AUTH_TOKEN, Sandbox, Worker, stopped
 
 from worker import runtime
+from worker.celery import app
 from worker.local.redis_server import RedisServer
 from worker.settings import Settings
 
@@ -20,6 +21,8 @@ def pytest_configure():
     for name in Settings.variables():
         os.environ.pop(name, None)
     os.environ["RINGPROOF_REDIS_URL"] = REDIS.url
+    assert app.pool  # with this Redis, whichever test comes first
+    assert app.backend
 
 
 def pytest_unconfigure():
