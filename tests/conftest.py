@@ -21,7 +21,7 @@ def pytest_configure():
     for name in Settings.variables():
         os.environ.pop(name, None)
     os.environ["RINGPROOF_REDIS_URL"] = REDIS.url
-    assert app.pool  # with this Redis, whichever test comes first
+    assert app.amqp.producer_pool  # with this Redis, whichever test comes first
     assert app.backend
 
 
