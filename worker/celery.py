@@ -10,6 +10,7 @@ import sys
 from importlib.metadata import version
 from typing import Any, Final
 
+import click
 from celery import Celery, bootsteps
 from kombu import Exchange, Queue
 from kombu.utils.imports import symbol_by_name
@@ -20,6 +21,7 @@ from worker.health import examine
 from worker.ledger import SOCKET_SECONDS
 from worker.record import Lane
 from worker.request import queue
+from worker.settings import Settings
 
 TESTED: Final = {"celery": "5.6.3", "kombu": "5.6.2"}
 """What Ringproof was measured with; another version is named at start."""
@@ -31,6 +33,17 @@ VISIBILITY_SECONDS: Final = 300
 """When an unacknowledged message is delivered again: far beyond one send; twice, it finds nothing to begin."""
 
 
+def _settings() -> Settings:
+    """Read the environment; a `celery` command ends with the list of what is wrong in it, and no traceback."""
+    context = click.get_current_context(silent=True)
+    if context is None or context.find_root().command.name != "celery":
+        return runtime.settings()
+    try:
+        return runtime.settings(worker=context.info_name == "worker")
+    except Misconfigured as error:
+        raise click.ClickException("\n       ".join(error.problems)) from error
+
+
 class Ringproof(Celery):
     """Takes its broker and its results from our settings alone.
 
@@ -40,13 +53,14 @@ class Ringproof(Celery):
 
     def connection_for_read(self, url: str | None = None, **options: Any) -> Any:
         """Connect to the Redis that keeps the ledger."""
-        return self._connection(url or runtime.settings().redis_url.get_secret_value(), **options)
+        options["transport"] = symbol_by_name("worker.broker:Transport")
+        return self._connection(url or _settings().redis_url.get_secret_value(), **options)
 
     connection_for_write = connection_for_read
 
     def _get_backend(self) -> Any:
         backend = symbol_by_name("worker.backend:LedgerBackend")
-        return backend(app=self, url=runtime.settings().redis_url.get_secret_value())
+        return backend(app=self, url=_settings().redis_url.get_secret_value())
 
 
 app = Ringproof(
@@ -63,7 +77,7 @@ _log = logging.getLogger(__name__)
 @app.on_configure.connect
 def _configure(sender: Celery, **_: Any) -> None:
     """Hand Celery its configuration, made from the environment, at the first look at it."""
-    current = runtime.settings()
+    current = _settings()
     url = current.redis_url.get_secret_value()
     tls = {"ssl_cert_reqs": ssl.CERT_REQUIRED} if url.startswith("rediss:") else None
     names = (TICKS, *map(queue, Lane))
@@ -83,6 +97,7 @@ def _configure(sender: Celery, **_: Any) -> None:
             "worker_cancel_long_running_tasks_on_connection_loss": False,
             "broker_connection_retry_on_startup": True,
             "broker_connection_max_retries": None,
+            "broker_channel_error_retry": True,  # out of memory, or a replica: it will not stay so
             "task_publish_retry_policy": {"max_retries": 1, "interval_start": 0},
             "redis_socket_timeout": SOCKET_SECONDS,
             "redis_socket_connect_timeout": SOCKET_SECONDS,

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from worker.plivo import PlivoClient
 
 
-def settings() -> Settings:
-    """Return what the environment says. Raises `Misconfigured` with every problem in it."""
-    return Settings.read(os.environ)
+def settings(*, worker: bool = False) -> Settings:
+    """Return what the environment says. Raises `Misconfigured` with every problem in it, as a worker needs it or not."""
+    return Settings.read(os.environ, worker=worker)
 
 
 def ledger() -> Ledger:
@@ -44,7 +44,7 @@ def _ledger(_pid: int) -> Ledger:
 def _plivo(_pid: int) -> "PlivoClient":
     from worker.plivo import PlivoClient  # noqa: PLC0415  # a producer never loads requests
 
-    current = Settings.read(os.environ, worker=True)
+    current = settings(worker=True)
     assert current.plivo_auth_id is not None  # noqa: S101  # read(worker=True) has seen to it
     assert current.plivo_auth_token is not None  # noqa: S101
     return PlivoClient(current.plivo_auth_id, current.plivo_auth_token, current.plivo_base_url)
