@@ -113,6 +113,17 @@ class Sandbox(Process):
     def befall(self, kind: str, **options: Any) -> None:
         self._ask("POST", "misfortunes", json={"kind": kind, **options})
 
+    def script(self, *misfortunes: dict[str, Any]) -> None:
+        """Arm several at once."""
+        self._ask("POST", "misfortunes", json={"misfortunes": misfortunes})
+
+    def armed(self) -> list[dict[str, Any]]:
+        return self._ask("GET", "misfortunes")["misfortunes"]
+
+    def spare(self) -> None:
+        """Clear all misfortunes."""
+        self._ask("DELETE", "misfortunes")
+
     def reset(self) -> None:
         self._ask("POST", "reset")
 

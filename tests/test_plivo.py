@@ -963,25 +963,3 @@ def test_the_sandbox_takes_it_and_knows_it_when_it_is_verified(plivo, client_of)
         (number, sent.verification_uuid)
     ]
     assert client.get(number) is None
-
-
-@pytest.mark.parametrize(
-    ("misfortune", "meaning", "codes_out"),
-    [
-        ("500_after", Unknown, 1),
-        ("timeout_after", Unknown, 1),
-        ("timeout_before", Unknown, 0),
-        ("503", Unreachable, 0),
-        ("503_bare", Unknown, None),
-    ],
-)
-def test_by_the_sandboxs_ledger_nothing_is_sent_twice(plivo, client_of, misfortune, meaning, codes_out):
-    number = fresh_number()
-    plivo.befall(misfortune)
-
-    got = outcome(client_of(plivo.base_url, QUICK).initiate, number)
-
-    assert type(got) is meaning
-    sends = len(plivo.sends(number))
-    assert sends <= 1 if codes_out is None else sends == codes_out
-    assert len(plivo.requests()) == 1

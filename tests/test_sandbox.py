@@ -434,10 +434,19 @@ def test_success_has_the_status_of_the_switch(sandbox, status, completion):
         ("misfortunes", {"kind": "earthquake"}, "kind"),
         ("misfortunes", {"kind": ["503"]}, "kind"),
         ("misfortunes", {"kind": "503", "times": 0}, "times"),
+        ("misfortunes", {"kind": "503", "times": None}, "times"),
+        ("misfortunes", {"kind": "503", "share": 1.01}, "share"),
+        ("misfortunes", {"kind": "503", "share": True}, "share"),
+        ("misfortunes", {"kind": "503", "share": None}, "share"),
         ("misfortunes", {"kind": "503", "seconds": 1}, "seconds"),
         ("misfortunes", {"kind": "503", "number": "me"}, "number"),
         ("misfortunes", {"kind": "timeout_after", "seconds": -1}, "seconds"),
         ("misfortunes", {"kind": "refused", "number": NUMBER}, "number"),
+        ("misfortunes", {"kind": "refused", "share": 0.5}, "share"),
+        ("misfortunes", {"misfortunes": {"kind": "503"}}, "misfortunes"),
+        ("misfortunes", {"misfortunes": ["503"]}, "misfortunes"),
+        ("misfortunes", {"misfortunes": [], "kind": "503"}, "misfortunes"),
+        ("misfortunes", {"misfortunes": [{"kind": "503"}, {"kind": "503", "share": -1}]}, "misfortunes[1].share"),
         ("clock", {"advance_seconds": 1e12}, "advance_seconds"),
         ("clock", {}, "clock"),
     ],
@@ -449,7 +458,8 @@ def test_a_wrong_wish_is_400_and_names_its_field(sandbox, what, wish, field):
     assert answer.status_code == 400
     assert answer.json()["field"] == field
     assert field in answer.json()["error"]
-    assert sandbox.ask(what).keys() == before.keys()
+    after = sandbox.ask(what)
+    assert after == (before if what != "clock" else before | {"now": after["now"]})
 
 
 def test_the_switches_can_be_given_at_the_start_and_a_reset_goes_back_to_them():
@@ -725,6 +735,15 @@ def test_a_signal_ends_it_at_once_whoever_still_waits(end, hold):
             assert time.monotonic() - begun < 1
             assert waiting.recv(1) == b""
         assert own.process.stderr.read() == ""
+
+
+@pytest.mark.parametrize("kind", ["trickle", "flood"])
+def test_it_ends_at_once_even_in_the_middle_of_an_answer(kind):
+    with running() as own:
+        own.tell("misfortunes", kind=kind)
+        with own.session.post(f"{own.plivo}/", json={"phone_number": NUMBER}, timeout=10, stream=True) as answer:
+            assert answer.status_code == 201
+            assert ended(own.process) < 1
 
 
 def test_it_ends_at_once_even_while_it_refuses():

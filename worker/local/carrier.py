@@ -20,7 +20,8 @@ from typing import Any
 
 import phonenumbers
 
-from worker.local.switches import Misfortune, Switches
+from worker.local.misfortunes import Kind, Misfortune
+from worker.local.switches import Switches
 
 CODE_LIVES_SECONDS = 15 * 60  # "valid for 15 minutes", says Plivo's message, and no field does
 ARRIVALS_KEPT = 100_000  # half an hour at 300 requests per 5 s, in some 30 MB
@@ -71,7 +72,8 @@ class Window:
 class Arrival:
     """One request to /v1, noted when it arrived, after the latency; `status` None: no answer (as yet).
 
-    `at` is the sandbox's clock, `monotonic` this machine's, by which the limit is judged.
+    `at` is the sandbox's clock, `monotonic` this machine's, by which the limit is judged. `misfortune` is what
+    befell it.
     """
 
     at: float
@@ -80,6 +82,7 @@ class Arrival:
     kind: str
     user_agent: str
     status: int | None = None
+    misfortune: Kind | None = None
 
 
 @dataclass(slots=True, repr=False)
@@ -179,13 +182,18 @@ class Carrier:
             self.refused_429 += 1
         return wait
 
-    def misfortune_for(self, number: str) -> Misfortune | None:
-        """What befalls this send: the first armed misfortune that fits; each takes one off its `times`."""
+    def befall(self, arrival: Arrival, number: str | None = None) -> Misfortune | None:
+        """What befalls this request, an initiate of `number` or else another operation; it is noted with it.
+
+        The first armed misfortune that fits, and one is taken off its `times`.
+        """
         found = next((one for one in self.misfortunes if one.befalls(number)), None)
         if found:
-            found.times -= 1
-            if not found.times:
-                self.misfortunes.remove(found)
+            arrival.misfortune = found.kind
+            if found.times is not None:
+                found.times -= 1
+                if not found.times:
+                    self.misfortunes.remove(found)
         return found
 
     def send(self, number: str, channel: str, alias: str, subaccount: str) -> Send:

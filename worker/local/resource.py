@@ -5,10 +5,10 @@ Everything that Plivo's seven SDKs send is taken.
 
 Where nothing is documented this is invented, and no client should lean on it: every `error` text; the
 statuses of a refused completion (carrier.py); 400 for a list's `limit` over 20; the order of refusals, which
-is limit, path, credentials, method, body, misfortune. A completion succeeds with an initiate's switch of
-status, but never with 202, which Plivo does not give there. A path of another account than the credentials'
-is 401 and not 404: every request would share that mistake, and a client that took it for "no such number"
-would give up all its numbers.
+is limit, path, credentials, method, an initiate's body, misfortune, a completion's body. A completion succeeds
+with an initiate's switch of status, but never with 202, which Plivo does not give there. A path of another
+account than the credentials' is 401 and not 404: every request would share that mistake, and a client that took
+it for "no such number" would give up all its numbers.
 """
 
 import asyncio
@@ -16,20 +16,19 @@ import base64
 import json
 import math
 import re
-import uuid
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Self
 from urllib.parse import parse_qs, urlencode
 
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
+from worker.local.answers import CHALLENGE, Answer, Wire, api_id, error, instead_of_sending, instead_of_the_answer
 from worker.local.carrier import Arrival, Carrier, RefusalError
-from worker.local.switches import Kind, Misfortune, is_whole, plus_number
+from worker.local.switches import is_whole, plus_number
 
 AUTH_ID = re.compile(r"(MA|SA)[A-Za-z0-9]{18}")
 LARGEST_PAGE = 20
@@ -39,25 +38,6 @@ _COLLECTION = MappingProxyType({"POST": "initiate", "GET": "list"})
 _VERIFICATION = MappingProxyType({"POST": "complete"})
 _NUMBER = MappingProxyType({"GET": "get"})
 _NOTHING: Mapping[str, str] = MappingProxyType({})
-
-_BALANCER_503 = "<html><head><title>503 Service Temporarily Unavailable</title></head><body></body></html>"
-
-
-class Silence:
-    """In place of an answer: nothing, until the client goes, or `seconds` are over and it is cut off."""
-
-    status_code = None
-
-    def __init__(self, seconds: float, hang_up: Callable[[Any], None]) -> None:
-        self._seconds, self._hang_up = seconds, hang_up
-
-    async def __call__(self, scope: Scope, receive: Receive, _send: Send) -> None:
-        """Hold the connection, as any other answer would be sent on it."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(self._seconds):
-                await _until_gone(receive)
-        self._hang_up(scope["client"])
-        await _until_gone(receive)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -99,11 +79,11 @@ class _Asked:
 class VerifiedCallerIdResource:
     """An ASGI application for all of /v1. `credentials` None takes any well-formed auth id with any token.
 
-    `hang_up` cuts the connection of a peer (host and port), which no ASGI message can do.
+    `wire` finds the connections that misfortunes cut.
     """
 
-    def __init__(self, carrier: Carrier, credentials: tuple[str, str] | None, hang_up: Callable[[Any], None]) -> None:
-        self._carrier, self._credentials, self._hang_up = carrier, credentials, hang_up
+    def __init__(self, carrier: Carrier, credentials: tuple[str, str] | None, wire: Wire) -> None:
+        self._carrier, self._credentials, self._wire = carrier, credentials, wire
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; it arrives after its latency, and is then served even if its client is gone."""
@@ -115,12 +95,12 @@ class VerifiedCallerIdResource:
             await asyncio.sleep(latency)
         asked = _Asked.read(scope, body)
         arrival = self._carrier.arrive(asked.method, asked.operation or "other", asked.user_agent)
-        answer: Response | Silence
+        answer: Answer
         try:
             self._admit(arrival, asked)
-            answer = self._answer(asked)
+            answer = self._answer(arrival, asked)
         except RefusalError as refusal:
-            answer = _error(refusal.status, refusal.error, refusal.headers)
+            answer = error(refusal.status, refusal.error, refusal.headers)
         arrival.status = answer.status_code
         await answer(scope, receive, send)
 
@@ -132,7 +112,7 @@ class VerifiedCallerIdResource:
         if not asked.operations:
             raise RefusalError(404, "not found")
         if not self._knows(_user_and_token(asked.authorization), asked.auth_id):
-            raise RefusalError(401, "authentication failed", {"WWW-Authenticate": 'Basic realm="Plivo"'})
+            raise RefusalError(401, "authentication failed", CHALLENGE)
         if asked.operation is None:
             raise RefusalError(405, "method not allowed", {"Allow": ", ".join(asked.operations)})
 
@@ -143,10 +123,14 @@ class VerifiedCallerIdResource:
             return presented == self._credentials
         return AUTH_ID.fullmatch(auth_id) is not None and presented[1] != ""
 
-    def _answer(self, asked: _Asked) -> Response | Silence:
+    def _answer(self, arrival: Arrival, asked: _Asked) -> Answer:
+        if asked.operation == "initiate":
+            return self._initiate(arrival, _object(asked.body))
+        misfortune = self._carrier.befall(arrival)
+        refusal = misfortune and instead_of_sending(misfortune, self._wire)
+        if refusal:
+            return refusal
         match asked.operation:
-            case "initiate":
-                return self._initiate(_object(asked.body))
             case "complete":
                 return self._complete(asked.tail[1], _object(asked.body))
             case "get":
@@ -154,7 +138,7 @@ class VerifiedCallerIdResource:
             case _:
                 return self._list(asked.auth_id, asked.query_string)
 
-    def _initiate(self, body: Mapping[str, Any]) -> Response | Silence:
+    def _initiate(self, arrival: Arrival, body: Mapping[str, Any]) -> Answer:
         number = body.get("phone_number")
         if not isinstance(number, str) or (number := plus_number(number)) is None:
             raise RefusalError(400, "phone_number must be a number in E.164 format")
@@ -162,36 +146,17 @@ class VerifiedCallerIdResource:
         if channel not in ("sms", "call"):
             raise RefusalError(400, "channel must be sms or call")
         alias, subaccount = _optional_text(body, "alias"), _optional_text(body, "subaccount")
-        misfortune = self._carrier.misfortune_for(number)
-        lost = self._instead_of_sending(misfortune) if misfortune else None
+        misfortune = self._carrier.befall(arrival, number)
+        lost = misfortune and instead_of_sending(misfortune, self._wire)
         if lost:
             return lost
         sent = self._carrier.send(number, channel, alias, subaccount)
-        if misfortune:
-            return self._instead_of_the_answer(misfortune)
         message = f"Verification code is sent to number {number} which is valid for 15 minutes"
-        return JSONResponse(
-            {"api_id": _api_id(), "message": message, "verification_uuid": sent.verification_uuid},
+        taken = JSONResponse(
+            {"api_id": api_id(), "message": message, "verification_uuid": sent.verification_uuid},
             self._carrier.switches.success_status,
         )
-
-    def _instead_of_sending(self, misfortune: Misfortune) -> Response | Silence | None:
-        """What the client gets of a code that was not sent; None if the misfortune comes after sending."""
-        match misfortune.kind:
-            case Kind.UNAVAILABLE:
-                return _error(503, "service unavailable")
-            case Kind.UNAVAILABLE_BARE:
-                return HTMLResponse(_BALANCER_503, 503)
-            case Kind.TIMEOUT_BEFORE:
-                return Silence(misfortune.seconds or 0, self._hang_up)
-            case _:
-                return None
-
-    def _instead_of_the_answer(self, misfortune: Misfortune) -> Response | Silence:
-        """What the client gets of a code that was sent."""
-        if misfortune.kind is Kind.TIMEOUT_AFTER:
-            return Silence(misfortune.seconds or 0, self._hang_up)
-        return _error(500, "internal server error")
+        return instead_of_the_answer(misfortune, self._wire, taken) if misfortune else taken
 
     def _complete(self, verification_uuid: str, body: Mapping[str, Any]) -> Response:
         otp = body.get("otp")
@@ -200,7 +165,7 @@ class VerifiedCallerIdResource:
         sent, caller_id = self._carrier.complete(verification_uuid, otp)
         answer = {
             "alias": caller_id.alias,
-            "api_id": _api_id(),
+            "api_id": api_id(),
             "channel": sent.channel,
             "country": caller_id.country,
             "created_at": caller_id.created_at(digits=9),
@@ -211,7 +176,7 @@ class VerifiedCallerIdResource:
 
     def _get(self, text: str) -> Response:
         caller_id = self._carrier.verified(plus_number(text) or "")
-        return JSONResponse({"api_id": _api_id(), **caller_id.as_json()})
+        return JSONResponse({"api_id": api_id(), **caller_id.as_json()})
 
     def _list(self, auth_id: str, query_string: bytes) -> Response:
         query = parse_qs(query_string.decode("latin-1"))
@@ -233,7 +198,7 @@ class VerifiedCallerIdResource:
         objects = [
             {**one.as_json(), "resource_uri": f"{collection}{one.phone_number.removeprefix('+')}"} for one in found
         ]
-        return JSONResponse({"api_id": _api_id(), "meta": meta, "objects": objects})
+        return JSONResponse({"api_id": api_id(), "meta": meta, "objects": objects})
 
 
 def _operations(tail: list[str]) -> Mapping[str, str]:
@@ -258,11 +223,6 @@ async def _body(receive: Receive) -> bytes | None:
         body += message["body"]
         if not message["more_body"]:
             return body
-
-
-async def _until_gone(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
 
 
 @lru_cache(maxsize=1024)
@@ -303,11 +263,3 @@ def _whole(query: Mapping[str, list[str]], name: str, highest: int) -> int:
     if value is None or not is_whole(value, 0, highest):
         raise RefusalError(400, f"{name} must be a whole number up to {highest}")
     return value
-
-
-def _api_id() -> str:
-    return str(uuid.uuid4())
-
-
-def _error(status: int, error: str, headers: Mapping[str, str] | None = None) -> Response:
-    return JSONResponse({"api_id": _api_id(), "error": error}, status, headers)

@@ -30,8 +30,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from worker.errors import InvalidRequest, Misconfigured
 from worker.local.carrier import Carrier
+from worker.local.misfortunes import Kind, script
 from worker.local.resource import VerifiedCallerIdResource
-from worker.local.switches import Kind, Misfortune, Switches, is_between, number_field
+from worker.local.switches import Switches, is_between, number_field
 
 PORT = 8077
 ANY_AUTH_ID, ANY_AUTH_TOKEN = "MASANDBOX00000000000", "sandbox"  # any others do as well
@@ -70,7 +71,7 @@ class Sandbox(uvicorn.Server):
         self._hearing_again: asyncio.Task[None] | None = None
         self.url = f"http://{self._address[0]}:{self._address[1]}"
         carrier = Carrier(switches)
-        resource = VerifiedCallerIdResource(carrier, credentials, self.hang_up)
+        resource = VerifiedCallerIdResource(carrier, credentials, self.wire)
         super().__init__(
             uvicorn.Config(
                 self._quiet_at_the_end(Control(carrier, self.refuse).app(resource)),
@@ -121,11 +122,10 @@ class Sandbox(uvicorn.Server):
             for number in ends:
                 loop.remove_signal_handler(number)
 
-    def hang_up(self, peer: tuple[str, int]) -> None:
-        """Cut the connection of this peer, without an answer."""
-        for connection in list(self.server_state.connections):
-            if _transport(connection).get_extra_info("peername") == peer:
-                _transport(connection).abort()
+    def wire(self, peer: tuple[str, int]) -> asyncio.Transport | None:
+        """The connection of this peer itself, for what no ASGI message can do to it; None: the peer is gone."""
+        transports = (_transport(connection) for connection in self.server_state.connections)
+        return next((one for one in transports if one.get_extra_info("peername") == peer), None)
 
     def refuse(self, seconds: float) -> None:
         """Stop listening for so long: from this moment to connect is refused.
@@ -195,6 +195,7 @@ class Control:
                 "version": version(),
                 "plivo": "/v1/Account/{auth_id}/VerifiedCallerId/",
                 "routes": {route.path: self._methods(route.path) for route in self._routes},
+                "misfortunes": list(Kind),
             }
         )
 
@@ -236,17 +237,17 @@ class Control:
         return JSONResponse(asdict(self._carrier.switches))
 
     async def misfortunes(self, request: Request) -> Response:
-        """Show what is armed, arm one more, or clear them all; `refused` begins before it is answered."""
+        """Show what is armed, arm more, or clear them all; `refused` begins before it is answered."""
         headers = None
         if request.method == "DELETE":
             self._carrier.misfortunes.clear()
         if request.method == "POST":
-            misfortune = Misfortune.from_json(await _wish(request))
-            if misfortune.kind is Kind.REFUSED:
-                self._refuse(misfortune.seconds or 0)
+            wished = script(await _wish(request))
+            self._carrier.misfortunes += [one for one in wished if one.kind is not Kind.REFUSED]
+            refusals = [one.seconds or 0 for one in wished if one.kind is Kind.REFUSED]
+            if refusals:
+                self._refuse(max(refusals))
                 headers = {"Connection": "close"}
-            else:
-                self._carrier.misfortunes.append(misfortune)
         return JSONResponse({"misfortunes": [one.as_json() for one in self._carrier.misfortunes]}, headers=headers)
 
     async def clock(self, request: Request) -> Response:

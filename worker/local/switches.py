@@ -1,11 +1,10 @@
-"""What can be set on the sandbox: switches, for every request, and misfortunes, each for a few sends."""
+"""What can be set on the sandbox for every request, and how what is written to its own routes is judged."""
 
 import math
 import random
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields, replace
-from enum import StrEnum
+from dataclasses import dataclass, fields, replace
 from types import MappingProxyType
 from typing import Any, Self
 
@@ -98,65 +97,3 @@ class Switches:
         if isinstance(self.latency_ms, tuple):
             return random.uniform(*self.latency_ms) / 1000
         return self.latency_ms / 1000
-
-
-class Kind(StrEnum):
-    """What can befall a send. After: the code is out, and only the answer is lost."""
-
-    FAILS_AFTER = "500_after"
-    UNAVAILABLE = "503"
-    UNAVAILABLE_BARE = "503_bare"
-    TIMEOUT_AFTER = "timeout_after"
-    TIMEOUT_BEFORE = "timeout_before"
-    REFUSED = "refused"
-
-
-DEFAULT_SECONDS: Mapping[Kind, float] = MappingProxyType(
-    {
-        Kind.TIMEOUT_AFTER: 60.0,  # past every client's patience
-        Kind.TIMEOUT_BEFORE: 60.0,
-        Kind.REFUSED: 5.0,  # nobody can be told to end it: the sandbox's own routes are away as well
-    }
-)
-
-
-@dataclass(slots=True)
-class Misfortune:
-    """One armed misfortune: it befalls the next `times` initiates (of `number`, if given) and is gone.
-
-    `seconds` is how long there is no answer, or nobody listening; kinds that answer at once have None.
-    """
-
-    kind: Kind
-    times: int = 1
-    number: str | None = None
-    seconds: float | None = None
-
-    @classmethod
-    def from_json(cls, wish: Mapping[str, Any]) -> Self:
-        """The misfortune that a JSON object describes; InvalidRequest names the field that cannot be."""
-        try:
-            kind = Kind(wish.get("kind", ""))
-        except ValueError:
-            raise InvalidRequest("kind", repr(wish.get("kind")), f"one of {', '.join(Kind)}") from None
-        takes = {"kind"} | ({"seconds"} if kind in DEFAULT_SECONDS else set())
-        takes |= (
-            {"times", "number"} if kind is not Kind.REFUSED else set()
-        )  # whoever connects is not asked for a number
-        for name in wish.keys() - takes:
-            raise InvalidRequest(name, repr(wish[name]), f"{kind} takes {', '.join(sorted(takes))}")
-        times, seconds = wish.get("times", 1), wish.get("seconds", DEFAULT_SECONDS.get(kind))
-        if not is_whole(times, 1, 1_000_000):
-            raise InvalidRequest("times", repr(times), "a whole number, 1 or more")
-        if "seconds" in takes and not is_between(seconds, 0, LONGEST_SECONDS):
-            raise InvalidRequest("seconds", repr(seconds), "seconds, up to 3600")
-        number = wish.get("number")
-        return cls(kind, times, None if number is None else number_field("number", number), seconds)
-
-    def befalls(self, number: str) -> bool:
-        """Whether a send to this number is hit."""
-        return self.number in (None, number)
-
-    def as_json(self) -> dict[str, Any]:
-        """What is left of it, for the sandbox's own routes."""
-        return {name: value for name, value in asdict(self).items() if value is not None}

@@ -1,0 +1,169 @@
+"""What each of the sandbox's misfortunes means to our client, and what its ledger says became of the code."""
+
+import contextlib
+import time
+import tracemalloc
+
+import psutil
+import pytest
+from harness import AUTH_ID, AUTH_TOKEN, fresh_number
+from pydantic import SecretStr
+
+from worker.errors import Forbidden, Rejected, RingproofError, Throttled, Unauthorized, Unknown, Unreachable
+from worker.local.misfortunes import Kind
+from worker.plivo import PlivoClient, Sent
+from worker.transport import LIMITS, Limits
+
+MEGABYTE = 1024 * 1024
+BRIEF = Limits(answer_seconds=0.6)
+MEANINGS = {
+    "400": (Rejected, 0),
+    "401": (Unauthorized, 0),
+    "402": (Forbidden, 0),
+    "403": (Forbidden, 0),
+    "429": (Throttled, 0),
+    "429_seconds": (Throttled, 0),
+    "429_date": (Throttled, 0),
+    "429_junk": (Throttled, 0),
+    "500_before": (Unknown, 0),
+    "500_after": (Unknown, 1),
+    "502_before": (Unknown, 0),
+    "502_after": (Unknown, 1),
+    "503": (Unreachable, 0),
+    "503_retry_after": (Unreachable, 0),
+    "503_bare": (Unknown, 0),
+    "503_bare_after": (Unknown, 1),
+    "504_before": (Unknown, 0),
+    "504_after": (Unknown, 1),
+    "timeout_before": (Unknown, 0),
+    "timeout_after": (Unknown, 1),
+    "reset_before": (Unknown, 0),
+    "reset_after": (Unknown, 1),
+    "reset_in_body": (Unknown, 1),
+    "closed_idle": (Sent, 1),
+    "redirect": (Unknown, 0),
+    "empty": (Unknown, 1),
+    "html": (Unknown, 1),
+    "truncated": (Unknown, 1),
+    "without_uuid": (Unknown, 1),
+    "async": (Unknown, 1),
+    "error_in_200": (Unknown, 1),
+    "trickle": (Unknown, 1),
+    "flood": (Unknown, 1),
+}
+ENDLESS = {"timeout_before", "timeout_after", "trickle"}
+
+
+@pytest.fixture
+def client_of(plivo):
+    """Build clients."""
+    with contextlib.ExitStack() as stack:
+
+        def build(limits=LIMITS):
+            client = PlivoClient(AUTH_ID, SecretStr(AUTH_TOKEN), plivo.base_url, limits=limits)
+            stack.callback(client.close)
+            return client
+
+        yield build
+
+
+def outcome(call, *arguments):
+    try:
+        return call(*arguments)
+    except RingproofError as error:
+        return error
+
+
+def test_the_table_has_every_kind():
+    assert set(MEANINGS) == set(Kind) - {Kind.REFUSED}  # which is no answer: the last test's
+
+
+@pytest.mark.parametrize("kind", MEANINGS)
+def test_nothing_is_sent_twice_and_no_sent_code_is_taken_for_unsent(plivo, client_of, kind):
+    meaning, codes = MEANINGS[kind]
+    client, number, log = client_of(BRIEF if kind in ENDLESS else LIMITS), fresh_number(), plivo.log
+    plivo.befall(kind)
+
+    got = outcome(client.initiate, number)
+
+    assert type(got) is meaning
+    assert len(plivo.sends(number)) == codes
+    assert [one["misfortune"] for one in plivo.requests()] == [kind]
+    assert type(client.initiate(fresh_number())) is Sent  # nothing of it is left in the pool
+    assert len(plivo.requests()) == 2
+    assert plivo.log == log  # the sandbox is not surprised either
+
+
+@pytest.mark.parametrize(
+    ("kind", "least", "most"),
+    [("429_seconds", 7, 7), ("429_date", 7, 10), ("503_retry_after", 7, 7)],  # a date and Date are whole seconds
+)
+def test_a_refusal_that_says_when_is_heard(plivo, client_of, kind, least, most):
+    plivo.befall(kind, seconds=6.2)
+
+    assert least <= outcome(client_of().initiate, fresh_number()).retry_after <= most
+
+
+@pytest.mark.parametrize("kind", ["429", "429_junk", "503"])
+def test_a_refusal_that_does_not_say_when_is_not_guessed(plivo, client_of, kind):
+    plivo.befall(kind)
+
+    assert outcome(client_of().initiate, fresh_number()).retry_after is None
+
+
+def test_a_trickle_is_not_waited_for_though_every_byte_comes_in_time(plivo, client_of):
+    plivo.befall("trickle", seconds=BRIEF.answer_seconds / 10)
+    began = time.monotonic()
+
+    assert type(outcome(client_of(BRIEF).initiate, fresh_number())) is Unknown
+    assert time.monotonic() - began < 3
+
+
+def test_each_connection_that_was_closed_while_idle_is_replaced_and_one_code_sent(plivo, client_of):
+    client, numbers = client_of(), [fresh_number() for _ in range(5)]
+    plivo.befall("closed_idle", share=1)
+
+    got = []
+    for number in numbers:
+        got.append(client.initiate(number).verification_uuid)
+        plivo.armed()  # answered after the FIN was sent: the connection is idle, and closed
+
+    assert [send["verification_uuid"] for send in plivo.sends()] == got
+    assert [send["phone_number"] for send in plivo.sends()] == numbers
+    assert len(plivo.requests()) == len(numbers)
+
+
+def test_a_flood_costs_the_client_no_memory_and_the_sandbox_gives_it_up(plivo, client_of):
+    client = client_of()
+    client.initiate(fresh_number())
+    plivo.befall("flood")
+    process = psutil.Process(plivo.popen.pid)
+    before = process.memory_info().rss
+
+    tracemalloc.start()
+    try:
+        got = outcome(client.initiate, fresh_number())
+        _, highest = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert type(got) is Unknown
+    assert highest < MEGABYTE
+    assert process.memory_info().rss - before < 8 * MEGABYTE
+
+
+@pytest.mark.parametrize("kind", ["401", "403"])
+def test_the_client_is_refused_a_look_up_too_while_its_account_is(plivo, client_of, kind):
+    client, number = client_of(), fresh_number()
+    plivo.befall(kind, times=2)
+
+    assert [type(outcome(client.get, number)) for _ in range(3)] == [MEANINGS[kind][0]] * 2 + [type(None)]
+
+
+def test_while_it_is_refused_nothing_arrives(plivo, client_of):
+    client, number = client_of(Limits(connecting_seconds=0.3)), fresh_number()
+    plivo.befall("refused", seconds=1)
+
+    assert type(outcome(client.initiate, number)) is Unreachable
+    assert type(client_of().initiate(number)) is Sent  # by connecting again, until somebody listens
+    assert len(plivo.sends(number)) == len(plivo.requests()) == 1
