@@ -26,9 +26,6 @@ PAUSES: Final = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 BEGIN_SECONDS: Final = 10.0
 """How long begin is asked again, with the same fence: the send that it allows must still fit into its lease."""
 
-FIRST_BYTE_BEFORE: Final = timedelta(seconds=25)
-"""The first byte goes out at least so long before the lease's end: 10 s for the answer, and 15 s to spare."""
-
 _log = logging.getLogger(__name__)
 
 
@@ -76,7 +73,7 @@ def _send(ledger: Ledger, client: "PlivoClient", number: str, begun: Begun, aske
     record = begun.record
     assert record is not None  # noqa: S101  # what begin claimed, it read
     # Counted from before begin was asked, so that the lease is never thought longer than it is.
-    first_byte_until = asked_at + (begun.wait + ledger.durations.lease - FIRST_BYTE_BEFORE).total_seconds()
+    first_byte_until = asked_at + (begun.wait + ledger.durations.first_byte).total_seconds()
 
     def last_look() -> None:
         if boot_clock() > first_byte_until:

@@ -8,7 +8,7 @@ from book import Book
 from harness import AUTH_ID, AUTH_TOKEN
 from pydantic import SecretStr
 
-from tasks.attempt import FIRST_BYTE_BEFORE, attempt, insist
+from tasks.attempt import attempt, insist
 from worker.errors import LedgerUnavailable
 from worker.ledger import Durations
 from worker.plivo import PlivoClient
@@ -42,8 +42,8 @@ def test_whose_turn_it_is_not_sends_nothing(client, plivo, to_plivo, caplog):
     assert "nothing to send" in caplog.text
 
 
-def test_the_last_look_sends_nothing_once_the_lease_is_too_short_for_an_answer(client, plivo, to_plivo):
-    book = Book(client, durations=Durations(lease=FIRST_BYTE_BEFORE - timedelta(milliseconds=1)))
+def test_the_last_look_sends_nothing_once_the_slot_is_too_long_ago(client, plivo, to_plivo):
+    book = Book(client, durations=Durations(first_byte=timedelta(milliseconds=-1)))
     attempt(book.ledger, to_plivo, book.number, book.accept().request)
 
     assert plivo.sends(book.number) == []

@@ -90,7 +90,8 @@ The scripts are handed their column of it, the README prints it, a test walks it
 class Durations:
     """How long things take. Tests shorten them; nothing else does."""
 
-    lease: timedelta = timedelta(seconds=45)  # 5 s connecting, 10 s for the answer, and 15 s to spare, twice over
+    lease: timedelta = timedelta(seconds=45)  # from the slot: 20 s for the first byte, 10 s for the answer, 15 to spare
+    first_byte: timedelta = timedelta(seconds=20)  # from the slot: far beyond 5 s of connecting; later nothing is sent
     code: timedelta = timedelta(minutes=15)  # Plivo's documentation: "valid for 15 minutes"
     enqueue_again: timedelta = timedelta(seconds=30)  # a queued message that nobody took by then is likely lost
     enqueue_again_longest: timedelta = timedelta(minutes=10)  # an hour without a worker: seven messages a number

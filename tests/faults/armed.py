@@ -1,0 +1,139 @@
+"""A worker or a producer as it is in production, but for what a test has armed: `python armed.py -A worker worker …`.
+
+Its ledger's time is moved by the key `test:clock`, its durations are those of `FAULTS_DURATIONS` (JSON, in seconds).
+At each named point it looks for the key `test:point:{point}:{number}`, which says `kill` or `stop`: then it notes its
+process id in `test:reached:{point}:{number}` and does that to itself. `FAULTS_OFF` is how many seconds its own clock
+is off. None of these is read by anything but this file.
+"""
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from datetime import timedelta
+from functools import lru_cache, wraps
+from pathlib import Path
+
+if seconds_off := float(os.environ.get("FAULTS_OFF", "0")):
+    right = time.time
+    time.time = lambda: right() + seconds_off
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import clocked  # noqa: F401  # moves the ledger's clock
+import redis
+import redis.connection
+
+import tasks.attempt
+import tasks.verification
+from worker import ledger, plivo, transport
+
+NUMBERS = threading.local()
+
+
+def durations():
+    """What the test has shortened."""
+    told = json.loads(os.environ.get("FAULTS_DURATIONS", "{}"))
+    return ledger.Durations(**{name: timedelta(seconds=seconds) for name, seconds in told.items()})
+
+
+@lru_cache(maxsize=1)
+def probe(_pid):
+    return redis.Redis.from_url(os.environ["RINGPROOF_REDIS_URL"], decode_responses=True)
+
+
+def reach(point, number):
+    """Die or stop here, if that was armed for this number."""
+    told = probe(os.getpid()).getdel(f"test:point:{point}:{number}")
+    if told:
+        probe(os.getpid()).set(f"test:reached:{point}:{number}", os.getpid())
+        os.kill(os.getpid(), {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}[told])
+
+
+def around(owner, name, number_of, before=None, after=None):
+    """Put points before and after a method; `number_of` finds the number in its arguments."""
+    usual = getattr(owner, name)
+
+    @wraps(usual)
+    def pointed(self, *args, **options):
+        number = number_of(*args)
+        if before:
+            reach(before, number)
+        answer = usual(self, *args, **options)
+        if after:
+            reach(after, number)
+        return answer
+
+    setattr(owner, name, pointed)
+
+
+def arm():
+    """Put up all points, in the order in which a number comes by."""
+    around(ledger.Ledger, "accept", lambda number: number, after="accepted")
+    around(ledger.Ledger, "begin", lambda requests: requests[0][0], after="begun")
+    _arm_the_client()
+    _arm_the_settling()
+    around(ledger.Ledger, "settle", lambda number, *_: number, after="settled")
+
+
+def _arm_the_client():
+    initiate = plivo.PlivoClient.initiate
+
+    def pointed(self, number, *, last_look, **options):
+        def look():
+            reach("last_look", number)
+            last_look()
+
+        NUMBERS.sending = number
+        answer = initiate(self, number, last_look=look, **options)
+        reach("answered", number)
+        return answer
+
+    plivo.PlivoClient.initiate = pointed
+    around(transport._Connection, "getresponse", lambda *_: getattr(NUMBERS, "sending", None), before="written")
+
+
+def _arm_the_settling():
+    """The point at which Redis has been told, and its answer not yet read."""
+    settle, read_response = ledger.Ledger.settle, redis.connection.AbstractConnection.read_response
+
+    def settling(self, number, *args, **options):
+        NUMBERS.settling = number
+        try:
+            return settle(self, number, *args, **options)
+        finally:
+            NUMBERS.settling = None
+
+    def reading(self, *args, **options):
+        number, NUMBERS.settling = getattr(NUMBERS, "settling", None), None
+        if number:
+            reach("settling", number)
+        return read_response(self, *args, **options)
+
+    ledger.Ledger.settle = settling
+    redis.connection.AbstractConnection.read_response = reading
+
+
+def shorten():
+    """Use the durations wherever a ledger is built, and give up on Plivo sooner."""
+    build = ledger.Ledger.__init__
+    build.__kwdefaults__["durations"] = durations()
+    if seconds := os.environ.get("FAULTS_ANSWER_SECONDS"):
+        plivo.PlivoClient.__init__.__kwdefaults__["limits"] = transport.Limits(answer_seconds=float(seconds))
+
+
+shorten()
+
+if __name__ == "__main__":
+    if "points" in os.environ.get("FAULTS", ""):
+        arm()
+    if sys.argv[1] == "enqueue":
+        for argument in sys.argv[2:]:
+            tasks.verification.initiate_verification.apply_async((argument,), queue="ringproof.bulk")
+        sys.exit()
+
+    from celery.__main__ import main
+
+    sys.exit(main())

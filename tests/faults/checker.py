@@ -1,0 +1,85 @@
+"""What must hold after each fault: one checker, over the sandbox's ledger, Redis and the logs."""
+
+import itertools
+import re
+from datetime import UTC, datetime, timedelta
+
+from harness import AUTH_TOKEN
+
+from worker.record import State
+
+CODE_SECONDS = 15 * 60
+TICK = timedelta(seconds=5)
+
+
+def check(world, *, resent=(), told_late=False):
+    """Assert that nothing was lost, sent twice, forgotten or told; `resent`: numbers whose person asked again."""
+    problems = [*_numbers(world), *_sends(world, set(resent)), *_agenda(world), *_logs(world)]
+    assert not problems, f"{len(problems)} problems:\n" + "\n".join(problems[:20])
+    assert told_late or world.accepted
+
+
+def _numbers(world):
+    """Every accepted number is final, or goes on with a reason and a time."""
+    for number, record in world.records().items():
+        if record is None:
+            yield f"{number} is lost"
+        elif record.state is State.WAITING and not (record.reason and record.due_at):
+            yield f"{record} waits without reason or time"
+        elif record.state is State.IN_DOUBT and not (record.live_until and (record.reason or record.detail)):
+            yield f"{record} is in doubt without reason or time"
+        elif record.state is State.FAILED and not record.reason:
+            yield f"{record} failed without a reason"
+        elif record.state is State.CODE_SENT and not record.verification_uuid:
+            yield f"{record} has no uuid"
+
+
+def _sends(world, resent):
+    """Codes alive at once: one a number; sends: one a request."""
+    by_number = {}
+    for send in world.plivo.sends():
+        by_number.setdefault(send["phone_number"], []).append(send)
+    for number, sends in by_number.items():
+        if number not in world.accepted:
+            yield f"{number} was sent to, and never accepted"
+        requests = 1 + world.client.hlen(f"{world.ledger.prefix}:earlier:{number}")
+        if len(sends) > requests:
+            yield f"{number}: {len(sends)} sends for {requests} requests"
+        gaps = [later["at"] - earlier["at"] for earlier, later in itertools.pairwise(sends)]
+        if number not in resent and any(gap < CODE_SECONDS for gap in gaps):
+            yield f"{number} had two live codes: {gaps}"
+    sent = {send["verification_uuid"]: send["phone_number"] for send in world.plivo.sends()}
+    for number, record in world.records().items():
+        if record and record.state is State.CODE_SENT and sent.get(record.verification_uuid) != number:
+            yield f"{record} has a uuid that Plivo did not give it"
+
+
+def _agenda(world):
+    """Unfinished records have an entry, finished ones and unknown ones have none, and none is overdue."""
+    agenda = dict(world.client.zrange(f"{world.ledger.prefix}:agenda", 0, -1, withscores=True))
+    offset = float(world.client.get("test:clock") or 0)
+    now = datetime.now(UTC) + timedelta(seconds=offset)
+    found = set()
+    for key in world.client.scan_iter(f"{world.ledger.prefix}:number:*", count=1000):
+        number = key.rpartition(":")[2]
+        found.add(number)
+        state = State(world.client.hget(key, "state"))
+        if state.final and number in agenda:
+            yield f"{number} is {state} and still on the agenda"
+        elif not state.final and number not in agenda:
+            yield f"{number} is {state} and not on the agenda"
+        elif not state.final and now - datetime.fromtimestamp(agenda[number] / 1000, UTC) > TICK:
+            yield f"{number} is {state}, and overdue"
+    yield from (f"{number} is on the agenda without a record" for number in agenda.keys() - found)
+
+
+def _logs(world):
+    """No number, code or token in a log."""
+    told = "\n".join(log.read_text(errors="replace") for log in world.logs)
+    if AUTH_TOKEN in told:
+        yield "the token is in a log"
+    runs = set(re.findall(r"\d{8,15}", told))
+    for number in world.accepted:
+        if number[1:] in runs or number[2:] in runs:
+            yield f"{number} is in a log"
+    yield from (f"the code of {send['phone_number']} is in a log" for send in world.plivo.sends() if send["code"] in runs)

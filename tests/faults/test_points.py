@@ -1,0 +1,108 @@
+"""A process is killed, or stopped past its lease and continued, at each point on a number's way."""
+
+import os
+import signal
+import sys
+from contextlib import suppress
+
+import pytest
+from checker import check
+from harness import Process, eventually, fresh_number, stopped
+from world import ARMED, World
+
+from worker.record import State
+
+POINTS = ("begun", "last_look", "written", "answered", "settling", "settled")
+"""After accept comes begin; the last look before the first byte; the answer; settle, told and not yet heard."""
+
+NOT_SENT = {"begun", "last_look"}
+TOLD = {"settling", "settled"}
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    with World(tmp_path_factory.mktemp("points"), FAULTS="points") as world:
+        world.worker = world.start(children=len(POINTS) + 2)
+        yield world
+
+
+def strike(world, deed):
+    """Do something to the process that holds a number, at each point a number of its own."""
+    numbers = dict(zip(POINTS, world.accept(len(POINTS)), strict=True))
+    for point, number in numbers.items():
+        world.client.set(f"test:point:{point}:{number}", deed)
+    world.send(*numbers.values())
+    pids = {
+        point: int(eventually(lambda key=f"test:reached:{point}:{number}": world.client.get(key), why=f"{point} of {deed}"))
+        for point, number in numbers.items()
+    }
+    return numbers, pids
+
+
+def sends(world, numbers):
+    return {point: len(world.plivo.sends(number)) for point, number in numbers.items()}
+
+
+def test_whoever_is_killed_leaves_a_record_that_knows(world):
+    numbers, _ = strike(world, "kill")
+    for point, number in numbers.items():
+        record = world.until(number, State.CODE_SENT if point in TOLD else State.IN_DOUBT)
+        assert record.attempts == 1, point
+
+    assert sends(world, numbers) == {point: int(point not in NOT_SENT) for point in POINTS}
+    check(world)
+
+    world.until_doubts_are_over()
+
+    assert sends(world, numbers) == {point: 2 if point not in NOT_SENT | TOLD else 1 for point in POINTS}
+    check(world)
+
+
+def test_whoever_was_stopped_past_the_lease_does_what_is_still_right(world):
+    numbers, pids = strike(world, "stop")
+    for point, number in numbers.items():
+        world.until(number, State.CODE_SENT if point in TOLD else State.IN_DOUBT)
+    for pid in pids.values():
+        os.kill(pid, signal.SIGCONT)
+    for point, number in numbers.items():
+        record = world.until(number, State.CODE_SENT)
+        assert record.attempts == 1, point
+
+    assert sends(world, numbers) == dict.fromkeys(POINTS, 1)
+    check(world)
+
+
+def test_a_late_answer_does_not_settle_a_newer_request(world):
+    number = world.accept(1)[0]
+    world.client.set(f"test:point:answered:{number}", "stop")
+    world.send(number)
+    pid = int(eventually(lambda: world.client.get(f"test:reached:answered:{number}")))
+    world.until(number, State.IN_DOUBT)
+    world.until_doubts_are_over()
+    newer = world.until(number, State.CODE_SENT)
+    os.kill(pid, signal.SIGCONT)
+    world.worker.until_logged(f"code_sent +1•••••••{number[-2:]}")
+
+    record = world.ledger.read(number)
+    assert (record.request, record.verification_uuid) == (newer.request, newer.verification_uuid)
+    check(world)
+
+
+@pytest.mark.parametrize("deed", ["kill", "stop"])
+def test_a_producer_that_is_gone_before_its_message_was_sent_leaves_an_accepted_number(world, deed):
+    number = fresh_number()
+    world.client.set(f"test:point:accepted:{number}", deed)
+    log = world.folder / f"producer-{deed}.log"
+    world.logs.append(log)
+    command = [sys.executable, ARMED, "enqueue", number]
+    with stopped(Process(command, log, world.environ(), world.folder)) as producer:
+        pid = int(eventually(lambda: world.client.get(f"test:reached:accepted:{number}")))
+        world.accepted[number] = world.ledger.read(number).request
+        world.until(number, State.CODE_SENT)
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
+        producer.popen.wait(10)
+
+    eventually(lambda: world.client.llen("ringproof.bulk") == 0, why="its message, which came too late, was not taken")
+    assert len(world.plivo.sends(number)) == 1
+    check(world)

@@ -1,0 +1,135 @@
+"""Redis dies, freezes, forgets its clients, is full, or is a replica: workers stay, and nothing is sent twice or lost."""
+
+import threading
+import time
+
+import pytest
+from checker import check
+from harness import eventually
+from redis.exceptions import RedisError
+from world import LONG, World
+
+from worker.errors import LedgerUnavailable
+from worker.record import State
+
+NUMBERS = 600 if LONG else 150
+FROZEN_SECONDS = [5, 20] if LONG else [5]
+AGAIN_SECONDS = 10.0
+
+
+@pytest.fixture
+def world(tmp_path):
+    with World(tmp_path) as world:
+        world.plivo.switch(latency_ms=[50, 200])
+        yield world
+
+
+def sent(world):
+    return len(world.plivo.sends())
+
+
+def goes_on(world):
+    """Return how long it takes from now until Plivo is asked for another code."""
+    before, began = sent(world), time.monotonic()
+    eventually(lambda: sent(world) > before, within=AGAIN_SECONDS, why="no new send")
+    return time.monotonic() - began
+
+
+def under_load(world):
+    """A worker with its hands full."""
+    worker = world.start(children=4)
+    world.enqueue(NUMBERS)
+    eventually(lambda: sent(world) > 5)
+    return worker
+
+
+def until_all_have_one(world, worker):
+    """Wait until everybody has got a code, and look whether all is well; nobody has restarted the worker."""
+    eventually(lambda: answered(world) and not set(world.states()) - {State.CODE_SENT, State.IN_DOUBT}, within=60)
+    assert worker.popen.poll() is None
+    check(world)
+
+
+def answered(world):
+    try:
+        return world.client.ping()
+    except RedisError:
+        return False
+
+
+def test_redis_is_killed_and_restarted_under_load(world):
+    worker = under_load(world)
+    for _ in range(3):
+        world.redis.kill()
+        world.redis.restart()
+        took = goes_on(world)
+        print(f"sent again after {took:.1f} s")
+
+    until_all_have_one(world, worker)
+
+
+@pytest.mark.parametrize("seconds", FROZEN_SECONDS)
+def test_redis_is_frozen(world, seconds):
+    worker = under_load(world)
+    world.redis.freeze()
+    threading.Timer(seconds, world.redis.thaw).start()
+    eventually(lambda: answered(world), within=seconds + 5)
+    goes_on(world)
+
+    until_all_have_one(world, worker)
+
+
+def test_everybodys_connection_is_cut_each_second(world):
+    worker = under_load(world)
+    over = threading.Event()
+
+    def cut():
+        while not over.wait(1):
+            world.client.client_kill_filter(_type="normal", skipme=True)
+            world.client.client_kill_filter(_type="pubsub", skipme=True)
+
+    cutting = threading.Thread(target=cut)
+    cutting.start()
+    try:
+        eventually(lambda: sent(world) >= NUMBERS * 0.9, within=60)
+    finally:
+        over.set()
+        cutting.join()
+
+    until_all_have_one(world, worker)
+
+
+REFUSALS = {
+    "OOM": (("maxmemory", "1"), ("maxmemory", "0")),
+    "READONLY": (("replicaof", "127.0.0.1 1"), ("replicaof", "no one")),
+}
+
+
+@pytest.mark.parametrize("reason", REFUSALS)
+def test_a_redis_that_refuses_is_told_with_its_reason_and_nothing_is_half_accepted(world, reason):
+    refuse, relent = REFUSALS[reason]
+
+    def tell(name, value):
+        if name == "replicaof":
+            world.client.execute_command("REPLICAOF", *value.split())
+        else:
+            world.client.config_set(name, value)
+
+    worker = under_load(world)
+    tell(*refuse)
+    before = world.client.dbsize()
+    with pytest.raises(LedgerUnavailable, match=reason.capitalize() if reason == "READONLY" else "(?i)memory"):
+        world.accept(1)
+    assert world.client.dbsize() <= before
+    eventually(lambda: still(world), within=20, why="it goes on sending")
+    tell(*relent)
+    goes_on(world)
+
+    until_all_have_one(world, worker)
+
+
+def still(world):
+    """Whether nothing is under way any more: what was begun has been told, or waits for it."""
+    before = sent(world)
+    time.sleep(0.5)
+    return sent(world) == before

@@ -1,0 +1,128 @@
+"""A storm: children are killed all the time and the whole worker again and again, and what it was doing is known."""
+
+import os
+import time
+from datetime import UTC, datetime
+
+from checker import check
+from harness import eventually
+from world import LONG, KillingOfChildren, World
+
+from worker.record import State
+
+NUMBERS, WORKERS_KILLED = (2000, 10) if LONG else (300, 2)
+CHILDREN = 12
+SPARE_SECONDS = 5.0
+
+
+def test_a_storm_of_kills_loses_nothing_and_doubles_nothing(tmp_path):
+    with World(tmp_path) as world:
+        world.plivo.switch(latency_ms=[50, 200])
+        killing = KillingOfChildren(world)
+        print(f"seed {killing.seed}")
+        killing.worker = world.start(children=CHILDREN)
+        killing.start()
+        world.enqueue(NUMBERS)
+        for nth in range(WORKERS_KILLED):
+            left = NUMBERS * (1 - (nth + 1) / (WORKERS_KILLED + 1))
+            eventually(lambda left=left: unfinished(world) <= left, within=120, why=f"{world.states()}")
+            killing.worker.kill()  # what started it starts it again, as systemd would
+            killing.worker = world.start(children=CHILDREN)
+        eventually(lambda: unfinished(world) < NUMBERS / 20, within=120, why=f"{world.states()}")
+        calm = killing.end()
+        looked_at_by = last_look(world)
+        states = world.until_settled(within=120)
+        took = time.monotonic() - calm
+
+        assert states[State.IN_DOUBT] <= killing.killed + WORKERS_KILLED * CHILDREN
+        assert states[State.IN_DOUBT] + states[State.CODE_SENT] == NUMBERS
+        assert took <= looked_at_by + SPARE_SECONDS
+        check(world)
+        print(f"{killing.killed} children killed, {states[State.IN_DOUBT]} in doubt, all known after {took:.1f} s")
+
+        world.until_doubts_are_over(within=60)
+        assert len({send["phone_number"] for send in world.plivo.sends()}) == NUMBERS, "everybody has got a code"
+        check(world)
+
+
+def unfinished(world):
+    states = world.states()
+    return states[State.QUEUED] + states[State.SENDING] + states[State.WAITING]
+
+
+def last_look(world):
+    """Seconds until the last of those that are under way is looked at: its lease's end, or when it is enqueued next."""
+    under_way = {State.QUEUED, State.WAITING, State.SENDING}
+    agenda = dict(world.client.zrange("ringproof:agenda", 0, -1, withscores=True))
+    due = [agenda[number] for number, record in world.records().items() if record.state in under_way]
+    return max((max(due) / 1000 - datetime.now(UTC).timestamp()) if due else 0, world.durations["lease"])
+
+
+def test_each_message_three_times_in_disorder_is_one_code(tmp_path):
+    with World(tmp_path) as world:
+        numbers = world.enqueue(200)
+        disorder(world)
+        world.start()
+
+        assert world.until_settled() == {State.CODE_SENT: len(numbers)}
+        eventually(lambda: not world.client.llen("ringproof.bulk"))
+        check(world)
+
+
+def disorder(world):
+    """Triple each message in the queue, and shuffle."""
+    world.client.eval(
+        """
+        local messages = redis.call('LRANGE', KEYS[1], 0, -1)
+        redis.call('DEL', KEYS[1])
+        for nth = 1, 3 do
+          for i = #messages, 2, -1 do
+            local j = math.random(i)
+            messages[i], messages[j] = messages[j], messages[i]
+          end
+          redis.call('RPUSH', KEYS[1], unpack(messages))
+        end
+        """,
+        1,
+        "ringproof.bulk",
+    )
+
+
+def test_without_a_single_message_everybody_gets_a_code(tmp_path):
+    with World(tmp_path) as world:
+        numbers = world.enqueue(200)
+        world.client.delete("ringproof.bulk")
+        world.start()
+
+        assert world.until_settled() == {State.CODE_SENT: len(numbers)}
+        check(world)
+
+
+def test_a_worker_whose_clock_is_an_hour_off_does_as_the_others(tmp_path):
+    with World(tmp_path) as world:
+        late = world.start("-Q", "ringproof.bulk", children=2, name="late", FAULTS_OFF="-3600")
+        early = world.start("-B", children=2, name="early", FAULTS_OFF="3600")
+        world.plivo.switch(latency_ms=50)
+        world.enqueue(60)
+        world.accept(5)  # whose messages were lost
+
+        assert world.until_settled() == {State.CODE_SENT: 65}
+        assert all("code_sent" in worker.log for worker in (late, early))
+        assert all(abs(r.code_sent_at.timestamp() - time.time()) < 60 for r in world.records().values())
+        check(world)
+
+
+def test_a_worker_that_is_stopped_and_killed_by_its_supervisor_is_no_worse(tmp_path):
+    with World(tmp_path) as world:
+        world.plivo.switch(latency_ms=[50, 200])
+        worker = world.start()
+        world.enqueue(100)
+        eventually(lambda: world.states()[State.CODE_SENT] > 20)
+        os.killpg(worker.popen.pid, 15)
+        os.killpg(worker.popen.pid, 15)  # a second one makes it cold
+        worker.kill()
+        world.start()
+
+        states = world.until_settled()
+        assert states[State.IN_DOUBT] <= 8
+        check(world)

@@ -1,0 +1,177 @@
+"""A Redis, a sandbox and workers of one test's own, with what goes wrong; and numbers whose fate is followed."""
+
+import json
+import os
+import random
+import secrets
+import sys
+import threading
+import time
+from collections import Counter
+from contextlib import ExitStack, suppress
+from datetime import timedelta
+from pathlib import Path
+
+import psutil
+from book import CLOCK
+from celery import Celery
+from harness import AUTH_ID, AUTH_TOKEN, Process, Sandbox, eventually, fresh_number, stopped
+
+from worker.ledger import Durations, Ledger, Newcomer, connect
+from worker.local.redis_server import RedisServer
+from worker.record import Lane, State
+from worker.request import queue
+
+SHORT = {"lease": 2.0, "first_byte": 1.0, "enqueue_again": 1.0, "look_up": 2.0}
+"""What takes half a minute or more in production, in seconds."""
+
+LONG = bool(os.environ.get("FAULTS_LONG"))
+"""Whether this is `make faults`, or its short form in `make test`."""
+
+ARMED = str(Path(__file__).with_name("armed.py"))
+SETTLED = {State.CODE_SENT, State.IN_DOUBT, State.FAILED, State.VERIFIED, State.EXPIRED, State.CANCELLED}
+
+
+class World:
+    """Everything that a scenario needs; a context manager that leaves nothing behind."""
+
+    def __init__(self, folder, *, durations=None, **variables):
+        self.folder = folder
+        self.durations = SHORT | (durations or {})
+        self.variables = variables
+        self.accepted = {}
+        self.logs = []
+        self._stack = ExitStack()
+
+    def __enter__(self):
+        self.redis = self._stack.enter_context(RedisServer())
+        sandbox = Sandbox(self.folder / "sandbox.log", os.environ, self.folder)
+        self.plivo = self._stack.enter_context(stopped(sandbox))
+        self.plivo.switch(limit=1_000_000, code_length=8)
+        self.client = connect(self.redis.url)
+        self._stack.callback(self.client.close)
+        short = Durations(**{name: timedelta(seconds=seconds) for name, seconds in self.durations.items()})
+        self.ledger = Ledger(self.client, clock=CLOCK, durations=short)
+        for script in (self.ledger._accept, self.ledger._begin, self.ledger._settle, self.ledger._due):
+            self.client.script_load(script.script)  # or a settle's first answer is that it is unknown
+        self.producer = Celery("producer", broker=self.redis.url, set_as_current=False)
+        return self
+
+    def __exit__(self, *_):
+        self._stack.close()
+
+    def environ(self, **variables):
+        return (
+            os.environ
+            | {
+                "RINGPROOF_REDIS_URL": self.redis.url,
+                "RINGPROOF_RATE": "10000/0.1s",
+                "PLIVO_AUTH_ID": AUTH_ID,
+                "PLIVO_AUTH_TOKEN": AUTH_TOKEN,
+                "PLIVO_BASE_URL": self.plivo.base_url,
+                "FAULTS_DURATIONS": json.dumps(self.durations),
+            }
+            | self.variables
+            | variables
+        )
+
+    def start(self, *options, children=8, name="worker", **variables):
+        """Start a worker of this world, armed; it ends with the world."""
+        log = self.folder / f"{name}-{len(self.logs)}.log"
+        self.logs.append(log)
+        command = [sys.executable, ARMED, "-A", "worker", "worker", "-l", "INFO", "-c", str(children)]
+        worker = Process([*command, "-n", f"{name}@%h", *(options or ("-B",))], log, self.environ(**variables), self.folder)
+        self._stack.callback(worker.kill)
+        return worker.until_logged(" ready.")
+
+    def accept(self, count, lane=Lane.BULK):
+        """Accept so many numbers, with no message sent."""
+        numbers = [fresh_number() for _ in range(count)]
+        newcomer = Newcomer.PERSON if lane is Lane.INTERACTIVE else Newcomer.ROSTER
+        for number in numbers:
+            token = secrets.token_hex(8)
+            accepted = self.ledger.accept(number, token=token, newcomer=newcomer, lane=lane, country="US")
+            self.accepted[number] = accepted.request
+        return numbers
+
+    def send(self, *numbers):
+        """Send the messages of accepted numbers."""
+        for number in numbers:
+            lane = self.ledger.read(number).lane
+            self.producer.send_task(
+                "initiate_verification", [number], {"request": self.accepted[number]}, queue=queue(lane), argsrepr="(…)"
+            )
+
+    def enqueue(self, count, lane=Lane.BULK):
+        """Accept numbers and send their messages, as `.delay` does."""
+        numbers = self.accept(count, lane)
+        self.send(*numbers)
+        return numbers
+
+    def records(self):
+        """The newest record of each accepted number."""
+        numbers = list(self.accepted)
+        return dict(zip(numbers, self.ledger.read_many([(number, None) for number in numbers]), strict=True))
+
+    def states(self):
+        return Counter(record.state for record in self.records().values())
+
+    def until_settled(self, within=30.0, states=SETTLED):
+        """Wait until each accepted number has been told of, one way or another."""
+        eventually(lambda: not set(self.states()) - states, within=within, why=f"{self.states()}")
+        return self.states()
+
+    def until(self, number, *states, within=15.0):
+        return eventually(
+            lambda: (record := self.ledger.read(number)) and record.state in states and record,
+            within=within,
+            why=f"it is {self.ledger.read(number)}",
+        )
+
+    def move(self, by):
+        """Move the ledger's clock and Plivo's."""
+        self.client.incrbyfloat("test:clock", by.total_seconds())
+        self.plivo.advance(by.total_seconds())
+
+    def until_doubts_are_over(self, within=30.0):
+        """Move past the last code that may live, and see each doubt resolved."""
+        self.move(timedelta(minutes=16))
+        self.until_settled(within, SETTLED - {State.IN_DOUBT})
+
+    def children(self, worker):
+        """The children that do the work, not beat."""
+        with suppress(psutil.NoSuchProcess):
+            found = psutil.Process(worker.popen.pid).children()
+            return [child for child in found if not _is_beat(child)]
+        return []
+
+
+def _is_beat(process):
+    with suppress(psutil.NoSuchProcess):
+        return "beat" in " ".join(process.cmdline()).lower()
+    return False
+
+
+class KillingOfChildren(threading.Thread):
+    """Kills a random child of whatever worker runs, every so often, until it is told to end."""
+
+    def __init__(self, world, every=0.3, seed=None):
+        super().__init__(daemon=True)
+        self.world, self.every = world, every
+        self.seed = secrets.randbelow(10**6) if seed is None else seed
+        self.worker, self.killed = None, 0
+        self.over = threading.Event()
+
+    def run(self):
+        chance = random.Random(self.seed)
+        while not self.over.wait(self.every):
+            children = self.world.children(self.worker)
+            if children:
+                with suppress(psutil.NoSuchProcess):
+                    chance.choice(children).kill()
+                    self.killed += 1
+
+    def end(self):
+        self.over.set()
+        self.join()
+        return time.monotonic()
