@@ -28,6 +28,7 @@ RANKS = {
     "worker.transport": 1,
     "worker.record": 2,
     "worker.ledger": 3,
+    "worker.broker": 2,
     "worker.message": 2,
     "worker.plivo": 2,
     "worker.request": 4,

@@ -3,6 +3,7 @@
 Other ids (a foreign app's messages) are Celery's own results in the same Redis.
 """
 
+import logging
 import re
 import time
 from collections.abc import Callable
@@ -40,6 +41,8 @@ FAILURES: Final[dict[Reason | None, type[errors.Failed]]] = {
     Reason.IN_DOUBT: errors.NeverAnswered,
     Reason.CRASHES_WORKER: errors.CrashesWorker,
 }
+
+_log = logging.getLogger(__name__)
 
 _OURS = re.compile(r"(\+[1-9]\d{1,14})(?:/(\d{1,12}))?", re.ASCII)
 _REREAD_SECONDS = 1.0  # what a lost notification costs at most
@@ -101,8 +104,17 @@ class LedgerBackend(RedisBackend):
         return result if split(result.id) else super().remove_pending_result(result)
 
     def store_result(self, task_id: str, result: Any, state: str, *args: Any, **options: Any) -> Any:
-        """Store nothing for an id of ours, whoever has put it on a message."""
-        return result if split(task_id) else super().store_result(task_id, result, state, *args, **options)
+        """Store nothing for an id of ours, whoever has put it on a message.
+
+        Another's result that Redis refuses is told to the log: raised, it would keep a place in the worker for ever.
+        """
+        if split(task_id):
+            return result
+        try:
+            return super().store_result(task_id, result, state, *args, **options)
+        except redis.RedisError as error:
+            _log.warning("the result of message %s was not stored: %s", task_id, type(error).__name__)
+            return result
 
     def _get_task_meta_for(self, task_id: str) -> dict[str, Any]:
         ours = split(task_id)

@@ -6,9 +6,12 @@ same, and the ledger, not the broker, is what brings a number back.
 """
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
+import kombu
 import redis
+from celery.app import amqp
 from kombu.transport import redis as kombu_redis
 from kombu.transport import virtual
 
@@ -50,6 +53,24 @@ class Channel(kombu_redis.Channel):
     Message = Message
     QoS = QoS
 
+    def basic_consume(
+        self, queue: str, no_ack: bool, callback: Callable[[Any], Any], *args: Any, **options: Any
+    ) -> Any:
+        """Consume a queue; what Celery cannot take apart is rejected, or it would come again and end it again."""
+
+        def take(message: Any) -> Any:
+            try:
+                return callback(message)
+            except (*self.connection.connection_errors, *self.connection.channel_errors):
+                raise
+            except Exception as error:  # noqa: BLE001  # Celery's own, about a message of somebody else's making
+                _log.warning("dropped from a queue what is no message: %s", type(error).__name__)
+                if not message.acknowledged:
+                    message.reject()
+                return None
+
+        return super().basic_consume(queue, no_ack, take, *args, **options)
+
     def _brpop_read(self, **options: Any) -> Any:
         try:
             return super()._brpop_read(**options)
@@ -69,3 +90,17 @@ class Transport(kombu_redis.Transport):
     """kombu's transport over this channel."""
 
     Channel = Channel
+
+
+class Connection(kombu.Connection):
+    """A connection to Redis over this transport."""
+
+    def get_transport_cls(self) -> type[Transport]:
+        """Return the transport, whatever the URL's scheme says: `redis` or `rediss`."""
+        return Transport
+
+
+class AMQP(amqp.AMQP):
+    """What Celery makes its connections with."""
+
+    Connection = Connection

@@ -53,7 +53,6 @@ class Ringproof(Celery):
 
     def connection_for_read(self, url: str | None = None, **options: Any) -> Any:
         """Connect to the Redis that keeps the ledger."""
-        options["transport"] = symbol_by_name("worker.broker:Transport")
         return self._connection(url or _settings().redis_url.get_secret_value(), **options)
 
     connection_for_write = connection_for_read
@@ -66,6 +65,7 @@ class Ringproof(Celery):
 app = Ringproof(
     "ringproof",
     set_as_current=False,
+    amqp="worker.broker:AMQP",
     fixups=(),  # Django's would read DJANGO_SETTINGS_MODULE, and hook a host project's database into our workers
     include=["tasks.verification", "tasks.sweep"],
     log="worker.logs:Logging",
@@ -126,6 +126,9 @@ class Readiness(bootsteps.StartStopStep):
 
     def __init__(self, parent: Any, **options: Any) -> None:
         super().__init__(parent, **options)
+        # A second of looking for other workers after each lost connection: were one lost each second, no message
+        # would ever be taken. What workers tell one another there, revoked ids and a clock, is not used.
+        parent.options.update(without_mingle=True, without_gossip=True)
         try:
             stop.prepare()
             runtime.plivo().close()

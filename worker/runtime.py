@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def settings(*, worker: bool = False) -> Settings:
-    """Return what the environment says. Raises `Misconfigured` with every problem in it, as a worker needs it or not."""
+    """Return what the environment says, to a worker or not. Raises `Misconfigured` with every problem in it."""
     return Settings.read(os.environ, worker=worker)
 
 

@@ -32,11 +32,11 @@ def strike(world, deed):
     for point, number in numbers.items():
         world.client.set(f"test:point:{point}:{number}", deed)
     world.send(*numbers.values())
-    pids = {
-        point: int(eventually(lambda key=f"test:reached:{point}:{number}": world.client.get(key), why=f"{point} of {deed}"))
-        for point, number in numbers.items()
-    }
-    return numbers, pids
+
+    def reached(point, number):
+        return eventually(lambda: world.client.get(f"test:reached:{point}:{number}"), why=f"{point}, to {deed}")
+
+    return numbers, {point: int(reached(point, number)) for point, number in numbers.items()}
 
 
 def sends(world, numbers):

@@ -28,6 +28,7 @@ SHORT = {"lease": 2.0, "first_byte": 1.0, "enqueue_again": 1.0, "look_up": 2.0}
 LONG = bool(os.environ.get("FAULTS_LONG"))
 """Whether this is `make faults`, or its short form in `make test`."""
 
+TASK = "initiate_verification"
 ARMED = str(Path(__file__).with_name("armed.py"))
 SETTLED = {State.CODE_SENT, State.IN_DOUBT, State.FAILED, State.VERIFIED, State.EXPIRED, State.CANCELLED}
 
@@ -80,7 +81,8 @@ class World:
         log = self.folder / f"{name}-{len(self.logs)}.log"
         self.logs.append(log)
         command = [sys.executable, ARMED, "-A", "worker", "worker", "-l", "INFO", "-c", str(children)]
-        worker = Process([*command, "-n", f"{name}@%h", *(options or ("-B",))], log, self.environ(**variables), self.folder)
+        command += ["-n", f"{name}@%h", *(options or ("-B",))]
+        worker = Process(command, log, self.environ(**variables), self.folder)
         self._stack.callback(worker.kill)
         return worker.until_logged(" ready.")
 
@@ -98,9 +100,8 @@ class World:
         """Send the messages of accepted numbers."""
         for number in numbers:
             lane = self.ledger.read(number).lane
-            self.producer.send_task(
-                "initiate_verification", [number], {"request": self.accepted[number]}, queue=queue(lane), argsrepr="(…)"
-            )
+            options = {"queue": queue(lane), "argsrepr": "(…)", "ignore_result": True}
+            self.producer.send_task(TASK, [number], {"request": self.accepted[number]}, **options)
 
     def enqueue(self, count, lane=Lane.BULK):
         """Accept numbers and send their messages, as `.delay` does."""
