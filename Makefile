@@ -6,10 +6,10 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help test check demo clean .venv
+.PHONY: help test faults mutations check demo clean .venv
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z.]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z.]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 demo: $(INSTALLED) ## see it work: a private Redis, Plivo's sandbox, a worker, and some misfortunes
 	@$(BIN)/ringproof demo $(ARGS)
@@ -17,6 +17,12 @@ demo: $(INSTALLED) ## see it work: a private Redis, Plivo's sandbox, a worker, a
 # Most of them wait for something, so two processes take little more than half the time. In one: ARGS='-n 0 …'
 test: $(INSTALLED) ## run the tests
 	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+
+faults: $(INSTALLED) ## the fault tests in their long form: about ten minutes
+	@FAULTS_LONG=1 $(BIN)/python -m pytest -n 0 -s -o timeout=600 tests/faults $(ARGS)
+
+mutations: $(INSTALLED) ## take each guard out in turn, and see a test fail
+	@$(BIN)/python tests/faults/mutations.py
 
 check: $(INSTALLED) ## lint, formatting and types, as CI has them
 	$(BIN)/ruff check

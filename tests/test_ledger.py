@@ -359,6 +359,14 @@ def test_a_doubt_does_not_end_undecided_while_a_code_may_live(book):
     assert book.record.state is State.FAILED
 
 
+def test_to_cancel_an_older_request_does_nothing_to_the_newer(book):
+    older = book.bring(Outcome(State.FAILED, Reason.REJECTED)).record.request
+    newer = book.accept().request
+
+    assert book.ledger.cancel(book.number, older) is Settled.STALE
+    assert (book.record.request, book.record.state) == (newer, State.QUEUED)
+
+
 def test_cancel_takes_back_what_was_not_begun_and_nothing_else(book):
     request = book.accept().request
     assert book.ledger.cancel(book.number, request) is Settled.SETTLED

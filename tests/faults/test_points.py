@@ -88,6 +88,26 @@ def test_a_late_answer_does_not_settle_a_newer_request(world):
     check(world)
 
 
+def test_whoever_was_stopped_until_a_newer_request_was_sent_sends_nothing(world):
+    numbers = dict(zip(sorted(NOT_SENT), world.accept(len(NOT_SENT)), strict=True))
+    for point, number in numbers.items():
+        world.client.set(f"test:point:{point}:{number}", "stop")
+    world.send(*numbers.values())
+    pids = [int(eventually(lambda k=f"test:reached:{p}:{n}": world.client.get(k))) for p, n in numbers.items()]
+    for number in numbers.values():
+        world.until(number, State.IN_DOUBT)
+    world.until_doubts_are_over()
+    for number in numbers.values():
+        world.until(number, State.CODE_SENT)
+    for pid in pids:
+        os.kill(pid, signal.SIGCONT)
+    for number in numbers.values():
+        world.worker.until_logged(f"waiting +1•••••••{number[-2:]}")
+
+    assert sends(world, numbers) == dict.fromkeys(numbers, 1)
+    check(world)
+
+
 @pytest.mark.parametrize("deed", ["kill", "stop"])
 def test_a_producer_that_is_gone_before_its_message_was_sent_leaves_an_accepted_number(world, deed):
     number = fresh_number()

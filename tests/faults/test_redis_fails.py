@@ -45,8 +45,8 @@ def under_load(world):
 
 
 def until_all_have_one(world, worker):
-    """Wait until everybody has got a code, and look whether all is well; nobody has restarted the worker."""
-    eventually(lambda: answered(world) and not set(world.states()) - {State.CODE_SENT, State.IN_DOUBT}, within=60)
+    """Wait until everybody has got a code and Redis knows of it; nobody has restarted the worker."""
+    eventually(lambda: answered(world) and set(world.states()) == {State.CODE_SENT}, within=60, why=f"{world.states()}")
     assert worker.popen.poll() is None
     check(world)
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from checker import check
 from harness import eventually
-from world import LONG, KillingOfChildren, World
+from world import LONG, SETTLED, KillingOfChildren, World
 
 from worker.record import State
 
@@ -98,17 +98,33 @@ def test_without_a_single_message_everybody_gets_a_code(tmp_path):
         check(world)
 
 
+def test_without_agenda_and_messages_everybody_gets_a_code(tmp_path):
+    with World(tmp_path) as world:
+        numbers = world.accept(200)
+        world.client.delete("ringproof:agenda")  # as a person with redis-cli may
+        world.start()
+
+        assert world.until_settled() == {State.CODE_SENT: len(numbers)}
+        check(world)
+
+
 def test_a_worker_whose_clock_is_an_hour_off_does_as_the_others(tmp_path):
     with World(tmp_path) as world:
         late = world.start("-Q", "ringproof.bulk", children=2, name="late", FAULTS_OFF="-3600")
         early = world.start("-B", children=2, name="early", FAULTS_OFF="3600")
         world.plivo.switch(latency_ms=50)
+        unlucky = world.accept(8)
+        for number in unlucky:
+            world.plivo.befall("503", number=number)
+        world.send(*unlucky)
         world.enqueue(60)
         world.accept(5)  # whose messages were lost
 
-        assert world.until_settled() == {State.CODE_SENT: 65}
-        assert all("code_sent" in worker.log for worker in (late, early))
-        assert all(abs(r.code_sent_at.timestamp() - time.time()) < 60 for r in world.records().values())
+        assert world.until_settled(states=SETTLED | {State.WAITING}) == {State.CODE_SENT: 65, State.WAITING: 8}
+        assert all("code_sent" in worker.log and "waiting" in worker.log for worker in (late, early))
+        for record in world.records().values():
+            told = record.due_at if record.state is State.WAITING else record.code_sent_at
+            assert abs(told.timestamp() - time.time()) < 60, record
         check(world)
 
 

@@ -1,0 +1,193 @@
+"""Takes each guard out in turn, and sees a test fail: `make mutations`, a minute or two.
+
+It works on a copy. Written into README.md beside this file by `python tests/faults/mutations.py --write`, and
+tests/faults/test_mutations.py sees to it that what is to be taken out is there.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+README = Path(__file__).with_name("README.md")
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """One guard, how it is taken out, and the test that fails without it."""
+
+    guard: str
+    file: str
+    old: str
+    new: str
+    test: str
+
+
+MUTATIONS = (
+    Mutation(
+        "the fence: only whoever began may settle",
+        "worker/lua/settle.lua",
+        "if record.fence ~= fence then return 'stale' end",
+        "",
+        "tests/test_ledger.py::test_only_the_fence_that_began_may_settle",
+    ),
+    Mutation(
+        "a settle or a cancel is of its own request",
+        "worker/lua/settle.lua",
+        "if record.request ~= request then return 'stale' end",
+        "",
+        "tests/test_ledger.py::test_to_cancel_an_older_request_does_nothing_to_the_newer",
+    ),
+    Mutation(
+        "the intent is written before the POST",
+        "worker/lua/begin.lua",
+        "change(key, record, KEYS[1], number, 'sending', '', lease_until)",
+        "",
+        "tests/faults/test_points.py::test_whoever_is_killed_leaves_a_record_that_knows",
+    ),
+    Mutation(
+        "`live_until` at accept: no new request while a code may live",
+        "worker/lua/accept.lua",
+        "(live_until > now and ':live' or '')",
+        "''",
+        "tests/faults/test_races.py::test_of_all_that_happens_at_once_one_wins_and_the_others_are_told",
+    ),
+    Mutation(
+        "`live_until` at begin: no send while another code may live",
+        "worker/lua/begin.lua",
+        "local not_before = live_until",
+        "local not_before = 0",
+        "tests/test_ledger.py::test_a_queued_request_does_not_begin_while_another_code_may_live",
+    ),
+    Mutation(
+        "a doubt does not end while a code may live",
+        "worker/lua/due.lua",
+        "if live_until > now then return keep(number, live_until) end",
+        "",
+        "tests/test_agenda.py::test_an_entry_that_is_too_early_is_put_back_to_its_time",
+    ),
+    Mutation(
+        "the last look before the first byte",
+        "tasks/attempt.py",
+        "if boot_clock() > first_byte_until:",
+        "if False:",
+        "tests/faults/test_points.py::test_whoever_was_stopped_until_a_newer_request_was_sent_sends_nothing",
+    ),
+    Mutation(
+        "the token: the same call again gets the same answer",
+        "worker/lua/accept.lua",
+        "if told then return cjson.decode(told) end",
+        "",
+        "tests/test_ledger.py::test_the_same_token_gets_the_same_answer_whatever_came_between",
+    ),
+    Mutation(
+        "Redis' time, not the worker's",
+        "worker/ledger.py",
+        "                    _ms(outcome.wait),",
+        '                    _ms(outcome.wait) + int(__import__("time").time() - self.client.time()[0]) * 1000,',
+        "tests/faults/test_storm.py::test_a_worker_whose_clock_is_an_hour_off_does_as_the_others",
+    ),
+    Mutation(
+        "the slow hand puts lost entries back on the agenda",
+        "tasks/sweep.py",
+        "mended = ledger.mend(PORTION)",
+        "mended = 0",
+        "tests/faults/test_storm.py::test_without_agenda_and_messages_everybody_gets_a_code",
+    ),
+    Mutation(
+        "a message that was lost is sent again",
+        "worker/lua/due.lua",
+        "return room_in(record.lane) and 'enqueue' or 'held'",
+        "return 'held'",
+        "tests/faults/test_storm.py::test_without_a_single_message_everybody_gets_a_code",
+    ),
+    Mutation(
+        "settle is repeated until it is told",
+        "tasks/attempt.py",
+        "insist(settle)  #",
+        "settle()  #",
+        "tests/faults/test_redis_fails.py::test_redis_is_killed_and_restarted_under_load",
+    ),
+    Mutation(
+        "nothing is repeated once a byte was written",
+        "worker/transport.py",
+        'raise Unknown(shorten(f"no answer: {_describe(cause)}"))',
+        'raise Unreachable(shorten(f"no answer: {_describe(cause)}"))',
+        "tests/faults/test_plivo_fails.py::test_each_alone",
+    ),
+    Mutation(
+        "junk in a queue is dropped",
+        "worker/broker.py",
+        "except ValueError as error:  # of JSON and UTF-8, too",
+        "except ZeroDivisionError as error:",
+        "tests/faults/test_messages.py::test_junk_of_every_kind_is_dropped_and_the_worker_goes_on",
+    ),
+    Mutation(
+        "whoever waits for a slot gives it back when a stop is told",
+        "worker/stop.py",
+        "        if told():\n            return False\n",
+        "",
+        "tests/test_stop.py::test_who_waits_for_a_slot_gives_it_back",
+    ),
+)
+
+
+def table():
+    """What README.md says, from the list."""
+    rows = ["| guard | taken out of | what fails without it |", "|---|---|---|"]
+    rows += [f"| {one.guard} | `{one.file}` | `{one.test}` |" for one in MUTATIONS]
+    return "\n".join(rows)
+
+
+def copy(folder):
+    """Make a copy of what git knows of, as it is now."""
+    names = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    for name in names.stdout.splitlines():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, folder / name)
+
+
+def run(folder, *tests):
+    """Run tests in the copy, whose packages come first; return whether they pass, and what they say."""
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-n", "0", "-p", "no:cacheprovider", *tests]
+    done = subprocess.run(
+        command, cwd=folder, env=os.environ | {"PYTHONPATH": str(folder)}, capture_output=True, text=True, check=False
+    )
+    return done.returncode == 0, done.stdout + done.stderr
+
+
+def survivors():
+    """Take out each guard, and return those that no test has missed."""
+    found = []
+    with tempfile.TemporaryDirectory(prefix="ringproof-mutations-") as name:
+        folder = Path(name)
+        copy(folder)
+        whole, told = run(folder, *{one.test for one in MUTATIONS})
+        if not whole:
+            raise SystemExit(f"{told}\nthe tests fail with all guards in place")
+        for one in MUTATIONS:
+            file = folder / one.file
+            text = file.read_text()
+            file.write_text(text.replace(one.old, one.new))
+            missed = not run(folder, one.test)[0]
+            file.write_text(text)
+            print(f"{'fails as it should' if missed else 'STILL PASSES'}  {one.guard}", flush=True)
+            found += [] if missed else [one]
+    return found
+
+
+if __name__ == "__main__":
+    if "--write" in sys.argv:
+        pattern = r"(<!-- table: mutations -->\n).*?(<!-- end -->)"
+        README.write_text(
+            re.sub(pattern, lambda marks: f"{marks[1]}{table()}\n{marks[2]}", README.read_text(), flags=re.DOTALL)
+        )
+    elif left := survivors():
+        sys.exit(f"{len(left)} guards can be taken out and no test fails")

@@ -1,0 +1,130 @@
+"""Everybody at once on a few numbers: accept, promote, resend, cancel, begin, settle and the sweep; one winner each."""
+
+import itertools
+import random
+import secrets
+import threading
+import time
+from datetime import timedelta
+
+from book import CLOCK, SENT
+from harness import fresh_number
+from world import LONG
+
+from worker.ledger import TABLE, Disposition, Due, Durations, Ledger, Newcomer, Outcome, Settled, Verdict, connect
+from worker.pace import Policy, Rate
+from worker.record import Lane, Reason, State
+from worker.request import queue
+
+SECONDS = 20.0 if LONG else 3.0
+THREADS = 8
+SHORT = Durations(
+    lease=timedelta(milliseconds=40),
+    code=timedelta(milliseconds=120),
+    enqueue_again=timedelta(milliseconds=20),
+    look_up=timedelta(milliseconds=20),
+)
+OUTCOMES = [
+    SENT,
+    Outcome(State.IN_DOUBT, detail="504"),
+    Outcome(State.FAILED, Reason.REJECTED),
+    Outcome(State.WAITING, Reason.UNREACHABLE, wait=timedelta(milliseconds=10)),
+]
+QUEUES = {lane: f"races:{queue(lane)}" for lane in Lane}
+
+
+class Contestant(threading.Thread):
+    """One process of the many, with a connection of its own, and a note of each answer that it got."""
+
+    def __init__(self, url, prefix, numbers, until, seed):
+        super().__init__()
+        self.ledger = Ledger(connect(url), prefix=prefix, clock=CLOCK, durations=SHORT)
+        self.numbers, self.until, self.chance = numbers, until, random.Random(seed)
+        self.accepted, self.begun, self.settled, self.cancelled, self.worked = [], [], [], [], []
+        self.error = None
+
+    def run(self):
+        try:
+            while time.monotonic() < self.until:
+                self.chance.choice(
+                    [self.accept, self.accept, self.send, self.send, self.send, self.cancel, self.sweep]
+                )()
+        except Exception as error:  # noqa: BLE001  # told to the test
+            self.error = error
+        finally:
+            self.ledger.client.close()
+
+    def accept(self):
+        newcomer, number = self.chance.choice(list(Newcomer)), self.chance.choice(self.numbers)
+        lane = Lane.BULK if newcomer is Newcomer.ROSTER else Lane.INTERACTIVE
+        self.accepted.append(
+            (number, self.ledger.accept(number, token=secrets.token_hex(6), newcomer=newcomer, lane=lane))
+        )
+
+    def send(self):
+        number = self.chance.choice(self.numbers)
+        record = self.ledger.read(number)
+        if record is None:
+            return
+        (begun,) = self.ledger.begin([(number, record.request)])
+        if begun.verdict is not Verdict.BEGUN:
+            return
+        at = begun.record.lease_until.timestamp()  # the slot, and a lease
+        outcome = self.chance.choice(OUTCOMES)
+        sent = outcome in OUTCOMES[:2]
+        self.begun.append((number, at, sent, begun.record.request, begun.record.resend))
+        if self.chance.random() < 0.2:  # it is slow, and others go on
+            time.sleep(self.chance.random() * 0.25)
+        told = [self.ledger.settle(number, begun.record.request, begun.fence, outcome) for _ in range(2)]
+        self.settled.append((begun.fence, told))
+
+    def cancel(self):
+        number = self.chance.choice(self.numbers)
+        record = self.ledger.read(number)
+        if record:
+            self.cancelled.append((number, record.request, self.ledger.cancel(number, record.request)))
+
+    def sweep(self):
+        for entry in self.ledger.due(10, QUEUES):
+            self.worked.append(entry.due)
+
+
+def test_of_all_that_happens_at_once_one_wins_and_the_others_are_told(redis_server, client):
+    prefix, seed = f"t{secrets.token_hex(4)}", secrets.randbelow(10**6)
+    print(f"seed {seed}")
+    numbers = [fresh_number() for _ in range(4)]
+    ledger = Ledger(client, prefix=prefix, clock=CLOCK, durations=SHORT)
+    client.delete("test:clock")
+    ledger.tell(Policy(rate=Rate.parse("1000/0.001s"), cooldown_ms=50))
+    until = time.monotonic() + SECONDS
+    contestants = [Contestant(redis_server.url, prefix, numbers, until, seed + nth) for nth in range(THREADS)]
+    for contestant in contestants:
+        contestant.start()
+    for contestant in contestants:
+        contestant.join()
+
+    def all_of(name):
+        return [entry for contestant in contestants for entry in getattr(contestant, name)]
+
+    assert [contestant.error for contestant in contestants] == [None] * THREADS
+    known = {answer for answers in TABLE.values() for answer in answers.values()} | {Disposition.COOLING_DOWN}
+    seen = {accepted.disposition for _, accepted in all_of("accepted")}
+    assert seen <= known
+    assert {Disposition.ACCEPTED, Disposition.SAME, Disposition.RETURNED, Disposition.LIVE} <= seen, "it was a race"
+    assert {Due.DOUBTED, Due.ENQUEUE} <= set(all_of("worked"))
+
+    accepted = [(number, one.request) for number, one in all_of("accepted") if one.disposition is Disposition.ACCEPTED]
+    assert len(accepted) == len(set(accepted)), "each accepted request has a number of its own"
+
+    sends = sorted(entry for entry in all_of("begun") if entry[2])
+    assert len(sends) > 20
+    for (number, at, _, request, _), (other, later, _, newer, resend) in itertools.pairwise(sends):
+        if number == other:
+            assert request != newer, "one send a request"
+            assert resend or later - at > SHORT.code.total_seconds() - 0.002, "one live code a number"
+
+    assert {told[0] for _, told in all_of("settled")} == set(Settled)
+    assert not [told for _, told in all_of("settled") if told[1] is Settled.SETTLED], "nothing is settled twice"
+    won = [(number, request) for number, request, told in all_of("cancelled") if told is Settled.SETTLED]
+    assert len(won) == len(set(won)), "one of those that cancel a request does"
+    assert not set(won) & {(number, request) for number, _, _, request, _ in sends}, "what was cancelled was not sent"
