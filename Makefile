@@ -6,10 +6,10 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help test faults mutations check demo clean .venv
+.PHONY: help test faults mutations bench-storm check demo clean .venv
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z.]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z.-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 demo: $(INSTALLED) ## see it work: a private Redis, Plivo's sandbox, a worker, and some misfortunes
 	@$(BIN)/ringproof demo $(ARGS)
@@ -23,6 +23,9 @@ faults: $(INSTALLED) ## the fault tests in their long form: about ten minutes
 
 mutations: $(INSTALLED) ## take each guard out in turn, and see a test fail
 	@$(BIN)/python tests/faults/mutations.py
+
+bench-storm: $(INSTALLED) ## the storm beside a bare Celery task; its table goes into the README
+	@$(BIN)/python tests/benchmarks/storm.py $(ARGS)
 
 check: $(INSTALLED) ## lint, formatting and types, as CI has them
 	$(BIN)/ruff check

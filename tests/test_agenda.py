@@ -1,6 +1,7 @@
 """The agenda: what leaves a state by time, by whose hand, and that nothing is left behind."""
 
 import itertools
+import os
 from datetime import timedelta
 
 import pytest
@@ -13,6 +14,7 @@ from worker.record import Lane, Reason, State
 from worker.request import queue
 
 SECOND = timedelta(seconds=1)
+LINES = 100_000 if os.environ.get("FAULTS_LONG") else 10_000
 QUEUES = {lane: queue(lane) for lane in Lane}
 
 
@@ -168,7 +170,7 @@ def test_thousands_of_queued_numbers_and_no_worker_for_an_hour_make_a_thousand_m
     accepted = book.accept(Newcomer.ROSTER)
     packed = client.hgetall(records + book.number)
     with client.pipeline(transaction=False) as pipeline:
-        for line in range(10_000):
+        for line in range(LINES):
             number = f"+1415{line:07d}"
             pipeline.hset(records + number, mapping=packed)
             pipeline.zadd(agenda, {number: int((book.now() + 30 * SECOND).timestamp() * 1000)})
@@ -185,7 +187,31 @@ def test_thousands_of_queued_numbers_and_no_worker_for_an_hour_make_a_thousand_m
 
     assert accepted.request
     assert messages == 1000
-    assert client.zcard(agenda) == 10_001
+    assert client.zcard(agenda) == LINES + 1
+
+
+def test_three_days_without_a_beat_are_caught_up(client, due):
+    def bring(outcome=None, begin=True):
+        book = Book(client)
+        request = book.accept(Newcomer.ROSTER).request
+        begun = book.begin(request) if begin else None
+        if outcome:
+            book.settle(begun, outcome)
+        return book
+
+    books = {
+        Due.TOO_LATE: [bring(begin=False), bring(Outcome(State.WAITING, Reason.UNREACHABLE, wait=MINUTES))],
+        Due.EXPIRED: [bring(SENT)],
+        Due.LOOK_UP: [bring(), bring(Outcome(State.IN_DOUBT))],
+    }
+    books[Due.TOO_LATE][0].move(timedelta(days=3))
+    for last, found in books.items():
+        for book in found:
+            done = []
+            while worked := book.ledger.due(10, QUEUES):
+                done += [entry.due for entry in worked]
+            assert done[-1] is last
+            assert len(done) <= 2
 
 
 def test_the_slow_hand_puts_lost_entries_back_and_nothing_else(client):

@@ -53,11 +53,12 @@ def test_a_code_that_nobody_entered_is_not_said_to_work():
     assert "expired" in next_step(record(State.CODE_SENT, expires_at=NOW - timedelta(minutes=1)))
 
 
-def test_a_failure_says_why():
-    told = shown(story(record(State.FAILED, reason=Reason.REJECTED, detail="invalid number")))
+def test_a_failure_says_why_and_what_to_do():
+    told = shown(story(record(State.FAILED, reason=Reason.REJECTED, detail="invalid number")), 200)
 
     assert "failed (rejected)" in told
     assert "invalid number" in told
+    assert "correct what it names and ask again" in told
 
 
 def test_the_history_stands_in_its_order_with_reasons():

@@ -129,9 +129,14 @@ class Failed(RingproofError):
         told = (self.__doc__ or type(self).__name__).partition(";")[0]  # without docstrings: python -OO
         return f"{told} ({self.detail})" if self.detail else told
 
+    @property
+    def remedy(self) -> str:
+        """What happens next, or can be done: the class's own words."""
+        return (self.__doc__ or "").partition("; ")[2].removesuffix(".")
+
 
 class Rejected(Failed):
-    """Plivo refused the request, and will tomorrow; correct what `detail` names and ask again."""
+    """Plivo refused the request, and will tomorrow; correct what it names and ask again."""
 
 
 class Forbidden(Failed):

@@ -57,7 +57,8 @@ def next_step(record: Record) -> str:
         case State.EXPIRED:
             told = "nothing: the code was not entered in time; ask again"
         case State.FAILED | State.CANCELLED:
-            told = str(failure_of(record))
+            failure = failure_of(record)
+            told = "; ".join(part for part in (str(failure), getattr(failure, "remedy", "")) if part)
     return told
 
 

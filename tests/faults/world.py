@@ -61,6 +61,10 @@ class World:
     def __exit__(self, *_):
         self._stack.close()
 
+    def callback(self, end):
+        """Have this done when the world ends."""
+        self._stack.callback(end)
+
     def environ(self, **variables):
         return (
             os.environ
@@ -83,7 +87,7 @@ class World:
         command = [sys.executable, ARMED, "-A", "worker", "worker", "-l", "INFO", "-c", str(children)]
         command += ["-n", f"{name}@%h", *(options or ("-B",))]
         worker = Process(command, log, self.environ(**variables), self.folder)
-        self._stack.callback(worker.kill)
+        self.callback(worker.kill)
         return worker.until_logged(" ready.")
 
     def accept(self, count, lane=Lane.BULK):
