@@ -22,6 +22,7 @@ RANKS = {
     "worker": 0,
     "worker.errors": 0,
     "worker.pace": 0,
+    "worker.plan": 0,
     "worker.stop": 0,
     "worker.settings": 1,
     "worker.phone": 1,
