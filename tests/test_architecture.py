@@ -27,6 +27,7 @@ RANKS = {
     "worker.settings": 1,
     "worker.phone": 1,
     "worker.transport": 1,
+    "worker.caller_id": 2,
     "worker.record": 2,
     "worker.ledger": 3,
     "worker.message": 2,
