@@ -2,7 +2,8 @@
 
 RingproofError
 ├── InvalidRequest            a field of the request is wrong; nothing was queued           (ValueError)
-│   └── InvalidNumber         the phone number is
+│   ├── InvalidNumber         the phone number is
+│   └── InvalidRoster         a whole file is, or cannot be read
 ├── CoolingDown               a resend came too early; nothing was queued
 ├── LedgerUnavailable         Redis did not take it
 ├── Misconfigured             the environment is wrong
@@ -69,6 +70,10 @@ class InvalidNumber(InvalidRequest):
         super().__init__("phone_number", number, self.REMEDIES[reason])
         self.args = (reason, number)
         self.reason = reason
+
+
+class InvalidRoster(InvalidRequest):
+    """The file `field` is no roster, or no longer one, because `value`; do what `remedy` says and import it again."""
 
 
 class CoolingDown(RingproofError):
