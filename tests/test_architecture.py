@@ -33,6 +33,7 @@ RANKS = {
     "worker.table": 3,
     "worker.row": 3,
     "worker.roster": 4,
+    "worker.rejects": 5,
     "worker.record": 2,
     "worker.ledger": 3,
     "worker.message": 2,

@@ -50,6 +50,7 @@ ARGUMENTS = {
     errors.CoolingDown: UNTILS,
     errors.LedgerUnavailable: [("redis://:•••@h:6379/0", "ConnectionError: refused"), ("", "")],
     Misconfigured: [(), ("A: missing",), ("A: missing", "B: wrong; see C")],
+    errors.Unwritable: [("rejects.csv", "No space left on device", "make room"), ("", "", "")],
     errors.InDoubt: UNTILS,
     errors.Unsent: UNSENT,
     errors.Unreachable: UNSENT,

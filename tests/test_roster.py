@@ -559,7 +559,7 @@ class TestGoingOn:
 
 
 def test_neither_redis_nor_celery_nor_click_is_loaded():
-    code = "import sys, worker.roster; print(*{name.partition('.')[0] for name in sys.modules})"
+    code = "import sys, worker.rejects; print(*{name.partition('.')[0] for name in sys.modules})"
     loaded = set(
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     )

@@ -7,6 +7,7 @@ RingproofError
 ├── CoolingDown               a resend came too early; nothing was queued
 ├── LedgerUnavailable         Redis did not take it
 ├── Misconfigured             the environment is wrong
+├── Unwritable                a file of ours cannot be written
 ├── InDoubt                   a code may be out                                             at .get()
 ├── Failed                    final; the number can be asked for again                      at .get()
 │   ├── Rejected              Plivo refused the request
@@ -107,6 +108,17 @@ class Misconfigured(RingproofError):
 
     def __str__(self) -> str:
         return "; ".join(self.problems)
+
+
+class Unwritable(RingproofError):
+    """The file cannot be written, for `cause`, and is as it was before; do what `remedy` says and import again."""
+
+    def __init__(self, file: str, cause: str, remedy: str) -> None:
+        super().__init__(file, cause, remedy)
+        self.file, self.cause, self.remedy = file, cause, remedy
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.cause}: {self.remedy}"
 
 
 class InDoubt(RingproofError):
