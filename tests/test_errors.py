@@ -46,9 +46,11 @@ ARGUMENTS = {
     RingproofError: [(), ("why",)],
     InvalidRequest: [("alias", repr("a\nb"), "1 to 255 printable characters"), ("é", "☎ \ud800", "")],
     InvalidNumber: [(reason, MASKED) for reason in InvalidNumber.REMEDIES],
+    errors.InvalidRoster: [("people.csv", "it is empty", "give a file with rows"), ("é ☎.csv", "", "")],
     errors.CoolingDown: UNTILS,
     errors.LedgerUnavailable: [("redis://:•••@h:6379/0", "ConnectionError: refused"), ("", "")],
     Misconfigured: [(), ("A: missing",), ("A: missing", "B: wrong; see C")],
+    errors.Unwritable: [("rejects.csv", "No space left on device", "make room"), ("", "", "")],
     errors.InDoubt: UNTILS,
     errors.Unsent: UNSENT,
     errors.Unreachable: UNSENT,
@@ -89,7 +91,8 @@ class TestTheTree:
 
         assert set(noted) == {"ValueError"}
         assert "InvalidRequest" in noted["ValueError"]
-        assert [error for error in CLASSES if issubclass(error, ValueError)] == [InvalidRequest, InvalidNumber]
+        invalid = [error for error in CLASSES if issubclass(error, ValueError)]
+        assert invalid == [InvalidRequest, InvalidNumber, errors.InvalidRoster]
 
     @pytest.mark.parametrize("leaf", LEAVES)
     def test_says_at_each_leaf_what_happens_next(self, leaf):

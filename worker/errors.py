@@ -2,10 +2,12 @@
 
 RingproofError
 ├── InvalidRequest            a field of the request is wrong; nothing was queued           (ValueError)
-│   └── InvalidNumber         the phone number is
+│   ├── InvalidNumber         the phone number is
+│   └── InvalidRoster         a whole file is, or cannot be read
 ├── CoolingDown               a resend came too early; nothing was queued
 ├── LedgerUnavailable         Redis did not take it
 ├── Misconfigured             the environment is wrong
+├── Unwritable                a file of ours cannot be written
 ├── InDoubt                   a code may be out                                             at .get()
 ├── Failed                    final; the number can be asked for again                      at .get()
 │   ├── Rejected              Plivo refused the request
@@ -71,6 +73,10 @@ class InvalidNumber(InvalidRequest):
         self.reason = reason
 
 
+class InvalidRoster(InvalidRequest):
+    """The file `field` is no roster, or no longer one, because `value`; do what `remedy` says and import it again."""
+
+
 class CoolingDown(RingproofError):
     """Nothing was queued: the last code is too fresh for another; ask again after `until`."""
 
@@ -102,6 +108,17 @@ class Misconfigured(RingproofError):
 
     def __str__(self) -> str:
         return "; ".join(self.problems)
+
+
+class Unwritable(RingproofError):
+    """The file cannot be written, for `cause`, and is as it was before; do what `remedy` says and import again."""
+
+    def __init__(self, file: str, cause: str, remedy: str) -> None:
+        super().__init__(file, cause, remedy)
+        self.file, self.cause, self.remedy = file, cause, remedy
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.cause}: {self.remedy}"
 
 
 class InDoubt(RingproofError):

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 import phonenumbers
-from phonenumbers import NumberParseException, PhoneNumberType, ValidationResult
+from phonenumbers import NumberParseException
 
 from worker.errors import InvalidNumber, InvalidRequest
+from worker.plan import Kind, look_up, plan_of
 
 CHANNELS: Final = ("sms", "call", "auto")
 
@@ -25,6 +26,8 @@ _DASH = r"\-\u2010-\u2015\u2212\u30fc\uff0d"
 _PUNCTUATION = _BLANK + _DASH + r"./()\[\]~\uff08\uff09\uff0e\uff0f\uff3b\uff3d"
 
 _NUMBER = re.compile(rf"[{_PUNCTUATION}]*[+\uff0b]?[\d{_PUNCTUATION}]*\d[\d{_PUNCTUATION}]*")
+_INTERNATIONAL = re.compile(r"\+(?:[ ()-]{0,2}[0-9]){7,15}")
+_WITHOUT_SIGNS = str.maketrans("", "", "+ ()-")
 _QUANTITY = re.compile(
     r"""[+-]?\d+(?:[.,]\d*)?[eE][+-]?\d{1,3}   # 1.41555E+10; 1,41555E+10 where a comma is the decimal point
       | [+-]?\d{5,}[.,]0+                      # 14155550123.0
@@ -36,6 +39,9 @@ _EXTENSION = re.compile(
       | [ -]\d{1,6}\#)$""",
     re.VERBOSE | re.IGNORECASE,
 )
+
+
+_REFUSED = frozenset({Kind.IMPOSSIBLE, Kind.INVALID, Kind.PREMIUM})
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +65,19 @@ def parse(text: object, region: str | None = None) -> PhoneNumber:
 
     Raises `InvalidNumber` with a reason, for anything that could be another number than was meant: nothing is
     repaired. The apostrophe with which spreadsheets mark a text is no damage, and is dropped. Raises
-    `InvalidRequest` for an unknown region, even where it is not needed. Takes 50 µs, for hostile input too.
+    `InvalidRequest` for an unknown region, even where it is not needed. Takes 50 µs, for hostile input too, and 5 µs
+    where a `+` and the usual signs leave nothing to be found out.
     """
-    home = _home(region) if region else None
+    home = check_region(region) if region else None
     if not isinstance(text, str):
         raise InvalidNumber("not_a_number", shown(text))
     if len(text) > LONGEST:
         raise InvalidNumber("too_long", shown(text))
     written = text.strip().removeprefix("'").lstrip()
+    if _INTERNATIONAL.fullmatch(written):
+        digits = written.translate(_WITHOUT_SIGNS)
+        if found := look_up(digits):
+            return _of_a_kind("+" + digits, *found, text)
     if reason := _disguise(written):
         raise InvalidNumber(reason, shown(text))
     if written[:4].lower() == "tel:":
@@ -75,21 +86,20 @@ def parse(text: object, region: str | None = None) -> PhoneNumber:
         number = phonenumbers.parse(written, home)
     except NumberParseException as error:
         raise InvalidNumber(_reason(error, written, home), shown(text)) from None
-    kind = phonenumbers.number_type(number)
     if number.extension:
         raise InvalidNumber("extension", shown(text))
-    if phonenumbers.is_possible_number_with_reason(number) != ValidationResult.IS_POSSIBLE:
-        raise InvalidNumber("impossible", shown(text))
-    country = phonenumbers.region_code_for_number(number)
-    if kind == PhoneNumberType.UNKNOWN or country is None:
-        raise InvalidNumber("invalid", shown(text))
-    if kind == PhoneNumberType.PREMIUM_RATE:
-        raise InvalidNumber("premium", shown(text))
-    e164 = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
-    return PhoneNumber(e164, country, landline=kind == PhoneNumberType.FIXED_LINE)
+    national = phonenumbers.national_significant_number(number)
+    return _of_a_kind(f"+{number.country_code}{national}", *plan_of(number.country_code).judge(national), text)
 
 
-def _home(region: str) -> str:
+def _of_a_kind(e164: str, country: str, kind: Kind, text: str) -> PhoneNumber:
+    """Return the number of that kind. Raises `InvalidNumber` for a kind that no code is sent to."""
+    if kind in _REFUSED:
+        raise InvalidNumber(kind, shown(text))
+    return PhoneNumber(e164, country, kind is Kind.LANDLINE)
+
+
+def check_region(region: str) -> str:
     """Return the region as phonenumbers knows it. Raises `InvalidRequest`."""
     home = region.upper()
     if not region.isascii() or home not in phonenumbers.SUPPORTED_REGIONS:
@@ -121,13 +131,19 @@ def _reason(error: NumberParseException, written: str, home: str | None) -> str:
     return "not_a_number" if error.error_type == NumberParseException.NOT_A_NUMBER else "impossible"
 
 
+def check_channel(channel: object) -> str:
+    """Return the channel. Raises `InvalidRequest` if there is none of this name."""
+    if not isinstance(channel, str) or channel not in CHANNELS:
+        raise InvalidRequest("channel", shown(channel), "'sms', 'call' or 'auto'")
+    return channel
+
+
 def route(number: PhoneNumber, channel: str) -> Literal["sms", "call"]:
     """Return the channel that reaches this number; `auto` is a call to a landline, and otherwise a text.
 
     Raises `InvalidNumber` for a text to a landline, `InvalidRequest` for an unknown channel.
     """
-    if channel not in CHANNELS:
-        raise InvalidRequest("channel", shown(channel), "'sms', 'call' or 'auto'")
+    check_channel(channel)
     if channel == "call" or (channel == "auto" and number.landline):
         return "call"
     if number.landline:

@@ -1,20 +1,15 @@
 """What a producer asks for, checked before anything is queued."""
 
 import inspect
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Self
+from typing import Any, Self
 
+from worker.caller_id import check_alias, check_subaccount
 from worker.errors import InvalidRequest
 from worker.ledger import Newcomer
-from worker.phone import PhoneNumber, parse, route, shown
+from worker.phone import PhoneNumber, check_channel, parse, route, shown
 from worker.record import Lane
-
-ALIAS_LENGTH: Final = 255
-"""Characters of an alias. Plivo documents no limit; this is what its console takes."""
-
-_SUBACCOUNT = re.compile(r"SA[A-Za-z0-9]{18}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,16 +51,10 @@ class VerificationRequest:
     ) -> Self:
         if region is not None and not isinstance(region, str):
             raise InvalidRequest("region", shown(region), "a country's two letters, such as 'US'")
-        if not isinstance(channel, str):
-            raise InvalidRequest("channel", shown(channel), "'sms', 'call' or 'auto'")
+        channel = check_channel(channel)
         if not isinstance(resend, bool):
             raise InvalidRequest("resend", shown(resend), "True or False")
-        if alias is not None and not (
-            isinstance(alias, str) and 1 <= len(alias) <= ALIAS_LENGTH and alias.isprintable() and alias.strip()
-        ):
-            raise InvalidRequest("alias", shown(alias), f"1 to {ALIAS_LENGTH} printable characters, or leave it out")
-        if subaccount is not None and not (isinstance(subaccount, str) and _SUBACCOUNT.fullmatch(subaccount)):
-            raise InvalidRequest("subaccount", shown(subaccount), "a subaccount's auth id, 20 characters: SA…")
+        alias, subaccount = check_alias(alias), check_subaccount(subaccount)
         number = parse(phone_number, region or default_region)
         return cls(number, route(number, channel), alias, subaccount, resend)
 

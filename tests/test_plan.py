@@ -1,0 +1,124 @@
+"""What the plans say is what phonenumbers says, whichever number of the world it is asked for."""
+
+import random
+
+import phonenumbers
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from phonenumbers import NumberParseException, PhoneNumberFormat, PhoneNumberType, ValidationResult
+
+from worker.errors import InvalidNumber
+from worker.phone import PhoneNumber, parse
+from worker.plan import Kind, look_up, plan_of
+
+CODES = sorted(phonenumbers.COUNTRY_CODE_TO_REGION_CODE)
+REGIONS = [None, "US", "GB", "DE", "IT", "RU", "BR", "AR", "MX"]
+
+
+def read_by_phonenumbers(text, region=None):
+    """The number, or why not, of the library's public functions alone."""
+    try:
+        number = phonenumbers.parse(text, region)
+    except NumberParseException:
+        return None
+    kind = phonenumbers.number_type(number)
+    country = phonenumbers.region_code_for_number(number)
+    if phonenumbers.is_possible_number_with_reason(number) != ValidationResult.IS_POSSIBLE:
+        return "impossible"
+    if kind == PhoneNumberType.UNKNOWN or country is None:
+        return "invalid"
+    if kind == PhoneNumberType.PREMIUM_RATE:
+        return "premium"
+    e164 = phonenumbers.format_number(number, PhoneNumberFormat.E164)
+    return PhoneNumber(e164, country, landline=kind == PhoneNumberType.FIXED_LINE)
+
+
+def read_by_us(text, region=None):
+    try:
+        return parse(text, region)
+    except InvalidNumber as error:
+        return error.reason
+
+
+def same(text, region=None):
+    theirs, ours = read_by_phonenumbers(text, region), read_by_us(text, region)
+    assert ours == theirs or (theirs is None and isinstance(ours, str)), (text, region)
+
+
+def examples(code):
+    """Numbers of every country and kind of a calling code, as the library's metadata gives them."""
+    for country in phonenumbers.COUNTRY_CODE_TO_REGION_CODE[code]:
+        metadata = phonenumbers.PhoneMetadata.metadata_for_region_or_calling_code(code, country)
+        for description in vars(metadata).values():
+            if isinstance(description, phonenumbers.PhoneNumberDesc) and description.example_number:
+                yield description.example_number
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_a_number_of_any_country_reads_as_in_phonenumbers(code):
+    chance = random.Random(code)
+    for national in {*examples(code)}:
+        same(f"+{code}{national}")
+        for _ in range(3):
+            digits = list(national)
+            digits[chance.randrange(len(digits))] = str(chance.randrange(10))
+            same(f"+{code}{''.join(digits)}")
+            same(f"+{code} ({national[:2]}) {national[2:]}{chance.choice(['', '7'])}")
+            same(f"+{code}{chance.choice('0189')}{national}", chance.choice(REGIONS))
+    for length in range(3, 13):
+        same(f"+{code}{chance.randrange(10 ** (length - 1), 10**length)}", chance.choice(REGIONS))
+
+
+@given(
+    st.one_of(st.sampled_from(CODES).map(str), st.just("")),
+    st.text("0123456789", min_size=1, max_size=14),
+    st.sampled_from(REGIONS),
+)
+def test_random_digits_read_as_in_phonenumbers(code, digits, region):
+    same(f"+{code}{digits}", region)
+
+
+@given(st.from_regex(r"\A\+[1-9][0-9 ()-]{4,24}\Z"), st.sampled_from(REGIONS))
+def test_signs_between_the_digits_change_nothing(text, region):
+    same(text, region)
+
+
+@pytest.mark.parametrize("region", REGIONS[1:])
+def test_a_national_number_reads_as_in_phonenumbers(region):
+    code = phonenumbers.country_code_for_region(region)
+    for national in {*examples(code)}:
+        for prefix in ("", "0", "1", str(code), f"00{code}", f"011{code}"):
+            same(prefix + national, region)
+
+
+def test_the_first_digits_that_may_be_a_national_prefix_are_left_to_phonenumbers():
+    assert look_up("4402079460958") is None
+    assert parse("+4402079460958") == parse("+442079460958")
+
+
+@pytest.mark.parametrize("digits", ["0123456789", "9991234567", "2101234567"])
+def test_what_begins_with_no_calling_code_is_left_to_phonenumbers(digits):
+    assert look_up(digits) is None
+
+
+@pytest.mark.parametrize(
+    ("code", "national", "country", "kind"),
+    [
+        (1, "4155552671", "US", Kind.OTHER),
+        (1, "4165552671", "CA", Kind.OTHER),
+        (44, "7700900123", "GB", Kind.INVALID),
+        (49, "3012345678", "DE", Kind.LANDLINE),
+        (44, "9012345678", "GB", Kind.PREMIUM),
+        (800, "12345678", "001", Kind.OTHER),
+        (1, "415555267", "US", Kind.IMPOSSIBLE),
+    ],
+)
+def test_a_plan_tells_country_and_kind(code, national, country, kind):
+    assert plan_of(code).judge(national) == (country, kind)
+
+
+def test_no_calling_code_begins_with_another():
+    codes = [str(code) for code in CODES]
+
+    assert not [(one, other) for one in codes for other in codes if one != other and other.startswith(one)]
