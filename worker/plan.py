@@ -13,18 +13,32 @@ from typing import Final
 
 from phonenumbers import COUNTRY_CODE_TO_REGION_CODE, PhoneMetadata, PhoneNumberDesc
 
-_OTHERS: Final = ("toll_free", "shared_cost", "voip", "personal_number", "pager", "uan", "voicemail")
-"""What may have a code by text and by call alike, in the order in which phonenumbers looks."""
-
 
 class Kind(StrEnum):
-    """What a number is to whoever sends it a code; the first three are reasons to send none."""
+    """What a number is to whoever sends it a code; all but the last two are reasons to send none."""
 
     IMPOSSIBLE = "impossible"
     INVALID = "invalid"
     PREMIUM = "premium"
+    SHARED_COST = "shared_cost"
+    PAGER = "pager"
+    UAN = "uan"
+    VOICEMAIL = "voicemail"
     LANDLINE = "landline"
     OTHER = "other"
+
+
+_SPECIAL: Final = (
+    ("premium_rate", Kind.PREMIUM),
+    ("toll_free", Kind.OTHER),
+    ("shared_cost", Kind.SHARED_COST),
+    ("voip", Kind.OTHER),
+    ("personal_number", Kind.OTHER),
+    ("pager", Kind.PAGER),
+    ("uan", Kind.UAN),
+    ("voicemail", Kind.VOICEMAIL),
+)
+"""What is neither a landline nor a mobile, in the order in which phonenumbers looks, should two patterns match."""
 
 
 _Matches = Callable[[str], object]
@@ -101,10 +115,10 @@ class _Country:
         of_anything = _matcher(self.metadata.general_desc, length)
         if of_anything is None:
             return ()
-        ordered = [("premium_rate", Kind.PREMIUM), *((name, Kind.OTHER) for name in _OTHERS)]
-        ordered += [("fixed_line", Kind.LANDLINE), ("mobile", Kind.OTHER)]
+        ordinary = [("fixed_line", Kind.LANDLINE), ("mobile", Kind.OTHER)]
         if self.metadata.same_mobile_and_fixed_line_pattern:
-            ordered[-2:] = [("fixed_line", Kind.OTHER)]
+            ordinary = [("fixed_line", Kind.OTHER)]
+        ordered = (*_SPECIAL, *ordinary)
         kinds = ((_matcher(getattr(self.metadata, name), length), kind) for name, kind in ordered)
         return ((of_anything, Kind.INVALID), *((matches, kind) for matches, kind in kinds if matches))
 
