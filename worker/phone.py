@@ -41,7 +41,7 @@ _EXTENSION = re.compile(
 )
 
 
-_TAKEN = frozenset({Kind.LANDLINE, Kind.OTHER})
+_TAKEN = frozenset({Kind.LANDLINE, Kind.EITHER, Kind.MOBILE, Kind.OTHER})
 
 
 @dataclass(frozen=True, slots=True)
