@@ -25,7 +25,7 @@ RANKS = {
     "worker.plan": 0,
     "worker.stop": 0,
     "worker.quiet": 1,
-    "worker.settings": 1,
+    "worker.settings": 2,
     "worker.phone": 1,
     "worker.transport": 1,
     "worker.lines": 1,
