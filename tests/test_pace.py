@@ -223,15 +223,34 @@ class TestThePolicy:
             "spacing_us": 16_867,
             "cooldown_ms": 60_000,
             "record_ms": 7_776_000_000,
+            "call_rate": "2/1s",
+            "call_window_us": 1_000_000,
+            "call_spacing_us": 530_000,
+            "max_codes_per_day": 5,
+            "max_calls_per_week": 10,
+            "range_codes_per_hour": 20,
+            "countries": "",
+            "quiet_hours": "",
         }
 
-    def test_tells_the_scripts_whole_numbers_only(self):
-        told = Policy(rate=Rate.parse("0.3/0.7s"), cooldown_ms=0, record_ms=1).mapping()
+    def test_tells_the_scripts_whole_numbers_and_what_they_compare_as_text(self):
+        policy = Policy(
+            rate=Rate.parse("0.3/0.7s"),
+            cooldown_ms=0,
+            record_ms=1,
+            call_rate=Rate.parse("0.5/1s"),
+            countries=("CA", "US"),
+            quiet_hours="21:00-08:00",
+        )
+        told = policy.mapping()
+        texts = {name: value for name, value in told.items() if not isinstance(value, int)}
 
-        assert {name for name, value in told.items() if not isinstance(value, int)} == {"rate"}
+        assert texts == {"rate": "3/7s", "call_rate": "1/2s", "countries": "CA,US", "quiet_hours": "21:00-08:00"}
         assert json.loads(json.dumps(told)) == told
 
-    @pytest.mark.parametrize("name", ["cooldown_ms", "record_ms"])
-    def test_refuses_a_negative_duration_by_name(self, name):
+    @pytest.mark.parametrize(
+        "name", ["cooldown_ms", "record_ms", "max_codes_per_day", "max_calls_per_week", "range_codes_per_hour"]
+    )
+    def test_refuses_a_negative_number_by_name(self, name):
         with pytest.raises(ValueError, match=name):
             Policy(**{name: -1})

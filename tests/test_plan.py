@@ -10,10 +10,33 @@ from phonenumbers import NumberParseException, PhoneNumberFormat, PhoneNumberTyp
 
 from worker.errors import InvalidNumber
 from worker.phone import PhoneNumber, parse
-from worker.plan import Kind, look_up, plan_of
+from worker.plan import Kind, Plan, look_up, plan_of, split
 
 CODES = sorted(phonenumbers.COUNTRY_CODE_TO_REGION_CODE)
 REGIONS = [None, "US", "GB", "DE", "IT", "RU", "BR", "AR", "MX"]
+
+REASONS = {
+    PhoneNumberType.UNKNOWN: "invalid",
+    PhoneNumberType.PREMIUM_RATE: "premium",
+    PhoneNumberType.SHARED_COST: "shared_cost",
+    PhoneNumberType.PAGER: "pager",
+    PhoneNumberType.UAN: "uan",
+    PhoneNumberType.VOICEMAIL: "voicemail",
+}
+"""Why no code is sent to a number of these kinds; one of any other gets one."""
+
+ORDINARY = {
+    PhoneNumberType.FIXED_LINE: Kind.LANDLINE,
+    PhoneNumberType.FIXED_LINE_OR_MOBILE: Kind.EITHER,
+    PhoneNumberType.MOBILE: Kind.MOBILE,
+}
+
+KINDS_IN_ORDER = (
+    *("premium_rate", "toll_free", "shared_cost", "voip", "personal_number", "pager", "uan", "voicemail"),
+    *("fixed_line", "mobile"),
+)
+
+KINDS = {PhoneNumberType.to_string(kind): kind for kind in PhoneNumberType.values()}
 
 
 def read_by_phonenumbers(text, region=None):
@@ -26,10 +49,8 @@ def read_by_phonenumbers(text, region=None):
     country = phonenumbers.region_code_for_number(number)
     if phonenumbers.is_possible_number_with_reason(number) != ValidationResult.IS_POSSIBLE:
         return "impossible"
-    if kind == PhoneNumberType.UNKNOWN or country is None:
-        return "invalid"
-    if kind == PhoneNumberType.PREMIUM_RATE:
-        return "premium"
+    if country is None or kind in REASONS:
+        return REASONS[kind]
     e164 = phonenumbers.format_number(number, PhoneNumberFormat.E164)
     return PhoneNumber(e164, country, landline=kind == PhoneNumberType.FIXED_LINE)
 
@@ -44,6 +65,12 @@ def read_by_us(text, region=None):
 def same(text, region=None):
     theirs, ours = read_by_phonenumbers(text, region), read_by_us(text, region)
     assert ours == theirs or (theirs is None and isinstance(ours, str)), (text, region)
+    if isinstance(ours, PhoneNumber):
+        digits = ours.e164[1:]
+        length, plan = split(digits[:3])
+        kind = phonenumbers.number_type(phonenumbers.parse(ours.e164))
+
+        assert plan.judge(digits[length:]) == (ours.country, ORDINARY.get(kind, Kind.OTHER)), (text, region)
 
 
 def examples(code):
@@ -68,6 +95,32 @@ def test_a_number_of_any_country_reads_as_in_phonenumbers(code):
             same(f"+{code}{chance.choice('0189')}{national}", chance.choice(REGIONS))
     for length in range(3, 13):
         same(f"+{code}{chance.randrange(10 ** (length - 1), 10**length)}", chance.choice(REGIONS))
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+def test_an_example_of_each_country_is_refused_for_its_kind_or_taken(kind):
+    regions = sorted(phonenumbers.SUPPORTED_REGIONS)
+    found = [number for region in regions if (number := phonenumbers.example_number_for_type(region, kind))]
+    numbers = [phonenumbers.format_number(number, PhoneNumberFormat.E164) for number in found]
+    told = {number: read_by_us(number) for number in numbers}
+    for number in numbers:
+        same(number)
+    told.pop("+13101234", None)  # impossible: its seven digits are for Canadians alone
+
+    assert told or kind == PhoneNumberType.UNKNOWN
+    assert {answer if isinstance(answer, str) else None for answer in told.values()} <= {REASONS.get(kind)}
+
+
+@pytest.mark.parametrize("left_out", range(len(KINDS_IN_ORDER)))
+def test_where_several_kinds_match_the_first_that_phonenumbers_looks_at_counts(left_out, monkeypatch):
+    # No two overlap in today's metadata, so it is made: first all of them match, then all but the first, and so on.
+    matching = phonenumbers.PhoneNumberDesc(national_number_pattern=r"\d{10}", possible_length=(10,))
+    descriptions = dict.fromkeys(KINDS_IN_ORDER[left_out:], matching)
+    metadata = phonenumbers.PhoneMetadata("DE", country_code=49, general_desc=matching, register=False, **descriptions)
+    monkeypatch.setattr(phonenumbers.PhoneMetadata, "metadata_for_region_or_calling_code", lambda *_: metadata)
+    kind = phonenumbers.number_type(phonenumbers.PhoneNumber(country_code=49, national_number=3012345678))
+
+    assert Plan(49).judge("3012345678") == ("DE", (REASONS | ORDINARY).get(kind, Kind.OTHER))
 
 
 @given(
@@ -105,11 +158,17 @@ def test_what_begins_with_no_calling_code_is_left_to_phonenumbers(digits):
 @pytest.mark.parametrize(
     ("code", "national", "country", "kind"),
     [
-        (1, "4155552671", "US", Kind.OTHER),
-        (1, "4165552671", "CA", Kind.OTHER),
+        (1, "4155552671", "US", Kind.EITHER),
+        (1, "4165552671", "CA", Kind.EITHER),
+        (1, "8002345678", "US", Kind.OTHER),
         (44, "7700900123", "GB", Kind.INVALID),
         (49, "3012345678", "DE", Kind.LANDLINE),
+        (49, "15123456789", "DE", Kind.MOBILE),
         (44, "9012345678", "GB", Kind.PREMIUM),
+        (61, "1300123456", "AU", Kind.SHARED_COST),
+        (44, "7640123456", "GB", Kind.PAGER),
+        (44, "3001234567", "GB", Kind.UAN),
+        (41, "860123456789", "CH", Kind.VOICEMAIL),
         (800, "12345678", "001", Kind.OTHER),
         (1, "415555267", "US", Kind.IMPOSSIBLE),
     ],

@@ -1,6 +1,7 @@
 """The environment: read from a mapping, judged as a whole, by variable name, and without a word of a secret."""
 
 from collections.abc import Mapping
+from datetime import time
 from fractions import Fraction
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from pydantic import ValidationError
 from worker.errors import Misconfigured
 from worker.ledger import connect
 from worker.pace import Policy, Rate
+from worker.quiet import QuietHours
 from worker.settings import DEFAULT_REDIS_URL, Settings
 
 ROOT = Path(__file__).parents[1]
@@ -24,7 +26,13 @@ WRONG = {
     "RINGPROOF_LOG_FORMAT": "wrong format",
     "RINGPROOF_IN_DOUBT": "wrong doubt",
     "RINGPROOF_RATE": "wrong rate",
+    "RINGPROOF_CALL_RATE": "wrong rate of calls",
     "RINGPROOF_RESEND_COOLDOWN_SECONDS": "wrong cooldown",
+    "RINGPROOF_MAX_CODES_PER_DAY": "wrong codes",
+    "RINGPROOF_MAX_CALLS_PER_WEEK": "wrong calls",
+    "RINGPROOF_RANGE_CODES_PER_HOUR": "wrong range",
+    "RINGPROOF_COUNTRIES": "wrong countries",
+    "RINGPROOF_QUIET_HOURS": "wrong hours",
     "RINGPROOF_RECORD_DAYS": "wrong days",
     "PLIVO_AUTH_ID": "wrong id",
     "PLIVO_BASE_URL": "http://wrong.example/v1",
@@ -51,6 +59,7 @@ class TestReading:
         assert settings.plivo_auth_id is settings.plivo_auth_token is None
         assert settings.plivo_base_url == "https://api.plivo.com/v1"
         assert settings.policy == Policy()
+        assert (settings.countries, settings.quiet_hours) == (frozenset(), None), "all countries, and no hours"
 
     def test_a_worker_needs_plivos_credentials_and_is_told_how_to_load_them(self):
         missing = problems({}, worker=True)
@@ -68,7 +77,13 @@ class TestReading:
                 "RINGPROOF_REGION": "gb",
                 "RINGPROOF_LOG_FORMAT": "json",
                 "RINGPROOF_RATE": "0.5/1s",
+                "RINGPROOF_CALL_RATE": "3/1s",
                 "RINGPROOF_RESEND_COOLDOWN_SECONDS": "0",
+                "RINGPROOF_MAX_CODES_PER_DAY": "1",
+                "RINGPROOF_MAX_CALLS_PER_WEEK": "2",
+                "RINGPROOF_RANGE_CODES_PER_HOUR": "0",
+                "RINGPROOF_COUNTRIES": "US,gb, Ca,us",
+                "RINGPROOF_QUIET_HOURS": "21:00-08:00",
                 "RINGPROOF_RECORD_DAYS": "1",
                 "PLIVO_BASE_URL": "http://127.0.0.1:8077/v1/",
             },
@@ -77,7 +92,19 @@ class TestReading:
 
         assert settings.redis_url.get_secret_value() == "rediss://:p@redis:7/3"
         assert (settings.prefix, settings.region, settings.log_format) == ("ring-proof_2.b", "GB", "json")
-        assert settings.policy == Policy(rate=Rate(1, Fraction(2)), cooldown_ms=0, record_ms=86_400_000)
+        assert settings.countries == {"CA", "GB", "US"}
+        assert settings.quiet_hours == QuietHours(time(21), time(8))
+        assert settings.policy == Policy(
+            rate=Rate(1, Fraction(2)),
+            cooldown_ms=0,
+            record_ms=86_400_000,
+            call_rate=Rate(3, Fraction(1)),
+            max_codes_per_day=1,
+            max_calls_per_week=2,
+            range_codes_per_hour=0,
+            countries=("CA", "GB", "US"),
+            quiet_hours="21:00-08:00",
+        )
         assert settings.plivo_base_url == "http://127.0.0.1:8077/v1"
         assert settings.plivo_auth_token is not None
         assert settings.plivo_auth_token.get_secret_value() == AUTH_TOKEN
@@ -151,6 +178,12 @@ class TestProblems:
             ("RINGPROOF_IN_DOUBT", ["RESEND", "wait", "false"]),
             ("RINGPROOF_RATE", ["0/7s", "300", "300/5", "300/m", "-1/1s", "nan/1s", "1e3/1s", "1/1s/2"]),
             ("RINGPROOF_RESEND_COOLDOWN_SECONDS", ["-1", "86401", "1.5", "1e2", "60s", "nan", "9" * 5000]),
+            ("RINGPROOF_CALL_RATE", ["0/1s", "2", "2/s", "120/m", "off"]),
+            ("RINGPROOF_MAX_CODES_PER_DAY", ["0", "-1", "11", "2.5", "five", "off"]),
+            ("RINGPROOF_MAX_CALLS_PER_WEEK", ["0", "-1", "11", "ten"]),
+            ("RINGPROOF_RANGE_CODES_PER_HOUR", ["-1", "10001", "0.5", "off"]),
+            ("RINGPROOF_COUNTRIES", ["UK", "USA", "US,UK", "US GB", "US;GB", "US,", ",", "001", "all", "+1", "ıt,US"]),
+            ("RINGPROOF_QUIET_HOURS", ["25:99", "21-8", "08:00-08:00", "21:00-24:00", "21:00–08:00", "off", "night"]),
             ("RINGPROOF_RECORD_DAYS", ["0", "-1", "3651", "90 days"]),
             ("PLIVO_AUTH_ID", [AUTH_ID[:-1], AUTH_ID + "X", AUTH_ID.lower(), "XX" + AUTH_ID[2:], AUTH_ID[:-1] + "/"]),
         ],

@@ -60,6 +60,10 @@ class InvalidNumber(InvalidRequest):
             "extension": "has an extension, which a code cannot reach; give a direct number",
             "letters": "has letters in place of digits; write the digits",
             "premium": "costs whoever sends to it (premium rate); give an ordinary number",
+            "shared_cost": "costs its caller extra (shared cost); give an ordinary number",
+            "pager": "is a pager's, which takes no code; give the number of a telephone",
+            "uan": "is one number for a whole company (UAN); give the direct number of a telephone",
+            "voicemail": "is a mailbox's, where nobody answers; give the telephone's own number",
             "landline_sms": "a landline takes no text; use channel='call' or channel='auto'",
             "too_long": "longer than any phone number (64 characters); put one number into one field",
             "excel_number": "a spreadsheet has turned it into a quantity and digits may be lost; format the column as "

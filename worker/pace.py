@@ -67,26 +67,39 @@ class Rate:
 class Policy:
     """What the scripts read from `{PREFIX}:policy`, so that every producer obeys what the workers were told.
 
-    Workers write it at their start; without the key these defaults hold.
+    Workers write it at their start; without the key these defaults hold. No `countries` are all of them, 0
+    `range_codes_per_hour` any number of codes, and `quiet_hours` are as `QuietHours` writes them, or empty for none.
     """
 
     rate: Rate = Rate(300, Fraction(5))  # Plivo's documented limit per account
     cooldown_ms: int = 60_000
     record_ms: int = 90 * 86_400_000
+    call_rate: Rate = Rate(2, Fraction(1))
+    max_codes_per_day: int = 5
+    max_calls_per_week: int = 10
+    range_codes_per_hour: int = 20
+    countries: tuple[str, ...] = ()
+    quiet_hours: str = ""
 
     def __post_init__(self) -> None:
         """Refuse what a script could not work with."""
-        for name in ("cooldown_ms", "record_ms"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} is negative")
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, int) and value < 0:
+                raise ValueError(f"{field.name} is negative")
 
     def mapping(self) -> dict[str, str | int]:
         """Return the fields as the scripts read them."""
+        written = {"rate", "call_rate", "countries"}
         told: dict[str, str | int] = {
-            field.name: getattr(self, field.name) for field in fields(self) if field.name != "rate"
+            field.name: getattr(self, field.name) for field in fields(self) if field.name not in written
         }
         return told | {
             "rate": str(self.rate),
             "window_us": self.rate.window_us,
             "spacing_us": self.rate.spacing_us,
+            "call_rate": str(self.call_rate),
+            "call_window_us": self.call_rate.window_us,
+            "call_spacing_us": self.call_rate.spacing_us,
+            "countries": ",".join(self.countries),
         }

@@ -41,7 +41,7 @@ _EXTENSION = re.compile(
 )
 
 
-_REFUSED = frozenset({Kind.IMPOSSIBLE, Kind.INVALID, Kind.PREMIUM})
+_TAKEN = frozenset({Kind.LANDLINE, Kind.EITHER, Kind.MOBILE, Kind.OTHER})
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ def parse(text: object, region: str | None = None) -> PhoneNumber:
 
 def _of_a_kind(e164: str, country: str, kind: Kind, text: str) -> PhoneNumber:
     """Return the number of that kind. Raises `InvalidNumber` for a kind that no code is sent to."""
-    if kind in _REFUSED:
+    if kind not in _TAKEN:
         raise InvalidNumber(kind, shown(text))
     return PhoneNumber(e164, country, kind is Kind.LANDLINE)
 

@@ -13,18 +13,34 @@ from typing import Final
 
 from phonenumbers import COUNTRY_CODE_TO_REGION_CODE, PhoneMetadata, PhoneNumberDesc
 
-_OTHERS: Final = ("toll_free", "shared_cost", "voip", "personal_number", "pager", "uan", "voicemail")
-"""What may have a code by text and by call alike, in the order in which phonenumbers looks."""
-
 
 class Kind(StrEnum):
-    """What a number is to whoever sends it a code; the first three are reasons to send none."""
+    """What a number is to whoever sends it a code; all but the last four are reasons to send none."""
 
     IMPOSSIBLE = "impossible"
     INVALID = "invalid"
     PREMIUM = "premium"
+    SHARED_COST = "shared_cost"
+    PAGER = "pager"
+    UAN = "uan"
+    VOICEMAIL = "voicemail"
     LANDLINE = "landline"
+    EITHER = "landline_or_mobile"
+    MOBILE = "mobile"
     OTHER = "other"
+
+
+_SPECIAL: Final = (
+    ("premium_rate", Kind.PREMIUM),
+    ("toll_free", Kind.OTHER),
+    ("shared_cost", Kind.SHARED_COST),
+    ("voip", Kind.OTHER),
+    ("personal_number", Kind.OTHER),
+    ("pager", Kind.PAGER),
+    ("uan", Kind.UAN),
+    ("voicemail", Kind.VOICEMAIL),
+)
+"""What is neither a landline nor a mobile, in the order in which phonenumbers looks, should two patterns match."""
 
 
 _Matches = Callable[[str], object]
@@ -92,7 +108,7 @@ class _Country:
         for matches, kind in kinds[1:]:
             if matches(national):
                 if kind is Kind.LANDLINE and self._is_mobile(national):
-                    return Kind.OTHER
+                    return Kind.EITHER
                 return kind
         return Kind.INVALID
 
@@ -101,10 +117,10 @@ class _Country:
         of_anything = _matcher(self.metadata.general_desc, length)
         if of_anything is None:
             return ()
-        ordered = [("premium_rate", Kind.PREMIUM), *((name, Kind.OTHER) for name in _OTHERS)]
-        ordered += [("fixed_line", Kind.LANDLINE), ("mobile", Kind.OTHER)]
+        ordinary = [("fixed_line", Kind.LANDLINE), ("mobile", Kind.MOBILE)]
         if self.metadata.same_mobile_and_fixed_line_pattern:
-            ordered[-2:] = [("fixed_line", Kind.OTHER)]
+            ordinary = [("fixed_line", Kind.EITHER)]
+        ordered = (*_SPECIAL, *ordinary)
         kinds = ((_matcher(getattr(self.metadata, name), length), kind) for name, kind in ordered)
         return ((of_anything, Kind.INVALID), *((matches, kind) for matches, kind in kinds if matches))
 
@@ -132,9 +148,9 @@ def plan_of(code: int) -> Plan:
 
 
 @cache
-def _split(head: str) -> tuple[int, Plan] | None:
-    """Return how many of these three digits are the calling code, and its plan; no code begins with another."""
-    for length in (1, 2, 3):
+def split(head: str) -> tuple[int, Plan] | None:
+    """Return how many of these three digits are the calling code, and its plan, or None where none begins so."""
+    for length in (1, 2, 3):  # no code begins with another
         if (code := int(head[:length])) in COUNTRY_CODE_TO_REGION_CODE and head[0] != "0":
             return length, plan_of(code)
     return None
@@ -146,7 +162,7 @@ def look_up(digits: str) -> tuple[str, Kind] | None:
     None where phonenumbers has to read it: no such calling code, or a national prefix that may not belong there.
     Takes 3 µs.
     """
-    found = _split(digits[:3])
+    found = split(digits[:3])
     if found is None:
         return None
     length, plan = found

@@ -19,12 +19,17 @@ from pydantic import (
 
 from worker.errors import Misconfigured
 from worker.pace import Policy, Rate
+from worker.quiet import NOTATION, QuietHours
 
 DEFAULT_REDIS_URL = "redis://127.0.0.1:6379/0"
 
 
 def _rate(value: object) -> object:
     return Rate.parse(value) if isinstance(value, str) else value
+
+
+def _quiet_hours(value: object) -> object:
+    return QuietHours.parse(value) if isinstance(value, str) else value
 
 
 def _split(url: str, *schemes: str) -> SplitResult:
@@ -69,6 +74,10 @@ def _region(value: str) -> str:
     return value.upper()
 
 
+def _countries(value: object) -> object:
+    return frozenset(_region(name.strip()) for name in value.split(",")) if isinstance(value, str) else value
+
+
 class Settings(BaseModel):
     """One process's settings. `Settings.read(os.environ)` builds them; nothing else reads the environment.
 
@@ -101,12 +110,38 @@ class Settings(BaseModel):
         alias="RINGPROOF_RATE",
         description="write a rate as requests per seconds, such as 300/5s, 2/1s or 0.5/1s",
     )
+    call_rate: Annotated[Rate, BeforeValidator(_rate)] = Field(
+        Policy().call_rate,
+        alias="RINGPROOF_CALL_RATE",
+        description="write a rate as calls per seconds, such as 2/1s or 0.5/1s",
+    )
     resend_cooldown_seconds: int = Field(
         60,
         alias="RINGPROOF_RESEND_COOLDOWN_SECONDS",
         ge=0,
         le=86_400,
         description="a whole number of seconds, 0 to 86400",
+    )
+    max_codes_per_day: int = Field(
+        5, alias="RINGPROOF_MAX_CODES_PER_DAY", ge=1, le=10, description="a whole number of codes, 1 to 10"
+    )
+    max_calls_per_week: int = Field(
+        10, alias="RINGPROOF_MAX_CALLS_PER_WEEK", ge=1, le=10, description="a whole number of calls, 1 to 10"
+    )
+    range_codes_per_hour: int = Field(
+        20,
+        alias="RINGPROOF_RANGE_CODES_PER_HOUR",
+        ge=0,
+        le=10_000,  # all numbers of a range, each of them once
+        description="a whole number of codes, 1 to 10000, or 0 for any number",
+    )
+    countries: Annotated[frozenset[str], BeforeValidator(_countries)] = Field(
+        frozenset(),
+        alias="RINGPROOF_COUNTRIES",
+        description="countries' two ISO 3166 letters with commas between them, such as US,CA,GB",
+    )
+    quiet_hours: Annotated[QuietHours | None, BeforeValidator(_quiet_hours)] = Field(
+        None, alias="RINGPROOF_QUIET_HOURS", description=NOTATION
     )
     in_doubt: Literal["resend", "hold"] = Field("resend", alias="RINGPROOF_IN_DOUBT", description="resend or hold")
     record_days: int = Field(
@@ -177,6 +212,12 @@ class Settings(BaseModel):
             rate=self.rate,
             cooldown_ms=self.resend_cooldown_seconds * 1000,
             record_ms=self.record_days * 86_400_000,
+            call_rate=self.call_rate,
+            max_codes_per_day=self.max_codes_per_day,
+            max_calls_per_week=self.max_calls_per_week,
+            range_codes_per_hour=self.range_codes_per_hour,
+            countries=tuple(sorted(self.countries)),
+            quiet_hours=str(self.quiet_hours or ""),
         )
 
     @property
