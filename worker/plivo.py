@@ -28,7 +28,7 @@ from worker.errors import (
     Unreachable,
 )
 from worker.phone import mask, redact
-from worker.transport import LIMITS, Answer, Limits, Transport, shorten
+from worker.transport import LIMITS, Answer, Body, Limits, Transport, shorten
 
 LONGEST_RETRY_AFTER_SECONDS = 900.0
 """A quarter of an hour, the life of a code: what is asked for beyond it is not believed."""
@@ -112,9 +112,7 @@ class PlivoClient:
         Raises `Rejected` if the request is wrong, and will be tomorrow; `Unknown` if a code may be out.
         """
         fields = {"phone_number": phone_number, "channel": channel, "alias": alias, "subaccount": subaccount}
-        given = {name: value for name, value in fields.items() if value is not None}
-        body = json.dumps(given, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
-        answer = self._transport.post(body, last_look)
+        answer = self._transport.exchange("POST", "", _body(fields), last_look)
         told = _object(answer)
         if not _is_success(answer):
             raise self._refusal(answer, told)
@@ -129,7 +127,7 @@ class PlivoClient:
         Raises `Unknown` if the answer is none; asking again is safe.
         """
         digits = phone_number.removeprefix("+")  # so is it written in Plivo's own resource_uri
-        answer = self._transport.get(quote(digits, safe=""))
+        answer = self._transport.exchange("GET", f"{quote(digits, safe='')}/")
         if answer.status == 404:
             return None
         told = _object(answer)
@@ -181,6 +179,12 @@ def _version() -> str:
         return metadata.version("ringproof")
     except metadata.PackageNotFoundError:
         return "0"  # run from a checkout
+
+
+def _body(fields: Mapping[str, str | None]) -> Body:
+    """Write what was given; None was not."""
+    given = {name: value for name, value in fields.items() if value is not None}
+    return Body(json.dumps(given, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace"))
 
 
 def _is_success(answer: Answer) -> bool:
