@@ -15,7 +15,6 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from itertools import islice
 from typing import Any
 
 import phonenumbers
@@ -206,6 +205,11 @@ class Carrier:
         self._inboxes.setdefault(number, []).append(send)
         return send
 
+    def number_of(self, verification_uuid: str) -> str | None:
+        """The number that this verification is of; None if there is none."""
+        send = self._by_uuid.get(verification_uuid)
+        return send.phone_number if send else None
+
     def complete(self, verification_uuid: str, otp: str) -> tuple[Send, CallerId]:
         """Verify a number by the code of this very send; RefusalError as the module says."""
         send = self._by_uuid.get(verification_uuid)
@@ -242,10 +246,25 @@ class Carrier:
         except KeyError:
             raise RefusalError(404, "no verified caller ID with this number") from None
 
-    def page(self, limit: int, offset: int) -> tuple[list[CallerId], int]:
-        """Verified caller IDs, newest first, and how many there are in all."""
-        newest_first = reversed(self._verified.values())
-        return list(islice(newest_first, offset, offset + limit)), len(self._verified)
+    def update(self, number: str, alias: str, subaccount: str) -> CallerId:
+        """Give a verified caller ID what is not empty of these; it keeps its place in the list. Or a 404."""
+        caller_id = self.verified(number)
+        caller_id.alias, caller_id.subaccount = alias or caller_id.alias, subaccount or caller_id.subaccount
+        caller_id.modified_ns = self.clock.now_ns()
+        return caller_id
+
+    def delete(self, number: str) -> None:
+        """Forget a verified caller ID; its codes that live can still be completed. Or a 404."""
+        del self._verified[self.verified(number).phone_number]
+
+    def page(self, limit: int, offset: int, wanted: Mapping[str, str]) -> tuple[list[CallerId], int]:
+        """Verified caller IDs with these very fields, newest first, and how many there are in all."""
+        found = [
+            one
+            for one in reversed(self._verified.values())
+            if all(getattr(one, name) == value for name, value in wanted.items())
+        ]
+        return found[offset : offset + limit], len(found)
 
     def inbox(self, number: str) -> dict[str, Any]:
         """What this phone has received, newest last, and which of the codes would still be taken."""
