@@ -498,6 +498,22 @@ def test_a_wrong_a_foreign_and_a_used_code_verify_nobody(sandbox):
     assert sandbox.complete(uuid, code).status_code == 409
 
 
+def test_after_five_wrong_codes_a_verification_is_dead_and_another_lives(sandbox):
+    dead, other = (sandbox.initiate().json()["verification_uuid"] for _ in range(2))
+    right, others = (sent["code"] for sent in sandbox.sends)
+    wrong = f"{(int(right) + 1) % 10_000:04d}"
+    sandbox.complete(other, others + "0")
+
+    refused = [sandbox.complete(dead, otp).status_code for otp in [None, wrong * 2, *[wrong] * 3]]
+    live = sandbox.ask(f"phones/{NUMBER}")["live_codes"]
+    refused += [sandbox.complete(dead, otp).status_code for otp in (wrong, right)]
+
+    assert refused == [400] * 7
+    assert live == [right, others]  # None was no code, and the other verification's is not this one's
+    assert sandbox.ask(f"phones/{NUMBER}")["live_codes"] == [others]
+    assert sandbox.complete(other, others).status_code == 201
+
+
 def test_a_code_dies_after_fifteen_minutes_of_the_clock_that_can_be_moved(sandbox):
     uuid = sandbox.initiate().json()["verification_uuid"]
     code = sandbox.sends[-1]["code"]

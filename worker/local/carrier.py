@@ -3,8 +3,9 @@
 An operation that Plivo would refuse raises `RefusalError` with the status. The statuses and texts of a
 refused completion are inventions, since Plivo documents none: an unknown uuid is 404; a wrong and an expired
 code are both 400 (a client that told them apart by status would rely on what nobody has seen); a code that
-was already used is 409. There is no cap on wrong codes yet. A caller ID that is verified again keeps its
-`created_at` and its place in the list, and takes the new alias, subaccount and uuid.
+was already used is 409. So is the cap: after 5 wrong codes a verification is dead, and 400 for the right code,
+too. A caller ID that is verified again keeps its `created_at` and its place in the list, and takes the new alias,
+subaccount and uuid.
 """
 
 import math
@@ -23,6 +24,7 @@ from worker.local.misfortunes import Kind, Misfortune
 from worker.local.switches import Switches
 
 CODE_LIVES_SECONDS = 15 * 60  # "valid for 15 minutes", says Plivo's message, and no field does
+WRONG_CODES = 5  # SignalWire's cap; Vonage's is 3, and Plivo documents none
 ARRIVALS_KEPT = 100_000  # half an hour at 300 requests per 5 s, in some 30 MB
 NS = 1_000_000_000
 
@@ -96,11 +98,12 @@ class Send:
     alias: str
     subaccount: str
     completed: bool = False
+    wrong_codes: int = 0
 
     def as_json(self) -> dict[str, Any]:
         """The ledger's entry."""
         entry = asdict(self)
-        del entry["completed"]
+        del entry["completed"], entry["wrong_codes"]
         return entry
 
 
@@ -217,7 +220,10 @@ class Carrier:
             raise RefusalError(404, "no such verification")
         if send.completed:
             raise RefusalError(409, "this verification is already completed")
+        if send.wrong_codes >= WRONG_CODES:
+            raise RefusalError(400, "too many wrong otps")
         if otp != send.code:
+            send.wrong_codes += 1
             raise RefusalError(400, "the otp is wrong")
         if not self.is_live(send):
             raise RefusalError(400, "the otp has expired")
@@ -237,7 +243,8 @@ class Carrier:
 
     def is_live(self, send: Send) -> bool:
         """Whether this code would be taken now."""
-        return not send.completed and self.clock.now() < send.at + CODE_LIVES_SECONDS
+        spent = send.completed or send.wrong_codes >= WRONG_CODES
+        return not spent and self.clock.now() < send.at + CODE_LIVES_SECONDS
 
     def verified(self, number: str) -> CallerId:
         """The verified caller ID; a number that was never completed is a RefusalError 404."""
