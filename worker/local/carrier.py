@@ -185,11 +185,11 @@ class Carrier:
         return wait
 
     def befall(self, arrival: Arrival, number: str | None = None) -> Misfortune | None:
-        """What befalls this request, an initiate of `number` or else another operation; it is noted with it.
+        """What befalls this request, which is about `number` or about none; it is noted with it.
 
         The first armed misfortune that fits, and one is taken off its `times`.
         """
-        found = next((one for one in self.misfortunes if one.befalls(number)), None)
+        found = next((one for one in self.misfortunes if one.befalls(arrival.kind, number)), None)
         if found:
             arrival.misfortune = found.kind
             if found.times is not None:

@@ -26,7 +26,7 @@ from urllib.parse import parse_qs, urlencode
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from worker.local.answers import CHALLENGE, Answer, Wire, api_id, error, instead_of_sending, instead_of_the_answer
+from worker.local.answers import CHALLENGE, Answer, Wire, api_id, error, instead_of_doing, instead_of_the_answer
 from worker.local.carrier import Arrival, Carrier, RefusalError
 from worker.local.switches import is_whole, plus_number
 
@@ -126,11 +126,14 @@ class VerifiedCallerIdResource:
 
     def _answer(self, arrival: Arrival, asked: _Asked) -> Answer:
         number, perform = self._understood(asked)
-        misfortune = self._carrier.befall(arrival, number if asked.operation == "initiate" else None)
-        lost = misfortune and instead_of_sending(misfortune, self._wire)
+        misfortune = self._carrier.befall(arrival, number)
+        lost = misfortune and instead_of_doing(misfortune, self._wire)
         if lost:
             return lost
-        taken = perform()
+        try:
+            taken = perform()
+        except RefusalError as refusal:
+            taken = error(refusal.status, refusal.error, refusal.headers)
         return instead_of_the_answer(misfortune, self._wire, taken) if misfortune else taken
 
     def _understood(self, asked: _Asked) -> tuple[str | None, Callable[[], Response]]:

@@ -30,7 +30,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from worker.errors import InvalidRequest, Misconfigured
 from worker.local.carrier import Carrier
-from worker.local.misfortunes import Kind, script
+from worker.local.misfortunes import OPERATIONS, Kind, script
 from worker.local.resource import VerifiedCallerIdResource
 from worker.local.switches import Switches, is_between, number_field
 
@@ -196,6 +196,7 @@ class Control:
                 "plivo": "/v1/Account/{auth_id}/VerifiedCallerId/",
                 "routes": {route.path: self._methods(route.path) for route in self._routes},
                 "misfortunes": list(Kind),
+                "operations": OPERATIONS,
             }
         )
 
