@@ -3,9 +3,13 @@
 import json
 import logging
 import re
+import urllib.parse
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 from harness import fresh_number
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import SecretStr
 from wire import (
     AUTH_TOKEN,
@@ -22,8 +26,10 @@ from wire import (
     refused_port,
 )
 
-from worker.errors import Forbidden, LeaseOver, Throttled, Unauthorized, Unknown, Unreachable, WrongCode
-from worker.plivo import CallerId
+from worker.caller_id import ALIAS_LENGTH
+from worker.errors import Forbidden, LeaseOver, Rejected, Throttled, Unauthorized, Unknown, Unreachable, WrongCode
+from worker.plivo import CallerId, Page, _offset
+from worker.transport import LIMITS
 
 CODE = "07428153"
 OTP = SecretStr(CODE)
@@ -128,6 +134,205 @@ def test_the_last_look_may_keep_a_code_from_being_entered(serve, client_of):
     assert type(outcome(client.complete, UUID, OTP, last_look=too_late)) is LeaseOver
     assert server.requests == []
     assert type(client.complete(UUID, OTP, last_look=lambda: None)) is CallerId
+
+
+# List
+
+LISTED = {
+    "alias": "Front desk",
+    "country": "US",
+    "created_at": "2023-08-10T08:53:29.123456Z",
+    "modified_at": "2023-08-10T08:53:29.123456Z",
+    "phone_number": "14155550123",
+    "resource_uri": "/v1/Account/MAXXXXXXXXXXXXXXXXXX/VerifiedCallerId/14155550123",
+    "subaccount": "",
+    "verification_uuid": UUID,
+}
+META = {"limit": 20, "next": None, "offset": 0, "previous": None, "total_count": 1}
+
+
+def listing(*objects, **meta):
+    return http(200, as_json(api_id="a", meta=META | meta, objects=objects))
+
+
+def test_a_list_is_one_get(serve, client_of):
+    server = serve(listing(LISTED))
+
+    page = client_of(server.url()).list()
+
+    assert request_of(server) == ("GET /v1/Account/MAXXXXXXXXXXXXXXXXXX/VerifiedCallerId/?limit=20&offset=0", b"")
+    (one,) = page.objects
+    assert (one.phone_number, one.alias, one.verification_uuid) == (NUMBER, "Front desk", UUID)
+    assert page == Page((one,), next=None, total=1, skipped=0)
+    assert "5550123" not in repr(page)
+
+
+def test_a_list_is_asked_for_with_what_was_given(serve, client_of):
+    server = serve(listing())
+
+    client_of(server.url()).list(limit=5, offset=40, country="US", subaccount="SA1", alias="Zoë & Co ☎\ud800")
+
+    asked = parse_qs(urlsplit(request_of(server)[0].split()[1]).query)
+    assert asked == {
+        "limit": ["5"],
+        "offset": ["40"],
+        "country": ["US"],
+        "subaccount": ["SA1"],
+        "alias": ["Zoë & Co ☎?"],
+    }
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        None,
+        7,
+        "14155550123",
+        [],
+        {},
+        LISTED | {"phone_number": None},
+        LISTED | {"phone_number": "nobody"},
+        LISTED | {"phone_number": {}},
+        LISTED | {"verification_uuid": None},
+        LISTED | {"verification_uuid": ""},
+    ],
+)
+def test_what_is_listed_without_number_or_uuid_is_skipped_and_counted(serve, client_of, odd):
+    server = serve(listing(odd, LISTED, odd, LISTED | {"alias": None, "created_at": 17, "country": []}))
+
+    page = client_of(server.url()).list()
+
+    assert [one.phone_number for one in page.objects] == [NUMBER, NUMBER]
+    assert (page.objects[1].alias, page.objects[1].created_at, page.objects[1].country) == ("", None, "")
+    assert page.skipped == 2
+
+
+@pytest.mark.parametrize(
+    ("link", "offset"),
+    [
+        ("/v1/Account/MAXXXXXXXXXXXXXXXXXX/VerifiedCallerId/?limit=20&offset=60", 60),
+        ("/v1/Account/MAXXXXXXXXXXXXXXXXXX/VerifiedCallerId/?offset=60&limit=7&alias=a%26offset=80", 60),
+        ("https://api.plivo.com/v1/Account/MA/VerifiedCallerId/?limit=20&offset=41", 41),
+        ("http://127.0.0.1:1/?offset=60", 60),
+        ("?offset=60", 60),
+        ("?offset=50&offset=60#offset=70", 60),
+        ("/VerifiedCallerId/?limit=20&offset=40", None),
+        ("/VerifiedCallerId/?limit=20&offset=0", None),
+        ("?offset=-1", None),
+        ("?offset=6e1", None),
+        ("?offset=٦٠", None),
+        ("?offset=" + "9" * 5000, None),
+        ("?offset=", None),
+        ("?limit=20", None),
+        ("http://[", None),
+        ("", None),
+        (None, None),
+        (60, None),
+        (["?offset=60"], None),
+        ({"offset": 60}, None),
+    ],
+)
+def test_of_the_link_to_the_next_page_only_an_offset_beyond_is_believed(serve, client_of, link, offset):
+    server = serve(listing(next=link))
+
+    assert client_of(server.url()).list(offset=40).next == offset
+    assert len(server.requests) == server.connections == 1
+
+
+@pytest.mark.parametrize("meta", [{}, None, [], "meta", {"next": None}])
+def test_a_list_without_a_meta_is_one(serve, client_of, meta):
+    server = serve(http(200, as_json(meta=meta, objects=[LISTED])))
+
+    page = client_of(server.url()).list()
+
+    assert (len(page.objects), page.next, page.total, page.skipped) == (1, None, None, 0)
+
+
+@pytest.mark.parametrize(
+    ("total", "known"), [(0, 0), (10**12, 10**12), (-1, None), ("5", None), (True, None), (1.0, None)]
+)
+def test_the_total_is_a_count_or_none(serve, client_of, total, known):
+    assert client_of(serve(listing(total_count=total)).url()).list().total == known
+
+
+def test_an_empty_list_may_be_null_as_go_writes_it(serve, client_of):
+    server = serve(http(200, as_json(api_id="a", meta=META | {"total_count": 0}, objects=None)))
+
+    assert client_of(server.url()).list() == Page((), None, 0, 0)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"<html>",
+        b"[]",
+        as_json(api_id="a", meta=META),
+        as_json(objects=None),
+        as_json(meta=META, objects={}),
+        as_json(meta=META, objects="none"),
+        as_json(message="async api spawned"),
+        as_json(error="internal server error"),
+        as_json(meta=META, objects=[LISTED])[:-1],
+    ],
+)
+def test_a_success_that_is_no_list_is_unknown(serve, client_of, body):
+    assert type(outcome(client_of(serve(http(200, body)).url()).list)) is Unknown
+
+
+@pytest.mark.parametrize("ascii_only", [True, False])
+def test_a_page_of_the_longest_aliases_fits(serve, client_of, ascii_only):
+    body = json.dumps(
+        {"api_id": UUID, "meta": META, "objects": [LISTED | {"alias": "🦊" * ALIAS_LENGTH}] * 20},
+        ensure_ascii=ascii_only,
+    ).encode()
+    server = serve(http(200, body))
+
+    page = client_of(server.url()).list()
+
+    assert {one.alias for one in page.objects} == {"🦊" * ALIAS_LENGTH}
+    assert len(page.objects) == 20
+    assert len(body) < (0.6 if ascii_only else 0.3) * LIMITS.body_bytes
+
+
+NASTY = st.text(alphabet=st.sampled_from("?&=/#:[]@%+.offsetlimi0129٣\x00 \ud800é"), max_size=60)
+JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(), st.lists, max_leaves=5)
+
+
+@given(st.one_of(NASTY, NASTY.map("/v1/?limit=20&offset=".__add__), st.text(), JSON), st.integers(0, 10**6))
+def test_whatever_the_link_is_asking_on_leads_on_or_ends(link, offset):
+    found = _offset(link, offset)
+
+    assert found is None or (offset < found and str(found) in urllib.parse.unquote(link))
+
+
+@given(
+    st.text(alphabet=st.characters(exclude_categories=["Cs"])),
+    st.integers(1, 10**11),
+    st.sampled_from(["", "/v1/Account/MA/VerifiedCallerId/", "https://api.plivo.com/v1/", "//elsewhere"]),
+)
+def test_a_link_that_leads_on_is_understood(alias, offset, before):
+    link = f"{before}?{urlencode({'alias': alias, 'limit': 20, 'offset': offset})}"
+
+    assert _offset(link, offset - 1) == offset
+    assert _offset(link, offset) is None
+
+
+def test_the_pages_of_the_sandbox_are_walked_to_their_end(plivo, client_of):
+    client, numbers = client_of(plivo.base_url), [fresh_number() for _ in range(7)]
+    for number in numbers:
+        client.initiate(number, alias="Zoë & Co")
+        plivo.complete(number)
+
+    found, offset = [], 0
+    while offset is not None:
+        page = client.list(limit=3, offset=offset, alias="Zoë & Co", country="US")
+        found += page.objects
+        offset = page.next
+
+    assert [one.phone_number for one in found] == numbers[::-1]
+    assert page.total == 7
+    assert type(outcome(client.list, limit=21)) is Rejected
 
 
 # What is not shown

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from importlib import metadata
 from typing import Any, TypeGuard
-from urllib.parse import quote, urlsplit
+from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
 from pydantic import SecretStr
 
@@ -38,6 +38,7 @@ LONGEST_RETRY_AFTER_SECONDS = 900.0
 _ID = re.compile(r"[!-~]{1,64}")  # what Plivo gives out as an id: opaque, but a record's field holds 64 bytes
 _E164 = re.compile(r"\+?([1-9][0-9]{3,19})")  # some plans have short numbers; what is real the callers know
 _DIGIT = re.compile(r"\d")
+_WHOLE = re.compile(r"[0-9]{1,12}")
 _SECONDS = re.compile(r"\d+(?:\.\d+)?", re.ASCII)
 _TEXT_CHARACTERS = 512  # of an error's text are looked through for numbers; 64 bytes of it are kept
 
@@ -65,6 +66,19 @@ class CallerId:
     def __repr__(self) -> str:
         number, uuid = mask(self.phone_number), self.verification_uuid
         return f"CallerId({number}, created_at={self.created_at}, verification_uuid={uuid!r})"
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some of the verified numbers, newest first, with the offset of the `next` page; None: this is the last.
+
+    Of `total` numbers, if Plivo said how many. `skipped` counts what was listed without a number or a uuid.
+    """
+
+    objects: tuple[CallerId, ...]
+    next: int | None
+    total: int | None
+    skipped: int
 
 
 class PlivoClient:
@@ -151,6 +165,36 @@ class PlivoClient:
         digits = _digits(phone_number)
         answer = self._transport.exchange("GET", f"{digits}/")
         return None if answer.status == 404 else self._about(digits, answer)
+
+    def list(
+        self,
+        *,
+        limit: int = 20,
+        offset: int = 0,
+        country: str | None = None,
+        subaccount: str | None = None,
+        alias: str | None = None,
+    ) -> Page:
+        """List the verified numbers, at most 20 at once: of a country (two letters), a subaccount or an alias.
+
+        `next` always lies beyond `offset`, so that asking on comes to an end. Raises `Rejected` for a limit that Plivo
+        does not take, and `Unknown` if the answer is no list; asking again is safe.
+        """
+        asked = {"limit": limit, "offset": offset, "country": country, "subaccount": subaccount, "alias": alias}
+        query = urlencode({name: value for name, value in asked.items() if value is not None}, errors="replace")
+        answer = self._transport.exchange("GET", f"?{query}")
+        if not _is_success(answer):
+            raise self._refusal(answer)
+        told = _object(answer)
+        meta, listed = told.get("meta"), told.get("objects")
+        if listed is None and "objects" in told and meta:
+            listed = []  # an empty list, as Go writes it
+        if not isinstance(listed, list):
+            raise Unknown(f"{answer.status} without objects")
+        meta = meta if isinstance(meta, dict) else {}
+        found = [_caller_id(one) if isinstance(one, dict) else None for one in listed]
+        known = tuple(one for one in found if one is not None)
+        return Page(known, _offset(meta.get("next"), offset), _count(meta.get("total_count")), len(found) - len(known))
 
     def close(self) -> None:
         """Close the idle connections."""
@@ -268,6 +312,19 @@ def _caller_id(told: Mapping[str, Any]) -> CallerId | None:
         subaccount=_text(told.get("subaccount")),
         verification_uuid=uuid,
     )
+
+
+def _offset(link: object, beyond: int) -> int | None:
+    """The offset that a link names, if it leads on: nothing else of it is believed, and nobody follows it."""
+    try:
+        named = parse_qs(urlsplit(_text(link)).query).get("offset", [""])[-1]
+    except ValueError:  # http://[
+        return None
+    return int(named) if _WHOLE.fullmatch(named) and int(named) > beyond else None
+
+
+def _count(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
 
 def _time(value: object) -> datetime | None:
