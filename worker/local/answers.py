@@ -156,7 +156,7 @@ _DONE: Mapping[Kind, Callable[[float, Wire, Response], Answer]] = MappingProxyTy
         Kind.ASYNC: lambda *_: JSONResponse({"message": "async api spawned", "api_id": api_id()}, 202),
         Kind.ERROR_IN_200: lambda *_: error(200, "internal server error"),
         Kind.TRICKLE: lambda seconds, _, taken: _streamed(taken, _bytes_apart(bytes(taken.body), seconds)),
-        Kind.FLOOD: lambda _, __, taken: _streamed(taken, _flood(bytes(taken.body))),
+        Kind.FLOOD: lambda _, __, taken: _streamed(taken, _flood(bytes(taken.body)), _with_body(taken)),
     }
 )
 
@@ -197,8 +197,8 @@ def _without_uuid(taken: Response) -> Response:
     return JSONResponse(told, taken.status_code)
 
 
-def _streamed(taken: Response, pieces: AsyncIterator[bytes]) -> Response:
-    return StreamingResponse(pieces, _with_body(taken), media_type=taken.media_type)
+def _streamed(taken: Response, pieces: AsyncIterator[bytes], status: int | None = None) -> Response:
+    return StreamingResponse(pieces, status or taken.status_code, media_type=taken.media_type)
 
 
 async def _bytes_apart(body: bytes, seconds: float) -> AsyncIterator[bytes]:
