@@ -30,6 +30,7 @@ from wire import (
     locals_shown,
     outcome,
     refused_port,
+    trickle,
 )
 
 from worker import transport
@@ -401,29 +402,6 @@ def test_no_number_is_left_in_a_detail(serve, client_of, text, number):
 
 
 # What takes too long, or never ends
-
-
-def trickle(first):
-    """Send `first` at once, and then one byte after the other, until the client has gone."""
-
-    def play(connection, _request):
-        connection.sendall(first)
-        while not is_gone(connection):
-            connection.sendall(b"x")
-        return "close"
-
-    return play
-
-
-def is_gone(connection, seconds=0.05):
-    """Wait a moment; True if the client has gone meanwhile."""
-    connection.settimeout(seconds)
-    try:
-        return connection.recv(1) == b""
-    except TimeoutError:
-        return False
-    finally:
-        connection.settimeout(None)
 
 
 HEAD = b"HTTP/1.1 201 Created\r\n"

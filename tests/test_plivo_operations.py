@@ -3,6 +3,8 @@
 import json
 import logging
 import re
+import socket
+import time
 import urllib.parse
 from urllib.parse import parse_qs, urlencode, urlsplit
 
@@ -12,10 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 from wire import (
+    AUTH_ID,
     AUTH_TOKEN,
     LOGIN,
     NUMBER,
     QUICK,
+    SOON,
     UUID,
     as_json,
     everything_shown,
@@ -24,10 +28,21 @@ from wire import (
     locals_shown,
     outcome,
     refused_port,
+    trickle,
 )
 
 from worker.caller_id import ALIAS_LENGTH
-from worker.errors import Forbidden, LeaseOver, Rejected, Throttled, Unauthorized, Unknown, Unreachable, WrongCode
+from worker.errors import (
+    Forbidden,
+    InvalidNumber,
+    LeaseOver,
+    Rejected,
+    Throttled,
+    Unauthorized,
+    Unknown,
+    Unreachable,
+    WrongCode,
+)
 from worker.plivo import CallerId, Page, _offset
 from worker.transport import LIMITS
 
@@ -333,6 +348,193 @@ def test_the_pages_of_the_sandbox_are_walked_to_their_end(plivo, client_of):
     assert [one.phone_number for one in found] == numbers[::-1]
     assert page.total == 7
     assert type(outcome(client.list, limit=21)) is Rejected
+
+
+# Update
+
+UPDATED = {name: value for name, value in LISTED.items() if name != "resource_uri"} | {"api_id": "a"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "body"),
+    [
+        ({"alias": "Zoë"}, {"alias": "Zoë"}),
+        ({"alias": "Zoë", "subaccount": "SA1"}, {"alias": "Zoë", "subaccount": "SA1"}),
+        ({"subaccount": ""}, {"subaccount": ""}),
+        ({}, {}),
+    ],
+)
+def test_an_update_is_one_post_of_what_was_given(serve, client_of, fields, body):
+    server = serve(http(200, as_json(**UPDATED)))
+
+    assert client_of(server.url()).update(NUMBER, **fields).alias == "Front desk"
+    first, sent = request_of(server)
+    assert first == "POST /v1/Account/MAXXXXXXXXXXXXXXXXXX/VerifiedCallerId/14155550123/"
+    assert json.loads(sent) == body
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"<html>", as_json(message="async api spawned"), as_json(error="no"), as_json(**UPDATED)[:-1]]
+    + [
+        as_json(**UPDATED | change)
+        for change in ({"phone_number": "14155550199"}, {"phone_number": None}, {"verification_uuid": None})
+    ],
+)
+def test_a_success_that_is_not_about_this_number_is_unknown(serve, client_of, body):
+    assert type(outcome(client_of(serve(http(200, body)).url()).update, NUMBER, alias="A")) is Unknown
+
+
+# Delete
+
+
+@pytest.mark.parametrize(
+    ("answer", "meaning"),
+    [
+        (http(204), True),
+        (b"HTTP/1.1 204 No Content\r\n\r\n", True),
+        (http(200), True),
+        (http(200, as_json(api_id="a", message="deleted")), True),
+        (http(200, as_json(api_id="a", error=None)), True),
+        (http(404), False),
+        (http(404, b"<html>"), False),
+        (http(202), Unknown),
+        (http(202, as_json(message="async api spawned", api_id="a")), Unknown),
+        (http(200, as_json(error="internal server error", api_id="a")), Unknown),
+        (http(200, b"<html><h1>It works!</h1></html>"), Unknown),
+        (http(200, b"{}"), Unknown),
+        (http(200, b"\n"), Unknown),
+        (http(200, b"[]"), Unknown),
+        (hang_up(http(200, b"{", length=9)), Unknown),
+        (http(410), Rejected),
+        (http(503, as_json(api_id="a", error="no")), Unreachable),
+        (http(503), Unknown),
+    ],
+)
+def test_a_delete_is_done_when_plivo_says_nothing_else(serve, client_of, answer, meaning):
+    server = serve(answer)
+
+    got = outcome(client_of(server.url()).delete, NUMBER)
+
+    assert got is meaning or type(got) is meaning
+    assert request_of(server) == ("DELETE /v1/Account/MAXXXXXXXXXXXXXXXXXX/VerifiedCallerId/14155550123/", b"")
+
+
+def test_a_204_leaves_its_connection_for_the_next(serve, client_of):
+    server = serve(b"HTTP/1.1 204 No Content\r\n\r\n")
+    client = client_of(server.url())
+
+    assert [client.delete(NUMBER) for _ in range(5)] == [True] * 5
+    assert server.connections == 1
+
+
+# All of them
+
+OPERATIONS = {
+    "complete": lambda client: client.complete(UUID, OTP),
+    "get": lambda client: client.get(NUMBER),
+    "list": lambda client: client.list(),
+    "update": lambda client: client.update(NUMBER, alias="A"),
+    "delete": lambda client: client.delete(NUMBER),
+}
+SUCCESS = {
+    "complete": http(201, as_json(**COMPLETED)),
+    "get": http(200, as_json(**UPDATED)),
+    "list": listing(LISTED),
+    "update": http(200, as_json(**UPDATED)),
+    "delete": http(204),
+}
+STATUSES = [(status, meaning) for meaning, statuses in MEANINGS.items() for status in statuses]
+
+
+@pytest.mark.parametrize("operation", ["list", "update", "delete"])
+@pytest.mark.parametrize(("status", "meaning"), STATUSES)
+def test_the_status_tells_what_became_of_the_others(serve, client_of, operation, status, meaning):
+    server = serve(http(status, b"<html>"))
+    meaning = Rejected if meaning is WrongCode else meaning
+
+    got = outcome(OPERATIONS[operation], client_of(server.url()))
+
+    assert type(got) is meaning or ((operation, status, got) == ("delete", 404, False))
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+@pytest.mark.parametrize("kind", ["closed", "reset", "in the head", "timed out", "trickle", "another protocol"])
+def test_what_breaks_once_it_was_written_is_asked_once_and_unknown(serve, client_of, operation, kind):
+    plays = {
+        "closed": hang_up(),
+        "reset": hang_up(reset=True),
+        "in the head": hang_up(b"HTTP/1.1 200 OK\r\nContent-Le"),
+        "timed out": lambda connection, _: connection.recv(1),
+        "trickle": trickle(b"HTTP/1.1 200 OK\r\nContent-Length: 60000\r\n\r\n{"),
+        "another protocol": b"SSH-2.0-OpenSSH_9.2\r\n",
+    }
+    server = serve(plays[kind])
+    client = client_of(server.url(), QUICK)
+    began = time.monotonic()
+
+    assert type(outcome(OPERATIONS[operation], client)) is Unknown
+    assert time.monotonic() - began < SOON
+    assert len(server.requests) == 1
+    server.play = SUCCESS[operation]
+    assert OPERATIONS[operation](client)  # asking again is safe, and nothing is left in the pool
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_what_never_arrived_is_unreachable(client_of, operation):
+    assert type(outcome(OPERATIONS[operation], client_of(f"http://127.0.0.1:{refused_port()}", QUICK))) is Unreachable
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_no_redirect_is_followed(serve, client_of, operation, status):
+    elsewhere = serve()
+    server = serve(http(status, b"", f"Location: {elsewhere.url()}/Account/"))
+
+    assert type(outcome(OPERATIONS[operation], client_of(server.url()))) is Unknown
+    assert (len(server.requests), elsewhere.connections) == (1, 0)
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_of_a_body_without_an_end_little_is_read(serve, client_of, operation):
+    taken = []
+
+    def flood(connection, _request):
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 104857600\r\n\r\n")
+        for _ in range(1600):
+            connection.sendall(b" " * 65536)
+            taken.append(65536)
+
+    assert type(outcome(OPERATIONS[operation], client_of(serve(flood).url()))) is Unknown
+    assert sum(taken) < 8 * 1024 * 1024  # what the kernel's own buffers hold
+
+
+@pytest.mark.parametrize("number", ["", "+", "Verification", "1415x", "../14155550199", "1415555/", "+1 415", "٣٣٣٣٣"])
+@pytest.mark.parametrize("operation", ["get", "update", "delete"])
+def test_what_is_no_number_is_no_path(serve, client_of, operation, number):
+    server = serve()
+
+    got = outcome(getattr(client_of(server.url()), operation), number)
+
+    assert (type(got), got.reason) == (InvalidNumber, "not_a_number")
+    assert server.requests == []
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+@pytest.mark.parametrize("kind", ["status 400", "status 500", "closed", "refused"])
+def test_no_error_and_no_log_shows_a_number_or_the_credentials(serve, client_of, caplog, operation, kind):
+    caplog.set_level(logging.DEBUG)
+    told = as_json(error=f"{NUMBER} 14155550123 {AUTH_ID} {AUTH_TOKEN}")
+    server = serve({"status 400": http(400, told), "status 500": http(500, told)}.get(kind, hang_up()))
+    client = client_of(f"http://127.0.0.1:{refused_port()}" if kind == "refused" else server.url(), QUICK)
+
+    got = outcome(OPERATIONS[operation], client)
+
+    shown = everything_shown(got) + caplog.text
+    assert not [secret for secret in (AUTH_ID, AUTH_TOKEN, LOGIN, "5550123") if secret in shown]
+    assert not [secret for secret in (AUTH_TOKEN, LOGIN) if secret in locals_shown(got)]
 
 
 # What is not shown

@@ -107,6 +107,29 @@ def hang_up(first=b"", *, reset=False):
     return play
 
 
+def trickle(first):
+    """Send `first` at once, and then one byte after the other, until the client has gone."""
+
+    def play(connection, _request):
+        connection.sendall(first)
+        while not is_gone(connection):
+            connection.sendall(b"x")
+        return "close"
+
+    return play
+
+
+def is_gone(connection, seconds=0.05):
+    """Wait a moment; True if the client has gone meanwhile."""
+    connection.settimeout(seconds)
+    try:
+        return connection.recv(1) == b""
+    except TimeoutError:
+        return False
+    finally:
+        connection.settimeout(None)
+
+
 def refused_port():
     with socket.create_server(("127.0.0.1", 0)) as closed:
         return closed.getsockname()[1]

@@ -196,6 +196,33 @@ class PlivoClient:
         known = tuple(one for one in found if one is not None)
         return Page(known, _offset(meta.get("next"), offset), _count(meta.get("total_count")), len(found) - len(known))
 
+    def update(self, phone_number: str, *, alias: str | None = None, subaccount: str | None = None) -> CallerId:
+        """Give a verified number another alias or subaccount; what is None stays as it is.
+
+        Raises `InvalidNumber` for what is none, `Rejected` also for a number that is not verified, and `Unknown` if it
+        may have been done; asking again is safe.
+        """
+        digits = _digits(phone_number)
+        body = _body({"alias": alias, "subaccount": subaccount})
+        return self._about(digits, self._transport.exchange("POST", f"{digits}/", body))
+
+    def delete(self, phone_number: str) -> bool:
+        """Have Plivo forget a verified number; False: it was not there.
+
+        Raises `InvalidNumber` for what is none, and `Unknown` if it may have been done; asking again is safe, and then
+        False as well if it was.
+        """
+        answer = self._transport.exchange("DELETE", f"{_digits(phone_number)}/")
+        if answer.status == 404:
+            return False
+        if not _is_success(answer):
+            raise self._refusal(answer)
+        told = _object(answer)
+        silent = answer.status == 204 or answer.headers.get("Content-Length") == "0"  # not: it broke off in the head
+        if answer.status == 202 or not (silent or (told and not told.get("error"))):
+            raise Unknown(f"{answer.status} that does not say that it was deleted")
+        return True
+
     def close(self) -> None:
         """Close the idle connections."""
         self._transport.close()
