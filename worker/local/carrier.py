@@ -21,6 +21,7 @@ from typing import Any
 import phonenumbers
 
 from worker.local.misfortunes import Kind, Misfortune
+from worker.local.people import Answers, Entry, People
 from worker.local.switches import Switches
 
 CODE_LIVES_SECONDS = 15 * 60  # "valid for 15 minutes", says Plivo's message, and no field does
@@ -152,8 +153,8 @@ def _country(number: str) -> str:
 class Carrier:
     """The whole state of one sandbox, one account; used from one thread."""
 
-    def __init__(self, switches: Switches) -> None:
-        self._first_switches = switches
+    def __init__(self, switches: Switches, people: People | None = None) -> None:
+        self._first_switches, self.people = switches, people
         self.reset()
 
     def reset(self) -> None:
@@ -161,6 +162,7 @@ class Carrier:
         self.switches = self._first_switches
         self.clock = Clock()
         self.sends: list[Send] = []
+        self.answers = Answers()
         self.misfortunes: list[Misfortune] = []
         self.arrivals: deque[Arrival] = deque(maxlen=ARRIVALS_KEPT)
         self.requests = 0
@@ -205,7 +207,12 @@ class Carrier:
         send = Send(self.clock.now(), number, channel, str(uuid.uuid4()), code, alias, subaccount)
         self.sends.append(send)
         self._by_uuid[send.verification_uuid] = send
-        self._inboxes.setdefault(number, []).append(send)
+        inbox = self._inboxes.setdefault(number, [])
+        inbox.append(send)
+        decided = self.people.answer(number, code, len(inbox)) if self.people else None
+        if decided:
+            after, entered = decided
+            self.answers.add(send.at, after, Entry(number, send.verification_uuid, entered, entered == code))
         return send
 
     def number_of(self, verification_uuid: str) -> str | None:
