@@ -1,15 +1,20 @@
 """One real Redis, one sandbox and one worker for the session; each test has numbers of its own."""
 
+import contextlib
 import os
 
 import pytest
 import redis
 from harness import AUTH_ID, AUTH_TOKEN, Sandbox, Worker, stopped
+from pydantic import SecretStr
+from wire import TAKEN, Server
 
 from worker import runtime
 from worker.celery import app
 from worker.local.redis_server import RedisServer
+from worker.plivo import PlivoClient
 from worker.settings import Settings
+from worker.transport import LIMITS
 
 REDIS = RedisServer()
 POLICY = {"RINGPROOF_RATE": "1000/1s", "RINGPROOF_RESEND_COOLDOWN_SECONDS": "1"}
@@ -83,3 +88,29 @@ def plivo(sandbox):
 def client(redis_server):
     with redis.Redis.from_url(redis_server.url, decode_responses=True) as connection:
         yield connection
+
+
+@pytest.fixture
+def serve():
+    """Start servers."""
+    with contextlib.ExitStack() as stack:
+
+        def start(play=TAKEN, tls=None):
+            server = Server(play, tls)
+            stack.callback(server.close)
+            return server
+
+        yield start
+
+
+@pytest.fixture
+def client_of():
+    """Build clients."""
+    with contextlib.ExitStack() as stack:
+
+        def build(url, limits=LIMITS):
+            client = PlivoClient(AUTH_ID, SecretStr(AUTH_TOKEN), url, limits=limits)
+            stack.callback(client.close)
+            return client
+
+        yield build

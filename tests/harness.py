@@ -84,8 +84,10 @@ class Process:
 class Sandbox(Process):
     """Plivo on this machine, with its ledger as the judge."""
 
-    def __init__(self, log: Path, environ: Mapping[str, str], cwd: Path) -> None:
-        code = "import sys; from worker.local.sandbox import serve; serve(0, ready=lambda u: print(u, flush=True))"
+    def __init__(self, log: Path, environ: Mapping[str, str], cwd: Path, answers: str | None = None) -> None:
+        imports = "from worker.local.people import People; from worker.local.sandbox import serve"
+        ready, people = "lambda url: print(url, flush=True)", f"People.read({answers!r}, None)"
+        code = f"{imports}; serve(0, ready={ready}, people={people})"
         super().__init__([sys.executable, "-c", code], log, environ, cwd)
         self.until_logged("http://")
         self.root = self.log.split()[-1]
@@ -106,6 +108,13 @@ class Sandbox(Process):
 
     def requests(self) -> list[dict[str, Any]]:
         return self._ask("GET", "requests")["requests"]
+
+    def answers(self, since: int = 0) -> dict[str, Any]:
+        """What people enter, as far as it is time, and from where to ask on."""
+        return self._ask("GET", "answers", params={"since": since})
+
+    def about(self) -> dict[str, Any]:
+        return self._ask("GET", "")
 
     def switch(self, **switches: Any) -> None:
         self._ask("POST", "switches", json=switches)

@@ -13,6 +13,7 @@ from datetime import timedelta
 
 import click
 import pytest
+import requests
 from click.testing import CliRunner
 from harness import eventually, fresh_number
 
@@ -200,6 +201,9 @@ def test_a_reader_that_goes_away_is_no_traceback(environ, tmp_path):
         (("status",), "NUMBER"),
         (("status", "--region", "QQ", "+14155550123"), "--region"),
         (("sandbox", "--port", "70000"), "--port"),
+        (("sandbox", "--answers", "right=eighty"), "--answers"),
+        (("sandbox", "--answers", "right=1", "--answer-after", "5-1"), "--answer-after"),
+        (("sandbox", "--answer-after", "1-5"), "--answer-after"),
         (("bogus",), "bogus"),
     ],
 )
@@ -436,6 +440,18 @@ def test_the_sandbox_serves_until_it_is_told_to_end(environ, tmp_path):
 
     assert "export PLIVO_BASE_URL=" in said
     assert process.returncode == 0
+
+
+def test_the_people_of_the_sandbox_answer_as_they_are_told(environ, tmp_path):
+    options = ("--port", "0", "--answers", "right=80,wrong=10,never=10", "--answer-after", "0.5-2")
+    with started(environ, tmp_path, "sandbox", *options) as process:
+        url = "http://" + process.stdout.readline().partition("http://")[2].partition(" ")[0]
+        with requests.Session() as session:
+            about = session.get(url, timeout=10).json()
+            answers = session.get(f"{url}answers", timeout=10).json()
+
+    assert about["people"] == {"right": 80, "wrong": 10, "never": 10, "after_seconds": [0.5, 2], "seed": 0}
+    assert answers == {"answers": [], "next": 0}
 
 
 @pytest.mark.usefixtures("worker", "plivo")

@@ -14,7 +14,7 @@ from harness import AUTH_ID, AUTH_TOKEN, fresh_number
 
 from worker.local.answers import FLOOD_BYTES
 from worker.local.carrier import Carrier
-from worker.local.misfortunes import Kind, Misfortune
+from worker.local.misfortunes import OPERATIONS, Kind, Misfortune
 from worker.local.switches import Switches
 
 PLIVOS, HTML = "application/json", "text/html; charset=utf-8"
@@ -305,6 +305,78 @@ def test_what_is_about_one_number_or_one_send_spares_the_other_operations(plivo,
     assert statuses(session, collection, number) == [int(kind)]
 
 
+def each_operation(plivo, session, collection, number):
+    """Ask for each of them once, on this number, in an order in which all can succeed: their statuses."""
+    sent = initiate(session, collection, number)
+    verification = plivo.sends(number)[-1]
+    code = {"otp": verification["code"]}
+    member = f"{collection}{number}/"
+    told = {
+        "initiate": sent,
+        "complete": session.post(
+            f"{collection}Verification/{verification['verification_uuid']}/", json=code, timeout=10
+        ),
+        "get": session.get(member, timeout=10),
+        "list": session.get(collection, timeout=10),
+        "update": session.post(member, json={"alias": "Office"}, timeout=10),
+        "delete": session.delete(member, timeout=10),
+    }
+    return {operation: answer.status_code for operation, answer in told.items()}
+
+
+DONE = {"initiate": 201, "complete": 201, "get": 200, "list": 200, "update": 200, "delete": 204}
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_what_is_armed_for_one_operation_spares_the_others(plivo, session, collection, operation):
+    plivo.befall("500_after", share=1, operation=operation)
+
+    assert each_operation(plivo, session, collection, fresh_number()) == DONE | {operation: 500}
+
+
+@pytest.mark.parametrize("operation", OPERATIONS[1:])
+def test_what_is_about_the_account_can_be_about_one_operation(plivo, session, collection, operation):
+    unverified = dict.fromkeys(("get", "update", "delete"), 404) if operation == "complete" else {}
+    plivo.befall("403", share=1, operation=operation)
+
+    assert each_operation(plivo, session, collection, fresh_number()) == DONE | unverified | {operation: 403}
+
+
+@pytest.mark.parametrize("operation", [one for one in OPERATIONS if one != "list"])
+def test_what_is_armed_for_an_operation_on_a_number_spares_other_numbers(plivo, session, collection, operation):
+    number = fresh_number()
+    plivo.befall("502_after", share=1, operation=operation, number=number)
+
+    assert each_operation(plivo, session, collection, fresh_number()) == DONE
+    assert each_operation(plivo, session, collection, number) == DONE | {operation: 502}
+
+
+def test_what_befalls_a_success_befalls_a_refusal(plivo, session, collection):
+    plivo.script(*({"kind": kind, "operation": "get"} for kind in ("500_after", "without_uuid", "empty")))
+
+    told = [session.get(f"{collection}{fresh_number()}/", timeout=10) for _ in range(4)]
+
+    assert [(answer.status_code, len(answer.content) > 0) for answer in told] == [
+        (500, True),
+        (404, True),
+        (404, False),
+        (404, True),
+    ]
+
+
+def test_a_delete_that_gets_a_body_is_a_200(plivo, session, collection):
+    kinds = {"html": 200, "empty": 204, "truncated": 204, "without_uuid": 204, "trickle": 204, "error_in_200": 200}
+    plivo.script(*({"kind": kind, "operation": "delete"} for kind in kinds))
+    told = []
+    for _ in kinds:
+        number = fresh_number()
+        initiate(session, collection, number)
+        plivo.complete(number)
+        told.append(session.delete(f"{collection}{number}/", timeout=10).status_code)
+
+    assert told == list(kinds.values())
+
+
 def test_a_script_with_a_mistake_arms_nothing(plivo, session):
     script = [{"kind": "503"}, {"kind": "429_seconds", "seconds": "5"}]
     answer = session.post(f"{plivo.root}/sandbox/misfortunes", json={"misfortunes": script}, timeout=10)
@@ -316,7 +388,9 @@ def test_a_script_with_a_mistake_arms_nothing(plivo, session):
 
 def test_what_is_armed_is_told_as_it_can_be_armed_again(plivo):
     plivo.script(
-        {"kind": "trickle"}, {"kind": "401", "share": 0.2, "times": 7}, {"kind": "503", "number": "14155550123"}
+        {"kind": "trickle", "operation": "list"},
+        {"kind": "401", "share": 0.2, "times": 7},
+        {"kind": "503", "number": "14155550123"},
     )
     told = plivo.armed()
     plivo.spare()
@@ -326,12 +400,15 @@ def test_what_is_armed_is_told_as_it_can_be_armed_again(plivo):
         plivo.armed()
         == told
         == [
-            {"kind": "trickle", "times": 1, "seconds": 1.0},
+            {"kind": "trickle", "times": 1, "seconds": 1.0, "operation": "list"},
             {"kind": "401", "share": 0.2, "times": 7},
             {"kind": "503", "times": 1, "number": "+14155550123"},
         ]
     )
 
 
-def test_the_sandbox_tells_which_kinds_there_are(plivo, session):
-    assert session.get(f"{plivo.root}/sandbox/", timeout=10).json()["misfortunes"] == list(Kind)
+def test_the_sandbox_tells_which_kinds_there_are_and_for_which_operations(plivo, session):
+    about = session.get(f"{plivo.root}/sandbox/", timeout=10).json()
+
+    assert about["misfortunes"] == list(Kind)
+    assert about["operations"] == list(OPERATIONS)

@@ -1,31 +1,43 @@
 """What each answer of Plivo means, on a server that plays any bytes and remembers what it was sent."""
 
-import base64
 import contextlib
 import gzip
 import io
 import json
 import logging
-import pickle
 import socket
 import ssl
-import threading
 import time
-import traceback
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from email.utils import format_datetime
 
 import pytest
 from harness import fresh_number
-from pydantic import SecretStr
+from wire import (
+    AUTH_ID,
+    AUTH_TOKEN,
+    LOGIN,
+    NUMBER,
+    QUICK,
+    SOON,
+    TAKEN,
+    UUID,
+    as_json,
+    everything_shown,
+    hang_up,
+    http,
+    locals_shown,
+    outcome,
+    refused_port,
+    trickle,
+)
 
 from worker import transport
 from worker.errors import (
     Forbidden,
     Misconfigured,
     Rejected,
-    RingproofError,
     Throttled,
     Unauthorized,
     Unknown,
@@ -33,13 +45,6 @@ from worker.errors import (
 )
 from worker.plivo import CallerId, PlivoClient, Sent
 from worker.transport import Limits
-
-AUTH_ID, AUTH_TOKEN = "MAXXXXXXXXXXXXXXXXXX", "a-token-that-must-not-be-shown"
-LOGIN = base64.b64encode(f"{AUTH_ID}:{AUTH_TOKEN}".encode()).decode()
-NUMBER = "+14155550123"
-UUID = "9e1d3d33-1b9a-4b3c-9c4f-0d8f1f2a3b4c"
-QUICK = Limits(connect_seconds=0.3, connecting_seconds=0.6, answer_seconds=0.6)
-SOON = 3.0  # seconds, within which what is limited by QUICK has ended even on a busy machine
 
 # Of localhost and 127.0.0.1, self-signed, for a hundred years; it opens nothing.
 CERTIFICATE = """\
@@ -62,108 +67,6 @@ B0Z2NmlRE7+VF3y92xItjaymRPuI3P2viQU+fvCWIw==
 """
 
 
-class Server:
-    """Plays bytes for each request on loopback; remembers the requests and counts the connections.
-
-    `play` is what is answered: bytes, or a function of (socket, request) that does as it likes.
-    """
-
-    def __init__(self, play, tls=None):
-        self.play, self.tls = play, tls
-        self.requests, self.connections, self.ended = [], 0, threading.Event()
-        self._open = []
-        self._listening = socket.create_server(("127.0.0.1", 0))
-        self.port = self._listening.getsockname()[1]
-        self._threads = [threading.Thread(target=self._accept, daemon=True)]
-        self._threads[0].start()
-
-    def url(self, scheme="http"):
-        return f"{scheme}://127.0.0.1:{self.port}/v1"
-
-    def _accept(self):
-        with contextlib.suppress(OSError):
-            while True:
-                connection, _ = self._listening.accept()
-                self.connections += 1
-                self._open.append(connection)
-                self._threads.append(threading.Thread(target=self._serve, args=(connection,), daemon=True))
-                self._threads[-1].start()
-
-    def _serve(self, connection):
-        with contextlib.suppress(OSError, ValueError):
-            if self.tls:
-                connection = self.tls.wrap_socket(connection, server_side=True)
-            with connection, connection.makefile("rb") as incoming:
-                while request := self._read(incoming):
-                    self.requests.append(request)
-                    if isinstance(self.play, bytes):
-                        connection.sendall(self.play)
-                    elif self.play(connection, request) == "close":
-                        return
-
-    @staticmethod
-    def _read(incoming):
-        head = b""
-        while (line := incoming.readline()) and line.strip():
-            head += line
-        length = next((int(line[15:]) for line in head.splitlines() if line[:15] == b"Content-Length:"), 0)
-        return head and head + b"\r\n" + incoming.read(length)
-
-    def close(self):
-        self.ended.set()
-        with contextlib.suppress(OSError):
-            self._listening.shutdown(socket.SHUT_RDWR)
-        self._listening.close()
-        for connection in self._open:
-            with contextlib.suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
-            connection.close()
-        for thread in self._threads:
-            thread.join(10)
-
-
-def http(status, body=b"", *headers, length=None):
-    lines = [
-        f"HTTP/1.1 {status} Whatever",
-        f"Content-Length: {len(body) if length is None else length}",
-        *headers,
-    ]
-    return "\r\n".join([*lines, "", ""]).encode() + body
-
-
-def as_json(**fields):
-    return json.dumps(fields).encode()
-
-
-TAKEN = http(201, as_json(api_id="an-api-id", message=f"code is sent to {NUMBER}", verification_uuid=UUID))
-
-
-@pytest.fixture
-def serve():
-    """Start servers."""
-    with contextlib.ExitStack() as stack:
-
-        def start(play=TAKEN, tls=None):
-            server = Server(play, tls)
-            stack.callback(server.close)
-            return server
-
-        yield start
-
-
-@pytest.fixture
-def client_of():
-    """Build clients."""
-    with contextlib.ExitStack() as stack:
-
-        def build(url, limits=transport.LIMITS):
-            client = PlivoClient(AUTH_ID, SecretStr(AUTH_TOKEN), url, limits=limits)
-            stack.callback(client.close)
-            return client
-
-        yield build
-
-
 @pytest.fixture
 def tls(tmp_path, monkeypatch):
     """What a TLS server needs to be trusted by the client."""
@@ -173,13 +76,6 @@ def tls(tmp_path, monkeypatch):
     context.load_cert_chain(pem)
     monkeypatch.setattr("requests.adapters.DEFAULT_CA_BUNDLE_PATH", str(pem))
     return context
-
-
-def outcome(call, *arguments, **keywords):
-    try:
-        return call(*arguments, **keywords)
-    except RingproofError as error:
-        return error
 
 
 # What is sent
@@ -508,29 +404,6 @@ def test_no_number_is_left_in_a_detail(serve, client_of, text, number):
 # What takes too long, or never ends
 
 
-def trickle(first):
-    """Send `first` at once, and then one byte after the other, until the client has gone."""
-
-    def play(connection, _request):
-        connection.sendall(first)
-        while not is_gone(connection):
-            connection.sendall(b"x")
-        return "close"
-
-    return play
-
-
-def is_gone(connection, seconds=0.05):
-    """Wait a moment; True if the client has gone meanwhile."""
-    connection.settimeout(seconds)
-    try:
-        return connection.recv(1) == b""
-    except TimeoutError:
-        return False
-    finally:
-        connection.settimeout(None)
-
-
 HEAD = b"HTTP/1.1 201 Created\r\n"
 REFUSED_HEAD = b"HTTP/1.1 400 Bad Request\r\n"
 
@@ -628,16 +501,6 @@ def test_a_body_may_be_as_long_as_the_limit_and_no_longer(serve, client_of):
 # What breaks
 
 
-def hang_up(first=b"", *, reset=False):
-    def play(connection, _request):
-        connection.sendall(first)
-        if reset:
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-        return "close"
-
-    return play
-
-
 BREAKS = {
     "closed at once": (hang_up(), Unknown),
     "reset at once": (hang_up(reset=True), Unknown),
@@ -703,11 +566,6 @@ def test_a_bug_before_the_first_byte_rises(serve, client_of, monkeypatch):
 
 
 # What was surely not sent
-
-
-def refused_port():
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        return closed.getsockname()[1]
 
 
 def test_a_refused_connection_is_unreachable(client_of):
@@ -907,15 +765,6 @@ def test_twenty_five_threads_get_each_their_own_answer(serve, client_of, tls, en
 # What is not shown
 
 
-def everything_shown(error):
-    again = pickle.loads(pickle.dumps(error))
-    chain = []
-    while error is not None:
-        chain += [str(error), repr(error), *traceback.format_exception(error)]
-        error = error.__cause__ or error.__context__
-    return "\n".join([*chain, str(again), repr(again)])
-
-
 SECRETS = (AUTH_TOKEN, AUTH_ID, LOGIN, "14155550123", "5550123")
 
 
@@ -939,6 +788,26 @@ def test_no_error_and_no_log_shows_number_or_credentials(serve, client_of, caplo
     assert "what the caller is about" in shown
     assert not [secret for secret in SECRETS[:1] + SECRETS[2:] if secret in shown]
     assert AUTH_ID not in shown.replace(str(vars(client)), "")
+
+
+@pytest.mark.parametrize("kind", [*BREAKS, "refused", "a bug"])
+def test_no_local_of_a_traceback_shows_the_credentials(serve, client_of, monkeypatch, kind):
+    server = serve(BREAKS[kind][0] if kind in BREAKS else TAKEN)
+    if kind == "a bug":
+        monkeypatch.setattr(transport._Answer, "begin", lambda _self: 1 / 0)
+    client = client_of(f"http://127.0.0.1:{refused_port()}" if kind == "refused" else server.url(), QUICK)
+
+    shown = locals_shown(outcome(client.initiate, NUMBER))
+
+    assert "phone_number=" in shown
+    assert not [secret for secret in (AUTH_TOKEN, LOGIN) if secret in shown]
+
+
+def test_a_body_shows_its_length_alone():
+    body = transport.Body(b'{"otp":"1234"}')
+
+    assert f"{body} {body!r} {[body]}" == "<14 bytes> <14 bytes> [<14 bytes>]"
+    assert body == b'{"otp":"1234"}'
 
 
 def test_urllib3_still_logs_for_others(serve, client_of, caplog):

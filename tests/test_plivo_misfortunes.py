@@ -1,4 +1,4 @@
-"""What each of the sandbox's misfortunes means to our client, and what its ledger says became of the code."""
+"""What each of the sandbox's misfortunes means to our client, and what the sandbox says was done nevertheless."""
 
 import contextlib
 import time
@@ -6,12 +6,21 @@ import tracemalloc
 
 import psutil
 import pytest
-from harness import AUTH_ID, AUTH_TOKEN, fresh_number
+from harness import AUTH_ID, AUTH_TOKEN, eventually, fresh_number
 from pydantic import SecretStr
 
-from worker.errors import Forbidden, Rejected, RingproofError, Throttled, Unauthorized, Unknown, Unreachable
+from worker.errors import (
+    Forbidden,
+    Rejected,
+    RingproofError,
+    Throttled,
+    Unauthorized,
+    Unknown,
+    Unreachable,
+    WrongCode,
+)
 from worker.local.misfortunes import Kind
-from worker.plivo import PlivoClient, Sent
+from worker.plivo import CallerId, Page, PlivoClient, Sent
 from worker.transport import LIMITS, Limits
 
 MEGABYTE = 1024 * 1024
@@ -92,6 +101,90 @@ def test_nothing_is_sent_twice_and_no_sent_code_is_taken_for_unsent(plivo, clien
     assert type(client.initiate(fresh_number())) is Sent  # nothing of it is left in the pool
     assert len(plivo.requests()) == 2
     assert plivo.log == log  # the sandbox is not surprised either
+
+
+class Verified:
+    """A number that has been verified, or is to be, and what our client can do with it."""
+
+    def __init__(self, plivo, client):
+        self.plivo, self.client, self.number = plivo, client, fresh_number()
+        self.sent = client.initiate(self.number, alias="Before").verification_uuid
+        self.code = SecretStr(plivo.sends(self.number)[-1]["code"])
+
+    def complete(self):
+        return self.client.complete(self.sent, self.code)
+
+    def get(self):
+        return self.client.get(self.number)
+
+    def list(self):
+        return self.client.list()
+
+    def update(self):
+        return self.client.update(self.number, alias="After")
+
+    def delete(self):
+        return self.client.delete(self.number)
+
+    def is_done(self, operation):
+        """Whether it has had its effect; what only reads has none."""
+        known = self.client.get(self.number)
+        match operation:
+            case "complete":
+                return known is not None
+            case "update":
+                return known.alias == "After"
+            case "delete":
+                return known is None
+        return None
+
+
+SUCCESSES = {"complete": CallerId, "get": CallerId, "list": Page, "update": CallerId, "delete": bool}
+NO_BODY = ("empty", "truncated", "without_uuid", "trickle", "reset_in_body")
+EXCEPTIONS = {
+    ("complete", "400"): WrongCode,
+    ("list", "without_uuid"): Page,  # it skips what it cannot use
+    **{("delete", kind): bool for kind in NO_BODY},  # a 204 has none to spoil
+}
+
+
+@pytest.mark.parametrize("operation", SUCCESSES)
+@pytest.mark.parametrize("kind", MEANINGS)
+def test_what_a_misfortune_means_to_the_other_operations(plivo, client_of, kind, operation):
+    meaning, done = MEANINGS[kind]
+    meaning = EXCEPTIONS.get((operation, kind), SUCCESSES[operation] if meaning is Sent else meaning)
+    one, log = Verified(plivo, client_of(BRIEF if kind in ENDLESS else LIMITS)), plivo.log
+    if operation != "complete":
+        one.complete()
+    before = len(plivo.requests())
+    plivo.befall(kind, operation=operation)
+
+    got = outcome(getattr(one, operation))
+
+    assert type(got) is meaning
+    assert [(told["kind"], told["misfortune"]) for told in plivo.requests()[before:]] == [(operation, kind)]
+    assert one.is_done(operation) in {bool(done), None}
+    assert plivo.log == log
+    again = outcome(getattr(one, operation))
+    if operation == "complete":  # the code is used up, if it was taken
+        assert type(again) is (WrongCode if done else CallerId)
+    elif operation == "delete":  # asking again is safe, and tells whether there was something left to do
+        assert again is not bool(done)
+    else:
+        assert type(again) is SUCCESSES[operation]
+    assert one.is_done(operation) in {True, None}
+    assert len(plivo.sends(one.number)) == 1
+
+
+@pytest.mark.parametrize("operation", SUCCESSES)
+def test_while_it_is_refused_nothing_arrives_of_any_operation(plivo, client_of, operation):
+    one = Verified(plivo, client_of(Limits(connecting_seconds=0.3)))
+    before = len(plivo.requests())
+    plivo.befall("refused", seconds=1)
+
+    assert type(outcome(getattr(one, operation))) is Unreachable
+    eventually(lambda: type(outcome(one.list)) is Page)
+    assert {told["kind"] for told in plivo.requests()[before:]} == {"list"}
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,15 @@ class Running:
     def get(self, number=NUMBER):
         return self.session.get(f"{self.plivo}/{number}/", timeout=10)
 
+    def update(self, number=NUMBER, **fields):
+        return self.session.post(f"{self.plivo}/{number}/", json=fields, timeout=10)
+
+    def delete(self, number=NUMBER):
+        return self.session.delete(f"{self.plivo}/{number}/", timeout=10)
+
+    def list(self, query=""):
+        return self.session.get(f"{self.plivo}/?{query}", timeout=10)
+
     def tell(self, what, **wish):
         answer = self.session.post(f"{self.url}/sandbox/{what}", json=wish, timeout=10)
         answer.raise_for_status()
@@ -132,13 +141,21 @@ def test_plivos_own_sdk_runs_the_whole_conversation(sandbox, monkeypatch):
         code = sandbox.sends[-1]["code"]
         completed = client.verify_callerids.verify_caller_id(initiated.verification_uuid, otp=code)
         got = client.verify_callerids.get_verified_caller_id(NUMBER)
-        listed = client.verify_callerids.list_verified_caller_id(limit=5)
+        listed = client.verify_callerids.list_verified_caller_id(limit=5, country="US", alias="Main Office")
+        updated = client.verify_callerids.update_verified_caller_id(NUMBER, alias="Branch", subaccount="SA1")
+        deleted = client.verify_callerids.delete_verified_caller_id(NUMBER)
+        relisted = client.verify_callerids.list_verified_caller_id()
         with pytest.raises(plivo.exceptions.ResourceNotFoundError):
-            client.verify_callerids.get_verified_caller_id("+14155550199")
+            client.verify_callerids.get_verified_caller_id(NUMBER)
 
     assert completed.channel == "call"
     assert got.verification_uuid == initiated.verification_uuid
     assert [one.phone_number for one in listed.objects] == [NUMBER]
+    assert (updated.alias, updated.subaccount, updated.created_at) == ("Branch", "SA1", got.created_at)
+    assert deleted is None  # what that SDK makes of a 204
+    assert relisted.objects == []
+    operations = [one["kind"] for one in sandbox.ask("requests")["requests"]]
+    assert operations == ["initiate", "complete", "get", "list", "update", "delete", "list", "get"]
 
 
 def test_plivos_own_sdk_sends_three_codes_when_the_answers_are_lost(sandbox, monkeypatch, capsys):
@@ -212,7 +229,108 @@ def test_the_list_is_newest_first_and_its_pages_lead_to_each_other(sandbox):
 
 @pytest.mark.parametrize("query", ["limit=21", "limit=two", "offset=-1"])
 def test_a_page_that_cannot_be_is_refused(sandbox, query):
-    assert sandbox.session.get(f"{sandbox.plivo}/?{query}", timeout=10).status_code == 400
+    assert sandbox.list(query).status_code == 400
+
+
+@pytest.mark.parametrize("query", ["", "limit=0", "limit=&offset=&country=&alias=&subaccount="])
+def test_what_is_left_out_of_a_query_is_no_filter(sandbox, query):
+    sandbox.verify(NUMBER)
+
+    assert sandbox.list(query).json()["meta"] == {
+        "limit": 20,
+        "next": None,
+        "offset": 0,
+        "previous": None,
+        "total_count": 1,
+    }
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("country=GB", ["+442079460001"]),
+        ("country=DE", []),
+        ("alias=Zo%C3%AB+%26+Co", ["+14155550101"]),
+        ("alias=Zo", []),
+        ("subaccount=SA1", ["+442079460001", "+14155550101"]),
+        ("subaccount=SA1&country=US", ["+14155550101"]),
+    ],
+)
+def test_a_list_is_of_the_country_the_subaccount_and_the_alias_that_were_asked_for(sandbox, query, found):
+    aliases = {"+14155550101": ("Zoë & Co", "SA1"), "+14155550102": ("Office", ""), "+442079460001": ("Office", "SA1")}
+    for number, (alias, subaccount) in aliases.items():
+        sent = sandbox.initiate(number, alias=alias, subaccount=subaccount).json()["verification_uuid"]
+        sandbox.complete(sent, sandbox.sends[-1]["code"])
+
+    told = sandbox.list(query).json()
+
+    assert [one["phone_number"] for one in told["objects"]] == found
+    assert told["meta"]["total_count"] == len(found)
+
+
+def test_the_pages_of_a_filtered_list_lead_to_each_other(sandbox):
+    for digit in range(3):
+        sandbox.verify(f"+1415555010{digit}")
+        sandbox.update(f"+1415555010{digit}", alias="a & b" if digit != 1 else "c")
+
+    first = sandbox.list("alias=a+%26+b&limit=1").json()
+    second = sandbox.session.get(f"{sandbox.url}{first['meta']['next']}", timeout=10).json()
+
+    assert [page["objects"][0]["phone_number"] for page in (first, second)] == ["+14155550102", "+14155550100"]
+    assert second["meta"]["next"] is None
+    assert "alias=a+%26+b" in second["meta"]["previous"]
+
+
+@pytest.mark.parametrize(
+    ("body", "alias", "subaccount"),
+    [
+        ({"alias": "Zoë"}, "Zoë", "SA1"),
+        ({"alias": "B", "subaccount": "SA2", "phone_number": NUMBER, "country": "US"}, "B", "SA2"),
+        ({"alias": None, "subaccount": ""}, "A", "SA1"),
+        ({"alias": 0, "subaccount": 0}, "A", "SA1"),
+        ({}, "A", "SA1"),
+    ],
+)
+@pytest.mark.parametrize("written", ["+14155550123/", "%2B14155550123", "14155550123"])
+def test_an_update_changes_what_it_names_and_the_time(sandbox, body, alias, subaccount, written):
+    sent = sandbox.initiate(alias="A", subaccount="SA1").json()["verification_uuid"]
+    sandbox.complete(sent, sandbox.sends[-1]["code"])
+    sandbox.verify("+14155550199")
+    before = sandbox.get().json()
+    sandbox.tell("clock", advance_seconds=60)
+
+    url = f"{sandbox.plivo}/{written}"
+    updated = sandbox.session.post(url, json=body, timeout=10, allow_redirects=False).json()
+
+    assert updated["modified_at"] > before["modified_at"]
+    changed = {"alias": alias, "subaccount": subaccount, "modified_at": updated["modified_at"]}
+    assert updated | {"api_id": ""} == before | changed | {"api_id": ""}
+    assert sandbox.get().json() | {"api_id": ""} == updated | {"api_id": ""}
+    assert [one["phone_number"] for one in sandbox.list().json()["objects"]] == ["+14155550199", NUMBER]
+
+
+@pytest.mark.parametrize("body", ["", "[]", '{"alias": 7}'])
+def test_a_wrong_update_is_400_and_changes_nothing(sandbox, body):
+    sandbox.verify(NUMBER)
+    before = sandbox.list().json()["objects"]
+
+    assert sandbox.session.post(f"{sandbox.plivo}/{NUMBER}/", data=body, timeout=10).status_code == 400
+    assert sandbox.list().json()["objects"] == before
+
+
+@pytest.mark.parametrize(("status", "body"), [(204, None), (200, {"api_id", "message"})])
+@pytest.mark.parametrize("written", ["+14155550123/", "%2B14155550123", "14155550123"])
+@pytest.mark.parametrize("sent", [None, "{}", '{"phone_number": "+14155550123"}'])
+def test_a_deleted_number_is_gone_and_can_be_verified_anew(sandbox, status, body, written, sent):
+    sandbox.tell("switches", delete_status=status)
+    sandbox.verify(NUMBER)
+
+    url = f"{sandbox.plivo}/{written}"
+    deleted, again = (sandbox.session.delete(url, data=sent, timeout=10, allow_redirects=False) for _ in range(2))
+
+    assert (deleted.status_code, again.status_code, sandbox.get().status_code) == (status, 404, 404)
+    assert deleted.json().keys() == body if body else deleted.content == b""
+    assert sandbox.verify(NUMBER)["phone_number"] == NUMBER
 
 
 @pytest.mark.parametrize(
@@ -293,8 +411,9 @@ def test_a_wrong_body_is_400_and_sends_nothing(sandbox, body, error):
         ("PUT", "/VerifiedCallerId/", 405),
         ("DELETE", "/VerifiedCallerId/", 405),
         ("GET", "/VerifiedCallerId/Verification/uuid/", 405),
-        ("POST", "/VerifiedCallerId/14155550123/", 405),
-        ("DELETE", "/VerifiedCallerId/14155550123/", 405),
+        ("PUT", "/VerifiedCallerId/14155550123/", 405),
+        ("POST", "/VerifiedCallerId/14155550123/", 404),
+        ("DELETE", "/VerifiedCallerId/14155550123/", 404),
         ("POST", "/VerifiedCallerIds/", 404),
         ("POST", "//VerifiedCallerId/", 404),
         ("GET", "/VerifiedCallerId/Verification/uuid/more/", 404),
@@ -379,6 +498,22 @@ def test_a_wrong_a_foreign_and_a_used_code_verify_nobody(sandbox):
     assert sandbox.complete(uuid, code).status_code == 409
 
 
+def test_after_five_wrong_codes_a_verification_is_dead_and_another_lives(sandbox):
+    dead, other = (sandbox.initiate().json()["verification_uuid"] for _ in range(2))
+    right, others = (sent["code"] for sent in sandbox.sends)
+    wrong = f"{(int(right) + 1) % 10_000:04d}"
+    sandbox.complete(other, others + "0")
+
+    refused = [sandbox.complete(dead, otp).status_code for otp in [None, wrong * 2, *[wrong] * 3]]
+    live = sandbox.ask(f"phones/{NUMBER}")["live_codes"]
+    refused += [sandbox.complete(dead, otp).status_code for otp in (wrong, right)]
+
+    assert refused == [400] * 7
+    assert live == [right, others]  # None was no code, and the other verification's is not this one's
+    assert sandbox.ask(f"phones/{NUMBER}")["live_codes"] == [others]
+    assert sandbox.complete(other, others).status_code == 201
+
+
 def test_a_code_dies_after_fifteen_minutes_of_the_clock_that_can_be_moved(sandbox):
     uuid = sandbox.initiate().json()["verification_uuid"]
     code = sandbox.sends[-1]["code"]
@@ -425,6 +560,7 @@ def test_success_has_the_status_of_the_switch(sandbox, status, completion):
     [
         ("switches", {"success_status": 204}, "success_status"),
         ("switches", {"code_length": 9}, "code_length"),
+        ("switches", {"delete_status": 202}, "delete_status"),
         ("switches", {"latency_ms": [20, 10]}, "latency_ms"),
         ("switches", {"latency_ms": "fast"}, "latency_ms"),
         ("switches", {"limit": True}, "limit"),
@@ -440,6 +576,11 @@ def test_success_has_the_status_of_the_switch(sandbox, status, completion):
         ("misfortunes", {"kind": "503", "share": None}, "share"),
         ("misfortunes", {"kind": "503", "seconds": 1}, "seconds"),
         ("misfortunes", {"kind": "503", "number": "me"}, "number"),
+        ("misfortunes", {"kind": "503", "operation": "resend"}, "operation"),
+        ("misfortunes", {"kind": "503", "operation": ["get"]}, "operation"),
+        ("misfortunes", {"kind": "503", "operation": None}, "operation"),
+        ("misfortunes", {"kind": "503", "operation": "list", "number": NUMBER}, "number"),
+        ("misfortunes", {"kind": "refused", "operation": "list"}, "operation"),
         ("misfortunes", {"kind": "timeout_after", "seconds": -1}, "seconds"),
         ("misfortunes", {"kind": "refused", "number": NUMBER}, "number"),
         ("misfortunes", {"kind": "refused", "share": 0.5}, "share"),

@@ -169,10 +169,17 @@ def health(*, as_json: bool) -> None:
 
 @main.command()
 @click.option("--port", type=click.IntRange(0, 65535), default=8077, show_default=True, help="0: a free one.")
+@click.option("--answers", metavar="WEIGHTS", help="What people do with their codes: right=80,wrong=10,never=10")
+@click.option("--answer-after", metavar="SECONDS", help="After how long, such as 3 or 1-5  [default: 1-5]")
 @_says_what_is_wrong
-def sandbox(port: int) -> None:
-    """Be Plivo on this machine, for tests: no text leaves it."""
-    _local("worker.local.sandbox").serve(port=port)
+def sandbox(port: int, answers: str | None, answer_after: str | None) -> None:
+    """Be Plivo on this machine, for tests: no text leaves it.
+
+    With --answers the people whose phones get a code enter it rightly, wrongly or never: GET /sandbox/answers offers
+    what they enter.
+    """
+    people = _local("worker.local.people").People.read(answers, answer_after)
+    _local("worker.local.sandbox").serve(port=port, people=people)
 
 
 @main.command()

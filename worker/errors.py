@@ -8,6 +8,7 @@ RingproofError
 ├── LedgerUnavailable         Redis did not take it
 ├── Misconfigured             the environment is wrong
 ├── Unwritable                a file of ours cannot be written
+├── WrongCode                 Plivo did not take the code that was entered
 ├── InDoubt                   a code may be out                                             at .get()
 ├── Failed                    final; the number can be asked for again                      at .get()
 │   ├── Rejected              Plivo refused the request
@@ -125,6 +126,20 @@ class Unwritable(RingproofError):
         return f"{self.file}: {self.cause}: {self.remedy}"
 
 
+class WrongCode(RingproofError):
+    """Plivo did not take the code, which is wrong, used up or too old; enter it again, or have another sent."""
+
+    def __init__(self, detail: str = "") -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+    def __str__(self) -> str:
+        why = f" ({self.detail})" if self.detail else ""
+        return (
+            f"Plivo did not take the code{why}: it is wrong, used up or too old; enter it again, or have another sent"
+        )
+
+
 class InDoubt(RingproofError):
     """A code may be out, and nothing tells; no other is sent before `until`, when the last possible one has died."""
 
@@ -212,7 +227,7 @@ class Unauthorized(Unsent):
 
 
 class Unknown(RingproofError):
-    """A code may be out: the request was written and no answer said what became of it; it is never repeated."""
+    """Done or not, an initiate's code out or not: no answer said what became of it; an initiate is never repeated."""
 
     def __init__(self, cause: str) -> None:
         super().__init__(cause)

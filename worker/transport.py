@@ -48,8 +48,11 @@ class Limits:
     """All addresses and all tries together: beyond it the agenda's minutes are the better wait."""
     answer_seconds: float = 10
     """From the request's first byte to the answer's last; the lease (45 s) must outlive it and connecting."""
-    body_bytes: int = 64 * 1024
-    """Plivo's answers are below 1 KiB; the head may be as long again."""
+    body_bytes: int = 128 * 1024
+    """A page of 20 whose aliases are 255 emoji, each escaped (12 bytes), is 70 KB; all else is below 1 KiB.
+
+    The head may be as long again.
+    """
     idle_seconds: float = 2
     """Beyond it a server may be about to close the connection, and a POST lost in that would be in doubt."""
 
@@ -66,21 +69,25 @@ class Answer:
     body: bytes | None = field(repr=False)
 
 
-class Transport:
-    """Exchanges with one REST collection at `url`, over a pool that any number of threads share.
+class Body(bytes):
+    """The JSON of a request, which may hold a number or a code: no list of a traceback's locals shows it."""
 
-    `post` and `get` raise `Unreachable` if surely nothing was sent, after several tries within
-    `limits.connecting_seconds`, and `Unknown` if the first byte was written and no head came back. After that
-    byte nothing is ever repeated.
-    """
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} bytes>"
+
+    __str__ = __repr__
+
+
+class Transport:
+    """Exchanges with one REST collection at `url`, over a pool that any number of threads share."""
 
     def __init__(self, url: str, headers: Mapping[str, str], *, pool_size: int, limits: Limits) -> None:
         self._url = url
         self._limits = limits
         self._adapter = _Adapter(pool_connections=1, pool_maxsize=pool_size)
-        self._get = requests.Request("GET", url, headers=dict(headers)).prepare()
-        json_headers = {**headers, "Content-Type": "application/json"}
-        self._post = requests.Request("POST", url, headers=json_headers).prepare()
+        self._prepared = requests.Request("GET", url, headers=dict(headers)).prepare()
         self._connecting = Retrying(
             retry=retry_if_exception_type(Unreachable),
             wait=wait_exponential(0.1, max=1) + wait_random(0, 0.2),  # 25 threads do not come as one
@@ -90,29 +97,27 @@ class Transport:
         for name in _LOGGERS:
             logging.getLogger(name).addFilter(_is_not_ours)
 
-    def post(self, body: bytes, last_look: Callable[[], None] | None = None) -> Answer:
-        """Post JSON to the collection itself.
+    def exchange(
+        self, method: str, path: str = "", body: Body | None = None, last_look: Callable[[], None] | None = None
+    ) -> Answer:
+        """Send one request to `path` below the collection; it must be safe in a URL as it is.
 
         `last_look` is called when the next thing to happen is the first byte; what it raises rises, and nothing
-        is sent.
+        is sent. Raises `Unreachable` if surely nothing was sent, after several tries within
+        `limits.connecting_seconds`, and `Unknown` if the first byte was written and no head came back. After that
+        byte nothing is ever repeated.
         """
-        request = self._post.copy()
-        request.body = body
-        request.headers["Content-Length"] = str(len(body))
-        return self._exchange(request, last_look)
-
-    def get(self, name: str) -> Answer:
-        """Get a member by its name, which must be safe in a path."""
-        request = self._get.copy()
-        request.url = f"{self._url}{name}/"
-        return self._exchange(request)
+        request = self._prepared.copy()
+        request.method, request.url = method, self._url + path
+        if body is not None:
+            request.body = body
+            request.headers["Content-Type"] = "application/json"
+            request.headers["Content-Length"] = str(len(body))
+        return self._connecting(self._once, request, boot_clock() + self._limits.connecting_seconds, last_look)
 
     def close(self) -> None:
         """Close what is idle; an exchange under way ends by itself."""
         self._adapter.close()
-
-    def _exchange(self, request: requests.PreparedRequest, last_look: Callable[[], None] | None = None) -> Answer:
-        return self._connecting(self._once, request, boot_clock() + self._limits.connecting_seconds, last_look)
 
     def _once(
         self, request: requests.PreparedRequest, connecting_until: float, last_look: Callable[[], None] | None
@@ -131,8 +136,9 @@ class Transport:
         finally:
             _local.attempt = None
         # Raised out here and from the system's own error alone: those of requests and urllib3 hold the URL,
-        # those of http.client bytes of the answer. Here they are not even the context.
-        system_error = cause if isinstance(cause, OSError) else None
+        # those of http.client bytes of the answer. Here they are not even the context. Its traceback goes, too:
+        # the locals of those frames are the URL and the credentials.
+        system_error = cause.with_traceback(None) if isinstance(cause, OSError) else None
         if attempt.written:
             raise Unknown(shorten(f"no answer: {_describe(cause)}")) from system_error
         raise Unreachable(shorten(f"no connection: {_describe(cause)}")) from system_error

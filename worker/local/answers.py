@@ -106,18 +106,18 @@ def error(status: int, text: str, headers: Mapping[str, str] | None = None) -> R
     return JSONResponse({"api_id": api_id(), "error": text}, status, headers)
 
 
-def instead_of_sending(misfortune: Misfortune, wire: Wire) -> Answer | None:
-    """What the client gets of a code that is not sent; None if the misfortune comes after sending."""
-    play = _NOT_SENT.get(misfortune.kind)
+def instead_of_doing(misfortune: Misfortune, wire: Wire) -> Answer | None:
+    """What the client gets of what is not done; None if the misfortune comes after it was done."""
+    play = _NOT_DONE.get(misfortune.kind)
     return play(misfortune.seconds or 0, wire) if play else None
 
 
 def instead_of_the_answer(misfortune: Misfortune, wire: Wire, taken: Response) -> Answer:
-    """What the client gets of a code that was sent; `taken` is what it would have been told."""
-    return _SENT[misfortune.kind](misfortune.seconds or 0, wire, taken)
+    """What the client gets of what was done; `taken` is what it would have been told."""
+    return _DONE[misfortune.kind](misfortune.seconds or 0, wire, taken)
 
 
-_NOT_SENT: Mapping[Kind, Callable[[float, Wire], Answer]] = MappingProxyType(
+_NOT_DONE: Mapping[Kind, Callable[[float, Wire], Answer]] = MappingProxyType(
     {
         Kind.REJECTED: lambda *_: error(400, "this phone_number cannot be verified"),
         Kind.UNAUTHORIZED: lambda *_: error(401, "authentication failed", CHALLENGE),
@@ -139,7 +139,7 @@ _NOT_SENT: Mapping[Kind, Callable[[float, Wire], Answer]] = MappingProxyType(
     }
 )
 
-_SENT: Mapping[Kind, Callable[[float, Wire, Response], Answer]] = MappingProxyType(
+_DONE: Mapping[Kind, Callable[[float, Wire, Response], Answer]] = MappingProxyType(
     {
         Kind.FAILS_AFTER: lambda *_: error(500, "internal server error"),
         Kind.BAD_GATEWAY_AFTER: lambda *_: _balancers(502),
@@ -150,13 +150,13 @@ _SENT: Mapping[Kind, Callable[[float, Wire, Response], Answer]] = MappingProxyTy
         Kind.RESET_IN_BODY: lambda _, wire, taken: Reset(wire, taken),
         Kind.CLOSED_IDLE: lambda _, wire, taken: ClosedIdle(wire, taken),
         Kind.EMPTY: lambda _, __, taken: Response(status_code=taken.status_code),
-        Kind.HTML: lambda _, __, taken: HTMLResponse("<html><h1>It works!</h1></html>", taken.status_code),
+        Kind.HTML: lambda _, __, taken: HTMLResponse("<html><h1>It works!</h1></html>", _with_body(taken)),
         Kind.TRUNCATED: lambda _, __, taken: _of(taken, taken.body[: len(taken.body) // 2]),
         Kind.WITHOUT_UUID: lambda _, __, taken: _without_uuid(taken),
         Kind.ASYNC: lambda *_: JSONResponse({"message": "async api spawned", "api_id": api_id()}, 202),
         Kind.ERROR_IN_200: lambda *_: error(200, "internal server error"),
         Kind.TRICKLE: lambda seconds, _, taken: _streamed(taken, _bytes_apart(bytes(taken.body), seconds)),
-        Kind.FLOOD: lambda _, __, taken: _streamed(taken, _flood(bytes(taken.body))),
+        Kind.FLOOD: lambda _, __, taken: _streamed(taken, _flood(bytes(taken.body)), _with_body(taken)),
     }
 )
 
@@ -183,14 +183,22 @@ def _of(taken: Response, body: bytes | memoryview) -> Response:
     return Response(body, taken.status_code, media_type=taken.media_type)
 
 
+def _with_body(taken: Response) -> int:
+    """Its status, where there is to be a body: no client reads that of a 204."""
+    return 200 if taken.status_code == 204 else taken.status_code
+
+
 def _without_uuid(taken: Response) -> Response:
+    if not taken.body:
+        return taken
     told = json.loads(bytes(taken.body))
-    del told["verification_uuid"]
+    for one in (told, *told.get("objects", ())):
+        one.pop("verification_uuid", None)
     return JSONResponse(told, taken.status_code)
 
 
-def _streamed(taken: Response, pieces: AsyncIterator[bytes]) -> Response:
-    return StreamingResponse(pieces, taken.status_code, media_type=taken.media_type)
+def _streamed(taken: Response, pieces: AsyncIterator[bytes], status: int | None = None) -> Response:
+    return StreamingResponse(pieces, status or taken.status_code, media_type=taken.media_type)
 
 
 async def _bytes_apart(body: bytes, seconds: float) -> AsyncIterator[bytes]:

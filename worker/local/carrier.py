@@ -3,8 +3,9 @@
 An operation that Plivo would refuse raises `RefusalError` with the status. The statuses and texts of a
 refused completion are inventions, since Plivo documents none: an unknown uuid is 404; a wrong and an expired
 code are both 400 (a client that told them apart by status would rely on what nobody has seen); a code that
-was already used is 409. There is no cap on wrong codes yet. A caller ID that is verified again keeps its
-`created_at` and its place in the list, and takes the new alias, subaccount and uuid.
+was already used is 409. So is the cap: after 5 wrong codes a verification is dead, and 400 for the right code,
+too. A caller ID that is verified again keeps its `created_at` and its place in the list, and takes the new alias,
+subaccount and uuid.
 """
 
 import math
@@ -15,15 +16,16 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from itertools import islice
 from typing import Any
 
 import phonenumbers
 
 from worker.local.misfortunes import Kind, Misfortune
+from worker.local.people import Answers, Entry, People
 from worker.local.switches import Switches
 
 CODE_LIVES_SECONDS = 15 * 60  # "valid for 15 minutes", says Plivo's message, and no field does
+WRONG_CODES = 5  # SignalWire's cap; Vonage's is 3, and Plivo documents none
 ARRIVALS_KEPT = 100_000  # half an hour at 300 requests per 5 s, in some 30 MB
 NS = 1_000_000_000
 
@@ -97,11 +99,12 @@ class Send:
     alias: str
     subaccount: str
     completed: bool = False
+    wrong_codes: int = 0
 
     def as_json(self) -> dict[str, Any]:
         """The ledger's entry."""
         entry = asdict(self)
-        del entry["completed"]
+        del entry["completed"], entry["wrong_codes"]
         return entry
 
 
@@ -150,8 +153,8 @@ def _country(number: str) -> str:
 class Carrier:
     """The whole state of one sandbox, one account; used from one thread."""
 
-    def __init__(self, switches: Switches) -> None:
-        self._first_switches = switches
+    def __init__(self, switches: Switches, people: People | None = None) -> None:
+        self._first_switches, self.people = switches, people
         self.reset()
 
     def reset(self) -> None:
@@ -159,6 +162,7 @@ class Carrier:
         self.switches = self._first_switches
         self.clock = Clock()
         self.sends: list[Send] = []
+        self.answers = Answers()
         self.misfortunes: list[Misfortune] = []
         self.arrivals: deque[Arrival] = deque(maxlen=ARRIVALS_KEPT)
         self.requests = 0
@@ -183,11 +187,11 @@ class Carrier:
         return wait
 
     def befall(self, arrival: Arrival, number: str | None = None) -> Misfortune | None:
-        """What befalls this request, an initiate of `number` or else another operation; it is noted with it.
+        """What befalls this request, which is about `number` or about none; it is noted with it.
 
         The first armed misfortune that fits, and one is taken off its `times`.
         """
-        found = next((one for one in self.misfortunes if one.befalls(number)), None)
+        found = next((one for one in self.misfortunes if one.befalls(arrival.kind, number)), None)
         if found:
             arrival.misfortune = found.kind
             if found.times is not None:
@@ -203,8 +207,18 @@ class Carrier:
         send = Send(self.clock.now(), number, channel, str(uuid.uuid4()), code, alias, subaccount)
         self.sends.append(send)
         self._by_uuid[send.verification_uuid] = send
-        self._inboxes.setdefault(number, []).append(send)
+        inbox = self._inboxes.setdefault(number, [])
+        inbox.append(send)
+        decided = self.people.answer(number, code, len(inbox)) if self.people else None
+        if decided:
+            after, entered = decided
+            self.answers.add(send.at, after, Entry(number, send.verification_uuid, entered, entered == code))
         return send
+
+    def number_of(self, verification_uuid: str) -> str | None:
+        """The number that this verification is of; None if there is none."""
+        send = self._by_uuid.get(verification_uuid)
+        return send.phone_number if send else None
 
     def complete(self, verification_uuid: str, otp: str) -> tuple[Send, CallerId]:
         """Verify a number by the code of this very send; RefusalError as the module says."""
@@ -213,7 +227,10 @@ class Carrier:
             raise RefusalError(404, "no such verification")
         if send.completed:
             raise RefusalError(409, "this verification is already completed")
+        if send.wrong_codes >= WRONG_CODES:
+            raise RefusalError(400, "too many wrong otps")
         if otp != send.code:
+            send.wrong_codes += 1
             raise RefusalError(400, "the otp is wrong")
         if not self.is_live(send):
             raise RefusalError(400, "the otp has expired")
@@ -233,7 +250,8 @@ class Carrier:
 
     def is_live(self, send: Send) -> bool:
         """Whether this code would be taken now."""
-        return not send.completed and self.clock.now() < send.at + CODE_LIVES_SECONDS
+        spent = send.completed or send.wrong_codes >= WRONG_CODES
+        return not spent and self.clock.now() < send.at + CODE_LIVES_SECONDS
 
     def verified(self, number: str) -> CallerId:
         """The verified caller ID; a number that was never completed is a RefusalError 404."""
@@ -242,10 +260,25 @@ class Carrier:
         except KeyError:
             raise RefusalError(404, "no verified caller ID with this number") from None
 
-    def page(self, limit: int, offset: int) -> tuple[list[CallerId], int]:
-        """Verified caller IDs, newest first, and how many there are in all."""
-        newest_first = reversed(self._verified.values())
-        return list(islice(newest_first, offset, offset + limit)), len(self._verified)
+    def update(self, number: str, alias: str, subaccount: str) -> CallerId:
+        """Give a verified caller ID what is not empty of these; it keeps its place in the list. Or a 404."""
+        caller_id = self.verified(number)
+        caller_id.alias, caller_id.subaccount = alias or caller_id.alias, subaccount or caller_id.subaccount
+        caller_id.modified_ns = self.clock.now_ns()
+        return caller_id
+
+    def delete(self, number: str) -> None:
+        """Forget a verified caller ID; its codes that live can still be completed. Or a 404."""
+        del self._verified[self.verified(number).phone_number]
+
+    def page(self, limit: int, offset: int, wanted: Mapping[str, str]) -> tuple[list[CallerId], int]:
+        """Verified caller IDs with these very fields, newest first, and how many there are in all."""
+        found = [
+            one
+            for one in reversed(self._verified.values())
+            if all(getattr(one, name) == value for name, value in wanted.items())
+        ]
+        return found[offset : offset + limit], len(found)
 
     def inbox(self, number: str) -> dict[str, Any]:
         """What this phone has received, newest last, and which of the codes would still be taken."""

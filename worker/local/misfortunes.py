@@ -1,11 +1,11 @@
 """What can befall a request at the sandbox, and how it is armed: `POST /sandbox/misfortunes`.
 
-A kind says whether the code was sent. Where a status alone leaves that open there are two kinds, `…_before`
-and `…_after` sending; the ledger tells it of each.
+A kind says whether what was asked for was done: for an initiate, whether the code was sent. Where a status alone
+leaves that open there are two kinds, `…_before` and `…_after` it was done; the ledger tells it of each code.
 
 | kind | what the client gets |
 |---|---|
-| **not sent** | |
+| **not done** | |
 | `400` `401` `402` `403` | Plivo's JSON error |
 | `429` `429_seconds` `429_date` `429_junk` | that; `Retry-After`: none, `seconds` (5), a date so far ahead, "soon" |
 | `500_before` | Plivo's JSON error |
@@ -14,7 +14,7 @@ and `…_after` sending; the ledger tells it of each.
 | `timeout_before` | nothing for `seconds` (60), and is then cut off |
 | `reset_before` | a RST instead of the head |
 | `redirect` | 307 to `/v1/elsewhere`: 404, and one more among `/sandbox/requests`, if it is followed |
-| **sent** | |
+| **done** | |
 | `500_after` `502_after` `503_bare_after` `504_after` `timeout_after` `reset_after` | as above |
 | `reset_in_body` | the head of the success, and then a RST |
 | `closed_idle` | the success, and directly after it a FIN on the connection that it was to keep |
@@ -25,6 +25,10 @@ and `…_after` sending; the ledger tells it of each.
 | `flood` | the success after 100 MB of white space, streamed; all of it is valid JSON |
 | **neither** | |
 | `refused` | for `seconds` (5) nobody listens, on any route, from the moment it is armed |
+
+What befalls a success befalls a refusal as well: a `500_after` for a number that is not there is a 500 in place of
+the 404. A list `without_uuid` has none in its objects. A delete's success has no body; where its kind has one, it is
+a 200.
 """
 
 import random
@@ -89,6 +93,7 @@ DEFAULT_SECONDS: Mapping[Kind, float] = MappingProxyType(
     }
 )
 ABOUT_THE_ACCOUNT = frozenset({Kind.UNAUTHORIZED, Kind.OUT_OF_CREDIT, Kind.FORBIDDEN})
+OPERATIONS = ("initiate", "complete", "get", "list", "update", "delete")
 
 _RULES: Mapping[str, tuple[Callable[[object], bool], str]] = MappingProxyType(
     {
@@ -98,18 +103,21 @@ _RULES: Mapping[str, tuple[Callable[[object], bool], str]] = MappingProxyType(
         ),
         "share": (lambda value: is_between(value, 0, 1), "a share of the requests, from 0 to 1"),
         "seconds": (lambda value: is_between(value, 0, LONGEST_SECONDS), "seconds, up to 3600"),
+        "operation": (lambda value: value in OPERATIONS, f"one of {', '.join(OPERATIONS)}"),
     }
 )
 
 
 @dataclass(slots=True)
 class Misfortune:
-    """One armed misfortune: it befalls the next `times` initiates (of `number`, if given) and is gone.
+    """One armed misfortune: it befalls the next `times` requests for `operation` (of `number`, if given) and is gone.
 
     With a `share`, from 0 to 1, it is drawn for each of them whether it befalls that one; a share without
     `times` lasts until it is cleared, so that a share of 1 befalls every one. With neither it befalls one.
 
-    401, 402 and 403 without a number are about the account: they befall every operation, GET included.
+    Without an `operation` it befalls initiates. But 401, 402 and 403 with neither that nor a number are about the
+    account: they befall every operation, GET included. A completion's number is that of its verification; a list
+    has none.
 
     Where several are armed, each request asks them in the order in which they were armed, and the first that
     befalls it is its only one. Each share is drawn on its own, so that it is one of the requests that those
@@ -124,6 +132,7 @@ class Misfortune:
     share: float | None = None
     number: str | None = None
     seconds: float | None = None
+    operation: str | None = None
 
     @classmethod
     def from_json(cls, wish: Mapping[str, Any]) -> Self:
@@ -134,9 +143,10 @@ class Misfortune:
             raise InvalidRequest("kind", repr(wish.get("kind")), f"one of {', '.join(Kind)}") from None
         takes = {"kind"} | ({"seconds"} if kind in DEFAULT_SECONDS else set())
         if kind is not Kind.REFUSED:  # whoever connects is not asked for a number, and is not counted
-            takes |= {"times", "share", "number"}
+            takes |= {"times", "share", "operation"} | ({"number"} if wish.get("operation") != "list" else set())
         for name in wish.keys() - takes:
-            raise InvalidRequest(name, repr(wish[name]), f"{kind} takes {', '.join(sorted(takes))}")
+            what = f"{kind} of a list" if wish.get("operation") == "list" else kind
+            raise InvalidRequest(name, repr(wish[name]), f"{what} takes {', '.join(sorted(takes))}")
         for name, (holds, remedy) in _RULES.items():
             if name in wish and not holds(wish[name]):
                 raise InvalidRequest(name, repr(wish[name]), remedy)
@@ -147,14 +157,15 @@ class Misfortune:
             share=wish.get("share"),
             number=None if number is None else number_field("number", number),
             seconds=wish.get("seconds", DEFAULT_SECONDS.get(kind)),
+            operation=wish.get("operation"),
         )
 
-    def befalls(self, number: str | None) -> bool:
-        """Whether an initiate of this number is hit (None: any other operation); a share is drawn anew."""
-        if number is None:
-            fits = self.number is None and self.kind in ABOUT_THE_ACCOUNT
+    def befalls(self, operation: str, number: str | None) -> bool:
+        """Whether this operation is hit, on this number (None: on none); a share is drawn anew."""
+        if self.operation is None and self.number is None and self.kind in ABOUT_THE_ACCOUNT:
+            fits = True
         else:
-            fits = self.number in (None, number)
+            fits = operation == (self.operation or "initiate") and self.number in (None, number)
         return fits and (self.share is None or random.random() < self.share)
 
     def as_json(self) -> dict[str, Any]:

@@ -1,14 +1,14 @@
 """Plivo's VerifiedCallerId resource over HTTP, faithful to the field and the slash, on the sandbox's carrier.
 
-Initiate, complete, get and list; update and delete are 405 as yet, and list takes no filters as yet.
-Everything that Plivo's seven SDKs send is taken.
+All six operations, and everything that Plivo's seven SDKs send is taken.
 
 Where nothing is documented this is invented, and no client should lean on it: every `error` text; the
-statuses of a refused completion (carrier.py); 400 for a list's `limit` over 20; the order of refusals, which
-is limit, path, credentials, method, an initiate's body, misfortune, a completion's body. A completion succeeds
-with an initiate's switch of status, but never with 202, which Plivo does not give there. A path of another
-account than the credentials' is 401 and not 404: every request would share that mistake, and a client that took
-it for "no such number" would give up all its numbers.
+statuses of a refused completion (carrier.py); 400 for a list's `limit` over 20; a list's filters, which are for
+the very country, subaccount or alias; an update without a field, which is taken; the body of a delete's 200; the
+order of refusals, which is limit, path, credentials, method, an initiate's body, misfortune, any other body. A
+completion succeeds with an initiate's switch of status, but never with 202, which Plivo does not give there. A
+path of another account than the credentials' is 401 and not 404: every request would share that mistake, and a
+client that took it for "no such number" would give up all its numbers.
 """
 
 import asyncio
@@ -16,9 +16,9 @@ import base64
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from types import MappingProxyType
 from typing import Any, Self
 from urllib.parse import parse_qs, urlencode
@@ -26,17 +26,18 @@ from urllib.parse import parse_qs, urlencode
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from worker.local.answers import CHALLENGE, Answer, Wire, api_id, error, instead_of_sending, instead_of_the_answer
+from worker.local.answers import CHALLENGE, Answer, Wire, api_id, error, instead_of_doing, instead_of_the_answer
 from worker.local.carrier import Arrival, Carrier, RefusalError
 from worker.local.switches import is_whole, plus_number
 
 AUTH_ID = re.compile(r"(MA|SA)[A-Za-z0-9]{18}")
 LARGEST_PAGE = 20
 LARGEST_OFFSET = 10**9  # an offset beyond every list, and within what a list can be sliced by
+FILTERS = ("country", "subaccount", "alias")
 
 _COLLECTION = MappingProxyType({"POST": "initiate", "GET": "list"})
 _VERIFICATION = MappingProxyType({"POST": "complete"})
-_NUMBER = MappingProxyType({"GET": "get"})
+_NUMBER = MappingProxyType({"GET": "get", "POST": "update", "DELETE": "delete"})
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
@@ -124,21 +125,37 @@ class VerifiedCallerIdResource:
         return AUTH_ID.fullmatch(auth_id) is not None and presented[1] != ""
 
     def _answer(self, arrival: Arrival, asked: _Asked) -> Answer:
-        if asked.operation == "initiate":
-            return self._initiate(arrival, _object(asked.body))
-        misfortune = self._carrier.befall(arrival)
-        refusal = misfortune and instead_of_sending(misfortune, self._wire)
-        if refusal:
-            return refusal
-        match asked.operation:
-            case "complete":
-                return self._complete(asked.tail[1], _object(asked.body))
-            case "get":
-                return self._get(asked.tail[0])
-            case _:
-                return self._list(asked.auth_id, asked.query_string)
+        number, perform = self._understood(asked)
+        misfortune = self._carrier.befall(arrival, number)
+        lost = misfortune and instead_of_doing(misfortune, self._wire)
+        if lost:
+            return lost
+        try:
+            taken = perform()
+        except RefusalError as refusal:
+            taken = error(refusal.status, refusal.error, refusal.headers)
+        return instead_of_the_answer(misfortune, self._wire, taken) if misfortune else taken
 
-    def _initiate(self, arrival: Arrival, body: Mapping[str, Any]) -> Answer:
+    def _understood(self, asked: _Asked) -> tuple[str | None, Callable[[], Response]]:
+        """The number that it is about, None for a list or if nobody has it, and what is to be done."""
+        name = asked.tail[-1] if asked.tail else ""
+        match asked.operation:
+            case "initiate":
+                return self._initiation(_object(asked.body))
+            case "complete":
+                return self._carrier.number_of(name), lambda: self._complete(name, _object(asked.body))
+            case "list":
+                return None, lambda: self._list(asked.auth_id, asked.query_string)
+        number = plus_number(name) or ""
+        match asked.operation:
+            case "update":
+                return number, lambda: self._update(number, _object(asked.body))
+            case "delete":
+                return number, lambda: self._delete(number)
+            case _:
+                return number, lambda: self._get(number)
+
+    def _initiation(self, body: Mapping[str, Any]) -> tuple[str, Callable[[], Response]]:
         number = body.get("phone_number")
         if not isinstance(number, str) or (number := plus_number(number)) is None:
             raise RefusalError(400, "phone_number must be a number in E.164 format")
@@ -146,17 +163,15 @@ class VerifiedCallerIdResource:
         if channel not in ("sms", "call"):
             raise RefusalError(400, "channel must be sms or call")
         alias, subaccount = _optional_text(body, "alias"), _optional_text(body, "subaccount")
-        misfortune = self._carrier.befall(arrival, number)
-        lost = misfortune and instead_of_sending(misfortune, self._wire)
-        if lost:
-            return lost
+        return number, partial(self._initiate, number, channel, alias, subaccount)
+
+    def _initiate(self, number: str, channel: str, alias: str, subaccount: str) -> Response:
         sent = self._carrier.send(number, channel, alias, subaccount)
         message = f"Verification code is sent to number {number} which is valid for 15 minutes"
-        taken = JSONResponse(
+        return JSONResponse(
             {"api_id": api_id(), "message": message, "verification_uuid": sent.verification_uuid},
             self._carrier.switches.success_status,
         )
-        return instead_of_the_answer(misfortune, self._wire, taken) if misfortune else taken
 
     def _complete(self, verification_uuid: str, body: Mapping[str, Any]) -> Response:
         otp = body.get("otp")
@@ -174,19 +189,30 @@ class VerifiedCallerIdResource:
         }
         return JSONResponse(answer, min(self._carrier.switches.success_status, 201))
 
-    def _get(self, text: str) -> Response:
-        caller_id = self._carrier.verified(plus_number(text) or "")
+    def _get(self, number: str) -> Response:
+        caller_id = self._carrier.verified(number)
         return JSONResponse({"api_id": api_id(), **caller_id.as_json()})
+
+    def _update(self, number: str, body: Mapping[str, Any]) -> Response:
+        caller_id = self._carrier.update(number, _optional_text(body, "alias"), _optional_text(body, "subaccount"))
+        return JSONResponse({"api_id": api_id(), **caller_id.as_json()})
+
+    def _delete(self, number: str) -> Response:
+        self._carrier.delete(number)
+        if self._carrier.switches.delete_status == 204:
+            return Response(status_code=204)
+        return JSONResponse({"api_id": api_id(), "message": "deleted"})
 
     def _list(self, auth_id: str, query_string: bytes) -> Response:
         query = parse_qs(query_string.decode("latin-1"))
+        wanted = {name: query[name][-1] for name in FILTERS if name in query}
         limit = _whole(query, "limit", LARGEST_PAGE) or LARGEST_PAGE
         offset = _whole(query, "offset", LARGEST_OFFSET)
-        found, total = self._carrier.page(limit, offset)
+        found, total = self._carrier.page(limit, offset, wanted)
         collection = f"/v1/Account/{auth_id}/VerifiedCallerId/"
 
         def page(first: int) -> str:
-            return f"{collection}?{urlencode({'limit': limit, 'offset': first})}"
+            return f"{collection}?{urlencode({**wanted, 'limit': limit, 'offset': first})}"
 
         meta = {
             "limit": limit,

@@ -1,8 +1,8 @@
 """Plivo on this machine, for demos and tests: it sends nothing, and remembers what it would have sent.
 
 `/v1/Account/{auth_id}/VerifiedCallerId/` is Plivo's resource (resource.py); `/sandbox/` is the other side:
-the ledger, the phones, the switches, the misfortunes, the clock. All state is in memory; one process is one
-account.
+the ledger, the phones, what their people answer, the switches, the misfortunes, the clock. All state is in
+memory; one process is one account.
 """
 
 import asyncio
@@ -30,7 +30,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from worker.errors import InvalidRequest, Misconfigured
 from worker.local.carrier import Carrier
-from worker.local.misfortunes import Kind, script
+from worker.local.misfortunes import OPERATIONS, Kind, script
+from worker.local.people import People
 from worker.local.resource import VerifiedCallerIdResource
 from worker.local.switches import Switches, is_between, number_field
 
@@ -64,13 +65,14 @@ class Sandbox(uvicorn.Server):
         switches: Switches,
         credentials: tuple[str, str] | None,
         ready: Callable[[str], None],
+        people: People | None,
     ) -> None:
         self._listening = _bound(host, port)
         self._address: tuple[str, int] = self._listening.getsockname()
         self._ready = ready
         self._hearing_again: asyncio.Task[None] | None = None
         self.url = f"http://{self._address[0]}:{self._address[1]}"
-        carrier = Carrier(switches)
+        carrier = Carrier(switches, people)
         resource = VerifiedCallerIdResource(carrier, credentials, self.wire)
         super().__init__(
             uvicorn.Config(
@@ -175,6 +177,7 @@ class Control:
             Route("/sandbox/sends", self.reset, methods=["DELETE"]),
             Route("/sandbox/requests", self.requests),
             Route("/sandbox/phones/{number}", self.phone),
+            Route("/sandbox/answers", self.answers),
             Route("/sandbox/switches", self.switches, methods=["GET", "POST"]),
             Route("/sandbox/misfortunes", self.misfortunes, methods=["GET", "POST", "DELETE"]),
             Route("/sandbox/clock", self.clock, methods=["GET", "POST"]),
@@ -196,6 +199,9 @@ class Control:
                 "plivo": "/v1/Account/{auth_id}/VerifiedCallerId/",
                 "routes": {route.path: self._methods(route.path) for route in self._routes},
                 "misfortunes": list(Kind),
+                "operations": OPERATIONS,
+                "answers": "what people enter, when it is time (?since=N): nobody has entered it as yet",
+                "people": self._carrier.people and asdict(self._carrier.people),
             }
         )
 
@@ -229,6 +235,11 @@ class Control:
     async def phone(self, request: Request) -> Response:
         """One phone's inbox."""
         return JSONResponse(self._carrier.inbox(number_field("number", request.path_params["number"])))
+
+    async def answers(self, request: Request) -> Response:
+        """What people enter of the codes they got, those whose time has come; `?since=` as for the ledger."""
+        found, following = self._carrier.answers.since(_since(request), self._carrier.clock.now())
+        return JSONResponse({"answers": found, "next": following})
 
     async def switches(self, request: Request) -> Response:
         """Show the switches, or set some of them."""
@@ -277,15 +288,17 @@ def serve(
     credentials: tuple[str, str] | None = None,
     ready: Callable[[str], None] | None = None,
     host: str = "127.0.0.1",
+    people: People | None = None,
 ) -> None:
     """Serve until SIGINT or SIGTERM; port 0 takes a free one. From the main thread, whose signals it takes.
 
     `ready` gets the URL once it listens; without it, one line says what to export. `credentials`, if given,
-    are the only ones taken. Misconfigured: the port is taken, or the address is not this machine's own.
+    are the only ones taken; without `people` nobody answers. Misconfigured: the port is taken, or the address is
+    not this machine's own.
     """
     if not (host == "localhost" or _is_loopback(host)):
         raise Misconfigured(f"the sandbox serves this machine only, so not {host}; leave it at 127.0.0.1")
-    Sandbox(host, port, switches, credentials, ready or (lambda url: _announce(url, credentials))).run()
+    Sandbox(host, port, switches, credentials, ready or (lambda url: _announce(url, credentials)), people).run()
 
 
 def _announce(url: str, credentials: tuple[str, str] | None) -> None:

@@ -51,6 +51,7 @@ def _is_latency(value: object) -> bool:
 _SWITCH_RULES: Mapping[str, tuple[Callable[[object], bool], str]] = MappingProxyType(
     {
         "success_status": (lambda value: is_whole(value, 200, 202), "200, 201 or 202"),
+        "delete_status": (lambda value: is_whole(value, 200, 204) and value in (200, 204), "200 or 204"),
         "code_length": (lambda value: is_whole(value, 4, 8), "a whole number from 4 to 8"),
         "latency_ms": (_is_latency, "milliseconds, or [low, high] to draw from"),
         "limit": (lambda value: is_whole(value, 1, 1_000_000), "a whole number of requests, 1 or more"),
@@ -67,11 +68,13 @@ _SWITCH_RULES: Mapping[str, tuple[Callable[[object], bool], str]] = MappingProxy
 class Switches:
     """How the sandbox answers every request; where Plivo's sources disagree, the first is the default.
 
-    `success_status` is that of an initiate; `latency_ms` is spent before a request arrives, as on a network;
-    `limit` per `window_seconds` is the one that Plivo documents. A wrong value raises InvalidRequest.
+    `success_status` is that of an initiate, `delete_status` that of a delete; `latency_ms` is spent before a
+    request arrives, as on a network; `limit` per `window_seconds` is the one that Plivo documents. A wrong value
+    raises InvalidRequest.
     """
 
     success_status: int = 201
+    delete_status: int = 204
     code_length: int = 4  # by the documentation; most of its samples have six
     latency_ms: float | tuple[float, float] = 0
     limit: int = 300
