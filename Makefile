@@ -6,7 +6,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help test faults mutations bench-storm check demo clean .venv
+.PHONY: help test faults mutations bench-storm bench-pace check demo clean .venv
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z.-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -26,6 +26,9 @@ mutations: $(INSTALLED) ## take each guard out in turn, and see a test fail
 
 bench-storm: $(INSTALLED) ## the storm beside a bare Celery task; its table goes into the README
 	@$(BIN)/python tests/benchmarks/storm.py $(ARGS)
+
+bench-pace: $(INSTALLED) ## the share of the pace, beside other limiters; its tables go into the README (15 minutes)
+	@$(BIN)/python tests/benchmarks/pace.py $(ARGS)
 
 check: $(INSTALLED) ## lint, formatting and types, as CI has them
 	$(BIN)/ruff check

@@ -1,0 +1,155 @@
+"""The Procfile's processes under a limit, and work for them: bulk without end, and persons now and then."""
+
+import random
+import shlex
+import sys
+import tempfile
+import time
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from harness import Process
+from storm import PRODUCTION
+from world import World
+
+from worker.pace import JITTER
+from worker.record import Lane
+from worker.request import queue
+from worker.settings import Settings
+
+HERE = Path(__file__).parent
+COUNTED = str(HERE / "counted.py")
+PROCFILE = dict(line.split(": ", 1) for line in (HERE.parents[1] / "Procfile").read_text().splitlines())
+
+UNDER_WAY_MS = [0, 50]
+"""What the sandbox calls latency is spent before it judges: the jitter of arrivals."""
+
+UNRESTRICTED = {
+    name: ""
+    for name in ("RINGPROOF_COUNTRIES", "RINGPROOF_QUIET_HOURS", "RINGPROOF_RANGE_CODES_PER_HOUR")
+    if name in Settings.variables()
+}
+"""Night or not, and a thousand numbers of one range: what is measured is the pace."""
+
+LARGEST_CHUNK, CHUNK_SECONDS = 100, 2.0
+CHUNKS_WAITING = 2
+"""Beside those that the workers have taken: nobody ever waits for work, and little is accepted long ahead."""
+
+TICK_SECONDS, LOOK_SECONDS, TELL_SECONDS = 0.05, 0.5, 10.0
+
+
+def pace(rate):
+    """How many a second can be used of a limit without one too many ever arriving: N in W + J."""
+    return rate.number / (float(rate.window_seconds) + JITTER.total_seconds())
+
+
+def tell(line):
+    """Say how far it is."""
+    print(f"{datetime.now(UTC):%H:%M:%S} {line}", flush=True)
+
+
+@contextmanager
+def judged(rate, **switches):
+    """A world whose Plivo has this limit, and whose workers know it."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        world = World(folder, durations=PRODUCTION, RINGPROOF_RATE=str(rate), **UNRESTRICTED)
+        stack.enter_context(world)
+        limit = {"limit": rate.number, "window_seconds": float(rate.window_seconds)}
+        world.plivo.switch(latency_ms=UNDER_WAY_MS, **limit, **switches)
+        yield world
+
+
+def work(world, what, *feeds, seconds, until=lambda _counts: False):
+    """Feed for so many seconds, or until the sandbox's counts are as wanted; return whether they were."""
+    began = looked = told = time.monotonic()
+    while (now := time.monotonic()) < began + seconds:
+        for feed in feeds:
+            feed.once()
+        if now >= looked + LOOK_SECONDS:
+            looked, counts = now, world.plivo.counts()
+            if until(counts):
+                return True
+            if now >= told + TELL_SECONDS:
+                told = now
+                tell(f"  {what}: {counts['next']:,} sent in {now - began:.0f} s, {counts['refused_429']:,} refused")
+        time.sleep(TICK_SECONDS)
+    return until(world.plivo.counts())
+
+
+class Ours:
+    """Ringproof, as the Procfile starts it."""
+
+    name = "Ringproof"
+
+    def __init__(self, world, rate, *, single=False):
+        self.world, self.rate, self.single = world, rate, single
+
+    def start(self, **processes):
+        """Start so many of each line of the Procfile, beside `ticks` and `beat`; return when all are ready."""
+        started = {}
+        for name, count in {"ticks": 1, "beat": 1, **processes}.items():
+            for nth in range(count):
+                command = [sys.executable, COUNTED, *shlex.split(PROCFILE[name])[1:], "-l", "INFO"]
+                command = [part.replace(f"{name}@", f"{name}-{nth}@") for part in command]
+                log = self.world.folder / f"{name}-{nth}.log"
+                self.world.logs.append(log)
+                process = Process(command, log, self.world.environ(), self.world.folder)
+                self.world.callback(process.kill)
+                started[process] = "beat: Starting" if name == "beat" else " ready."
+        for process, ready in started.items():
+            process.until_logged(ready)
+
+    def begun(self):
+        """How often *begin* was called; fails if counted.py has not found the script."""
+        calls = int(self.world.client.get("bench:begin") or 0)
+        assert calls, "no call of begin was counted: see counted.py"
+        return calls
+
+
+class Feed:
+    """Keeps a lane's queue filled without accepting long ahead, as the feeder does; so many numbers, or no end."""
+
+    def __init__(self, ours, lane=Lane.BULK, numbers=float("inf")):
+        self.world, self.lane, self.left = ours.world, lane, numbers
+        per_second = pace(ours.rate)
+        self.chunked = lane is Lane.BULK and not ours.single
+        self.size = max(1, min(LARGEST_CHUNK, int(CHUNK_SECONDS * per_second))) if self.chunked else 1
+        self.waiting = CHUNKS_WAITING if self.chunked else max(CHUNKS_WAITING, int(per_second))
+        self.numbers = set()
+
+    def once(self):
+        """Send what is missing in the queue."""
+        for _ in range(self.waiting - self.world.client.llen(queue(self.lane))):
+            numbers = self.world.accept(int(min(self.size, self.left)), self.lane)
+            self.left -= len(numbers)
+            self.numbers.update(numbers)
+            if self.chunked and numbers:
+                chunk = [[number, self.world.accepted[number]] for number in numbers]
+                options = {"queue": queue(self.lane), "argsrepr": "(…)", "ignore_result": True}
+                self.world.producer.send_task("ringproof.work_chunk", [chunk], {}, **options)
+            else:
+                self.world.send(*numbers)
+
+
+class Persons:
+    """So many persons, one every half second more or less: in step with the slots they would tell nothing."""
+
+    def __init__(self, ours, count):
+        self.world, self.left = ours.world, count
+        self.asked, self.next_at = {}, 0.0
+
+    def once(self):
+        """Have the next one ask, if it is time."""
+        if self.left and time.monotonic() >= self.next_at:
+            at = time.time()
+            [number] = self.world.enqueue(1, Lane.INTERACTIVE)
+            self.asked[number] = at
+            self.left -= 1
+            self.next_at = time.monotonic() + random.uniform(0.25, 0.75)
+
+    def waited_ms(self):
+        """How long each waited until Plivo had the request: for ever, if it has none as yet."""
+        sent = {send["phone_number"]: send["at"] for send in self.world.plivo.sends()}
+        return [(sent.get(number, float("inf")) - at) * 1000 for number, at in self.asked.items()]
