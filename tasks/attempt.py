@@ -1,7 +1,6 @@
-"""One attempt on one number: begin, wait for the slot, ask Plivo once, and tell the ledger what came of it."""
+"""One attempt on one number that was begun: wait for its slot, ask Plivo once, and tell the ledger what came of it."""
 
 import logging
-import secrets
 import time
 from collections.abc import Callable
 from datetime import timedelta
@@ -10,23 +9,31 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from tasks.outcomes import outcome_of
 from worker import stop
 from worker.errors import LeaseOver, LedgerUnavailable, RingproofError
-from worker.ledger import Begun, Ledger, Outcome, Verdict
+from worker.ledger import Ledger
 from worker.pace import boot_clock
 from worker.phone import mask
-from worker.record import State
+from worker.record import Record, State
+from worker.verdict import Begun, News, Outcome, Verdict
 
 if TYPE_CHECKING:
-    from worker.plivo import PlivoClient
+    from worker.plivo import PlivoClient, Sent
 
 T = TypeVar("T")
 
 PAUSES: Final = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 """Seconds between two tries to reach the ledger; the last one repeats until Redis is back."""
 
-BEGIN_SECONDS: Final = 10.0
-"""How long begin is asked again, with the same fence: the send that it allows must still fit into its lease."""
+CONNECT_SECONDS: Final = 0.5
+"""How long before its slot a send asks whether that still holds, and connects: a handshake takes its time."""
+
+LATE_SECONDS: Final = 0.01
+"""How late a slot may be used: with 50 ms of the network it is the jitter that lies between two slots."""
 
 _log = logging.getLogger(__name__)
+
+
+class SlotMissed(RingproofError):
+    """The next slot is too far away to hold a connection for it; nothing was sent."""
 
 
 def insist(ask: Callable[[], T], *, seconds: float = float("inf")) -> T:
@@ -48,59 +55,108 @@ def insist(ask: Callable[[], T], *, seconds: float = float("inf")) -> T:
             tries += 1
 
 
-def attempt(ledger: Ledger, client: "PlivoClient", number: str, request: int) -> bool:
-    """Send a code to a number if it is this request's turn, and not otherwise.
+def attempt(ledger: Ledger, client: "PlivoClient", begun: Begun, asked_at: float) -> bool:
+    """Send a code to a number that was begun; `asked_at` is when that was asked, by `boot_clock()`.
 
-    Returns False if nothing was begun because this worker stops: somebody else is to try.
+    Returns False if the number went back meanwhile, because its slot no longer holds: then begin it anew.
     """
-    with stop.sending():
-        if stop.told():
-            return False
-        _attempt(ledger, client, number, request)
-    return True
-
-
-def _attempt(ledger: Ledger, client: "PlivoClient", number: str, request: int) -> None:
-    fence, asked_at = secrets.token_hex(8), boot_clock()
-    begun = insist(lambda: ledger.begin([(number, request)], fence=fence)[0], seconds=BEGIN_SECONDS)
-    if begun.verdict is Verdict.BEGUN:
-        _send(ledger, client, number, begun, asked_at)
-    else:
-        _log.info("nothing to send: %s", begun.record or f"{mask(number)} is unknown")
-
-
-def _send(ledger: Ledger, client: "PlivoClient", number: str, begun: Begun, asked_at: float) -> None:
     record = begun.record
     assert record is not None  # noqa: S101  # what begin claimed, it read
     # Counted from before begin was asked, so that the lease is never thought longer than it is.
     first_byte_until = asked_at + (begun.wait + ledger.durations.first_byte).total_seconds()
-
-    def last_look() -> None:
-        if boot_clock() > first_byte_until:
-            raise LeaseOver("frozen or too slow; nothing was sent")
-
-    waited = stop.sleep(begun.wait.total_seconds())
-    started = time.monotonic()
+    started = boot_clock()
     try:
-        if not waited:
-            raise LeaseOver("this worker stops")
-        sent = client.initiate(
-            number,
-            alias=record.alias,
-            channel=record.channel,
-            subaccount=record.subaccount,
-            last_look=last_look,
+        if not _still_holds(ledger, begun):
+            return False
+        started = boot_clock()
+        sent = _send(client, record, _LastLook(ledger, record.channel, begun.at, first_byte_until))
+        outcome = Outcome(
+            State.CODE_SENT, verification_uuid=sent.verification_uuid, api_id=sent.api_id, news=News.TAKEN
         )
-        outcome = Outcome(State.CODE_SENT, verification_uuid=sent.verification_uuid, api_id=sent.api_id)
     except RingproofError as error:
         outcome = outcome_of(error, record.attempts)
-    answered = time.monotonic()
+    _settle(ledger, begun, record, outcome, started)
+    return True
+
+
+def _still_holds(ledger: Ledger, begun: Begun) -> bool:
+    """Wait until shortly before the slot, and ask whether it holds: a pause or another pace may have come meanwhile.
+
+    Raises `LeaseOver` when this worker stops, or when the ledger does not answer.
+    """
+    record = begun.record
+    assert record is not None  # noqa: S101
+    wait = begun.at - CONNECT_SECONDS - boot_clock()
+    if wait <= 0:
+        return True
+    if not stop.sleep(wait):
+        raise LeaseOver("this worker stops")
+    try:
+        (again,) = ledger.begin([(record.phone_number, record.request)], fence=begun.fence)
+    except LedgerUnavailable as error:
+        raise LeaseOver(str(error)) from error
+    return again.verdict is Verdict.BEGUN
+
+
+class _LastLook:
+    """Looks at the clock when the first byte comes next: waits for the slot, or takes another if it is missed."""
+
+    def __init__(self, ledger: Ledger, channel: str, slot: float, first_byte_until: float) -> None:
+        self._ledger, self._channel = ledger, channel
+        self.slot, self._first_byte_until = slot, first_byte_until
+
+    def wait_to_connect(self) -> None:
+        """Wait until shortly before the slot. Raises `LeaseOver` if there is none in time, or if this worker stops."""
+        if self.slot > self._first_byte_until:
+            raise LeaseOver("no slot within the lease; nothing was sent")
+        self._sleep(self.slot - CONNECT_SECONDS)
+
+    def __call__(self) -> None:
+        """Return at the slot. Raises `SlotMissed` if the next one is far away, `LeaseOver` if it is too late."""
+        while True:
+            self._sleep(self.slot)
+            now = boot_clock()
+            if now > self._first_byte_until:
+                raise LeaseOver("frozen or too slow; nothing was sent")
+            if now <= self.slot + LATE_SECONDS:
+                return
+            try:
+                self.slot = self._ledger.book(self._channel)
+            except LedgerUnavailable as error:
+                raise LeaseOver(str(error)) from error
+            if self.slot > boot_clock() + CONNECT_SECONDS:
+                raise SlotMissed
+
+    def _sleep(self, until: float) -> None:
+        if not stop.sleep(until - boot_clock()):
+            raise LeaseOver("this worker stops")
+
+
+def _send(client: "PlivoClient", record: Record, last_look: _LastLook) -> "Sent":
+    """Ask Plivo for a code, at the slot. Raises what the client does, and `LeaseOver`."""
+    while True:
+        last_look.wait_to_connect()
+        try:
+            return client.initiate(
+                record.phone_number,
+                alias=record.alias,
+                channel=record.channel,
+                subaccount=record.subaccount,
+                last_look=last_look,
+            )
+        except SlotMissed:
+            continue
+
+
+def _settle(ledger: Ledger, begun: Begun, record: Record, outcome: Outcome, started: float) -> None:
+    """Tell the ledger until it knows: Plivo's word is not lost because Redis is away."""
+    answered = boot_clock()
 
     def settle() -> None:
-        ago = timedelta(seconds=time.monotonic() - answered)
-        ledger.settle(number, record.request, begun.fence, outcome, ago=ago)
+        ago = timedelta(seconds=boot_clock() - answered)
+        ledger.settle(record.phone_number, record.request, begun.fence, outcome, ago=ago)
 
-    insist(settle)  # Plivo's word is not lost because Redis is away
+    insist(settle)
     why = f" ({outcome.reason or outcome.detail})" if outcome.reason or outcome.detail else ""
-    took = (answered - started) * 1000
-    _log.info("%s %s %s %.0f ms%s", outcome.state, mask(number), record.channel, took, why)
+    took = (answered - max(started, begun.at)) * 1000
+    _log.info("%s %s %s %.0f ms%s", outcome.state, mask(record.phone_number), record.channel, max(took, 0), why)

@@ -13,10 +13,9 @@ from worker.errors import (
     Unauthorized,
     Unknown,
     Unreachable,
-    Unsent,
 )
-from worker.ledger import Outcome
 from worker.record import Reason, State
+from worker.verdict import News, Outcome
 
 FIRST_WAIT: Final = timedelta(seconds=30)
 LONGEST_WAIT: Final = timedelta(minutes=15)
@@ -25,41 +24,42 @@ LONGEST_WAIT: Final = timedelta(minutes=15)
 SHORTEST_WAIT: Final = timedelta(seconds=1)
 """A `Retry-After` of 0 is no invitation to a busy loop."""
 
-PACE_WAIT: Final = timedelta(seconds=5)
-"""After a 429 without `Retry-After`: the window of Plivo's limit."""
-
-CREDENTIALS_WAIT: Final = timedelta(seconds=30)
-"""After a 401: nothing succeeds before a person has mended the credentials."""
-
 
 def _rejected(error: Rejected, _: int) -> Outcome:
-    return Outcome(State.FAILED, Reason.REJECTED, error.detail)
+    return Outcome(State.FAILED, Reason.REJECTED, error.detail, news=News.ANSWERED)
 
 
 def _forbidden(error: Forbidden, _: int) -> Outcome:
-    return Outcome(State.FAILED, Reason.FORBIDDEN, error.detail)
+    return Outcome(State.FAILED, Reason.FORBIDDEN, error.detail, news=News.FORBIDDEN)
 
 
 def _unknown(error: Unknown, _: int) -> Outcome:
-    return Outcome(State.IN_DOUBT, None, error.cause)
+    return Outcome(State.IN_DOUBT, None, error.cause, news=News.DOUBTFUL)
 
 
 def _unreachable(error: Unreachable, attempts: int) -> Outcome:
-    backed_off = min(FIRST_WAIT * 2 ** min(attempts - 1, 10), LONGEST_WAIT)
-    return Outcome(State.WAITING, Reason.UNREACHABLE, error.cause, _wait(error, backed_off))
+    wait = min(FIRST_WAIT * 2 ** min(attempts - 1, 10), LONGEST_WAIT)
+    if error.retry_after is not None:
+        wait = max(timedelta(seconds=error.retry_after), SHORTEST_WAIT)
+    return Outcome(State.WAITING, Reason.UNREACHABLE, error.cause, wait)
+
+
+# How long these wait is the scripts' matter, for it is the same for everybody.
 
 
 def _throttled(error: Throttled, _: int) -> Outcome:
-    return Outcome(State.WAITING, Reason.PACE, error.cause, _wait(error, PACE_WAIT), counted=False)
+    return Outcome(
+        State.WAITING,
+        Reason.PACE,
+        error.cause,
+        counted=False,
+        news=News.THROTTLED,
+        retry_after=error.retry_after,
+    )
 
 
 def _unauthorized(error: Unauthorized, _: int) -> Outcome:
-    return Outcome(State.WAITING, Reason.PAUSED, error.cause, CREDENTIALS_WAIT, counted=False)
-
-
-def _wait(error: Unsent, ours: timedelta) -> timedelta:
-    """Return the wait that Plivo asked for, otherwise ours."""
-    return ours if error.retry_after is None else max(timedelta(seconds=error.retry_after), SHORTEST_WAIT)
+    return Outcome(State.WAITING, Reason.PAUSED, error.cause, counted=False, news=News.UNAUTHORIZED)
 
 
 def _lease_over(error: LeaseOver, _: int) -> Outcome:
@@ -80,3 +80,10 @@ OUTCOMES: Final[dict[type[RingproofError], Callable[..., Outcome]]] = {
 def outcome_of(error: RingproofError, attempts: int) -> Outcome:
     """Return what the ledger is told of an attempt, the `attempts`-th, that ended with this error."""
     return OUTCOMES[type(error)](error, attempts)
+
+
+def news_of(error: RingproofError) -> News:
+    """Return what an error, of a request that was no send, says to all others."""
+    rule = OUTCOMES.get(type(error))
+    news = rule(error, 1).news if rule else News.NONE
+    return News.NONE if news is News.FORBIDDEN else News(news)  # of a look-up, not of the account's credit

@@ -2,26 +2,36 @@
 
 import logging
 import time
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from tasks.attempt import insist
-from tasks.verification import MaskedTask, send_message
+from tasks.messages import MaskedTask, send_chunk, send_message
+from tasks.outcomes import news_of
 from worker import runtime
-from worker.celery import SWEEP, app
+from worker.celery import SWEEP, TICKS, app
 from worker.errors import RingproofError
-from worker.ledger import Disposition, Due, Ledger, Newcomer, Outcome
+from worker.ledger import Ledger
+from worker.pace import boot_clock
 from worker.phone import mask
 from worker.record import Lane, Reason, Record, State
 from worker.request import queue
+from worker.verdict import Disposition, Due, Newcomer, News, Outcome
 
 if TYPE_CHECKING:
     from worker.plivo import CallerId
 
+T = TypeVar("T")
+
 QUEUES: Final = {lane: queue(lane) for lane in Lane}
 PORTION: Final = 500
 """Entries worked off by one script: about 10 ms in which Redis does nothing else."""
+
+CHUNK: Final = 50
+"""Numbers of bulk or schedule in one message: what a pause has held back goes on at the pace, and not one by one."""
 
 TICK: Final = timedelta(milliseconds=800)
 """How long a tick is taken, and how long it works: beat's is a second."""
@@ -32,11 +42,17 @@ _log = logging.getLogger(__name__)
 def sweep_once(ledger: Ledger, limit: int = PORTION) -> Counter[Due]:
     """Work off at most `limit` entries of the agenda that are due; return how many got what."""
     worked = ledger.due(limit, QUEUES)
+    chunks: defaultdict[tuple[Lane, str], list[tuple[str, int]]] = defaultdict(list)
     for entry in worked:
-        if entry.due is Due.ENQUEUE:
+        if entry.due is Due.ENQUEUE and entry.lane is not Lane.INTERACTIVE:
+            chunks[entry.lane, entry.channel].append((entry.phone_number, entry.request))
+        elif entry.due is Due.ENQUEUE:
             send_message(entry.phone_number, entry.request, entry.lane)
         elif entry.due is Due.LOOK_UP:
             send_message(entry.phone_number, entry.request, entry.lane, task=look_up.name)
+    for (lane, _), requests in chunks.items():
+        for start in range(0, len(requests), CHUNK):
+            send_chunk(requests[start : start + CHUNK], lane)
     return Counter(entry.due for entry in worked)
 
 
@@ -53,9 +69,37 @@ def sweep() -> None:
         if time.monotonic() > until:
             break
     mended = ledger.mend(PORTION)
+    if ledger.probe_is_due():
+        app.send_task(probe.name, queue=TICKS, ignore_result=True)
     if done or mended:
         told = [f"{count} {due}" for due, count in done.items()] + [f"{mended} mended"] * bool(mended)
         _log.info("swept: %s", ", ".join(told))
+
+
+def paid(ledger: Ledger, ask: Callable[[], T]) -> T:
+    """Ask Plivo for something that is no send, at a slot of its own; what it says to everybody is told to the ledger.
+
+    Raises what `ask` does.
+    """
+    time.sleep(max(0.0, ledger.book() - boot_clock()))
+    try:
+        return ask()
+    except RingproofError as error:
+        ledger.hear(news_of(error), getattr(error, "retry_after", None))
+        raise
+
+
+@app.task(name="ringproof.probe", shared=False, ignore_result=True)
+def probe() -> None:
+    """Ask Plivo whether it knows the credentials again; if it does, everybody goes on."""
+    ledger = runtime.ledger()
+    try:
+        paid(ledger, runtime.plivo().probe)
+    except RingproofError as error:
+        _log.warning("still paused: %s", error)
+        return
+    ledger.hear(News.KNOWN)
+    _log.info("Plivo knows the credentials again; sending goes on")
 
 
 @app.task(base=MaskedTask, name="ringproof.look_up", shared=False, ignore_result=True)
@@ -68,9 +112,8 @@ def look_up(phone_number: str, request: int) -> None:
     record = ledger.read(phone_number, request)
     if record is None or record.state is not State.IN_DOUBT:
         return
-    time.sleep(ledger.book().total_seconds())
     try:
-        known = runtime.plivo().get(phone_number)
+        known = paid(ledger, partial(runtime.plivo().get, phone_number))
     except RingproofError as error:
         _log.info("still in doubt %s: %s", mask(phone_number), error)
         return

@@ -1,23 +1,25 @@
 """`initiate_verification`: from a phone number to a sent code."""
 
-import logging
 import re
 import uuid
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Any, Final, NoReturn
 
-from celery import Task
 from celery.result import AsyncResult
 
 from tasks.attempt import attempt, insist
-from worker import errors, runtime
+from tasks.booking import asleep, book
+from tasks.messages import MaskedTask, is_request, send_message
+from worker import errors, runtime, stop
 from worker.backend import Verification, split
 from worker.celery import app
-from worker.ledger import Acceptance, Disposition, Ledger
+from worker.ledger import Ledger
 from worker.phone import mask, parse, shown
 from worker.record import Lane
 from worker.request import VerificationRequest, lane_of, queue
+from worker.verdict import Acceptance, Disposition
 
 FOREIGN_MEMORY: Final = timedelta(hours=24)
 """How long a foreign message's id is remembered: it may be delivered again for as long as its broker keeps it."""
@@ -39,37 +41,6 @@ _REFUSED: Final = {
 }
 _MESSAGE_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
-_log = logging.getLogger(__name__)
-
-
-def send_message(
-    number: str,
-    request: int,
-    lane: Lane,
-    options: Mapping[str, Any] | None = None,
-    task: str = "initiate_verification",
-) -> bool:
-    """Send the message of an accepted request; never raises. False if it could not be sent, which is logged."""
-    ours = {
-        "queue": queue(lane),
-        "ignore_result": True,  # the record is the result
-        "argsrepr": f"('{mask(number)}',)",
-        "kwargsrepr": f"{{'request': {request}}}",
-    }
-    try:
-        app.send_task(task, (number,), {"request": request}, **{**(options or {}), **ours})
-    except Exception as error:  # noqa: BLE001  # the request is accepted: whatever failed here, it stands
-        _log.warning("accepted %s, but its message was not sent (%r); it is enqueued again", mask(number), error)
-        return False
-    return True
-
-
-class MaskedTask(Task):
-    """A task whose messages name a number, which nobody is shown."""
-
-    abstract = True
-    Request = "worker.message:MaskedRequest"
-
 
 class VerificationTask(MaskedTask):
     """A task whose truth is the ledger: enqueuing accepts first, and the result is the number's record."""
@@ -82,9 +53,9 @@ class VerificationTask(MaskedTask):
         """Accept a request, then send its message; return its result, whose id is `+E164/request`.
 
         `queue` names the lane: `ringproof.interactive` (default), `.scheduled` or `.bulk`. Raises `InvalidNumber`,
-        `InvalidRequest` or `CoolingDown`: then nothing was queued; or `LedgerUnavailable`: then nothing was as far as
-        one can tell, and asking again is safe. If only the message cannot be sent it is logged: the request is
-        accepted, and is enqueued again.
+        `InvalidRequest`, `CoolingDown` or `Capped`: then nothing was queued; or `LedgerUnavailable`: then nothing was
+        as far as one can tell, and asking again is safe. If only the message cannot be sent it is logged: the request
+        is accepted, and is enqueued again.
         """
         for name, remedy in _REFUSED.items():
             if options.get(name):
@@ -124,7 +95,7 @@ class VerificationTask(MaskedTask):
     shared=False,
     bind=True,
     typing=False,
-    throws=(errors.InvalidRequest, errors.CoolingDown),
+    throws=(errors.InvalidRequest, errors.CoolingDown, errors.Capped),
 )
 def initiate_verification(self: VerificationTask, *args: Any, request: Any = None, **kwargs: Any) -> None:
     """Have Plivo send a one-time code to a phone number, once.
@@ -138,9 +109,13 @@ def initiate_verification(self: VerificationTask, *args: Any, request: Any = Non
         number, request = _accept_foreign(ledger, self.request, args, kwargs)
     else:
         number = _named(args, request)
-    if not attempt(ledger, client, number, request):
+    lane = lane_of(self.request.delivery_info["routing_key"])
+    requests = [(number, request)]
+    with stop.sending():
+        rest = book(ledger, requests, partial(attempt, ledger, client), asleep=asleep(ledger, requests, lane))
+    if rest:
         # A new message, not Celery's Reject: requeuing in a warm shutdown was seen to hang the parent.
-        send_message(number, request, lane_of(self.request.delivery_info["routing_key"]))
+        send_message(number, request, lane)
 
 
 def _accept(
@@ -159,6 +134,10 @@ def _accept(
     )
     if accepted.disposition is Disposition.COOLING_DOWN and accepted.until:
         raise errors.CoolingDown(accepted.until)
+    if accepted.disposition is Disposition.CAPPED and accepted.until:
+        raise errors.Capped(accepted.limit, accepted.until)
+    if accepted.disposition is Disposition.COUNTRY:
+        raise errors.InvalidNumber("country", mask(asked.number.e164))
     return accepted
 
 
@@ -174,6 +153,6 @@ def _accept_foreign(ledger: Ledger, message: Any, args: Sequence[Any], kwargs: M
 
 def _named(args: Sequence[Any], request: Any) -> str:
     """Return the number that our own message names, beside its request."""
-    if len(args) == 1 and isinstance(args[0], str) and isinstance(request, int) and split(f"{args[0]}/{request}"):
-        return args[0]
+    if len(args) == 1 and is_request((args[0], request)):
+        return str(args[0])
     raise errors.InvalidRequest("request", shown(request), "it is Ringproof's own; leave it out")

@@ -5,9 +5,11 @@ from datetime import UTC, datetime, timedelta
 
 from harness import fresh_number
 
-from worker.ledger import Ledger, Newcomer, Outcome, Settled, Verdict
+from worker import control
+from worker.ledger import Ledger
 from worker.pace import Policy, Rate
 from worker.record import Lane, Record, State
+from worker.verdict import Newcomer, Outcome, Settled, Verdict
 
 UUID = "11111111-2222-3333-4444-555555555555"
 SENT = Outcome(State.CODE_SENT, verification_uuid=UUID, api_id=UUID)
@@ -29,7 +31,8 @@ class Book:
         self.client.delete("test:clock")
         self.prefix = f"t{secrets.token_hex(4)}"
         self.ledger = Ledger(client, prefix=self.prefix, clock=CLOCK, **options)
-        self.ledger.tell(Policy(rate=Rate.parse("1000/0.1s")))
+        fast = Rate.parse("1000/0.1s")
+        self.ledger.tell(Policy(rate=fast, call_rate=fast, range_codes_per_hour=0))
         self.number = fresh_number()
 
     def move(self, by):
@@ -55,6 +58,14 @@ class Book:
         assert begun.verdict is Verdict.BEGUN
         assert self.settle(begun, outcome) is Settled.SETTLED
         return begun
+
+    def slots(self, bucket="account"):
+        """The next free slot of a bucket, in µs."""
+        return int(self.client.hget(f"{self.prefix}:pace", bucket))
+
+    def hold(self, lane=None):
+        """Pause, as a person does."""
+        control.pause(self.ledger, lane)
 
     @property
     def record(self) -> Record:

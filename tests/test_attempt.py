@@ -1,6 +1,6 @@
 """One attempt: it sends when it is its turn and there is time, tells the ledger, and otherwise sends nothing."""
 
-import logging
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -10,9 +10,10 @@ from pydantic import SecretStr
 
 from tasks.attempt import attempt, insist
 from worker.errors import LedgerUnavailable
-from worker.ledger import Durations
+from worker.pace import Policy, Rate, boot_clock
 from worker.plivo import PlivoClient
 from worker.record import Reason, State
+from worker.verdict import Durations
 
 
 @pytest.fixture
@@ -22,29 +23,46 @@ def to_plivo(plivo):
     client.close()
 
 
+def attempted(book, to_plivo, **options):
+    asked_at = boot_clock()
+    return attempt(book.ledger, to_plivo, book.begin(book.accept(**options).request), asked_at)
+
+
 def test_whose_turn_it_is_sends_and_tells(client, plivo, to_plivo):
     book = Book(client)
-    attempt(book.ledger, to_plivo, book.number, book.accept(alias="Front desk", channel="call").request)
+    attempted(book, to_plivo, alias="Front desk", channel="call")
 
     (send,) = plivo.sends(book.number)
     assert (send["alias"], send["channel"]) == ("Front desk", "call")
     assert book.record.verification_uuid == send["verification_uuid"]
 
 
-def test_whose_turn_it_is_not_sends_nothing(client, plivo, to_plivo, caplog):
-    caplog.set_level(logging.INFO)
+def test_whose_slot_holds_no_longer_goes_back_and_sends_nothing(client, plivo, to_plivo):
     book = Book(client)
-    request = book.accept().request
-    book.begin(request)
-    attempt(book.ledger, to_plivo, book.number, request)
+    book.ledger.tell(Policy(rate=Rate.parse("1/1s")))
+    client.delete(f"{book.prefix}:pace")  # so that the first window is spent: a second
+    begun = book.begin(book.accept().request)
+    book.hold()
 
+    assert attempt(book.ledger, to_plivo, begun, boot_clock()) is False
     assert plivo.sends(book.number) == []
-    assert "nothing to send" in caplog.text
+    assert (book.record.state, book.record.attempts) == (State.QUEUED, 0)
+
+
+def test_a_slot_that_was_missed_is_booked_anew(client, plivo, to_plivo):
+    book = Book(client)
+    book.ledger.tell(Policy(rate=Rate.parse("10/1s")))
+    late = replace(book.begin(book.accept().request), at=boot_clock() - 1)
+    slots = book.slots()
+
+    assert attempt(book.ledger, to_plivo, late, boot_clock()) is True
+    assert len(plivo.sends(book.number)) == 1
+    assert book.slots() >= slots + 106_000, "it has paid for another"
 
 
 def test_the_last_look_sends_nothing_once_the_slot_is_too_long_ago(client, plivo, to_plivo):
     book = Book(client, durations=Durations(first_byte=timedelta(milliseconds=-1)))
-    attempt(book.ledger, to_plivo, book.number, book.accept().request)
+    attempted(book, to_plivo)
 
     assert plivo.sends(book.number) == []
     assert (book.record.state, book.record.reason, book.record.attempts) == (State.WAITING, Reason.PACE, 0)

@@ -33,6 +33,7 @@ REASONS = {
     "uan",
     "voicemail",
     "landline_sms",
+    "country",
     "too_long",
     "excel_number",
 }
@@ -52,6 +53,7 @@ ARGUMENTS = {
     InvalidNumber: [(reason, MASKED) for reason in InvalidNumber.REMEDIES],
     errors.InvalidRoster: [("people.csv", "it is empty", "give a file with rows"), ("é ☎.csv", "", "")],
     errors.CoolingDown: UNTILS,
+    errors.Capped: [(limit, UNTIL) for limit in errors.Capped.LIMITS] + [("a limit of tomorrow", UNTIL)],
     errors.LedgerUnavailable: [("redis://:•••@h:6379/0", "ConnectionError: refused"), ("", "")],
     Misconfigured: [(), ("A: missing",), ("A: missing", "B: wrong; see C")],
     errors.Unwritable: [("rejects.csv", "No space left on device", "make room"), ("", "", "")],

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from tasks import outcomes
-from tasks.outcomes import OUTCOMES, outcome_of
+from tasks.outcomes import OUTCOMES, news_of, outcome_of
 from worker import plivo, transport
 from worker.errors import (
     Failed,
@@ -22,6 +22,7 @@ from worker.errors import (
     Unsent,
 )
 from worker.record import FIELD_BYTES, Reason, State, cut
+from worker.verdict import News
 
 SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
 
@@ -60,8 +61,8 @@ def test_the_client_raises_no_other_error():
         (Unknown("502"), State.IN_DOUBT, None, 0 * SECOND, True),
         (Unreachable("refused"), State.WAITING, Reason.UNREACHABLE, 30 * SECOND, True),
         (LeaseOver("frozen"), State.WAITING, Reason.PACE, 0 * SECOND, False),
-        (Throttled("429"), State.WAITING, Reason.PACE, 5 * SECOND, False),
-        (Unauthorized("401"), State.WAITING, Reason.PAUSED, 30 * SECOND, False),
+        (Throttled("429"), State.WAITING, Reason.PACE, 0 * SECOND, False),
+        (Unauthorized("401"), State.WAITING, Reason.PAUSED, 0 * SECOND, False),
     ],
 )
 def test_each_ends_in_one_of_a_few_words(error, state, reason, wait, counted):
@@ -99,7 +100,26 @@ def test_an_unreachable_plivo_is_asked_again_after_longer_and_longer(attempts, w
     assert outcome_of(Unreachable("refused"), attempts).wait == wait
 
 
-@pytest.mark.parametrize("error", [Unreachable, Throttled])
+@pytest.mark.parametrize(
+    ("error", "news"),
+    [
+        (Rejected("400"), News.ANSWERED),
+        (Forbidden("403"), News.FORBIDDEN),
+        (Unknown("502"), News.DOUBTFUL),
+        (Unreachable("refused"), News.NONE),
+        (LeaseOver("frozen"), News.NONE),
+        (Throttled("429", 7.0), News.THROTTLED),
+        (Unauthorized("401"), News.UNAUTHORIZED),
+    ],
+)
+def test_what_it_says_to_all_others_is_told_too(error, news):
+    outcome = outcome_of(error, 1)
+
+    assert outcome.news is news
+    assert outcome.retry_after == (7.0 if news is News.THROTTLED else None)
+    assert news_of(error) is (News.NONE if news is News.FORBIDDEN else news)
+
+
 @pytest.mark.parametrize(
     ("retry_after", "wait"),
     [
@@ -110,8 +130,8 @@ def test_an_unreachable_plivo_is_asked_again_after_longer_and_longer(attempts, w
         (0.2, outcomes.SHORTEST_WAIT),
     ],
 )
-def test_retry_after_is_honoured_but_is_no_invitation_to_a_busy_loop(error, retry_after, wait):
-    assert outcome_of(error("busy", retry_after), 3).wait == wait
+def test_retry_after_is_honoured_but_is_no_invitation_to_a_busy_loop(retry_after, wait):
+    assert outcome_of(Unreachable("busy", retry_after), 3).wait == wait
 
 
 @pytest.mark.parametrize("error", sorted(CLIENTS, key=str))

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from worker.pace import JITTER, Policy, Rate
+from worker.pace import JITTER, Policy, Rate, SlotClock
 
 MICROSECOND = timedelta(microseconds=1)
 JITTER_US = JITTER // MICROSECOND
@@ -231,6 +231,7 @@ class TestThePolicy:
             "range_codes_per_hour": 20,
             "countries": "",
             "quiet_hours": "",
+            "jitter_us": 60_000,
         }
 
     def test_tells_the_scripts_whole_numbers_and_what_they_compare_as_text(self):
@@ -254,3 +255,40 @@ class TestThePolicy:
     def test_refuses_a_negative_number_by_name(self, name):
         with pytest.raises(ValueError, match=name):
             Policy(**{name: -1})
+
+
+class TestTheSlotClock:
+    """Redis' clock runs 1,000 s ahead of ours here; each answer takes some time to come back."""
+
+    def located(self, clock, asked_at, way_there, way_back, slot_in=0.5):
+        now_us = int((asked_at + way_there + 1000) * 1e6)
+        return clock.locate(asked_at, asked_at + way_there + way_back, now_us)(now_us + int(slot_in * 1e6))
+
+    def test_knows_a_slot_to_within_the_quickest_way_back_that_it_has_seen(self):
+        clock = SlotClock()
+        self.located(clock, 10.0, 0.001, 0.0002)
+
+        assert self.located(clock, 11.0, 0.003, 0.08) == pytest.approx(11.503, abs=0.001)
+
+    def test_never_thinks_it_earlier_than_it_can_be_nor_later(self):
+        clock = SlotClock()
+        first = self.located(clock, 10.0, 0.0, 2.0)
+        second = self.located(clock, 20.0, 2.0, 0.0)
+
+        assert 10.5 <= first <= 12.5
+        assert 22.5 <= second <= 22.51
+
+    def test_follows_a_clock_that_is_set_forward_at_once_and_back_within_the_bounds_of_an_answer(self):
+        clock = SlotClock()
+        self.located(clock, 10.0, 0.001, 0.001)
+        forward = clock.locate(11.0, 11.002, int((11.001 + 5000) * 1e6))(int((11.001 + 5000) * 1e6))
+        back = clock.locate(12.0, 12.002, int((12.001 - 500) * 1e6))(int((12.001 - 500) * 1e6))
+
+        assert 11.0 <= forward <= 11.0021
+        assert 12.0 <= back <= 12.0021
+
+    def test_forgets_a_quick_answer_slowly_for_clocks_drift(self):
+        clock = SlotClock()
+        self.located(clock, 0.0, 0.0, 0.0)
+
+        assert self.located(clock, 100.0, 0.0, 0.2) == pytest.approx(100.5 + 100 * SlotClock.DRIFT, abs=0.001)

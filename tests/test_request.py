@@ -9,9 +9,9 @@ import pytest
 from tasks.verification import VerificationTask, initiate_verification
 from worker.caller_id import ALIAS_LENGTH
 from worker.errors import InvalidNumber, InvalidRequest
-from worker.ledger import Newcomer
 from worker.record import Lane
 from worker.request import _SIGNATURE, VerificationRequest, lane_of, queue
+from worker.verdict import Newcomer
 
 NUMBER = "+12127360198"
 LANDLINE = "+442083661177"

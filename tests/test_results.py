@@ -18,10 +18,10 @@ from worker import runtime
 from worker.backend import CELERY_STATES, Verification
 from worker.celery import app
 from worker.errors import Cancelled, InDoubt, InvalidRequest, Rejected, Superseded
-from worker.ledger import Newcomer, Outcome, Settled
 from worker.local.redis_server import RedisServer
 from worker.pace import Policy, Rate
 from worker.record import Reason, State
+from worker.verdict import Newcomer, Outcome, Settled
 
 UUID = "11111111-2222-3333-4444-555555555555"
 SENT = Outcome(State.CODE_SENT, verification_uuid=UUID, api_id=UUID)

@@ -13,10 +13,11 @@ from celery import Celery
 from harness import Process, eventually, fresh_number, stopped
 
 from tasks.sweep import decide, sweep_once
-from worker.ledger import Due, Ledger, Newcomer, Outcome, connect
+from worker.ledger import Ledger, connect
 from worker.local.redis_server import RedisServer
 from worker.plivo import CallerId
 from worker.record import Lane, Reason, State
+from worker.verdict import Due, Newcomer, Outcome
 
 SECOND = timedelta(seconds=1)
 
@@ -248,3 +249,23 @@ def test_sweep_once_takes_at_most_so_many_and_says_what_it_did(book, monkeypatch
     assert sweep_once(book.ledger, 5) == Counter({Due.ENQUEUE: 5})
     assert sweep_once(book.ledger, 5) == Counter({Due.ENQUEUE: 2})
     assert sorted(sent) == sorted(numbers)
+
+
+def test_what_waited_in_bulk_goes_on_in_messages_of_one_channel_and_persons_one_by_one(book, monkeypatch):
+    sent, chunks = [], []
+    monkeypatch.setattr("tasks.sweep.send_message", lambda number, *_, **__: sent.append(number))
+    monkeypatch.setattr("tasks.sweep.send_chunk", lambda asked, lane: chunks.append((lane, [n for n, _ in asked])))
+    monkeypatch.setattr("tasks.sweep.CHUNK", 2)
+    numbers = {"sms": [fresh_number() for _ in range(3)], "call": [fresh_number()]}
+    for channel, of_it in numbers.items():
+        for number in of_it:
+            options = {"newcomer": Newcomer.ROSTER, "lane": Lane.BULK, "channel": channel}
+            book.ledger.accept(number, token=number, **options)
+    book.accept()
+    book.move(31 * SECOND)
+    sweep_once(book.ledger)
+
+    assert sent == [book.number]
+    assert sorted(chunks) == sorted(
+        [(Lane.BULK, numbers["sms"][:2]), (Lane.BULK, numbers["sms"][2:]), (Lane.BULK, numbers["call"])]
+    )

@@ -18,9 +18,9 @@ from celery.result import AsyncResult
 from kombu.utils.imports import symbol_by_name
 
 from worker import errors, runtime
-from worker.ledger import Settled
 from worker.phone import mask
 from worker.record import Reason, Record, State
+from worker.verdict import Settled
 
 CELERY_STATES: Final = {
     State.QUEUED: "QUEUED",
@@ -76,6 +76,8 @@ def failure_of(record: Record) -> errors.RingproofError | None:
         return errors.InDoubt(record.live_until)
     if record.state is State.CANCELLED:
         return errors.Cancelled()
+    if record.state is State.FAILED and record.reason is Reason.CAPPED and record.due_at:
+        return errors.Capped(record.detail or "", record.due_at)
     if record.state is State.FAILED:
         return FAILURES.get(record.reason, errors.Failed)(record.detail or "")
     return None

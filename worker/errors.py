@@ -5,6 +5,7 @@ RingproofError
 │   ├── InvalidNumber         the phone number is
 │   └── InvalidRoster         a whole file is, or cannot be read
 ├── CoolingDown               a resend came too early; nothing was queued
+├── Capped                    the number or its range got as many codes as it may           also at .get()
 ├── LedgerUnavailable         Redis did not take it
 ├── Misconfigured             the environment is wrong
 ├── Unwritable                a file of ours cannot be written
@@ -67,6 +68,7 @@ class InvalidNumber(InvalidRequest):
             "voicemail": "is a mailbox's, where nobody answers; give the telephone's own number",
             "landline_sms": "a landline takes no text; use channel='call' or channel='auto'",
             "too_long": "longer than any phone number (64 characters); put one number into one field",
+            "country": "of a country that RINGPROOF_COUNTRIES leaves out; add it there if codes are to go to it",
             "excel_number": "a spreadsheet has turned it into a quantity and digits may be lost; format the column as "
             "text in the spreadsheet and export it again",
         }
@@ -91,6 +93,26 @@ class CoolingDown(RingproofError):
 
     def __str__(self) -> str:
         return f"a code was sent a moment ago; the next can be asked for at {self.until:%H:%M:%S %Z}"
+
+
+class Capped(RingproofError):
+    """No code is sent: `limit` has been reached, and ends at `until`; ask again then."""
+
+    LIMITS: Mapping[str, str] = MappingProxyType(
+        {
+            "codes_per_day": "this number got as many codes as it may in a day (RINGPROOF_MAX_CODES_PER_DAY)",
+            "calls_per_week": "this number was called as often as it may be in a week (RINGPROOF_MAX_CALLS_PER_WEEK)",
+            "range_codes_per_hour": "the range of this number got as many codes as it may in an hour "
+            "(RINGPROOF_RANGE_CODES_PER_HOUR): somebody may be running up costs with numbers of it",
+        }
+    )
+
+    def __init__(self, limit: str, until: datetime) -> None:
+        super().__init__(limit, until)
+        self.limit, self.until = limit, until
+
+    def __str__(self) -> str:
+        return f"{self.LIMITS.get(self.limit, self.limit)}; ask again after {self.until:%Y-%m-%d %H:%M:%S %Z}"
 
 
 class LedgerUnavailable(RingproofError):

@@ -5,7 +5,9 @@ in `worker/lua/`; all time is Redis' own. Keys, with `{P}` for the prefix:
 
     {P}:number:{+E164}    the record, a packed hash          {P}:earlier:{+E164}   outcomes of replaced requests
     {P}:agenda            sorted set, number @ when (ms)     {P}:token:{token}     answers already given
-    {P}:bucket:account    the next free slot (µs)            {P}:policy            what workers told the scripts
+    {P}:policy            what workers told the scripts      {P}:limits            what a person told for a while
+    {P}:pace              slots and turns (lua/pace.lua)     {P}:pauses            who is sent to (lua/pauses.lua)
+    {P}:refusals          how often each limit refused       {P}:range:{+E164 without its last four}   codes this hour
 
 Every method raises `LedgerUnavailable` when Redis refuses, does not answer in time, or is out of memory.
 """
@@ -13,9 +15,7 @@ Every method raises `LedgerUnavailable` when Redis refuses, does not answer in t
 import json
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from enum import StrEnum
 from importlib.resources import files
 from typing import Any, Final
 
@@ -25,163 +25,23 @@ from redis.commands.core import Script
 from redis.retry import Retry
 
 from worker.errors import LedgerUnavailable
-from worker.pace import Policy
-from worker.record import LETTERS, Lane, Reason, Record, State, cut, moment, pieces
-
-
-class Newcomer(StrEnum):
-    """Who asks: a person, a person again (`resend=True`), or a roster or schedule."""
-
-    PERSON = "a new request"
-    RESEND = "with `resend=True`, cooldown over"
-    ROSTER = "from bulk or schedule"
-
-
-class Disposition(StrEnum):
-    """What becomes of a new request."""
-
-    ACCEPTED = "accepted"
-    SAME = "same"
-    RETURNED = "returned"
-    IN_DOUBT = "in_doubt"
-    JOINED = "joined"
-    LIVE = "live"
-    VERIFIED = "verified"
-    COOLING_DOWN = "cooling_down"
-
-
-_D = Disposition
-_FREE = (_D.ACCEPTED, _D.ACCEPTED, _D.ACCEPTED)
-_OPEN = (_D.SAME, _D.SAME, _D.JOINED)
-_ENDED = (_D.RETURNED, _D.ACCEPTED, _D.LIVE)
-_KNOWN = (_D.RETURNED, _D.ACCEPTED, _D.VERIFIED)
-
-TABLE: Final[Mapping[tuple[State | None, bool], Mapping[Newcomer, Disposition]]] = {
-    situation: dict(zip(Newcomer, answers, strict=True))
-    for situation, answers in {
-        (None, False): _FREE,
-        (State.EXPIRED, False): _FREE,
-        (State.FAILED, False): _FREE,
-        (State.CANCELLED, False): _FREE,
-        (State.CODE_SENT, False): _FREE,
-        (State.IN_DOUBT, False): _FREE,
-        (State.EXPIRED, True): _ENDED,
-        (State.FAILED, True): _ENDED,
-        (State.CANCELLED, True): _ENDED,
-        (State.QUEUED, False): _OPEN,
-        (State.QUEUED, True): _OPEN,
-        (State.WAITING, False): _OPEN,
-        (State.WAITING, True): _OPEN,
-        (State.SENDING, False): _OPEN,
-        (State.SENDING, True): _OPEN,
-        (State.CODE_SENT, True): _ENDED,
-        (State.IN_DOUBT, True): (_D.IN_DOUBT, _D.ACCEPTED, _D.LIVE),
-        (State.VERIFIED, False): _KNOWN,
-        (State.VERIFIED, True): _KNOWN,
-    }.items()
-}
-"""*Record × new request*: for each state, and whether a code may live, what each newcomer is told.
-
-The scripts are handed their column of it, the README prints it, a test walks it: there is no second copy.
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class Durations:
-    """How long things take. Tests shorten them; nothing else does."""
-
-    lease: timedelta = timedelta(seconds=45)  # from the slot: 20 s for the first byte, 10 s for the answer, 15 to spare
-    first_byte: timedelta = timedelta(seconds=20)  # from the slot: far beyond 5 s of connecting; later nothing is sent
-    code: timedelta = timedelta(minutes=15)  # Plivo's documentation: "valid for 15 minutes"
-    enqueue_again: timedelta = timedelta(seconds=30)  # a queued message that nobody took by then is likely lost
-    enqueue_again_longest: timedelta = timedelta(minutes=10)  # an hour without a worker: seven messages a number
-    look_up: timedelta = timedelta(minutes=1)  # a slot, 15 s of Plivo, and then it is tried again
-    interactive: timedelta = timedelta(minutes=15)  # a person has left the page by then
-    background: timedelta = timedelta(hours=24)  # bulk and scheduled: over a night, and a day's outage
-    token: timedelta = timedelta(minutes=15)  # far beyond any caller's own repetition
-    earlier: timedelta = timedelta(hours=24)  # Celery's default for how long a result is kept
-
-    def request(self, lane: Lane) -> timedelta:
-        """How long a request of this lane may take until it is sent."""
-        return self.interactive if lane is Lane.INTERACTIVE else self.background
-
-
-@dataclass(frozen=True, slots=True)
-class Acceptance:
-    """What became of a new request: `request` is the one that now counts for the number (0: none does).
-
-    `until` says for how long, when the disposition is COOLING_DOWN or IN_DOUBT. `promoted`: a person's request has
-    taken over one of bulk or schedule, which needs a message in the new lane.
-    """
-
-    disposition: Disposition
-    request: int
-    until: datetime | None
-    promoted: bool
-
-
-class Verdict(StrEnum):
-    """What begin says of one number."""
-
-    BEGUN = "begun"
-    WAITING = "waiting"
-    ENDED = "ended"
-    NOTHING = "nothing"
-
-
-@dataclass(frozen=True, slots=True)
-class Begun:
-    """What begin said of one number; `wait` is the time until its slot, `record` is None when there is none."""
-
-    verdict: Verdict
-    wait: timedelta
-    fence: str = field(repr=False)
-    record: Record | None
-
-
-class Due(StrEnum):
-    """What was done with an entry of the agenda that was due."""
-
-    ENQUEUE = "enqueue"
-    HELD = "held"
-    TOO_LATE = "too_late"
-    DOUBTED = "doubted"
-    EXPIRED = "expired"
-    LOOK_UP = "look_up"
-    KEPT = "kept"
-    GONE = "gone"
-
-
-@dataclass(frozen=True, slots=True)
-class Worked:
-    """One entry of the agenda, and what was done with it."""
-
-    due: Due
-    phone_number: str = field(repr=False)
-    request: int
-    lane: Lane
-
-
-class Settled(StrEnum):
-    """What settle says: done now, done before, or somebody else's turn."""
-
-    SETTLED = "settled"
-    ALREADY = "already"
-    STALE = "stale"
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of one attempt, as settle is told it."""
-
-    state: State
-    reason: Reason | None = None
-    detail: str = ""
-    wait: timedelta = timedelta()
-    counted: bool = True
-    verification_uuid: str = ""
-    api_id: str = ""
-
+from worker.pace import Policy, SlotClock, boot_clock
+from worker.record import LETTERS, Lane, Record, State, cut, moment, pieces
+from worker.verdict import (
+    TABLE,
+    Acceptance,
+    Begun,
+    Disposition,
+    Due,
+    Durations,
+    Newcomer,
+    News,
+    Outcome,
+    Settled,
+    Verdict,
+    Worked,
+    ms,
+)
 
 LONGEST_QUEUE: Final = 1000
 """Messages that a lane's queue may hold while numbers are enqueued again: beyond it workers are busy, not deaf."""
@@ -216,7 +76,7 @@ class Ledger:
         prefix: str = "ringproof",
         shown_url: str = "",
         policy: Policy = Policy(),  # noqa: B008  # frozen
-        durations: Durations = Durations(),  # frozen
+        durations: Durations = Durations(),  # noqa: B008  # frozen
         clock: str | None = None,
     ) -> None:
         self.client = client
@@ -224,13 +84,26 @@ class Ledger:
         self.shown_url = shown_url
         self.policy = policy  # holds where Redis has none: before the first worker, and when it was emptied
         self.durations = durations
+        self._clock = SlotClock()
+        self._facts = json.dumps(durations.facts() | policy.mapping(), separators=(",", ":"))
+        now = _lua("now") if clock is None else clock
+        self._now = client.register_script(f"{now}\nreturn now_us")
         letters = ", ".join(f"{name} = '{letter}'" for name, letter in LETTERS.items())
-        preamble = "\n".join(
-            (_lua("now") if clock is None else clock, f"local LETTERS = {{{letters}}}", _lua("record"))
-        )
-        self._accept, self._begin, self._settle, self._due, self._mend = (
-            client.register_script(preamble + _lua(name)) for name in ("accept", "begin", "settle", "due", "mend")
-        )
+        preamble = [now, f"local LETTERS = {{{letters}}}"]
+        preamble += [_lua(name) for name in ("facts", "record", "caps", "pace", "pauses")]
+        self._preamble = "\n".join(preamble)
+        self._scripts: dict[str, Script] = {}
+
+    def script(self, name: str) -> Script:
+        """Return one of `worker/lua`, with all that is put in front of it."""
+        if name not in self._scripts:
+            self._scripts[name] = self.client.register_script(f"{self._preamble}\n{_lua(name)}")
+        return self._scripts[name]
+
+    def ask(self, name: str, keys: Sequence[str] = (), args: Sequence[Any] = ()) -> Any:
+        """Run a script with what all of them are given, and with keys and arguments of its own."""
+        shared = [self.key(one) for one in ("agenda", "policy", "limits", "pace", "pauses", "refusals")]
+        return self._run(self.script(name), [*shared, *keys], [self._facts, self.prefix, *args])
 
     def accept(
         self,
@@ -250,29 +123,23 @@ class Ledger:
 
         The same token again, within 15 minutes or what `remember` says, gets the same answer and changes nothing.
         """
-        facts = {"channel": channel, "subaccount": subaccount, "country": country, **pieces("alias", alias)}
-        facts["again"] = "1" if again else None
+        facts = {"subaccount": subaccount, **pieces("alias", alias)} | ({"again": "1"} if again else {})
         column = " ".join(
             f"{state or 'none'}{':live' if live else ''}={answers[newcomer]}"
             for (state, live), answers in TABLE.items()
         )
-        last = self.durations
-        keys = [self._record(number), self._key("agenda"), self._key("token", token), self._key("policy")]
-        keys.append(self._key("earlier", number))
-        disposition, request, until, promoted = self._run(
-            self._accept,
-            keys,
+        disposition, request, until, promoted, limit = self.ask(
+            "accept",
+            [self._record(number), self.key("token", token), self.key("earlier", number)],
             [
                 number,
                 column,
                 int(newcomer is Newcomer.RESEND),
                 lane,
-                _ms(last.request(lane)),
-                _ms(last.enqueue_again),
-                _ms(last.code),
-                _ms(remember or last.token),
-                self.policy.cooldown_ms,
-                _ms(last.earlier),
+                ms(self.durations.request(lane)),
+                ms(remember or self.durations.token),
+                channel,
+                country or "",
                 *(part for name, value in facts.items() if value for part in (name, value)),
             ],
         )
@@ -281,59 +148,78 @@ class Ledger:
             int(request),
             moment(int(until)) if until else None,
             promoted=bool(promoted),
+            limit=limit,
         )
 
-    def begin(self, requests: Sequence[tuple[str, int]], *, fence: str | None = None) -> list[Begun]:
+    def begin(
+        self,
+        requests: Sequence[tuple[str, int]],
+        *,
+        fence: str | None = None,
+        patience: timedelta = timedelta(days=1),
+        asleep: Mapping[str, datetime] | None = None,
+    ) -> list[Begun]:
         """Reserve a slot and claim, for each (number, request), in their order; say of each what came of it.
 
-        Whoever gets BEGUN, and nobody else, sends for that number: at its slot, and well before its lease ends.
+        Whoever gets BEGUN, and nobody else, sends for that number: at its slot, and well before its lease ends. LATER
+        leaves it queued: nothing is claimed before `at`, and then ask again; that turn is kept if it comes within
+        `patience`. Asked again with the same fence it tells the same, or LATER when what it claimed is not to be sent
+        at that slot any more. `asleep` are the numbers that get nothing before a time.
         """
         token = fence or secrets.token_hex(8)
-        answers = self._reserve(token, requests)
+        until = asleep or {}
+        asked_at = boot_clock()
+        now_us, *answers = self.ask(
+            "begin",
+            [self._record(number) for number, _ in requests],
+            [
+                token,
+                ms(patience),
+                *(part for pair in requests for part in (*pair, _epoch_ms(until.get(pair[0])))),
+            ],
+        )
+        located = self._clock.locate(asked_at, boot_clock(), int(now_us))
         return [
             Begun(
-                verdict := Verdict(told),
-                timedelta(microseconds=int(at)) if verdict is Verdict.BEGUN else timedelta(),
+                Verdict(told),
+                timedelta(microseconds=max(0, int(at_us) - int(now_us))),
+                located(int(at_us)),
+                int(at_us),
                 token,
                 Record.read(number, _mapping(flat)) if flat else None,
             )
-            for (number, _), (told, at, flat) in zip(requests, answers, strict=True)
+            for (number, _), (told, at_us, flat) in zip(requests, answers, strict=True)
         ]
 
-    def book(self) -> timedelta:
-        """Reserve a slot for a request that sends no code; return the time until it."""
-        return timedelta(microseconds=int(self._reserve("", ())))
+    def book(self, channel: str = "sms") -> float:
+        """Reserve a slot for a request that is no new code, or for one that came too late for its own slot.
 
-    def _reserve(self, fence: str, requests: Sequence[tuple[str, int]]) -> Any:
-        default = self.policy
-        return self._run(
-            self._begin,
-            [
-                self._key("agenda"),
-                self._key("bucket", "account"),
-                self._key("policy"),
-                *(self._record(number) for number, _ in requests),
-            ],
-            [
-                fence,
-                _ms(self.durations.lease),
-                _ms(self.durations.code),
-                default.rate.window_us,
-                default.rate.spacing_us,
-                default.cooldown_ms,
-                default.record_ms,
-                *(part for pair in requests for part in pair),
-            ],
-        )
+        Returns the moment by this process's `boot_clock()`.
+        """
+        asked_at = boot_clock()
+        now_us, slot_us = self.ask("book", args=[channel])
+        return self._clock.locate(asked_at, boot_clock(), int(now_us))(int(slot_us))
+
+    def now(self) -> datetime:
+        """Return Redis' time."""
+        return moment(int(self._run(self._now)) // 1000)
+
+    def hear(self, news: News, retry_after: float | None = None) -> None:
+        """Tell all others what Plivo answered to a request that was no send."""
+        self.ask("hear", args=[news, _ms_or_none(retry_after)])
+
+    def probe_is_due(self) -> bool:
+        """Whether Plivo is to be asked now if it knows the credentials again; true for one of all who ask."""
+        return bool(self.ask("probe"))
 
     def settle(
         self, number: str, request: int, fence: str, outcome: Outcome, *, ago: timedelta = timedelta()
     ) -> Settled:
         """Tell what became of an attempt, `ago`. Repeat it until it answers: the second time says `already`."""
         return Settled(
-            self._run(
-                self._settle,
-                [self._record(number), self._key("agenda"), self._key("policy")],
+            self.ask(
+                "settle",
+                [self._record(number)],
                 [
                     number,
                     request,
@@ -341,13 +227,13 @@ class Ledger:
                     outcome.state,
                     outcome.reason or "",
                     cut(outcome.detail),
-                    _ms(outcome.wait),
+                    ms(outcome.wait),
                     int(not outcome.counted),
-                    _ms(self.durations.code),
-                    self.policy.record_ms,
                     outcome.verification_uuid,
                     outcome.api_id,
-                    _ms(ago),
+                    ms(ago),
+                    outcome.news,
+                    _ms_or_none(outcome.retry_after),
                 ],
             )
         )
@@ -359,33 +245,23 @@ class Ledger:
         of what is to be enqueued, and to look up the doubtful. Whoever dies before that loses nothing: they are due
         again.
         """
-        times = self.durations
-        worked = self._run(
-            self._due,
-            [self._key("agenda"), self._key("policy"), *(queues[lane] for lane in Lane)],
-            [
-                limit,
-                self._record(""),
-                _ms(times.enqueue_again),
-                _ms(times.enqueue_again_longest),
-                LONGEST_QUEUE,
-                _ms(times.look_up),
-                self.policy.record_ms,
-            ],
-        )
-        return [Worked(Due(what), number, int(request), Lane(lane)) for what, number, request, lane in worked]
+        worked = self.ask("due", [queues[lane] for lane in Lane], [limit, LONGEST_QUEUE])
+        return [
+            Worked(Due(what), number, int(request), Lane(lane), channel)
+            for what, number, request, lane, channel in worked
+        ]
 
     def mend(self, records: int) -> int:
         """Look at about so many records, where the last call stopped; put lost ones back on the agenda.
 
         Returns how many were put back. Nothing of ours loses an entry; a person with `redis-cli` may.
         """
-        place = self._key("slow_hand")
+        place = self.key("slow_hand")
         cursor = int(self._run(self.client.get, place) or 0)
         cursor, keys = self._run(self.client.scan, cursor, match=self._record("*"), count=records)
         self._run(self.client.set, place, cursor)
         numbers = [key.removeprefix(self._record("")) for key in keys]
-        return int(self._run(self._mend, [self._key("agenda"), *keys], numbers)) if keys else 0
+        return int(self.ask("mend", keys, numbers)) if keys else 0
 
     def waiting(self, queue: str) -> int:
         """Return how many messages wait in a Celery queue of this Redis."""
@@ -393,7 +269,7 @@ class Ledger:
 
     def tick(self, name: str, every: timedelta) -> bool:
         """Take a tick of this name; False if another took one less than `every` ago."""
-        return bool(self._run(self.client.set, self._key("tick", name), 1, nx=True, px=_ms(every)))
+        return bool(self._run(self.client.set, self.key("tick", name), 1, nx=True, px=ms(every)))
 
     def cancel(self, number: str, request: int) -> Settled:
         """Take back a request that was not begun; `stale` means that it was, or is another's."""
@@ -407,7 +283,7 @@ class Ledger:
         packed: dict[str, str] = self._run(self.client.hgetall, self._record(number))
         if packed and request in {None, int(packed["request"])}:
             return Record.read(number, packed)
-        flat = self._run(self.client.hget, self._key("earlier", number), str(request)) if request else None
+        flat = self._run(self.client.hget, self.key("earlier", number), str(request)) if request else None
         return Record.read(number, _mapping(json.loads(flat))) if flat else None
 
     def read_many(self, asked: Sequence[tuple[str, int | None]]) -> list[Record | None]:
@@ -428,7 +304,11 @@ class Ledger:
 
     def tell(self, policy: Policy) -> None:
         """Put the workers' policy where all scripts read it."""
-        self._run(self.client.hset, self._key("policy"), mapping=policy.mapping())
+        self._run(self.client.hset, self.key("policy"), mapping=policy.mapping())
+
+    def get(self, command: str, *args: Any) -> Any:
+        """Run a command that only reads."""
+        return self._run(getattr(self.client, command), *args)
 
     def ping(self) -> None:
         """Raise `LedgerUnavailable` unless Redis answers."""
@@ -442,11 +322,12 @@ class Ledger:
         """Translate what redis-py raised."""
         return LedgerUnavailable(self.shown_url, f"{type(error).__name__}: {error}" if str(error) else "no answer")
 
-    def _key(self, *parts: str) -> str:
+    def key(self, *parts: str) -> str:
+        """Return the name of a key."""
         return ":".join((self.prefix, *parts))
 
     def _record(self, number: str) -> str:
-        return self._key("number", number)
+        return self.key("number", number)
 
     def _run(self, command: Script | Any, *args: Any, **options: Any) -> Any:
         """Run a command; once more if a pooled connection had died: by its token or fence it counts once."""
@@ -463,8 +344,12 @@ def _mapping(flat: Sequence[str]) -> dict[str, str]:
     return dict(zip(flat[::2], flat[1::2], strict=True))
 
 
-def _ms(duration: timedelta) -> int:
-    return duration // timedelta(milliseconds=1)
+def _epoch_ms(when: datetime | None) -> int:
+    return int(when.timestamp() * 1000) if when else 0
+
+
+def _ms_or_none(seconds: float | None) -> int | str:
+    return "" if seconds is None else round(seconds * 1000)
 
 
 def _lua(name: str) -> str:

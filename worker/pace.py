@@ -3,6 +3,7 @@
 import math
 import re
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from datetime import timedelta
 from decimal import Decimal
@@ -15,16 +16,38 @@ JITTER = timedelta(milliseconds=60)
 Simulated on Plivo's strict sliding window: with it none is refused from 1/2s to 300/5s, with 20 ms up to 18 %.
 """
 
-# With six digits and three decimals each, the microseconds of any window and slot are exact in Lua's doubles.
 # Counts the time that the machine was suspended, which time.monotonic() does not; only Linux has it.
 _BOOT_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
+# With six digits and three decimals each, the microseconds of any window and slot are exact in Lua's doubles.
 _RATE = re.compile(r"(\d{1,6}(?:\.\d{1,3})?)/(\d{1,6}(?:\.\d{1,3})?)s", re.ASCII)
 
 
 def boot_clock() -> float:
     """Return the seconds by which slots and leases are kept in this process; their zero means nothing."""
     return time.clock_gettime(_BOOT_CLOCK)
+
+
+class SlotClock:
+    """Tells when a moment of Redis' clock comes by this process's boot clock. Thread-safe.
+
+    What Redis answered is late by a way back whose length nobody knows. The quickest answer of late tells how far the
+    two clocks are apart; how long this one took bounds that from both sides, whatever a clock has jumped meanwhile.
+    """
+
+    DRIFT = 500e-6
+    """How much two clocks may part, in seconds a second: what NTP slews at most."""
+
+    def __init__(self) -> None:
+        self._apart, self._since = math.inf, 0.0
+
+    def locate(self, asked_at: float, answered_at: float, now_us: int) -> Callable[[int], float]:
+        """Return what turns µs of Redis' into seconds of ours, by an answer that told Redis' `now_us`."""
+        apart = answered_at - now_us / 1e6
+        known = self._apart + self.DRIFT * (answered_at - self._since)
+        self._apart, self._since = min(apart, known), answered_at
+        offset = max(self._apart, asked_at - now_us / 1e6)
+        return lambda at_us: at_us / 1e6 + offset
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +95,9 @@ class Policy:
     """
 
     rate: Rate = Rate(300, Fraction(5))  # Plivo's documented limit per account
+    call_rate: Rate = Rate(2, Fraction(1))  # Plivo's for outbound calls
     cooldown_ms: int = 60_000
     record_ms: int = 90 * 86_400_000
-    call_rate: Rate = Rate(2, Fraction(1))
     max_codes_per_day: int = 5
     max_calls_per_week: int = 10
     range_codes_per_hour: int = 20
@@ -94,12 +117,21 @@ class Policy:
         told: dict[str, str | int] = {
             field.name: getattr(self, field.name) for field in fields(self) if field.name not in written
         }
-        return told | {
-            "rate": str(self.rate),
-            "window_us": self.rate.window_us,
-            "spacing_us": self.rate.spacing_us,
-            "call_rate": str(self.call_rate),
-            "call_window_us": self.call_rate.window_us,
-            "call_spacing_us": self.call_rate.spacing_us,
-            "countries": ",".join(self.countries),
-        }
+        return (
+            told
+            | limits(self.rate, self.call_rate)
+            | {"countries": ",".join(self.countries), "jitter_us": JITTER // timedelta(microseconds=1)}
+        )
+
+
+def limits(rate: Rate | None, call_rate: Rate | None) -> dict[str, str | int]:
+    """Return one or both rates as the scripts read them."""
+    told: dict[str, str | int] = {}
+    for prefix, one in (("", rate), ("call_", call_rate)):
+        if one:
+            told |= {
+                f"{prefix}rate": str(one),
+                f"{prefix}window_us": one.window_us,
+                f"{prefix}spacing_us": one.spacing_us,
+            }
+    return told

@@ -223,6 +223,10 @@ class PlivoClient:
             raise Unknown(f"{answer.status} that does not say that it was deleted")
         return True
 
+    def probe(self) -> None:
+        """Ask for as little as can be asked for: whether Plivo knows these credentials. Raises as `list` does."""
+        self.list(limit=1)
+
     def close(self) -> None:
         """Close the idle connections."""
         self._transport.close()

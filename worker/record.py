@@ -41,9 +41,12 @@ class Reason(StrEnum):
     PAUSED = "paused"
     PACE = "pace"
     COOLDOWN = "cooldown"
+    CAP = "cap"
+    QUIET_HOURS = "quiet_hours"
     UNREACHABLE = "unreachable"
     REJECTED = "rejected"
     FORBIDDEN = "forbidden"
+    CAPPED = "capped"
     TOO_LATE = "too_late"
     WORKER_LOST = "worker_lost"
     IN_DOUBT = "in_doubt"
@@ -80,9 +83,12 @@ LETTERS: Final[Mapping[str, str]] = {
     Reason.PAUSED: "p",
     Reason.PACE: "a",
     Reason.COOLDOWN: "c",
+    Reason.CAP: "o",
+    Reason.QUIET_HOURS: "q",
     Reason.UNREACHABLE: "u",
     Reason.REJECTED: "r",
     Reason.FORBIDDEN: "f",
+    Reason.CAPPED: "m",
     Reason.TOO_LATE: "l",
     Reason.WORKER_LOST: "k",
     Reason.IN_DOUBT: "d",

@@ -7,9 +7,9 @@ from typing import Any, Self
 
 from worker.caller_id import check_alias, check_subaccount
 from worker.errors import InvalidRequest
-from worker.ledger import Newcomer
 from worker.phone import PhoneNumber, check_channel, parse, route, shown
 from worker.record import Lane
+from worker.verdict import Newcomer
 
 
 @dataclass(frozen=True, slots=True)

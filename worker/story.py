@@ -7,7 +7,7 @@ from rich.text import Text
 
 from worker.backend import failure_of
 from worker.phone import mask
-from worker.record import Lane, Record, State
+from worker.record import Lane, Reason, Record, State
 
 STYLES = {
     State.CODE_SENT: "green",
@@ -19,6 +19,16 @@ STYLES = {
 
 
 _AFTER_A_ROSTERS_DOUBT = "one more code is sent, unless RINGPROOF_IN_DOUBT is hold, or this was that one"
+
+
+_WHY_IT_WAITS: dict[Reason | None, str] = {
+    Reason.PAUSED: "sending is paused (ringproof status says why)",
+    Reason.PACE: "the pace is taken until then",
+    Reason.COOLDOWN: "another code was sent a short while ago",
+    Reason.CAP: "it got as many codes as it may",
+    Reason.QUIET_HOURS: "it is night there",
+    Reason.UNREACHABLE: "Plivo could not be reached",
+}
 
 
 def clock(when: datetime | None) -> str:
@@ -36,7 +46,9 @@ def next_step(record: Record) -> str:
         case State.QUEUED:
             told = f"a worker sends it; if none has by {clock(record.ends_at)}, it fails as too_late, nothing sent"
         case State.WAITING:
-            told = f"not before {clock(record.due_at)}; if not by {clock(record.ends_at)}, it fails as too_late"
+            why = _WHY_IT_WAITS.get(record.reason, "")
+            told = f"not before {clock(record.due_at)}{': ' if why else ''}{why}; "
+            told += f"if not by {clock(record.ends_at)}, it fails as too_late"
         case State.SENDING:
             told = (
                 f"its worker tells what Plivo answers; without a word by {clock(record.lease_until)} (the lease's end) "

@@ -1,6 +1,7 @@
 """Never over Plivo's limit, and its pace used, over all workers together.
 
-As far as it is built: one bucket for the account. Lanes, the bucket of calls and what happens after a 429 come later.
+How much of it is used, and by which lane, is measured by `make bench-pace`; what goes wrong is in
+`tests/faults/test_pace_fails.py`.
 """
 
 from celery import Celery
@@ -44,3 +45,4 @@ def send_messages(url, requests):
     for number, request in requests.items():
         options = {"queue": "ringproof.interactive", "argsrepr": "(…)"}
         producer.send_task(initiate_verification.name, [number], {"request": request}, **options)
+    producer.close()

@@ -1,17 +1,13 @@
 -- due: works off what is due on the agenda, oldest first. Each entry gets its transition and its next look in one go;
 -- it leaves with a final state only.
--- input:  KEYS[1] - agenda   KEYS[2] - policy   KEYS[3…5] - Celery's queues of the lanes interactive, scheduled, bulk
---         ARGV[1] - entries at most
---         ARGV[2] - what a record's key begins with: the script finds the numbers itself, so they cannot be in KEYS
---         ARGV[3], [4] - ms until a queued number is enqueued again: the first time, and at most
---         ARGV[5] - messages that a lane's queue may hold; beyond it nothing is enqueued again
---         ARGV[6] - ms that a look-up may take     ARGV[7] - ms a final record is kept without a policy
--- output: for each entry: what was done, number, request, lane; what was done is
---         enqueue (send its message), held (its queue is long enough), too_late, doubted, expired,
---         look_up (ask Plivo whether the number is verified), kept (not due after all) or gone (no record)
-local first_ms, longest_ms, bound = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
-local keep_ms = redis.call('HGET', KEYS[2], 'record_ms') or ARGV[7]
-local queues = {interactive = KEYS[3], scheduled = KEYS[4], bulk = KEYS[5]}
+-- input:  KEYS[1…6], ARGV[1], [2] - as begin   KEYS[7…9] - Celery's queues of the lanes interactive, scheduled, bulk
+--         ARGV[3] - entries at most
+--         ARGV[4] - messages that a lane's queue may hold; beyond it nothing is enqueued again
+-- output: for each entry: what was done, number, request, lane, channel; what was done is
+--         enqueue (send its message), held (its queue is long enough, or nobody is to be sent to), too_late, doubted,
+--         expired, look_up (ask Plivo whether the number is verified), kept (not due after all) or gone (no record)
+local first_ms, longest_ms, bound = facts.enqueue_again_ms, facts.enqueue_again_longest_ms, tonumber(ARGV[4])
+local queues = {interactive = KEYS[7], scheduled = KEYS[8], bulk = KEYS[9]}
 local lengths = {}
 
 local function room_in(lane)
@@ -34,31 +30,36 @@ end
 
 local function work_off(key, record, number)
   local state, ends_at = record.state, milliseconds(record, 'ends_at')
-  if (state == 'queued' or state == 'waiting') and ends_at <= now then
-    change(key, record, KEYS[1], number, 'failed', 'too_late', nil, keep_ms)
+  local open = state == 'queued' or state == 'waiting'
+  local paused_until = open and paused(record.lane)
+  if open and ends_at <= now and (record.lane == 'interactive' or not paused_until) then
+    change(key, record, number, 'failed', 'too_late')
     return 'too_late'
+  elseif state == 'waiting' and milliseconds(record, 'due_at') > now then
+    return keep(number, math.min(milliseconds(record, 'due_at'), ends_at))
+  elseif paused_until then
+    wait_out(key, record, number, paused_until)
+    return 'held'
   elseif state == 'queued' then
     return enqueue_again(record, number, now - milliseconds(record, 'updated_at'))
   elseif state == 'waiting' then
-    local due_at = milliseconds(record, 'due_at')
-    if due_at > now then return keep(number, math.min(due_at, ends_at)) end
     redis.call('HDEL', key, 'due_at', 'detail')
-    change(key, record, KEYS[1], number, 'queued', '', now)
+    change(key, record, number, 'queued', '', now)
     return enqueue_again(record, number, 0)
   elseif state == 'sending' then
     local lease_until = milliseconds(record, 'lease_until')
     if lease_until > now then return keep(number, lease_until) end
-    change(key, record, KEYS[1], number, 'in_doubt', 'worker_lost', milliseconds(record, 'live_until'))
+    change(key, record, number, 'in_doubt', 'worker_lost', milliseconds(record, 'live_until'))
     return 'doubted'
   elseif state == 'code_sent' then
     local expires_at = milliseconds(record, 'expires_at')
     if expires_at > now then return keep(number, expires_at) end
-    change(key, record, KEYS[1], number, 'expired', '', nil, keep_ms)
+    change(key, record, number, 'expired', '')
     return 'expired'
   elseif state == 'in_doubt' then
     local live_until = milliseconds(record, 'live_until')
     if live_until > now then return keep(number, live_until) end
-    redis.call('ZADD', KEYS[1], now + tonumber(ARGV[6]), number)
+    redis.call('ZADD', KEYS[1], now + facts.look_up_ms, number)
     return 'look_up'
   end
   redis.call('ZREM', KEYS[1], number)
@@ -66,9 +67,11 @@ local function work_off(key, record, number)
 end
 
 local done = {}
-for _, number in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, ARGV[1])) do
-  local key = ARGV[2] .. number
+for _, number in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, ARGV[3])) do
+  local key = ARGV[2] .. ':number:' .. number
   local record = read(key)
-  done[#done + 1] = {work_off(key, record, number), number, record.request or '0', record.lane or 'interactive'}
+  done[#done + 1] = {
+    work_off(key, record, number), number, record.request or '0', record.lane or 'interactive', record.channel or '',
+  }
 end
 return done

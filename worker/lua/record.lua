@@ -1,5 +1,6 @@
--- record: how a record is read and changed, put in front of accept, begin and settle.
--- needs: now, and LETTERS (state or reason -> its letter in the history), which ledger.py writes from its enums
+-- record: how a record is read and changed. Put in front of each script.
+-- needs: now, facts, and LETTERS (state or reason -> its letter in the history), which ledger.py writes from its enums
+--        KEYS[1] - agenda
 
 local function read(key)
   local flat = redis.call('HGETALL', key)
@@ -20,31 +21,32 @@ local function set_or_delete(key, field, value)
   end
 end
 
--- A change in eight bytes: the state's letter, the reason's, and the second in six base-36 digits (lasts until
--- 2038). Eight changes fill the 64 bytes up to which Redis keeps a hash packed.
-local function change_in_brief(state, reason)
+-- This second in six base-36 digits, which last until 2038.
+local function stamp()
   local digits = '0123456789abcdefghijklmnopqrstuvwxyz'
-  local seconds, brief = math.floor(now / 1000), ''
+  local seconds, text = math.floor(now / 1000), ''
   for _ = 1, 6 do
     local digit = seconds % 36
-    brief = digits:sub(digit + 1, digit + 1) .. brief
+    text = digits:sub(digit + 1, digit + 1) .. text
     seconds = (seconds - digit) / 36
   end
-  return LETTERS[state] .. (LETTERS[reason] or '-') .. brief
+  return text
 end
 
--- Every change of state goes through here: the state, why, the history, when the agenda looks again (nil: never,
--- the state is final) and how long a final record is kept (nil: for ever). Whoever waits for the number is told on
--- the channel that has the record's name.
-local function change(key, record, agenda, number, state, reason, when, keep_ms)
-  redis.call('HSET', key, 'state', state, 'updated_at', now,
-    'history', string.sub((record.history or '') .. change_in_brief(state, reason), -64))
+-- Every change of state goes through here: the state, why, the history, and when the agenda looks again (nil: never,
+-- the state is final, and all but a verified number's record is kept for some days). Whoever waits for the number is
+-- told on the channel that has the record's name.
+-- A change takes eight bytes: the state's letter, the reason's, and the second. Eight changes fill the 64 bytes up to
+-- which Redis keeps a hash packed.
+local function change(key, record, number, state, reason, when)
+  local brief = LETTERS[state] .. (LETTERS[reason] or '-') .. stamp()
+  redis.call('HSET', key, 'state', state, 'updated_at', now, 'history', string.sub((record.history or '') .. brief, -64))
   set_or_delete(key, 'reason', reason)
   if when then
-    redis.call('ZADD', agenda, when, number)
+    redis.call('ZADD', KEYS[1], when, number)
   else
-    redis.call('ZREM', agenda, number)
-    if keep_ms then redis.call('PEXPIRE', key, keep_ms) end
+    redis.call('ZREM', KEYS[1], number)
+    if state ~= 'verified' then redis.call('PEXPIRE', key, facts.record_ms) end
   end
   redis.call('PUBLISH', key, state)
 end

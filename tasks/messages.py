@@ -1,0 +1,74 @@
+"""The messages that carry the work: each names requests that the ledger has accepted, and may be lost or come twice."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from celery import Task
+
+from worker.backend import split
+from worker.celery import app
+from worker.phone import mask
+from worker.record import Lane
+from worker.request import queue
+
+INITIATE: Final = "initiate_verification"
+WORK_CHUNK: Final = "ringproof.work_chunk"
+
+_log = logging.getLogger(__name__)
+
+
+class MaskedTask(Task):
+    """A task whose messages name a number, which nobody is shown."""
+
+    abstract = True
+    Request = "worker.message:MaskedRequest"
+
+
+def is_request(told: Any) -> bool:
+    """Whether this is a number in E.164 and its request, as our own messages name them."""
+    return (
+        isinstance(told, list | tuple)
+        and len(told) == 2
+        and isinstance(told[0], str)
+        and type(told[1]) is int
+        and split(f"{told[0]}/{told[1]}") is not None
+    )
+
+
+def send_message(
+    number: str,
+    request: int,
+    lane: Lane,
+    options: Mapping[str, Any] | None = None,
+    task: str = INITIATE,
+) -> bool:
+    """Send the message of an accepted request; never raises. False if it could not be sent, which is logged."""
+    return _send(task, (number,), {"request": request}, lane, f"('{mask(number)}',)", options)
+
+
+def send_chunk(requests: Sequence[tuple[str, int]], lane: Lane) -> bool:
+    """Send one message for many accepted requests of a lane, as `send_message` does for one."""
+    return _send(WORK_CHUNK, (requests,), {}, lane, f"({len(requests)} numbers,)")
+
+
+def _send(
+    task: str,
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    lane: Lane,
+    shown: str,
+    options: Mapping[str, Any] | None = None,
+) -> bool:
+    ours = {
+        "queue": queue(lane),
+        "ignore_result": True,  # the record is the result
+        "argsrepr": shown,
+        "kwargsrepr": str(kwargs),
+    }
+    try:
+        app.send_task(task, args, kwargs, **{**(options or {}), **ours})
+    except Exception as error:  # noqa: BLE001  # the request is accepted: whatever failed here, it stands
+        _log.warning("accepted %s, but its message was not sent (%r); it is enqueued again", shown, error)
+        return False
+    return True

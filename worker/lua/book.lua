@@ -1,0 +1,11 @@
+-- book: reserves a slot for a request that is no new code: a look-up, a probe, or a send whose own slot has gone by.
+-- input:  KEYS[1…6], ARGV[1], [2] - as begin   ARGV[3] - channel: 'call' takes a slot of both buckets
+-- output: now, and the slot, in µs
+local slot_us = math.max(now_us, pace.account)
+if ARGV[3] == 'call' then
+  slot_us = math.max(slot_us, pace.call)
+  move('call', slot_us + spacing_us('call'))
+end
+move('account', slot_us + spacing_us('account'))
+keep_pace()
+return {now_us, slot_us}
