@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import re
 import signal
 import socket
 import subprocess
@@ -10,6 +11,7 @@ import sys
 import time
 from contextlib import contextmanager, suppress
 from datetime import timedelta
+from functools import partial
 
 import click
 import pytest
@@ -18,11 +20,12 @@ from click.testing import CliRunner
 from harness import eventually, fresh_number
 
 from worker import cli, runtime
-from worker.ledger import Ledger, Outcome, connect
+from worker.ledger import Ledger, connect
 from worker.local.redis_server import RedisServer
 from worker.pace import Policy, Rate
 from worker.phone import mask
 from worker.record import Reason, State
+from worker.verdict import Outcome
 
 ABSENT = "redis://127.0.0.1:1/0"
 """A port where nobody can listen but root, and nobody does."""
@@ -87,7 +90,17 @@ def test_every_command_has_a_help_and_is_listed_whole():
     """`--help` cuts a long first sentence off, so there is none."""
     overview = CliRunner().invoke(cli.main, ["--help"]).output
 
-    assert set(cli.main.commands) == {"initiate", "status", "cancel", "health", "sandbox", "demo"}
+    assert set(cli.main.commands) == {
+        "initiate",
+        "status",
+        "cancel",
+        "pause",
+        "resume",
+        "limits",
+        "health",
+        "sandbox",
+        "demo",
+    }
     for name, command in cli.main.commands.items():
         page = CliRunner().invoke(cli.main, [name, "--help"])
         assert page.exit_code == 0
@@ -198,7 +211,7 @@ def test_a_reader_that_goes_away_is_no_traceback(environ, tmp_path):
         (("initiate", "--region", "QQ", "+14155550123"), "--region"),
         (("initiate", "--alias", "", "+14155550123"), "--alias"),
         (("initiate", "--subaccount", "SA1", "+14155550123"), "--subaccount"),
-        (("status",), "NUMBER"),
+        (("cancel",), "NUMBER"),
         (("status", "--region", "QQ", "+14155550123"), "--region"),
         (("sandbox", "--port", "70000"), "--port"),
         (("sandbox", "--answers", "right=eighty"), "--answers"),
@@ -381,6 +394,74 @@ def test_what_has_not_begun_can_be_cancelled_and_nothing_else(run, ledger):
 
 
 @pytest.mark.usefixtures("worker")
+class TestThePace:
+    """Commands on a Redis of their own, without a worker."""
+
+    @pytest.fixture(autouse=True)
+    def paced(self, run, idle):
+        self.run = partial(run, RINGPROOF_REDIS_URL=idle["RINGPROOF_REDIS_URL"])
+        self.run("resume")
+        self.run("limits", "reset")
+
+    def test_goes_on_until_it_is_paused_and_until_it_is_resumed(self):
+        before = self.run("status")
+        paused = [self.run("pause", "--lane", "bulk", "--reason", "the wrong list"), self.run("pause")]
+        during = self.run("status")
+        resumed = [self.run("resume"), self.run("resume")]
+
+        assert "goes on" in before.stdout
+        assert [done.stdout for done in paused] == [
+            "bulk is paused; to go on: ringproof resume\n",
+            "everything is paused; to go on: ringproof resume\n",
+        ]
+        for said in ("bulk is paused since", "the wrong list; until ringproof resume", "a person paused it"):
+            assert said in during.stdout
+        assert [done.returncode for done in (*paused, during, *resumed)] == [0, 0, 0, 0, 1]
+        assert "nothing was paused by a person" in resumed[1].stdout
+
+    def test_has_other_limits_for_a_while_and_a_history(self):
+        done = self.run("limits", "set", "RATE=240/5s", "CALL_RATE=0.5/1s", "--for", "1h")
+        shown, status = self.run("limits"), self.run("status")
+        self.run("limits", "reset")
+        after = self.run("limits", "show")
+
+        assert done.stdout.startswith("RATE=240/5s CALL_RATE=1/2s until ")
+        assert re.search(r"RATE +240/5s +until .*; usually 300/5s", shown.stdout)
+        assert "240/5s, which is 47.4 a second; calls 1/2s" in status.stdout
+        assert re.search(r"^RATE +300/5s *$", after.stdout, re.MULTILINE)
+        assert "RATE=240/5s CALL_RATE=1/2s until" in after.stdout
+        assert after.stdout.rstrip().endswith("the usual ones")
+
+    def test_is_told_as_json_too(self):
+        self.run("pause", "--reason", "why")
+        told = json.loads(self.run("status", "--json").stdout)
+
+        assert (told["rate"], told["pauses"][0]["why"], told["queues"]["bulk"]) == ("300/5s", "why", 0)
+        assert json.loads(self.run("limits", "show", "--json").stdout)["usual"]["call_rate"] == "2/1s"
+
+    @pytest.mark.parametrize(
+        ("arguments", "hint"),
+        [
+            (["limits", "set", "RATE=0/5s", "--for", "1h"], "such as 300/5s"),
+            (["limits", "set", "RATE=nan/5s", "--for", "1h"], "such as 300/5s"),
+            (["limits", "set", "RATE=-1/5s", "--for", "1h"], "such as 300/5s"),
+            (["limits", "set", "PACE=1/5s", "--for", "1h"], "write RATE=240/5s, or CALL_RATE=1/1s"),
+            (["limits", "set", "240/5s", "--for", "1h"], "write RATE=240/5s"),
+            (["limits", "set", "RATE=240/5s"], "Missing option '--for'"),
+            (["limits", "set", "RATE=240/5s", "--for", "0h"], "90s, 30m, 1h or 2d"),
+            (["limits", "set", "RATE=240/5s", "--for", "1y"], "90s, 30m, 1h or 2d"),
+            (["limits", "set", "RATE=240/5s", "--for", "31d"], "up to 30d"),
+            (["limits", "set", "--for", "1h"], "Missing argument"),
+            (["pause", "--lane", "fast"], "interactive"),
+        ],
+    )
+    def test_of_what_is_wrong_it_names_the_way_out_and_exits_2(self, arguments, hint):
+        done = self.run(*arguments)
+
+        assert (done.returncode, done.stdout) == (2, "")
+        assert hint in done.stderr
+
+
 def test_health_is_good_with_a_worker_and_bad_without(run, idle):
     good, bad = run("health", "--json"), run("health", **idle)
 

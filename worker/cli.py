@@ -1,54 +1,22 @@
 """The `ringproof` command."""
 
 import json
-import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from functools import wraps
+from collections.abc import Iterator, Sequence
 from importlib import import_module
-from pathlib import Path
-from typing import Any, ParamSpec
+from typing import Any
 
 import click
-from dotenv import dotenv_values
-from rich.text import Text
 
 from tasks import initiate_verification
-from worker import errors, runtime
-from worker.ledger import Settled
+from worker import cli_pace, errors, runtime
+from worker.command import load_dotenv, says_what_is_wrong
+from worker.outlook import as_json as situation_as_json
+from worker.outlook import look, outlook
 from worker.phone import CHANNELS, mask, parse
-from worker.settings import Settings
 from worker.story import next_step, story
-from worker.watch import START_A_WORKER, Exit, Report, Watch, as_json_line, as_options, console, workers_that_answer
-
-P = ParamSpec("P")
-
-
-def _says_what_is_wrong(command: Callable[P, None]) -> Callable[P, None]:
-    """Turn an error that its user can mend into a line of text for each problem, and exit 1."""
-
-    @wraps(command)
-    def run(*args: P.args, **kwargs: P.kwargs) -> None:
-        try:
-            command(*args, **kwargs)
-        except errors.InvalidRequest as error:
-            if not isinstance(error, errors.InvalidNumber):
-                raise click.BadParameter(error.remedy, param_hint=f"--{error.field}") from None
-            _fail(f"{error.value}: {error.remedy}")
-        except errors.Misconfigured as error:
-            _fail(*error.problems)
-        except errors.RingproofError as error:
-            _fail(str(error))
-        else:
-            return
-        sys.exit(Exit.REFUSED)
-
-    return run
-
-
-def _fail(*problems: str) -> None:
-    for problem in problems:
-        console(stderr=True).print(Text.assemble(("error: ", "red"), as_options(problem)))
+from worker.verdict import Settled
+from worker.watch import START_A_WORKER, Exit, Report, Watch, as_json_line, console, workers_that_answer
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -76,7 +44,7 @@ def main() -> None:
 @click.option("--resend", is_flag=True, help="Send a new code although one lives, once the cooldown is over.")
 @click.option("--no-wait", is_flag=True, help="End once it is accepted, which then is done (exit 0).")
 @click.option("--json", "as_json", is_flag=True, help="Print each record as a line of JSON, unmasked.")
-@_says_what_is_wrong
+@says_what_is_wrong
 def initiate(numbers: tuple[str, ...], region: str | None, *, no_wait: bool, as_json: bool, **request: Any) -> None:
     """Send a code to each NUMBER, and tell what becomes of it.
 
@@ -85,7 +53,7 @@ def initiate(numbers: tuple[str, ...], region: str | None, *, no_wait: bool, as_
     It waits for each outcome. Without progress for 5 s it says why; it ends with exit 3 after 60 s without any, and
     does not wait for a number that is not due by then. What is accepted goes on without it: ringproof status NUMBER.
     """
-    _load_dotenv()
+    load_dotenv()
     home = region or runtime.settings().region
     watch = Watch(runtime.ledger(), Report(as_json, no_wait))
     try:
@@ -94,7 +62,7 @@ def initiate(numbers: tuple[str, ...], region: str | None, *, no_wait: bool, as_
                 known = parse(number, home).e164
                 if known not in watch.accepted:
                     watch.accept(known, initiate_verification.delay(number, region=home, **request).id)
-            except (errors.InvalidNumber, errors.CoolingDown) as error:
+            except (errors.InvalidNumber, errors.CoolingDown, errors.Capped) as error:
                 watch.report.refused(number, error)
             watch.look()
         watch.until_done()
@@ -110,13 +78,24 @@ def initiate(numbers: tuple[str, ...], region: str | None, *, no_wait: bool, as_
 
 
 @main.command()
-@click.argument("number")
+@click.argument("number", required=False)
 @click.option("--region", help="Country of a number without one, such as US  [default: RINGPROOF_REGION]")
-@click.option("--json", "as_json", is_flag=True, help="Print the record as a line of JSON, unmasked.")
-@_says_what_is_wrong
-def status(number: str, region: str | None, *, as_json: bool) -> None:
-    """Tell where a NUMBER stands, what comes next, and its history."""
-    _load_dotenv()
+@click.option("--json", "as_json", is_flag=True, help="Print a line of JSON; a number's record is unmasked.")
+@says_what_is_wrong
+def status(number: str | None, region: str | None, *, as_json: bool) -> None:
+    """Tell where a NUMBER stands, or sending as a whole.
+
+    Of a number: its state, what comes next, and its history. Without one: what pauses the sending, the pace and what
+    holds it back, and the queues.
+    """
+    load_dotenv()
+    if number is None:
+        found = look(runtime.ledger())
+        if as_json:
+            click.echo(situation_as_json(found))
+        else:
+            console().print(outlook(found))
+        return
     known = parse(number, region or runtime.settings().region).e164
     record = runtime.ledger().read(known)
     if as_json:
@@ -131,13 +110,13 @@ def status(number: str, region: str | None, *, as_json: bool) -> None:
 @main.command()
 @click.argument("number")
 @click.option("--region", help="Country of a number without one, such as US  [default: RINGPROOF_REGION]")
-@_says_what_is_wrong
+@says_what_is_wrong
 def cancel(number: str, region: str | None) -> None:
     """Take a NUMBER's request back, if it has not begun.
 
     Exit 1 if it has: what is being sent cannot be taken back.
     """
-    _load_dotenv()
+    load_dotenv()
     known = parse(number, region or runtime.settings().region).e164
     record = runtime.ledger().read(known)
     if record is None:
@@ -151,12 +130,16 @@ def cancel(number: str, region: str | None) -> None:
     console().print(f"{mask(known)} is cancelled{'' if told is Settled.SETTLED else ' already'}; nothing is sent")
 
 
+for command in (cli_pace.pause, cli_pace.resume, cli_pace.limits):
+    main.add_command(command)
+
+
 @main.command()
 @click.option("--json", "as_json", is_flag=True, help="Print a line of JSON.")
-@_says_what_is_wrong
+@says_what_is_wrong
 def health(*, as_json: bool) -> None:
     """Ask whether Redis and a worker answer: exit 0, or else 1."""
-    _load_dotenv()
+    load_dotenv()
     runtime.ledger().ping()
     workers = workers_that_answer()
     if as_json:
@@ -171,7 +154,7 @@ def health(*, as_json: bool) -> None:
 @click.option("--port", type=click.IntRange(0, 65535), default=8077, show_default=True, help="0: a free one.")
 @click.option("--answers", metavar="WEIGHTS", help="What people do with their codes: right=80,wrong=10,never=10")
 @click.option("--answer-after", metavar="SECONDS", help="After how long, such as 3 or 1-5  [default: 1-5]")
-@_says_what_is_wrong
+@says_what_is_wrong
 def sandbox(port: int, answers: str | None, answer_after: str | None) -> None:
     """Be Plivo on this machine, for tests: no text leaves it.
 
@@ -184,7 +167,7 @@ def sandbox(port: int, answers: str | None, answer_after: str | None) -> None:
 
 @main.command()
 @click.option("--stay", is_flag=True, help="Keep it running afterwards, for a second terminal or your app.")
-@_says_what_is_wrong
+@says_what_is_wrong
 def demo(*, stay: bool) -> None:
     """Watch 200 numbers being verified, and a worker being killed.
 
@@ -212,14 +195,3 @@ def _local(module: str) -> Any:
         return import_module(module)
     except ModuleNotFoundError as error:
         raise errors.Misconfigured(f"{error.name} is not installed; pip install 'ringproof[local]'") from None
-
-
-def _load_dotenv() -> None:
-    """Add what .env in this folder says of our variables, where the environment does not."""
-    try:
-        told = dotenv_values(".env") if Path(".env").is_file() else {}
-    except (OSError, UnicodeDecodeError) as error:
-        raise errors.Misconfigured(f".env cannot be read ({error}); mend it, or go to another folder") from None
-    for name in Settings.variables():
-        if value := told.get(name):
-            os.environ.setdefault(name, value)

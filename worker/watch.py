@@ -67,12 +67,14 @@ class Report:
         """The worst of all: refused, then unfinished, then done."""
         return next((worst for worst in (Exit.REFUSED, Exit.UNFINISHED) if worst in self.exits), Exit.DONE)
 
-    def refused(self, number: str, error: errors.InvalidNumber | errors.CoolingDown) -> None:
+    def refused(self, number: str, error: errors.InvalidNumber | errors.CoolingDown | errors.Capped) -> None:
         """Tell that a number was not accepted, and what to do."""
         self.counts["refused"] += 1
         self.exits.add(Exit.REFUSED)
         if isinstance(error, errors.InvalidNumber):
             written, reason, remedy = error.value, error.reason, error.remedy
+        elif isinstance(error, errors.Capped):
+            written, reason, remedy = mask(number), error.limit, str(error)
         else:
             written, reason = mask(number), "cooldown"
             remedy = f"a code was sent a moment ago; ask for the next after {clock(error.until)}"

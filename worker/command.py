@@ -1,0 +1,56 @@
+"""What all of the `ringproof` command's parts do alike: read .env, and tell what is wrong in a line."""
+
+import os
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import ParamSpec
+
+import click
+from dotenv import dotenv_values
+from rich.text import Text
+
+from worker import errors
+from worker.settings import Settings
+from worker.watch import Exit, as_options, console
+
+P = ParamSpec("P")
+
+
+def says_what_is_wrong(command: Callable[P, None]) -> Callable[P, None]:
+    """Turn an error that its user can mend into a line of text for each problem, and exit 1."""
+
+    @wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            command(*args, **kwargs)
+        except errors.InvalidRequest as error:
+            if not isinstance(error, errors.InvalidNumber):
+                raise click.BadParameter(error.remedy, param_hint=f"--{error.field}") from None
+            _fail(f"{error.value}: {error.remedy}")
+        except errors.Misconfigured as error:
+            _fail(*error.problems)
+        except errors.RingproofError as error:
+            _fail(str(error))
+        else:
+            return
+        sys.exit(Exit.REFUSED)
+
+    return run
+
+
+def _fail(*problems: str) -> None:
+    for problem in problems:
+        console(stderr=True).print(Text.assemble(("error: ", "red"), as_options(problem)))
+
+
+def load_dotenv() -> None:
+    """Add what .env in this folder says of our variables, where the environment does not."""
+    try:
+        told = dotenv_values(".env") if Path(".env").is_file() else {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise errors.Misconfigured(f".env cannot be read ({error}); mend it, or go to another folder") from None
+    for name in Settings.variables():
+        if value := told.get(name):
+            os.environ.setdefault(name, value)
