@@ -46,7 +46,7 @@ MUTATIONS = (
     Mutation(
         "the intent is written before the POST",
         "worker/lua/begin.lua",
-        "change(key, record, KEYS[1], number, 'sending', '', lease_until)",
+        "change(key, record, number, 'sending', '', lease_until)",
         "",
         "tests/faults/test_points.py::test_whoever_is_killed_leaves_a_record_that_knows",
     ),
@@ -74,7 +74,7 @@ MUTATIONS = (
     Mutation(
         "the last look before the first byte",
         "tasks/attempt.py",
-        "if boot_clock() > first_byte_until:",
+        "if now > self._first_byte_until:",
         "if False:",
         "tests/faults/test_points.py::test_whoever_was_stopped_until_a_newer_request_was_sent_sends_nothing",
     ),
@@ -88,8 +88,8 @@ MUTATIONS = (
     Mutation(
         "Redis' time, not the worker's",
         "worker/ledger.py",
-        "                    _ms(outcome.wait),",
-        '                    _ms(outcome.wait) + int(__import__("time").time() - self.client.time()[0]) * 1000,',
+        "                    ms(outcome.wait),",
+        '                    ms(outcome.wait) + int(__import__("time").time() - self.client.time()[0]) * 1000,',
         "tests/faults/test_storm.py::test_a_worker_whose_clock_is_an_hour_off_does_as_the_others",
     ),
     Mutation(
@@ -109,8 +109,8 @@ MUTATIONS = (
     Mutation(
         "settle is repeated until it is told",
         "tasks/attempt.py",
-        "insist(settle)  #",
-        "settle()  #",
+        "    insist(settle)\n",
+        "    settle()\n",
         "tests/faults/test_redis_fails.py::test_redis_is_killed_and_restarted_under_load",
     ),
     Mutation(
@@ -119,6 +119,41 @@ MUTATIONS = (
         'raise Unknown(shorten(f"no answer: {_describe(cause)}"))',
         'raise Unreachable(shorten(f"no answer: {_describe(cause)}"))',
         "tests/faults/test_plivo_fails.py::test_each_alone",
+    ),
+    Mutation(
+        "after Redis was emptied the first window is spent",
+        "worker/lua/pace.lua",
+        "if not pace.account then move('account', now_us + facts.window_us) end",
+        "if not pace.account then move('account', now_us) end",
+        "tests/faults/test_pace_fails.py::test_redis_was_flushed_in_the_midst_of_it",
+    ),
+    Mutation(
+        "a slot that was missed is not used late",
+        "tasks/attempt.py",
+        "if now <= self.slot + LATE_SECONDS:",
+        "if True:",
+        "tests/test_attempt.py::test_a_slot_that_was_missed_is_booked_anew",
+    ),
+    Mutation(
+        "what has a slot is asked about again before it is sent",
+        "tasks/attempt.py",
+        "return again.verdict is Verdict.BEGUN",
+        "return True",
+        "tests/faults/test_pace_fails.py::TestPauses::test_by_a_person_nothing_is_sent_after_a_second_not_even_with_a_slot",
+    ),
+    Mutation(
+        "a look-up pays for a slot",
+        "tasks/sweep.py",
+        "    time.sleep(max(0.0, ledger.book() - boot_clock()))\n",
+        "",
+        "tests/faults/test_pace_fails.py::test_every_request_pays_look_ups_too",
+    ),
+    Mutation(
+        "a 429 closes the pace to everybody",
+        "worker/lua/pace.lua",
+        "    move('account', math.max(pace.account, pace.closed))\n",
+        "",
+        "tests/test_slots.py::TestA429::test_closes_the_bucket_to_everybody_never_before_plivos_time",
     ),
     Mutation(
         "junk in a queue is dropped",

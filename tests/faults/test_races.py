@@ -11,10 +11,11 @@ from book import CLOCK, SENT
 from harness import fresh_number
 from world import LONG
 
-from worker.ledger import TABLE, Disposition, Due, Durations, Ledger, Newcomer, Outcome, Settled, Verdict, connect
+from worker.ledger import Ledger, connect
 from worker.pace import Policy, Rate
 from worker.record import Lane, Reason, State
 from worker.request import queue
+from worker.verdict import TABLE, Disposition, Due, Durations, Newcomer, Outcome, Settled, Verdict
 
 SECONDS = 20.0 if LONG else 3.0
 THREADS = 8
@@ -95,7 +96,7 @@ def test_of_all_that_happens_at_once_one_wins_and_the_others_are_told(redis_serv
     numbers = [fresh_number() for _ in range(4)]
     ledger = Ledger(client, prefix=prefix, clock=CLOCK, durations=SHORT)
     client.delete("test:clock")
-    ledger.tell(Policy(rate=Rate.parse("1000/0.001s"), cooldown_ms=50))
+    ledger.tell(Policy(rate=Rate.parse("1000/0.001s"), cooldown_ms=50, max_codes_per_day=10**6, range_codes_per_hour=0))
     until = time.monotonic() + SECONDS
     contestants = [Contestant(redis_server.url, prefix, numbers, until, seed + nth) for nth in range(THREADS)]
     for contestant in contestants:
@@ -123,7 +124,7 @@ def test_of_all_that_happens_at_once_one_wins_and_the_others_are_told(redis_serv
             assert request != newer, "one send a request"
             assert resend or later - at > SHORT.code.total_seconds() - 0.002, "one live code a number"
 
-    assert {told[0] for _, told in all_of("settled")} == set(Settled)
+    assert {one for _, told in all_of("settled") for one in told} == set(Settled)
     assert not [told for _, told in all_of("settled") if told[1] is Settled.SETTLED], "nothing is settled twice"
     won = [(number, request) for number, request, told in all_of("cancelled") if told is Settled.SETTLED]
     assert len(won) == len(set(won)), "one of those that cancel a request does"

@@ -46,7 +46,10 @@ def under_load(world):
 
 def until_all_have_one(world, worker):
     """Wait until everybody has got a code and Redis knows of it; nobody has restarted the worker."""
-    eventually(lambda: answered(world) and set(world.states()) == {State.CODE_SENT}, within=60, why=f"{world.states()}")
+    try:
+        eventually(lambda: answered(world) and set(world.states()) == {State.CODE_SENT}, within=60)
+    except AssertionError as error:
+        raise AssertionError(f"{world.states()}, and the worker's log ends:\n{worker.log[-2000:]}") from error
     assert worker.popen.poll() is None
     check(world)
 

@@ -111,7 +111,7 @@ def test_without_agenda_and_messages_everybody_gets_a_code(tmp_path):
 def test_a_worker_whose_clock_is_an_hour_off_does_as_the_others(tmp_path):
     with World(tmp_path) as world:
         late = world.start("-Q", "ringproof.bulk", children=2, name="late", FAULTS_OFF="-3600")
-        early = world.start("-B", children=2, name="early", FAULTS_OFF="3600")
+        early = world.start(children=2, name="early", FAULTS_OFF="3600")
         world.plivo.switch(latency_ms=50)
         unlucky = world.accept(8)
         for number in unlucky:

@@ -17,16 +17,20 @@ from book import CLOCK
 from celery import Celery
 from harness import AUTH_ID, AUTH_TOKEN, Process, Sandbox, eventually, fresh_number, stopped
 
-from worker.ledger import Durations, Ledger, Newcomer, connect
+from worker.ledger import Ledger, connect
 from worker.local.redis_server import RedisServer
 from worker.record import Lane, State
 from worker.request import queue
+from worker.verdict import Durations, Newcomer
 
 SHORT = {"lease": 2.0, "first_byte": 1.0, "enqueue_again": 1.0, "look_up": 2.0}
 """What takes half a minute or more in production, in seconds."""
 
 LONG = bool(os.environ.get("FAULTS_LONG"))
 """Whether this is `make faults`, or its short form in `make test`."""
+
+TICK_SECONDS = 1.5
+"""Within this the sweep has seen whatever is due."""
 
 TASK = "initiate_verification"
 ARMED = str(Path(__file__).with_name("armed.py"))
@@ -42,6 +46,7 @@ class World:
         self.variables = variables
         self.accepted = {}
         self.logs = []
+        self._beats = False
         self._stack = ExitStack()
 
     def __enter__(self):
@@ -53,9 +58,10 @@ class World:
         self._stack.callback(self.client.close)
         short = Durations(**{name: timedelta(seconds=seconds) for name, seconds in self.durations.items()})
         self.ledger = Ledger(self.client, clock=CLOCK, durations=short)
-        for script in (self.ledger._accept, self.ledger._begin, self.ledger._settle, self.ledger._due):
-            self.client.script_load(script.script)  # or a settle's first answer is that it is unknown
+        for name in ("accept", "begin", "settle", "due"):
+            self.client.script_load(self.ledger.script(name).script)  # or a settle's first answer is that it is unknown
         self.producer = Celery("producer", broker=self.redis.url, set_as_current=False)
+        self._stack.callback(self.producer.close)
         return self
 
     def __exit__(self, *_):
@@ -71,6 +77,8 @@ class World:
             | {
                 "RINGPROOF_REDIS_URL": self.redis.url,
                 "RINGPROOF_RATE": "10000/0.1s",
+                "RINGPROOF_CALL_RATE": "10000/0.1s",
+                "RINGPROOF_RANGE_CODES_PER_HOUR": "0",
                 "PLIVO_AUTH_ID": AUTH_ID,
                 "PLIVO_AUTH_TOKEN": AUTH_TOKEN,
                 "PLIVO_BASE_URL": self.plivo.base_url,
@@ -85,10 +93,20 @@ class World:
         log = self.folder / f"{name}-{len(self.logs)}.log"
         self.logs.append(log)
         command = [sys.executable, ARMED, "-A", "worker", "worker", "-l", "INFO", "-c", str(children)]
-        command += ["-n", f"{name}@%h", *(options or ("-B",))]
+        command += ["-n", f"{name}@%h", *options]
+        self._beat()
         worker = Process(command, log, self.environ(**variables), self.folder)
         self.callback(worker.kill)
         return worker.until_logged(" ready.")
+
+    def _beat(self):
+        """Have a beat beside the workers, which nobody kills: one, from the first worker on."""
+        if not self._beats:
+            self._beats = True
+            log = self.folder / "beat.log"
+            self.logs.append(log)
+            process = Process([sys.executable, ARMED, "-A", "worker", "beat"], log, self.environ(), self.folder)
+            self.callback(process.kill)
 
     def accept(self, count, lane=Lane.BULK):
         """Accept so many numbers, with no message sent."""
@@ -138,23 +156,30 @@ class World:
         self.client.incrbyfloat("test:clock", by.total_seconds())
         self.plivo.advance(by.total_seconds())
 
+    def hurry_until(self, look, within):
+        """Wait, but let no pause of Plivo's take its time: after each tick without a send the clock is moved."""
+        moved = time.monotonic()
+
+        def looked():
+            nonlocal moved
+            if time.monotonic() - moved > TICK_SECONDS and not self.states()[State.SENDING]:
+                if look():
+                    return True
+                self.move(timedelta(seconds=20))
+                moved = time.monotonic()
+            return False
+
+        eventually(looked, within=within, why=f"{self.states()}")
+
     def until_doubts_are_over(self, within=30.0):
         """Move past the last code that may live, and see each doubt resolved."""
         self.move(timedelta(minutes=16))
         self.until_settled(within, SETTLED - {State.IN_DOUBT})
 
     def children(self, worker):
-        """The children that do the work, not beat."""
         with suppress(psutil.NoSuchProcess):
-            found = psutil.Process(worker.popen.pid).children()
-            return [child for child in found if not _is_beat(child)]
+            return psutil.Process(worker.popen.pid).children()
         return []
-
-
-def _is_beat(process):
-    with suppress(psutil.NoSuchProcess):
-        return "beat" in " ".join(process.cmdline()).lower()
-    return False
 
 
 class KillingOfChildren(threading.Thread):

@@ -1,0 +1,218 @@
+"""What goes wrong with slots: processes die or freeze while they hold some, Redis freezes, or forgets; never too many.
+
+Plivo judges by a strict window and each request is up to 50 ms under way. Workers may lose slots, and use none twice.
+"""
+
+import os
+import random
+import signal
+import time
+from datetime import timedelta
+
+import pytest
+from checker import check
+from harness import eventually
+from world import LONG, KillingOfChildren, World
+
+from worker import control
+from worker.pace import Rate
+from worker.record import Lane, Reason, State
+from worker.request import queue
+
+LIMIT, WINDOW = 60, 1
+CHUNK = 30
+NUMBERS = 600 if LONG else 180
+
+
+@pytest.fixture
+def world(tmp_path):
+    with World(tmp_path, durations={"enqueue_again": 5.0}, RINGPROOF_RATE=f"{LIMIT}/{WINDOW}s") as world:
+        world.plivo.switch(limit=LIMIT, window_seconds=WINDOW, latency_ms=[0, 50])
+        yield world
+
+
+def feed(world, count):
+    """Have so many numbers worked off in chunks, as the feeder does."""
+    numbers = world.accept(count)
+    for start in range(0, count, CHUNK):
+        chunk = [[number, world.accepted[number]] for number in numbers[start : start + CHUNK]]
+        options = {"queue": queue(Lane.BULK), "argsrepr": "(…)", "ignore_result": True}
+        world.producer.send_task("ringproof.work_chunk", [chunk], {}, **options)
+    return numbers
+
+
+def sent(world):
+    return world.plivo.counts()["next"]
+
+
+def refused(world):
+    return world.plivo.counts()["refused_429"]
+
+
+def until_all_are_known(world):
+    """Whoever was not cut short has a code, and no request was one too many."""
+    world.until_settled(within=40)
+    assert refused(world) == 0
+    check(world)
+
+
+def test_children_killed_while_they_hold_slots(world):
+    killing = KillingOfChildren(world)
+    killing.worker = world.start(children=4)
+    feed(world, NUMBERS)
+    killing.start()
+    eventually(lambda: killing.killed >= (20 if LONG else 5), within=20)
+    killing.end()
+
+    until_all_are_known(world)
+
+
+def test_redis_is_frozen_and_released(world):
+    world.start(children=4)
+    feed(world, NUMBERS)
+    eventually(lambda: sent(world) > 40)
+    world.redis.freeze()
+    time.sleep(5)  # for so long, and it is what this is about
+    world.redis.thaw()
+
+    until_all_are_known(world)
+
+
+def test_a_child_that_was_stopped_does_not_use_the_slots_that_went_by(world):
+    worker = world.start(children=4)
+    feed(world, NUMBERS)
+    for _ in range(6 if LONG else 2):
+        before = sent(world)
+        eventually(lambda before=before: sent(world) > before + 20)
+        child = random.choice(world.children(worker))
+        child.suspend()
+        before = sent(world)
+        eventually(lambda before=before: sent(world) > before + 20)
+        child.resume()
+
+    until_all_are_known(world)
+
+
+def test_a_worker_whose_clock_is_an_hour_off(world):
+    right = world.start(children=2)
+    world.start("-Q", "ringproof.bulk", children=2, name="off", FAULTS_OFF="3600")
+    feed(world, NUMBERS)
+
+    until_all_are_known(world)
+    assert "code_sent" in right.log
+    at = sorted(request["monotonic"] for request in world.plivo.requests())
+    used = (len(at) - 1) / (at[-1] - at[0]) * Rate.parse(f"{LIMIT}/{WINDOW}s").spacing_us / 1e6
+    assert used > 0.9, f"{used:.1%}"
+
+
+def test_redis_was_flushed_in_the_midst_of_it(world):
+    """What was accepted is lost with it, of course; but nobody is sent to too early for that."""
+    world.start(children=4)
+    feed(world, NUMBERS)
+    eventually(lambda: sent(world) > 60)
+    world.client.flushall()
+    world.accepted.clear()
+    feed(world, 120)
+
+    world.until_settled(within=30, states={State.CODE_SENT})
+    assert refused(world) == 0
+
+
+def test_a_worker_that_is_told_to_stop_hands_the_rest_of_its_chunks_on(world):
+    worker = world.start(children=2)
+    feed(world, NUMBERS)
+    eventually(lambda: sent(world) > 20)
+    os.killpg(worker.popen.pid, signal.SIGTERM)
+    worker.popen.wait(15)
+    states = world.states()
+    assert not {State.SENDING, State.IN_DOUBT} & set(states), states
+    assert world.client.llen(queue(Lane.BULK)), "what it had not begun is in the queue again"
+
+    world.start(children=2)
+    until_all_are_known(world)
+
+
+class TestPauses:
+    def test_by_a_person_nothing_is_sent_after_a_second_not_even_with_a_slot(self, world):
+        world.start(children=8)
+        people = world.enqueue(150, Lane.INTERACTIVE)
+        feed(world, 60)
+        eventually(lambda: sent(world) > 10)
+        control.pause(world.ledger, reason="the test says so")
+        paused = time.monotonic()
+        eventually(lambda: not {State.SENDING, State.QUEUED} & set(world.states()), within=20)
+        last = max(request["monotonic"] for request in world.plivo.requests())
+        waiting = [record for record in world.records().values() if record.state is State.WAITING]
+
+        assert last < paused + 1
+        assert waiting
+        assert {record.reason for record in waiting} <= {Reason.PAUSED, Reason.PACE}
+        assert not [world.ledger.read(number) for number in people if world.ledger.read(number).attempts > 1]
+        check(world)
+
+        control.resume(world.ledger)
+        world.move(timedelta(seconds=31))  # so often is a paused number of a roster looked at
+        until_all_are_known(world)
+
+    def test_for_unknown_credentials_end_when_plivo_knows_them_again(self, world):
+        world.start(children=4)
+        world.plivo.befall("401", share=1.0)
+        feed(world, 60)
+        eventually(lambda: control.situation(world.ledger, {}).pauses)
+        world.until_settled(within=20, states={State.WAITING})
+        requests = world.plivo.counts()["requests"]
+        assert requests < 30, "nobody else has tried"
+        world.move(timedelta(seconds=31))
+        eventually(lambda: world.plivo.counts()["requests"] == requests + 1, why="one has asked again")
+        world.plivo.spare()
+        world.move(timedelta(seconds=31))
+        eventually(lambda: not control.situation(world.ledger, {}).pauses)
+        world.move(timedelta(seconds=31))  # as often is a paused number of a roster looked at
+
+        until_all_are_known(world)
+
+
+def test_other_limits_hold_within_a_second_also_for_slots_that_were_booked(world):
+    world.start(children=12)
+    people = world.enqueue(150, Lane.INTERACTIVE)
+    eventually(lambda: sent(world) > 20)
+    control.limit(world.ledger, timedelta(minutes=10), rate=Rate.parse("5/1s"))
+    changed = time.monotonic()
+    eventually(lambda: time.monotonic() > changed + 3 or sent(world) == len(people))
+    later = [r["monotonic"] for r in world.plivo.requests() if r["monotonic"] > changed + 1]
+
+    assert len(later) <= 2 * 5 + 1
+    control.unlimit(world.ledger)
+    world.move(timedelta(seconds=5))
+    until_all_are_known(world)
+
+
+def test_every_request_pays_look_ups_too(world):
+    """Thirty doubts are looked up and sent again while others are sent to: the judge counts every request."""
+    world.start(children=8)
+    for number in world.accept(120)[::4]:
+        world.plivo.befall("500_before", number=number)
+    world.send(*world.accepted)
+    world.hurry_until(lambda: not {State.QUEUED, State.SENDING, State.WAITING} & set(world.states()), within=60)
+    assert world.states()[State.IN_DOUBT] == 30
+    world.move(timedelta(minutes=16))
+    feed(world, 120)
+
+    until_all_are_known(world)
+    assert sum(request["kind"] == "get" for request in world.plivo.requests()) >= 30
+
+
+def test_five_doubts_in_a_row_stop_everybody_but_one(world):
+    world.start(children=8)
+    world.plivo.befall("500_before", share=1.0)
+    feed(world, 120)
+    eventually(lambda: control.situation(world.ledger, {}).pauses, within=20)
+    time.sleep(3)  # a second, then two: what is sent meanwhile is counted
+    counted = sent(world), world.plivo.counts()["requests"]
+    world.plivo.spare()
+
+    assert counted[0] == 0
+    assert counted[1] < 60
+    control.resume(world.ledger)
+    world.hurry_until(lambda: world.states()[State.CODE_SENT] >= 60, within=60)
+    check(world)
