@@ -17,7 +17,13 @@ from worker.settings import Settings
 from worker.transport import LIMITS
 
 REDIS = RedisServer()
-POLICY = {"RINGPROOF_RATE": "1000/1s", "RINGPROOF_RESEND_COOLDOWN_SECONDS": "1"}
+POLICY = {
+    "RINGPROOF_RATE": "1000/1s",
+    "RINGPROOF_CALL_RATE": "1000/1s",
+    "RINGPROOF_RESEND_COOLDOWN_SECONDS": "1",
+    "RINGPROOF_RANGE_CODES_PER_HOUR": "0",  # the numbers of all tests are of one range
+    "RINGPROOF_MAX_CODES_PER_DAY": "10",
+}
 
 
 def pytest_configure():
@@ -26,6 +32,7 @@ def pytest_configure():
     for name in Settings.variables():
         os.environ.pop(name, None)
     os.environ["RINGPROOF_REDIS_URL"] = REDIS.url
+    runtime.ledger().tell(Settings.read(POLICY).policy)
     assert app.amqp.producer_pool  # with this Redis, whichever test comes first
     assert app.backend
 

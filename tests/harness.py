@@ -3,7 +3,9 @@
 import contextlib
 import itertools
 import os
+import random
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -81,13 +83,22 @@ class Process:
         self._output.close()
 
 
+def _port() -> int:
+    """Return a free port that no outgoing connection is given: a sandbox that refuses leaves its own for a while."""
+    while True:
+        port = random.randrange(10_000, 20_000)
+        with contextlib.suppress(OSError), socket.socket() as free:
+            free.bind(("127.0.0.1", port))
+            return port
+
+
 class Sandbox(Process):
     """Plivo on this machine, with its ledger as the judge."""
 
     def __init__(self, log: Path, environ: Mapping[str, str], cwd: Path, answers: str | None = None) -> None:
         imports = "from worker.local.people import People; from worker.local.sandbox import serve"
         ready, people = "lambda url: print(url, flush=True)", f"People.read({answers!r}, None)"
-        code = f"{imports}; serve(0, ready={ready}, people={people})"
+        code = f"{imports}; serve({_port()}, ready={ready}, people={people})"
         super().__init__([sys.executable, "-c", code], log, environ, cwd)
         self.until_logged("http://")
         self.root = self.log.split()[-1]
@@ -106,6 +117,11 @@ class Sandbox(Process):
     def counts(self) -> dict[str, int]:
         """How many codes were sent (`next`), `requests` came, and were `refused_429`: cheap, however many there are."""
         told: dict[str, int] = self._ask("GET", "sends", params={"since": 10**9})
+        return told
+
+    def sends_since(self, since: int) -> dict[str, Any]:
+        """The codes sent after the first `since`, and from where to ask on (`next`)."""
+        told: dict[str, Any] = self._ask("GET", "sends", params={"since": since})
         return told
 
     def inbox(self, number: str) -> Any:

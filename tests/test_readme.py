@@ -13,9 +13,9 @@ import pytest
 
 from worker.cli import main
 from worker.errors import InvalidNumber
-from worker.ledger import TABLE, Disposition, Newcomer
 from worker.record import State
 from worker.settings import Settings
+from worker.verdict import TABLE, Disposition, Newcomer
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"

@@ -16,7 +16,6 @@ from world import World
 from worker.pace import JITTER
 from worker.record import Lane
 from worker.request import queue
-from worker.settings import Settings
 
 HERE = Path(__file__).parent
 COUNTED = str(HERE / "counted.py")
@@ -25,16 +24,9 @@ PROCFILE = dict(line.split(": ", 1) for line in (HERE.parents[1] / "Procfile").r
 UNDER_WAY_MS = [0, 50]
 """What the sandbox calls latency is spent before it judges: the jitter of arrivals."""
 
-UNRESTRICTED = {
-    name: ""
-    for name in ("RINGPROOF_COUNTRIES", "RINGPROOF_QUIET_HOURS", "RINGPROOF_RANGE_CODES_PER_HOUR")
-    if name in Settings.variables()
-}
-"""Night or not, and a thousand numbers of one range: what is measured is the pace."""
-
-LARGEST_CHUNK, CHUNK_SECONDS = 100, 2.0
-CHUNKS_WAITING = 2
-"""Beside those that the workers have taken: nobody ever waits for work, and little is accepted long ahead."""
+LEAST_CHUNK, LARGEST_CHUNK = 5, 100
+CHUNK_SECONDS, AHEAD_SECONDS = 1.0, 2.0
+"""A message has so many seconds of pace in it, and so many are ahead: nobody waits for work, and a pause is short."""
 
 TICK_SECONDS, LOOK_SECONDS, TELL_SECONDS = 0.05, 0.5, 10.0
 
@@ -54,7 +46,7 @@ def judged(rate, **switches):
     """A world whose Plivo has this limit, and whose workers know it."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        world = World(folder, durations=PRODUCTION, RINGPROOF_RATE=str(rate), **UNRESTRICTED)
+        world = World(folder, durations=PRODUCTION, RINGPROOF_RATE=str(rate))
         stack.enter_context(world)
         limit = {"limit": rate.number, "window_seconds": float(rate.window_seconds)}
         world.plivo.switch(latency_ms=UNDER_WAY_MS, **limit, **switches)
@@ -109,28 +101,36 @@ class Ours:
 
 
 class Feed:
-    """Keeps a lane's queue filled without accepting long ahead, as the feeder does; so many numbers, or no end."""
+    """Keeps a lane at work without accepting long ahead, as the feeder does; so many numbers, or no end."""
 
     def __init__(self, ours, lane=Lane.BULK, numbers=float("inf")):
         self.world, self.lane, self.left = ours.world, lane, numbers
         per_second = pace(ours.rate)
         self.chunked = lane is Lane.BULK and not ours.single
-        self.size = max(1, min(LARGEST_CHUNK, int(CHUNK_SECONDS * per_second))) if self.chunked else 1
-        self.waiting = CHUNKS_WAITING if self.chunked else max(CHUNKS_WAITING, int(per_second))
+        self.size = max(LEAST_CHUNK, min(LARGEST_CHUNK, int(CHUNK_SECONDS * per_second))) if self.chunked else 1
+        self.ahead = AHEAD_SECONDS * per_second
         self.numbers = set()
+        self.sent = self.next = 0
 
     def once(self):
-        """Send what is missing in the queue."""
-        for _ in range(self.waiting - self.world.client.llen(queue(self.lane))):
+        """Send what is missing: so much is ahead of what Plivo has got."""
+        self._look()
+        while self.left > 0 and len(self.numbers) - self.sent < self.ahead:
             numbers = self.world.accept(int(min(self.size, self.left)), self.lane)
             self.left -= len(numbers)
             self.numbers.update(numbers)
-            if self.chunked and numbers:
+            if self.chunked:
                 chunk = [[number, self.world.accepted[number]] for number in numbers]
                 options = {"queue": queue(self.lane), "argsrepr": "(…)", "ignore_result": True}
                 self.world.producer.send_task("ringproof.work_chunk", [chunk], {}, **options)
             else:
                 self.world.send(*numbers)
+
+    def _look(self):
+        """Count which of its numbers Plivo has got since."""
+        told = self.world.plivo.sends_since(self.next)
+        self.sent += sum(send["phone_number"] in self.numbers for send in told["sends"])
+        self.next = told["next"]
 
 
 class Persons:
