@@ -11,6 +11,7 @@ from wire import TAKEN, Server
 
 from worker import runtime
 from worker.celery import app
+from worker.ledger import Ledger, connect
 from worker.local.redis_server import RedisServer
 from worker.plivo import PlivoClient
 from worker.settings import Settings
@@ -32,7 +33,9 @@ def pytest_configure():
     for name in Settings.variables():
         os.environ.pop(name, None)
     os.environ["RINGPROOF_REDIS_URL"] = REDIS.url
-    runtime.ledger().tell(Settings.read(POLICY).policy)
+    client = connect(REDIS.url)
+    Ledger(client).tell(Settings.read(POLICY).policy)
+    client.close()
     assert app.amqp.producer_pool  # with this Redis, whichever test comes first
     assert app.backend
 

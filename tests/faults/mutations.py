@@ -125,7 +125,7 @@ MUTATIONS = (
         "worker/lua/pace.lua",
         "if not pace.account then move('account', now_us + facts.window_us) end",
         "if not pace.account then move('account', now_us) end",
-        "tests/faults/test_pace_fails.py::test_redis_was_flushed_in_the_midst_of_it",
+        "tests/test_ledger.py::test_without_a_bucket_the_first_window_is_spent",
     ),
     Mutation(
         "a slot that was missed is not used late",
@@ -139,7 +139,7 @@ MUTATIONS = (
         "tasks/attempt.py",
         "return again.verdict is Verdict.BEGUN",
         "return True",
-        "tests/faults/test_pace_fails.py::TestPauses::test_by_a_person_nothing_is_sent_after_a_second_not_even_with_a_slot",
+        "tests/test_attempt.py::test_whose_slot_holds_no_longer_goes_back_and_sends_nothing",
     ),
     Mutation(
         "a look-up pays for a slot",
