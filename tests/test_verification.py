@@ -26,7 +26,13 @@ def foreign():
     """Another application on the same Redis, which has Ringproof's queue names and nothing else."""
     other = Celery("foreign", broker=runtime.settings().redis_url.get_secret_value(), set_as_current=False)
     other.conf.update(result_backend=runtime.settings().redis_url.get_secret_value())
-    return other  # kombu's pools are everybody's: closed here, they would be closed for our app
+    yield other
+    # kombu's pools are everybody's: closed here, they would be closed for our app. A result unsubscribes when it is
+    # collected, and would connect anew for that.
+    consumer = other.backend.result_consumer
+    consumer.stop()
+    consumer._pubsub = None
+    other.backend.client.close()
 
 
 def send(foreign, *args, queue="ringproof.interactive", **kwargs):

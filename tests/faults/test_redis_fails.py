@@ -13,14 +13,15 @@ from world import LONG, World
 from worker.errors import LedgerUnavailable
 from worker.record import State
 
-NUMBERS = 600 if LONG else 150
+NUMBERS = 600 if LONG else 200
+RATE = "40/1s"  # so that there is work left when Redis is back
 FROZEN_SECONDS = [5, 20] if LONG else [5]
 AGAIN_SECONDS = 10.0
 
 
 @pytest.fixture
 def world(tmp_path):
-    with World(tmp_path) as world:
+    with World(tmp_path, RINGPROOF_RATE=RATE) as world:
         world.plivo.switch(latency_ms=[50, 200])
         yield world
 
