@@ -66,7 +66,7 @@ def attempt(ledger: Ledger, client: "PlivoClient", begun: Begun, asked_at: float
     first_byte_until = asked_at + (begun.wait + ledger.durations.first_byte).total_seconds()
     started = boot_clock()
     try:
-        if not _still_holds(ledger, begun):
+        if not _still_holds(ledger, begun, record):
             return False
         started = boot_clock()
         sent = _send(client, record, _LastLook(ledger, record.channel, begun.at, first_byte_until))
@@ -79,13 +79,11 @@ def attempt(ledger: Ledger, client: "PlivoClient", begun: Begun, asked_at: float
     return True
 
 
-def _still_holds(ledger: Ledger, begun: Begun) -> bool:
+def _still_holds(ledger: Ledger, begun: Begun, record: Record) -> bool:
     """Wait until shortly before the slot, and ask whether it holds: a pause or another pace may have come meanwhile.
 
     Raises `LeaseOver` when this worker stops, or when the ledger does not answer.
     """
-    record = begun.record
-    assert record is not None  # noqa: S101
     wait = begun.at - CONNECT_SECONDS - boot_clock()
     if wait <= 0:
         return True

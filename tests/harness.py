@@ -3,9 +3,7 @@
 import contextlib
 import itertools
 import os
-import random
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +13,8 @@ from typing import Any, Self, TypeVar
 
 import psutil
 import requests
+
+from worker.local.redis_server import free_port
 
 T = TypeVar("T")
 
@@ -83,22 +83,14 @@ class Process:
         self._output.close()
 
 
-def _port() -> int:
-    """Return a free port that no outgoing connection is given: a sandbox that refuses leaves its own for a while."""
-    while True:
-        port = random.randrange(10_000, 20_000)
-        with contextlib.suppress(OSError), socket.socket() as free:
-            free.bind(("127.0.0.1", port))
-            return port
-
-
 class Sandbox(Process):
     """Plivo on this machine, with its ledger as the judge."""
 
     def __init__(self, log: Path, environ: Mapping[str, str], cwd: Path, answers: str | None = None) -> None:
         imports = "from worker.local.people import People; from worker.local.sandbox import serve"
         ready, people = "lambda url: print(url, flush=True)", f"People.read({answers!r}, None)"
-        code = f"{imports}; serve({_port()}, ready={ready}, people={people})"
+        # Not one that an outgoing connection may be given: a sandbox that refuses leaves its own for a while.
+        code = f"{imports}; serve({free_port()}, ready={ready}, people={people})"
         super().__init__([sys.executable, "-c", code], log, environ, cwd)
         self.until_logged("http://")
         self.root = self.log.split()[-1]

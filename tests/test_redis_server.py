@@ -280,9 +280,9 @@ def test_a_taken_port_is_told_with_the_servers_own_words(tmp_path, monkeypatch):
 
 def test_a_port_lost_in_a_race_is_replaced_by_another(monkeypatch):
     with RedisServer() as first:
-        free = redis_server._free_port()
+        free = redis_server.free_port()
         offers = iter([first.port, free])
-        monkeypatch.setattr(redis_server, "_free_port", lambda: next(offers))
+        monkeypatch.setattr(redis_server, "free_port", lambda: next(offers))
 
         with RedisServer() as second:
             assert second.port == free

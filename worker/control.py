@@ -14,9 +14,6 @@ from worker.verdict import ms
 LONGEST_REASON: Final = 200
 """Characters of the reason that is given for a pause: a sentence, for whoever asks `ringproof status`."""
 
-RECOVERY_SECONDS: Final = 8
-"""Until the pace is what it was before it was halved: RECOVERY_US of `worker/lua/pace.lua`."""
-
 KINDS: Final[Mapping[str, tuple[str, str]]] = {
     "credentials": ("Plivo does not know the credentials (401)", "credentials_probe"),
     "account": ("Plivo refuses the account: for want of credit or permission (402, 403)", "account_until"),
@@ -119,7 +116,7 @@ def situation(ledger: Ledger, queues: Mapping[str, str]) -> Situation:
         limited_until=limited_until,
         next_slot=_moment(pace.get("account"), 1000),
         closed_until=_after(now, _moment(pace.get("closed"), 1000)),
-        share=1 / _slowness(now, pace),
+        share=float(ledger.ask("share")),
         pauses=tuple(_pauses(pauses)),
         queues={name: ledger.waiting(queue) for name, queue in queues.items()},
         open_numbers=int(ledger.get("zcard", ledger.key("agenda"))),
@@ -138,13 +135,6 @@ def _pauses(told: Mapping[str, str]) -> list[Pause]:
         if since:
             found.append(Pause(None, since, why, _moment(told.get(look))))
     return found
-
-
-def _slowness(now: datetime, pace: Mapping[str, str]) -> float:
-    """How many times as long spacings are at present: as `worker/lua/pace.lua` has it."""
-    since = _moment(pace.get("slow_at"), 1000)
-    left = 1 - (now - since) / timedelta(seconds=RECOVERY_SECONDS) if since else 0.0
-    return 1 + (float(pace.get("slow_by", 1)) - 1) * max(0.0, left)
 
 
 def _moment(told: Any, of_a_ms: int = 1) -> datetime | None:

@@ -211,7 +211,7 @@ class RedisServer:
         deadline = time.monotonic() + START_SECONDS
         for attempt in range(1, PORT_ATTEMPTS + 1):
             if self._port_is_free_choice:
-                self.port = _free_port()
+                self.port = free_port()
             try:
                 self._launch(server)
                 self._await_answer(deadline)
@@ -295,7 +295,7 @@ class RedisServer:
         return "\n".join(written.strip().splitlines()[-LOG_TAIL_LINES:])
 
 
-def _free_port() -> int:
+def free_port() -> int:
     """Return a port that was free a moment ago."""
     while True:
         port = random.choice(PORTS)
