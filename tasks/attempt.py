@@ -26,8 +26,10 @@ PAUSES: Final = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 CONNECT_SECONDS: Final = 0.5
 """How long before its slot a send asks whether that still holds, and connects: a handshake takes its time."""
 
-LATE_SECONDS: Final = 0.01
-"""How late a slot may be used: with 50 ms of the network it is the jitter that lies between two slots."""
+LATE_SECONDS: Final = 0.005
+"""How late a slot may be used. What then is left of the 10 ms beside the network's 50 in the jitter is for the way from
+here to the wire. Measured at 300/5s: 0.1 ms in the median, 3.7 ms at 99.9 %; one of 17,845 was later than 5 ms.
+"""
 
 _log = logging.getLogger(__name__)
 
