@@ -52,6 +52,9 @@ ARGUMENTS = {
     InvalidRequest: [("alias", repr("a\nb"), "1 to 255 printable characters"), ("é", "☎ \ud800", "")],
     InvalidNumber: [(reason, MASKED) for reason in InvalidNumber.REMEDIES],
     errors.InvalidRoster: [("people.csv", "it is empty", "give a file with rows"), ("é ☎.csv", "", "")],
+    errors.UnknownBatch: [("spring",)],
+    errors.BatchExists: [("spring", "name another"), ("", "")],
+    errors.BatchBusy: [("spring",)],
     errors.CoolingDown: UNTILS,
     errors.Capped: [(limit, UNTIL) for limit in errors.Capped.LIMITS] + [("a limit of tomorrow", UNTIL)],
     errors.LedgerUnavailable: [("redis://:•••@h:6379/0", "ConnectionError: refused"), ("", "")],
@@ -98,7 +101,8 @@ class TestTheTree:
         assert set(noted) == {"ValueError"}
         assert "InvalidRequest" in noted["ValueError"]
         invalid = [error for error in CLASSES if issubclass(error, ValueError)]
-        assert invalid == [InvalidRequest, InvalidNumber, errors.InvalidRoster]
+        batches = [errors.UnknownBatch, errors.BatchExists, errors.BatchBusy]
+        assert invalid == [InvalidRequest, InvalidNumber, errors.InvalidRoster, *batches]
 
     @pytest.mark.parametrize("leaf", LEAVES)
     def test_says_at_each_leaf_what_happens_next(self, leaf):

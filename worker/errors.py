@@ -3,7 +3,10 @@
 RingproofError
 ├── InvalidRequest            a field of the request is wrong; nothing was queued           (ValueError)
 │   ├── InvalidNumber         the phone number is
-│   └── InvalidRoster         a whole file is, or cannot be read
+│   ├── InvalidRoster         a whole file is, or cannot be read
+│   ├── UnknownBatch          there is no batch of this name
+│   ├── BatchExists           there is one, with other rows or over the import
+│   └── BatchBusy             somebody else imports it
 ├── CoolingDown               a resend came too early; nothing was queued
 ├── Capped                    the number or its range got as many codes as it may           also at .get()
 ├── LedgerUnavailable         Redis did not take it
@@ -82,6 +85,32 @@ class InvalidNumber(InvalidRequest):
 
 class InvalidRoster(InvalidRequest):
     """The file `field` is no roster, or no longer one, because `value`; do what `remedy` says and import it again."""
+
+
+class UnknownBatch(InvalidRequest):
+    """There is no batch of this name; `ringproof batch ls` lists those that there are."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__("batch", name, "there is none of this name; ringproof batch ls lists those that there are")
+        self.args = (name,)
+
+
+class BatchExists(InvalidRequest):
+    """Nothing was imported: a batch of this name is there; do what `remedy` says."""
+
+    def __init__(self, name: str, remedy: str) -> None:
+        super().__init__("batch", name, remedy)
+        self.args = (name, remedy)
+
+
+class BatchBusy(InvalidRequest):
+    """Another import of this batch is alive, or was since; wait for its end, or name another batch."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            "batch", name, "another import of it is alive, or was since; wait for its end, or name another"
+        )
+        self.args = (name,)
 
 
 class CoolingDown(RingproofError):

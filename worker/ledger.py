@@ -8,7 +8,9 @@ in `worker/lua/`; all time is Redis' own. Keys, with `{P}` for the prefix:
     {P}:policy            what workers told the scripts      {P}:limits            what a person told for a while
     {P}:pace              slots and turns (lua/pace.lua)     {P}:pauses            who is sent to (lua/pauses.lua)
     {P}:refusals          how often each limit refused       {P}:range:{+E164 without its last four}   codes this hour
+    {P}:events            channel: what is not about one number, as JSON
 
+and those of batches, which `worker/batch.py` lists.
 Every method raises `LedgerUnavailable` when Redis refuses, does not answer in time, or is out of memory.
 """
 
@@ -24,11 +26,12 @@ from redis.backoff import NoBackoff
 from redis.commands.core import Script
 from redis.retry import Retry
 
+from worker.batch import BYTES, OPEN
 from worker.errors import LedgerUnavailable
 from worker.pace import Policy, SlotClock, boot_clock
 from worker.record import LETTERS, Lane, Record, State, cut, moment, pieces
 from worker.verdict import (
-    TABLE,
+    COLUMNS,
     Acceptance,
     Begun,
     Disposition,
@@ -88,9 +91,9 @@ class Ledger:
         self._facts = json.dumps(durations.facts() | policy.mapping(), separators=(",", ":"))
         now = _lua("now") if clock is None else clock
         self._now = client.register_script(f"{now}\nreturn now_us")
-        letters = ", ".join(f"{name} = '{letter}'" for name, letter in LETTERS.items())
-        preamble = [now, f"local LETTERS = {{{letters}}}"]
-        preamble += [_lua(name) for name in ("facts", "record", "caps", "pace", "pauses")]
+        preamble = [now, f"local LETTERS = {_table(LETTERS)}", f"local BYTES = {_table(BYTES)}"]
+        preamble.append(f"local OPEN = '{OPEN}'".replace("\0", "\\0"))
+        preamble += [_lua(name) for name in ("facts", "rows", "record", "caps", "pace", "pauses", "newcomer")]
         self._preamble = "\n".join(preamble)
         self._scripts: dict[str, Script] = {}
 
@@ -124,16 +127,12 @@ class Ledger:
         The same token again, within 15 minutes or what `remember` says, gets the same answer and changes nothing.
         """
         facts = {"subaccount": subaccount, **pieces("alias", alias)} | ({"again": "1"} if again else {})
-        column = " ".join(
-            f"{state or 'none'}{':live' if live else ''}={answers[newcomer]}"
-            for (state, live), answers in TABLE.items()
-        )
         disposition, request, until, promoted, limit = self.ask(
             "accept",
-            [self._record(number), self.key("token", token), self.key("earlier", number)],
+            [self._record(number), self.key("token", token)],
             [
                 number,
-                column,
+                COLUMNS[newcomer],
                 int(newcomer is Newcomer.RESEND),
                 lane,
                 ms(self.durations.request(lane)),
@@ -307,8 +306,20 @@ class Ledger:
         self._run(self.client.hset, self.key("policy"), mapping=policy.mapping())
 
     def get(self, command: str, *args: Any) -> Any:
-        """Run a command that only reads."""
+        """Run a command that reads, or that does no harm when it comes twice."""
         return self._run(getattr(self.client, command), *args)
+
+    def get_all(self, *commands: tuple[Any, ...], of_one_moment: bool = False) -> list[Any]:
+        """Run several commands that only read, in one round trip."""
+
+        def at_once() -> list[Any]:
+            with self.client.pipeline(transaction=of_one_moment) as pipeline:
+                for command, *args in commands:
+                    getattr(pipeline, command)(*args)
+                return pipeline.execute()
+
+        answers: list[Any] = self._run(at_once)
+        return answers
 
     def ping(self) -> None:
         """Raise `LedgerUnavailable` unless Redis answers."""
@@ -346,6 +357,11 @@ def _mapping(flat: Sequence[str]) -> dict[str, str]:
 
 def _epoch_ms(when: datetime | None) -> int:
     return int(when.timestamp() * 1000) if when else 0
+
+
+def _table(letters: Mapping[str, str]) -> str:
+    """Write a table of Lua's."""
+    return "{" + ", ".join(f"['{name}'] = '{letter}'" for name, letter in letters.items()) + "}"
 
 
 def _ms_or_none(seconds: float | None) -> int | str:

@@ -44,6 +44,7 @@ class Reason(StrEnum):
     CAP = "cap"
     QUIET_HOURS = "quiet_hours"
     UNREACHABLE = "unreachable"
+    BATCH_PAUSED = "batch_paused"
     REJECTED = "rejected"
     FORBIDDEN = "forbidden"
     CAPPED = "capped"
@@ -93,6 +94,7 @@ LETTERS: Final[Mapping[str, str]] = {
     Reason.WORKER_LOST: "k",
     Reason.IN_DOUBT: "d",
     Reason.CRASHES_WORKER: "x",
+    Reason.BATCH_PAUSED: "b",
 }
 """The letters of the history. They are in people's Redis: never give one a second meaning."""
 
@@ -128,6 +130,8 @@ class Record:
     code_sent_at: datetime | None = None
     expires_at: datetime | None = None
     verified_at: datetime | None = None
+    batch: str | None = None
+    row: str | None = None
     updated_at: datetime | None = None
     fence: str | None = field(default=None, repr=False)
     history: tuple[Change, ...] = field(default=(), repr=False)
@@ -164,6 +168,8 @@ class Record:
             code_sent_at=when("code_sent_at"),
             expires_at=when("expires_at"),
             verified_at=when("verified_at"),
+            batch=packed.get("batch"),
+            row=packed.get("row"),
             updated_at=when("updated_at"),
             fence=packed.get("fence"),
             history=tuple(_unpack_history(packed.get("history", ""))),

@@ -28,6 +28,7 @@ _WHY_IT_WAITS: dict[Reason | None, str] = {
     Reason.CAP: "it got as many codes as it may",
     Reason.QUIET_HOURS: "it is night there",
     Reason.UNREACHABLE: "Plivo could not be reached",
+    Reason.BATCH_PAUSED: "its batch is paused",
 }
 
 

@@ -67,6 +67,14 @@ TABLE: Final[Mapping[tuple[State | None, bool], Mapping[Newcomer, Disposition]]]
 The scripts are handed their column of it, the README prints it, a test walks it: there is no second copy.
 """
 
+COLUMNS: Final[Mapping[Newcomer, str]] = {
+    newcomer: " ".join(
+        f"{state or 'none'}{':live' if live else ''}={answers[newcomer]}" for (state, live), answers in TABLE.items()
+    )
+    for newcomer in Newcomer
+}
+"""Its columns, as the scripts are handed them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Durations:
@@ -157,6 +165,7 @@ class Due(StrEnum):
     ENQUEUE = "enqueue"
     HELD = "held"
     TOO_LATE = "too_late"
+    CANCELLED = "cancelled"
     DOUBTED = "doubted"
     EXPIRED = "expired"
     LOOK_UP = "look_up"

@@ -16,7 +16,9 @@ local next_turn  -- once one may not book yet, none of those behind it may
 local function still(key, record, number)
   local slot_us = (milliseconds(record, 'lease_until') - facts.lease_ms) * 1000
   local changed = milliseconds(record, 'updated_at') < (pace.changed or 0)
-  if not changed and not paused(record.lane) and slot_us >= (pace.closed or 0) then return 'begun', slot_us end
+  local word = batch_word(record)
+  local held = paused(record.lane) or word == 'paused' or word == 'cancelled'
+  if not changed and not held and slot_us >= (pace.closed or 0) then return 'begun', slot_us end
   unsent(key, record, number, false)
   change(key, record, number, 'queued', '', math.min(now + facts.enqueue_again_ms, milliseconds(record, 'ends_at')))
   return 'later', now_us
@@ -38,6 +40,14 @@ local function begin(key, number, request, asleep_until)
   if record.request ~= request then return 'nothing', 0 end
   if record.state == 'sending' and record.fence == fence then return still(key, record, number) end
   if record.state ~= 'queued' then return 'nothing', 0 end
+  local word = batch_word(record)
+  if word == 'cancelled' then
+    change(key, record, number, 'cancelled', '')
+    return 'ended', 0
+  elseif word == 'paused' then
+    wait_out(key, record, number, now + BATCH_LOOK_MS, 'batch_paused')
+    return 'waiting', (now + BATCH_LOOK_MS) * 1000
+  end
   if next_turn then return 'later', next_turn end
 
   local ends_at, live_until = milliseconds(record, 'ends_at'), milliseconds(record, 'live_until')
@@ -74,7 +84,7 @@ local function begin(key, number, request, asleep_until)
 
   local held, at = gate(record.lane, number)
   if held == 'paused' then
-    wait_out(key, record, number, at)
+    wait_out(key, record, number, at, 'paused')
     return 'waiting', at * 1000
   elseif held == 'later' then
     next_turn = at * 1000

@@ -4,8 +4,9 @@
 --         ARGV[3] - entries at most
 --         ARGV[4] - messages that a lane's queue may hold; beyond it nothing is enqueued again
 -- output: for each entry: what was done, number, request, lane, channel; what was done is
---         enqueue (send its message), held (its queue is long enough, or nobody is to be sent to), too_late, doubted,
---         expired, look_up (ask Plivo whether the number is verified), kept (not due after all) or gone (no record)
+--         enqueue (send its message), held (its queue is long enough, or nobody is to be sent to), too_late, cancelled
+--         (its batch is), doubted, expired, look_up (ask Plivo whether the number is verified), kept (not due after
+--         all) or gone (no record)
 local first_ms, longest_ms, bound = facts.enqueue_again_ms, facts.enqueue_again_longest_ms, tonumber(ARGV[4])
 local queues = {interactive = KEYS[7], scheduled = KEYS[8], bulk = KEYS[9]}
 local lengths = {}
@@ -31,14 +32,21 @@ end
 local function work_off(key, record, number)
   local state, ends_at = record.state, milliseconds(record, 'ends_at')
   local open = state == 'queued' or state == 'waiting'
+  local word = open and batch_word(record)
   local paused_until = open and paused(record.lane)
-  if open and ends_at <= now and (record.lane == 'interactive' or not paused_until) then
+  local reason = 'paused'
+  if word == 'paused' then paused_until, reason = now + BATCH_LOOK_MS, 'batch_paused' end
+  if word == 'cancelled' then
+    redis.call('HDEL', key, 'due_at', 'detail')
+    change(key, record, number, 'cancelled', '')
+    return 'cancelled'
+  elseif open and ends_at <= now and (record.lane == 'interactive' or not paused_until) then
     change(key, record, number, 'failed', 'too_late')
     return 'too_late'
   elseif state == 'waiting' and milliseconds(record, 'due_at') > now then
     return keep(number, math.min(milliseconds(record, 'due_at'), ends_at))
   elseif paused_until then
-    wait_out(key, record, number, paused_until)
+    wait_out(key, record, number, paused_until, reason)
     return 'held'
   elseif state == 'queued' then
     return enqueue_again(record, number, now - milliseconds(record, 'updated_at'))

@@ -1,5 +1,5 @@
 -- pauses: what keeps everybody, or a lane, from being sent to; and what an answer of Plivo's says to all the others.
--- needs: now, facts, close, read, change   KEYS[5] - pauses, a hash (times in ms):
+-- needs: now, facts, close, read, change, batch_state   KEYS[5] - pauses, a hash (times in ms):
 --   person:all, person:LANE, and each with :reason   since when; until a person resumes
 --   credentials, credentials_probe    since when Plivo does not know them (401); when it is asked again
 --   suspect, suspect_request, suspect_slot, suspect_until   the number that got a 402 or 403: another one tells whose
@@ -12,6 +12,7 @@ local LOOK_MS = {interactive = 5000, scheduled = 30000, bulk = 30000}  -- how of
 local PROBE_MS = 30000            -- how often a refused account is tried
 local ROW = 5                     -- doubts in a row that are no accident
 local LONGEST_WAIT_MS = 60000     -- after them: 1, 2, 4 … 60 s
+local BATCH_LOOK_MS = 600000      -- the same for a paused batch: its resume is told to each of its numbers
 local SHORT_MS = 250              -- while one is sent to first, whoever may be next asks again
 
 local pauses = {}
@@ -47,6 +48,11 @@ local function paused(lane)
   return at > now and at or nil
 end
 
+-- The state of the batch by whose word a record goes; nil if it is no row, or a person has taken it over.
+local function batch_word(record)
+  return record.batch and record.lane == 'bulk' and batch_state(record.batch) or nil
+end
+
 -- What becomes of a number that would be sent to: nil (it may), 'paused' and until when, 'later', and when to ask
 -- again, or 'first': all the others wait for what becomes of it.
 local function gate(lane, number)
@@ -58,10 +64,10 @@ local function gate(lane, number)
   return 'first'
 end
 
--- A number waits out a pause; what nobody waits for in front of a screen has as much longer to its end.
-local function wait_out(key, record, number, at)
+-- A number waits out a pause, of all (`paused`) or of its batch (`batch_paused`); what nobody waits for in front of a screen has as much longer to its end.
+local function wait_out(key, record, number, at, reason)
   local ends_at = milliseconds(record, 'ends_at')
-  local again = record.state == 'waiting' and record.reason == 'paused'
+  local again = record.state == 'waiting' and record.reason == reason
   if record.lane ~= 'interactive' then
     ends_at = ends_at + at - (again and milliseconds(record, 'due_at') or now)
     redis.call('HSET', key, 'ends_at', ends_at)
@@ -70,7 +76,7 @@ local function wait_out(key, record, number, at)
   if again then
     redis.call('ZADD', KEYS[1], math.min(at, ends_at), number)
   else
-    change(key, record, number, 'waiting', 'paused', math.min(at, ends_at))
+    change(key, record, number, 'waiting', reason, math.min(at, ends_at))
   end
 end
 

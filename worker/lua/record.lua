@@ -1,5 +1,5 @@
 -- record: how a record is read and changed. Put in front of each script.
--- needs: now, facts, and LETTERS (state or reason -> its letter in the history), which ledger.py writes from its enums
+-- needs: now, facts, move_row_of, and LETTERS (state or reason -> its letter in the history), which ledger.py writes
 --        KEYS[1] - agenda
 
 local function read(key)
@@ -35,7 +35,7 @@ end
 
 -- Every change of state goes through here: the state, why, the history, and when the agenda looks again (nil: never,
 -- the state is final, and all but a verified number's record is kept for some days). Whoever waits for the number is
--- told on the channel that has the record's name.
+-- told on the channel that has the record's name; if it is a row of a batch, that is counted anew.
 -- A change takes eight bytes: the state's letter, the reason's, and the second. Eight changes fill the 64 bytes up to
 -- which Redis keeps a hash packed.
 local function change(key, record, number, state, reason, when)
@@ -48,5 +48,6 @@ local function change(key, record, number, state, reason, when)
     redis.call('ZREM', KEYS[1], number)
     if state ~= 'verified' then redis.call('PEXPIRE', key, facts.record_ms) end
   end
+  if record.batch then move_row_of(record, state, reason) end
   redis.call('PUBLISH', key, state)
 end

@@ -1,0 +1,74 @@
+-- newcomer: what becomes of a new request, and how one that is accepted is written; for one number, or for a row.
+-- needs: now, facts, read, change, capped   KEYS[6] - how often each limit has refused
+--        ARGV[2] - what all keys begin with: a page's records are found by its numbers, so they cannot be in KEYS
+-- What is asked for is a table: column ('state[:live]' -> disposition), lane, channel, country, resend (true or nil),
+-- row (true for one of a batch), ends_at (ms), asleep_until (ms, 0: awake), fields (others of the record, in pairs).
+
+local function column(text)
+  local answers = {}
+  for row, answer in text:gmatch('(%S+)=(%S+)') do answers[row] = answer end
+  return answers
+end
+
+-- Returns its disposition, the request that now counts, until when (ms), and the limit that refused it ('': none).
+local function consider(record, number, asked)
+  local live_until = milliseconds(record, 'live_until')
+  local situation = (record.state or 'none') .. (live_until > now and ':live' or '')
+  local disposition, request = asked.column[situation], tonumber(record.request) or 0
+  if disposition == 'in_doubt' then return disposition, request, live_until, '' end
+  if disposition ~= 'accepted' then return disposition, request, 0, '' end
+
+  local last_send = math.max(milliseconds(record, 'code_sent_at'), live_until - facts.code_ms)
+  if facts.countries ~= '' and not (',' .. facts.countries .. ','):find(',' .. asked.country .. ',', 1, true) then
+    redis.call('HINCRBY', KEYS[6], 'countries', 1)
+    return 'country', request, 0, ''
+  elseif asked.resend and last_send + facts.cooldown_ms > now then
+    return 'cooling_down', request, last_send + facts.cooldown_ms, ''
+  elseif asked.lane == 'interactive' or asked.row then
+    -- A person is told at once; a row waits, unless the limit lasts beyond its end.
+    local limit, until_ms = capped(record, number, asked.lane, asked.channel)
+    if limit and (asked.lane == 'interactive' or until_ms >= asked.ends_at) then
+      return 'capped', request, until_ms, limit
+    end
+  end
+  -- It starts at Redis' seconds, so that the number of an erased record is never used again.
+  return 'accepted', math.max(request + 1, math.floor(now / 1000)), 0, ''
+end
+
+local function take_in(key, record, flat, number, request, asked)
+  if record.request then
+    local earlier = ARGV[2] .. ':earlier:' .. number
+    local kept = redis.call('HKEYS', earlier)
+    table.sort(kept, function(a, b) return tonumber(a) < tonumber(b) end)
+    if #kept >= 8 then redis.call('HDEL', earlier, kept[1]) end
+    redis.call('HSET', earlier, record.request, cjson.encode(flat))
+    redis.call('PEXPIRE', earlier, facts.earlier_ms)
+  end
+  redis.call('DEL', key)
+  -- What stays true of the number whatever is asked for it: the codes that may live, the last one's uuid, how many.
+  for _, field in ipairs({'live_until', 'verification_uuid', 'api_id', 'code_sent_at', 'expires_at', 'verified_at',
+      'codes', 'calls'}) do
+    if record[field] then redis.call('HSET', key, field, record[field]) end
+  end
+  local ends_at = asked.ends_at
+  if asked.asleep_until > now then ends_at = ends_at + asked.asleep_until - now end
+  redis.call('HSET', key, 'request', request, 'lane', asked.lane, 'channel', asked.channel, 'ends_at', ends_at)
+  set_or_delete(key, 'country', asked.country)
+  set_or_delete(key, 'resend', asked.resend and '1')
+
+  local written = {history = record.history}
+  for i = 1, #asked.fields, 2 do written[asked.fields[i]] = asked.fields[i + 1] end
+  if written.again then  -- of a doubt's own repetition the row is the same
+    written.batch, written.row = record.batch, record.row
+    if record.batch then redis.call('HSET', key, 'batch', record.batch, 'row', record.row) end
+  else
+    leave_row(record)
+  end
+  if asked.fields[1] then redis.call('HSET', key, unpack(asked.fields)) end
+  if asked.asleep_until > now then
+    redis.call('HSET', key, 'due_at', asked.asleep_until)
+    change(key, written, number, 'waiting', 'quiet_hours', asked.asleep_until)
+  else
+    change(key, written, number, 'queued', '', math.min(now + facts.enqueue_again_ms, ends_at))
+  end
+end

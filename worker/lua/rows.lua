@@ -1,0 +1,77 @@
+-- rows: the rows of batches. A byte a row tells where it stands, in a string per list; what the bytes tell is counted.
+-- needs: now, and BYTES (outcome -> its byte) and OPEN (the bytes that are no outcome yet), which ledger.py writes
+--        ARGV[2] - what all keys begin with: a record names its batch and row, so that their keys cannot be in KEYS
+-- A record's `row` is 'sms:17:US': its list, its place there, and its country.
+local RATE_MS = 10000  -- over how long the codes sent lately are weighed
+
+local function batch_key(...)
+  return table.concat({ARGV[2], 'batch', ...}, ':')
+end
+
+local batch_states = {}
+local function batch_state(name)
+  batch_states[name] = batch_states[name] or redis.call('HGET', batch_key(name), 'state')
+  return batch_states[name]
+end
+
+local OUTCOMES = {}
+for outcome, byte in pairs(BYTES) do OUTCOMES[byte] = outcome end
+
+local function is_open(byte)
+  return byte == '' or OPEN:find(byte, 1, true) ~= nil
+end
+
+local function tally(name, list, country, byte, by)
+  local outcome = OUTCOMES[byte]
+  if not outcome then return end  -- it was not fed
+  redis.call('HINCRBY', batch_key(name, 'counts'), list .. ':' .. outcome, by)
+  redis.call('HINCRBY', batch_key(name, 'countries'), country .. ':' .. outcome:match('^[^:]+'), by)
+end
+
+-- Whoever gives the last row its outcome completes the batch: once, for the state tells.
+local function complete(name)
+  local key = batch_key(name)
+  local state = redis.call('HGET', key, 'state')
+  if state ~= 'running' and state ~= 'paused' then return end
+  redis.call('HSET', key, 'state', 'completed', 'completed_at', now)
+  batch_states[name] = 'completed'
+  redis.call('ZREM', ARGV[2] .. ':feeding', name)
+  redis.call('RPUSH', ARGV[2] .. ':completed', name)  -- for whoever writes the line in the log
+  redis.call('PUBLISH', ARGV[2] .. ':events', cjson.encode({event = 'batch_completed', batch = name, at_ms = now}))
+end
+
+local function note_a_send(name)
+  local key = batch_key(name)
+  local told = redis.call('HMGET', key, 'sent_weight', 'sent_at')
+  local weight = (tonumber(told[1]) or 0) * math.exp(((tonumber(told[2]) or now) - now) / RATE_MS)
+  if weight < 0.01 then redis.call('HSET', key, 'sent_since', now) end
+  redis.call('HSET', key, 'sent_weight', string.format('%.4f', weight + 1), 'sent_at', now)
+end
+
+local function move_row(name, list, place, country, outcome)
+  local bytes, after = batch_key(name, list, 'bytes'), BYTES[outcome] or BYTES[outcome:match('^[^:]+')]
+  local before = redis.call('GETRANGE', bytes, place, place)
+  if before == after then return end
+  redis.call('SETRANGE', bytes, place, after)
+  tally(name, list, country, before, -1)
+  tally(name, list, country, after, 1)
+  if outcome == 'code_sent' then note_a_send(name) end
+  local opened = (is_open(after) and 1 or 0) - (is_open(before) and 1 or 0)
+  if opened ~= 0 and redis.call('HINCRBY', batch_key(name), 'open', opened) == 0 then complete(name) end
+end
+
+-- What a record has become, its row is; of a batch that is no more nothing is kept.
+local function move_row_of(record, state, reason)
+  if not batch_state(record.batch) then return end
+  local list, place, country = record.row:match('^(%l+):(%d+):(%w*)$')
+  move_row(record.batch, list, place, country, reason ~= '' and state .. ':' .. reason or state)
+end
+
+-- A record that is replaced leaves its row what it was; if that was no outcome, another's request stands for it now.
+local function leave_row(record)
+  if not (record.batch and batch_state(record.batch)) then return end
+  local list, place, country = record.row:match('^(%l+):(%d+):(%w*)$')
+  if is_open(redis.call('GETRANGE', batch_key(record.batch, list, 'bytes'), place, place)) then
+    move_row(record.batch, list, place, country, 'joined')
+  end
+end
