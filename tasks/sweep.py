@@ -13,6 +13,7 @@ from tasks.messages import MaskedTask, send_chunk, send_message
 from tasks.outcomes import news_of
 from worker import runtime
 from worker.celery import SWEEP, TICKS, app
+from worker.census import is_cancelled
 from worker.errors import RingproofError
 from worker.ledger import Ledger
 from worker.pace import boot_clock
@@ -127,7 +128,7 @@ def decide(ledger: Ledger, record: Record, known: "CallerId | None", *, hold: bo
         outcome = Outcome(State.VERIFIED, verification_uuid=known.verification_uuid)
     elif record.again and record.reason is Reason.WORKER_LOST:
         outcome = Outcome(State.FAILED, Reason.CRASHES_WORKER)
-    elif record.again or hold or lane is Lane.INTERACTIVE:
+    elif record.again or hold or lane is Lane.INTERACTIVE or is_cancelled(ledger, record):
         outcome = Outcome(State.FAILED, Reason.IN_DOUBT)
     else:
         _send_again(ledger, record)

@@ -28,6 +28,7 @@ TESTED: Final = {"celery": "5.6.3", "kombu": "5.6.2"}
 
 TICKS: Final = "ringproof.ticks"
 SWEEP: Final = "ringproof.sweep"
+FEED: Final = "ringproof.feed"
 
 VISIBILITY_SECONDS: Final = 300
 """When an unacknowledged message is delivered again: far beyond one send; twice, it finds nothing to begin."""
@@ -67,7 +68,7 @@ app = Ringproof(
     set_as_current=False,
     amqp="worker.broker:AMQP",
     fixups=(),  # Django's would read DJANGO_SETTINGS_MODULE, and hook a host project's database into our workers
-    include=["tasks.verification", "tasks.chunk", "tasks.sweep"],
+    include=["tasks.verification", "tasks.chunk", "tasks.sweep", "tasks.feeder"],
     log="worker.logs:Logging",
 )
 
@@ -114,7 +115,10 @@ def _configure(sender: Celery, **_: Any) -> None:
             "control_exchange": f"{current.prefix}.control",
             "worker_redirect_stdouts": False,
             "beat_scheduler": "worker.beat:Beat",
-            "beat_schedule": {"sweep": {"task": SWEEP, "schedule": 1.0, "options": {"queue": TICKS}}},
+            "beat_schedule": {
+                name: {"task": task, "schedule": 1.0, "options": {"queue": TICKS}}
+                for name, task in (("sweep", SWEEP), ("feed", FEED))
+            },
         }
     )
 

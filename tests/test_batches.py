@@ -1,0 +1,669 @@
+"""Batches in simulated time: what each row becomes is counted once, whatever a person, a pause or a doubt does."""
+
+import json
+import subprocess
+import sys
+from datetime import UTC, datetime, time, timedelta
+
+import pytest
+from harness import fresh_number
+from roster_of_batch import TAKEN, Batches, import_rows
+from simulation import SECOND
+
+from tasks import import_roster
+from tasks.sweep import decide
+from worker import batches, control, feeding, runtime
+from worker.batch import BYTES, OPEN, pack, unpack
+from worker.batches import BatchState
+from worker.errors import BatchBusy, BatchExists, InvalidRequest, UnknownBatch
+from worker.quiet import QuietHours
+from worker.record import Lane, Reason, State
+from worker.roster import roster_of
+from worker.verdict import Due, News, Outcome, Verdict
+
+REJECTED = Outcome(State.FAILED, Reason.REJECTED, "400", news=News.ANSWERED)
+DOUBTFUL = Outcome(State.IN_DOUBT)
+MINUTE = 60
+
+
+@pytest.fixture
+def world(client, monkeypatch):
+    return Batches(client, monkeypatch)
+
+
+class TestABatch:
+    def test_completes_when_each_of_its_rows_has_an_outcome_and_one_event_says_so(self, world, client):
+        numbers = world.roster("spring", 150, call=5)
+        with client.pubsub() as events:
+            events.subscribe(f"{world.prefix}:events")
+            sent = world.until_empty()
+            world.feed(1)
+            told = [
+                json.loads(one["data"])
+                for one in iter(lambda: events.get_message(timeout=0.1), None)
+                if one["type"] == "message"
+            ]
+
+        found = world.look("spring")
+        assert (found.state, found.rows, found.fed, found.open) == (BatchState.COMPLETED, 150, 150, 0)
+        assert found.outcomes == {"code_sent": 150}
+        assert found.countries == {"US": {"rows": 150, "code_sent": 150}}
+        assert sorted(sent) == sorted(numbers)
+        assert [(one["event"], one["batch"]) for one in told] == [("batch_completed", "spring")]
+        assert found.completed_at <= world.moment()
+
+    def test_tells_of_what_became_of_them_later_too(self, world):
+        world.roster("spring", 6)
+        world.until_empty()
+        world.feed(16 * MINUTE)
+
+        assert world.look("spring").outcomes == {"expired": 6}
+        assert world.look("spring").state is BatchState.COMPLETED
+
+    def test_counts_a_number_that_is_in_it_twice_as_two_rows_and_sends_it_one_code(self, world):
+        number, other = fresh_number(), fresh_number()
+        import_rows(world.ledger, "spring", [number, other, number])
+
+        assert sorted(world.until_empty()) == sorted([number, other])
+        assert world.look("spring").outcomes == {"code_sent": 2, "joined": 1}
+
+    def test_completes_beside_another_with_the_same_numbers_and_each_gets_one_code(self, world):
+        numbers = [fresh_number() for _ in range(60)]
+        for name in ("spring", "summer"):
+            import_rows(world.ledger, name, numbers)
+        sent = world.until_empty()
+
+        assert sorted(sent) == sorted(numbers)
+        for name in ("spring", "summer"):
+            assert world.look(name).state is BatchState.COMPLETED
+        outcomes = [world.look(name).outcomes for name in ("spring", "summer")]
+        assert sum(one.get("code_sent", 0) for one in outcomes) == 60
+
+    def test_knows_who_is_verified_capped_or_of_a_country_that_is_left_out(self, client, monkeypatch):
+        world = Batches(client, monkeypatch, countries=("US",), max_calls_per_week=1)
+        verified, called, abroad = fresh_number(), fresh_number(), "+4915123456789"
+        begun = world.begin((verified, world.person(verified).request))
+        world.settle(begun, DOUBTFUL)
+        world.settle(begun, Outcome(State.VERIFIED, verification_uuid="uuid"))
+        world.send((called, world.person(called, channel="call").request), TAKEN)
+        world.pass_(16 * MINUTE)
+        rows = [
+            {"phone": verified, "channel": ""},
+            {"phone": called, "channel": "call"},
+            {"phone": abroad, "channel": ""},
+        ]
+        import_rows(world.ledger, "spring", rows)
+        world.feed()
+
+        found = world.look("spring")
+        assert found.outcomes == {"verified": 1, "capped:calls_per_week": 1, "country": 1}
+        assert found.state is BatchState.COMPLETED
+
+    def test_keeps_alias_and_subaccount_and_a_channel_of_each_row(self, world):
+        first, second = fresh_number(), fresh_number()
+        alias, subaccount = "Zoë & 東京 " * 20, "SA" + "X" * 18
+        rows = [
+            {"phone": first, "alias": alias, "subaccount": subaccount, "channel": "call"},
+            {"phone": second, "alias": "", "subaccount": "", "channel": "sms"},
+        ]
+        import_rows(world.ledger, "spring", rows)
+        world.feed()
+        record = world.ledger.read(first)
+
+        assert (record.alias, record.subaccount, record.channel) == (alias.strip(), subaccount, "call")
+        assert (record.batch, record.row, record.lane, record.country) == ("spring", "call:0:US", Lane.BULK, "US")
+        exported = {row.number: row for row in batches.rows(world.ledger, "spring")}
+        assert exported[first].alias == alias.strip()
+        assert (exported[second].alias, exported[second].outcome) == (None, "queued")
+
+    def test_is_exported_with_what_became_of_each_row(self, world):
+        numbers = world.roster("spring", 12)
+        bad = set(numbers[:3])
+        world.until_empty(lambda number: REJECTED if number in bad else TAKEN)
+        exported = list(batches.rows(world.ledger, "spring"))
+
+        assert [row.number for row in exported] == numbers
+        assert {(row.outcome, row.reason, row.uuid) for row in exported if row.number in bad} == {
+            ("failed", "rejected", None)
+        }
+        assert {(row.outcome, row.reason, row.uuid) for row in exported if row.number not in bad} == {
+            ("code_sent", "", "uuid")
+        }
+        assert "+1415" not in repr(exported[0])
+
+    def test_tells_its_rate_and_how_long_it_will_take_at_the_pace(self, world):
+        world.roster("spring", 3000)
+        before = world.look("spring")
+        for _ in range(20):
+            world.feed(0)
+            world.work(most=50)
+        during = world.look("spring")
+
+        assert before.rate_per_second is None
+        assert before.time_left == timedelta(seconds=round(3000 * 5.06 / 300))
+        assert during.rate_per_second == pytest.approx(300 / 5.06, rel=0.1)
+        assert during.time_left == timedelta(seconds=round(2000 * 5.06 / 300))
+        world.pass_(60)
+        assert world.look("spring").rate_per_second < 1
+
+    @pytest.mark.parametrize("name", ["", "a/b", "a:b", "x" * 65, " a", "a\n", "été", None])
+    def test_has_a_name_that_can_be_typed(self, world, name):
+        with pytest.raises(InvalidRequest, match="batch"):
+            batches.open_batch(world.ledger, name, fingerprint=None)
+
+    def test_that_nobody_knows_is_told_so(self, world):
+        assert batches.read(world.ledger, "spring") is None
+        for ask in (batches.pause, batches.resume, batches.cancel):
+            with pytest.raises(UnknownBatch):
+                ask(world.ledger, "spring")
+
+
+class TestTheFeeder:
+    def test_is_two_seconds_of_the_pace_ahead_and_waits_for_workers(self, world):
+        world.roster("spring", 1000, call=100)
+        first = world.feed()
+        again = [world.feed(1) for _ in range(20)]
+
+        assert first.rows == 119 + 5, "300/5s without the room for jitter, and least for calls"
+        assert {one.rows for one in again} == {0}
+        assert all(5 <= len(message) <= 100 for message in world.messages[: first.messages])
+        assert world.look("spring").outcomes == {"pending": 1000 - 124, "queued": 124}
+
+    def test_uses_the_whole_pace(self, world):
+        world.roster("spring", 900)
+        start = world.now_us
+        sent = []
+        while len(sent) < 900:
+            world.feed()
+            ends = world.now_us + SECOND
+            while world.queue and world.now_us < ends:
+                sent += world.work(most=1)
+            world.at(max(world.now_us, ends))
+
+        assert 900 / ((world.now_us - start) / SECOND) > 0.97 * 59
+
+    def test_gives_a_small_batch_its_turn_beside_a_large_one(self, world):
+        world.roster("large", 5000)
+        world.feed()
+        small = set(world.roster("small", 50))
+        for _ in range(4):
+            world.feed(1)
+            world.work(most=60)
+
+        assert {world.state_of(number) for number in small} == {State.CODE_SENT}
+        assert world.look("small").state is BatchState.COMPLETED
+        assert world.look("large").fed < 400
+
+    def test_gives_many_batches_turns_with_calls_too(self, world):
+        for nth in range(12):
+            world.roster(f"batch {nth}", 10, call=10)
+        for _ in range(12):
+            world.feed(1)
+            world.work(most=5)
+
+        assert all(world.look(f"batch {nth}").fed for nth in range(12))
+
+    @pytest.mark.parametrize("lane", [None, Lane.BULK])
+    def test_feeds_nothing_while_a_person_has_paused_sending(self, world, lane):
+        control.pause(world.ledger, lane)
+        world.roster("spring", 100)
+        assert world.feed().rows == 0
+        assert "paused" in world.look("spring").holds
+
+        control.resume(world.ledger, lane)
+        assert world.feed().rows == 100
+
+    def test_feeds_a_few_while_plivo_has_to_be_tried(self, world):
+        world.roster("spring", 300)
+        world.feed()
+        for _ in range(5):
+            world.work(Outcome(State.IN_DOUBT, news=News.DOUBTFUL), most=1)
+        assert control.situation(world.ledger, {}).pauses
+        for _ in range(40):
+            world.feed(1)
+            world.work(most=1)
+        world.until_empty()
+
+        assert world.look("spring").outcomes == {"code_sent": 295, "in_doubt": 5}
+
+    def test_lets_sleepers_wait_and_those_awake_take_the_pace(self, client, monkeypatch):
+        world = Batches(client, monkeypatch)
+        night = datetime(2027, 1, 15, 9, 0, tzinfo=UTC)  # in California it is 1 in the night, in Germany 10
+        world.at(int(night.timestamp()) * SECOND)
+        quiet = QuietHours(time(21), time(8))
+        americans = [fresh_number() for _ in range(200)]
+        germans = [f"+4915123{456000 + nth}" for nth in range(60)]
+        import_rows(world.ledger, "spring", americans + germans)
+        fed = world.feed(quiet=quiet)
+
+        assert fed.rows == 260
+        assert sorted(number for number, _ in world.queue) == germans
+        found = world.look("spring")
+        assert found.outcomes == {"queued": 60, "waiting:quiet_hours": 200}
+        record = world.ledger.read(americans[0])
+        assert record.due_at == quiet.until(americans[0], world.moment()).replace(microsecond=record.due_at.microsecond)
+        assert record.ends_at - record.due_at == timedelta(hours=24)
+        world.work()
+        assert "morning" in world.look("spring").holds
+        world.feed(8 * 3600)
+        assert len(world.until_empty()) == 200
+
+    def test_whose_messages_are_lost_has_them_sent_again_in_chunks(self, world):
+        world.roster("spring", 100)
+        world.feed()
+        world.queue.clear()
+        world.messages.clear()
+        world.feed(31)
+
+        assert [len(message) for message in world.messages] == [50, 50]
+        assert len(world.work()) == 100
+
+    def test_puts_one_channel_and_subaccount_into_a_message(self, world):
+        rows = [
+            {"phone": fresh_number(), "subaccount": "SA" + "AB"[nth % 2] * 18, "channel": "sms" if nth % 3 else "call"}
+            for nth in range(30)
+        ]
+        import_rows(world.ledger, "spring", rows)
+        for _ in range(10):
+            world.feed(1)
+            world.work()
+        of_a_message = [
+            {(record.channel, record.subaccount) for number, _ in message if (record := world.ledger.read(number))}
+            for message in world.messages
+        ]
+
+        assert {len(kinds) for kinds in of_a_message} == {1}
+        assert set().union(*of_a_message) == {(c, f"SA{one * 18}") for c in ("sms", "call") for one in "AB"}
+
+    def test_that_is_asked_twice_by_a_lost_answer_feeds_no_row_twice(self, world):
+        world.roster("spring", 30)
+        portion = batches_portion(world)
+        first, second = (feed_portion(world, portion) for _ in range(2))
+
+        assert (len(first), second) == (30, [])
+        assert world.look("spring").outcomes == {"queued": 30}
+
+
+def batches_portion(world):
+    (batch,) = feeding.fed(world.ledger)
+    return feeding.next_portion(world.ledger, batch, "sms", 100)
+
+
+def feed_portion(world, portion):
+    return feeding.feed(world.ledger, "spring", "sms", portion, {})
+
+
+class TestAPerson:
+    def test_takes_a_row_over_which_stays_in_the_counts_and_goes_its_own_way(self, world):
+        numbers = world.roster("spring", 20)
+        world.feed()
+        mine = numbers[7]
+        promoted = world.person(mine)
+        batches.cancel(world.ledger, "spring")
+        begun = world.begin((mine, promoted.request))
+        world.settle(begun, TAKEN)
+        world.work()
+
+        assert (promoted.promoted, begun.verdict) == (True, Verdict.BEGUN)
+        assert world.look("spring").outcomes == {"cancelled": 19, "code_sent": 1}
+
+    def test_who_asks_anew_leaves_the_row_its_last_outcome(self, world):
+        numbers = world.roster("spring", 5)
+        world.until_empty()
+        world.feed(16 * MINUTE)
+        mine = numbers[0]
+        request = world.person(mine).request
+        world.send((mine, request), REJECTED)
+
+        assert world.look("spring").outcomes == {"expired": 5}
+        assert world.ledger.read(mine).batch is None
+
+    def test_who_asks_anew_in_place_of_a_doubt_gives_the_row_its_outcome(self, world):
+        (mine,) = world.roster("spring", 1)
+        world.feed()
+        world.work(DOUBTFUL)
+        assert world.look("spring").state is BatchState.RUNNING
+        world.pass_(17 * MINUTE)
+        world.person(mine)
+
+        assert world.look("spring").outcomes == {"joined": 1}
+        assert world.look("spring").state is BatchState.COMPLETED
+
+
+class TestADoubt:
+    def test_is_sent_again_as_the_same_row(self, world):
+        (number,) = world.roster("spring", 1)
+        world.feed()
+        world.work(DOUBTFUL)
+        world.pass_(17 * MINUTE)
+        decide(world.ledger, world.ledger.read(number), None, hold=False)
+        record = world.ledger.read(number)
+
+        assert (record.batch, record.row, record.again) == ("spring", "sms:0:US", True)
+        assert world.look("spring").outcomes == {"queued": 1}
+        world.work()
+        assert world.look("spring").outcomes == {"code_sent": 1}
+
+    def test_of_a_cancelled_batch_is_not(self, world):
+        (number,) = world.roster("spring", 1)
+        world.feed()
+        world.work(DOUBTFUL)
+        batches.cancel(world.ledger, "spring")
+        world.pass_(17 * MINUTE)
+        decide(world.ledger, world.ledger.read(number), None, hold=False)
+
+        assert world.look("spring").outcomes == {"failed:in_doubt": 1}
+        assert world.look("spring").state is BatchState.CANCELLED
+
+
+class TestAPause:
+    def test_lets_nothing_begin_and_a_resume_releases_it_within_seconds(self, world):
+        world.roster("spring", 300)
+        world.feed()
+        world.work(most=10)
+        batches.pause(world.ledger, "spring")
+        assert world.work() == []
+        assert world.feed(3600).rows == 0
+        held = world.look("spring")
+        batches.resume(world.ledger, "spring")
+        world.feed(1)
+        world.feed(1)
+
+        assert held.outcomes == {"pending": 181, "waiting:batch_paused": 109, "expired": 10}
+        assert held.holds == "a person paused it, until ringproof batch resume spring"
+        assert len(world.queue) >= 109
+        assert len(world.until_empty()) == 290
+
+    def test_takes_back_what_has_a_slot_that_it_has_not_used(self, world):
+        world.roster("spring", 5)
+        world.feed()
+        begun = world.begin(world.queue[0])
+        batches.pause(world.ledger, "spring")
+        again = world.begin(world.queue[0], fence=begun.fence)
+
+        assert (begun.verdict, again.verdict) == (Verdict.BEGUN, Verdict.LATER)
+        assert again.record.state is State.QUEUED
+        assert world.begin(world.queue[0]).verdict is Verdict.WAITING
+
+    def test_does_not_count_against_the_day_that_a_row_has(self, world):
+        (number,) = world.roster("spring", 1)
+        world.feed()
+        ends_at = world.ledger.read(number).ends_at
+        batches.pause(world.ledger, "spring")
+        world.work()
+        for _ in range(48):
+            world.feed(3600)
+        batches.resume(world.ledger, "spring")
+        world.feed(1)
+        record = world.ledger.read(number)
+
+        assert abs(record.ends_at - ends_at - timedelta(hours=48)) < timedelta(seconds=5)
+        assert len(world.until_empty()) == 1
+
+    def test_holds_one_batch_and_no_other(self, world):
+        world.roster("spring", 50)
+        other = world.roster("summer", 50)
+        world.feed()
+        batches.pause(world.ledger, "spring")
+
+        assert sorted(world.until_empty()) == sorted(other)
+
+    def test_comes_with_the_import(self, world):
+        import_rows(world.ledger, "spring", [fresh_number()], paused=True)
+        assert world.feed(1).rows == 0
+
+        batches.resume(world.ledger, "spring")
+        assert world.feed(1).rows == 1
+
+    def test_and_a_quick_resume_and_pause_again_hold(self, world):
+        world.roster("spring", 5)
+        world.feed()
+        for ask in (batches.pause, batches.resume, batches.pause):
+            ask(world.ledger, "spring")
+            world.feed(1)
+        assert world.work() == []
+
+        batches.resume(world.ledger, "spring")
+        assert len(world.until_empty()) == 5
+
+
+class TestACancel:
+    def test_ends_what_is_not_begun_and_nothing_else(self, world):
+        numbers = world.roster("spring", 300, call=10)
+        world.feed()
+        world.work(most=20)
+        begun = next(b for b in iter(lambda: world.begin(world.queue.pop(0)), None) if b.verdict is Verdict.BEGUN)
+        at_once = batches.cancel(world.ledger, "spring")
+        world.settle(begun, TAKEN)
+        while any(world.state_of(n) is State.QUEUED for n in numbers if world.ledger.read(n)):
+            world.feed(1)
+
+        found = world.look("spring")
+        assert at_once.outcomes["cancelled"] == 300 - 124
+        assert found.outcomes == {"code_sent": 21, "cancelled": 279}
+        assert (found.state, found.open) == (BatchState.CANCELLED, 0)
+        assert world.work() == []
+
+    def test_ends_what_waits_for_the_morning_before_it_comes(self, world):
+        numbers = world.roster("spring", 10)
+        world.feed(quiet=QuietHours(time(0), time(23, 59)))
+        assert {world.state_of(number) for number in numbers} == {State.WAITING}
+        batches.cancel(world.ledger, "spring")
+        world.feed(1)
+        world.feed(1)
+
+        assert world.look("spring").outcomes == {"cancelled": 10}
+
+    def test_that_the_feeder_has_not_told_of_is_heeded_when_its_turn_comes(self, world):
+        world.roster("spring", 10)
+        world.feed()
+        batches.cancel(world.ledger, "spring")
+        (first, *_) = world.queue
+        begun = world.begin(first)
+        world.pass_(31)
+        swept = [entry.due for entry in world.ledger.due(100, {lane: f"test.{lane}" for lane in Lane})]
+
+        assert begun.verdict is Verdict.ENDED
+        assert swept == [Due.CANCELLED] * 9
+        assert world.look("spring").outcomes == {"cancelled": 10}
+
+    def test_is_for_good(self, world):
+        world.roster("spring", 10)
+        batches.cancel(world.ledger, "spring")
+        batches.resume(world.ledger, "spring")
+
+        assert world.look("spring").state is BatchState.CANCELLED
+        assert world.until_empty() == []
+
+
+class TestARetry:
+    def test_asks_for_what_failed_so_anew_and_the_batch_completes_again(self, world):
+        numbers = world.roster("spring", 40, call=2)
+        bad = set(numbers[:8])
+        world.until_empty(lambda number: REJECTED if number in bad else TAKEN)
+        before = world.look("spring")
+        count = batches.retry(world.ledger, "spring", ["rejected", "too_late"])
+        during = world.look("spring")
+        sent = world.until_empty()
+
+        assert (before.state, before.outcomes) == (BatchState.COMPLETED, {"code_sent": 32, "failed:rejected": 8})
+        assert (count, during.state, during.fed, during.open) == (8, BatchState.RUNNING, 32, 8)
+        assert set(sent) == bad
+        assert world.look("spring").outcomes == {"code_sent": 40}
+        assert world.look("spring").state is BatchState.COMPLETED
+
+    def test_of_nothing_changes_nothing(self, world):
+        world.roster("spring", 5)
+        world.until_empty()
+
+        assert batches.retry(world.ledger, "spring", ["rejected", "no such reason"]) == 0
+        assert world.look("spring").state is BatchState.COMPLETED
+
+    def test_that_is_cancelled_is_counted_as_such(self, world):
+        world.roster("spring", 10)
+        world.until_empty(REJECTED)
+        batches.retry(world.ledger, "spring", ["rejected"])
+        batches.cancel(world.ledger, "spring")
+
+        assert world.look("spring").outcomes == {"cancelled": 10}
+
+
+class TestAnImport:
+    def test_feeds_nothing_before_its_end(self, world):
+        with batches.open_batch(world.ledger, "spring", fingerprint="f") as importing:
+            for row in rows_of([fresh_number() for _ in range(1500)]):
+                importing.add(row)
+            assert world.feed().rows == 0
+            assert world.look("spring").state is BatchState.IMPORTING
+            importing.finish("digest")
+
+        assert world.feed().rows > 0
+
+    def test_that_is_cut_short_goes_on_where_it_was(self, world):
+        numbers = [fresh_number() for _ in range(3500)]
+        already = [cut_short(world, numbers, at) for at in (1700, 3200, 3100)]
+        import_rows(world.ledger, "spring", numbers)
+
+        assert already == [0, 1000, 3000]
+        assert [row.number for row in batches.rows(world.ledger, "spring")] == numbers
+
+    def test_does_not_go_on_with_other_rows(self, world):
+        numbers = [fresh_number() for _ in range(1200)]
+        cut_short(world, numbers, 1100)
+        with pytest.raises(BatchExists, match="other"):
+            import_rows(world.ledger, "spring", [fresh_number(), *numbers])
+        import_rows(world.ledger, "spring", numbers)
+
+        assert world.look("spring").rows == 1200
+
+    @pytest.mark.parametrize(("fingerprint", "told"), [("f", "the same"), ("g", "other"), (None, "other")])
+    def test_of_a_name_that_is_taken_is_refused_with_the_way_out(self, world, fingerprint, told):
+        with batches.open_batch(world.ledger, "spring", fingerprint="f") as one:
+            one.finish("digest")
+
+        with pytest.raises(BatchExists) as refused:
+            batches.open_batch(world.ledger, "spring", fingerprint=fingerprint)
+        assert told in refused.value.remedy
+
+    def test_beside_another_of_the_same_batch_is_refused(self, world):
+        with batches.open_batch(world.ledger, "spring", fingerprint="f"), pytest.raises(BatchBusy):
+            batches.open_batch(world.ledger, "spring", fingerprint="f")
+
+    def test_that_was_taken_over_puts_nothing_in_any_more(self, world, client):
+        numbers = [fresh_number() for _ in range(1500)]
+        late = batches.open_batch(world.ledger, "spring", fingerprint="f")
+        for row in rows_of(numbers):
+            late.add(row)
+        client.delete(f"{world.prefix}:batch:spring:importer")  # as its silence ends
+        with batches.open_batch(world.ledger, "spring", fingerprint="f") as quicker:
+            with pytest.raises(BatchBusy):
+                late.finish("digest")
+            for row in rows_of(numbers[quicker.already :]):
+                quicker.add(row)
+            quicker.finish("digest")
+
+        with pytest.raises(BatchBusy):
+            late.finish("digest")
+        late.abandon()
+        assert world.look("spring").rows == 1500
+
+    def test_that_is_abandoned_leaves_nothing(self, world, client):
+        with batches.open_batch(world.ledger, "spring", fingerprint="f") as importing:
+            for row in rows_of([fresh_number() for _ in range(1500)]):
+                importing.add(row)
+            importing.abandon()
+
+        assert batches.names(world.ledger) == []
+        assert not list(client.scan_iter(f"{world.prefix}:batch*"))
+
+    def test_lists_the_newest_first(self, world):
+        for name in ("spring", "summer", "autumn"):
+            world.roster(name, 1)
+            world.pass_(1)
+
+        assert batches.names(world.ledger) == ["autumn", "summer", "spring"]
+
+
+class TestFromPython:
+    def test_a_roster_is_imported_by_one_call_and_what_is_wrong_is_told(self, caplog):
+        good, name = [fresh_number() for _ in range(3)], f"python {fresh_number()[-7:]}"
+        rejected = []
+        found = import_roster(iter([*good, "12", ""]), name, paused=True, rejected=rejected.append)
+        with pytest.raises(BatchExists):
+            import_roster(good, name)
+        batches.cancel(runtime.ledger(), name)
+
+        assert (found.rows, found.state, found.name) == (3, BatchState.PAUSED, name)
+        assert [reject.line for reject in rejected] == [4, 5]
+        assert not caplog.records
+
+    def test_what_nobody_asks_for_is_logged_as_a_number_of_rows(self, caplog):
+        name = f"python {fresh_number()[-7:]}"
+        import_roster([{"phone": fresh_number()}, {"phone": "12"}], name, paused=True)
+        batches.cancel(runtime.ledger(), name)
+
+        (told,) = caplog.messages
+        assert "1 rows are not in it" in told
+
+    def test_a_producer_that_enqueues_single_numbers_does_not_load_it(self):
+        look = "print('worker.roster' in sys.modules)"
+        code = f"import sys, tasks; {look}; tasks.import_roster; {look}"
+        told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+        assert told.stdout.split() == ["False", "True"]
+
+
+def cut_short(world, numbers, at):
+    """Import rows until something happens at one of them; return how many were in before."""
+
+    def rows():
+        yield from numbers[:at]
+        raise ZeroDivisionError
+
+    already = world.ledger.get_all(("llen", f"{world.prefix}:batch:spring:sms"))[0]
+    with pytest.raises(ZeroDivisionError):
+        import_rows(world.ledger, "spring", rows())
+    return already
+
+
+def rows_of(numbers):
+    return list(roster_of(numbers))
+
+
+class TestTheBytes:
+    def test_are_one_for_each_thing_that_can_become_of_a_row(self):
+        assert len(set(BYTES.values())) == len(BYTES)
+        assert all(len(byte.encode()) == 1 for byte in BYTES.values())
+        waiting = {Reason.PAUSED, Reason.PACE, Reason.COOLDOWN, Reason.CAP, Reason.QUIET_HOURS, Reason.UNREACHABLE}
+        failed = {Reason.REJECTED, Reason.FORBIDDEN, Reason.CAPPED, Reason.TOO_LATE, Reason.IN_DOUBT}
+        wanted = {f"waiting:{one}" for one in waiting | {Reason.BATCH_PAUSED}}
+        wanted |= {f"failed:{one}" for one in failed | {Reason.CRASHES_WORKER}} | {"in_doubt:worker_lost"}
+        assert set(State) | wanted <= set(BYTES)
+
+    def test_tell_who_has_no_outcome_yet(self):
+        names = {outcome.split(":")[0] for outcome, byte in BYTES.items() if byte in OPEN}
+
+        assert names == {"queued", "waiting", "sending", "in_doubt"}
+
+    @pytest.mark.parametrize("alias", [None, "A", "Zoë & 東京", "a, b; c"])
+    @pytest.mark.parametrize("subaccount", [None, "SAXXXXXXXXXXXXXXXXXX"])
+    @pytest.mark.parametrize("country", [None, "US", "001"])
+    def test_and_rows_are_packed_and_unpacked(self, alias, subaccount, country):
+        found = unpack(pack("+14155550123", country, alias, subaccount))
+
+        assert found == (country or "", "+14155550123", alias or "", subaccount or "")
+
+
+def test_a_pending_row_takes_no_more_than_80_bytes(world, client):
+    rows = [
+        {"phone": f"+1415{2_000_000 + nth}", "alias": f"Ann {nth}" if nth % 10 == 0 else ""} for nth in range(100_000)
+    ]
+    import_rows(world.ledger, "spring", rows)
+    used = sum(
+        client.memory_usage(key, samples=0)
+        for pattern in ("batch*", "feeding")
+        for key in client.scan_iter(f"{world.prefix}:{pattern}")
+    )
+    print(f"{used / 100_000:.1f} bytes a row")
+
+    assert used / 100_000 <= 80

@@ -1,0 +1,165 @@
+"""Puts the rows of a roster into a batch, of which nothing is fed before the last is in.
+
+An import that is cut short goes on where it was: the same rows are read anew, and as many are passed over as are in.
+"""
+
+import os
+import secrets
+import socket
+from datetime import timedelta
+from hashlib import blake2b
+from types import TracebackType
+from typing import Final, Self
+
+from worker.batch import LISTS, Batch, batch_keys, check_name, pack
+from worker.census import read
+from worker.errors import BatchBusy, BatchExists
+from worker.ledger import Ledger
+from worker.row import Row
+from worker.verdict import ms
+
+PAGE: Final = 1000
+"""Rows put in by one script, in about 2 ms in which Redis does nothing else."""
+
+SILENCE: Final = timedelta(seconds=10)
+"""An importer that has not put in a page for so long may be dead, and another one may go on in its place."""
+
+_STATES: Final = {
+    "completed": "it is completed",
+    "cancelled": "it is cancelled",
+    "importing": "its import was cut short",
+}
+
+
+class Importing:
+    """A batch that is being imported; left with an error, it can be gone on with."""
+
+    def __init__(self, ledger: Ledger, name: str, token: str, already: int, digest: str) -> None:
+        self.name = name
+        self.already = already
+        self._ledger, self._token, self._known = ledger, token, digest
+        self._rows = already
+        self._passed = 0
+        self._digest = blake2b(digest_size=16)
+        self._page: dict[str, list[str]] = {one: [] for one in LISTS}
+        self._waiting = 0
+
+    def pass_over(self, row: Row) -> None:
+        """Compare a row with one that is in already; at the last of them raises `BatchExists` if they are others.
+
+        Who passes over `already` rows without it trusts that they are the same.
+        """
+        self._hash(row)
+        self._passed += 1
+        if self._passed == self.already and self._known and self._digest.hexdigest() != self._known:
+            raise BatchExists(self.name, _other(_STATES["importing"]))
+
+    def add(self, row: Row) -> None:
+        """Put a row in, after those that are in already. Raises `BatchBusy` if another import has taken over."""
+        self._page[row.channel].append(self._hash(row))
+        self._waiting += 1
+        if self._waiting == PAGE:
+            self._put()
+
+    def finish(self, digest: str = "", *, paused: bool = False) -> Batch:
+        """Have the batch fed from now on, or paused; `digest` is the roster's own, and is kept with it."""
+        self._put()
+        keys = batch_keys(self._ledger, self.name)
+        told = self._ledger.ask(
+            "batch_finish",
+            [keys.batch, keys.importer, keys.feeding, *keys.lists],
+            [self.name, self._token, self._rows, int(paused), digest],
+        )
+        batch = read(self._ledger, self.name) if told else None
+        if batch is None:
+            raise BatchBusy(self.name)
+        return batch
+
+    def abandon(self) -> None:
+        """Leave nothing of it."""
+        self._leave(stays=False)
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Let another import go on at once."""
+        if kind and not issubclass(kind, BatchBusy):
+            self._leave(stays=True)
+
+    def _leave(self, *, stays: bool) -> None:
+        keys = batch_keys(self._ledger, self.name)
+        own = [keys.batch, keys.importer, keys.all, *keys.of_its_own]
+        self._ledger.ask("batch_leave", own, [self.name, self._token, int(not stays)])
+
+    def _hash(self, row: Row) -> str:
+        packed = pack(row.number.e164, row.number.country, row.alias, row.subaccount)
+        self._digest.update(f"{row.channel} {packed}\n".encode())
+        return packed
+
+    def _put(self) -> None:
+        if not self._waiting:
+            return
+        keys = batch_keys(self._ledger, self.name)
+        first, second = (self._page[one] for one in LISTS)
+        digest = self._digest.hexdigest() if self._passed == self.already else ""
+        told = self._ledger.ask(
+            "batch_put",
+            [keys.batch, keys.importer, keys.countries, *keys.lists],
+            [self._token, ms(SILENCE), self._rows, digest, len(first), *first, *second],
+        )
+        if not told:
+            raise BatchBusy(self.name)
+        self._rows += self._waiting
+        self._page, self._waiting = {one: [] for one in LISTS}, 0
+
+
+def open_batch(ledger: Ledger, name: str, *, fingerprint: str | None, source: str = "") -> Importing:
+    """Begin the import of a batch, or go on with one that was cut short; `fingerprint` tells its content.
+
+    Raises `BatchExists` if there is one of this name that is imported, or of other content, and `BatchBusy` if
+    another import of it is alive.
+    """
+    keys = batch_keys(ledger, check_name(name))
+    here = f"{socket.gethostname()}:{os.getpid()}"
+    token = f"{here}:{secrets.token_hex(8)}"
+    dead = ""
+    while True:
+        what, told, more = ledger.ask(
+            "batch_open",
+            [keys.batch, keys.importer, keys.all, *keys.lists],
+            [name, token, ms(SILENCE), dead, fingerprint or "", source],
+        )
+        if what == "opened":
+            return Importing(ledger, name, token, int(told), more)
+        if what == "exists":
+            state = _STATES.get(told, "it is being sent")
+            raise BatchExists(name, _same(state) if more else _other(state))
+        if dead or not _is_dead(told):
+            raise BatchBusy(name)
+        dead = told
+
+
+def _same(state: str) -> str:
+    return f"the same rows were imported under this name, and {state}; ringproof batch show tells of it"
+
+
+def _other(state: str) -> str:
+    return f"a batch of this name has other rows, as far as is known, and {state}; name another"
+
+
+def _is_dead(token: str) -> bool:
+    """Whether an importer was a process of this machine, and is no more."""
+    host, pid, _ = token.rsplit(":", 2)
+    if host != socket.gethostname():
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False
