@@ -52,7 +52,7 @@ MUTATIONS = (
     ),
     Mutation(
         "`live_until` at accept: no new request while a code may live",
-        "worker/lua/accept.lua",
+        "worker/lua/newcomer.lua",
         "(live_until > now and ':live' or '')",
         "''",
         "tests/faults/test_races.py::test_of_all_that_happens_at_once_one_wins_and_the_others_are_told",
@@ -168,6 +168,41 @@ MUTATIONS = (
         "        if told():\n            return False\n",
         "",
         "tests/test_stop.py::test_who_waits_for_a_slot_gives_it_back",
+    ),
+    Mutation(
+        "a page of a batch is fed from the cursor, and once",
+        "worker/lua/feed.lua",
+        "elseif (redis.call('HGET', KEYS[7], cursor) or '0') ~= page[1].place then",
+        "elseif false then",
+        "tests/test_batches.py::TestTheFeeder::test_that_is_asked_twice_by_a_lost_answer_feeds_no_row_twice",
+    ),
+    Mutation(
+        "a row's counts move with its record, in the same script",
+        "worker/lua/record.lua",
+        "if record.batch then move_row_of(record, state, reason) end",
+        "",
+        "tests/test_batches.py::TestABatch::test_completes_when_each_of_its_rows_has_an_outcome_and_one_event_says_so",
+    ),
+    Mutation(
+        "a replaced record leaves its row an outcome",
+        "worker/lua/newcomer.lua",
+        "    leave_row(record)",
+        "",
+        "tests/test_batches.py::TestAPerson::test_who_asks_anew_in_place_of_a_doubt_gives_the_row_its_outcome",
+    ),
+    Mutation(
+        "a batch's pause and cancel are looked at when a slot is used",
+        "worker/lua/begin.lua",
+        " or word == 'paused' or word == 'cancelled'",
+        "",
+        "tests/test_batches.py::TestAPause::test_takes_back_what_has_a_slot_that_it_has_not_used",
+    ),
+    Mutation(
+        "an import that was taken over puts nothing in",
+        "worker/lua/batch_put.lua",
+        "if holder and holder ~= ARGV[3] or redis",
+        "if redis",
+        "tests/test_batches.py::TestAnImport::test_that_was_taken_over_puts_nothing_in_any_more",
     ),
 )
 

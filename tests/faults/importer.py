@@ -1,0 +1,37 @@
+"""An import of a roster from a file of numbers, a process to be killed: `python importer.py FILE BATCH [SECONDS]`.
+
+Each page takes so many seconds longer. It prints how many rows were in already, and at the end how many are.
+"""
+
+import sys
+import time
+from pathlib import Path
+
+import worker.importing
+from worker import batches, runtime
+from worker.roster import open_roster
+from worker.row import Row
+
+file, name, pause = sys.argv[1], sys.argv[2], float((*sys.argv, 0)[3])
+put = worker.importing.Importing._put
+
+
+def slowly(self):
+    put(self)
+    time.sleep(pause)
+
+
+worker.importing.Importing._put = slowly
+
+with (
+    open_roster(Path(file)) as roster,
+    batches.open_batch(runtime.ledger(), name, fingerprint=roster.fingerprint, source=roster.name) as importing,
+):
+    print("already", importing.already, flush=True)
+    for row in roster:
+        assert isinstance(row, Row), row
+        if roster.accepted <= importing.already:
+            importing.pass_over(row)
+        else:
+            importing.add(row)
+    print("imported", importing.finish(roster.digest).rows, flush=True)

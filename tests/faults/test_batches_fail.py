@@ -1,0 +1,79 @@
+"""Batches with real processes that are killed: every row is there once, and a page is taken whole or not at all."""
+
+import sys
+from pathlib import Path
+
+import pytest
+from batches_of import agrees, import_rows
+from harness import Process, eventually, fresh_number
+from redis.exceptions import ResponseError
+from world import World
+
+from worker import batches, feeding
+from worker.batches import BatchState
+from worker.errors import LedgerUnavailable
+from worker.record import State
+
+IMPORTER = str(Path(__file__).with_name("importer.py"))
+
+
+def importing(world, file, nth, seconds=0.05):
+    command = [sys.executable, IMPORTER, str(file), "spring", str(seconds)]
+    process = Process(command, world.folder / f"import-{nth}.log", world.environ(), world.folder)
+    world.callback(process.kill)
+    return process
+
+
+def test_an_import_that_is_killed_five_times_has_every_row_once(tmp_path):
+    with World(tmp_path) as world:
+        numbers = [f"+1415{3_000_000 + nth}" for nth in range(20_000)]
+        file = tmp_path / "spring.csv"
+        file.write_text("\n".join(["phone", *numbers]))
+        key = world.ledger.key("batch", "spring", "sms")
+        for nth in range(5):
+            process = importing(world, file, nth)
+            wanted = 3000 * (nth + 1)
+            eventually(lambda wanted=wanted: world.client.llen(key) >= wanted, within=20)
+            process.kill()
+            assert batches.read(world.ledger, "spring").state is BatchState.IMPORTING
+            assert world.client.llen(key) < 20_000
+        importing(world, file, 5, 0).until_logged("imported 20000")
+
+        assert world.client.lrange(key, 0, -1) == [f"US{number}" for number in numbers]
+        found = agrees(world, "spring")
+        assert (found.state, found.rows, found.open) == (BatchState.RUNNING, 20_000, 20_000)
+        assert found.countries == {"US": {"rows": 20_000}}
+
+
+def test_of_two_imports_of_a_batch_at_once_one_goes_on(tmp_path):
+    with World(tmp_path) as world:
+        file = tmp_path / "spring.csv"
+        file.write_text("\n".join(["phone", *(f"+1415{3_000_000 + nth}" for nth in range(8000))]))
+        both = [importing(world, file, nth, 0.1) for nth in range(2)]
+        eventually(lambda: all(process.popen.poll() is not None for process in both), within=20)
+
+        assert sorted(process.popen.returncode for process in both) == [0, 1]
+        assert sum("BatchBusy" in process.log for process in both) == 1
+        assert agrees(world, "spring").rows == 8000
+
+
+def test_a_redis_that_is_out_of_memory_takes_a_page_of_a_batch_or_none_of_it(tmp_path):
+    with World(tmp_path) as world:
+        import_rows(world, "spring", [fresh_number() for _ in range(50)])
+        known = world.ledger.accept("+14155550100", token="known", country="US")
+        world.ledger.cancel("+14155550100", known.request)
+        (batch,) = feeding.fed(world.ledger)
+        portion = feeding.next_portion(world.ledger, batch, "sms", 50)
+        before = agrees(world, "spring")
+        world.client.config_set("maxmemory", 1)
+        try:
+            with pytest.raises(LedgerUnavailable) as refused:
+                feeding.feed(world.ledger, "spring", "sms", portion, {})
+        finally:
+            world.client.config_set("maxmemory", 0)
+
+        assert isinstance(refused.value.__cause__, ResponseError)
+        assert agrees(world, "spring") == before
+        assert len(feeding.feed(world.ledger, "spring", "sms", portion, {})) == 50
+        assert world.client.zcard(world.ledger.key("agenda")) == 50
+        assert {record.state for record in world.records().values()} == {State.QUEUED}

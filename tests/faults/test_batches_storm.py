@@ -1,0 +1,91 @@
+"""Batches that workers send while they are killed, paused and cancelled: counted once, and completed once."""
+
+import json
+import time
+
+from batches_of import agrees, import_rows
+from checker import check
+from harness import eventually, fresh_number
+from world import LONG, KillingOfChildren, World
+
+from worker import batches
+from worker.batches import BatchState
+
+ROWS, LEFT = (5000, (0.8, 0.6, 0.4, 0.2)) if LONG else (250, (0.5,))
+
+
+def test_a_batch_completes_once_whatever_is_killed_and_every_number_gets_one_code(tmp_path):
+    with World(tmp_path) as world, world.client.pubsub() as events:
+        events.subscribe(world.ledger.key("events"))
+        world.plivo.switch(latency_ms=[20, 80])
+        numbers = [fresh_number() for _ in range(ROWS)]
+        import_rows(world, "spring", numbers)
+        import_rows(world, "summer", numbers[::2])
+        killing = KillingOfChildren(world, every=0.4)
+        print(f"seed {killing.seed}")
+        killing.worker = world.start(children=4)
+        killing.start()
+        for left in LEFT:
+            eventually(lambda left=left: batches.read(world.ledger, "spring").open <= left * ROWS, within=60)
+            killing.worker.kill()
+            killing.worker = world.start(children=4)
+            agrees(world, "spring")
+        eventually(lambda: queued(world) < ROWS / 20, within=60)
+        killing.end()
+        world.until_settled(within=60)
+        world.until_doubts_are_over(within=60)
+
+        found = eventually(lambda: completed(world, "spring") and completed(world, "summer"), within=20)
+        assert found
+        told = [
+            json.loads(one["data"])["batch"]
+            for one in iter(lambda: events.get_message(timeout=0.1), None)
+            if one["type"] == "message"
+        ]
+        for name in ("spring", "summer"):
+            assert told.count(name) == 1
+            eventually(lambda name=name: lines(world, name) == 1)
+        spring, summer = agrees(world, "spring"), agrees(world, "summer")
+        assert (spring.open, summer.open, spring.fed, summer.fed) == (0, 0, ROWS, ROWS // 2)
+        check(world)
+        assert {send["phone_number"] for send in world.plivo.sends()} == set(numbers)
+        print(f"{killing.killed} children killed; {spring.outcomes}; {summer.outcomes}")
+
+
+def lines(world, name):
+    told = "\n".join(log.read_text(errors="replace") for log in world.logs)
+    return told.count(f"batch {name} is completed")
+
+
+def queued(world):
+    found = batches.read(world.ledger, "spring").outcomes
+    return sum(found.get(one, 0) for one in ("pending", "queued", "sending"))
+
+
+def completed(world, name):
+    return batches.read(world.ledger, name).state is BatchState.COMPLETED
+
+
+def test_a_pause_a_resume_and_a_cancel_are_heeded_by_workers(tmp_path):
+    with World(tmp_path, RINGPROOF_RATE="40/1s") as world:
+        numbers = [fresh_number() for _ in range(400)]
+        import_rows(world, "spring", numbers)
+        world.start(children=4)
+        eventually(lambda: world.plivo.counts()["next"] > 20, within=20)
+        batches.pause(world.ledger, "spring")
+        time.sleep(1)
+        at_pause = world.plivo.counts()["next"]
+        time.sleep(1.5)
+        assert world.plivo.counts()["next"] == at_pause
+
+        batches.resume(world.ledger, "spring")
+        eventually(lambda: world.plivo.counts()["next"] > at_pause + 20, within=6)
+        batches.cancel(world.ledger, "spring")
+        time.sleep(1)
+        at_cancel = world.plivo.counts()["next"]
+        found = eventually(lambda: not (now := agrees(world, "spring")).open and now, within=15)
+        time.sleep(1)
+
+        assert world.plivo.counts()["next"] == at_cancel < 400
+        assert found.outcomes == {"code_sent": at_cancel, "cancelled": 400 - at_cancel}
+        assert found.state is BatchState.CANCELLED
