@@ -167,7 +167,7 @@ class Misconfigured(RingproofError):
 
 
 class Unwritable(RingproofError):
-    """The file cannot be written, for `cause`, and is as it was before; do what `remedy` says and import again."""
+    """The file cannot be written, for `cause`, and is as it was before; do what `remedy` says and try again."""
 
     def __init__(self, file: str, cause: str, remedy: str) -> None:
         super().__init__(file, cause, remedy)

@@ -48,6 +48,10 @@ class Lines:
         self.encoding = "utf-8"
         self.fingerprint: str | None = None
         """A digest of the unpacked bytes; None before a stream that is read once has ended."""
+        self.size: int | None = None
+        """How many bytes there are to be read, as they lie on the disk; None of a stream that is read once."""
+        self.taken = 0
+        """How many of them were."""
         self._stream = stream
         start = self._place()
         if start is not None:
@@ -157,6 +161,7 @@ class Lines:
         while (chunk := self._call(self._stream.read, _CHUNK_BYTES)) != b"":
             if chunk is None:  # what is no error to Python would be the end of the roster
                 self._refuse("it has nothing to read yet, and does not wait", "write it into a file first")
+            self.taken += len(chunk)
             yield chunk
 
     def _call(self, method: Callable[[int], T], argument: int) -> T:

@@ -3,15 +3,12 @@
 import csv
 import json
 import os
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
-from pathlib import Path
-from typing import Final, Self, TextIO
+from collections.abc import Mapping
+from typing import Final, Self
 
 from worker.columns import OURS
-from worker.errors import Unwritable
 from worker.phone import shown
+from worker.replacement import Replacement
 from worker.roster import Roster
 from worker.row import Raw, Reject
 from worker.table import DELIMITERS
@@ -34,14 +31,10 @@ class Rejects:
 
     def __init__(self, path: str | os.PathLike[str], roster: Roster) -> None:
         self.count = 0
-        self._name = os.fspath(path)
-        self._part: Path | None = None
         # A spreadsheet that wrote a byte order mark wants one, or it takes the file for Latin-1.
-        self._encoding = "utf-8" if roster.encoding in {None, "utf-8"} else "utf-8-sig"
+        encoding = "utf-8" if roster.encoding in {None, "utf-8"} else "utf-8-sig"
         self._delimiter = roster.delimiter
-        with self._telling():
-            self._place = Path(self._name).resolve()
-            self._file = self._open()
+        self._replacement = Replacement(path, encoding, kind="rejects", beginnings=_BEGINNINGS)
         if self._delimiter:
             self._write_fields(*OURS, *roster.columns.names)
 
@@ -52,70 +45,23 @@ class Rejects:
         if self._delimiter:
             self._write_fields(*ours, *reject.raw)
         else:
-            with self._telling():
-                self._file.write(_json_line(dict(zip(OURS, ours, strict=True)), reject.raw))
+            with self._replacement.telling():
+                self._replacement.file.write(_json_line(dict(zip(OURS, ours, strict=True)), reject.raw))
 
     def close(self) -> None:
         """Put the file into its place, and see that it is on the disk."""
-        if self._file.closed:
-            return
-        with self._telling():
-            self._file.flush()
-            if self._part:
-                os.fsync(self._file.fileno())
-            self._file.close()
-            if self._part:
-                self._part.replace(self._place)
-                self._part = None
-
-    def abandon(self) -> None:
-        """Leave nothing but what was there before."""
-        with suppress(OSError):  # what could not be written cannot be when it is closed, either
-            self._file.close()
-        if self._part:
-            self._part.unlink(missing_ok=True)
-            self._part = None
+        self._replacement.close()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
-        if kind is None:
-            self.close()
-        else:
-            self.abandon()
+        self._replacement.__exit__(kind, *error)
 
     def _write_fields(self, *fields: object) -> None:
-        with self._telling():
-            csv.writer(self._file, delimiter=self._delimiter or ",", lineterminator="\n").writerow(fields)
-
-    def _open(self) -> TextIO:
-        if self._place.exists() and not self._place.is_file():
-            return self._place.open("w", encoding=self._encoding, newline="")
-        if self._place.exists() and not _holds_rejects(self._place):
-            raise Unwritable(self._name, "it exists and holds no rejects", "name another file, or take this one away")
-        handle, part = tempfile.mkstemp(prefix=f".{self._place.name[:50]}.", suffix=".part", dir=self._place.parent)
-        self._part = Path(part)
-        # JSON may escape half a surrogate, which UTF-8 cannot hold: it is escaped again.
-        return open(handle, "w", encoding=self._encoding, errors="backslashreplace", newline="")  # noqa: PTH123 - a handle has no path
-
-    @contextmanager
-    def _telling(self) -> Iterator[None]:
-        """Say of what the system refuses which file it is, and leave no half of it."""
-        try:
-            yield
-        except OSError as error:
-            if hasattr(self, "_file"):
-                self.abandon()
-            cause = f"it cannot be written: {error.strerror or error}"
-            raise Unwritable(self._name, cause, "make room, or name a file that can be") from error
-
-
-def _holds_rejects(path: Path) -> bool:
-    """Tell whether a file is one of ours, or empty."""
-    with path.open("rb") as file:
-        head = file.read(100).removeprefix(b"\xef\xbb\xbf")
-    return not head or head.startswith(_BEGINNINGS)
+        with self._replacement.telling():
+            writer = csv.writer(self._replacement.file, delimiter=self._delimiter or ",", lineterminator="\n")
+            writer.writerow(fields)
 
 
 def _json_line(ours: Mapping[str, object], raw: Raw) -> str:

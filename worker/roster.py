@@ -72,6 +72,16 @@ class Roster:
         return self._lines.fingerprint if self._lines else None
 
     @property
+    def size(self) -> int | None:
+        """How many bytes the file has, packed or not; None of what is read once."""
+        return self._lines.size if self._lines else None
+
+    @property
+    def taken(self) -> int:
+        """How many bytes were read so far, to tell how far it is."""
+        return self._lines.taken if self._lines else 0
+
+    @property
     def digest(self) -> str:
         """A digest of the rows accepted so far: number, channel, alias and subaccount of each, in their order."""
         return self._digest.hexdigest()
