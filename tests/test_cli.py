@@ -94,6 +94,8 @@ def test_every_command_has_a_help_and_is_listed_whole():
         "initiate",
         "status",
         "cancel",
+        "import",
+        "batch",
         "pause",
         "resume",
         "limits",

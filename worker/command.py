@@ -17,6 +17,9 @@ from worker.watch import Exit, as_options, console
 
 P = ParamSpec("P")
 
+_OPTIONS = {"mapping": "--map"}
+"""The options that have another name than what they set."""
+
 
 def says_what_is_wrong(command: Callable[P, None]) -> Callable[P, None]:
     """Turn an error that its user can mend into a line of text for each problem, and exit 1."""
@@ -25,9 +28,12 @@ def says_what_is_wrong(command: Callable[P, None]) -> Callable[P, None]:
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
             command(*args, **kwargs)
+        except errors.InvalidRoster as error:
+            _fail(f"{error.field}: {error.value}; {error.remedy}")
         except errors.InvalidRequest as error:
-            if not isinstance(error, errors.InvalidNumber):
-                raise click.BadParameter(error.remedy, param_hint=f"--{error.field}") from None
+            if type(error) is errors.InvalidRequest:
+                hint = _OPTIONS.get(error.field, f"--{error.field}")
+                raise click.BadParameter(as_options(error.remedy), param_hint=hint) from None
             _fail(f"{error.value}: {error.remedy}")
         except errors.Misconfigured as error:
             _fail(*error.problems)

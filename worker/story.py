@@ -1,6 +1,6 @@
 """A record as a person reads it: where it stands, why, until when, what comes next, and what came before."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from rich.table import Table
 from rich.text import Text
@@ -39,6 +39,19 @@ def clock(when: datetime | None) -> str:
     here = when.astimezone()
     today = here.date() == datetime.now(UTC).astimezone().date()
     return f"{here:%H:%M:%S}" if today else f"{here:%Y-%m-%d %H:%M:%S}"
+
+
+def lasting(duration: timedelta) -> str:
+    """Return how long something takes, in its two largest units: 4 h 20 min."""
+    seconds = max(1, round(duration.total_seconds()))
+    minutes, hours, days = round(seconds / 60), round(seconds / 3600), seconds // 86_400
+    if seconds < 90:
+        return f"{seconds} s"
+    if minutes < 90:
+        return f"{minutes} min"
+    if hours < 48:
+        return f"{minutes // 60} h {minutes % 60} min"
+    return f"{days} days {seconds % 86_400 // 3600} h"
 
 
 def next_step(record: Record) -> str:

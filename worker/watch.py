@@ -231,4 +231,5 @@ def as_json_line(record: Record) -> str:
 
 def as_options(text: str) -> str:
     """Say the remedy of an error in the command's own words: region='US' is --region US."""
+    text = re.sub(r"\bmapping=\{'(\w+)': '(\w+)'\}", r"--map \1=\2", text)
     return re.sub(r"\b(channel|region)='(\w+)'", r"--\1 \2", text)

@@ -1,0 +1,302 @@
+"""`ringproof batch`: where batches stand, and what can be done about them."""
+
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any, Final, TextIO
+
+import click
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from worker import batches, errors, runtime
+from worker.batch import Batch, BatchState
+from worker.command import load_dotenv, says_what_is_wrong
+from worker.export import BEGINNINGS, write_csv, write_ndjson
+from worker.ledger import Ledger
+from worker.record import Reason
+from worker.replacement import Replacement
+from worker.standing import ENDED, as_json, line, pace, standing
+from worker.story import clock
+from worker.watch import Exit, console
+
+LOOK_SECONDS: Final = 0.5
+LINE_SECONDS: Final = 5.0
+"""Between two lines that differ in their counts only: a batch of a day is then a log of 17,000 lines at most."""
+
+RETRIED: Final = (Reason.UNREACHABLE, Reason.TOO_LATE, Reason.IN_DOUBT)
+"""What may well succeed now: nothing is wrong with these numbers."""
+
+RETRIABLE: Final = (*RETRIED, Reason.REJECTED, Reason.FORBIDDEN, Reason.CAPPED, Reason.CRASHES_WORKER)
+
+
+class Reasons(click.ParamType):  # type: ignore[type-arg]  # generic in click 8.3 alone
+    """Reasons with commas between them."""
+
+    name = "REASONS"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[Reason, ...]:
+        """Read them, or fail with those that there are."""
+        known = {str(reason): reason for reason in RETRIABLE}
+        words = [word.strip() for word in str(value).split(",")]
+        if unknown := [word for word in words if word not in known]:
+            self.fail(f"{unknown[0]!r} is none of {', '.join(known)}", param, ctx)
+        return tuple(known[word] for word in words)
+
+
+@click.group()
+def batch() -> None:
+    """Look after batches, which ringproof import makes."""
+
+
+@batch.command(name="ls")
+@says_what_is_wrong
+def list_() -> None:
+    """List the batches, newest first."""
+    load_dotenv()
+    ledger = runtime.ledger()
+    found = [known for name in batches.names(ledger) if (known := batches.read(ledger, name))]
+    if not found:
+        console().print("there is no batch; to make one: ringproof import FILE")
+        return
+    table = Table.grid(padding=(0, 2))
+    for known in found:
+        done = f"{known.rows - known.open:,} of {known.rows:,}"
+        table.add_row(*map(Text, (known.name, known.state, clock(known.created_at), done, pace(known))))
+    console().print(table)
+
+
+@batch.command()
+@click.argument("name")
+@click.option("--watch", is_flag=True, help="Show it until it is completed or cancelled.")
+@click.option("--recount", is_flag=True, help="Count again, row by row.")
+@click.option("--json", "as_json_", is_flag=True, help="Print a line of JSON.")
+@says_what_is_wrong
+def show(name: str, *, watch: bool, recount: bool, as_json_: bool) -> None:
+    """Show where a batch stands.
+
+    Rows by outcome and by country, the pace, the time left, and what holds it back. Exit 0 if it is completed, 1 if it
+    is cancelled, and else 3. A watch may be ended by Ctrl-C: the batch goes on.
+    """
+    load_dotenv()
+    ledger = runtime.ledger()
+    found = _known(ledger, name)
+    if recount:
+        found = _recounted(ledger, found)
+    if watch:
+        found = _watched(ledger, found, as_json_=as_json_)
+    elif as_json_:
+        click.echo(as_json(found))
+    else:
+        console().print(standing(found))
+    sys.exit(_exit(found))
+
+
+@batch.command()
+@click.argument("name")
+@says_what_is_wrong
+def pause(name: str) -> None:
+    """Keep a batch from being sent to.
+
+    Until ringproof batch resume. Within a second nothing of it is sent any more, but for what a person asked for, too.
+    """
+    load_dotenv()
+    before = _unfinished(name, "pause")
+    after = batches.pause(runtime.ledger(), name)
+    already = " already" if before.state is BatchState.PAUSED else ""
+    console().print(f"{name} is {after.state}{already}; to go on: ringproof batch resume {_quoted(name)}")
+
+
+@batch.command()
+@click.argument("name")
+@says_what_is_wrong
+def resume(name: str) -> None:
+    """Let a batch go on.
+
+    Exit 1 if it was not paused.
+    """
+    load_dotenv()
+    before = _unfinished(name, "resume")
+    if before.state is not BatchState.PAUSED:
+        console().print(f"{name} was not paused: it is {before.state}")
+        sys.exit(Exit.REFUSED)
+    batches.resume(runtime.ledger(), name)
+    console().print(f"{name} goes on, at the pace")
+
+
+@batch.command()
+@click.argument("name")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@says_what_is_wrong
+def cancel(name: str, *, yes: bool) -> None:
+    """Take back what of a batch has not begun.
+
+    It never will be. What is being sent is not taken back; rows that a person asked for, too, go on.
+    """
+    load_dotenv()
+    before = _unfinished(name, "cancel")
+    if not yes and sys.stdin.isatty() and sys.stdout.isatty():
+        click.confirm(f"{before.open:,} of {before.rows:,} rows have no outcome yet. Cancel {name}?", abort=True)
+    after = batches.cancel(runtime.ledger(), name)
+    console().print(f"{name} is {after.state}; what has not begun never will be")
+
+
+@batch.command()
+@click.argument("name")
+@click.option(
+    "--reason",
+    "reasons",
+    type=Reasons(),
+    default=",".join(RETRIED),
+    show_default=True,
+    help="Which failures, with commas between them.",
+)
+@says_what_is_wrong
+def retry(name: str, reasons: Sequence[Reason]) -> None:
+    """Ask anew for the rows of a batch that failed.
+
+    Exit 1 if there are none.
+    """
+    load_dotenv()
+    _known(runtime.ledger(), name)
+    count = batches.retry(runtime.ledger(), name, reasons)
+    if not count:
+        console().print(f"no row of {name} has failed for {', '.join(reasons)}")
+        sys.exit(Exit.REFUSED)
+    console().print(
+        f"{count:,} {'row is' if count == 1 else 'rows are'} asked for anew; "
+        f"to watch: ringproof batch show {_quoted(name)} --watch"
+    )
+
+
+@batch.command()
+@click.argument("name")
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["csv", "json"]),
+    default="csv",
+    show_default=True,
+    help="json: an object a line.",
+)
+@click.option("--excel", is_flag=True, help="Make a leading = + - @ harmless, for a spreadsheet.")
+@click.option("--output", metavar="FILE", help="Write there  [default: standard output]")
+@says_what_is_wrong
+def export(name: str, format_: str, output: str | None, *, excel: bool) -> None:
+    """Write a batch's rows, with what became of each.
+
+    Numbers are masked on a terminal, and nowhere else. FILE can be read by its owner only, and replaces an earlier
+    export, but nothing else.
+    """
+    load_dotenv()
+    if excel and format_ == "json":
+        raise click.BadParameter("is for --format csv", param_hint="--excel")
+    ledger = runtime.ledger()
+    _known(ledger, name)
+    rows = batches.rows(ledger, name)
+    with _opened(output, "utf-8-sig" if excel else "utf-8") as to:
+        masked = to is sys.stdout and to.isatty()
+        if format_ == "csv":
+            count = write_csv(rows, to, masked=masked, excel=excel)
+        else:
+            count = write_ndjson(rows, to, masked=masked)
+    if output:
+        console().print(f"{count:,} rows of {name} are in {output}")
+    elif masked:
+        console(stderr=True).print("numbers are masked on a terminal; --output FILE has them whole")
+
+
+@contextmanager
+def _opened(output: str | None, encoding: str) -> Iterator[TextIO]:
+    """Yield what is to be written to."""
+    if output is None:
+        if encoding == "utf-8-sig":
+            sys.stdout.write("\ufeff")
+        yield sys.stdout
+        return
+    with Replacement(output, encoding, kind="export", beginnings=BEGINNINGS) as replacement, replacement.telling():
+        yield replacement.file
+
+
+def _known(ledger: Ledger, name: str) -> Batch:
+    """Return the batch, or end with the names of those that there are."""
+    found = batches.read(ledger, name)
+    if found is None:
+        names = batches.names(ledger)
+        there = f"there are {', '.join(names[:20])}" if names else "there is none; to make one: ringproof import FILE"
+        console(stderr=True).print(Text.assemble(("error: ", "red"), f"no batch is named {name}; {there}"))
+        sys.exit(Exit.REFUSED)
+    return found
+
+
+def _unfinished(name: str, what: str) -> Batch:
+    """Return the batch, or end: nothing can be done any more about one that has ended."""
+    found = _known(runtime.ledger(), name)
+    if found.state in ENDED:
+        console().print(f"{name} is {found.state}; there is nothing to {what}")
+        sys.exit(Exit.REFUSED)
+    return found
+
+
+def _recounted(ledger: Ledger, before: Batch) -> Batch:
+    """Count again, and say if it is what was counted as it went; what changes meanwhile is looked at twice."""
+    counted = batches.recount(ledger, before.name)
+    after = batches.read(ledger, before.name) or before
+    agrees = counted.outcomes in (before.outcomes, after.outcomes)
+    told = "counted again, row by row: it agrees" if agrees else "counted again, row by row: it differs, or moves"
+    console(stderr=True).print(told)
+    return counted
+
+
+def _watched(ledger: Ledger, found: Batch, *, as_json_: bool) -> Batch:
+    """Show the batch until it has ended, or somebody presses Ctrl-C."""
+    try:
+        if console().is_terminal and not as_json_:
+            with Live(standing(found), console=console(), auto_refresh=False) as live:
+                for seen in _looks(ledger, found):
+                    found = seen
+                    live.update(standing(seen), refresh=True)
+        else:
+            for seen in _changes(_looks(ledger, found)):
+                found = seen
+                click.echo(as_json(seen) if as_json_ else line(seen))
+    except KeyboardInterrupt:
+        told = f"{found.name} goes on without this; to look again: ringproof batch show {_quoted(found.name)} --watch"
+        console(stderr=True).print(told)
+    return found
+
+
+def _looks(ledger: Ledger, found: Batch) -> Iterator[Batch]:
+    """Yield the batch twice a second, as it stands; where Redis does not answer, as it stood."""
+    yield found
+    while found.state not in ENDED:
+        time.sleep(LOOK_SECONDS)
+        try:
+            found = batches.read(ledger, found.name) or replace(found, state=BatchState.CANCELLED)
+        except errors.LedgerUnavailable as error:
+            found = replace(found, holds=str(error))
+        yield found
+
+
+def _changes(looks: Iterator[Batch]) -> Iterator[Batch]:
+    """Yield what is news: another state or what holds it back at once, other counts now and then."""
+    told, told_at = None, 0.0
+    for seen in looks:
+        now = time.monotonic()
+        news = told is None or (seen.state, seen.holds) != (told.state, told.holds)
+        if news or (told and seen.outcomes != told.outcomes and now - told_at >= LINE_SECONDS):
+            told, told_at = seen, now
+            yield seen
+
+
+def _exit(found: Batch) -> Exit:
+    if found.state is BatchState.COMPLETED:
+        return Exit.DONE
+    return Exit.REFUSED if found.state is BatchState.CANCELLED else Exit.UNFINISHED
+
+
+def _quoted(name: str) -> str:
+    return f"'{name}'" if " " in name else name

@@ -1,0 +1,124 @@
+"""Where a batch stands, as a person reads it, and as a script does."""
+
+import json
+import shlex
+from collections.abc import Iterator, Mapping
+from dataclasses import fields
+from datetime import datetime, timedelta
+from typing import Final
+
+from rich.console import Group, RenderableType
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from worker.batch import Batch, BatchState
+from worker.record import State
+from worker.story import STYLES, clock, lasting
+
+MOST_COUNTRIES: Final = 10
+"""Lines; --json has all."""
+
+ENDED: Final = frozenset({BatchState.COMPLETED, BatchState.CANCELLED})
+
+_STYLES: Final = {BatchState.PAUSED: "yellow", BatchState.CANCELLED: "red", BatchState.COMPLETED: "bold green"}
+
+
+def standing(batch: Batch) -> RenderableType:
+    """Tell all of it."""
+    state = Text(batch.state, _STYLES.get(batch.state, "cyan"))
+    source = f" ({batch.source})" if batch.source else ""
+    facts: dict[str, RenderableType] = {
+        "batch": Text(f"{batch.name}{source}"),
+        "state": state.append(f" since {clock(batch.completed_at)}" if batch.completed_at else "", "default"),
+        "imported": Text(clock(batch.created_at)),
+        "rows": Text(f"{batch.rows:,}: {batch.rows - batch.open:,} have an outcome, {batch.fed:,} were handed out"),
+        "": ProgressBar(total=max(1, batch.rows), completed=batch.rows - batch.open, width=50),
+        "outcomes": _outcomes(batch.outcomes),
+        "countries": _countries(batch.countries),
+        "pace": Text(pace(batch)),
+        "held back": Text(batch.holds, "yellow"),
+        "next": Text("\n".join(_next(batch))),
+    }
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, told in facts.items():
+        if not isinstance(told, Text) or told.plain:
+            table.add_row(name, told)
+    return Group(table)
+
+
+def line(batch: Batch) -> str:
+    """Tell it in a line, for a log."""
+    told = [f"{batch.name} {batch.state}: {batch.rows - batch.open:,} of {batch.rows:,}"]
+    told += [f"{_words(outcome)} {count:,}" for outcome, count in batch.outcomes.items() if count]
+    told += [pace(batch)] if pace(batch) else []
+    return ", ".join(told) + (f"; {batch.holds}" if batch.holds else "")
+
+
+def pace(batch: Batch) -> str:
+    """Say how fast it is, and how long it takes."""
+    if batch.state in ENDED or not batch.rate_per_second:
+        return ""
+    left = f", {lasting(batch.time_left)} left" if batch.time_left is not None else ""
+    return f"{batch.rate_per_second:,.1f} codes a second{left}"
+
+
+def as_json(batch: Batch) -> str:
+    """Return all of it as a line of JSON."""
+
+    def plain(value: object) -> object:
+        if isinstance(value, timedelta):
+            return round(value.total_seconds(), 3)
+        if isinstance(value, Mapping):
+            return dict(value)
+        return value.isoformat(timespec="milliseconds") if isinstance(value, datetime) else str(value)
+
+    told = {field.name: getattr(batch, field.name) for field in fields(batch)}
+    return json.dumps(told, ensure_ascii=False, default=plain)
+
+
+def _words(outcome: str) -> str:
+    """Write failed:too_late as failed (too_late)."""
+    state, _, reason = outcome.partition(":")
+    return f"{state} ({reason})" if reason else state
+
+
+def _outcomes(outcomes: Mapping[str, int]) -> Table:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(justify="right")
+    table.add_column()
+    for outcome, count in sorted(outcomes.items(), key=lambda pair: -pair[1]):
+        state = outcome.partition(":")[0]
+        style = STYLES.get(State(state), "cyan") if state in set(State) else "default"
+        if count:
+            table.add_row(f"{count:,}", Text(_words(outcome), style))
+    return table
+
+
+def _countries(countries: Mapping[str, Mapping[str, int]]) -> Table:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(justify="right")
+    table.add_column()
+    table.add_column(overflow="fold")
+    most = sorted(countries.items(), key=lambda pair: -pair[1].get("rows", 0))
+    for country, counts in most[:MOST_COUNTRIES]:
+        told = ", ".join(f"{_words(what)} {count:,}" for what, count in counts.items() if what != "rows" and count)
+        table.add_row(f"{counts.get('rows', 0):,}", country, told)
+    if rest := most[MOST_COUNTRIES:]:
+        table.add_row(f"{sum(counts.get('rows', 0) for _, counts in rest):,}", f"{len(rest)} more", "--json has them")
+    return table
+
+
+def _next(batch: Batch) -> Iterator[str]:
+    """Say what can be done about it."""
+    name = shlex.quote(batch.name)
+    if batch.state is BatchState.IMPORTING:
+        yield "it is being imported; if that was cut short, the same command goes on where it was"
+    if batch.state is BatchState.PAUSED:
+        yield f"ringproof batch resume {name}"
+    if batch.state is BatchState.COMPLETED:
+        yield f"ringproof batch export {name} --output {shlex.quote(batch.name + '.results.csv')}"
+    if any(outcome.startswith("failed:") and count for outcome, count in batch.outcomes.items()):
+        yield f"ringproof batch retry {name}"
