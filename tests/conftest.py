@@ -2,6 +2,8 @@
 
 import contextlib
 import os
+import subprocess
+import sys
 
 import pytest
 import redis
@@ -124,3 +126,32 @@ def client_of():
             return client
 
         yield build
+
+
+@pytest.fixture
+def run(environ, tmp_path):
+    """Run the real command in a folder of its own; the answer has stdout, stderr and returncode."""
+
+    def run_(*arguments, stdin="", **changes):
+        done = subprocess.run(
+            [sys.executable, "-m", "worker", *arguments],
+            input=stdin if isinstance(stdin, bytes) else stdin.encode(),
+            capture_output=True,
+            env=environ | changes,
+            cwd=tmp_path,
+            timeout=60,
+            check=False,
+        )
+
+        done.stdout, done.stderr = done.stdout.decode(), done.stderr.decode()
+        assert "Traceback" not in done.stderr, done.stderr
+        return done
+
+    return run_
+
+
+@pytest.fixture(scope="module")
+def idle(environ):
+    """A Redis without a worker, as the environment of a command."""
+    with RedisServer() as server:
+        yield environ | {"RINGPROOF_REDIS_URL": server.url}

@@ -3,6 +3,9 @@
 import contextlib
 import itertools
 import os
+import pty
+import re
+import select
 import signal
 import subprocess
 import sys
@@ -14,6 +17,7 @@ from typing import Any, Self, TypeVar
 import psutil
 import requests
 
+from worker.ledger import Ledger, connect
 from worker.local.redis_server import free_port
 
 T = TypeVar("T")
@@ -191,3 +195,77 @@ def stopped(process: Process) -> Iterator[Process]:
         yield process
     finally:
         process.kill()
+
+
+@contextlib.contextmanager
+def started(environ: Mapping[str, str], cwd: Path, *arguments: str) -> Iterator["subprocess.Popen[str]"]:
+    """Start the real command, and end it if the test did not."""
+    command = [sys.executable, "-m", "worker", *arguments]
+    process = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environ, cwd=cwd, text=True
+    )
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+@contextlib.contextmanager
+def ledger_of(environ: Mapping[str, str]) -> Iterator[Ledger]:
+    """The ledger of another Redis than the session's."""
+    ledger = Ledger(connect(environ["RINGPROOF_REDIS_URL"]))
+    yield ledger
+    ledger.client.close()
+
+
+class Terminal:
+    """The real command on a terminal of its own, with somebody who reads and types."""
+
+    def __init__(self, environ: Mapping[str, str], cwd: Path, *arguments: str) -> None:
+        self._mine, its = pty.openpty()
+        self.shown = ""
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "worker", *arguments],
+            stdin=its,
+            stdout=its,
+            stderr=its,
+            env=dict(environ) | {"TERM": "xterm", "COLUMNS": "120", "NO_COLOR": "1"},
+            cwd=cwd,
+            start_new_session=True,
+        )
+        os.close(its)
+
+    def until_shown(self, text: str, *, within: float = 15.0) -> Self:
+        def shown() -> bool:
+            self._read(0.05)
+            return text in self.shown
+
+        eventually(shown, within=within, why=f"{text!r} was not shown")
+        return self
+
+    def types(self, text: str) -> None:
+        os.write(self._mine, text.encode())
+
+    def end(self, *, within: float = 15.0) -> int:
+        """Read to its end, and return its exit code."""
+        eventually(lambda: not self._read(0.05), within=within, why="it did not end")
+        return self.process.wait(timeout=within)
+
+    def _read(self, patience: float) -> bool:
+        """Read what is there; False once nobody writes to the terminal any more."""
+        if not select.select([self._mine], [], [], patience)[0]:
+            return True
+        with contextlib.suppress(OSError):  # EIO is a terminal's end
+            data = os.read(self._mine, 65_536)
+            self.shown += re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", data.decode(errors="replace"))
+            return bool(data)
+        return False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.process.kill()
+        self.process.wait()
+        os.close(self._mine)

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 
@@ -17,10 +17,9 @@ import click
 import pytest
 import requests
 from click.testing import CliRunner
-from harness import eventually, fresh_number
+from harness import eventually, fresh_number, ledger_of, started
 
 from worker import cli, runtime
-from worker.ledger import Ledger, connect
 from worker.local.redis_server import RedisServer
 from worker.pace import Policy, Rate
 from worker.phone import mask
@@ -29,57 +28,6 @@ from worker.verdict import Outcome
 
 ABSENT = "redis://127.0.0.1:1/0"
 """A port where nobody can listen but root, and nobody does."""
-
-
-@pytest.fixture(name="run")
-def run_(environ, tmp_path):
-    """Run the real command in a folder of its own; the answer has stdout, stderr and returncode."""
-
-    def run(*arguments, stdin="", **changes):
-        done = subprocess.run(
-            [sys.executable, "-m", "worker", *arguments],
-            input=stdin if isinstance(stdin, bytes) else stdin.encode(),
-            capture_output=True,
-            env=environ | changes,
-            cwd=tmp_path,
-            timeout=60,
-            check=False,
-        )
-
-        done.stdout, done.stderr = done.stdout.decode(), done.stderr.decode()
-        assert "Traceback" not in done.stderr, done.stderr
-        return done
-
-    return run
-
-
-@contextmanager
-def started(environ, cwd, *arguments):
-    """Start the real command, and end it if the test did not."""
-    command = [sys.executable, "-m", "worker", *arguments]
-    process = subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environ, cwd=cwd, text=True
-    )
-    with process:
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
-@pytest.fixture(scope="module")
-def idle(environ):
-    """A Redis without a worker, as the environment of a command, and its ledger."""
-    with RedisServer() as server:
-        yield environ | {"RINGPROOF_REDIS_URL": server.url}
-
-
-@contextmanager
-def ledger_of(environ):
-    """The ledger of another Redis than the session's."""
-    ledger = Ledger(connect(environ["RINGPROOF_REDIS_URL"]))
-    yield ledger
-    ledger.client.close()
 
 
 def lines(text):
