@@ -264,8 +264,7 @@ BAD = {
     "header only": (b"phone,alias\n", "it has a header and no row"),
     "no number column": (
         b"name,city\nAda,Rome\n",
-        "no column has phone numbers, by name or content; it has 'name', 'city'; say which one it is: "
-        "--map number=COLUMN",
+        "it has 'name', 'city'; say which one it is: --map number=COLUMN",
     ),
     "two number columns": (
         f"home phone 1,phone,mobile\n1,{number(0)},{number(1)}\n".encode(),
