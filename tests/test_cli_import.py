@@ -1,6 +1,7 @@
 """`ringproof import`: what a roster becomes, what it is asked before, and what is left when it ends early."""
 
 import gzip
+import io
 import os
 import re
 import signal
@@ -26,6 +27,16 @@ def number(at):
 
 def roster(count, *, first=0, bad=()):
     return "Phone,alias\n" + "".join(f"{number(first + at)},Desk {at}\n" for at in range(count)) + "".join(bad)
+
+
+class Piped(io.BytesIO):
+    """What cannot be read twice."""
+
+    def __init__(self, text):
+        super().__init__(text.encode())
+
+    def seekable(self):
+        return False
 
 
 @pytest.fixture(autouse=True)
@@ -204,6 +215,33 @@ class TestAtATerminal:
             assert screen.end() == 0
         assert self.QUESTION not in screen.shown
         assert batches.read(imports, "people").state is BatchState.RUNNING
+
+
+class TestProgress:
+    def test_without_a_terminal_is_a_line_now_and_then_with_the_time_left(self, tmp_path, monkeypatch):
+        (tmp_path / "people.csv").write_text(roster(20_000))
+        monkeypatch.setattr("worker.progress.LINE_SECONDS", 0)
+
+        done = CliRunner().invoke(cli.main, ["import", str(tmp_path / "people.csv"), "--dry-run"])
+
+        told = done.stderr.splitlines()
+        assert len(told) == 20
+        assert re.fullmatch(r"reading: 10,000 rows, [\d,]+ a second, \d\d%, \d+ s left", told[9])
+
+    def test_of_a_pipe_tells_no_time_left(self, monkeypatch):
+        monkeypatch.setattr("worker.progress.LINE_SECONDS", 0)
+
+        done = CliRunner().invoke(cli.main, ["import", "-", "--batch", "b", "--dry-run"], input=Piped(roster(2_000)))
+
+        assert re.fullmatch(r"reading: 1,000 rows, [\d,]+ a second", done.stderr.splitlines()[0])
+
+    def test_at_a_terminal_is_a_bar(self, idle, tmp_path):
+        (tmp_path / "people.csv").write_text(roster(40_000))
+        with Terminal(idle, tmp_path, "import", "people.csv", "--dry-run") as screen:
+            screen.until_shown("rows, ")
+
+            assert screen.end() == 0
+        assert re.search(r"reading .*%", screen.shown)
 
 
 class TestGoingOn:

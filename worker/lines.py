@@ -57,6 +57,7 @@ class Lines:
         if start is not None:
             deque(self._reading(), maxlen=0)
             self._call(stream.seek, start)
+            self.size, self.taken = self.taken, 0
         self._lines = self._reading()
 
     def __iter__(self) -> Iterator[str]:
