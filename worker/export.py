@@ -33,7 +33,7 @@ def write_csv(rows: Iterable[BatchRow], to: TextIO, *, masked: bool, excel: bool
     `excel` puts an apostrophe before what a spreadsheet would take for a formula: an alias is a stranger's text. It
     does so before a number, too, which a spreadsheet would turn into a quantity; an import drops it.
     """
-    count, writer = 0, csv.writer(to, lineterminator="\n")
+    count, writer = 0, csv.writer(to, lineterminator="\r\n" if excel else "\n")
     writer.writerow(COLUMNS)
     for count, row in enumerate(rows, 1):  # noqa: B007 - it is told
         fields = [_text(value) for value in _fields(row, masked=masked).values()]

@@ -1,0 +1,235 @@
+"""`ringproof batch`: where batches stand, what an operator does about them, and what they get as a file."""
+
+import csv
+import io
+import json
+import re
+import signal
+import stat
+from datetime import UTC, datetime, timedelta
+from functools import partial
+
+import pytest
+from harness import Terminal, ledger_of, started
+
+from worker import batches
+from worker.batch import Batch, BatchRow, BatchState
+from worker.export import write_csv
+from worker.pace import Policy
+from worker.phone import mask
+from worker.roster import roster_of
+from worker.standing import line
+
+
+def number(at):
+    return f"+1415{2_120_000 + at}"
+
+
+@pytest.fixture(autouse=True)
+def ledger(idle):
+    """The ledger of a Redis without a worker, with a batch of three rows."""
+    with ledger_of(idle) as found:
+        found.client.flushall()
+        found.tell(Policy())
+        put(found, "spring", [number(0), {"phone": number(1), "alias": "=HYPERLINK(1)"}, number(2)])
+        yield found
+
+
+def put(ledger, name, rows):
+    with batches.open_batch(ledger, name, fingerprint=None, source=f"{name}.csv") as importing:
+        for row in roster_of(rows):
+            importing.add(row)
+        importing.finish()
+
+
+@pytest.fixture
+def ringproof(run, idle):
+    return partial(run, "batch", RINGPROOF_REDIS_URL=idle["RINGPROOF_REDIS_URL"])
+
+
+class TestWhereItStands:
+    def test_is_listed_the_newest_first(self, ringproof, ledger):
+        put(ledger, "summer sale", [number(3)])
+        done = ringproof("ls")
+
+        first, second = done.stdout.splitlines()
+        assert re.match(r"summer sale +running .* 0 of 1 ", first)
+        assert re.match(r"spring +running .* 0 of 3 ", second)
+        assert done.returncode == 0
+
+    def test_without_any_says_how_to_make_one(self, ringproof, ledger):
+        ledger.client.flushall()
+
+        assert ringproof("ls").stdout == "there is no batch; to make one: ringproof import FILE\n"
+
+    def test_is_shown_whole(self, ringproof):
+        done = ringproof("show", "spring", "--recount")
+
+        assert done.returncode == 3
+        assert done.stderr == "counted again, row by row: it agrees\n"
+        told = re.findall(r"^(\w+) +(.*?) *$", done.stdout, re.MULTILINE)
+        assert ("batch", "spring (spring.csv)") in told
+        assert ("state", "running") in told
+        assert ("rows", "3: 0 have an outcome, 0 were handed out") in told
+        assert ("outcomes", "3  pending") in told
+        assert ("countries", "3  US") in told
+
+    def test_is_a_line_of_json(self, ringproof):
+        told = json.loads(ringproof("show", "spring", "--json").stdout)
+
+        assert told["state"] == "running"
+        assert told["countries"] == {"US": {"rows": 3}}
+        assert datetime.fromisoformat(told["created_at"]) < datetime.now(UTC) + timedelta(seconds=9)
+
+    @pytest.mark.parametrize("command", ["show", "pause", "resume", "cancel", "retry", "export"])
+    def test_of_an_unknown_one_says_which_there_are(self, ringproof, command):
+        done = ringproof(command, "sprung")
+
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr == "error: no batch is named sprung; there are spring\n"
+
+    def test_in_a_log_is_a_line_with_all_that_matters(self):
+        batch = Batch(
+            "spring",
+            BatchState.RUNNING,
+            created_at=datetime.now(UTC),
+            completed_at=None,
+            rows=1000,
+            fed=500,
+            open=600,
+            outcomes={"code_sent": 300, "failed:too_late": 100, "pending": 600},
+            countries={},
+            rate_per_second=58.24,
+            time_left=timedelta(minutes=200),
+            holds="it is night there",
+            source="",
+        )
+
+        assert line(batch) == (
+            "spring running: 400 of 1,000, code_sent 300, failed (too_late) 100, pending 600, 58.2 codes a second, "
+            "3 h 20 min left; it is night there"
+        )
+
+
+class TestAWatch:
+    def test_is_a_line_at_each_change_until_the_end(self, ringproof, idle, tmp_path):
+        with started(idle, tmp_path, "batch", "show", "spring", "--watch") as process:
+            first = process.stdout.readline()
+            ringproof("pause", "spring")
+            second = process.stdout.readline()
+            ringproof("cancel", "spring")
+            rest, said = process.communicate(timeout=10)
+
+        assert first.startswith("spring running: 0 of 3, pending 3")
+        assert "spring paused: 0 of 3" in second
+        assert "ringproof batch resume" in second
+        assert rest == "spring cancelled: 3 of 3, cancelled 3\n"
+        assert (process.returncode, said) == (1, "")
+
+    def test_ends_by_ctrl_c_and_leaves_the_batch_alone(self, idle, ledger, tmp_path):
+        with Terminal(idle, tmp_path, "batch", "show", "spring", "--watch") as screen:
+            screen.until_shown("pending")
+            screen.process.send_signal(signal.SIGINT)
+
+            assert screen.end() == 3
+        assert "spring goes on without this; to look again: ringproof batch show spring --watch" in screen.shown
+        assert "Traceback" not in screen.shown
+        assert batches.read(ledger, "spring").state is BatchState.RUNNING
+
+
+class TestControl:
+    def test_is_pause_and_resume(self, ringproof, ledger):
+        told = [ringproof(word, "spring") for word in ("pause", "pause", "resume", "resume")]
+
+        assert [(done.returncode, done.stdout) for done in told] == [
+            (0, "spring is paused; to go on: ringproof batch resume spring\n"),
+            (0, "spring is paused already; to go on: ringproof batch resume spring\n"),
+            (0, "spring goes on, at the pace\n"),
+            (1, "spring was not paused: it is running\n"),
+        ]
+        assert batches.read(ledger, "spring").state is BatchState.RUNNING
+
+    def test_is_cancel_once_and_for_all(self, ringproof, ledger):
+        told = [ringproof(word, "spring") for word in ("cancel", "cancel", "resume", "pause")]
+
+        assert [(done.returncode, done.stdout) for done in told] == [
+            (0, "spring is cancelled; what has not begun never will be\n"),
+            (1, "spring is cancelled; there is nothing to cancel\n"),
+            (1, "spring is cancelled; there is nothing to resume\n"),
+            (1, "spring is cancelled; there is nothing to pause\n"),
+        ]
+        assert batches.read(ledger, "spring").outcomes == {"cancelled": 3}
+
+    def test_asks_at_a_terminal_before_it_cancels(self, idle, ledger, tmp_path):
+        with Terminal(idle, tmp_path, "batch", "cancel", "spring") as screen:
+            screen.until_shown("3 of 3 rows have no outcome yet. Cancel spring?")
+            screen.types("n\n")
+
+            assert screen.end() == 1
+        assert batches.read(ledger, "spring").state is BatchState.RUNNING
+
+    def test_is_retry_of_what_failed_for_a_reason_that_there_is(self, ringproof):
+        none, wrong = ringproof("retry", "spring"), ringproof("retry", "spring", "--reason", "too_late,bad luck")
+
+        assert (none.returncode, none.stdout) == (
+            1,
+            "no row of spring has failed for unreachable, too_late, in_doubt\n",
+        )
+        assert wrong.returncode == 2
+        assert "'bad luck' is none of unreachable, too_late, in_doubt" in wrong.stderr
+
+
+class TestAnExport:
+    def test_is_csv_or_objects_in_a_pipe_whole(self, ringproof):
+        as_csv, as_json = ringproof("export", "spring"), ringproof("export", "spring", "--format", "json")
+
+        rows = list(csv.DictReader(io.StringIO(as_csv.stdout)))
+        assert [(row["phone_number"], row["state"]) for row in rows] == [(number(at), "pending") for at in range(3)]
+        assert rows[1]["alias"] == "=HYPERLINK(1)"
+        assert [json.loads(row) for row in as_json.stdout.splitlines()] == [
+            {name: value or None for name, value in row.items()} for row in rows
+        ]
+
+    def test_at_a_terminal_is_masked(self, idle, tmp_path):
+        with Terminal(idle, tmp_path, "batch", "export", "spring") as screen:
+            assert screen.end() == 0
+        assert mask(number(0)) in screen.shown
+        assert number(0) not in screen.shown
+
+    def test_for_a_spreadsheet_has_no_formula(self, ringproof):
+        done = ringproof("export", "spring", "--excel")
+
+        assert done.stdout.startswith("\ufeffphone_number,")
+        assert not re.search(r"(^|,)\"?[=+\-@\t]", done.stdout, re.MULTILINE)
+        assert "'=HYPERLINK(1)" in done.stdout
+        assert ringproof("export", "spring", "--excel", "--format", "json").returncode == 2
+
+    @pytest.mark.parametrize("sign", ["=", "+", "-", "@", "\t", "\r"])
+    def test_for_a_spreadsheet_has_no_sign_that_begins_one(self, sign):
+        written = io.StringIO(newline="")
+        row = BatchRow(number(0), "sms", f"{sign}1", None, "failed", "too_late", None, None, None)
+        write_csv([row], written, masked=False, excel=True)
+
+        (_, told) = csv.reader(io.StringIO(written.getvalue(), newline=""))
+        assert told[4] == f"'{sign}1"
+
+    def test_in_a_file_is_its_owners_and_replaces_only_another(self, ringproof, tmp_path):
+        (tmp_path / "roster.csv").write_text("phone\n")
+        told = [ringproof("export", "spring", "--output", "out.csv") for _ in range(2)]
+        refused = ringproof("export", "spring", "--output", "roster.csv")
+        full = ringproof("export", "spring", "--output", "/dev/full")
+
+        assert [done.stdout for done in told] == ["3 rows of spring are in out.csv\n"] * 2
+        assert stat.S_IMODE((tmp_path / "out.csv").stat().st_mode) == 0o600
+        assert len((tmp_path / "out.csv").read_text().splitlines()) == 4
+        assert (refused.returncode, full.returncode) == (1, 1)
+        assert "it exists and holds no export" in refused.stderr
+        assert "No space left on device" in full.stderr
+        assert (tmp_path / "roster.csv").read_text() == "phone\n"
+
+    def test_for_a_spreadsheet_can_be_imported_again(self, run, ringproof, ledger, idle):
+        ringproof("export", "spring", "--excel", "--output", "out.csv")
+        done = run("import", "out.csv", RINGPROOF_REDIS_URL=idle["RINGPROOF_REDIS_URL"])
+
+        assert done.returncode == 0, done.stderr
+        assert [row.number for row in batches.rows(ledger, "out")] == [number(at) for at in range(3)]
