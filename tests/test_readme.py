@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 
 from worker.cli import main
@@ -107,6 +108,24 @@ def test_it_has_every_command_with_every_option():
         if f"`ringproof {name}" not in text or (option and option not in text)
     ]
 
+    assert not missing
+
+
+def test_it_has_every_command_of_a_group_with_every_option():
+    text = README.read_text()
+    groups = {name: group for name, group in main.commands.items() if isinstance(group, click.Group)}
+    rows = {
+        name: next(line for line in text.splitlines() if line.startswith(f"| `ringproof {name}`")) for name in groups
+    }
+    missing = [
+        f"ringproof {name} {inner} {option}"
+        for name, group in groups.items()
+        for inner, command in group.commands.items()
+        for option in ["", *(flag for parameter in command.params for flag in parameter.opts if flag.startswith("--"))]
+        if f"`{inner}" not in rows[name] or option not in rows[name]
+    ]
+
+    assert set(groups) == {"batch", "limits"}
     assert not missing
 
 
