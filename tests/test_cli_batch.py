@@ -10,11 +10,13 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import pytest
-from harness import Terminal, ledger_of, started
+from click.testing import CliRunner
+from harness import Terminal, Worker, ledger_of, started, stopped
 
-from worker import batches
+from worker import batches, cli, runtime
 from worker.batch import Batch, BatchRow, BatchState
 from worker.export import write_csv
+from worker.ledger import Ledger, connect
 from worker.pace import Policy
 from worker.phone import mask
 from worker.roster import roster_of
@@ -82,11 +84,14 @@ class TestWhereItStands:
         assert datetime.fromisoformat(told["created_at"]) < datetime.now(UTC) + timedelta(seconds=9)
 
     @pytest.mark.parametrize("command", ["show", "pause", "resume", "cancel", "retry", "export"])
-    def test_of_an_unknown_one_says_which_there_are(self, ringproof, command):
-        done = ringproof(command, "sprung")
+    @pytest.mark.parametrize("name", ["sprung", "a/b"])
+    def test_of_an_unknown_one_says_which_there_are(self, idle, monkeypatch, command, name):
+        monkeypatch.setattr(runtime, "ledger", lambda: Ledger(connect(idle["RINGPROOF_REDIS_URL"])))
 
-        assert (done.returncode, done.stdout) == (1, "")
-        assert done.stderr == "error: no batch is named sprung; there are spring\n"
+        done = CliRunner().invoke(cli.main, ["batch", command, name])
+
+        assert (done.exit_code, done.stdout) == (1, "")
+        assert done.stderr == f"error: no batch is named {name}; there are spring\n"
 
     def test_in_a_log_is_a_line_with_all_that_matters(self):
         batch = Batch(
@@ -135,6 +140,34 @@ class TestAWatch:
         assert "spring goes on without this; to look again: ringproof batch show spring --watch" in screen.shown
         assert "Traceback" not in screen.shown
         assert batches.read(ledger, "spring").state is BatchState.RUNNING
+
+
+@pytest.fixture
+def bulk(idle, plivo, tmp_path):
+    """A worker for everything, with a beat, on that Redis."""
+    options = ("-B", "-Q", "ringproof.ticks,ringproof.bulk")
+    with stopped(Worker(tmp_path / "worker.log", idle, tmp_path, *options, concurrency=2)) as running:
+        yield running
+
+
+@pytest.mark.usefixtures("bulk")
+def test_an_import_is_watched_until_it_is_completed_and_its_codes_exported(run, idle, plivo, tmp_path):
+    (tmp_path / "people.csv").write_text("phone,alias\n" + "".join(f"{number(at)},Desk {at}\n" for at in range(10, 50)))
+    on_it = {"RINGPROOF_REDIS_URL": idle["RINGPROOF_REDIS_URL"]}
+
+    imported = run("import", "people.csv", **on_it)
+    watched = run("batch", "show", "people", "--watch", **on_it)
+    exported = run("batch", "export", "people", "--format", "json", **on_it)
+
+    assert (imported.returncode, watched.returncode, exported.returncode) == (0, 0, 0)
+    assert watched.stdout.splitlines()[-1] == "people completed: 40 of 40, code_sent 40"
+    rows = [json.loads(row) for row in exported.stdout.splitlines()]
+    assert {row["phone_number"]: row["verification_uuid"] for row in rows} == {
+        send["phone_number"]: send["verification_uuid"]
+        for send in plivo.sends()
+        if send["phone_number"] in {number(at) for at in range(10, 50)}
+    }
+    assert {row["state"] for row in rows} == {"code_sent"}
 
 
 class TestControl:

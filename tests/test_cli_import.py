@@ -288,13 +288,20 @@ class TestGoingOn:
         assert "Traceback" not in said
         assert batches.names(imports) == []
 
-    def test_is_left_to_the_same_command_when_redis_is_away(self, ringproof, tmp_path):
-        (tmp_path / "people.csv").write_text(roster(3))
+    def test_is_left_to_the_same_command_when_redis_takes_no_more(self, ringproof, imports, idle, tmp_path):
+        (tmp_path / "people.csv").write_text(roster(40_000))
+        with started(idle, tmp_path, "import", "people.csv") as process:
+            eventually(lambda: (now := batches.read(imports, "people")) and now.rows)
+            imports.client.config_set("maxmemory", 1)
+            output, said = process.communicate(timeout=20)
+        imports.client.config_set("maxmemory", 0)
+        done = ringproof("import", "people.csv")
 
-        done = ringproof("import", "people.csv", RINGPROOF_REDIS_URL="redis://127.0.0.1:1/0")
-
-        assert (done.returncode, done.stdout) == (1, "")
-        assert "Redis at redis://127.0.0.1:1/0 did not take it" in done.stderr
+        assert (process.returncode, output) == (1, "")
+        assert "the same command goes on where it was" in said
+        assert "did not take it" in said
+        assert done.returncode == 0, done.stderr
+        assert batches.read(imports, "people").rows == 40_000
 
 
 BAD = {

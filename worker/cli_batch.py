@@ -223,7 +223,10 @@ def _opened(output: str | None, encoding: str) -> Iterator[TextIO]:
 
 def _known(ledger: Ledger, name: str) -> Batch:
     """Return the batch, or end with the names of those that there are."""
-    found = batches.read(ledger, name)
+    try:
+        found = batches.read(ledger, name)
+    except errors.InvalidRequest:  # no batch can be named so
+        found = None
     if found is None:
         names = batches.names(ledger)
         there = f"there are {', '.join(names[:20])}" if names else "there is none; to make one: ringproof import FILE"

@@ -108,12 +108,15 @@ def import_(
                 _sum_up(intake, ledger, may_be_absent=True)
                 console().print("nothing was imported: --dry-run")
                 return
-            print_ = _fingerprint(rosters, mapping, home, channel)
-            with batches.open_batch(ledger, name, fingerprint=print_, source=", ".join(files)[:200]) as importing:
+            print_, source = _fingerprint(rosters, mapping, home, channel), ", ".join(one.name for one in rosters)[:200]
+            with batches.open_batch(ledger, name, fingerprint=print_, source=source) as importing:
                 _fill(importing, intake, ledger, asks=None if yes else _terminal(files))
                 found = importing.finish(intake.digest, paused=paused)
         except KeyboardInterrupt:
             _end("interrupted; nothing was imported")
+        except errors.LedgerUnavailable:
+            console(stderr=True).print("what is in Redis by now stays there; the same command goes on where it was")
+            raise
     shown = shlex.quote(name)
     then = f"to go on: ringproof batch resume {shown}" if paused else f"to watch: ringproof batch show {shown} --watch"
     console().print(f"{name}: {found.rows:,} rows are in{', paused' if paused else ''}; {then}")
