@@ -6,7 +6,7 @@ from typing import Final
 
 from worker import runtime
 from worker.batch import BYTES, LISTS, OUTCOMES, UNFED, Batch, BatchRow, BatchState, batch_keys, check_name, unpack
-from worker.census import audit, read, recount
+from worker.census import audit, read
 from worker.errors import UnknownBatch
 from worker.feeding import PAGE_OF_BYTES, found
 from worker.importing import Importing, open_batch
@@ -27,7 +27,6 @@ __all__ = [
     "open_batch",
     "pause",
     "read",
-    "recount",
     "resume",
     "retry",
     "rows",

@@ -87,12 +87,6 @@ def audit(ledger: Ledger, name: str) -> tuple[Batch, Batch] | None:
     return batch, counted
 
 
-def recount(ledger: Ledger, name: str) -> Batch | None:
-    """Return a batch with its counts as its row bytes tell: see `audit`."""
-    both = audit(ledger, name)
-    return both[1] if both else None
-
-
 def _kept(ledger: Ledger, name: str) -> Iterator[tuple[str, ...]]:
     """Give the commands that read what is counted, and how many rows there are."""
     keys = batch_keys(ledger, name)

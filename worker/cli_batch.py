@@ -244,13 +244,14 @@ def _unfinished(name: str, what: str) -> Batch:
     return found
 
 
-def _recounted(ledger: Ledger, before: Batch) -> Batch:
-    """Count again, and say if it is what was counted as it went; what changes meanwhile is looked at twice."""
-    counted = batches.recount(ledger, before.name)
-    after = batches.read(ledger, before.name) or before
-    agrees = counted.outcomes in (before.outcomes, after.outcomes)
-    told = "counted again, row by row: it agrees" if agrees else "counted again, row by row: it differs, or moves"
-    console(stderr=True).print(told)
+def _recounted(ledger: Ledger, known: Batch) -> Batch:
+    """Count again, row by row, and say if it is what was counted change by change; both are of one moment."""
+    both = batches.audit(ledger, known.name)
+    if both is None:  # deleted meanwhile
+        return known
+    kept, counted = both
+    told = "it agrees" if kept == counted else f"it differs from {dict(kept.outcomes)}; please report this"
+    console(stderr=True).print(f"counted again, row by row: {told}")
     return counted
 
 
