@@ -47,6 +47,7 @@ RANKS = {
     "worker.health": 5,
     "worker.control": 5,
     "tasks.attempt": 5,
+    "tasks.asking": 5,
     "worker.backend": 6,
     "worker.logs": 6,
     "tasks.booking": 6,

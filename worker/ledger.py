@@ -24,7 +24,7 @@ from redis.backoff import NoBackoff
 from redis.commands.core import Script
 from redis.retry import Retry
 
-from worker.errors import LedgerUnavailable
+from worker.errors import LedgerUnavailable, Throttled
 from worker.pace import Policy, SlotClock, boot_clock
 from worker.record import LETTERS, Lane, Record, State, cut, moment, pieces
 from worker.verdict import (
@@ -191,13 +191,16 @@ class Ledger:
             for (number, _), (told, at_us, flat) in zip(requests, answers, strict=True)
         ]
 
-    def book(self, channel: str = "sms") -> float:
+    def book(self, channel: str = "sms", *, within: timedelta | None = None) -> float:
         """Reserve a slot for a request that is no new code, or for one that came too late for its own slot.
 
-        Returns the moment by this process's `boot_clock()`.
+        Returns the moment by this process's `boot_clock()`. Raises `Throttled`, and has reserved none, if none comes
+        `within` so long.
         """
         asked_at = boot_clock()
-        now_us, slot_us = self.ask("book", args=[channel])
+        now_us, slot_us = self.ask("book", args=[channel, "" if within is None else ms(within)])
+        if not slot_us:
+            raise Throttled("the pace is taken by others for the next seconds")
         return self._clock.locate(asked_at, boot_clock(), int(now_us))(int(slot_us))
 
     def now(self) -> datetime:

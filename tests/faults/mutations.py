@@ -143,8 +143,8 @@ MUTATIONS = (
     ),
     Mutation(
         "a look-up pays for a slot",
-        "tasks/sweep.py",
-        "    time.sleep(max(0.0, ledger.book() - boot_clock()))\n",
+        "tasks/asking.py",
+        "    time.sleep(max(0.0, ledger.book(within=within) - boot_clock()))\n",
         "",
         "tests/faults/test_pace_fails.py::test_every_request_pays_look_ups_too",
     ),
