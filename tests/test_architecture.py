@@ -46,6 +46,7 @@ RANKS = {
     "worker.runtime": 5,
     "worker.health": 5,
     "worker.control": 5,
+    "worker.confirmation": 5,
     "tasks.attempt": 5,
     "tasks.asking": 5,
     "worker.backend": 6,

@@ -8,6 +8,7 @@ in `worker/lua/`; all time is Redis' own. Keys, with `{P}` for the prefix:
     {P}:policy            what workers told the scripts      {P}:limits            what a person told for a while
     {P}:pace              slots and turns (lua/pace.lua)     {P}:pauses            who is sent to (lua/pauses.lua)
     {P}:refusals          how often each limit refused       {P}:range:{+E164 without its last four}   codes this hour
+    {P}:code:{handle}     a code that a person entered, for a minute
 
 Every method raises `LedgerUnavailable` when Redis refuses, does not answer in time, or is out of memory.
 """
@@ -308,6 +309,10 @@ class Ledger:
     def tell(self, policy: Policy) -> None:
         """Put the workers' policy where all scripts read it."""
         self._run(self.client.hset, self.key("policy"), mapping=policy.mapping())
+
+    def put(self, key: str, value: str, lasts: timedelta) -> None:
+        """Put something down for a while that is no record."""
+        self._run(self.client.set, key, value, px=ms(lasts))
 
     def get(self, command: str, *args: Any) -> Any:
         """Run a command that only reads."""

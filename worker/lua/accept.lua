@@ -61,7 +61,7 @@ if disposition == 'accepted' then
   redis.call('DEL', key)
   -- What stays true of the number whatever is asked for it: the codes that may live, the last one's uuid, how many.
   for _, field in ipairs({'live_until', 'verification_uuid', 'api_id', 'code_sent_at', 'expires_at', 'verified_at',
-      'codes', 'calls'}) do
+      'tries', 'confirm', 'codes', 'calls'}) do
     if record[field] then redis.call('HSET', key, field, record[field]) end
   end
   redis.call('HSET', key, 'request', request, 'lane', lane, 'channel', ARGV[9], 'ends_at', ends_at)
