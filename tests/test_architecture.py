@@ -61,6 +61,7 @@ RANKS = {
     "worker.beat": 8,
     "tasks.messages": 8,
     "tasks.verification": 9,
+    "tasks.confirmation": 9,
     "tasks.sweep": 9,
     "tasks.chunk": 9,
     "tasks": 10,
