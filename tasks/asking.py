@@ -19,6 +19,11 @@ def paid(ledger: Ledger, ask: Callable[[], T], *, within: timedelta | None = Non
     Raises `Throttled`, and has booked nothing, if no slot comes `within` so long: for whoever is waited for.
     """
     time.sleep(max(0.0, ledger.book(within=within) - boot_clock()))
+    return heard(ledger, ask)
+
+
+def heard(ledger: Ledger, ask: Callable[[], T]) -> T:
+    """Ask, for whoever has a slot already. Raises what `ask` does."""
     try:
         return ask()
     except RingproofError as error:

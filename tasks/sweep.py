@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from tasks.asking import paid
 from tasks.attempt import insist
 from tasks.messages import MaskedTask, send_chunk, send_message
+from tasks.reconcile import enqueue_look
 from worker import runtime
 from worker.celery import SWEEP, TICKS, app
 from worker.errors import RingproofError
@@ -67,6 +68,7 @@ def sweep() -> None:
     mended = ledger.mend(PORTION)
     if ledger.probe_is_due():
         app.send_task(probe.name, queue=TICKS, ignore_result=True)
+    enqueue_look(ledger)
     if done or mended:
         told = [f"{count} {due}" for due, count in done.items()] + [f"{mended} mended"] * bool(mended)
         _log.info("swept: %s", ", ".join(told))

@@ -9,7 +9,8 @@ from harness import fresh_number
 from worker.confirmation import Answer, Verified, check_code, leave, refused, take, verified
 from worker.errors import InvalidRequest
 from worker.plivo import CallerId
-from worker.record import Reason, State
+from worker.record import Lane, Reason, State
+from worker.request import queue
 from worker.verdict import Newcomer, Outcome, Settled, Verdict
 
 NEWER = Outcome(State.CODE_SENT, verification_uuid="a-newer-one", api_id="a-newer-one")
@@ -170,8 +171,8 @@ class TestARace:
         book.bring(SENT)
         _, handle = book.enter()
         book.move(16 * MINUTES)
-        client.hset(f"{book.prefix}:reconcile", "looked", int(book.now().timestamp() * 1000))
-        book.ledger.due(10, dict.fromkeys(("interactive", "scheduled", "bulk"), "nobody"))
+        book.looked()
+        book.ledger.due(10, {lane: queue(lane) for lane in Lane})
         assert book.record.state is State.EXPIRED
 
         assert book.yes(handle) is Verified.VERIFIED

@@ -111,6 +111,24 @@ def test_a_code_that_nobody_enters_expires(world):
     assert world.until(number, State.EXPIRED)
 
 
+def test_who_confirmed_elsewhere_is_found_in_plivos_list_and_so_is_a_doubt(world):
+    entered, doubtful, never = (fresh_number() for _ in range(3))
+    world.plivo.befall("500_after", number=doubtful)
+    for number in (entered, doubtful, never):
+        world.send(number, world.accept(number))
+    world.until(doubtful, State.IN_DOUBT)
+    for number in (entered, never):
+        world.until(number, State.CODE_SENT)
+    world.move(MINUTES)
+    for number in (entered, doubtful):
+        world.plivo.complete(number)
+    world.move(14 * MINUTES + SECOND)  # the doubt's last possible code may still live
+
+    assert world.until(entered, State.VERIFIED).country == "US"
+    assert world.until(doubtful, State.VERIFIED).verification_uuid
+    assert world.until(never, State.EXPIRED)
+
+
 def killed_in_mid_send(world, number, newcomer):
     """Have a worker killed after Plivo took its request; return when the ledger says that this is a doubt."""
     world.plivo.befall("timeout_after", number=number)

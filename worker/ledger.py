@@ -9,6 +9,7 @@ in `worker/lua/`; all time is Redis' own. Keys, with `{P}` for the prefix:
     {P}:pace              slots and turns (lua/pace.lua)     {P}:pauses            who is sent to (lua/pauses.lua)
     {P}:refusals          how often each limit refused       {P}:range:{+E164 without its last four}   codes this hour
     {P}:code:{handle}     a code that a person entered, for a minute
+    {P}:reconcile         how far Plivo's list was read (lua/look.lua)
 
 Every method raises `LedgerUnavailable` when Redis refuses, does not answer in time, or is out of memory.
 """
