@@ -47,6 +47,7 @@ RANKS = {
     "worker.health": 5,
     "worker.control": 5,
     "worker.confirmation": 5,
+    "worker.erasure": 5,
     "worker.looks": 5,
     "tasks.attempt": 5,
     "tasks.asking": 5,
@@ -64,11 +65,13 @@ RANKS = {
     "tasks.reconcile": 8,
     "tasks.verification": 9,
     "tasks.confirmation": 9,
+    "tasks.removal": 9,
     "tasks.sweep": 9,
     "tasks.chunk": 9,
     "tasks": 10,
-    "worker.cli": 11,
-    "worker.__main__": 12,
+    "worker.cli_number": 11,
+    "worker.cli": 12,
+    "worker.__main__": 13,
 }
 """What each module stands on has a lower rank. A new module gets one here, and with it its place."""
 

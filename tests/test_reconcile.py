@@ -4,7 +4,7 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from book import MINUTES, SENT, Book
+from book import MINUTES, Book
 from harness import fresh_number
 
 from tasks.reconcile import look_on
@@ -15,7 +15,7 @@ from worker.pace import Policy, Rate
 from worker.plivo import CallerId, Page
 from worker.record import Lane, State
 from worker.request import queue
-from worker.verdict import Due
+from worker.verdict import Due, Outcome
 
 QUEUES = {lane: queue(lane) for lane in Lane}
 
@@ -56,7 +56,7 @@ class Looking(Book):
         """A number whose code is over, and its uuid."""
         number, uuid = fresh_number(), f"uuid-{fresh_number()[-7:]}"
         begun = self.ledger.begin([(number, self.ledger.accept(number, token=number).request)])[0]
-        outcome = SENT.__class__(SENT.state, verification_uuid=uuid, api_id=uuid)
+        outcome = Outcome(State.CODE_SENT, verification_uuid=uuid, api_id=uuid)
         self.ledger.settle(number, begun.record.request, begun.fence, outcome)
         return number, uuid
 
@@ -221,7 +221,7 @@ def test_of_last_year_and_in_doubt_today_is_not_verified(book):
     number = fresh_number()
     request = book.ledger.accept(number, token=number).request
     begun = book.ledger.begin([(number, request)])[0]
-    book.ledger.settle(number, request, begun.fence, SENT.__class__(State.IN_DOUBT))
+    book.ledger.settle(number, request, begun.fence, Outcome(State.IN_DOUBT))
     book.plivo.add(number, datetime.now(UTC) - timedelta(days=365), "of-last-year")
     book.sent()
     book.move(16 * MINUTES)

@@ -9,6 +9,7 @@ in `worker/lua/`; all time is Redis' own. Keys, with `{P}` for the prefix:
     {P}:pace              slots and turns (lua/pace.lua)     {P}:pauses            who is sent to (lua/pauses.lua)
     {P}:refusals          how often each limit refused       {P}:range:{+E164 without its last four}   codes this hour
     {P}:code:{handle}     a code that a person entered, for a minute
+    {P}:erased, {P}:erased:{HMAC}   that a code of an erased number may live, until it has ended (lua/erased.lua)
     {P}:reconcile         how far Plivo's list was read (lua/look.lua)
 
 Every method raises `LedgerUnavailable` when Redis refuses, does not answer in time, or is out of memory.
@@ -92,7 +93,7 @@ class Ledger:
         self._now = client.register_script(f"{now}\nreturn now_us")
         letters = ", ".join(f"{name} = '{letter}'" for name, letter in LETTERS.items())
         preamble = [now, f"local LETTERS = {{{letters}}}"]
-        preamble += [_lua(name) for name in ("facts", "record", "caps", "pace", "pauses")]
+        preamble += [_lua(name) for name in ("facts", "record", "erased", "caps", "pace", "pauses")]
         self._preamble = "\n".join(preamble)
         self._scripts: dict[str, Script] = {}
 

@@ -13,7 +13,7 @@ local held = {quiet_hours = true, cap = true, pace = true, paused = true}  -- wh
 local told = redis.call('GET', KEYS[8])
 if told then return cjson.decode(told) end
 
-local record, flat = read(key)
+local record, flat = recall(key, number)
 local live_until = milliseconds(record, 'live_until')
 local situation = (record.state or 'none') .. (live_until > now and ':live' or '')
 local disposition
