@@ -238,7 +238,7 @@ class InDoubt(RingproofError):
 
     def __str__(self) -> str:
         return (
-            f"Plivo may have sent a code, and nothing tells; if the person has it, it works. "
+            f"Plivo may have sent a code, and nothing tells; without Plivo's id of it, it cannot be confirmed here. "
             f"After {self.until:%H:%M:%S %Z} ask again, or at once with resend=True"
         )
 

@@ -63,7 +63,7 @@ def next_step(record: Record) -> str:
             told = f"the code works until {clock(record.expires_at)}"
         case State.IN_DOUBT:
             told = (
-                "a code may be out, and nothing tells; if the person has it, it works. After "
+                "a code may be out, and nothing tells; without Plivo's id of it, it cannot be confirmed here. After "
                 f"{clock(record.live_until)} none can live: Plivo is asked whether the number was verified; if not, "
                 + ("ask again, or at once for a resend" if record.lane is Lane.INTERACTIVE else _AFTER_A_ROSTERS_DOUBT)
             )
