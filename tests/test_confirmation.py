@@ -6,8 +6,9 @@ import pytest
 from book import MINUTES, SENT, UUID, Book
 from harness import fresh_number
 
+from tasks.confirmation import confirm
 from worker.confirmation import Answer, Verified, check_code, leave, refused, take, verified
-from worker.errors import InvalidRequest
+from worker.errors import InvalidRequest, NothingPending, Unknown
 from worker.plivo import CallerId
 from worker.record import Lane, Reason, State
 from worker.request import queue
@@ -246,6 +247,36 @@ class TestARace:
         assert book.yes(handle) is Verified.GONE
         assert refused(book.ledger, book.number, handle) == 5
         assert book.record is None
+
+
+class Plivo:
+    """Completes nothing that anybody hears of, and knows the number."""
+
+    def complete(self, *_):
+        raise Unknown("no answer")
+
+    def get(self, number):
+        return CallerId(number, "", "US", None, None, "", UUID)
+
+
+def test_a_number_that_plivo_has_by_anothers_code_proves_nothing_for_mine(book):
+    book.bring(SENT)
+    _, anothers = book.enter()
+    mine = leave(book.ledger, check_code("9999"))
+    plivo = Plivo()
+    plivo.get = lambda number: book.yes(anothers) and Plivo.get(plivo, number)
+
+    with pytest.raises(NothingPending) as told:
+        confirm(book.ledger, plivo, book.number, mine)
+    assert told.value.state == "verified"
+
+
+def test_a_number_that_plivo_has_by_my_code_is_verified_by_it(book):
+    book.bring(SENT)
+    mine = leave(book.ledger, check_code("0123"))
+
+    assert confirm(book.ledger, Plivo(), book.number, mine)["state"] == "verified"
+    assert confirm(book.ledger, Plivo(), book.number, mine)["verified_at"], "a message that comes twice is told again"
 
 
 class TestTheList:
