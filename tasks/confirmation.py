@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NoReturn
@@ -161,7 +162,9 @@ def _complete(ledger: Ledger, client: "PlivoClient", record: Record, entered: En
         insist(lambda: refused(ledger, number, handle, counted=False))
         raise errors.Unconfirmed(str(error)) from None
     else:
-        insist(lambda: verified(ledger, [known], handle))
+        # Plivo has checked the uuid; whatever number it names with it, this is the one that the code was sent to.
+        ours = replace(known, phone_number=number)
+        insist(lambda: verified(ledger, [ours], handle))
 
 
 def _look(ledger: Ledger, client: "PlivoClient", record: Record, handle: str) -> None:

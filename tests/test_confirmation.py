@@ -261,14 +261,23 @@ class Plivo:
 
 def test_a_number_that_plivo_has_by_anothers_code_proves_nothing_for_mine(book):
     book.bring(SENT)
-    _, anothers = book.enter()
     mine = leave(book.ledger, check_code("9999"))
     plivo = Plivo()
-    plivo.get = lambda number: book.yes(anothers) and Plivo.get(plivo, number)
+    plivo.complete = lambda *_: book.confirm() and Plivo.complete(plivo)  # another, meanwhile
 
     with pytest.raises(NothingPending) as told:
         confirm(book.ledger, plivo, book.number, mine)
     assert told.value.state == "verified"
+
+
+def test_what_became_of_a_code_whose_answer_was_lost_is_asked_before_the_next_one_is_entered(book):
+    book.bring(SENT)
+    _, lost = book.enter()
+    mine = leave(book.ledger, check_code("9999"))
+
+    with pytest.raises(NothingPending):
+        confirm(book.ledger, Plivo(), book.number, mine)
+    assert take(book.ledger, book.number, lost).answer is Answer.DONE
 
 
 def test_a_number_that_plivo_has_by_my_code_is_verified_by_it(book):
@@ -316,6 +325,13 @@ class TestTheList:
         assert resend.disposition == "accepted"
         assert book.yes() is Verified.ALREADY
         assert book.record.state is State.QUEUED
+
+    @pytest.mark.parametrize("alias", ["\ud800", "é" * 400, "\x00", '"]}'], ids=ascii)
+    def test_holds_whatever_others_have_called_their_numbers(self, book, alias):
+        book.bring(SENT)
+
+        assert book.yes(alias=alias) is Verified.VERIFIED
+        assert len(book.record.alias) <= 255
 
     def test_knows_nothing_of_numbers_that_are_not_ours(self, book):
         found = [CallerId(fresh_number(), "", "US", None, None, "", UUID) for _ in range(3)]

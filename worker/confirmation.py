@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import SecretStr
 
+from worker.caller_id import ALIAS_LENGTH
 from worker.errors import InvalidRequest
 from worker.ledger import Ledger
 from worker.record import Record, pieces
@@ -115,12 +116,13 @@ def dated(known: "CallerId") -> datetime | None:
 
 def _told(known: "CallerId") -> dict[str, Any]:
     date = dated(known)
+    alias = known.alias.encode("utf-8", "replace").decode()[:ALIAS_LENGTH]  # whatever others have put there
     return {
         "number": known.phone_number,
         "uuid": known.verification_uuid,
         "dated": int(date.timestamp() * 1000) if date else 0,
         "country": known.country if re.fullmatch("[A-Za-z]{2}", known.country) else "",
-        "alias": pieces("alias", known.alias),
+        "alias": pieces("alias", alias),
     }
 
 
