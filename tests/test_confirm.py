@@ -7,6 +7,7 @@ import time
 
 import pytest
 from celery import Celery, chain
+from celery.backends.redis import RedisBackend
 from harness import Worker, eventually, fresh_number, stopped
 
 from tasks import confirm_verification, initiate_verification
@@ -252,3 +253,12 @@ def test_its_errors_are_of_one_branch_and_its_result_is_kept_for_a_day(client, w
         result.get(timeout=10)
 
     assert 0 < client.ttl(f"celery-task-meta-{result.id}") <= 86_400
+
+
+def test_a_result_that_outlives_all_else_connects_to_nothing_while_python_ends(monkeypatch, worker, plivo):
+    result = confirm_verification.delay(fresh_number(), "1234")
+    result.get(timeout=10, propagate=False)
+    monkeypatch.setattr("worker.backend.sys.is_finalizing", lambda: True)
+    monkeypatch.setattr(RedisBackend, "remove_pending_result", lambda *_: pytest.fail("it connects"))
+
+    assert app.backend.remove_pending_result(result) is result
