@@ -5,12 +5,13 @@ What reads rosters is loaded when it is first asked for: whoever enqueues single
 
 from typing import TYPE_CHECKING, Any
 
+from tasks.confirmation import confirm_verification
 from tasks.verification import initiate_verification
 
 if TYPE_CHECKING:
     from worker.batches import import_roster
 
-__all__ = ["import_roster", "initiate_verification"]
+__all__ = ["confirm_verification", "import_roster", "initiate_verification"]
 
 
 def __getattr__(name: str) -> Any:

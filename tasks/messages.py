@@ -2,10 +2,11 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from celery import Task
 
+from worker import errors
 from worker.backend import split
 from worker.celery import app
 from worker.phone import mask
@@ -23,6 +24,31 @@ class MaskedTask(Task):
 
     abstract = True
     Request = "worker.message:MaskedRequest"
+
+
+class EnqueuedTask(MaskedTask):
+    """A task that is enqueued through its own `apply_async` and in no other way."""
+
+    abstract = True
+
+    def _refuse(self, *_: Any, **__: Any) -> NoReturn:
+        raise errors.InvalidRequest("call", "not by .delay", "use .delay(…); tests run against `ringproof sandbox`")
+
+    # Each of them would go round what apply_async does.
+    apply = map = starmap = chunks = _refuse
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the body in a worker; refuse to be called directly."""
+        if self.request.called_directly:
+            self._refuse()
+        return super().__call__(*args, **kwargs)
+
+
+def refuse(options: Mapping[str, Any], refused: Mapping[str, str]) -> None:
+    """Raise `InvalidRequest` for an option of Celery's that cannot be; `refused` has the way out, by its name."""
+    for name, remedy in refused.items():
+        if options.get(name):
+            raise errors.InvalidRequest(name, "given", remedy)
 
 
 def is_request(told: Any) -> bool:

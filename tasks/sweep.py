@@ -3,20 +3,19 @@
 import logging
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
+from tasks.asking import paid
 from tasks.attempt import insist
 from tasks.messages import MaskedTask, send_chunk, send_message
-from tasks.outcomes import news_of
+from tasks.reconcile import enqueue_look
 from worker import runtime
 from worker.celery import SWEEP, TICKS, app
 from worker.census import is_cancelled
 from worker.errors import RingproofError
 from worker.ledger import Ledger
-from worker.pace import boot_clock
 from worker.phone import mask
 from worker.record import Lane, Reason, Record, State
 from worker.request import queue
@@ -24,8 +23,6 @@ from worker.verdict import Disposition, Due, Newcomer, News, Outcome
 
 if TYPE_CHECKING:
     from worker.plivo import CallerId
-
-T = TypeVar("T")
 
 QUEUES: Final = {lane: queue(lane) for lane in Lane}
 PORTION: Final = 500
@@ -72,22 +69,10 @@ def sweep() -> None:
     mended = ledger.mend(PORTION)
     if ledger.probe_is_due():
         app.send_task(probe.name, queue=TICKS, ignore_result=True)
+    enqueue_look(ledger)
     if done or mended:
         told = [f"{count} {due}" for due, count in done.items()] + [f"{mended} mended"] * bool(mended)
         _log.info("swept: %s", ", ".join(told))
-
-
-def paid(ledger: Ledger, ask: Callable[[], T]) -> T:
-    """Ask Plivo for something that is no send, at a slot of its own; what it says to everybody is told to the ledger.
-
-    Raises what `ask` does.
-    """
-    time.sleep(max(0.0, ledger.book() - boot_clock()))
-    try:
-        return ask()
-    except RingproofError as error:
-        ledger.hear(news_of(error), getattr(error, "retry_after", None))
-        raise
 
 
 @app.task(name="ringproof.probe", shared=False, ignore_result=True)

@@ -5,13 +5,13 @@ import uuid
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from functools import partial
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 from celery.result import AsyncResult
 
 from tasks.attempt import attempt, insist
 from tasks.booking import asleep, book
-from tasks.messages import MaskedTask, is_request, send_message
+from tasks.messages import EnqueuedTask, is_request, refuse, send_message
 from worker import errors, runtime, stop
 from worker.backend import Verification, split
 from worker.celery import app
@@ -42,7 +42,7 @@ _REFUSED: Final = {
 _MESSAGE_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
-class VerificationTask(MaskedTask):
+class VerificationTask(EnqueuedTask):
     """A task whose truth is the ledger: enqueuing accepts first, and the result is the number's record."""
 
     abstract = True
@@ -57,9 +57,7 @@ class VerificationTask(MaskedTask):
         as far as one can tell, and asking again is safe. If only the message cannot be sent it is logged: the request
         is accepted, and is enqueued again.
         """
-        for name, remedy in _REFUSED.items():
-            if options.get(name):
-                raise errors.InvalidRequest(name, "given", remedy)
+        refuse(options, _REFUSED)
         lane = lane_of(options.pop("queue", None) or queue(Lane.INTERACTIVE))
         asked = VerificationRequest.read(args or (), kwargs or {}, runtime.settings().region)
         number = asked.number.e164
@@ -75,18 +73,6 @@ class VerificationTask(MaskedTask):
         ours = isinstance(task_id, str) and split(task_id)
         known = task_id if ours else parse(task_id, runtime.settings().region).e164
         return Verification(known, backend=self.backend, app=self.app)
-
-    def _refuse(self, *_: Any, **__: Any) -> NoReturn:
-        raise errors.InvalidRequest("call", "not by .delay", "use .delay(…); tests run against `ringproof sandbox`")
-
-    # Each of them would send without the ledger, or enqueue without accepting.
-    apply = map = starmap = chunks = _refuse
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Run the body in a worker; refuse to be called directly."""
-        if self.request.called_directly:
-            self._refuse()
-        return super().__call__(*args, **kwargs)
 
 
 @app.task(

@@ -67,6 +67,10 @@ class Book:
         """Pause, as a person does."""
         control.pause(self.ledger, lane)
 
+    def looked(self):
+        """Plivo's list has been read, just now, and nobody has confirmed elsewhere."""
+        self.client.hset(f"{self.prefix}:reconcile", "looked", int(self.now().timestamp() * 1000) + 1)
+
     @property
     def record(self) -> Record:
         return self.ledger.read(self.number)

@@ -51,8 +51,9 @@ class Batches(Simulation):
         return numbers
 
     def feed(self, seconds=0.0, quiet=None):
-        """Let time pass, and the ticks of the feeder and the sweep happen; return what the feeder did."""
+        """Let time pass, Plivo's list be read, and the ticks of the feeder and the sweep happen; return what was fed."""
         self.pass_(seconds)
+        self.client.hset(self.ledger.key("reconcile"), "looked", self.now_us // 1000 + 1)
         sweep.sweep_once(self.ledger)
         return feeder.feed_once(self.ledger, quiet)
 

@@ -110,14 +110,33 @@ def test_a_worker_that_was_only_slow_may_still_tell_its_answer(book, due):
     assert book.agenda() == book.record.expires_at
 
 
-def test_a_code_that_nobody_entered_expires(book, due):
+def test_a_code_that_nobody_entered_expires_once_plivos_list_was_read(book, due):
     book.bring(SENT)
-    book.move(15 * MINUTES + SECOND)
+    book.move(14 * MINUTES)
+    book.looked()
+    book.move(MINUTES + SECOND)
+    assert due() == [Due.LIST]
+    assert book.record.state is State.CODE_SENT
+    assert due() == []
+    book.looked()
+    book.move(4 * SECOND)
 
     assert due() == [Due.EXPIRED]
     assert book.record.state is State.EXPIRED
     assert book.agenda() is None
     assert book.client.ttl(f"{book.prefix}:number:{book.number}") > 0
+
+
+def test_a_list_that_cannot_be_read_keeps_no_code_from_expiring_for_ever(book, due):
+    book.bring(SENT)
+    book.move(3 * 24 * 60 * MINUTES)  # without a beat: nobody has wanted a look before
+    looks = 0
+    while due() == [Due.LIST]:
+        looks += 1
+        book.move(60 * SECOND)
+
+    assert looks == 15
+    assert book.record.state is State.EXPIRED
 
 
 def test_a_doubt_is_looked_up_when_no_code_can_live_and_again_until_somebody_settles_it(book, due):
@@ -207,6 +226,7 @@ def test_three_days_without_a_beat_are_caught_up(client, due):
     books[Due.TOO_LATE][0].move(timedelta(days=3))
     for last, found in books.items():
         for book in found:
+            book.looked()
             done = []
             while worked := book.ledger.due(10, QUEUES):
                 done += [entry.due for entry in worked]

@@ -60,6 +60,11 @@ ARGUMENTS = {
     errors.LedgerUnavailable: [("redis://:•••@h:6379/0", "ConnectionError: refused"), ("", "")],
     Misconfigured: [(), ("A: missing",), ("A: missing", "B: wrong; see C")],
     errors.Unwritable: [("rejects.csv", "No space left on device", "make room"), ("", "", "")],
+    errors.WrongCode: [(), ("400 the otp is wrong",), ("400", 4), ("", 0)],
+    errors.TooManyTries: [()],
+    errors.CodeExpired: UNTILS,
+    errors.NothingPending: [(), ("verified",), ("in_doubt",)],
+    errors.Unconfirmed: [(), ("502",)],
     errors.InDoubt: UNTILS,
     errors.Unsent: UNSENT,
     errors.Unreachable: UNSENT,
@@ -110,7 +115,7 @@ class TestTheTree:
 
         assert what
         assert len(next_.split()) >= 2, "after the semicolon"
-        assert next_.endswith(".")
+        assert next_.rstrip().endswith(".")
 
     def test_has_exactly_the_reasons_that_are_promised_each_with_its_way_out(self):
         assert set(InvalidNumber.REMEDIES) == REASONS

@@ -140,7 +140,7 @@ def bring_to(book, state, live):
         begun = book.begin(request)
         if state is not State.SENDING:
             book.settle(begun, (SENDS | FAILS)[state])
-    if state in {State.EXPIRED, State.VERIFIED}:  # the sweep and confirm, which write these, are not built yet
+    if state in {State.EXPIRED, State.VERIFIED}:  # with a live code: of an erased number, or a newer code
         book.client.hset(f"{book.prefix}:number:{book.number}", "state", state)
     if state in SENDS:
         book.move((2 if live else 17) * MINUTES)

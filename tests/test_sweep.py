@@ -13,6 +13,8 @@ from celery import Celery
 from harness import Process, eventually, fresh_number, stopped
 
 from tasks.sweep import decide, sweep_once
+from worker.confirmation import check_code, leave
+from worker.errors import CodeExpired, Unconfirmed, WrongCode
 from worker.ledger import Ledger, connect
 from worker.local.redis_server import RedisServer
 from worker.plivo import CallerId
@@ -28,7 +30,7 @@ class World:
     def __init__(self, server, environ, folder, plivo):
         self.client, self.plivo = connect(server.url), plivo
         self.ledger = Ledger(self.client, clock=CLOCK)
-        self.producer = Celery("producer", broker=server.url, set_as_current=False)
+        self.producer = Celery("producer", broker=server.url, backend=server.url, set_as_current=False)
         clocked = [sys.executable, str(Path(__file__).with_name("clocked.py"))]
         command = [*clocked, "-A", "worker", "worker", "-B", "-c", "2", "-l", "INFO"]
         own = environ | {"RINGPROOF_REDIS_URL": server.url, "RINGPROOF_RATE": "1000/0.1s"}
@@ -41,6 +43,15 @@ class World:
     def send(self, number, request):
         options = {"queue": "ringproof.interactive", "argsrepr": "(…)"}
         self.producer.send_task("initiate_verification", [number], {"request": request}, **options)
+
+    def enter(self, number, wrong=0):
+        """Enter the code that a number got last, or a wrong one; what comes of it."""
+        code = self.plivo.sends(number)[-1]["code"]
+        entered = f"{(int(code) + wrong) % 10 ** len(code):0{len(code)}d}"
+        options = {"queue": "ringproof.interactive", "argsrepr": "(…)"}
+        handle = {"handle": leave(self.ledger, check_code(entered))}
+        result = self.producer.send_task("confirm_verification", [number], handle, **options)
+        return result.get(timeout=10, propagate=False)
 
     def move(self, by):
         """Move all clocks: the ledger's and Plivo's."""
@@ -102,13 +113,60 @@ def test_what_waits_for_an_unreachable_plivo_gets_its_code_when_that_is_back(wor
     assert len(world.plivo.sends(number)) == 1
 
 
-def test_a_code_that_nobody_enters_expires(world):
+def test_a_code_that_nobody_enters_expires_and_cannot_be_entered_then(world):
     number = fresh_number()
     world.send(number, world.accept(number))
     world.until(number, State.CODE_SENT)
     world.move(15 * MINUTES + SECOND)
 
     assert world.until(number, State.EXPIRED)
+    before = len(world.plivo.requests())
+    assert isinstance(world.enter(number), CodeExpired)
+    assert len(world.plivo.requests()) == before
+
+
+def test_a_code_can_be_entered_to_its_last_minute_wrongly_and_then_rightly(world):
+    number = fresh_number()
+    world.send(number, world.accept(number))
+    world.until(number, State.CODE_SENT)
+    world.move(14 * MINUTES)
+    wrong = world.enter(number, wrong=1)
+    right = world.enter(number)
+    world.move(90 * 24 * 60 * MINUTES)  # what has become of a code that expired would be forgotten
+
+    assert (type(wrong), wrong.tries_left) == (WrongCode, 4)
+    assert right["state"] == "verified"
+    assert world.ledger.read(number).state is State.VERIFIED
+
+
+def test_a_yes_after_the_expiry_counts_if_the_code_was_entered_before_it(world):
+    number = fresh_number()
+    world.send(number, world.accept(number))
+    world.until(number, State.CODE_SENT)
+    world.plivo.befall("500_after", operation="complete", times=1)
+    world.plivo.befall("503", operation="get", times=1)
+    assert isinstance(world.enter(number), Unconfirmed)
+    world.move(15 * MINUTES + SECOND)
+
+    assert world.until(number, State.VERIFIED)
+
+
+def test_who_confirmed_elsewhere_is_found_in_plivos_list_and_so_is_a_doubt(world):
+    entered, doubtful, never = (fresh_number() for _ in range(3))
+    world.plivo.befall("500_after", number=doubtful)
+    for number in (entered, doubtful, never):
+        world.send(number, world.accept(number))
+    world.until(doubtful, State.IN_DOUBT)
+    for number in (entered, never):
+        world.until(number, State.CODE_SENT)
+    world.move(MINUTES)
+    for number in (entered, doubtful):
+        world.plivo.complete(number)
+    world.move(14 * MINUTES + SECOND)  # the doubt's last possible code may still live
+
+    assert world.until(entered, State.VERIFIED).country == "US"
+    assert world.until(doubtful, State.VERIFIED).verification_uuid
+    assert world.until(never, State.EXPIRED)
 
 
 def killed_in_mid_send(world, number, newcomer):

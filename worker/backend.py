@@ -5,6 +5,7 @@ Other ids (a foreign app's messages) are Celery's own results in the same Redis.
 
 import logging
 import re
+import sys
 import time
 from collections.abc import Callable
 from datetime import datetime
@@ -102,8 +103,8 @@ class LedgerBackend(RedisBackend):
         return super().add_pending_result(result, weak=weak, start_drainer=start_drainer)
 
     def remove_pending_result(self, result: Any) -> Any:
-        """Leave our results to their own waiting."""
-        return result if split(result.id) else super().remove_pending_result(result)
+        """Leave our results to their own waiting, and others alone while Python ends: the stock one would connect."""
+        return result if split(result.id) or sys.is_finalizing() else super().remove_pending_result(result)
 
     def store_result(self, task_id: str, result: Any, state: str, *args: Any, **options: Any) -> Any:
         """Store nothing for an id of ours, whoever has put it on a message.

@@ -68,7 +68,9 @@ app = Ringproof(
     set_as_current=False,
     amqp="worker.broker:AMQP",
     fixups=(),  # Django's would read DJANGO_SETTINGS_MODULE, and hook a host project's database into our workers
-    include=["tasks.verification", "tasks.chunk", "tasks.sweep", "tasks.feeder"],
+    include=[
+        f"tasks.{name}" for name in ("verification", "confirmation", "chunk", "sweep", "feeder", "reconcile", "removal")
+    ],
     log="worker.logs:Logging",
 )
 

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from tasks import initiate_verification
-from worker import cli_batch, cli_import, cli_pace, errors, runtime
+from worker import cli_batch, cli_import, cli_number, cli_pace, errors, runtime
 from worker.command import load_dotenv, says_what_is_wrong
 from worker.outlook import as_json as situation_as_json
 from worker.outlook import look, outlook
@@ -130,7 +130,16 @@ def cancel(number: str, region: str | None) -> None:
     console().print(f"{mask(known)} is cancelled{'' if told is Settled.SETTLED else ' already'}; nothing is sent")
 
 
-for command in (cli_import.import_, cli_batch.batch, cli_pace.pause, cli_pace.resume, cli_pace.limits):
+for command in (
+    cli_number.confirm,
+    cli_number.remove,
+    cli_number.erase,
+    cli_import.import_,
+    cli_batch.batch,
+    cli_pace.pause,
+    cli_pace.resume,
+    cli_pace.limits,
+):
     main.add_command(command)
 
 

@@ -12,7 +12,12 @@ RingproofError
 ├── LedgerUnavailable         Redis did not take it
 ├── Misconfigured             the environment is wrong
 ├── Unwritable                a file of ours cannot be written
-├── WrongCode                 Plivo did not take the code that was entered
+├── NotConfirmed              the number is not verified by this code                       at .get()
+│   ├── WrongCode             Plivo did not take it
+│   ├── TooManyTries          too many wrong ones were entered before
+│   ├── CodeExpired           it was entered too late
+│   ├── NothingPending        there is no code to be entered
+│   └── Unconfirmed           nothing tells whether it is right
 ├── InDoubt                   a code may be out                                             at .get()
 ├── Failed                    final; the number can be asked for again                      at .get()
 │   ├── Rejected              Plivo refused the request
@@ -177,18 +182,80 @@ class Unwritable(RingproofError):
         return f"{self.file}: {self.cause}: {self.remedy}"
 
 
-class WrongCode(RingproofError):
-    """Plivo did not take the code, which is wrong, used up or too old; enter it again, or have another sent."""
+class NotConfirmed(RingproofError):
+    """The code that was entered has verified nothing; its leaves say why, and what to do. None of them shows it."""
 
-    def __init__(self, detail: str = "") -> None:
-        super().__init__(detail)
-        self.detail = detail
+
+class WrongCode(NotConfirmed):
+    """Plivo did not take the code, which is wrong, used up or too old; enter it again, `tries_left` times at most.
+
+    The client does not count: from it, that is None. At 0 have another sent.
+    """
+
+    def __init__(self, detail: str = "", tries_left: int | None = None) -> None:
+        super().__init__(detail, tries_left)
+        self.detail, self.tries_left = detail, tries_left
 
     def __str__(self) -> str:
         why = f" ({self.detail})" if self.detail else ""
-        return (
-            f"Plivo did not take the code{why}: it is wrong, used up or too old; enter it again, or have another sent"
-        )
+        told = f"Plivo did not take the code{why}: it is wrong, used up or too old; "
+        match self.tries_left:
+            case None:
+                return told + "enter it again, or have another sent"
+            case 0:
+                return told + "it cannot be entered any more: have another sent"
+            case left:
+                return told + f"enter it again (tries left: {left}), or have another sent"
+
+
+class TooManyTries(NotConfirmed):
+    """Plivo was not asked: this code was entered as often as it may be; have another sent (`resend=True`)."""
+
+    def __str__(self) -> str:
+        return "this code was entered as often as it may be; have another sent, with resend=True"
+
+
+class CodeExpired(NotConfirmed):
+    """Plivo was not asked: the code died at `at`; have another sent."""
+
+    def __init__(self, at: datetime) -> None:
+        super().__init__(at)
+        self.at = at
+
+    def __str__(self) -> str:
+        return f"the code expired at {self.at:%H:%M:%S %Z}; have another sent"
+
+
+class NothingPending(NotConfirmed):
+    """Plivo was not asked: the number, in `state` ('': unknown here), has no code to enter; have one sent.
+
+    In the state `verified` none is needed: it was verified before, or somebody was quicker.
+    """
+
+    def __init__(self, state: str = "") -> None:
+        super().__init__(state)
+        self.state = state
+
+    def __str__(self) -> str:
+        match self.state:
+            case "verified":
+                return "there is no code to enter: the number is verified already"
+            case "":
+                return "there is no code to enter: this number is unknown here; have a code sent"
+            case state:
+                return f"there is no code to enter: the number is {state}, and of no code Plivo has told the id"
+
+
+class Unconfirmed(NotConfirmed):
+    """Nothing tells whether the code is right, for `cause`; enter it again in a moment."""
+
+    def __init__(self, cause: str = "") -> None:
+        super().__init__(cause)
+        self.cause = cause
+
+    def __str__(self) -> str:
+        why = f" ({self.cause})" if self.cause else ""
+        return f"nothing tells whether the code is right{why}; enter it again in a moment"
 
 
 class InDoubt(RingproofError):
@@ -200,7 +267,7 @@ class InDoubt(RingproofError):
 
     def __str__(self) -> str:
         return (
-            f"Plivo may have sent a code, and nothing tells; if the person has it, it works. "
+            f"Plivo may have sent a code, and nothing tells; without Plivo's id of it, it cannot be confirmed here. "
             f"After {self.until:%H:%M:%S %Z} ask again, or at once with resend=True"
         )
 

@@ -9,6 +9,9 @@ in `worker/lua/`; all time is Redis' own. Keys, with `{P}` for the prefix:
     {P}:pace              slots and turns (lua/pace.lua)     {P}:pauses            who is sent to (lua/pauses.lua)
     {P}:refusals          how often each limit refused       {P}:range:{+E164 without its last four}   codes this hour
     {P}:events            channel: what is not about one number, as JSON
+    {P}:code:{handle}     a code that a person entered, for a minute
+    {P}:erased, {P}:erased:{HMAC}   that a code of an erased number may live, until it has ended (lua/erased.lua)
+    {P}:reconcile         how far Plivo's list was read (lua/look.lua)
 
 and those of batches, which `worker/batch.py` lists.
 Every method raises `LedgerUnavailable` when Redis refuses, does not answer in time, or is out of memory.
@@ -27,7 +30,7 @@ from redis.commands.core import Script
 from redis.retry import Retry
 
 from worker.batch import BYTES, OPEN
-from worker.errors import LedgerUnavailable
+from worker.errors import LedgerUnavailable, Throttled
 from worker.pace import Policy, SlotClock, boot_clock
 from worker.record import LETTERS, Lane, Record, State, cut, moment, pieces
 from worker.verdict import (
@@ -93,7 +96,7 @@ class Ledger:
         self._now = client.register_script(f"{now}\nreturn now_us")
         preamble = [now, f"local LETTERS = {_table(LETTERS)}", f"local BYTES = {_table(BYTES)}"]
         preamble.append(f"local OPEN = '{OPEN}'".replace("\0", "\\0"))
-        preamble += [_lua(name) for name in ("facts", "rows", "record", "caps", "pace", "pauses", "newcomer")]
+        preamble += [_lua(name) for name in ("facts", "rows", "record", "erased", "caps", "pace", "pauses", "newcomer")]
         self._preamble = "\n".join(preamble)
         self._scripts: dict[str, Script] = {}
 
@@ -190,13 +193,16 @@ class Ledger:
             for (number, _), (told, at_us, flat) in zip(requests, answers, strict=True)
         ]
 
-    def book(self, channel: str = "sms") -> float:
+    def book(self, channel: str = "sms", *, within: timedelta | None = None) -> float:
         """Reserve a slot for a request that is no new code, or for one that came too late for its own slot.
 
-        Returns the moment by this process's `boot_clock()`.
+        Returns the moment by this process's `boot_clock()`. Raises `Throttled`, and has reserved none, if none comes
+        `within` so long.
         """
         asked_at = boot_clock()
-        now_us, slot_us = self.ask("book", args=[channel])
+        now_us, slot_us = self.ask("book", args=[channel, "" if within is None else ms(within)])
+        if not slot_us:
+            raise Throttled("the pace is taken by others for the next seconds")
         return self._clock.locate(asked_at, boot_clock(), int(now_us))(int(slot_us))
 
     def now(self) -> datetime:
@@ -304,6 +310,10 @@ class Ledger:
     def tell(self, policy: Policy) -> None:
         """Put the workers' policy where all scripts read it."""
         self._run(self.client.hset, self.key("policy"), mapping=policy.mapping())
+
+    def put(self, key: str, value: str, lasts: timedelta) -> None:
+        """Put something down for a while that is no record."""
+        self._run(self.client.set, key, value, px=ms(lasts))
 
     def get(self, command: str, *args: Any) -> Any:
         """Run a command that reads, or that does no harm when it comes twice."""

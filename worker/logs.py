@@ -106,5 +106,8 @@ class Logging(celery.app.log.Logging):
 
 
 def _is_no_tick(record: logging.LogRecord) -> bool:
-    """Drop Celery's two lines for each tick, one a second: what a tick did, the sweep says itself."""
-    return record.levelno > logging.INFO or "Task ringproof.sweep[" not in record.getMessage()
+    """Drop Celery's two lines for each tick, one a second: what it did, it says itself."""
+    told = record.getMessage()
+    return record.levelno > logging.INFO or not any(
+        f"Task ringproof.{tick}[" in told for tick in ("sweep", "reconcile")
+    )

@@ -21,3 +21,13 @@ class MaskedRequest(Request):
         """Tell `inspect` the masked arguments, never the ones in clear."""
         told: dict[str, Any] = super().info(safe=True)
         return told
+
+
+class VeiledRequest(MaskedRequest):
+    """Shows no argument at all: a foreign app may have put a code of four digits among them."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        for name, veil in (("argsrepr", "(…)"), ("kwargsrepr", "{…}")):
+            self._request_dict[name] = veil
+            setattr(self, f"_{name}", veil)

@@ -118,6 +118,7 @@ class Record:
     resend: bool = False
     again: bool = False
     attempts: int = 0
+    tries: int = 0
     reason: Reason | None = None
     detail: str | None = None
     due_at: datetime | None = None
@@ -156,6 +157,7 @@ class Record:
             resend="resend" in packed,
             again="again" in packed,
             attempts=int(packed.get("attempts", 0)),
+            tries=int(packed.get("tries", 0)),
             reason=Reason(packed["reason"]) if "reason" in packed else None,
             detail=packed.get("detail"),
             due_at=when("due_at"),

@@ -69,12 +69,15 @@ def next_step(record: Record) -> str:
                 f"it is in doubt. No other code goes out before {clock(record.live_until)}, unless a person asks for it"
             )
         case State.CODE_SENT if record.expires_at and record.expires_at < datetime.now(UTC):
-            told = f"nothing: the code expired at {clock(record.expires_at)}; ask again"
+            told = (
+                f"the code expired at {clock(record.expires_at)}; once Plivo's list tells whether it was entered "
+                "elsewhere, it is verified or expired. Ask again for another"
+            )
         case State.CODE_SENT:
             told = f"the code works until {clock(record.expires_at)}"
         case State.IN_DOUBT:
             told = (
-                "a code may be out, and nothing tells; if the person has it, it works. After "
+                "a code may be out, and nothing tells; without Plivo's id of it, it cannot be confirmed here. After "
                 f"{clock(record.live_until)} none can live: Plivo is asked whether the number was verified; if not, "
                 + ("ask again, or at once for a resend" if record.lane is Lane.INTERACTIVE else _AFTER_A_ROSTERS_DOUBT)
             )

@@ -85,6 +85,7 @@ class Durations:
     code: timedelta = timedelta(minutes=15)  # Plivo's documentation: "valid for 15 minutes"
     enqueue_again: timedelta = timedelta(seconds=30)  # a queued message that nobody took by then is likely lost
     enqueue_again_longest: timedelta = timedelta(minutes=10)  # an hour without a worker: seven messages a number
+    look_longest: timedelta = timedelta(minutes=15)  # Plivo's list is waited for, before a code is expired
     look_up: timedelta = timedelta(minutes=1)  # a slot, 15 s of Plivo, and then it is tried again
     interactive: timedelta = timedelta(minutes=15)  # a person has left the page by then
     background: timedelta = timedelta(hours=24)  # bulk and scheduled: over a night, and a day's outage
@@ -169,6 +170,7 @@ class Due(StrEnum):
     DOUBTED = "doubted"
     EXPIRED = "expired"
     LOOK_UP = "look_up"
+    LIST = "list"
     KEPT = "kept"
     GONE = "gone"
 

@@ -6,7 +6,7 @@ Plivo has no idempotency key: whoever asks it twice texts a person twice.
 import pytest
 from harness import eventually, fresh_number
 
-from tasks import initiate_verification
+from tasks import confirm_verification, initiate_verification
 from worker.errors import CoolingDown, InDoubt
 
 
@@ -48,6 +48,18 @@ def test_a_person_may_ask_for_another_code_but_not_at_once(plivo, worker):
 
     assert too_early.value.until
     assert len(plivo.sends(number)) == 2
+
+
+def test_whoever_has_entered_the_code_gets_no_other(plivo, worker):
+    number = fresh_number()
+    initiate_verification.delay(number).get(timeout=10)
+    (send,) = plivo.sends(number)
+    confirm_verification.delay(number, send["code"]).get(timeout=10)
+
+    again = initiate_verification.delay(number).get(timeout=10)
+
+    assert again["state"] == "verified"
+    assert len(plivo.sends(number)) == 1
 
 
 def test_an_answer_that_got_lost_is_not_asked_for_again(plivo, worker):

@@ -9,7 +9,7 @@ import signal
 
 from harness import Worker, eventually, fresh_number, stopped
 
-from tasks import initiate_verification
+from tasks import confirm_verification, initiate_verification
 from worker.record import Reason, State
 
 
@@ -50,3 +50,14 @@ def test_a_plivo_that_is_down_makes_numbers_wait_with_a_reason_and_a_time(plivo,
     assert waiting.info["reason"] == Reason.UNREACHABLE
     assert waiting.info["due_at"]
     assert plivo.sends(number) == []
+
+
+def test_a_yes_of_plivos_that_got_lost_is_found(plivo, worker, ledger):
+    number = fresh_number()
+    initiate_verification.delay(number).get(timeout=10)
+    (send,) = plivo.sends(number)
+    plivo.befall("500_after", operation="complete")  # Plivo verifies the number, and then says 500
+
+    confirm_verification.delay(number, send["code"]).get(timeout=10)
+
+    assert ledger.read(number).state is State.VERIFIED

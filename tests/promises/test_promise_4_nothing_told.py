@@ -3,8 +3,8 @@
 import pytest
 from harness import AUTH_TOKEN, fresh_number
 
-from tasks import initiate_verification
-from worker.errors import InvalidNumber
+from tasks import confirm_verification, initiate_verification
+from worker.errors import InvalidNumber, InvalidRequest
 
 
 def test_a_workers_log_has_one_line_for_each_outcome_and_no_number_in_it(plivo, worker):
@@ -17,6 +17,29 @@ def test_a_workers_log_has_one_line_for_each_outcome_and_no_number_in_it(plivo, 
     assert number[1:] not in worker.log
     assert AUTH_TOKEN not in worker.log
     assert f" {send['code']} " not in worker.log
+
+
+def test_a_code_is_in_no_log_no_result_and_no_message(plivo, worker, client):
+    """tests/test_secrecy.py listens to all that Redis is told meanwhile, and looks into events and processes too."""
+    plivo.switch(code_length=8)
+    number = fresh_number()
+    initiate_verification.delay(number).get(timeout=10)
+    (send,) = plivo.sends(number)
+
+    result = confirm_verification.delay(number, send["code"])
+    result.get(timeout=10)
+
+    kept = client.get(f"celery-task-meta-{result.id}")
+    assert send["code"] not in worker.log + repr(result) + kept
+    assert number[1:] not in worker.log + repr(result) + kept
+    assert not list(client.scan_iter("ringproof:code:*"))
+
+
+def test_what_is_no_code_is_not_shown():
+    with pytest.raises(InvalidRequest) as wrong:
+        confirm_verification.delay(fresh_number(), "123456789")
+
+    assert "123456789" not in repr(wrong.value)
 
 
 def test_a_result_prints_masked(ledger):

@@ -14,7 +14,7 @@ local held = {quiet_hours = true, cap = true, pace = true, paused = true, batch_
 local told = redis.call('GET', KEYS[8])
 if told then return cjson.decode(told) end
 
-local record, flat = read(key)
+local record, flat = recall(key, number)
 local asked = {
   column = column(ARGV[4]), resend = ARGV[5] == '1' or nil, lane = ARGV[6], ends_at = now + tonumber(ARGV[7]),
   channel = ARGV[9], country = ARGV[10], asleep_until = 0, fields = {unpack(ARGV, 11)},

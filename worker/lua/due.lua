@@ -5,11 +5,14 @@
 --         ARGV[4] - messages that a lane's queue may hold; beyond it nothing is enqueued again
 -- output: for each entry: what was done, number, request, lane, channel; what was done is
 --         enqueue (send its message), held (its queue is long enough, or nobody is to be sent to), too_late, cancelled
---         (its batch is), doubted, expired, look_up (ask Plivo whether the number is verified), kept (not due after
---         all) or gone (no record)
+--         (its batch is), doubted, expired, look_up (ask Plivo whether the number is verified), list (its code is over,
+--         and Plivo's list is to be read before it is expired), kept (not due after all) or gone (no record)
 local first_ms, longest_ms, bound = facts.enqueue_again_ms, facts.enqueue_again_longest_ms, tonumber(ARGV[4])
+local FIRST_LOOK_MS, LONGEST_LOOK_MS = 3000, 60000  -- how often it is seen whether the list was read
 local queues = {interactive = KEYS[7], scheduled = KEYS[8], bulk = KEYS[9]}
 local lengths = {}
+local look_key = ARGV[2] .. ':reconcile'
+local look = read(look_key)
 
 local function room_in(lane)
   lengths[lane] = (lengths[lane] or redis.call('LLEN', queues[lane])) + 1
@@ -27,6 +30,20 @@ end
 local function keep(number, when)
   redis.call('ZADD', KEYS[1], when, number)
   return 'kept'
+end
+
+-- Whether a code that is over may have been entered elsewhere, for all that is known: until Plivo's list was read. Where
+-- that has failed for as long as a code lives, nobody waits for it any more; what it says later still counts.
+local function await_look(number, expires_at)
+  if milliseconds(look, 'looked') > expires_at then return false end
+  if not look.wanted then
+    look.wanted = now
+    redis.call('HSET', look_key, 'wanted', now)
+  end
+  local wanted = milliseconds(look, 'wanted')
+  if wanted + facts.look_longest_ms <= now then return false end
+  redis.call('ZADD', KEYS[1], now + math.min(math.max(now - wanted, FIRST_LOOK_MS), LONGEST_LOOK_MS), number)
+  return true
 end
 
 local function work_off(key, record, number)
@@ -62,6 +79,7 @@ local function work_off(key, record, number)
   elseif state == 'code_sent' then
     local expires_at = milliseconds(record, 'expires_at')
     if expires_at > now then return keep(number, expires_at) end
+    if await_look(number, expires_at) then return 'list' end
     change(key, record, number, 'expired', '')
     return 'expired'
   elseif state == 'in_doubt' then

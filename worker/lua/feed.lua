@@ -39,7 +39,7 @@ redis.call('ZADD', KEYS[9], 'XX', now_us, name)
 local answers, answers_of = {}, column(ARGV[5])
 for _, row in ipairs(page) do
   local key = ARGV[2] .. ':number:' .. row.number
-  local record, flat = read(key)
+  local record, flat = recall(key, row.number)
   row.column, row.lane, row.channel, row.row, row.ends_at = answers_of, 'bulk', list, true, now + tonumber(ARGV[6])
   local disposition, request, _, limit = consider(record, row.number, row)
   if disposition == 'accepted' then

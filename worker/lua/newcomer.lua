@@ -47,7 +47,7 @@ local function take_in(key, record, flat, number, request, asked)
   redis.call('DEL', key)
   -- What stays true of the number whatever is asked for it: the codes that may live, the last one's uuid, how many.
   for _, field in ipairs({'live_until', 'verification_uuid', 'api_id', 'code_sent_at', 'expires_at', 'verified_at',
-      'codes', 'calls'}) do
+      'tries', 'confirm', 'codes', 'calls'}) do
     if record[field] then redis.call('HSET', key, field, record[field]) end
   end
   local ends_at = asked.ends_at

@@ -21,6 +21,11 @@ local function set_or_delete(key, field, value)
   end
 end
 
+-- Whether the last sent code has done its work: the number was verified since.
+local function used(record)
+  return record.verified_at ~= nil and milliseconds(record, 'verified_at') >= milliseconds(record, 'code_sent_at')
+end
+
 -- This second in six base-36 digits, which last until 2038.
 local function stamp()
   local digits = '0123456789abcdefghijklmnopqrstuvwxyz'

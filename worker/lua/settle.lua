@@ -38,7 +38,7 @@ if state == 'code_sent' then
   when = sent_at + facts.code_ms
   redis.call('HSET', key, 'verification_uuid', ARGV[11], 'api_id', ARGV[12],
     'code_sent_at', sent_at, 'expires_at', when, 'live_until', when)
-  redis.call('HDEL', key, 'live_before')
+  redis.call('HDEL', key, 'live_before', 'tries', 'confirm')
 elseif state == 'in_doubt' then
   when = milliseconds(record, 'live_until')
 elseif state == 'verified' then

@@ -1,0 +1,31 @@
+"""Plivo is asked something that is no send: at a slot of its own, and all are told what it says to everybody."""
+
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from typing import TypeVar
+
+from tasks.outcomes import news_of
+from worker.errors import RingproofError
+from worker.ledger import Ledger
+from worker.pace import boot_clock
+
+T = TypeVar("T")
+
+
+def paid(ledger: Ledger, ask: Callable[[], T], *, within: timedelta | None = None) -> T:
+    """Ask, at the account's next slot. Raises what `ask` does.
+
+    Raises `Throttled`, and has booked nothing, if no slot comes `within` so long: for whoever is waited for.
+    """
+    time.sleep(max(0.0, ledger.book(within=within) - boot_clock()))
+    return heard(ledger, ask)
+
+
+def heard(ledger: Ledger, ask: Callable[[], T]) -> T:
+    """Ask, for whoever has a slot already. Raises what `ask` does."""
+    try:
+        return ask()
+    except RingproofError as error:
+        ledger.hear(news_of(error), getattr(error, "retry_after", None))
+        raise

@@ -1,0 +1,80 @@
+"""`ringproof.reconcile`: who confirmed elsewhere is found in Plivo's list, before a code is said to have expired."""
+
+import logging
+import time
+from collections import Counter
+from datetime import timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from tasks.asking import heard
+from tasks.attempt import insist
+from worker import looks, runtime, stop
+from worker.celery import app
+from worker.confirmation import Verified, dated, verified
+from worker.errors import RingproofError
+from worker.ledger import LONGEST_QUEUE, Ledger
+from worker.looks import PageTurn
+from worker.record import Lane
+from worker.request import queue
+
+if TYPE_CHECKING:
+    from worker.plivo import Page, PlivoClient
+
+QUEUE: Final = queue(Lane.INTERACTIVE)
+"""Who is always there: a list that does not answer must not hold up the sweep, whose worker has one child."""
+
+EVERY: Final = timedelta(seconds=5)
+SECONDS: Final = 4.0
+"""How often a look goes on, and for how long: then its child is free again, and it is gone on with."""
+
+LAG: Final = timedelta(seconds=5)
+"""How late a number may appear in Plivo's list: a look ends as much before what the last one has seen."""
+
+_log = logging.getLogger(__name__)
+
+
+def look_on(ledger: Ledger, client: "PlivoClient", seconds: float = SECONDS) -> Counter[Verified]:
+    """Go on with the look for so long, a page at each turn; return what became of the numbers on them."""
+    until = time.monotonic() + seconds
+    found: Counter[Verified] = Counter()
+    while (turn := looks.turn(ledger)).wait is not None:
+        if turn.page is None and time.monotonic() + turn.wait > until:
+            break
+        if not stop.sleep(turn.wait):
+            break
+        if turn.page:
+            page = heard(ledger, partial(client.list, offset=turn.page.offset))
+            found.update(insist(partial(verified, ledger, page.objects)))
+            _go_on(ledger, turn.page, page)
+    return found
+
+
+def _go_on(ledger: Ledger, turn: PageTurn, page: "Page") -> None:
+    """Tell where the next page begins; none does once there is something on this one that was seen before."""
+    dates = [date for date in map(dated, page.objects) if date]
+    following = page.next
+    if turn.total is not None and page.total is not None and page.total < turn.total:
+        # Some were deleted meanwhile, so that those behind them have moved up: perhaps off this page.
+        following = max(0, turn.offset - (turn.total - page.total))
+    elif dates and min(dates) < turn.mark - LAG:
+        following = None
+    insist(lambda: looks.read(ledger, turn, following, max(dates, default=None), page.total))
+
+
+@app.task(name="ringproof.reconcile", shared=False, ignore_result=True)
+def reconcile() -> None:
+    """Go on with the look. If Plivo does not answer, the same page is anybody's turn again."""
+    try:
+        found = look_on(runtime.ledger(), runtime.plivo())
+    except RingproofError as error:
+        _log.info("Plivo's list was not read: %s", error)
+        return
+    if found[Verified.VERIFIED]:
+        _log.info("confirmed elsewhere: %d", found[Verified.VERIFIED])
+
+
+def enqueue_look(ledger: Ledger) -> None:
+    """Have a look gone on with, if one is wanted and none was told to just now."""
+    if looks.wanted(ledger) and ledger.waiting(QUEUE) < LONGEST_QUEUE and ledger.tick("reconcile", EVERY):
+        app.send_task(reconcile.name, queue=QUEUE, ignore_result=True)

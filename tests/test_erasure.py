@@ -1,0 +1,153 @@
+"""What is erased leaves no trace, but for a code that lives: that is not doubled."""
+
+import json
+import secrets
+
+import pytest
+from book import MINUTES, SENT, Book
+from harness import fresh_number
+
+from worker.confirmation import Answer, check_code, leave, take
+from worker.erasure import erase
+from worker.pace import Policy
+from worker.record import Lane, State
+from worker.verdict import Disposition, Newcomer, Outcome, Settled, Verdict
+
+
+@pytest.fixture
+def book(client):
+    return Book(client)
+
+
+def traces(book):
+    """All keys and values of the book's ledger in which the number or its digits are."""
+    digits = book.number[1:]
+    found = []
+    for key in book.client.scan_iter(f"{book.prefix}:*", count=1000):
+        kind = book.client.type(key)
+        told = {
+            "hash": book.client.hgetall,
+            "string": book.client.get,
+            "zset": lambda one: book.client.zrange(one, 0, -1),
+        }[kind](key)
+        if digits in key + json.dumps(told):
+            found.append(key)
+    return found
+
+
+def hmacs(book):
+    return list(book.client.scan_iter(f"{book.prefix}:erased:*"))
+
+
+@pytest.mark.parametrize("state", [*State, None])
+def test_nothing_of_a_number_is_left_in_any_state(book, state):
+    if state:
+        request = book.accept(token=f"message:{secrets.token_hex(4)}:{book.number}", alias="Front desk").request
+        if state not in {State.QUEUED, State.CANCELLED}:
+            begun = book.begin(request)
+            if state is State.WAITING:
+                book.settle(begun, Outcome(State.WAITING, wait=MINUTES))
+            elif state is not State.SENDING:
+                book.settle(begun, Outcome(state, verification_uuid="u", api_id="a"))
+        if state is State.CANCELLED:
+            book.ledger.cancel(book.number, request)
+        if state is not State.QUEUED:
+            book.move(2 * MINUTES)
+            book.accept(Newcomer.RESEND)
+        assert traces(book)
+
+    assert erase(book.ledger, book.number) == (state is not None)
+    assert traces(book) == []
+    assert book.record is None
+
+
+def test_a_code_that_lives_is_not_doubled_and_then_nothing_is_left(book, client):
+    book.bring(SENT)
+    erase(book.ledger, book.number)
+    (left,) = hmacs(book)
+    assert 0 < client.ttl(left) <= 15 * 60
+    assert 0 < client.ttl(f"{book.prefix}:erased") <= 15 * 60
+
+    asked = book.accept()
+    assert asked.disposition is Disposition.RETURNED
+    assert (book.record.state, book.record.verification_uuid, hmacs(book)) == (State.EXPIRED, None, [])
+    assert book.ledger.read(book.number, asked.request).state is State.EXPIRED, "its result is there at once"
+    assert client.ttl(f"{book.prefix}:number:{book.number}") > 0
+    book.move(15 * MINUTES)
+    assert book.accept().disposition is Disposition.ACCEPTED
+
+
+@pytest.mark.parametrize(
+    ("newcomer", "disposition"),
+    [
+        (Newcomer.PERSON, Disposition.RETURNED),
+        (Newcomer.ROSTER, Disposition.LIVE),
+        (Newcomer.RESEND, Disposition.COOLING_DOWN),
+    ],
+)
+def test_whoever_asks_is_told_as_of_an_expired_number_whose_code_lives(book, newcomer, disposition):
+    book.bring(SENT)
+    erase(book.ledger, book.number)
+
+    assert book.accept(newcomer).disposition is disposition
+
+
+def test_a_resend_is_accepted_when_the_cooldown_is_over(book):
+    book.bring(SENT)
+    erase(book.ledger, book.number)
+    book.move(2 * MINUTES)
+
+    assert book.accept(Newcomer.RESEND).disposition is Disposition.ACCEPTED
+
+
+def test_without_a_code_that_may_live_nothing_at_all_is_left(book):
+    book.bring(SENT)
+    book.move(16 * MINUTES)
+    erase(book.ledger, book.number)
+
+    assert hmacs(book) == []
+    assert book.accept().disposition is Disposition.ACCEPTED
+
+
+def test_what_is_being_sent_then_is_told_to_nobody_and_not_doubled(book):
+    begun = book.begin(book.accept().request)
+    erase(book.ledger, book.number)
+
+    assert book.settle(begun, SENT) is Settled.STALE
+    asked = book.accept()
+    assert asked.disposition is Disposition.RETURNED
+    assert asked.request > begun.record.request
+
+
+def test_what_was_queued_is_not_sent(book):
+    request = book.accept().request
+    erase(book.ledger, book.number)
+
+    assert book.begin(request).verdict is Verdict.NOTHING
+    assert book.ledger.due(10, dict.fromkeys(Lane, "nobody")) == []
+
+
+def test_its_code_cannot_be_entered_any_more(book):
+    book.bring(SENT)
+    erase(book.ledger, book.number)
+
+    handle = leave(book.ledger, check_code("1234"))
+    assert take(book.ledger, book.number, handle).answer is Answer.NOTHING
+
+
+def test_another_number_is_not_held_for_it(book):
+    book.bring(SENT)
+    erase(book.ledger, book.number)
+    book.number = fresh_number()
+
+    assert book.accept().disposition is Disposition.ACCEPTED
+
+
+def test_the_counter_of_its_range_stays(client):
+    book = Book(client)
+    book.ledger.tell(Policy(range_codes_per_hour=1))
+    book.begin(book.accept().request)
+    erase(book.ledger, book.number)
+    other = book.number[:-1] + str((int(book.number[-1]) + 1) % 10)
+
+    assert book.ledger.accept(other, token="t").disposition is Disposition.CAPPED

@@ -1,0 +1,231 @@
+"""The look at Plivo's list: how far it reads, how often it asks, and that what changes meanwhile is not missed."""
+
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from book import MINUTES, Book
+from harness import fresh_number
+
+from tasks.reconcile import look_on
+from worker import looks
+from worker.confirmation import Verified
+from worker.errors import Unauthorized, Unreachable
+from worker.pace import Policy, Rate
+from worker.plivo import CallerId, Page
+from worker.record import Lane, State
+from worker.request import queue
+from worker.verdict import Due, Outcome
+
+QUEUES = {lane: queue(lane) for lane in Lane}
+
+
+class Listed:
+    """Plivo's list: newest first, 20 a page."""
+
+    def __init__(self):
+        self.found, self.asked, self.meanwhile = [], [], lambda: None
+
+    def add(self, number, when, uuid="of-another-time"):
+        self.found.insert(0, CallerId(number, "", "US", when, when, "", uuid))
+
+    def list(self, *, offset):
+        self.asked.append(offset)
+        page = tuple(self.found[offset : offset + 20])
+        beyond = offset + 20 < len(self.found)
+        told = Page(page, offset + 20 if beyond else None, len(self.found), 0)
+        self.meanwhile()
+        return told
+
+
+class Looking(Book):
+    """A ledger beside Plivo's list."""
+
+    def __init__(self, client):
+        super().__init__(client)
+        self.plivo = Listed()
+        self.ledger.book()
+        self.move(timedelta(seconds=1))  # past the first window
+
+    def others(self, count, ago):
+        """Numbers of somebody else, verified so long ago and a second apart, until then."""
+        for n in range(count, 0, -1):
+            self.plivo.add(fresh_number(), self.now() - ago - n * timedelta(seconds=1))
+
+    def sent(self):
+        """A number whose code is over, and its uuid."""
+        number, uuid = fresh_number(), f"uuid-{fresh_number()[-7:]}"
+        begun = self.ledger.begin([(number, self.ledger.accept(number, token=number).request)])[0]
+        outcome = Outcome(State.CODE_SENT, verification_uuid=uuid, api_id=uuid)
+        self.ledger.settle(number, begun.record.request, begun.fence, outcome)
+        return number, uuid
+
+    def due(self):
+        return Counter(worked.due for worked in self.ledger.due(1000, QUEUES))
+
+    def look(self, seconds=2.0):
+        return look_on(self.ledger, self.plivo, seconds)
+
+    def state(self, number):
+        return self.ledger.read(number).state
+
+
+@pytest.fixture
+def book(client):
+    return Looking(client)
+
+
+def test_nobody_asks_while_no_code_is_over(book):
+    book.sent()
+    book.move(14 * MINUTES)
+
+    assert book.due() == Counter()
+    assert not looks.wanted(book.ledger)
+    assert book.look() == Counter()
+    assert book.plivo.asked == []
+
+
+def test_who_is_on_the_list_is_verified_and_who_is_not_expires(book):
+    (here, uuid), (away, _) = book.sent(), book.sent()
+    book.move(MINUTES)
+    book.plivo.add(here, book.now(), uuid)
+    book.move(15 * MINUTES)
+    assert book.due() == Counter({Due.LIST: 2})
+    assert looks.wanted(book.ledger)
+
+    assert book.look() == Counter({Verified.VERIFIED: 1})
+    assert not looks.wanted(book.ledger)
+    book.move(timedelta(seconds=4))
+    assert book.due() == Counter({Due.EXPIRED: 1})
+    assert (book.state(here), book.state(away)) == (State.VERIFIED, State.EXPIRED)
+
+
+def test_a_look_that_began_before_a_codes_end_does_not_count_for_it(book):
+    book.sent()
+    book.move(MINUTES)
+    later, _ = book.sent()
+    book.move(14 * MINUTES + timedelta(seconds=5))
+    book.due()
+    book.look()
+    book.move(MINUTES)
+
+    assert book.due() == Counter({Due.EXPIRED: 1, Due.LIST: 1})
+    assert book.state(later) is State.CODE_SENT
+
+
+def test_it_ends_where_the_last_one_began(book):
+    book.others(100, ago=timedelta(hours=2))
+    for asked in (5, 1):
+        book.sent()
+        book.move(16 * MINUTES)
+        book.due()
+        book.plivo.asked.clear()
+        book.look()
+        assert len(book.plivo.asked) == asked, "the first one goes back a day"
+    book.sent()
+    book.move(16 * MINUTES)
+    book.due()
+    book.others(50, ago=timedelta())
+    book.plivo.asked.clear()
+    book.look()
+
+    assert book.plivo.asked == [0, 20, 40]
+
+
+def test_a_first_look_does_not_read_all_that_was_ever_verified(book):
+    book.others(100, ago=timedelta(days=30))
+    book.sent()
+    book.move(16 * MINUTES)
+    book.due()
+    book.look()
+
+    assert book.plivo.asked == [0]
+
+
+def test_numbers_that_are_added_or_deleted_meanwhile_hide_nobody(book):
+    book.others(30, ago=MINUTES)
+    number, uuid = book.sent()
+    book.plivo.add(number, book.now(), uuid)
+    book.others(20, ago=timedelta())  # it is the first of the second page
+    book.move(16 * MINUTES)
+    book.due()
+
+    def meanwhile():
+        if len(book.plivo.asked) == 1:
+            del book.plivo.found[3]  # and with that, the last of the first
+        elif len(book.plivo.asked) == 3:
+            book.plivo.add(fresh_number(), book.now())
+
+    book.plivo.meanwhile = meanwhile
+    book.look()
+
+    assert book.state(number) is State.VERIFIED
+    assert not looks.wanted(book.ledger)
+
+
+def test_it_takes_a_tenth_of_the_pace_and_pays_for_each_page(client):
+    book = Looking(client)
+    book.ledger.tell(Policy(rate=Rate.parse("100/1s"), range_codes_per_hour=0))
+    book.move(timedelta(seconds=2))
+    book.others(200, ago=MINUTES)
+    book.sent()
+    book.move(16 * MINUTES)
+    book.due()
+    spacing, before = Rate.parse("100/1s").spacing_us, book.slots()
+    book.look(seconds=0.5)
+    first = len(book.plivo.asked)
+    while looks.wanted(book.ledger):
+        book.look(seconds=0.5)
+
+    assert 3 <= first <= 6
+    assert sorted(set(book.plivo.asked)) == list(range(0, 200, 20))
+    assert book.slots() > before + 10 * 9 * spacing
+
+
+def test_two_who_go_on_with_it_read_no_page_twice(book):
+    book.others(100, ago=MINUTES)
+    book.sent()
+    book.move(16 * MINUTES)
+    book.due()
+    turns = [looks.turn(book.ledger) for _ in range(2)]
+    assert [turn.page is not None for turn in turns] == [True, False]
+    page = turns[0].page
+
+    assert looks.read(book.ledger, page, 20, None, 100)
+    assert not looks.read(book.ledger, page, 20, None, 100)
+
+
+@pytest.mark.parametrize("error", [Unreachable("refused"), Unauthorized("401")])
+def test_what_plivo_does_not_answer_is_asked_again_and_a_401_is_heard(book, error):
+    number, uuid = book.sent()
+    book.plivo.add(number, book.now() + MINUTES, uuid)
+    book.move(16 * MINUTES)
+    book.due()
+
+    def refuse():
+        raise error
+
+    book.plivo.meanwhile = refuse
+    with pytest.raises(type(error)):
+        book.look()
+    book.plivo.meanwhile = lambda: None
+    if isinstance(error, Unauthorized):
+        assert book.look() == Counter(), "until Plivo knows the credentials again"
+        book.ledger.hear("known")
+
+    assert book.look() == Counter({Verified.VERIFIED: 1})
+    assert looks.wanted(book.ledger) is False
+
+
+def test_of_last_year_and_in_doubt_today_is_not_verified(book):
+    number = fresh_number()
+    request = book.ledger.accept(number, token=number).request
+    begun = book.ledger.begin([(number, request)])[0]
+    book.ledger.settle(number, request, begun.fence, Outcome(State.IN_DOUBT))
+    book.plivo.add(number, datetime.now(UTC) - timedelta(days=365), "of-last-year")
+    book.sent()
+    book.move(16 * MINUTES)
+    book.due()
+
+    assert book.look() == Counter({Verified.STALE: 1})
+    assert book.state(number) is State.IN_DOUBT

@@ -1,0 +1,11 @@
+-- erase: forgets a number.
+-- input:  KEYS[1…6], ARGV[1], [2] - as begin   KEYS[7] - the number's record   KEYS[8] - its earlier requests
+--         ARGV[3] - number, E.164   ARGV[4] - 64 random characters: the HMAC's key, if Redis has none
+-- output: 1 if it was known, or 0
+local number = ARGV[3]
+local record = read(KEYS[7])
+leave(number, record, ARGV[4])
+redis.call('DEL', KEYS[7], KEYS[8])
+redis.call('ZREM', KEYS[1], number)
+if pauses.suspect == number then lift('suspect', 'suspect_request', 'suspect_slot', 'suspect_until') end
+return record.state and 1 or 0
