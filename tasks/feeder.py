@@ -137,5 +137,5 @@ def _feed_a_portion(ledger: Ledger, batch: Fed, channel: str, most: int, room: _
 def _asleep(rows: tuple[Packed, ...], room: _Room) -> Mapping[str, datetime]:
     if room.quiet is None:
         return {}
-    found = ((row.number, room.quiet.until(row.number, room.now)) for row in rows)
+    found = ((row.number, room.quiet.until(row.number, room.now)) for row in rows if row.number)
     return {number: until for number, until in found if until}

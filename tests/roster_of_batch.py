@@ -51,7 +51,7 @@ class Batches(Simulation):
         return numbers
 
     def feed(self, seconds=0.0, quiet=None):
-        """Let time pass, Plivo's list be read, and the ticks of the feeder and the sweep happen; return what was fed."""
+        """Let time pass, and the ticks of the feeder and the sweep happen, when Plivo's list was read."""
         self.pass_(seconds)
         self.client.hset(self.ledger.key("reconcile"), "looked", self.now_us // 1000 + 1)
         sweep.sweep_once(self.ledger)

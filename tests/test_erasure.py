@@ -2,15 +2,20 @@
 
 import json
 import secrets
+from contextlib import suppress
 
 import pytest
 from book import MINUTES, SENT, Book
 from harness import fresh_number
+from roster_of_batch import Batches, import_rows
 
+from worker import batches, feeding
+from worker.batch import BatchState
 from worker.confirmation import Answer, check_code, leave, take
 from worker.erasure import erase
 from worker.pace import Policy
 from worker.record import Lane, State
+from worker.roster import roster_of
 from worker.verdict import Disposition, Newcomer, Outcome, Settled, Verdict
 
 
@@ -19,9 +24,9 @@ def book(client):
     return Book(client)
 
 
-def traces(book):
+def traces(book, number=None):
     """All keys and values of the book's ledger in which the number or its digits are."""
-    digits = book.number[1:]
+    digits = (number or book.number)[1:]
     found = []
     for key in book.client.scan_iter(f"{book.prefix}:*", count=1000):
         kind = book.client.type(key)
@@ -29,6 +34,7 @@ def traces(book):
             "hash": book.client.hgetall,
             "string": book.client.get,
             "zset": lambda one: book.client.zrange(one, 0, -1),
+            "list": lambda one: book.client.lrange(one, 0, -1),
         }[kind](key)
         if digits in key + json.dumps(told):
             found.append(key)
@@ -151,3 +157,86 @@ def test_the_counter_of_its_range_stays(client):
     other = book.number[:-1] + str((int(book.number[-1]) + 1) % 10)
 
     assert book.ledger.accept(other, token="t").disposition is Disposition.CAPPED
+
+
+class TestARow:
+    """What is left of a number that is in batches: its country and what became of it, to be counted."""
+
+    @pytest.fixture
+    def world(self, client, monkeypatch):
+        return Batches(client, monkeypatch)
+
+    def test_that_was_sent_to_stays_counted(self, world):
+        number = world.roster("spring", 3)[1]
+        world.until_empty()
+        import_rows(world.ledger, "summer", [{"phone": number, "alias": "Front desk"}])
+        world.until_empty()
+        assert len(traces(world, number)) >= 3
+
+        assert erase(world.ledger, number)
+        assert traces(world, number) == []
+        assert world.look("spring").outcomes == {"code_sent": 3}
+        assert world.look("summer").outcomes == {"live": 1}
+        assert [row.number for row in batches.rows(world.ledger, "summer")] == [""]
+        assert [row.alias for row in batches.rows(world.ledger, "summer")] == [None]
+
+    def test_that_waited_is_erased_which_is_an_outcome(self, world):
+        number = world.roster("spring", 3)[1]
+        world.feed()
+        erase(world.ledger, number)
+
+        assert number not in world.until_empty()
+        assert world.look("spring").outcomes == {"code_sent": 2, "erased": 1}
+        assert world.look("spring").state is BatchState.COMPLETED
+        assert traces(world, number) == []
+
+    def test_whose_turn_has_not_come_is_passed_over(self, world):
+        number = world.roster("spring", 3)[1]
+        assert erase(world.ledger, number)
+        assert world.look("spring").outcomes == {"pending": 3}
+
+        assert len(world.until_empty()) == 2
+        assert world.look("spring").outcomes == {"code_sent": 2, "erased": 1}
+        assert world.look("spring").state is BatchState.COMPLETED
+
+    def test_that_is_in_the_feeders_hands_is_passed_over_as_well(self, world):
+        number = world.roster("spring", 3)[1]
+        (batch,) = feeding.fed(world.ledger)
+        portion = feeding.next_portion(world.ledger, batch, "sms", 10)
+        erase(world.ledger, number)
+
+        assert len(feeding.feed(world.ledger, "spring", "sms", portion, {})) == 2
+        assert traces(world, number) == []
+
+    def test_that_had_failed_is_not_asked_for_again(self, world):
+        number = world.roster("spring", 3)[1]
+        world.until_empty(Outcome(State.FAILED, "rejected"))
+        erase(world.ledger, number)
+
+        assert batches.retry(world.ledger, "spring", ["rejected"]) == 2
+        assert number not in world.until_empty()
+        assert world.look("spring").outcomes == {"code_sent": 2, "failed:rejected": 1}
+
+    def test_of_a_batch_that_is_cancelled_is_cancelled(self, world):
+        number = world.roster("spring", 3)[1]
+        erase(world.ledger, number)
+        batches.cancel(world.ledger, "spring")
+
+        assert world.look("spring").outcomes == {"cancelled": 3}
+
+    def test_that_is_being_imported_is_forgotten_and_the_import_goes_on(self, world):
+        numbers = [fresh_number() for _ in range(2000)]
+        rows = [{"phone": number} for number in numbers]
+        with suppress(ConnectionError), batches.open_batch(world.ledger, "spring", fingerprint="f") as importing:
+            for row in list(roster_of(rows))[:1500]:
+                importing.add(row)
+            raise ConnectionError
+        erase(world.ledger, numbers[7])
+        roster = roster_of(rows)
+        with batches.open_batch(world.ledger, "spring", fingerprint="f") as importing:
+            for row in roster:
+                importing.pass_over(row) if roster.accepted <= importing.already else importing.add(row)
+            importing.finish()
+
+        assert len(world.until_empty()) == 1999
+        assert world.look("spring").outcomes == {"code_sent": 1999, "erased": 1}

@@ -60,6 +60,7 @@ BYTES: Final[Mapping[str, str]] = {
     "capped:codes_per_day": "1",
     "capped:calls_per_week": "2",
     "country": "-",
+    "erased": "E",
 }
 """The byte of a row for what became of it. They are in people's Redis: never give one a second meaning."""
 
@@ -132,6 +133,11 @@ def pack(number: str, country: str | None, alias: str | None, subaccount: str | 
     """Write a row: `US+14155550123`, and what else it has after tabs, which no alias can have in it."""
     extras = f"\t{alias or ''}\t{subaccount or ''}".rstrip("\t") if alias or subaccount else ""
     return f"{country or ''}{number}{extras}"
+
+
+def blank(row: Packed) -> str:
+    """Write what is left of an erased row: it goes on counting for its country."""
+    return row.country
 
 
 def unpack(row: str) -> Packed:

@@ -153,9 +153,9 @@ def found(
         at = hit.start()
         rows = ledger.get("lrange", key, start + at, start + at + WINDOW - 1)
         yield [
-            (start + at + nth, unpack(row), byte)
-            for nth, (row, byte) in enumerate(zip(rows, bytes_[at : at + WINDOW], strict=False))
-            if byte in letters
+            (start + at + nth, row, byte)
+            for nth, (row, byte) in enumerate(zip(map(unpack, rows), bytes_[at : at + WINDOW], strict=False))
+            if byte in letters and row.number  # of an erased one nobody is left
         ]
         at += WINDOW
 

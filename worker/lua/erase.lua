@@ -5,6 +5,10 @@
 local number = ARGV[3]
 local record = read(KEYS[7])
 leave(number, record, ARGV[4])
+if record.batch and batch_state(record.batch) then
+  local list, place, country = record.row:match('^(%l+):(%d+):(%w*)$')
+  blank_row(record.batch, list, place, country)
+end
 redis.call('DEL', KEYS[7], KEYS[8])
 redis.call('ZREM', KEYS[1], number)
 if pauses.suspect == number then lift('suspect', 'suspect_request', 'suspect_slot', 'suspect_until') end

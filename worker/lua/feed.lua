@@ -36,8 +36,16 @@ else
 end
 redis.call('ZADD', KEYS[9], 'XX', now_us, name)
 
-local answers, answers_of = {}, column(ARGV[5])
-for _, row in ipairs(page) do
+-- A row that was erased, also since the page was read, has its country only.
+local rows = batch_key(name, list)
+local there = again and {} or redis.call('LRANGE', rows, page[1].place, page[#page].place)
+local function is_erased(row, nth)
+  local packed = there[nth] or redis.call('LINDEX', rows, row.place)
+  return not packed:find('+', 1, true)
+end
+
+local answers_of = column(ARGV[5])
+local function take(row)
   local key = ARGV[2] .. ':number:' .. row.number
   local record, flat = recall(key, row.number)
   row.column, row.lane, row.channel, row.row, row.ends_at = answers_of, 'bulk', list, true, now + tonumber(ARGV[6])
@@ -50,6 +58,16 @@ for _, row in ipairs(page) do
   else
     move_row(name, list, row.place, row.country, limit ~= '' and disposition .. ':' .. limit or disposition)
   end
-  answers[#answers + 1] = {disposition, request}
+  return {disposition, request}
+end
+
+local answers = {}
+for nth, row in ipairs(page) do
+  if is_erased(row, nth) then
+    move_row(name, list, row.place, row.country, 'erased')
+    answers[nth] = {'erased', 0}
+  else
+    answers[nth] = take(row)
+  end
 end
 return answers

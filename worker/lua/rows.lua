@@ -67,6 +67,13 @@ local function move_row_of(record, state, reason)
   move_row(record.batch, list, place, country, reason ~= '' and state .. ':' .. reason or state)
 end
 
+-- A row is forgotten: its country is left of it, to be counted. If it was fed and had no outcome, that is one.
+local function blank_row(name, list, place, country)
+  redis.call('LSET', batch_key(name, list), place, country)
+  local byte = redis.call('GETRANGE', batch_key(name, list, 'bytes'), place, place)
+  if OUTCOMES[byte] and is_open(byte) then move_row(name, list, place, country, 'erased') end
+end
+
 -- A record that is replaced leaves its row what it was; if that was no outcome, another's request stands for it now.
 local function leave_row(record)
   if not (record.batch and batch_state(record.batch)) then return end
