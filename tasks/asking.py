@@ -6,9 +6,11 @@ from datetime import timedelta
 from typing import TypeVar
 
 from tasks.outcomes import news_of
-from worker.errors import RingproofError
+from worker import stop
+from worker.errors import RingproofError, Throttled
 from worker.ledger import Ledger
 from worker.pace import boot_clock
+from worker.record import Lane
 
 T = TypeVar("T")
 
@@ -20,6 +22,19 @@ def paid(ledger: Ledger, ask: Callable[[], T], *, within: timedelta | None = Non
     """
     time.sleep(max(0.0, ledger.book(within=within) - boot_clock()))
     return heard(ledger, ask)
+
+
+def paid_in(ledger: Ledger, lane: Lane, ask: Callable[[], T], *, within: timedelta) -> T:
+    """Ask, at a slot of the lane's share. Raises what `ask` does; `Throttled` if there is none `within` so long."""
+    ends = boot_clock() + within.total_seconds()
+    while True:
+        at, is_slot = ledger.book_in(lane, timedelta(seconds=max(0.0, ends - boot_clock())))
+        if not is_slot and at > ends:
+            raise Throttled("the pace is taken by others for the next seconds")
+        if not stop.sleep(at - boot_clock()) and not is_slot:
+            raise Throttled("this worker stops")
+        if is_slot:
+            return heard(ledger, ask)
 
 
 def heard(ledger: Ledger, ask: Callable[[], T]) -> T:

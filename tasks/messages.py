@@ -78,6 +78,11 @@ def send_chunk(requests: Sequence[tuple[str, int]], lane: Lane) -> bool:
     return _send(WORK_CHUNK, (requests,), {}, lane, f"({len(requests)} numbers,)")
 
 
+def send_numbers(task: str, numbers: Sequence[str], lane: Lane) -> bool:
+    """Send one message about many numbers, as `send_message` does for one."""
+    return _send(task, (numbers,), {}, lane, f"({len(numbers)} numbers,)")
+
+
 def _send(
     task: str,
     args: tuple[Any, ...],

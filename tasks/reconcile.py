@@ -1,4 +1,4 @@
-"""`ringproof.reconcile`: who confirmed elsewhere is found in Plivo's list, before a code is said to have expired."""
+"""`ringproof.reconcile`: Plivo's list is read, for who confirmed elsewhere, or whole (`ringproof sync`)."""
 
 import logging
 import time
@@ -12,9 +12,10 @@ from tasks.attempt import insist
 from worker import looks, runtime, stop
 from worker.celery import app
 from worker.confirmation import Verified, dated, verified
-from worker.errors import RingproofError
+from worker.errors import InvalidRequest, RingproofError
 from worker.ledger import LONGEST_QUEUE, Ledger
-from worker.looks import PageTurn
+from worker.looks import Look, PageTurn
+from worker.phone import shown
 from worker.record import Lane
 from worker.request import queue
 
@@ -31,26 +32,33 @@ SECONDS: Final = 4.0
 LAG: Final = timedelta(seconds=5)
 """How late a number may appear in Plivo's list: a look ends as much before what the last one has seen."""
 
+SKIPPED: Final = "skipped"
+"""What is listed without a number or a uuid."""
+
 _log = logging.getLogger(__name__)
 
 
-def look_on(ledger: Ledger, client: "PlivoClient", seconds: float = SECONDS) -> Counter[Verified]:
-    """Go on with the look for so long, a page at each turn; return what became of the numbers on them."""
+def look_on(
+    ledger: Ledger, client: "PlivoClient", seconds: float = SECONDS, look: Look = Look.RECONCILE
+) -> Counter[str]:
+    """Go on with a look for so long, a page at each turn; return what became of the numbers on them."""
     until = time.monotonic() + seconds
-    found: Counter[Verified] = Counter()
-    while (turn := looks.turn(ledger)).wait is not None:
+    found: Counter[str] = Counter()
+    while (turn := looks.turn(ledger, look)).wait is not None:
         if turn.page is None and time.monotonic() + turn.wait > until:
             break
         if not stop.sleep(turn.wait):
             break
         if turn.page:
             page = heard(ledger, partial(client.list, offset=turn.page.offset))
-            found.update(insist(partial(verified, ledger, page.objects)))
-            _go_on(ledger, turn.page, page)
+            told = insist(partial(verified, ledger, page.objects, whatever=look is Look.SYNC))
+            of_page = Counter(map(str, told)) + Counter({SKIPPED: page.skipped})
+            found.update(of_page)
+            _go_on(ledger, turn.page, page, of_page)
     return found
 
 
-def _go_on(ledger: Ledger, turn: PageTurn, page: "Page") -> None:
+def _go_on(ledger: Ledger, turn: PageTurn, page: "Page", found: Counter[str]) -> None:
     """Tell where the next page begins; none does once there is something on this one that was seen before."""
     dates = [date for date in map(dated, page.objects) if date]
     following = page.next
@@ -59,22 +67,29 @@ def _go_on(ledger: Ledger, turn: PageTurn, page: "Page") -> None:
         following = max(0, turn.offset - (turn.total - page.total))
     elif dates and min(dates) < turn.mark - LAG:
         following = None
-    insist(lambda: looks.read(ledger, turn, following, max(dates, default=None), page.total))
+    insist(lambda: looks.read(ledger, turn, following, max(dates, default=None), page.total, found))
 
 
-@app.task(name="ringproof.reconcile", shared=False, ignore_result=True)
-def reconcile() -> None:
+@app.task(name="ringproof.reconcile", shared=False, ignore_result=True, throws=(InvalidRequest,))
+def reconcile(look: str = Look.RECONCILE) -> None:
     """Go on with the look. If Plivo does not answer, the same page is anybody's turn again."""
+    if look not in set(Look):
+        raise InvalidRequest("look", shown(look), "it is Ringproof's own: " + ", ".join(Look))
+    ledger = runtime.ledger()
     try:
-        found = look_on(runtime.ledger(), runtime.plivo())
+        found = look_on(ledger, runtime.plivo(), look=Look(look))
     except RingproofError as error:
         _log.info("Plivo's list was not read: %s", error)
+        looks.trouble(ledger, Look(look), str(error))
         return
     if found[Verified.VERIFIED]:
         _log.info("confirmed elsewhere: %d", found[Verified.VERIFIED])
+    if found[Verified.RECORDED]:
+        _log.info("verified at Plivo, and unknown here until now: %d", found[Verified.RECORDED])
 
 
 def enqueue_look(ledger: Ledger) -> None:
-    """Have a look gone on with, if one is wanted and none was told to just now."""
-    if looks.wanted(ledger) and ledger.waiting(QUEUE) < LONGEST_QUEUE and ledger.tick("reconcile", EVERY):
-        app.send_task(reconcile.name, queue=QUEUE, ignore_result=True)
+    """Have each look gone on with that is wanted and was not told to just now."""
+    for look in Look:
+        if looks.wanted(ledger, look) and ledger.waiting(QUEUE) < LONGEST_QUEUE and ledger.tick(look, EVERY):
+            app.send_task(reconcile.name, (look,), queue=QUEUE, ignore_result=True)

@@ -11,6 +11,7 @@ from tasks.asking import paid
 from tasks.attempt import insist
 from tasks.messages import MaskedTask, send_chunk, send_message
 from tasks.reconcile import enqueue_look
+from tasks.reverification import enqueue_renewals
 from worker import runtime
 from worker.celery import SWEEP, TICKS, app
 from worker.census import is_cancelled
@@ -70,8 +71,10 @@ def sweep() -> None:
     if ledger.probe_is_due():
         app.send_task(probe.name, queue=TICKS, ignore_result=True)
     enqueue_look(ledger)
-    if done or mended:
-        told = [f"{count} {due}" for due, count in done.items()] + [f"{mended} mended"] * bool(mended)
+    renewals = enqueue_renewals(ledger)
+    if done or mended or renewals:
+        told = [f"{count} {due}" for due, count in done.items()]
+        told += [f"{mended} mended"] * bool(mended) + [f"{renewals} to be verified again"] * bool(renewals)
         _log.info("swept: %s", ", ".join(told))
 
 
@@ -129,7 +132,7 @@ def _send_again(ledger: Ledger, record: Record) -> None:
         lambda: ledger.accept(
             number,
             token=f"again:{number}:{record.request}",
-            newcomer=Newcomer.ROSTER,
+            newcomer=Newcomer.REVERIFICATION if record.reverifies else Newcomer.ROSTER,
             lane=record.lane,
             channel=record.channel,
             alias=record.alias,

@@ -11,6 +11,7 @@ from tasks.reconcile import look_on
 from worker import looks
 from worker.confirmation import Verified
 from worker.errors import Unauthorized, Unreachable
+from worker.looks import Look
 from worker.pace import Policy, Rate
 from worker.plivo import CallerId, Page
 from worker.record import Lane, State
@@ -80,7 +81,7 @@ def test_nobody_asks_while_no_code_is_over(book):
     book.move(14 * MINUTES)
 
     assert book.due() == Counter()
-    assert not looks.wanted(book.ledger)
+    assert not looks.wanted(book.ledger, Look.RECONCILE)
     assert book.look() == Counter()
     assert book.plivo.asked == []
 
@@ -91,10 +92,10 @@ def test_who_is_on_the_list_is_verified_and_who_is_not_expires(book):
     book.plivo.add(here, book.now(), uuid)
     book.move(15 * MINUTES)
     assert book.due() == Counter({Due.LIST: 2})
-    assert looks.wanted(book.ledger)
+    assert looks.wanted(book.ledger, Look.RECONCILE)
 
     assert book.look() == Counter({Verified.VERIFIED: 1})
-    assert not looks.wanted(book.ledger)
+    assert not looks.wanted(book.ledger, Look.RECONCILE)
     book.move(timedelta(seconds=4))
     assert book.due() == Counter({Due.EXPIRED: 1})
     assert (book.state(here), book.state(away)) == (State.VERIFIED, State.EXPIRED)
@@ -160,7 +161,7 @@ def test_numbers_that_are_added_or_deleted_meanwhile_hide_nobody(book):
     book.look()
 
     assert book.state(number) is State.VERIFIED
-    assert not looks.wanted(book.ledger)
+    assert not looks.wanted(book.ledger, Look.RECONCILE)
 
 
 def test_it_takes_a_tenth_of_the_pace_and_pays_for_each_page(client):
@@ -174,7 +175,7 @@ def test_it_takes_a_tenth_of_the_pace_and_pays_for_each_page(client):
     spacing, before = Rate.parse("100/1s").spacing_us, book.slots()
     book.look(seconds=0.5)
     first = len(book.plivo.asked)
-    while looks.wanted(book.ledger):
+    while looks.wanted(book.ledger, Look.RECONCILE):
         book.look(seconds=0.5)
 
     assert 3 <= first <= 6
@@ -187,12 +188,12 @@ def test_two_who_go_on_with_it_read_no_page_twice(book):
     book.sent()
     book.move(16 * MINUTES)
     book.due()
-    turns = [looks.turn(book.ledger) for _ in range(2)]
+    turns = [looks.turn(book.ledger, Look.RECONCILE) for _ in range(2)]
     assert [turn.page is not None for turn in turns] == [True, False]
     page = turns[0].page
 
-    assert looks.read(book.ledger, page, 20, None, 100)
-    assert not looks.read(book.ledger, page, 20, None, 100)
+    assert looks.read(book.ledger, page, 20, None, 100, {})
+    assert not looks.read(book.ledger, page, 20, None, 100, {})
 
 
 @pytest.mark.parametrize("error", [Unreachable("refused"), Unauthorized("401")])
@@ -214,7 +215,7 @@ def test_what_plivo_does_not_answer_is_asked_again_and_a_401_is_heard(book, erro
         book.ledger.hear("known")
 
     assert book.look() == Counter({Verified.VERIFIED: 1})
-    assert looks.wanted(book.ledger) is False
+    assert not looks.wanted(book.ledger, Look.RECONCILE)
 
 
 def test_of_last_year_and_in_doubt_today_is_not_verified(book):

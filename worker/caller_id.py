@@ -9,7 +9,7 @@ from worker.phone import shown
 ALIAS_LENGTH: Final = 255
 """Characters of an alias. Plivo documents no limit; this is what its console takes."""
 
-_SUBACCOUNT = re.compile(r"SA[A-Za-z0-9]{18}", re.ASCII)
+SUBACCOUNT = re.compile(r"SA[A-Za-z0-9]{18}", re.ASCII)
 
 
 def check_alias(alias: object) -> str | None:
@@ -25,6 +25,6 @@ def check_subaccount(subaccount: object) -> str | None:
     """Return the auth id of a subaccount, or None for none. Raises `InvalidRequest`."""
     if subaccount is None:
         return None
-    if isinstance(subaccount, str) and _SUBACCOUNT.fullmatch(subaccount):
+    if isinstance(subaccount, str) and SUBACCOUNT.fullmatch(subaccount):
         return subaccount
     raise InvalidRequest("subaccount", shown(subaccount), "a subaccount's auth id, 20 characters: SA…")

@@ -63,14 +63,17 @@ class Ringproof(Celery):
         return backend(app=self, url=_settings().redis_url.get_secret_value())
 
 
+TASKS: Final = (
+    *("verification", "confirmation", "reverification", "chunk"),
+    *("sweep", "feeder", "reconcile", "removal"),
+)
+
 app = Ringproof(
     "ringproof",
     set_as_current=False,
     amqp="worker.broker:AMQP",
     fixups=(),  # Django's would read DJANGO_SETTINGS_MODULE, and hook a host project's database into our workers
-    include=[
-        f"tasks.{name}" for name in ("verification", "confirmation", "chunk", "sweep", "feeder", "reconcile", "removal")
-    ],
+    include=[f"tasks.{name}" for name in TASKS],
     log="worker.logs:Logging",
 )
 

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import SecretStr
 
-from worker.caller_id import ALIAS_LENGTH
-from worker.errors import InvalidRequest
+from worker.caller_id import ALIAS_LENGTH, SUBACCOUNT
+from worker.errors import InvalidNumber, InvalidRequest
 from worker.ledger import Ledger
+from worker.phone import parse, route
 from worker.record import Record, pieces
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class Verified(StrEnum):
     VERIFIED = "verified"
     ALREADY = "already"
     STALE = "stale"
+    RECORDED = "recorded"
     GONE = "gone"
 
 
@@ -100,13 +102,18 @@ def refused(ledger: Ledger, number: str, handle: str, *, counted: bool = True) -
     return max(0, int(left))
 
 
-def verified(ledger: Ledger, found: Sequence["CallerId"], handle: str = "") -> list[Verified]:
-    """Tell what Plivo says is verified, to whoever entered the code of that handle or, without one, in its list."""
+def verified(
+    ledger: Ledger, found: Sequence["CallerId"], handle: str = "", *, whatever: bool = False
+) -> list[Verified]:
+    """Tell what Plivo says is verified, to whoever entered the code of that handle or, without one, in its list.
+
+    With `whatever` Plivo has, numbers that are unknown here are recorded, and the others known to be verified still.
+    """
     if not found:
         return []
     told = [_told(known) for known in found]
     keys = [ledger.key("number", known.phone_number) for known in found]
-    return [Verified(one) for one in ledger.ask("verify", keys, [json.dumps(told), handle])]
+    return [Verified(one) for one in ledger.ask("verify", keys, [json.dumps(told), handle, int(whatever)])]
 
 
 def dated(known: "CallerId") -> datetime | None:
@@ -121,9 +128,19 @@ def _told(known: "CallerId") -> dict[str, Any]:
         "number": known.phone_number,
         "uuid": known.verification_uuid,
         "dated": int(date.timestamp() * 1000) if date else 0,
+        "channel": _channel_of(known.phone_number),
+        "subaccount": known.subaccount if SUBACCOUNT.fullmatch(known.subaccount) else "",
         "country": known.country if re.fullmatch("[A-Za-z]{2}", known.country) else "",
         "alias": pieces("alias", alias),
     }
+
+
+def _channel_of(number: str) -> str:
+    """Return how a code would reach it: Plivo's list does not say how one did."""
+    try:
+        return route(parse(number), "auto")
+    except InvalidNumber:
+        return "sms"
 
 
 def _key(ledger: Ledger, handle: str) -> str:

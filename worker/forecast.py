@@ -14,6 +14,7 @@ from worker.ledger import Ledger
 from worker.outlook import look
 from worker.pace import Rate
 from worker.quiet import QuietHours
+from worker.record import State
 from worker.row import Row
 from worker.sample import Sample, Sampled
 from worker.story import lasting
@@ -117,7 +118,7 @@ def _told(sampled: Sequence[Sampled], ledger: Ledger | None, countries: str) -> 
                 yield Disposition.ACCEPTED
             else:
                 live = bool(record.live_until and record.live_until > now)
-                yield TABLE[record.state, live][Newcomer.ROSTER]
+                yield TABLE[State.VERIFIED if record.stands else record.state, live][Newcomer.ROSTER]
 
 
 def _of_channel(channel: str, tally: Tally, sampled: Sequence[Sampled], taken: Sequence[Sampled]) -> int:

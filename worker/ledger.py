@@ -11,7 +11,9 @@ in `worker/lua/`; all time is Redis' own. Keys, with `{P}` for the prefix:
     {P}:events            channel: what is not about one number, as JSON
     {P}:code:{handle}     a code that a person entered, for a minute
     {P}:erased, {P}:erased:{HMAC}   that a code of an erased number may live, until it has ended (lua/erased.lua)
-    {P}:reconcile         how far Plivo's list was read (lua/look.lua)
+    {P}:reconcile, {P}:sync   how far Plivo's list was read (lua/look.lua)
+    {P}:renewals          sorted set, verified number @ when it is asked about again (lua/renewals.lua)
+    {P}:lapsed            numbers that did not answer when they were
 
 and those of batches, which `worker/batch.py` lists.
 Every method raises `LedgerUnavailable` when Redis refuses, does not answer in time, or is out of memory.
@@ -48,6 +50,9 @@ from worker.verdict import (
     Worked,
     ms,
 )
+
+PREAMBLE: Final = ("facts", "record", "rows", "renewals", "change", "erased", "caps", "pace", "pauses", "newcomer")
+"""What is put in front of every script: each needs those before it."""
 
 LONGEST_QUEUE: Final = 1000
 """Messages that a lane's queue may hold while numbers are enqueued again: beyond it workers are busy, not deaf."""
@@ -96,7 +101,7 @@ class Ledger:
         self._now = client.register_script(f"{now}\nreturn now_us")
         preamble = [now, f"local LETTERS = {_table(LETTERS)}", f"local BYTES = {_table(BYTES)}"]
         preamble.append(f"local OPEN = '{OPEN}'".replace("\0", "\\0"))
-        preamble += [_lua(name) for name in ("facts", "rows", "record", "erased", "caps", "pace", "pauses", "newcomer")]
+        preamble += map(_lua, PREAMBLE)
         self._preamble = "\n".join(preamble)
         self._scripts: dict[str, Script] = {}
 
@@ -123,13 +128,18 @@ class Ledger:
         subaccount: str | None = None,
         country: str | None = None,
         again: bool = False,
+        reverify_after: timedelta | None = None,
         remember: timedelta | None = None,
     ) -> Acceptance:
         """Take in a new request for `number` (E.164), or say why not. `again`: it repeats a doubtful one, by itself.
+        `reverify_after`: once verified it is asked about again after so many days, 0 for never; None: as ever.
 
         The same token again, within 15 minutes or what `remember` says, gets the same answer and changes nothing.
         """
-        facts = {"subaccount": subaccount, **pieces("alias", alias)} | ({"again": "1"} if again else {})
+        flags = {"again": again, "reverifies": newcomer is Newcomer.REVERIFICATION}
+        facts = {"subaccount": subaccount, **pieces("alias", alias), **{name: "1" for name, on in flags.items() if on}}
+        if reverify_after is not None:
+            facts["reverify_after"] = str(reverify_after.days)
         disposition, request, until, promoted, limit = self.ask(
             "accept",
             [self._record(number), self.key("token", token)],
@@ -200,10 +210,21 @@ class Ledger:
         `within` so long.
         """
         asked_at = boot_clock()
-        now_us, slot_us = self.ask("book", args=[channel, "" if within is None else ms(within)])
+        now_us, slot_us, _ = self.ask("book", args=[channel, "" if within is None else ms(within), ""])
         if not slot_us:
             raise Throttled("the pace is taken by others for the next seconds")
         return self._clock.locate(asked_at, boot_clock(), int(now_us))(int(slot_us))
+
+    def book_in(self, lane: Lane, within: timedelta) -> tuple[float, bool]:
+        """Reserve a slot as a send of that lane does, so that the lanes keep their shares.
+
+        Returns a moment by this process's `boot_clock()`, and whether it is the slot; else it is when to ask again,
+        a turn that is kept for whoever comes `within` so long.
+        """
+        asked_at = boot_clock()
+        now_us, slot_us, turn_us = self.ask("book", args=["sms", ms(within), lane])
+        at = self._clock.locate(asked_at, boot_clock(), int(now_us))
+        return at(int(slot_us or turn_us)), bool(slot_us)
 
     def now(self) -> datetime:
         """Return Redis' time."""

@@ -92,6 +92,7 @@ class Policy:
 
     Workers write it at their start; without the key these defaults hold. No `countries` are all of them, 0
     `range_codes_per_hour` any number of codes, and `quiet_hours` are as `QuietHours` writes them, or empty for none.
+    0 `reverify_ms` is never; the mode is `check` or `send`.
     """
 
     rate: Rate = Rate(300, Fraction(5))  # Plivo's documented limit per account
@@ -103,6 +104,8 @@ class Policy:
     range_codes_per_hour: int = 20
     countries: tuple[str, ...] = ()
     quiet_hours: str = ""
+    reverify_ms: int = 0
+    reverify_mode: str = "check"
 
     def __post_init__(self) -> None:
         """Refuse what a script could not work with."""

@@ -6,7 +6,7 @@ is spread over several fields, and the history is one field of eight-byte change
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Final, Self
 
@@ -52,6 +52,7 @@ class Reason(StrEnum):
     WORKER_LOST = "worker_lost"
     IN_DOUBT = "in_doubt"
     CRASHES_WORKER = "crashes_worker"
+    LAPSED = "lapsed"
 
 
 class Lane(StrEnum):
@@ -95,6 +96,7 @@ LETTERS: Final[Mapping[str, str]] = {
     Reason.IN_DOUBT: "d",
     Reason.CRASHES_WORKER: "x",
     Reason.BATCH_PAUSED: "b",
+    Reason.LAPSED: "z",
 }
 """The letters of the history. They are in people's Redis: never give one a second meaning."""
 
@@ -131,6 +133,9 @@ class Record:
     code_sent_at: datetime | None = None
     expires_at: datetime | None = None
     verified_at: datetime | None = None
+    checked_at: datetime | None = None
+    reverify_after: timedelta | None = None
+    reverifies: bool = False
     batch: str | None = None
     row: str | None = None
     updated_at: datetime | None = None
@@ -170,12 +175,22 @@ class Record:
             code_sent_at=when("code_sent_at"),
             expires_at=when("expires_at"),
             verified_at=when("verified_at"),
+            checked_at=when("checked_at"),
+            reverify_after=timedelta(days=int(packed["reverify_after"])) if "reverify_after" in packed else None,
+            reverifies="reverifies" in packed,
             batch=packed.get("batch"),
             row=packed.get("row"),
             updated_at=when("updated_at"),
             fence=packed.get("fence"),
             history=tuple(_unpack_history(packed.get("history", ""))),
         )
+
+    @property
+    def stands(self) -> bool:
+        """Whether the number is verified; also where a newer request has come to nothing."""
+        if self.state in {State.FAILED, State.CANCELLED} and self.verified_at:
+            return self.code_sent_at is None or self.verified_at >= self.code_sent_at
+        return self.state is State.VERIFIED
 
     @property
     def message(self) -> str | None:

@@ -144,6 +144,16 @@ class Settings(BaseModel):
         None, alias="RINGPROOF_QUIET_HOURS", description=NOTATION
     )
     in_doubt: Literal["resend", "hold"] = Field("resend", alias="RINGPROOF_IN_DOUBT", description="resend or hold")
+    reverify_after_days: int | None = Field(
+        None,
+        alias="RINGPROOF_REVERIFY_AFTER_DAYS",
+        ge=1,
+        le=3650,
+        description="a whole number of days, 1 to 3650; empty for never",
+    )
+    reverify_mode: Literal["check", "send"] = Field(
+        "check", alias="RINGPROOF_REVERIFY_MODE", description="check or send"
+    )
     record_days: int = Field(
         90, alias="RINGPROOF_RECORD_DAYS", ge=1, le=3650, description="a whole number of days, 1 to 3650"
     )
@@ -218,6 +228,8 @@ class Settings(BaseModel):
             range_codes_per_hour=self.range_codes_per_hour,
             countries=tuple(sorted(self.countries)),
             quiet_hours=str(self.quiet_hours or ""),
+            reverify_ms=(self.reverify_after_days or 0) * 86_400_000,
+            reverify_mode=self.reverify_mode,
         )
 
     @property

@@ -10,11 +10,12 @@ from worker.record import Lane, Reason, Record, State
 
 
 class Newcomer(StrEnum):
-    """Who asks: a person, a person again (`resend=True`), or a roster or schedule."""
+    """Who asks: a person, a person again (`resend=True`), a roster or schedule, or the re-verification of a number."""
 
     PERSON = "a new request"
     RESEND = "with `resend=True`, cooldown over"
     ROSTER = "from bulk or schedule"
+    REVERIFICATION = "from re-verification"
 
 
 class Disposition(StrEnum):
@@ -33,10 +34,9 @@ class Disposition(StrEnum):
 
 
 _D = Disposition
-_FREE = (_D.ACCEPTED, _D.ACCEPTED, _D.ACCEPTED)
-_OPEN = (_D.SAME, _D.SAME, _D.JOINED)
-_ENDED = (_D.RETURNED, _D.ACCEPTED, _D.LIVE)
-_KNOWN = (_D.RETURNED, _D.ACCEPTED, _D.VERIFIED)
+_FREE = (_D.ACCEPTED, _D.ACCEPTED, _D.ACCEPTED, _D.ACCEPTED)
+_OPEN = (_D.SAME, _D.SAME, _D.JOINED, _D.JOINED)
+_ENDED = (_D.RETURNED, _D.ACCEPTED, _D.LIVE, _D.LIVE)
 
 TABLE: Final[Mapping[tuple[State | None, bool], Mapping[Newcomer, Disposition]]] = {
     situation: dict(zip(Newcomer, answers, strict=True))
@@ -57,9 +57,9 @@ TABLE: Final[Mapping[tuple[State | None, bool], Mapping[Newcomer, Disposition]]]
         (State.SENDING, False): _OPEN,
         (State.SENDING, True): _OPEN,
         (State.CODE_SENT, True): _ENDED,
-        (State.IN_DOUBT, True): (_D.IN_DOUBT, _D.ACCEPTED, _D.LIVE),
-        (State.VERIFIED, False): _KNOWN,
-        (State.VERIFIED, True): _KNOWN,
+        (State.IN_DOUBT, True): (_D.IN_DOUBT, _D.ACCEPTED, _D.LIVE, _D.LIVE),
+        (State.VERIFIED, False): (_D.RETURNED, _D.ACCEPTED, _D.VERIFIED, _D.ACCEPTED),
+        (State.VERIFIED, True): (_D.RETURNED, _D.ACCEPTED, _D.VERIFIED, _D.LIVE),
     }.items()
 }
 """*Record × new request*: for each state, and whether a code may live, what each newcomer is told.
@@ -90,6 +90,7 @@ class Durations:
     interactive: timedelta = timedelta(minutes=15)  # a person has left the page by then
     background: timedelta = timedelta(hours=24)  # bulk and scheduled: over a night, and a day's outage
     token: timedelta = timedelta(minutes=15)  # far beyond any caller's own repetition
+    reverify_again: timedelta = timedelta(hours=24)  # whoever did not answer a re-verification: another day, same hour
     earlier: timedelta = timedelta(hours=24)  # Celery's default for how long a result is kept
 
     def request(self, lane: Lane) -> timedelta:

@@ -31,7 +31,7 @@ if disposition == 'accepted' then
   take_in(key, record, flat, number, request, asked)
 elseif promoted then
   for field in pairs(record) do
-    if field:find('^alias') or field == 'subaccount' then redis.call('HDEL', key, field) end
+    if field:find('^alias') or field == 'subaccount' or field == 'reverifies' then redis.call('HDEL', key, field) end
   end
   redis.call('HSET', key, 'lane', asked.lane, 'channel', asked.channel, 'ends_at', asked.ends_at, 'updated_at', now)
   set_or_delete(key, 'country', asked.country)

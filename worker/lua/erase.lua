@@ -11,5 +11,7 @@ if record.batch and batch_state(record.batch) then
 end
 redis.call('DEL', KEYS[7], KEYS[8])
 redis.call('ZREM', KEYS[1], number)
+redis.call('ZREM', renewals_key, number)
+redis.call('SREM', lapsed_key, number)
 if pauses.suspect == number then lift('suspect', 'suspect_request', 'suspect_slot', 'suspect_until') end
 return record.state and 1 or 0

@@ -13,7 +13,12 @@ end
 -- Returns its disposition, the request that now counts, until when (ms), and the limit that refused it ('': none).
 local function consider(record, number, asked)
   local live_until = milliseconds(record, 'live_until')
-  local situation = (record.state or 'none') .. (live_until > now and ':live' or '')
+  local state = record.state or 'none'
+  -- A request that came to nothing takes nothing from a verification that stands.
+  if asked.lane ~= 'interactive' and used(record) and (state == 'failed' or state == 'cancelled') then
+    state = 'verified'
+  end
+  local situation = state .. (live_until > now and ':live' or '')
   local disposition, request = asked.column[situation], tonumber(record.request) or 0
   if disposition == 'in_doubt' then return disposition, request, live_until, '' end
   if disposition ~= 'accepted' then return disposition, request, 0, '' end
@@ -45,9 +50,10 @@ local function take_in(key, record, flat, number, request, asked)
     redis.call('PEXPIRE', earlier, facts.earlier_ms)
   end
   redis.call('DEL', key)
+  if record.reason == 'lapsed' then redis.call('SREM', lapsed_key, number) end
   -- What stays true of the number whatever is asked for it: the codes that may live, the last one's uuid, how many.
   for _, field in ipairs({'live_until', 'verification_uuid', 'api_id', 'code_sent_at', 'expires_at', 'verified_at',
-      'tries', 'confirm', 'codes', 'calls'}) do
+      'tries', 'confirm', 'codes', 'calls', 'checked_at', 'reverify_after', 'unanswered'}) do
     if record[field] then redis.call('HSET', key, field, record[field]) end
   end
   local ends_at = asked.ends_at
