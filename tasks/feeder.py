@@ -122,7 +122,7 @@ def _feed_a_portion(ledger: Ledger, batch: Fed, channel: str, most: int, room: _
     portion = feeding.next_portion(ledger, batch, channel, most)
     if not portion.rows:
         return 0
-    begin = feeding.feed(ledger, batch.name, channel, portion, _asleep(portion.rows, room))
+    begin = feeding.feed(ledger, batch, channel, portion, _asleep(portion.rows, room))
     chunks: defaultdict[str, list[tuple[str, int]]] = defaultdict(list)
     for row, request in begin:
         chunks[row.subaccount].append((row.number, request))

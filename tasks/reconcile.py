@@ -88,6 +88,13 @@ def reconcile(look: str = Look.RECONCILE) -> None:
         _log.info("verified at Plivo, and unknown here until now: %d", found[Verified.RECORDED])
 
 
+def begin_look(ledger: Ledger, look: Look) -> None:
+    """Have a look begun now, for whoever waits for it; or gone on with, if it is under way."""
+    looks.want(ledger, look)
+    if ledger.tick(look, EVERY):
+        app.send_task(reconcile.name, (look,), queue=QUEUE, ignore_result=True)
+
+
 def enqueue_look(ledger: Ledger) -> None:
     """Have each look gone on with that is wanted and was not told to just now."""
     for look in Look:

@@ -87,8 +87,9 @@ def initiate_verification(self: VerificationTask, *args: Any, request: Any = Non
     """Have Plivo send a one-time code to a phone number, once.
 
     Called as `initiate_verification.delay(phone_number, alias=None, channel="sms", subaccount=None, region=None,
-    resend=False)`. `phone_number` is E.164, or any notation that names its country (or `region` does); `channel` is
-    `sms`, `call`, or `auto` (a landline gets a call). The result is the number's record: see `worker.backend`.
+    resend=False, reverify_after_days=None)`. `phone_number` is E.164, or any notation that names its country (or
+    `region` does); `channel` is `sms`, `call`, or `auto` (a landline gets a call). The result is the number's record:
+    see `worker.backend`.
     """
     ledger, client = runtime.ledger(), runtime.plivo()
     if request is None:
@@ -116,6 +117,7 @@ def _accept(
         alias=asked.alias,
         subaccount=asked.subaccount,
         country=asked.number.country,
+        reverify_after_days=asked.reverify_after_days,
         remember=remember,
     )
     if accepted.disposition is Disposition.COOLING_DOWN and accepted.until:

@@ -159,8 +159,19 @@ class Sandbox(Process):
     def complete(self, number: str) -> None:
         """Enter a number's last code, as its person would."""
         send = self.sends(number)[-1]
-        url = f"{self.base_url}/Account/{AUTH_ID}/VerifiedCallerId/Verification/{send['verification_uuid']}/"
-        answer = self._session.post(url, json={"otp": send["code"]}, auth=(AUTH_ID, AUTH_TOKEN), timeout=10)
+        self._as_plivo("POST", f"Verification/{send['verification_uuid']}/", {"otp": send["code"]})
+
+    def initiate(self, number: str, **facts: str) -> None:
+        """Have a code sent, as another program of the account would."""
+        self._as_plivo("POST", "", {"phone_number": number, **facts})
+
+    def delete(self, number: str) -> None:
+        """Have it forget a number, as another program would."""
+        self._as_plivo("DELETE", f"{number.removeprefix('+')}/")
+
+    def _as_plivo(self, method: str, path: str, told: Mapping[str, str] | None = None) -> None:
+        url = f"{self.base_url}/Account/{AUTH_ID}/VerifiedCallerId/{path}"
+        answer = self._session.request(method, url, json=told, auth=(AUTH_ID, AUTH_TOKEN), timeout=10)
         assert answer.ok, answer.text
 
     def kill(self) -> None:

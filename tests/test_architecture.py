@@ -74,6 +74,7 @@ RANKS = {
     "worker.cli_batch": 10,
     "worker.cli_import": 10,
     "worker.cli_pace": 10,
+    "worker.cli_verified": 12,
     "worker.beat": 8,
     "tasks.messages": 8,
     "tasks.reconcile": 8,

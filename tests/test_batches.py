@@ -290,7 +290,8 @@ def batches_portion(world):
 
 
 def feed_portion(world, portion):
-    return feeding.feed(world.ledger, "spring", "sms", portion, {})
+    (batch,) = feeding.fed(world.ledger)
+    return feeding.feed(world.ledger, batch, "sms", portion, {})
 
 
 class TestAPerson:

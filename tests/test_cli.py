@@ -45,6 +45,8 @@ def test_every_command_has_a_help_and_is_listed_whole():
         "confirm",
         "remove",
         "erase",
+        "sync",
+        "reverify",
         "import",
         "batch",
         "pause",

@@ -205,7 +205,7 @@ class TestARow:
         portion = feeding.next_portion(world.ledger, batch, "sms", 10)
         erase(world.ledger, number)
 
-        assert len(feeding.feed(world.ledger, "spring", "sms", portion, {})) == 2
+        assert len(feeding.feed(world.ledger, batch, "sms", portion, {})) == 2
         assert traces(world, number) == []
 
     def test_that_had_failed_is_not_asked_for_again(self, world):

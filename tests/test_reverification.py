@@ -121,15 +121,15 @@ class TestTheDay:
         assert book.days_until() == pytest.approx(90 - 5 / 24, abs=0.01)
 
     def test_is_its_own_where_it_was_asked_for_with_another_period(self, book):
-        book.verify(reverify_after=10 * DAY)
+        book.verify(reverify_after_days=10)
 
         assert 5 <= book.days_until() <= 10
-        assert book.record.reverify_after == 10 * DAY
+        assert book.record.reverify_after_days == 10
 
     def test_never_comes_where_it_is_off(self, book):
         book.period(0)
         book.verify()
-        book.verify(other := fresh_number(), reverify_after=0 * DAY)
+        book.verify(other := fresh_number(), reverify_after_days=0)
 
         assert book.due_at() is None
         assert book.due_at(other) is None
@@ -354,7 +354,7 @@ class TestByHand:
     def test_those_that_are_due_soon_or_old_are_found(self, book):
         book.verify()
         book.move(DAY)
-        book.verify(other := fresh_number(), reverify_after=2 * DAY)
+        book.verify(other := fresh_number(), reverify_after_days=2)
 
         assert list(reverification.due_within(book.ledger, 2 * DAY)) == [other]
         assert list(reverification.older_than(book.ledger, timedelta(hours=12))) == [book.number]

@@ -46,6 +46,7 @@ def import_roster(
     mapping: Given | None = None,
     region: str | None = None,
     channel: str = "sms",
+    reverify_after_days: int | None = None,
     rejected: Callable[[Reject], object] | None = None,
 ) -> Batch:
     """Have a code sent to each number of `rows`, at the pace: numbers as text, or mappings such as `{"phone": …}`.
@@ -67,7 +68,7 @@ def import_roster(
         if roster.reasons and not rejected:
             told = ", ".join(f"{count} {reason}" for reason, count in roster.reasons.most_common())
             _log.warning("batch %s: %d rows are not in it: %s", batch, roster.reasons.total(), told)
-        return importing.finish(roster.digest, paused=paused)
+        return importing.finish(roster.digest, paused=paused, reverify_after_days=reverify_after_days)
 
 
 def names(ledger: Ledger) -> list[str]:

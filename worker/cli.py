@@ -2,15 +2,14 @@
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
 from importlib import import_module
 from typing import Any
 
 import click
 
 from tasks import initiate_verification
-from worker import cli_batch, cli_import, cli_number, cli_pace, errors, runtime
-from worker.command import load_dotenv, says_what_is_wrong
+from worker import cli_batch, cli_import, cli_number, cli_pace, cli_verified, errors, reverification, runtime
+from worker.command import REVERIFY_AFTER, load_dotenv, numbers_of, says_what_is_wrong
 from worker.outlook import as_json as situation_as_json
 from worker.outlook import look, outlook
 from worker.phone import CHANNELS, mask, parse
@@ -41,6 +40,7 @@ def main() -> None:
 )
 @click.option("--subaccount", help="Auth id of the Plivo subaccount it is for (SA…).")
 @click.option("--region", help="Country of numbers without one, such as US  [default: RINGPROOF_REGION]")
+@REVERIFY_AFTER
 @click.option("--resend", is_flag=True, help="Send a new code although one lives, once the cooldown is over.")
 @click.option("--no-wait", is_flag=True, help="End once it is accepted, which then is done (exit 0).")
 @click.option("--json", "as_json", is_flag=True, help="Print each record as a line of JSON, unmasked.")
@@ -57,7 +57,7 @@ def initiate(numbers: tuple[str, ...], region: str | None, *, no_wait: bool, as_
     home = region or runtime.settings().region
     watch = Watch(runtime.ledger(), Report(as_json, no_wait))
     try:
-        for number in _numbers(numbers):
+        for number in numbers_of(numbers):
             try:
                 known = parse(number, home).e164
                 if known not in watch.accepted:
@@ -101,7 +101,7 @@ def status(number: str | None, region: str | None, *, as_json: bool) -> None:
     if as_json:
         click.echo(as_json_line(record) if record else json.dumps({"phone_number": known, "state": None}))
     elif record:
-        console().print(story(record))
+        console().print(story(record, reverification.when(runtime.ledger(), known)))
     else:
         console().print(f"{mask(known)} is unknown here; to send it a code: ringproof initiate NUMBER")
     sys.exit(Exit.of(record))
@@ -134,6 +134,8 @@ for command in (
     cli_number.confirm,
     cli_number.remove,
     cli_number.erase,
+    cli_verified.sync,
+    cli_verified.reverify,
     cli_import.import_,
     cli_batch.batch,
     cli_pace.pause,
@@ -184,18 +186,6 @@ def demo(*, stay: bool) -> None:
     nothing behind.
     """
     sys.exit(_local("worker.local.demo").run(stay=stay))
-
-
-def _numbers(given: Sequence[str]) -> Iterator[str]:
-    """Yield the numbers of the command line and, for none or for -, those of standard input."""
-    if not given and sys.stdin.isatty():
-        raise click.UsageError("No NUMBER given. Write one as +14155550123, or pipe them in, one a line.")
-    for number in given or ("-",):
-        if number == "-":
-            lines = (line.decode(errors="replace").strip("\ufeff \t\r\n") for line in sys.stdin.buffer)
-            yield from (line for line in lines if line)
-        else:
-            yield number
 
 
 def _local(module: str) -> Any:

@@ -15,7 +15,7 @@ import click
 
 from worker import batches, errors, runtime
 from worker.batch import check_name
-from worker.command import load_dotenv, says_what_is_wrong
+from worker.command import REVERIFY_AFTER, load_dotenv, says_what_is_wrong
 from worker.forecast import Tally, counted, forecast, prospect
 from worker.ledger import Ledger
 from worker.phone import CHANNELS
@@ -69,6 +69,7 @@ class Mapping(click.ParamType):  # type: ignore[type-arg]  # generic in click 8.
 @click.option(
     "--max-reject-share", "most", type=Share(), default="10%", show_default=True, help="Import nothing beyond it."
 )
+@REVERIFY_AFTER
 @click.option("--paused", is_flag=True, help="Send nothing before ringproof batch resume NAME.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @says_what_is_wrong
@@ -80,6 +81,7 @@ def import_(
     mapping: dict[str, str] | None,
     rejects: str | None,
     most: float,
+    reverify_after_days: int | None,
     *,
     dry_run: bool,
     paused: bool,
@@ -111,7 +113,7 @@ def import_(
             print_, source = _fingerprint(rosters, mapping, home, channel), ", ".join(one.name for one in rosters)[:200]
             with batches.open_batch(ledger, name, fingerprint=print_, source=source) as importing:
                 _fill(importing, intake, ledger, asks=None if yes else _terminal(files))
-                found = importing.finish(intake.digest, paused=paused)
+                found = importing.finish(intake.digest, paused=paused, reverify_after_days=reverify_after_days)
         except KeyboardInterrupt:
             _end("interrupted; nothing was imported")
         except errors.LedgerUnavailable:

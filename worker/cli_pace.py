@@ -1,16 +1,15 @@
 """The commands that move the pace: pause, resume, and other limits for a while."""
 
-import re
 import sys
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any, Final
+from typing import Final
 
 import click
 from rich.table import Table
 
 from worker import control, runtime
-from worker.command import load_dotenv, says_what_is_wrong
+from worker.command import Duration, load_dotenv, says_what_is_wrong
 from worker.outlook import as_json as situation_as_json
 from worker.outlook import look
 from worker.pace import Rate
@@ -18,23 +17,8 @@ from worker.record import Lane
 from worker.story import clock
 from worker.watch import Exit, console
 
-UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 LONGEST: Final = timedelta(days=30)
 """Whoever wants another limit for longer writes it into the workers' environment."""
-
-
-class Duration(click.ParamType):  # type: ignore[type-arg]  # generic in click 8.3 alone
-    """A time such as 90s, 30m, 1h or 2d."""
-
-    name = "TIME"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
-        """Read it, or fail with how it is written."""
-        match = re.fullmatch(r"(\d{1,7})([smhd])", value.strip(), re.ASCII)
-        lasts = timedelta(seconds=int(match[1]) * UNITS[match[2]]) if match else timedelta()
-        if not timedelta() < lasts <= LONGEST:
-            self.fail("write it as 90s, 30m, 1h or 2d, up to 30d", param, ctx)
-        return lasts
 
 
 LANE = click.option("--lane", type=click.Choice([str(lane) for lane in Lane]), help="This lane alone  [default: all]")
@@ -104,7 +88,7 @@ def show(*, as_json: bool = False) -> None:
 
 @limits.command(name="set")
 @click.argument("rates", nargs=-1, required=True, metavar="RATE=240/5s...")
-@click.option("--for", "lasts", type=Duration(), required=True, help="How long they hold, such as 1h.")
+@click.option("--for", "lasts", type=Duration(LONGEST), required=True, help="How long they hold, such as 1h.")
 @says_what_is_wrong
 def set_(rates: Sequence[str], lasts: timedelta) -> None:
     """Have other limits hold for a while.

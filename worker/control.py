@@ -58,6 +58,8 @@ class Situation:
     pauses: tuple[Pause, ...]
     queues: Mapping[str, int]
     open_numbers: int
+    renewals: int
+    lapsed: int
     refusals: Mapping[str, int]
 
 
@@ -120,6 +122,8 @@ def situation(ledger: Ledger, queues: Mapping[str, str]) -> Situation:
         pauses=tuple(_pauses(pauses)),
         queues={name: ledger.waiting(queue) for name, queue in queues.items()},
         open_numbers=int(ledger.get("zcard", ledger.key("agenda"))),
+        renewals=int(ledger.get("zcard", ledger.key("renewals"))),
+        lapsed=int(ledger.get("scard", ledger.key("lapsed"))),
         refusals={name: int(count) for name, count in refusals.items()},
     )
 

@@ -30,6 +30,7 @@ class Fed:
     again: Mapping[str, int]
     queued: Mapping[str, int]
     paused: Mapping[str, int]
+    reverify_after: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,7 @@ def fed(ledger: Ledger) -> list[Fed]:
                 again,
                 {one: int(counts.get(f"{one}:queued", 0)) for one in LISTS},
                 {one: int(counts.get(f"{one}:waiting:paused", 0)) for one in LISTS},
+                told.get("reverify_after", ""),
             )
         )
     return found
@@ -81,17 +83,21 @@ def next_portion(ledger: Ledger, batch: Fed, channel: str, most: int) -> Portion
 
 
 def feed(
-    ledger: Ledger, name: str, channel: str, portion: Portion, asleep: Mapping[str, datetime]
+    ledger: Ledger, batch: Fed, channel: str, portion: Portion, asleep: Mapping[str, datetime]
 ) -> list[tuple[Packed, int]]:
     """Hand rows to the ledger, all or none; return those that are to be sent to now, with their requests.
 
     Who dies before he has sent their messages, or is told nothing because Redis went away, loses none: they are
     enqueued again.
     """
-    keys = batch_keys(ledger, name)
+    keys = batch_keys(ledger, batch.name)
     args: list[str | int] = []
     for place, row in zip(portion.places, portion.rows, strict=True):
-        facts = {"subaccount": row.subaccount, **pieces("alias", row.alias)}
+        facts = {
+            "subaccount": row.subaccount,
+            **pieces("alias", row.alias),
+            "reverify_after": batch.reverify_after,
+        }
         fields = [part for key, value in facts.items() if value for part in (key, value)]
         until = asleep.get(row.number)
         args += [place, row.number, row.country, int(until.timestamp() * 1000) if until else 0, len(fields), *fields]
@@ -99,7 +105,7 @@ def feed(
         "feed",
         [keys.batch, keys.again[LISTS.index(channel)], keys.feeding],
         [
-            name,
+            batch.name,
             channel,
             COLUMNS[Newcomer.ROSTER],
             ms(ledger.durations.request(Lane.BULK)),

@@ -15,6 +15,7 @@ from worker.batch import LISTS, Batch, batch_keys, check_name, pack
 from worker.census import read
 from worker.errors import BatchBusy, BatchExists
 from worker.ledger import Ledger
+from worker.request import check_days
 from worker.row import Row
 from worker.verdict import ms
 
@@ -61,14 +62,18 @@ class Importing:
         if self._waiting == PAGE:
             self._put()
 
-    def finish(self, digest: str = "", *, paused: bool = False) -> Batch:
-        """Have the batch fed from now on, or paused; `digest` is the roster's own, and is kept with it."""
+    def finish(self, digest: str = "", *, paused: bool = False, reverify_after_days: int | None = None) -> Batch:
+        """Have the batch fed from now on, or paused; `digest` is the roster's own, and is kept with it.
+
+        Its numbers are to be verified again after so many days, 0 for never; None: as all others.
+        """
+        days = check_days(reverify_after_days)
         self._put()
         keys = batch_keys(self._ledger, self.name)
         told = self._ledger.ask(
             "batch_finish",
             [keys.batch, keys.importer, keys.feeding, *keys.lists],
-            [self.name, self._token, self._rows, int(paused), digest],
+            [self.name, self._token, self._rows, int(paused), digest, "" if days is None else days],
         )
         batch = read(self._ledger, self.name) if told else None
         if batch is None:

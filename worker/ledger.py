@@ -128,18 +128,18 @@ class Ledger:
         subaccount: str | None = None,
         country: str | None = None,
         again: bool = False,
-        reverify_after: timedelta | None = None,
+        reverify_after_days: int | None = None,
         remember: timedelta | None = None,
     ) -> Acceptance:
         """Take in a new request for `number` (E.164), or say why not. `again`: it repeats a doubtful one, by itself.
-        `reverify_after`: once verified it is asked about again after so many days, 0 for never; None: as ever.
+        `reverify_after_days`: once verified it is asked about again so much later, 0 for never; None: as all others.
 
         The same token again, within 15 minutes or what `remember` says, gets the same answer and changes nothing.
         """
         flags = {"again": again, "reverifies": newcomer is Newcomer.REVERIFICATION}
         facts = {"subaccount": subaccount, **pieces("alias", alias), **{name: "1" for name, on in flags.items() if on}}
-        if reverify_after is not None:
-            facts["reverify_after"] = str(reverify_after.days)
+        if reverify_after_days is not None:
+            facts["reverify_after"] = str(reverify_after_days)
         disposition, request, until, promoted, limit = self.ask(
             "accept",
             [self._record(number), self.key("token", token)],

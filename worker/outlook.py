@@ -28,6 +28,7 @@ def outlook(found: Situation) -> Table:
         "sending": paused if found.pauses else Text("goes on", "green"),
         "pace": Text("\n".join(_pace(found))),
         "open": Text(f"{found.open_numbers:,} numbers are not at their end"),
+        "verified": Text("\n".join(_renewals(found))),
         "queues": Text(", ".join(f"{name} {length:,}" for name, length in found.queues.items())),
         "refused": Text(", ".join(f"{limit} {count:,}" for limit, count in found.refusals.items())),
     }
@@ -49,6 +50,13 @@ def _paused(pause: Pause) -> str:
     lane = f"{pause.lane} is " if pause.lane else ""
     end = f"it is looked at again at {clock(pause.next_look)}" if pause.next_look else "until ringproof resume"
     return f"{lane}paused since {clock(pause.since)}: {pause.why}; {end}"
+
+
+def _renewals(found: Situation) -> Iterator[str]:
+    if found.renewals:
+        yield f"{found.renewals:,} numbers are to be verified again, each at its time"
+    if found.lapsed:
+        yield f"{found.lapsed:,} did not answer twice when they were: ringproof reverify --lapsed --dry-run"
 
 
 def _pace(found: Situation) -> Iterator[str]:

@@ -6,7 +6,7 @@ is spread over several fields, and the history is one field of eight-byte change
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Final, Self
 
@@ -134,7 +134,7 @@ class Record:
     expires_at: datetime | None = None
     verified_at: datetime | None = None
     checked_at: datetime | None = None
-    reverify_after: timedelta | None = None
+    reverify_after_days: int | None = None
     reverifies: bool = False
     batch: str | None = None
     row: str | None = None
@@ -176,7 +176,7 @@ class Record:
             expires_at=when("expires_at"),
             verified_at=when("verified_at"),
             checked_at=when("checked_at"),
-            reverify_after=timedelta(days=int(packed["reverify_after"])) if "reverify_after" in packed else None,
+            reverify_after_days=int(packed["reverify_after"]) if "reverify_after" in packed else None,
             reverifies="reverifies" in packed,
             batch=packed.get("batch"),
             row=packed.get("row"),

@@ -21,6 +21,7 @@ class VerificationRequest:
     alias: str | None = field(default=None, repr=False)
     subaccount: str | None = None
     resend: bool = False
+    reverify_after_days: int | None = None
 
     @classmethod
     def read(cls, args: Sequence[Any], kwargs: Mapping[str, Any], default_region: str | None = None) -> Self:
@@ -48,6 +49,7 @@ class VerificationRequest:
         subaccount: object,
         region: object,
         resend: object,
+        reverify_after_days: object,
     ) -> Self:
         if region is not None and not isinstance(region, str):
             raise InvalidRequest("region", shown(region), "a country's two letters, such as 'US'")
@@ -56,7 +58,7 @@ class VerificationRequest:
             raise InvalidRequest("resend", shown(resend), "True or False")
         alias, subaccount = check_alias(alias), check_subaccount(subaccount)
         number = parse(phone_number, region or default_region)
-        return cls(number, route(number, channel), alias, subaccount, resend)
+        return cls(number, route(number, channel), alias, subaccount, resend, check_days(reverify_after_days))
 
     def newcomer(self, lane: Lane) -> Newcomer:
         """Who asks, for a request in this lane. Raises `InvalidRequest` for a resend that no person asked for."""
@@ -74,12 +76,25 @@ def _of_a_person(
     subaccount: str | None = None,
     region: str | None = None,
     resend: bool = False,
+    reverify_after_days: int | None = None,
 ) -> None:
     """Give the task's arguments their names and order."""
 
 
 _SIGNATURE = inspect.signature(_of_a_person).replace(return_annotation=inspect.Signature.empty)
 _ARGUMENTS = f"the arguments are {_SIGNATURE}"
+
+
+MOST_DAYS = 3650
+
+
+def check_days(days: object) -> int | None:
+    """Return after how many days a number is to be verified again: 0 for never, None as all others."""
+    if days is None or (type(days) is int and 0 <= days <= MOST_DAYS):
+        return days
+    raise InvalidRequest(
+        "reverify_after_days", shown(days), f"a whole number of days, 1 to {MOST_DAYS}, or 0 for never"
+    )
 
 
 def queue(lane: Lane) -> str:

@@ -21,6 +21,14 @@ STYLES = {
 _AFTER_A_ROSTERS_DOUBT = "one more code is sent, unless RINGPROOF_IN_DOUBT is hold, or this was that one"
 
 
+_AFTER_SILENCE: dict[tuple[bool, Reason | None], str] = {
+    (False, None): "nothing: the code was not entered in time; ask again",
+    (True, None): "it did not answer when it was to be verified again, and is asked once more",
+    (True, Reason.LAPSED): "nothing: it did not answer twice when it was to be verified again; ringproof reverify asks "
+    "it anew",
+}
+
+
 _WHY_IT_WAITS: dict[Reason | None, str] = {
     Reason.PAUSED: "sending is paused (ringproof status says why)",
     Reason.PACE: "the pace is taken until then",
@@ -84,15 +92,15 @@ def next_step(record: Record) -> str:
         case State.VERIFIED:
             told = "nothing: the number is verified"
         case State.EXPIRED:
-            told = "nothing: the code was not entered in time; ask again"
+            told = _AFTER_SILENCE[record.reverifies, record.reason]
         case State.FAILED | State.CANCELLED:
             failure = failure_of(record)
             told = "; ".join(part for part in (str(failure), getattr(failure, "remedy", "")) if part)
     return told
 
 
-def story(record: Record) -> Table:
-    """Tell a record's whole story, masked."""
+def story(record: Record, again_at: datetime | None = None) -> Table:
+    """Tell a record's whole story, masked; `again_at`: when it is to be verified again."""
     state = Text(record.state, STYLES.get(record.state, "cyan"))
     state.append(f" ({record.reason})" if record.reason else "", "default")
     country = f"  {record.country}" if record.country else ""
@@ -105,6 +113,8 @@ def story(record: Record) -> Table:
         "subaccount": record.subaccount,
         "code sent": clock(record.code_sent_at) if record.code_sent_at else None,
         "uuid": record.verification_uuid,
+        "verified": clock(record.verified_at) if record.verified_at else None,
+        "again": clock(again_at) if again_at else None,
         "request": f"{record.request}, {record.lane}, attempts: {record.attempts}",
         "history": "\n".join(
             f"{clock(change.at)}  {change.state}{f' ({change.reason})' if change.reason else ''}"

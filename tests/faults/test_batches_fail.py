@@ -68,12 +68,12 @@ def test_a_redis_that_is_out_of_memory_takes_a_page_of_a_batch_or_none_of_it(tmp
         world.client.config_set("maxmemory", 1)
         try:
             with pytest.raises(LedgerUnavailable) as refused:
-                feeding.feed(world.ledger, "spring", "sms", portion, {})
+                feeding.feed(world.ledger, batch, "sms", portion, {})
         finally:
             world.client.config_set("maxmemory", 0)
 
         assert isinstance(refused.value.__cause__, ResponseError)
         assert agrees(world, "spring") == before
-        assert len(feeding.feed(world.ledger, "spring", "sms", portion, {})) == 50
+        assert len(feeding.feed(world.ledger, batch, "sms", portion, {})) == 50
         assert world.client.zcard(world.ledger.key("agenda")) == 50
         assert {record.state for record in world.records().values()} == {State.QUEUED}
