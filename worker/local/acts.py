@@ -23,8 +23,8 @@ Act = Callable[[Batch], str | None]
 PERSON: Final = "+14155550100"
 """A number that is not in the roster."""
 
-IN_FULL_SWING: Final = 20
-"""So many codes of the batch were sent: the pace is taken by it."""
+IN_FULL_SWING: Final = 40
+"""So many codes sent: past the half second of slots that bulk booked while Plivo's first window was closed."""
 
 PATIENCE_SECONDS: Final = 10.0
 

@@ -31,9 +31,6 @@ LATENCY_MS: Final = (40, 140)  # an API on the other side of an ocean
 RUN_SECONDS: Final = 60.0
 LOOK_SECONDS: Final = 0.1
 
-REST_SECONDS: Final = 1.0
-"""Without a change: longer than a slot lies ahead and Plivo takes to answer, so that nobody is at it any more."""
-
 
 def run(*, stay: bool) -> int:
     """Run the demo; return the exit code. Nothing is left behind, also after Ctrl-C, SIGTERM or SIGKILL."""
@@ -86,7 +83,7 @@ def _play(console: Console, stage: Stage) -> None:
 
 def _foretell(console: Console) -> list[Row]:
     """Read the roster to its end, and tell what an import would do; return the rows that it would take."""
-    console.print(f"[bold]$ {_command()} import {_near(ROSTER)} --yes[/]\n")
+    console.print(f"[bold]$ {_command()} import {_near(ROSTER)} --yes[/]\n", soft_wrap=True)
     with open_roster(_near(ROSTER)) as roster:
         rows = [outcome for outcome in roster if isinstance(outcome, Row)]
         tally = Tally(reasons=roster.reasons)
@@ -108,14 +105,14 @@ def _import(console: Console) -> list[Reject]:
 
 def _watch(console: Console, stage: Stage, acts: Sequence[Act]) -> None:
     """Show the batch until all acts have happened and its sending has come to rest."""
-    console.print(f"[bold]$ {_command()} batch show {BATCH} --watch[/]\n")
+    console.print(f"[bold]$ {_command()} batch show {BATCH} --watch[/]\n", soft_wrap=True)
     for _ in watched(_looks(console, stage, acts), console):
         pass
 
 
 def _looks(console: Console, stage: Stage, acts: Sequence[Act]) -> Iterator[Batch]:
     """Yield the batch as it stands, and have the acts happen meanwhile."""
-    waiting, open_rows, changed_at = list(acts), -1, 0.0
+    waiting = list(acts)
     deadline = time.monotonic() + RUN_SECONDS
     while seen := batches.read(runtime.ledger(), BATCH):
         yield seen
@@ -123,14 +120,10 @@ def _looks(console: Console, stage: Stage, acts: Sequence[Act]) -> Iterator[Batc
             if told := act(seen):
                 console.print(told)
                 waiting.remove(act)
-        now = time.monotonic()
-        if seen.open != open_rows:
-            open_rows, changed_at = seen.open, now
-        at_rest = seen.open == seen.outcomes.get("sending", 0) and now - changed_at > REST_SECONDS
-        if at_rest and not waiting:
-            return
+        if not waiting and seen.open == seen.outcomes.get("sending", 0) and stage.is_idle():
+            return  # nobody is left who could settle what is sending
         stage.worker.check()
-        if now > deadline:
+        if time.monotonic() > deadline:
             what = f"{seen.open} of {seen.rows} rows had no outcome, and {len(waiting)} of the acts had not happened"
             raise stage.worker.failed(f"in {RUN_SECONDS:.0f} s {what}")
         time.sleep(LOOK_SECONDS)

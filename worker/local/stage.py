@@ -20,8 +20,11 @@ from worker.celery import app
 from worker.local.companion import Companion
 from worker.local.redis_server import RedisServer
 from worker.local.sandbox import ANY_AUTH_ID, ANY_AUTH_TOKEN
+from worker.record import Lane
+from worker.request import queue
 
-CHILDREN: Final = 4
+CHILDREN: Final = 6
+"""The roster's messages hold up to four at a time, for seconds: a person's finds one that is free."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,12 @@ class Stage:
         answers = app.control.inspect(timeout=1.0, limit=1).active() or {}
         held = (task for tasks in answers.values() for task in tasks)
         return next((int(task["worker_pid"]) for task in held if task["id"] in named), None)
+
+    def is_idle(self) -> bool:
+        """Whether no message of bulk waits for a child, and none at all is in the hands of one."""
+        ledger = runtime.ledger()
+        waiting, held = ledger.get_all(("llen", queue(Lane.BULK)), ("hlen", ledger.key("unacked")))
+        return not waiting and not held
 
 
 def set_stage(console: Console, stack: ExitStack) -> Stage:
