@@ -1,14 +1,19 @@
 """The demo: what it claims is true, and it leaves nothing behind, however it ends."""
 
+import json
 import os
+import pty
 import re
 import shlex
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from contextlib import contextmanager
+import urllib.request
+from collections import Counter
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -31,7 +36,7 @@ TRAPS = {  # none of it may reach the demo
 class Demo:
     """The demo as a process, in a folder with a hostile .env, with a place of its own for temporary files."""
 
-    def __init__(self, folder, *options):
+    def __init__(self, folder, *options, terminal=False):
         self.temporary, cwd = folder / "tmp", folder / "cwd"
         self.temporary.mkdir()
         cwd.mkdir()
@@ -39,15 +44,19 @@ class Demo:
         self._shown = folder / "shown"
         environ = os.environ | TRAPS | {"TMPDIR": str(self.temporary), "COLUMNS": "100"}
         with self._shown.open("wb") as output:
+            seen_by, shown_to = _terminal(self._shown) if terminal else (None, output)
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "worker", "demo", *options],
                 stdin=subprocess.DEVNULL,
-                stdout=output,
+                stdout=shown_to,
                 stderr=subprocess.STDOUT,
-                env=environ,
+                env=environ | ({"TERM": "xterm", "NO_COLOR": "1"} if terminal else {}),
                 cwd=cwd,
                 start_new_session=True,
             )
+        if seen_by:
+            os.close(shown_to)
+            seen_by.start()
         self.cwd = cwd
 
     @property
@@ -73,9 +82,22 @@ class Demo:
         return mine
 
 
+def _terminal(shown):
+    """Return the thread that reads what is shown on a terminal, into a file, and the terminal."""
+    mine, its = pty.openpty()
+
+    def read():
+        with shown.open("ab", buffering=0) as file, suppress(OSError):  # the end of a terminal
+            while said := os.read(mine, 65_536):
+                file.write(said)
+        os.close(mine)
+
+    return threading.Thread(target=read, daemon=True), its
+
+
 @contextmanager
-def playing(folder, *options):
-    demo = Demo(folder, *options)
+def playing(folder, *options, terminal=False):
+    demo = Demo(folder, *options, terminal=terminal)
     try:
         yield demo
     finally:
@@ -86,8 +108,8 @@ def playing(folder, *options):
 
 @pytest.fixture(scope="module")
 def staying(tmp_path_factory):
-    """A demo that stays; it starts beside the first test's own, and neither may disturb the other."""
-    with playing(tmp_path_factory.mktemp("staying"), "--stay") as demo:
+    """A demo on a terminal that stays; it starts beside the first test's own, and neither may disturb the other."""
+    with playing(tmp_path_factory.mktemp("staying"), "--stay", terminal=True) as demo:
         yield demo
 
 
@@ -98,28 +120,39 @@ def test_it_keeps_what_it_says(tmp_path):
         assert demo.process.wait(90) == 0, demo.shown
         took = time.monotonic() - began
         shown = " ".join(demo.shown.split())
-        rows = re.findall(r"^  +(\d+)  (code_sent|sending|joined|refused) ", demo.shown, re.MULTILINE)
-        counts = {}
+        rows = re.findall(r"^  +(\d+)  (code_sent|sending|joined|live|rejected) ", demo.shown, re.MULTILINE)
+        counts = Counter()
         for count, what in rows:
-            counts[what] = counts.get(what, 0) + int(count)
-        victim = re.search(r"in the midst of sending to (\S+);", shown)[1]
+            counts[what] += int(count)
+        victim = re.search(r"in the midst of sending to (\S+), which Plivo has taken", shown)[1]
         of_the_victim = demo.shown.partition("The number whose worker was killed")[2]
+        codes, sent, taken, killed = map(
+            int,
+            re.search(
+                r"list has (\d+) codes: the (\d+) that are code_sent, (\d+) of the (\d+) whose worker", shown
+            ).groups(),
+        )
 
-        assert took < 60
-        assert sum(counts.values()) == 200
-        assert counts["sending"] == 1
-        assert f"Plivo sent {counts['code_sent'] + 1} codes to {counts['code_sent'] + 1} numbers in" in shown
-        assert "numbers that got two: 0" in shown
-        assert "settled 4" in shown
-        assert shown.index("settled 4") < shown.index("kill -9") < shown.index("What became")
+        assert took < 40
+        assert counts.total() == 200
+        assert counts["rejected"] == 20
+        assert counts["joined"] + counts["live"] == 6
+        assert (counts["code_sent"], counts["sending"]) == (sent, killed)
+        assert codes == sent + taken + 1
+        assert 1 <= taken <= killed
+        assert "Numbers that got two: 0" in shown
+        assert "to send 161 texts and 13 calls" in shown
+        assert "roster running: 0 of 180, pending 180" in shown
+        assert re.search(r"a person asked meanwhile: \d{2,4} ms from initiate_verification.delay to code_sent", shown)
+        assert shown.index("roster running") < shown.index("kill -9") < shown.index("What became")
         assert re.search(r"number +(\S+)", of_the_victim)[1] == victim
         assert "codes at Plivo: 1" in of_the_victim
         assert "(the lease's end) it is in doubt" in " ".join(of_the_victim.split())
-        assert "Its message came again, to another child, which read this record and sent nothing" in shown
+        assert "came again, to another child: it sent what had not begun, and nothing to this number" in shown
         assert "demo --stay" in shown
-        assert len(demo.shown.splitlines()) <= 65
-        assert max(map(len, demo.shown.splitlines())) <= 100
-        assert not re.search(r"\+\d{7}", demo.shown)
+        assert len(demo.shown.splitlines()) <= 80
+        assert max(len(line) for line in demo.shown.splitlines() if not line.startswith("$ ")) <= 100
+        assert set(re.findall(r"\+\d{7,}", demo.shown)) == {"+14155550123"}, "which is the example of a remedy"
         assert "\x1b" not in demo.shown
         assert list(demo.cwd.iterdir()) == [demo.cwd / ".env"]
         assert demo.left() == []
@@ -129,7 +162,10 @@ def test_it_keeps_what_it_says(tmp_path):
 def told_in_the_readme():
     """The lines of the README's output that are the same in every run."""
     block = README.read_text().partition("$ make demo\n")[2].partition("```")[0]
-    varies = re.compile(r"\d\d:\d\d|127\.0\.0\.1|settled|kill -9|uuid|request|enqueued|later|`?ringproof (status|demo)")
+    varies = re.compile(
+        r"\d\d:\d\d|127\.0\.0\.1|kill -9|roster running|s left|asked meanwhile|uuid|request|later|Plivo's own list|"
+        r"^ +\d+  (code_sent|joined|live)\b|ringproof (import|batch|status|demo)"
+    )
     lines = [line for line in block.splitlines() if line and not varies.search(line)]
     assert len(lines) > 25
     return lines
@@ -139,7 +175,7 @@ def told_in_the_readme():
     ("moment", "number", "code"),
     [
         ("Redis  ", signal.SIGTERM, 143),
-        ("enqueued", signal.SIGINT, 130),
+        ("rows are in", signal.SIGINT, 130),
         ("Plivo  ", signal.SIGKILL, -9),
     ],
 )
@@ -154,36 +190,68 @@ def test_whenever_it_is_ended_nothing_is_left(tmp_path, moment, number, code):
         assert "Traceback" not in demo.shown
 
 
-def test_another_terminal_can_join_while_it_stays(staying):
-    demo = staying
-    demo.until("Ctrl-C ends it")
+def typed(demo, *commands):
+    """Type commands in a second terminal, where a .env says other things."""
     exports = re.findall(r"^  export .*$", demo.shown, re.MULTILINE)
-    (initiate,) = re.findall(r"^  (.* initiate .*)$", demo.shown, re.MULTILINE)
-    (curl,) = re.findall(r"^  curl (\S+)", demo.shown, re.MULTILINE)
-    joined = subprocess.run(
-        ["sh", "-c", "\n".join([*exports, initiate])],
+    return subprocess.run(
+        ["sh", "-c", "\n".join([*exports, *commands])],
         capture_output=True,
         text=True,
-        cwd=demo.cwd,  # where a .env says other things
+        cwd=demo.cwd,
         env={"PATH": os.environ["PATH"], "TMPDIR": tempfile.gettempdir()},
         timeout=30,
         check=False,
     )
-    inbox = subprocess.run(
-        [sys.executable, "-c", f"import urllib.request as u; print(u.urlopen({curl!r}).read().decode())"],
-        capture_output=True,
-        text=True,
-        timeout=10,
-        check=True,
-    )
+
+
+def told(demo, beginning):
+    """The one line that begins so, of what the demo says a second terminal can do."""
+    (line,) = re.findall(rf"^  ({beginning}.*)$", demo.shown, re.MULTILINE)
+    return line
+
+
+def fetched(url):
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(url, timeout=10) as answer:
+        return json.load(answer)
+
+
+def test_its_terminal_shows_the_batch_live_and_plivo_has_the_codes_that_it_tells_of(staying):
+    staying.until("Ctrl-C ends it")
+    seen = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", staying.shown)
+    show = told(staying, r"\S+ batch show ")
+    shown = json.loads(typed(staying, f"{show} --json").stdout)
+    exported = typed(staying, show.replace(" show ", " export ") + " --format json").stdout.splitlines()
+    sends = fetched(told(staying, "curl ").split()[1].partition("phones/")[0] + "sends")["sends"]
+    codes = Counter(send["phone_number"] for send in sends)
+    by_outcome = {}
+    for row in map(json.loads, exported):
+        by_outcome.setdefault(row["state"], set()).add(row["phone_number"])
+    in_doubt = by_outcome.get("sending", set()) | by_outcome.get("in_doubt", set())  # its lease may have ended
+    others = codes.keys() - by_outcome["code_sent"] - in_doubt
+
+    assert len(set(re.findall(r"rows +180: (\d+) have an outcome", seen))) > 5
+    assert shown["rows"] == len(exported) == 180
+    assert shown["outcomes"]["code_sent"] == len(by_outcome["code_sent"])
+    assert max(codes.values()) == 1
+    assert by_outcome["code_sent"] <= codes.keys()
+    assert len(others) == 1, "the person's"
+
+
+def test_another_terminal_can_join_while_it_stays(staying):
+    demo = staying
+    demo.until("Ctrl-C ends it")
+    initiate = told(demo, r"\S+ initiate ")
+    joined = typed(demo, initiate)
+    inbox = fetched(told(demo, "curl ").split()[1])
     demo.process.send_signal(signal.SIGINT)
 
     assert joined.returncode == 0, joined.stderr
     assert joined.stdout.startswith("code_sent  +1•••••••23")
     assert shlex.split(initiate)[-1] == "Front desk"
-    assert '"code"' in inbox.stdout
+    assert '"code"' in json.dumps(inbox)
     assert demo.process.wait(10) == 0
-    assert "nothing is left behind" in demo.shown
+    demo.until("nothing is left behind")
 
 
 def test_without_a_redis_server_it_says_what_to_install(tmp_path):

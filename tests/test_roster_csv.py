@@ -43,10 +43,11 @@ def test_every_row_has_a_name_and_a_known_channel(rows):
 def test_it_has_the_dirt_of_real_rosters(rows):
     refused = Counter(reason for row in rows if isinstance(reason := outcome(row), str))
 
+    assert refused.total() * 10 <= len(rows), "ringproof import takes it as it is"
     assert refused == {
-        "excel_number": 6,
-        "no_country": 3,
-        "not_a_number": 3,  # two blank, one "n/a"
+        "excel_number": 4,
+        "no_country": 2,
+        "not_a_number": 2,  # one blank, one "n/a"
         "extension": 2,
         "impossible": 2,
         "invalid": 2,
@@ -63,7 +64,7 @@ def test_six_numbers_come_a_second_time_in_another_notation(rows):
             written.setdefault(found[0].e164, []).append(row["phone"])
     twice = [notations for notations in written.values() if len(notations) > 1]
 
-    assert len(written) == 170
+    assert len(written) == 174
     assert len(twice) == 6
     assert all(len(set(notations)) == len(notations) == 2 for notations in twice)
 
@@ -72,5 +73,5 @@ def test_it_spans_more_than_forty_countries_and_both_ways_to_send(rows):
     good = [found for row in rows if not isinstance(found := outcome(row), str)]
 
     assert len({number.country for number, _ in good}) == 53
-    assert Counter(channel for _, channel in good)["call"] >= 30
+    assert 12 <= Counter(channel for _, channel in good)["call"] <= 14, "at Plivo's two calls a second, the demo waits"
     assert sum(number.landline for number, _ in good) >= 8

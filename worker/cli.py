@@ -180,7 +180,7 @@ def sandbox(port: int, answers: str | None, answer_after: str | None) -> None:
 @click.option("--stay", is_flag=True, help="Keep it running afterwards, for a second terminal or your app.")
 @says_what_is_wrong
 def demo(*, stay: bool) -> None:
-    """Watch 200 numbers being verified, and a worker being killed.
+    """Watch a roster of 200 rows being sent to, and a worker being killed.
 
     It brings a Redis, a Plivo and a worker of its own, all on this machine, reads nothing of your settings and leaves
     nothing behind.

@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import Any, Final, TextIO
 
 import click
-from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
@@ -19,13 +18,11 @@ from worker.export import BEGINNINGS, write_csv, write_ndjson
 from worker.ledger import Ledger
 from worker.record import Reason
 from worker.replacement import Replacement
-from worker.standing import ENDED, as_json, line, pace, standing
+from worker.standing import ENDED, as_json, changes, pace, standing, watched
 from worker.story import clock
 from worker.watch import Exit, console
 
 LOOK_SECONDS: Final = 0.5
-LINE_SECONDS: Final = 5.0
-"""Between two lines that differ in their counts only: a batch of a day is then a log of 17,000 lines at most."""
 
 RETRIED: Final = (Reason.UNREACHABLE, Reason.TOO_LATE, Reason.IN_DOUBT)
 """What may well succeed now: nothing is wrong with these numbers."""
@@ -257,16 +254,15 @@ def _recounted(ledger: Ledger, known: Batch) -> Batch:
 
 def _watched(ledger: Ledger, found: Batch, *, as_json_: bool) -> Batch:
     """Show the batch until it has ended, or somebody presses Ctrl-C."""
+    looks = _looks(ledger, found)
     try:
-        if console().is_terminal and not as_json_:
-            with Live(standing(found), console=console(), auto_refresh=False) as live:
-                for seen in _looks(ledger, found):
-                    found = seen
-                    live.update(standing(seen), refresh=True)
-        else:
-            for seen in _changes(_looks(ledger, found)):
+        if as_json_:
+            for seen in changes(looks):
                 found = seen
-                click.echo(as_json(seen) if as_json_ else line(seen))
+                click.echo(as_json(seen))
+        else:
+            for seen in watched(looks, console()):
+                found = seen
     except KeyboardInterrupt:
         told = f"{found.name} goes on without this; to look again: ringproof batch show {_quoted(found.name)} --watch"
         console(stderr=True).print(told)
@@ -283,17 +279,6 @@ def _looks(ledger: Ledger, found: Batch) -> Iterator[Batch]:
         except errors.LedgerUnavailable as error:
             found = replace(found, holds=str(error))
         yield found
-
-
-def _changes(looks: Iterator[Batch]) -> Iterator[Batch]:
-    """Yield what is news: another state or what holds it back at once, other counts now and then."""
-    told, told_at = None, 0.0
-    for seen in looks:
-        now = time.monotonic()
-        news = told is None or (seen.state, seen.holds) != (told.state, told.holds)
-        if news or (told and seen.outcomes != told.outcomes and now - told_at >= LINE_SECONDS):
-            told, told_at = seen, now
-            yield seen
 
 
 def _exit(found: Batch) -> Exit:

@@ -2,12 +2,14 @@
 
 import json
 import shlex
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
 from datetime import datetime, timedelta
 from typing import Final
 
-from rich.console import Group, RenderableType
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -18,6 +20,9 @@ from worker.story import STYLES, clock, lasting
 
 MOST_COUNTRIES: Final = 10
 """Lines; --json has all."""
+
+LINE_SECONDS: Final = 5.0
+"""Between two lines that differ in their counts only: a batch of a day is then a log of 17,000 lines at most."""
 
 ENDED: Final = frozenset({BatchState.COMPLETED, BatchState.CANCELLED})
 
@@ -47,6 +52,30 @@ def standing(batch: Batch) -> RenderableType:
         if not isinstance(told, Text) or told.plain:
             table.add_row(name, told)
     return Group(table)
+
+
+def watched(looks: Iterable[Batch], shown_on: Console) -> Iterator[Batch]:
+    """Show looks at a batch, and give on what was shown: all of them live on a terminal, elsewhere a line of news."""
+    if shown_on.is_terminal:
+        with Live(console=shown_on, auto_refresh=False) as live:
+            for seen in looks:
+                live.update(standing(seen), refresh=True)
+                yield seen
+    else:
+        for seen in changes(looks):
+            shown_on.print(Text(line(seen)))
+            yield seen
+
+
+def changes(looks: Iterable[Batch]) -> Iterator[Batch]:
+    """Yield what is news: another state or what holds it back at once, other counts now and then."""
+    told, told_at = None, 0.0
+    for seen in looks:
+        now = time.monotonic()
+        news = told is None or (seen.state, seen.holds) != (told.state, told.holds)
+        if news or (told and seen.outcomes != told.outcomes and now - told_at >= LINE_SECONDS):
+            told, told_at = seen, now
+            yield seen
 
 
 def line(batch: Batch) -> str:

@@ -1,0 +1,100 @@
+"""What the demo is played on: a Redis, a sandbox and a worker of its own, and where each is reached."""
+
+import base64
+import json
+import os
+import tempfile
+import urllib.request
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote
+
+from rich.console import Console
+
+from worker import runtime
+from worker.celery import app
+from worker.local.companion import Companion
+from worker.local.redis_server import RedisServer
+from worker.local.sandbox import ANY_AUTH_ID, ANY_AUTH_TOKEN
+from worker.record import Lane
+from worker.request import queue
+
+CHILDREN: Final = 6
+"""The roster's messages hold up to four at a time, for seconds: a person's finds one that is free."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What the demo has started, and where it is reached."""
+
+    sandbox: Companion
+    worker: Companion
+    sandbox_url: str
+    exports: Mapping[str, str]
+
+    def sends(self, number: str | None = None) -> Counter[str]:
+        """Count the codes that Plivo has sent to each number, or to one."""
+        told = self.ask(f"sends?number={quote(number)}" if number else "sends")
+        return Counter(send["phone_number"] for send in told["sends"])
+
+    def ask(self, path: str, wish: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Ask the sandbox's other side; with a wish, POST it. It is this machine: no proxy has a part in it."""
+        request = urllib.request.Request(  # noqa: S310  # http to loopback
+            f"{self.sandbox_url}/sandbox/{path}",
+            data=json.dumps(wish).encode() if wish else None,
+            headers={"Content-Type": "application/json"},
+        )
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=10) as answer:
+            told: dict[str, Any] = json.load(answer)
+            return told
+
+    def child_with(self, number: str) -> int | None:
+        """Return the process id of the worker's child that works a message which names the number.
+
+        What a worker tells of its messages is masked; the broker has those that are not acknowledged, whole.
+        """
+        kept = map(json.loads, runtime.ledger().get("hvals", runtime.ledger().key("unacked")))
+        named = {
+            message["headers"]["id"] for message, *_ in kept if number.encode() in base64.b64decode(message["body"])
+        }
+        answers = app.control.inspect(timeout=1.0, limit=1).active() or {}
+        held = (task for tasks in answers.values() for task in tasks)
+        return next((int(task["worker_pid"]) for task in held if task["id"] in named), None)
+
+    def is_idle(self) -> bool:
+        """Whether no message of bulk waits for a child, and none at all is in the hands of one."""
+        ledger = runtime.ledger()
+        waiting, held = ledger.get_all(("llen", queue(Lane.BULK)), ("hlen", ledger.key("unacked")))
+        return not waiting and not held
+
+
+def set_stage(console: Console, stack: ExitStack) -> Stage:
+    """Start Redis, Plivo and a worker, which end with `stack`, and make this process a producer of theirs."""
+    console.print("[bold]Ringproof's demo[/]: a real Redis, real workers, real HTTP to a Plivo on this machine\n")
+    temporary = tempfile.TemporaryDirectory(prefix="ringproof-demo-", ignore_cleanup_errors=True)
+    folder = Path(stack.enter_context(temporary))
+    redis_server = stack.enter_context(RedisServer())
+    console.print(f"  Redis    {redis_server.url}")
+    sandbox = Companion("sandbox", ["worker", "sandbox", "--port", "0"], folder)
+    stack.callback(sandbox.stop)
+    sandbox_url = "http://" + sandbox.until_logged("/sandbox/").log.partition("http://")[2].partition("/")[0]
+    console.print(f"  Plivo    {sandbox_url}  (the sandbox: no text leaves this machine)")
+    exports = {
+        "RINGPROOF_REDIS_URL": redis_server.url,
+        "RINGPROOF_PREFIX": "ringproof",  # a .env where they are pasted may name another
+        "RINGPROOF_RANGE_CODES_PER_HOUR": "0",  # some countries' rows are of one range
+        "PLIVO_BASE_URL": f"{sandbox_url}/v1",
+        "PLIVO_AUTH_ID": ANY_AUTH_ID,
+        "PLIVO_AUTH_TOKEN": ANY_AUTH_TOKEN,
+    }
+    os.environ.update(exports)
+    command = ["celery", "-A", "worker", "worker", "-B", "-c", str(CHILDREN)]
+    worker = Companion("worker", [*command, "-l", "INFO"], folder)
+    stack.callback(worker.stop)
+    worker.until_logged(" ready.")
+    console.print(f"  worker   {' '.join(command)}\n")
+    return Stage(sandbox, worker, sandbox_url, exports)
