@@ -1,6 +1,7 @@
 """`ringproof sync` and `reverify`: what Plivo has, and what is verified again."""
 
 import json
+import signal
 import stat
 from datetime import timedelta
 from functools import partial
@@ -100,7 +101,7 @@ class TestSync:
         plivo.befall("401", operation="list", times=1000)
         with Terminal(home, tmp_path, "sync") as terminal:
             terminal.until_shown("Plivo's list was not read: 401", within=30)
-            terminal.types("\x03")
+            terminal.process.send_signal(signal.SIGINT)
             assert terminal.end() == 3
             assert "interrupted; it goes on without this, and the same command waits for it" in terminal.shown
 

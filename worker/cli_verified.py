@@ -187,7 +187,7 @@ def _why(told: looks.Progress) -> str:
     if told.trouble:
         return f"Plivo's list was not read: {told.trouble}; it is tried again"
     if workers_that_answer():
-        return "a worker reads it once it has a slot for it, one in ten is for this; ringproof status says what holds it up"
+        return "a worker reads it at one slot in ten; ringproof status says what holds it up"
     return f"no worker answers; start one: {START_A_WORKER}, with a beat (-B, or celery -A worker beat)"
 
 
