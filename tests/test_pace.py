@@ -231,6 +231,8 @@ class TestThePolicy:
             "range_codes_per_hour": 20,
             "countries": "",
             "quiet_hours": "",
+            "reverify_ms": 0,
+            "reverify_mode": "check",
             "jitter_us": 60_000,
         }
 
@@ -246,7 +248,13 @@ class TestThePolicy:
         told = policy.mapping()
         texts = {name: value for name, value in told.items() if not isinstance(value, int)}
 
-        assert texts == {"rate": "3/7s", "call_rate": "1/2s", "countries": "CA,US", "quiet_hours": "21:00-08:00"}
+        assert texts == {
+            "rate": "3/7s",
+            "call_rate": "1/2s",
+            "countries": "CA,US",
+            "quiet_hours": "21:00-08:00",
+            "reverify_mode": "check",
+        }
         assert json.loads(json.dumps(told)) == told
 
     @pytest.mark.parametrize(

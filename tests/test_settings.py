@@ -34,6 +34,8 @@ WRONG = {
     "RINGPROOF_COUNTRIES": "wrong countries",
     "RINGPROOF_QUIET_HOURS": "wrong hours",
     "RINGPROOF_RECORD_DAYS": "wrong days",
+    "RINGPROOF_REVERIFY_AFTER_DAYS": "wrong period",
+    "RINGPROOF_REVERIFY_MODE": "wrong mode",
     "PLIVO_AUTH_ID": "wrong id",
     "PLIVO_BASE_URL": "http://wrong.example/v1",
 }
@@ -176,6 +178,8 @@ class TestProblems:
             ("RINGPROOF_REGION", ["UK", "USA", "U", "1", "001", "ZZ", "ıt"]),
             ("RINGPROOF_LOG_FORMAT", ["JSON", "xml", "true"]),
             ("RINGPROOF_IN_DOUBT", ["RESEND", "wait", "false"]),
+            ("RINGPROOF_REVERIFY_AFTER_DAYS", ["0", "-1", "3651", "90d", "1.5"]),
+            ("RINGPROOF_REVERIFY_MODE", ["CHECK", "text", "true"]),
             ("RINGPROOF_RATE", ["0/7s", "300", "300/5", "300/m", "-1/1s", "nan/1s", "1e3/1s", "1/1s/2"]),
             ("RINGPROOF_RESEND_COOLDOWN_SECONDS", ["-1", "86401", "1.5", "1e2", "60s", "nan", "9" * 5000]),
             ("RINGPROOF_CALL_RATE", ["0/1s", "2", "2/s", "120/m", "off"]),
