@@ -11,9 +11,10 @@ from roster_of_batch import Batches, import_rows
 
 from worker import batches, feeding
 from worker.batch import BatchState
-from worker.confirmation import Answer, check_code, leave, take
+from worker.confirmation import Answer, check_code, leave, take, verified
 from worker.erasure import erase
 from worker.pace import Policy
+from worker.plivo import CallerId
 from worker.record import Lane, State
 from worker.roster import roster_of
 from worker.verdict import Disposition, Newcomer, Outcome, Settled, Verdict
@@ -34,6 +35,7 @@ def traces(book, number=None):
             "hash": book.client.hgetall,
             "string": book.client.get,
             "zset": lambda one: book.client.zrange(one, 0, -1),
+            "set": lambda one: sorted(book.client.smembers(one)),
             "list": lambda one: book.client.lrange(one, 0, -1),
         }[kind](key)
         if digits in key + json.dumps(told):
@@ -157,6 +159,19 @@ def test_the_counter_of_its_range_stays(client):
     other = book.number[:-1] + str((int(book.number[-1]) + 1) % 10)
 
     assert book.ledger.accept(other, token="t").disposition is Disposition.CAPPED
+
+
+def test_nothing_is_left_of_when_it_was_to_be_verified_again_and_that_it_had_lapsed(book):
+    book.ledger.tell(Policy(reverify_ms=90 * 86_400_000, range_codes_per_hour=0))
+    book.bring(SENT)
+    book.client.hset(f"{book.prefix}:number:{book.number}", "verified_at", 1)
+    known = CallerId(book.number, "", "US", book.now(), book.now(), "", SENT.verification_uuid)
+    verified(book.ledger, [known])
+    book.client.sadd(f"{book.prefix}:lapsed", book.number)
+    assert f"{book.prefix}:renewals" in traces(book)
+    erase(book.ledger, book.number)
+
+    assert traces(book) == []
 
 
 class TestARow:

@@ -48,9 +48,8 @@ def table_of_requests():
         lines.append(f"| {'; '.join(names)} | " + " | ".join(WORDS[answer] for answer in answers) + " |")
     lines += [
         "",
-        "A person's request takes over one of bulk or schedule that has not begun: its lane, channel and alias. "
-        "To bulk and",
-        "schedule a number is `verified` still if a request after its verification has failed or was cancelled.",
+        "A person's request takes over one of bulk or schedule that has not begun: its lane, channel and alias.",
+        "To bulk and schedule a number is `verified` still if a request after that failed or was cancelled.",
     ]
     return "\n".join(lines)
 

@@ -207,6 +207,16 @@ class TestChecking:
         assert book.renew(numbers) == {Renewed.NOT_DUE: 1}
         assert book.asked == [book.number]
 
+    def test_is_anybodys_turn_for_a_minute_alone(self, book):
+        book.verify()
+        book.pass_to_the_due_date()
+        book.tick()
+        assert reverification.claim(book.ledger, book.number)
+        assert reverification.claim(book.ledger, book.number) is None
+        book.move(MINUTES + timedelta(seconds=1))  # whoever had it has died
+
+        assert reverification.claim(book.ledger, book.number)
+
     def test_waits_for_a_turn_in_the_scheduled_lane(self, book):
         book.ledger.tell(Policy(rate=Rate.parse("2/1s"), reverify_ms=90 * 86_400_000))
         for number in (numbers := [fresh_number() for _ in range(3)]):
