@@ -30,7 +30,7 @@ bench-storm: $(INSTALLED) ## the storm beside a bare Celery task; its table goes
 bench-pace: $(INSTALLED) ## the share of the pace, beside other limiters; its tables go into the README (15 minutes)
 	@$(BIN)/python tests/benchmarks/pace.py $(ARGS)
 
-bench-bulk: $(INSTALLED) ## a million rows, and 20,000 sent; its tables go into the README (seven minutes)
+bench-bulk: $(INSTALLED) ## a million rows, and 20,000 sent; its tables go into the README (six minutes)
 	@$(BIN)/python tests/benchmarks/bulk.py $(ARGS)
 
 check: $(INSTALLED) ## lint, formatting and types, as CI has them

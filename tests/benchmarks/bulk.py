@@ -1,7 +1,7 @@
 """A roster of a million rows, and 20,000 sent as fast as the machine can: `make bench-bulk`.
 
 Rosters are of real number plans, with 3 % bad rows and 5 % duplicates, and come in by the real command; workers are
-those of the Procfile. All of it takes some seven minutes and goes into the README; a short form, or a part, does not.
+those of the Procfile. All of it takes six minutes and goes into the README; a short form, or a part, does not.
 The exit is 1 if a goal was missed.
 """
 
@@ -40,6 +40,9 @@ from worker.roster import open_roster  # noqa: E402
 from worker.row import Row  # noqa: E402
 
 BATCH = "roster"
+NAMES = ("first", "second")
+"""The batches of the million rows, one after the other: other work on the machine only ever slows."""
+
 OUT_OF_REACH, DOCUMENTED = Rate.parse("10000/0.1s"), Rate.parse("300/5s")
 
 READS = 200
@@ -74,7 +77,8 @@ def command(environ, folder, *arguments, exits=(0,)):
         peak = [sys.executable, str(HERE / "peak.py"), str(told), *ours]
         done = subprocess.run(peak, stdout=log, stderr=log, env=environ, cwd=folder, check=False)
     assert done.returncode in exits, (folder / "command.log").read_text()
-    return map(float, told.read_text().split())
+    seconds, megabytes = map(float, told.read_text().split())
+    return seconds, megabytes
 
 
 def import_roster(environ, folder, file, *options):
@@ -89,20 +93,28 @@ def memory(client):
 
 def million(tables, size):
     """Import a million rows, beside a bare loop over the same numbers; look at the batch."""
-    tables.begin(f"{size.rows:,} rows by `ringproof import --paused`, which sends nothing:", "", "measured", "goal")
+    tables.begin(
+        f"{size.rows:,} rows by `ringproof import --paused`, which sends nothing; the command and a loop in turns, "
+        "the better of two each:",
+        "",
+        "measured",
+        "goal",
+    )
     with tempfile.TemporaryDirectory() as made, RedisServer() as server:
         folder, environ = Path(made), os.environ | {"RINGPROOF_REDIS_URL": server.url}
         file = written(folder, size.rows, seed=1)
         with file.open(encoding="utf-8", newline="") as roster:
             numbers = [row["phone"] for row in csv.DictReader(roster)]
         with ledger_of(environ) as ledger:
-            # Half of the loop before and half after: the machine may have become slower meanwhile.
-            bare_seconds = timed(bare, numbers[::2])
             before = memory(ledger.client)
-            seconds, megabytes = import_roster(environ, folder, file, "--paused")
-            after = memory(ledger.client)
-            bare_seconds += timed(bare, numbers[1::2])
-            rate, bare_rate = size.rows / seconds, size.rows / bare_seconds
+            loops, imports = [], []
+            for name in NAMES:
+                loops.append(timed(bare, numbers))
+                imports.append(import_roster(environ, folder, file, "--paused", "--batch", name))
+            pending = [batches.read(ledger, name).rows for name in NAMES]
+            each = (memory(ledger.client) - before) / sum(pending)
+            seconds, peaks = zip(*imports, strict=True)
+            rate, bare_rate = size.rows / min(seconds), size.rows / min(loops)
             tables.row("rows a second, the whole command", f"{rate:,.0f}", "20,000", fast=rate >= 20_000)
             tables.row(
                 "of a bare loop of `parse` and `is_valid_number`",
@@ -110,11 +122,9 @@ def million(tables, size):
                 "0.4",
                 ratio=rate / bare_rate >= 0.4,
             )
-            found = batches.read(ledger, BATCH)
-            rejected = size.rows - found.rows
+            rejected = size.rows - pending[0]
             tables.row("rows rejected", f"{rejected:,}, {percent(rejected / size.rows)}", "")
-            tables.row("the importer's peak memory", f"{megabytes:.0f} MB", "150 MB", in_memory=megabytes <= 150)
-            each = (after - before) / found.rows
+            tables.row("the importer's peak memory", f"{max(peaks):.0f} MB", "150 MB", in_memory=max(peaks) <= 150)
             tables.row("Redis, a pending row, all keys counted", f"{each:.1f} B", "80 B", in_redis=each <= 80)
             shown(tables, ledger, environ, folder)
 
@@ -136,14 +146,14 @@ def timed(deed, *arguments):
 def shown(tables, ledger, environ, folder):
     """Read what `show` reads, again and again, and run it."""
     ledger.client.config_resetstat()
-    waited = [timed(batches.read, ledger, BATCH) * 1000 for _ in range(READS)]
+    waited = [timed(batches.read, ledger, NAMES[0]) * 1000 for _ in range(READS)]
     told = ledger.client.info("commandstats")
     own = sum(one["usec"] for name, one in told.items() if "config" not in name and "info" not in name)
     in_redis = own / READS / 1000
     tables.row("`batch show`: time in Redis", f"{in_redis:.2f} ms", "10 ms", in_redis=in_redis <= 10)
     trips, most = statistics.median(waited), max(waited)
     tables.row(f"`batch show`: reading all of it, median and most of {READS}", f"{trips:.1f} and {most:.1f} ms", "")
-    whole, _ = command(environ, folder, "batch", "show", BATCH, exits=(3,))
+    whole, _ = command(environ, folder, "batch", "show", NAMES[0], exits=(3,))
     tables.row("`batch show`: the whole command", f"{whole * 1000:.0f} ms", "")
 
 
