@@ -6,7 +6,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help test faults mutations bench-storm bench-pace check demo clean .venv
+.PHONY: help test faults mutations bench-storm bench-pace bench-bulk check demo clean .venv
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z.-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -29,6 +29,9 @@ bench-storm: $(INSTALLED) ## the storm beside a bare Celery task; its table goes
 
 bench-pace: $(INSTALLED) ## the share of the pace, beside other limiters; its tables go into the README (15 minutes)
 	@$(BIN)/python tests/benchmarks/pace.py $(ARGS)
+
+bench-bulk: $(INSTALLED) ## a million rows, and 20,000 sent; its tables go into the README (six minutes)
+	@$(BIN)/python tests/benchmarks/bulk.py $(ARGS)
 
 check: $(INSTALLED) ## lint, formatting and types, as CI has them
 	$(BIN)/ruff check

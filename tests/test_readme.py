@@ -170,6 +170,17 @@ def test_the_storms_table_has_been_written_and_nobody_of_ours_was_lost_or_texted
     assert [cell.strip() for cell in row.split("|")][2:4] == ["0", "0"]
 
 
+def test_the_tables_of_bulk_have_been_written_and_no_number_was_lost_or_sent_to_twice():
+    rows = {
+        what.strip(): measured.strip()
+        for _, what, measured, _, _ in (
+            line.split("|") for line in block("output: make bench-bulk").splitlines() if line.startswith("| ")
+        )
+    }
+
+    assert (rows["numbers lost"], rows["numbers sent to twice"]) == ("0", "0")
+
+
 def write():
     """Put what is made into the README."""
     text = README.read_text().replace("@REASONS@", ", ".join(f"`{reason}`" for reason in InvalidNumber.REMEDIES))

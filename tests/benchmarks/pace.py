@@ -6,28 +6,21 @@ form, or a part, does not. The exit is 1 if a goal was missed.
 """
 
 import argparse
-import os
-import platform
-import signal
 import sys
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE.parent), str(HERE.parent / "faults"), str(HERE)]
 
-import psutil  # noqa: E402
 from arrivals import Arrivals, within  # noqa: E402
 from checker import check  # noqa: E402
 from peers import CHILDREN, PEERS, PINNED, WORKERS, install  # noqa: E402
-from table import write  # noqa: E402
-from workload import UNDER_WAY_MS, Feed, Ours, Persons, judged, pace, tell, work  # noqa: E402
+from table import Tables, measured_with, percent, tell, write  # noqa: E402
+from workload import UNDER_WAY_MS, Feed, Ours, Persons, judged, leaving_nothing, pace, work  # noqa: E402
 
-from worker.local import redis_server  # noqa: E402
 from worker.pace import JITTER, Rate  # noqa: E402
 from worker.record import Lane  # noqa: E402
 
@@ -70,29 +63,6 @@ QUICK = Size(
     storm=(3, 4, 10, 5),
     peers=300,
 )
-
-
-def percent(share):
-    """Write a share as the README does."""
-    return f"{share * 100:.1f} %"
-
-
-class Tables:
-    """What was measured, as the README shows it, and which goals were missed."""
-
-    def __init__(self):
-        self.lines, self.missed = [], []
-
-    def begin(self, caption, *columns):
-        """Begin another table."""
-        self.lines += ["", caption, "", f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
-
-    def row(self, *cells, **goals):
-        """Add a row; of each goal it is told whether it was reached."""
-        self.lines.append(f"| {' | '.join(cells)} |")
-        missed = [f"{cells[0]}: {goal.replace('_', ' ')}" for goal, reached in goals.items() if not reached]
-        self.missed += missed
-        tell("  ".join([self.lines[-1], *(f"MISSED {one}" for one in missed)]))
 
 
 def steady(tables, told):
@@ -266,22 +236,12 @@ PARTS = {part.__name__: part for part in (steady, lanes, peers)}
 
 def report(tables):
     """What goes into the README."""
-    redis = ".".join(map(str, redis_server._version(redis_server.find_server())))
     low, high = UNDER_WAY_MS
     measured = (
         f"Each request is {low} to {high} ms under way, and then a strict window judges it; the pace is what leaves "
-        f"room for that, N in W + {JITTER.total_seconds() * 1000:.0f} ms. Four processes send. "
-        f"Celery {version('celery')}, Python {platform.python_version()}, Redis {redis}, {os.cpu_count()} cores, "
-        f"{datetime.now(UTC):%Y-%m-%d}."
+        f"room for that, N in W + {JITTER.total_seconds() * 1000:.0f} ms. Four processes send. {measured_with()}"
     )
     return "\n".join([measured, *tables.lines])
-
-
-def end(number, _frame):
-    """Unwind, which ends every process; another Ctrl-C does not cut that short."""
-    for each in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(each, signal.SIG_IGN)
-    sys.exit(128 + number)
 
 
 def main():
@@ -293,15 +253,10 @@ def main():
     parser.add_argument("--dry-run", action="store_true", help="do not write the README")
     told = parser.parse_args()
     told.size = QUICK if told.quick else FULL
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, end)
     tables = Tables()
-    try:
+    with leaving_nothing():
         for name in told.only or PARTS:
             PARTS[name](tables, told)
-    finally:
-        for child in psutil.Process().children(recursive=True):  # one that was interrupted in its very start
-            child.kill()
     print(f"\n{report(tables)}\n")
     if not (told.quick or told.only or told.single or told.dry_run):
         write("output: make bench-pace", report(tables))

@@ -120,17 +120,29 @@ def spoilt(text: str, chance: random.Random) -> str:
     )
 
 
+def drawn(
+    at_home: list[Head], abroad: list[Head], given: set[tuple[str, str, int]], chance: random.Random
+) -> tuple[Head, int]:
+    """A number that was not given yet; of a million, chance alone would repeat as many again as are meant to be."""
+    while True:
+        head, last = chance.choice(at_home if chance.random() < 0.6 else abroad), chance.randrange(10_000)
+        if (key := (head.country, head.national, last)) not in given:
+            given.add(key)
+            return head, last
+
+
 def rows(count: int, seed: int = 1) -> Iterator[tuple[str, str]]:
     """Yield phone and alias of each row."""
     chance = random.Random(seed)
     at_home = heads(HOME, HEADS * 4, chance)
     abroad = [head for country in ABROAD for head in heads(country, HEADS, chance)]
     before: deque[tuple[Head, int]] = deque(maxlen=REMEMBERED)
+    given: set[tuple[str, str, int]] = set()
     for number in range(count):
         if before and chance.random() < DUPLICATE:
             head, last = chance.choice(before)
         else:
-            head, last = chance.choice(at_home if chance.random() < 0.6 else abroad), chance.randrange(10_000)
+            head, last = drawn(at_home, abroad, given, chance)
             before.append((head, last))
         text = head.write(chance.randrange(10), last)
         if chance.random() < BAD:

@@ -1,7 +1,13 @@
-"""Puts what a benchmark has measured into the README, between its marks."""
+"""What a benchmark has measured: tables, which are told as they come and put into the README, between its marks."""
 
+import os
+import platform
 import re
+from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
+
+from worker.local import redis_server
 
 README = Path(__file__).parents[2] / "README.md"
 
@@ -15,3 +21,40 @@ def write(name, text):
     if count != 1:
         raise SystemExit(f"the README has {count} blocks named {name!r}")
     README.write_text(changed)
+
+
+def tell(line):
+    """Say how far it is."""
+    print(f"{datetime.now(UTC):%H:%M:%S} {line}", flush=True)
+
+
+def percent(share):
+    """Write a share as the README does."""
+    return f"{share * 100:.1f} %"
+
+
+def measured_with():
+    """Say what was measured with, where and when."""
+    redis = ".".join(map(str, redis_server._version(redis_server.find_server())))
+    return (
+        f"Celery {version('celery')}, Python {platform.python_version()}, Redis {redis}, {os.cpu_count()} cores, "
+        f"{datetime.now(UTC):%Y-%m-%d}."
+    )
+
+
+class Tables:
+    """What was measured, as the README shows it, and which goals were missed."""
+
+    def __init__(self):
+        self.lines, self.missed = [], []
+
+    def begin(self, caption, *columns):
+        """Begin another table."""
+        self.lines += ["", caption, "", f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
+
+    def row(self, *cells, **goals):
+        """Add a row; of each goal it is told whether it was reached."""
+        self.lines.append(f"| {' | '.join(cells)} |")
+        missed = [f"{cells[0]}: {goal.replace('_', ' ')}" for goal, reached in goals.items() if not reached]
+        self.missed += missed
+        tell("  ".join([self.lines[-1], *(f"MISSED {one}" for one in missed)]))

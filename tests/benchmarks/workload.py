@@ -2,15 +2,17 @@
 
 import random
 import shlex
+import signal
 import sys
 import tempfile
 import time
 from contextlib import ExitStack, contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 
+import psutil
 from harness import Process
 from storm import PRODUCTION
+from table import tell
 from world import World
 
 from worker.pace import JITTER
@@ -36,9 +38,22 @@ def pace(rate):
     return rate.number / (float(rate.window_seconds) + JITTER.total_seconds())
 
 
-def tell(line):
-    """Say how far it is."""
-    print(f"{datetime.now(UTC):%H:%M:%S} {line}", flush=True)
+@contextmanager
+def leaving_nothing():
+    """End every process that was started, also on Ctrl-C; another one does not cut that short."""
+
+    def end(number, _frame):
+        for each in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(each, signal.SIG_IGN)
+        sys.exit(128 + number)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for child in psutil.Process().children(recursive=True):  # one that was interrupted in its very start
+            child.kill()
 
 
 @contextmanager
@@ -79,8 +94,8 @@ class Ours:
         self.world, self.rate, self.single = world, rate, single
 
     def start(self, **processes):
-        """Start so many of each line of the Procfile, beside `ticks` and `beat`; return when all are ready."""
-        started = {}
+        """Start so many of each line of the Procfile, beside `ticks` and `beat`; return them, by name, when ready."""
+        started, ready = {}, {}
         for name, count in {"ticks": 1, "beat": 1, **processes}.items():
             for nth in range(count):
                 command = [sys.executable, COUNTED, *shlex.split(PROCFILE[name])[1:], "-l", "INFO"]
@@ -89,9 +104,11 @@ class Ours:
                 self.world.logs.append(log)
                 process = Process(command, log, self.world.environ(), self.world.folder)
                 self.world.callback(process.kill)
-                started[process] = "beat: Starting" if name == "beat" else " ready."
-        for process, ready in started.items():
-            process.until_logged(ready)
+                started[f"{name}-{nth}"] = process
+                ready[process] = "beat: Starting" if name == "beat" else " ready."
+        for process, text in ready.items():
+            process.until_logged(text)
+        return started
 
     def begun(self):
         """How often *begin* was called; fails if counted.py has not found the script."""

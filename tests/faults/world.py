@@ -75,6 +75,7 @@ class World:
         return (
             os.environ
             | {
+                "TMPDIR": str(self.folder),  # what a killed worker leaves there goes with the world
                 "RINGPROOF_REDIS_URL": self.redis.url,
                 "RINGPROOF_RATE": "10000/0.1s",
                 "RINGPROOF_CALL_RATE": "10000/0.1s",
