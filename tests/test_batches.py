@@ -630,6 +630,81 @@ def rows_of(numbers):
     return list(roster_of(numbers))
 
 
+class TestOneThatHasEnded:
+    @staticmethod
+    def kept(world, client):
+        """For how long each key of spring is kept; -1 is for good."""
+        return {client.pttl(key) for key in client.scan_iter(f"{world.prefix}:batch:spring*")}
+
+    @staticmethod
+    def forget(world, client):
+        """Let that time pass."""
+        client.delete(*client.scan_iter(f"{world.prefix}:batch:spring*"))
+
+    @pytest.mark.parametrize("end", [Batches.until_empty, lambda world: batches.cancel(world.ledger, "spring")])
+    def test_is_kept_for_as_many_days_as_records_are(self, client, monkeypatch, end):
+        world = Batches(client, monkeypatch, record_ms=3 * 86_400_000)
+        world.roster("spring", 20, call=2)
+        world.feed()
+        before = self.kept(world, client)
+        end(world)
+
+        assert before == {-1}
+        assert all(2.9 * 86_400_000 < ms <= 3 * 86_400_000 for ms in self.kept(world, client))
+
+    def test_is_kept_for_good_while_it_is_retried(self, world, client):
+        world.roster("spring", 10, call=2)
+        world.until_empty(lambda _: REJECTED)
+        batches.retry(world.ledger, "spring", ["rejected"])
+        during = self.kept(world, client)
+        world.until_empty()
+
+        assert during == {-1}
+        assert min(self.kept(world, client)) > 0
+
+    def test_is_forgotten_whole_whatever_becomes_of_its_numbers(self, world, client):
+        world.roster("spring", 10)
+        world.roster("summer", 1)
+        world.until_empty()
+        self.forget(world, client)
+        world.feed(16 * MINUTE)  # the codes expire
+
+        assert self.kept(world, client) == set()
+        assert batches.names(world.ledger) == ["summer"]
+        assert client.zcard(f"{world.prefix}:batches") == 1
+
+    def test_leaves_its_name_to_another_whose_rows_its_numbers_do_not_touch(self, world, client):
+        number, later = world.roster("spring", 2)
+        world.until_empty()
+        self.forget(world, client)
+        world.pass_(90 * 86_400)
+        world.roster("spring", 2)
+        world.person(number)
+        world.feed(1)
+        world.work()
+
+        assert world.look("spring").outcomes == {"code_sent": 2}
+        assert world.state_of(later) is State.EXPIRED
+
+    def test_and_was_not_heard_of_by_all_of_its_numbers_keeps_the_feeder_from_nothing(self, world, client):
+        world.roster("spring", 10)
+        world.feed()
+        batches.cancel(world.ledger, "spring")
+        self.forget(world, client)
+        world.roster("summer", 1)
+
+        assert len(world.until_empty()) >= 1
+        assert world.look("summer").state is BatchState.COMPLETED
+        assert client.zcard(f"{world.prefix}:feeding") == 0
+
+    def test_counts_its_rows_also_where_the_clock_was_put_back_since_its_import(self, world):
+        world.roster("spring", 10)
+        world.pass_(-3600)
+        world.until_empty()
+
+        assert world.look("spring").state is BatchState.COMPLETED
+
+
 class TestTheBytes:
     def test_are_one_for_each_thing_that_can_become_of_a_row(self):
         assert len(set(BYTES.values())) == len(BYTES)

@@ -1,7 +1,7 @@
 """A batch as values: its states, its rows and how they are packed, and the byte that tells where a row stands.
 
 Keys, with `{P}` for the prefix, NAME the batch's and LIST `sms` or `call`: a list each, for a slow
-call must not hold a text:
+call must not hold a text. Those of one batch expire RECORD_DAYS after it was completed or cancelled:
 
     {P}:batches                   sorted set, name @ when it was begun (µs)
     {P}:feeding                   sorted set of those with rows to feed, name @ when it was last fed (µs)

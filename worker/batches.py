@@ -71,8 +71,8 @@ def import_roster(
 
 
 def names(ledger: Ledger) -> list[str]:
-    """Return the names of all batches, newest first."""
-    told: list[str] = ledger.get("zrevrange", ledger.key("batches"), 0, -1)
+    """Return the names of all batches, newest first. One that has ended is kept as long as its records are."""
+    told: list[str] = ledger.ask("batch_names", [ledger.key("batches")])
     return told
 
 

@@ -49,5 +49,6 @@ elseif word == 'cancel' and (state == 'running' or state == 'paused') then
   local unfed = cancel_the_unfed(9, ARGV[5]) + cancel_the_unfed(12, ARGV[6])
   cancel_their_countries()
   if unfed > 0 then redis.call('HINCRBY', KEYS[7], 'open', -unfed) end
+  keep_batch(name, facts.record_ms)
 end
 return state

@@ -2,7 +2,7 @@
 -- needs: now, facts, read, change, capped   KEYS[6] - how often each limit has refused
 --        ARGV[2] - what all keys begin with: a page's records are found by its numbers, so they cannot be in KEYS
 -- What is asked for is a table: column ('state[:live]' -> disposition), lane, channel, country, resend (true or nil),
--- row (true for one of a batch), ends_at (ms), asleep_until (ms, 0: awake), fields (others of the record, in pairs).
+-- row (true for one of a batch), from (its request is not below that, nil: whatever it is), ends_at (ms), asleep_until (ms, 0: awake), fields (others of the record, in pairs).
 
 local function column(text)
   local answers = {}
@@ -32,7 +32,7 @@ local function consider(record, number, asked)
     end
   end
   -- It starts at Redis' seconds, so that the number of an erased record is never used again.
-  return 'accepted', math.max(request + 1, math.floor(now / 1000)), 0, ''
+  return 'accepted', math.max(request + 1, math.floor(now / 1000), asked.from or 0), 0, ''
 end
 
 local function take_in(key, record, flat, number, request, asked)
@@ -56,7 +56,7 @@ local function take_in(key, record, flat, number, request, asked)
   set_or_delete(key, 'country', asked.country)
   set_or_delete(key, 'resend', asked.resend and '1')
 
-  local written = {history = record.history}
+  local written = {history = record.history, request = request}
   for i = 1, #asked.fields, 2 do written[asked.fields[i]] = asked.fields[i + 1] end
   if written.again then  -- of a doubt's own repetition the row is the same
     written.batch, written.row = record.batch, record.row
