@@ -146,7 +146,7 @@ class TestABatch:
         world.pass_(60)
         assert world.look("spring").rate_per_second < 1
 
-    @pytest.mark.parametrize("name", ["", "a/b", "a:b", "x" * 65, " a", "a\n", "été", None])
+    @pytest.mark.parametrize("name", ["", "-n", "--", "a/b", "a:b", "x" * 65, " a", "a\n", "été", None])
     def test_has_a_name_that_can_be_typed(self, world, name):
         with pytest.raises(InvalidRequest, match="batch"):
             batches.open_batch(world.ledger, name, fingerprint=None)

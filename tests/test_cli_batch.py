@@ -76,6 +76,14 @@ class TestWhereItStands:
         assert ("outcomes", "3  pending") in told
         assert ("countries", "3  US") in told
 
+    def test_is_shown_with_commands_that_can_be_pasted(self, ringproof, ledger):
+        put(ledger, "summer sale", [number(3)])
+        batches.pause(ledger, "summer sale")
+
+        assert (
+            "a person paused it, until ringproof batch resume 'summer sale'" in ringproof("show", "summer sale").stdout
+        )
+
     def test_is_a_line_of_json(self, ringproof):
         told = json.loads(ringproof("show", "spring", "--json").stdout)
 
@@ -183,15 +191,44 @@ class TestControl:
         assert batches.read(ledger, "spring").state is BatchState.RUNNING
 
     def test_is_cancel_once_and_for_all(self, ringproof, ledger):
-        told = [ringproof(word, "spring") for word in ("cancel", "cancel", "resume", "pause")]
+        told = [ringproof(word, "spring") for word in ("cancel", "cancel", "resume", "pause", "retry")]
 
         assert [(done.returncode, done.stdout) for done in told] == [
             (0, "spring is cancelled; what has not begun never will be\n"),
             (1, "spring is cancelled; there is nothing to cancel\n"),
             (1, "spring is cancelled; there is nothing to resume\n"),
             (1, "spring is cancelled; there is nothing to pause\n"),
+            (1, "spring is cancelled; there is nothing to retry\n"),
         ]
         assert batches.read(ledger, "spring").outcomes == {"cancelled": 3}
+
+    def test_takes_away_an_import_that_was_cut_short(self, ringproof, run, idle, ledger, tmp_path):
+        with pytest.raises(RuntimeError), batches.open_batch(ledger, "fall sale", fingerprint="f"):
+            raise RuntimeError
+        (tmp_path / "other.csv").write_text(f"phone\n{number(4)}\n")
+        redis = idle["RINGPROOF_REDIS_URL"]
+        other = run("import", "other.csv", "--batch", "fall sale", RINGPROOF_REDIS_URL=redis)
+        told = [ringproof(word, "fall sale") for word in ("pause", "retry", "show", "cancel", "cancel")]
+
+        way_out = "ringproof batch cancel 'fall sale'"
+        assert f"or take away what is in: {way_out}\n" in other.stderr
+        assert [(done.returncode, done.stdout) for done in told[:2]] == [
+            (1, f"fall sale is importing; there is nothing to {word}; to take it away: {way_out}\n")
+            for word in ("pause", "retry")
+        ]
+        assert f"{way_out} takes it away" in told[2].stdout
+        assert [done.returncode for done in told[3:]] == [0, 1]
+        assert told[3].stdout == "fall sale was not imported to its end; nothing is left of it\n"
+        assert batches.names(ledger) == ["spring"]
+        assert list(ledger.client.scan_iter("*fall*")) == []
+
+    def test_leaves_an_import_alone_that_goes_on(self, ringproof, ledger):
+        with batches.open_batch(ledger, "summer", fingerprint="f") as importing:
+            done = ringproof("cancel", "summer")
+            importing.abandon()
+
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr.startswith("error: summer: another import of it is alive")
 
     def test_asks_at_a_terminal_before_it_cancels(self, idle, ledger, tmp_path):
         with Terminal(idle, tmp_path, "batch", "cancel", "spring") as screen:

@@ -149,9 +149,11 @@ def unpack(row: str) -> Packed:
 
 def check_name(name: object) -> str:
     """Return a name that a batch can have. Raises `InvalidRequest`."""
-    if isinstance(name, str) and re.fullmatch(r"[A-Za-z0-9._ -]{1,64}", name) and name.strip() == name:
+    if isinstance(name, str) and re.fullmatch(r"[A-Za-z0-9._][A-Za-z0-9._ -]{0,63}", name) and name.strip() == name:
         return name
-    raise InvalidRequest("batch", shown(name), "name it by 1 to 64 of letters, digits, . _ - and space")
+    raise InvalidRequest(
+        "batch", shown(name), "name it by 1 to 64 of letters (A to Z), digits, . _ - and space; no - first"
+    )
 
 
 class Keys(NamedTuple):

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import replace
 from typing import Final
 
 from worker import runtime
@@ -9,7 +10,7 @@ from worker.batch import BYTES, LISTS, OUTCOMES, UNFED, Batch, BatchRow, BatchSt
 from worker.census import audit, read
 from worker.errors import UnknownBatch
 from worker.feeding import PAGE_OF_BYTES, found
-from worker.importing import Importing, open_batch
+from worker.importing import Importing, discard, open_batch
 from worker.ledger import Ledger
 from worker.record import moment
 from worker.roster import Given, Roster, roster_of
@@ -87,7 +88,13 @@ def resume(ledger: Ledger, name: str) -> Batch:
 
 
 def cancel(ledger: Ledger, name: str) -> Batch:
-    """Have nothing begun for this batch any more, ever; no doubt of its is sent again. Raises `UnknownBatch`."""
+    """Have nothing begun for this batch any more, ever; no doubt of its is sent again.
+
+    Of one whose import was cut short nothing stays. Raises `UnknownBatch`, and `BatchBusy` while it is imported.
+    """
+    found = read(ledger, name)
+    if found and found.state is BatchState.IMPORTING and discard(ledger, name):
+        return replace(found, state=BatchState.CANCELLED)
     return _steer(ledger, name, "cancel")
 
 

@@ -1,6 +1,7 @@
 """What is known of a batch: its counts, as the scripts keep them and as its row bytes tell, its rate, what holds it."""
 
 import math
+import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -157,7 +158,7 @@ def _time_left(ledger: Ledger, counts: Mapping[str, str], sizes: list[int], foun
 
 def _holds(batch: Batch, found: Situation) -> str:
     if batch.state is BatchState.PAUSED:
-        return f"a person paused it, until ringproof batch resume {batch.name}"
+        return f"a person paused it, until ringproof batch resume {shlex.quote(batch.name)}"
     for pause in found.pauses:
         if pause.lane in {None, Lane.BULK}:
             return pause.why

@@ -5,13 +5,14 @@ An import that is cut short goes on where it was: the same rows are read anew, a
 
 import os
 import secrets
+import shlex
 import socket
 from datetime import timedelta
 from hashlib import blake2b
 from types import TracebackType
 from typing import Final, Self
 
-from worker.batch import LISTS, Batch, batch_keys, check_name, pack
+from worker.batch import LISTS, Batch, BatchState, batch_keys, check_name, pack
 from worker.census import read
 from worker.errors import BatchBusy, BatchExists
 from worker.ledger import Ledger
@@ -27,7 +28,7 @@ SILENCE: Final = timedelta(seconds=10)
 _STATES: Final = {
     "completed": "it is completed",
     "cancelled": "it is cancelled",
-    "importing": "its import was cut short",
+    "importing": "its import has not come to its end",
 }
 
 
@@ -52,7 +53,7 @@ class Importing:
         self._hash(row)
         self._passed += 1
         if self._passed == self.already and self._known and self._digest.hexdigest() != self._known:
-            raise BatchExists(self.name, _other(_STATES["importing"]))
+            raise BatchExists(self.name, _other(self.name, "importing"))
 
     def add(self, row: Row) -> None:
         """Put a row in, after those that are in already. Raises `BatchBusy` if another import has taken over."""
@@ -91,9 +92,7 @@ class Importing:
             self._leave(stays=True)
 
     def _leave(self, *, stays: bool) -> None:
-        keys = batch_keys(self._ledger, self.name)
-        own = [keys.batch, keys.importer, keys.all, *keys.of_its_own]
-        self._ledger.ask("batch_leave", own, [self.name, self._token, int(not stays)])
+        _leave(self._ledger, self.name, self._token, stays=stays)
 
     def _hash(self, row: Row) -> str:
         packed = pack(row.number.e164, row.number.country, row.alias, row.subaccount)
@@ -136,19 +135,41 @@ def open_batch(ledger: Ledger, name: str, *, fingerprint: str | None, source: st
         if what == "opened":
             return Importing(ledger, name, token, int(told), more)
         if what == "exists":
-            state = _STATES.get(told, "it is being sent")
-            raise BatchExists(name, _same(state) if more else _other(state))
+            raise BatchExists(name, _same(told) if more else _other(name, told))
         if dead or not _is_dead(told):
             raise BatchBusy(name)
         dead = told
 
 
+def discard(ledger: Ledger, name: str) -> bool:
+    """Leave nothing of an import that was cut short; False if it came to its end. Raises `BatchBusy` if it goes on."""
+    keys = batch_keys(ledger, name)
+    holder = ledger.get("get", keys.importer)
+    if holder and not _is_dead(holder):
+        raise BatchBusy(name)
+    _leave(ledger, name, holder or "", stays=False)
+    state = ledger.get("hget", keys.batch, "state")
+    if state == BatchState.IMPORTING:
+        raise BatchBusy(name)
+    return state is None
+
+
+def _leave(ledger: Ledger, name: str, token: str, *, stays: bool) -> None:
+    keys = batch_keys(ledger, name)
+    ledger.ask("batch_leave", [keys.batch, keys.importer, keys.all, *keys.of_its_own], [name, token, int(not stays)])
+
+
 def _same(state: str) -> str:
-    return f"the same rows were imported under this name, and {state}; ringproof batch show tells of it"
+    told = _STATES.get(state, "it is being sent")
+    return f"the same rows were imported under this name, and {told}; ringproof batch show tells of it"
 
 
-def _other(state: str) -> str:
-    return f"a batch of this name has other rows, as far as is known, and {state}; name another"
+def _other(name: str, state: str) -> str:
+    remedy = "name another"
+    if state == BatchState.IMPORTING:
+        remedy += f", or take away what is in: ringproof batch cancel {shlex.quote(name)}"
+    told = _STATES.get(state, "it is being sent")
+    return f"a batch of this name has other rows, as far as is known, and {told}; {remedy}"
 
 
 def _is_dead(token: str) -> bool:

@@ -32,7 +32,7 @@ def standing(batch: Batch) -> RenderableType:
         "batch": Text(f"{batch.name}{source}"),
         "state": state.append(f" since {clock(batch.completed_at)}" if batch.completed_at else "", "default"),
         "imported": Text(clock(batch.created_at)),
-        "rows": Text(f"{batch.rows:,}: {batch.rows - batch.open:,} have an outcome, {batch.fed:,} were handed out"),
+        "rows": Text(f"{batch.rows:,}: {batch.rows - batch.open:,} have an outcome{_fed(batch)}"),
         "": ProgressBar(total=max(1, batch.rows), completed=batch.rows - batch.open, width=50),
         "outcomes": _outcomes(batch.outcomes),
         "countries": _countries(batch.countries),
@@ -111,11 +111,16 @@ def _countries(countries: Mapping[str, Mapping[str, int]]) -> Table:
     return table
 
 
+def _fed(batch: Batch) -> str:
+    return "" if batch.state in ENDED else f", {batch.fed:,} were handed out"
+
+
 def _next(batch: Batch) -> Iterator[str]:
     """Say what can be done about it."""
     name = shlex.quote(batch.name)
     if batch.state is BatchState.IMPORTING:
-        yield "it is being imported; if that was cut short, the same command goes on where it was"
+        yield "it is being imported; if that was cut short, the same command goes on where it was,"
+        yield f"and ringproof batch cancel {name} takes it away"
     if batch.state is BatchState.PAUSED:
         yield f"ringproof batch resume {name}"
     if batch.state is BatchState.COMPLETED:
