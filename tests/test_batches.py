@@ -492,6 +492,36 @@ class TestARetry:
         assert world.look("spring").outcomes == {"code_sent": 40}
         assert world.look("spring").state is BatchState.COMPLETED
 
+    def test_of_whom_plivo_could_not_be_reached_for_is_of_those_whose_day_is_over(self, world):
+        world.roster("spring", 5)
+        world.feed(1)
+        gone = Outcome(State.WAITING, Reason.UNREACHABLE, "refused", timedelta(minutes=15))
+        world.work(lambda _: gone)
+        early = batches.retry(world.ledger, "spring", [Reason.UNREACHABLE])
+        for _ in range(24 * 4 + 2):
+            world.feed(15 * MINUTE)
+            world.work(lambda _: gone)
+        failed = world.look("spring").outcomes
+        late = batches.retry(world.ledger, "spring", [Reason.UNREACHABLE])
+
+        assert (early, failed, late) == (0, {"failed:unreachable": 5}, 5)
+        assert len(world.until_empty()) == 5
+        assert world.look("spring").outcomes == {"code_sent": 5}
+
+    def test_of_the_capped_is_of_those_that_a_limit_kept_out_too(self, client, monkeypatch):
+        world = Batches(client, monkeypatch, max_calls_per_week=1)
+        called = fresh_number()
+        world.send((called, world.person(called, channel="call").request), TAKEN)
+        world.pass_(16 * MINUTE)
+        import_rows(world.ledger, "spring", [{"phone": called, "channel": "call"}])
+        world.feed()
+        before = world.look("spring").outcomes
+        world.pass_(8 * 86_400)
+
+        assert before == {"capped:calls_per_week": 1}
+        assert batches.retry(world.ledger, "spring", [Reason.CAPPED]) == 1
+        assert world.until_empty() == [called]
+
     def test_of_nothing_changes_nothing(self, world):
         world.roster("spring", 5)
         world.until_empty()
@@ -710,7 +740,14 @@ class TestTheBytes:
         assert len(set(BYTES.values())) == len(BYTES)
         assert all(len(byte.encode()) == 1 for byte in BYTES.values())
         waiting = {Reason.PAUSED, Reason.PACE, Reason.COOLDOWN, Reason.CAP, Reason.QUIET_HOURS, Reason.UNREACHABLE}
-        failed = {Reason.REJECTED, Reason.FORBIDDEN, Reason.CAPPED, Reason.TOO_LATE, Reason.IN_DOUBT}
+        failed = {
+            Reason.UNREACHABLE,
+            Reason.REJECTED,
+            Reason.FORBIDDEN,
+            Reason.CAPPED,
+            Reason.TOO_LATE,
+            Reason.IN_DOUBT,
+        }
         wanted = {f"waiting:{one}" for one in waiting | {Reason.BATCH_PAUSED}}
         wanted |= {f"failed:{one}" for one in failed | {Reason.CRASHES_WORKER}} | {"in_doubt:worker_lost"}
         assert set(State) | wanted <= set(BYTES)

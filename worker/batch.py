@@ -51,6 +51,7 @@ BYTES: Final[Mapping[str, str]] = {
     "failed:forbidden": "F",
     "failed:capped": "K",
     "failed:too_late": "l",
+    "failed:unreachable": "U",
     "failed:in_doubt": "i",
     "failed:crashes_worker": "x",
     "cancelled": "C",

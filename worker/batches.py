@@ -12,9 +12,10 @@ from worker.errors import UnknownBatch
 from worker.feeding import PAGE_OF_BYTES, found
 from worker.importing import Importing, discard, open_batch
 from worker.ledger import Ledger
-from worker.record import moment
+from worker.record import Reason, moment
 from worker.roster import Given, Roster, roster_of
 from worker.row import Reject, Row
+from worker.verdict import Disposition
 
 __all__ = [
     "Batch",
@@ -111,13 +112,17 @@ def _steer(ledger: Ledger, name: str, word: str) -> Batch:
 def retry(ledger: Ledger, name: str, reasons: Collection[str]) -> int:
     """Have rows that failed for one of these reasons asked for anew, as a roster asks; return how many.
 
+    `capped` are also those that a limit kept from being asked for; what waits has not failed.
     A completed batch is running again, and completes again. Killed in the midst of it, it can be repeated. None of a
     batch that is cancelled or being imported. Raises `UnknownBatch`.
     """
     if read(ledger, name) is None:
         raise UnknownBatch(name)
     keys = batch_keys(ledger, name)
-    letters = "".join(BYTES[f"failed:{reason}"] for reason in reasons if f"failed:{reason}" in BYTES)
+    outcomes = {f"failed:{reason}" for reason in reasons}
+    if Reason.CAPPED in reasons:
+        outcomes |= {outcome for outcome in BYTES if outcome.partition(":")[0] == Disposition.CAPPED}
+    letters = "".join(BYTES[outcome] for outcome in sorted(outcomes) if outcome in BYTES)
     again = 0
     for nth, channel in enumerate(LISTS):
         start = 0

@@ -20,16 +20,13 @@ from worker.export import BEGINNINGS, write_csv, write_ndjson
 from worker.ledger import Ledger
 from worker.record import Reason
 from worker.replacement import Replacement
-from worker.standing import ENDED, as_json, line, pace, standing
+from worker.standing import ENDED, RETRIED, as_json, line, pace, standing
 from worker.story import clock
 from worker.watch import Exit, console
 
 LOOK_SECONDS: Final = 0.5
 LINE_SECONDS: Final = 5.0
 """Between two lines that differ in their counts only: a batch of a day is then a log of 17,000 lines at most."""
-
-RETRIED: Final = (Reason.UNREACHABLE, Reason.TOO_LATE, Reason.IN_DOUBT)
-"""What may well succeed now: nothing is wrong with these numbers."""
 
 RETRIABLE: Final = (*RETRIED, Reason.REJECTED, Reason.FORBIDDEN, Reason.CAPPED, Reason.CRASHES_WORKER)
 
@@ -163,7 +160,8 @@ def cancel(name: str, *, yes: bool) -> None:
 def retry(name: str, reasons: Sequence[Reason]) -> None:
     """Ask anew for the rows of a batch that failed.
 
-    Exit 1 if there are none.
+    By default those that nothing was wrong with. What waits has not failed: Plivo is asked again for a day before a row
+    is unreachable. Exit 1 if there are none.
     """
     load_dotenv()
     before = _known(runtime.ledger(), name)

@@ -13,13 +13,16 @@ from rich.table import Table
 from rich.text import Text
 
 from worker.batch import Batch, BatchState
-from worker.record import State
+from worker.record import Reason, State
 from worker.story import STYLES, clock, lasting
 
 MOST_COUNTRIES: Final = 10
 """Lines; --json has all."""
 
 ENDED: Final = frozenset({BatchState.COMPLETED, BatchState.CANCELLED})
+
+RETRIED: Final = (Reason.UNREACHABLE, Reason.TOO_LATE, Reason.IN_DOUBT)
+"""What may well succeed now: nothing is wrong with these numbers."""
 
 _STYLES: Final = {BatchState.PAUSED: "yellow", BatchState.CANCELLED: "red", BatchState.COMPLETED: "bold green"}
 
@@ -125,5 +128,5 @@ def _next(batch: Batch) -> Iterator[str]:
         yield f"ringproof batch resume {name}"
     if batch.state is BatchState.COMPLETED:
         yield f"ringproof batch export {name} --output {shlex.quote(batch.name + '.results.csv')}"
-    if any(outcome.startswith("failed:") and count for outcome, count in batch.outcomes.items()):
+    if batch.state is not BatchState.CANCELLED and any(batch.outcomes.get(f"failed:{reason}") for reason in RETRIED):
         yield f"ringproof batch retry {name}"
