@@ -4,8 +4,11 @@ import csv
 import io
 import json
 import re
+import shlex
 import signal
 import stat
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
@@ -247,6 +250,40 @@ class TestControl:
         )
         assert wrong.returncode == 2
         assert "'bad luck' is none of unreachable, too_late, in_doubt" in wrong.stderr
+
+
+class TestStandardOutput:
+    """What is asked of a shell: a full disk behind it, none at all, or a reader who has gone."""
+
+    @pytest.fixture
+    def shell(self, idle, tmp_path):
+        def run(command):
+            line = f"{shlex.quote(sys.executable)} -m worker {command}"
+            return subprocess.run(
+                ["sh", "-c", line], env=idle, cwd=tmp_path, capture_output=True, text=True, check=False
+            )
+
+        (tmp_path / "summer.csv").write_text(f"phone\n{number(5)}\n")
+        return run
+
+    @pytest.mark.parametrize("command", ["batch export spring", "batch show spring --json", "import summer.csv --yes"])
+    def test_that_has_no_room_is_an_error_in_a_line_and_nothing_is_begun(self, shell, ledger, command):
+        done = shell(f"{command} > /dev/full")
+
+        assert done.returncode == 1
+        assert done.stderr.startswith("error: standard output cannot be written: No space left on device; ")
+        assert len(done.stderr.splitlines()) == 1
+        assert batches.names(ledger) == ["spring"]
+
+    def test_that_is_closed_is_a_wrong_usage(self, shell):
+        done = shell("batch show spring >&-")
+
+        assert (done.returncode, "Standard output is closed." in done.stderr) == (2, True)
+
+    def test_that_nobody_reads_before_the_summary_leaves_no_half_import(self, shell, ledger):
+        shell("import summer.csv --yes | true")
+
+        assert batches.names(ledger) == ["spring"]
 
 
 class TestAnExport:

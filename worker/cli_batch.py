@@ -221,6 +221,7 @@ def _opened(output: str | None, encoding: str) -> Iterator[TextIO]:
         if encoding == "utf-8-sig":
             sys.stdout.write("\ufeff")
         yield sys.stdout
+        sys.stdout.flush()
         return
     with Replacement(output, encoding, kind="export", beginnings=BEGINNINGS) as replacement, replacement.telling():
         yield replacement.file

@@ -193,8 +193,8 @@ def _fill(importing: batches.Importing, intake: Intake, ledger: Ledger, asks: Te
         if asks and not _agreed(asks):
             _end("nothing was imported")
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # from here on it is begun, or it is not
-    except (KeyboardInterrupt, errors.InvalidRoster, errors.Unwritable, click.exceptions.Exit):
-        importing.abandon()
+    except (KeyboardInterrupt, errors.InvalidRoster, errors.Unwritable, click.exceptions.Exit, OSError, SystemExit):
+        importing.abandon()  # the last two: nobody could read the summary, and rich ends so when its pipe is closed
         raise
 
 
