@@ -467,6 +467,23 @@ class TestACancel:
         assert swept == [Due.CANCELLED] * 9
         assert world.look("spring").outcomes == {"cancelled": 10}
 
+    def test_of_very_many_that_were_to_be_fed_again_holds_up_nobody(self, world, client):
+        world.roster("spring", 10)
+        world.until_empty(lambda _: REJECTED)
+        batches.retry(world.ledger, "spring", ["rejected"])
+        key, many = f"{world.prefix}:batch:spring", 300_000
+        client.rpush(f"{key}:sms", *["US+14155550123"] * (many - 10))
+        client.rpush(f"{key}:sms:again", *range(10, many))
+        client.setrange(f"{key}:sms:bytes", 10, "\0" * (many - 10))
+        client.hset(key, mapping={"cursor:sms": many, "open": many})
+        client.hset(f"{key}:countries", "US:rows", many)
+        client.slowlog_reset()
+        batches.cancel(world.ledger, "spring")
+        took_us = max((entry["duration"] for entry in client.slowlog_get()), default=0)
+
+        assert world.look("spring").outcomes == {"cancelled": many}
+        assert took_us < 250_000, "for every place once it was 770 ms"
+
     def test_is_for_good(self, world):
         world.roster("spring", 10)
         batches.cancel(world.ledger, "spring")
