@@ -15,7 +15,7 @@ from tasks.sweep import decide
 from worker import batches, control, feeding, runtime
 from worker.batch import BYTES, OPEN, pack, unpack
 from worker.batches import BatchState
-from worker.errors import BatchBusy, BatchExists, InvalidRequest, UnknownBatch
+from worker.errors import BatchBusy, BatchExists, InvalidRequest, InvalidRoster, UnknownBatch
 from worker.quiet import QuietHours
 from worker.record import Lane, Reason, State
 from worker.roster import roster_of
@@ -577,8 +577,9 @@ class TestAnImport:
     def test_does_not_go_on_with_other_rows(self, world):
         numbers = [fresh_number() for _ in range(1200)]
         cut_short(world, numbers, 1100)
-        with pytest.raises(BatchExists, match="other"):
-            import_rows(world.ledger, "spring", [fresh_number(), *numbers])
+        for others in ([fresh_number(), *numbers], [fresh_number()], numbers[:999]):
+            with pytest.raises(BatchExists, match="other"):
+                import_rows(world.ledger, "spring", others)
         import_rows(world.ledger, "spring", numbers)
 
         assert world.look("spring").rows == 1200
@@ -605,7 +606,7 @@ class TestAnImport:
         with batches.open_batch(world.ledger, "spring", fingerprint="f") as quicker:
             with pytest.raises(BatchBusy):
                 late.finish("digest")
-            for row in rows_of(numbers[quicker.already :]):
+            for row in rows_of(numbers):
                 quicker.add(row)
             quicker.finish("digest")
 
@@ -643,6 +644,14 @@ class TestFromPython:
         assert (found.rows, found.state, found.name) == (3, BatchState.PAUSED, name)
         assert [reject.line for reject in rejected] == [4, 5]
         assert not caplog.records
+
+    @pytest.mark.parametrize("rows", ["+14155550123", b"+14155550123", {"phone": "+14155550123"}, ["12", "13"], []])
+    def test_what_is_no_roster_or_has_no_good_row_begins_nothing(self, rows):
+        name = f"python {fresh_number()[-7:]}"
+        with pytest.raises(InvalidRoster):
+            import_roster(rows, name)
+
+        assert name not in batches.names(runtime.ledger())
 
     def test_what_nobody_asks_for_is_logged_as_a_number_of_rows(self, caplog):
         name = f"python {fresh_number()[-7:]}"

@@ -8,7 +8,7 @@ from typing import Final
 from worker import runtime
 from worker.batch import BYTES, LISTS, OUTCOMES, UNFED, Batch, BatchRow, BatchState, batch_keys, check_name, unpack
 from worker.census import audit, read
-from worker.errors import UnknownBatch
+from worker.errors import InvalidRoster, UnknownBatch
 from worker.feeding import PAGE_OF_BYTES, found
 from worker.importing import Importing, discard, open_batch
 from worker.ledger import Ledger
@@ -54,7 +54,8 @@ def import_roster(
 
     Nothing is sent before the last row is in. `rejected` is called with each row that cannot be sent to; without it
     their number is logged. Called again after it was cut short, with the same rows, it goes on where it was. Raises
-    `InvalidRoster` or `InvalidRequest` as `open_roster` does, `BatchExists`, `BatchBusy` and `LedgerUnavailable`.
+    `InvalidRoster` or `InvalidRequest` as `open_roster` does, `InvalidRoster` if all rows are rejected, too,
+    `BatchExists`, `BatchBusy` and `LedgerUnavailable`.
     """
     roster = rows if isinstance(rows, Roster) else roster_of(rows, mapping=mapping, region=region, channel=channel)
     with open_batch(runtime.ledger(), batch, fingerprint=roster.fingerprint, source=roster.name) as importing:
@@ -62,12 +63,13 @@ def import_roster(
             if not isinstance(row, Row):
                 if rejected:
                     rejected(row)
-            elif roster.accepted <= importing.already:
-                importing.pass_over(row)
             else:
                 importing.add(row)
+        told = ", ".join(f"{count} {reason}" for reason, count in roster.reasons.most_common())
+        if not roster.accepted:
+            importing.abandon()
+            raise InvalidRoster(roster.name, f"all rows are rejected ({told})", "correct them")
         if roster.reasons and not rejected:
-            told = ", ".join(f"{count} {reason}" for reason, count in roster.reasons.most_common())
             _log.warning("batch %s: %d rows are not in it: %s", batch, roster.reasons.total(), told)
         return importing.finish(roster.digest, paused=paused)
 

@@ -45,26 +45,34 @@ class Importing:
         self._page: dict[str, list[str]] = {one: [] for one in LISTS}
         self._waiting = 0
 
-    def pass_over(self, row: Row) -> None:
-        """Compare a row with one that is in already; at the last of them raises `BatchExists` if they are others.
-
-        Who passes over `already` rows without it trusts that they are the same.
-        """
-        self._hash(row)
-        self._passed += 1
-        if self._passed == self.already and self._known and self._digest.hexdigest() != self._known:
-            raise BatchExists(self.name, _other(self.name, "importing"))
-
     def add(self, row: Row) -> None:
-        """Put a row in, after those that are in already. Raises `BatchBusy` if another import has taken over."""
-        self._page[row.channel].append(self._hash(row))
+        """Put a row in; or pass it over, if an earlier run did, as long as all that is in comes again.
+
+        Raises `BatchExists` at the last of these if they are others, and `BatchBusy` if another import has taken over.
+        """
+        packed = self._hash(row)
+        if self._passed < self.already:
+            self._passed += 1
+            if self._passed == self.already and self._digest.hexdigest() != self._known:
+                raise self._others()
+            return
+        self._page[row.channel].append(packed)
         self._waiting += 1
         if self._waiting == PAGE:
             self._put()
 
-    def finish(self, digest: str = "", *, paused: bool = False) -> Batch:
-        """Have the batch fed from now on, or paused; `digest` is the roster's own, and is kept with it."""
+    def flush(self) -> None:
+        """Put in what is left of the last page. Raises `BatchExists` if fewer rows came than were in, and as `add`."""
+        if self._passed < self.already:
+            raise self._others()
         self._put()
+
+    def finish(self, digest: str = "", *, paused: bool = False) -> Batch:
+        """Have the batch fed from now on, or paused; `digest` is the roster's own, and is kept with it.
+
+        Raises as `flush`.
+        """
+        self.flush()
         keys = batch_keys(self._ledger, self.name)
         told = self._ledger.ask(
             "batch_finish",
@@ -94,6 +102,9 @@ class Importing:
     def _leave(self, *, stays: bool) -> None:
         _leave(self._ledger, self.name, self._token, stays=stays)
 
+    def _others(self) -> BatchExists:
+        return BatchExists(self.name, _other(self.name, "importing"))
+
     def _hash(self, row: Row) -> str:
         packed = pack(row.number.e164, row.number.country, row.alias, row.subaccount)
         self._digest.update(f"{row.channel} {packed}\n".encode())
@@ -104,11 +115,10 @@ class Importing:
             return
         keys = batch_keys(self._ledger, self.name)
         first, second = (self._page[one] for one in LISTS)
-        digest = self._digest.hexdigest() if self._passed == self.already else ""
         told = self._ledger.ask(
             "batch_put",
             [keys.batch, keys.importer, keys.countries, *keys.lists],
-            [self._token, ms(SILENCE), self._rows, digest, len(first), *first, *second],
+            [self._token, ms(SILENCE), self._rows, self._digest.hexdigest(), len(first), *first, *second],
         )
         if not told:
             raise BatchBusy(self.name)
