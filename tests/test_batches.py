@@ -209,6 +209,7 @@ class TestTheFeeder:
         world.roster("spring", 100)
         assert world.feed().rows == 0
         assert "paused" in world.look("spring").holds
+        assert "; to go on: ringproof resume" in world.look("spring").holds
 
         control.resume(world.ledger, lane)
         assert world.feed().rows == 100

@@ -161,7 +161,9 @@ def _holds(batch: Batch, found: Situation) -> str:
         return f"a person paused it, until ringproof batch resume {shlex.quote(batch.name)}"
     for pause in found.pauses:
         if pause.lane in {None, Lane.BULK}:
-            return pause.why
+            lane = f" --lane {pause.lane}" if pause.lane else ""
+            then = "" if pause.next_look else f"; to go on: ringproof resume{lane}"
+            return f"{pause.lane or 'sending'} is paused: {pause.why}{then}"
     if found.closed_until:
         return f"Plivo said 429: nothing is sent before {found.closed_until:%H:%M:%S %Z}"
     going_on = sum(batch.outcomes.get(one, 0) for one in (PENDING, "queued", "sending"))
