@@ -79,6 +79,22 @@ class TestABatch:
         outcomes = [world.look(name).outcomes for name in ("spring", "summer")]
         assert sum(one.get("code_sent", 0) for one in outcomes) == 60
 
+    @pytest.mark.parametrize(("word", "outcome"), [(batches.pause, "joined"), (batches.cancel, "cancelled")])
+    def test_does_not_join_what_another_batch_keeps_from_being_sent(self, world, word, outcome):
+        numbers = world.roster("spring", 20)
+        world.feed()
+        word(world.ledger, "spring")
+        import_rows(world.ledger, "summer", numbers)
+        (summer,) = [one for one in feeding.fed(world.ledger) if one.name == "summer"]
+        begin = feeding.feed(world.ledger, "summer", "sms", feeding.next_portion(world.ledger, summer, "sms", 20), {})
+        world.queue += [(row.number, request) for row, request in begin]
+
+        assert len(begin) == 20
+        assert world.look("spring").outcomes == {outcome: 20}
+        assert sorted(world.until_empty()) == sorted(numbers)
+        assert world.look("summer").outcomes == {"code_sent": 20}
+        assert world.look("spring").outcomes == {outcome: 20}
+
     def test_knows_who_is_verified_capped_or_of_a_country_that_is_left_out(self, client, monkeypatch):
         world = Batches(client, monkeypatch, countries=("US",), max_calls_per_week=1)
         verified, called, abroad = fresh_number(), fresh_number(), "+4915123456789"

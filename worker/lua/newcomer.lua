@@ -2,7 +2,8 @@
 -- needs: now, facts, read, change, capped   KEYS[6] - how often each limit has refused
 --        ARGV[2] - what all keys begin with: a page's records are found by its numbers, so they cannot be in KEYS
 -- What is asked for is a table: column ('state[:live]' -> disposition), lane, channel, country, resend (true or nil),
--- row (true for one of a batch), from (its request is not below that, nil: whatever it is), ends_at (ms), asleep_until (ms, 0: awake), fields (others of the record, in pairs).
+-- row (true for one of a batch), from (its request is not below that; nil: whatever it is), ends_at (ms),
+-- asleep_until (ms, 0: awake), fields (others of the record, in pairs).
 
 local function column(text)
   local answers = {}
@@ -12,8 +13,13 @@ end
 
 -- Returns its disposition, the request that now counts, until when (ms), and the limit that refused it ('': none).
 local function consider(record, number, asked)
-  local live_until = milliseconds(record, 'live_until')
-  local situation = (record.state or 'none') .. (live_until > now and ':live' or '')
+  local live_until, state = milliseconds(record, 'live_until'), record.state or 'none'
+  if asked.lane ~= 'interactive' and (state == 'queued' or state == 'waiting') then
+    -- Nobody joins what the word of another batch keeps from being sent: it would never be, once that is cancelled.
+    local word = batch_word(record)
+    if word == 'cancelled' or word == 'paused' then state = 'cancelled' end
+  end
+  local situation = state .. (live_until > now and ':live' or '')
   local disposition, request = asked.column[situation], tonumber(record.request) or 0
   if disposition == 'in_doubt' then return disposition, request, live_until, '' end
   if disposition ~= 'accepted' then return disposition, request, 0, '' end

@@ -93,11 +93,12 @@ local function blank_row(name, list, place, country)
   if OUTCOMES[byte] and is_open(byte) then move_row(name, list, place, country, 'erased') end
 end
 
--- A record that is replaced leaves its row what it was; if that was no outcome, another's request stands for it now.
+-- A record that is replaced leaves its row what it was; if that was no outcome, another's request stands for it now,
+-- unless its batch is cancelled, of which it had not heard yet.
 local function leave_row(record)
   if not is_row(record) then return end
   local list, place, country = record.row:match('^(%l+):(%d+):(%w*)$')
   if is_open(redis.call('GETRANGE', batch_key(record.batch, list, 'bytes'), place, place)) then
-    move_row(record.batch, list, place, country, 'joined')
+    move_row(record.batch, list, place, country, batch_state(record.batch) == 'cancelled' and 'cancelled' or 'joined')
   end
 end
