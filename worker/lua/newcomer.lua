@@ -1,5 +1,5 @@
 -- newcomer: what becomes of a new request, and how one that is accepted is written; for one number, or for a row.
--- needs: now, facts, read, change, capped   KEYS[6] - how often each limit has refused
+-- needs: now, facts, read, change, capped, batch_word   KEYS[6] - how often each limit has refused
 --        ARGV[2] - what all keys begin with: a page's records are found by its numbers, so they cannot be in KEYS
 -- What is asked for is a table: column ('state[:live]' -> disposition), lane, channel, country, resend (true or nil),
 -- row (true for one of a batch), from (its request is not below that; nil: whatever it is), ends_at (ms),
