@@ -8,6 +8,8 @@ import pytest
 from book import MINUTES, SENT, Book, near
 from harness import fresh_number
 
+from worker.backend import failure_of
+from worker.errors import TooLate
 from worker.pace import Rate
 from worker.record import Lane, Reason, State
 from worker.request import queue
@@ -68,6 +70,15 @@ def test_a_request_that_is_past_its_end_fails_as_too_late_and_leaves_the_agenda(
     assert due() == [Due.TOO_LATE]
     assert (book.record.state, book.record.reason) == (State.FAILED, Reason.TOO_LATE)
     assert book.agenda() is None
+
+
+def test_whom_plivo_could_not_be_reached_for_fails_as_unreachable_at_its_end(book, due):
+    book.bring(Outcome(State.WAITING, Reason.UNREACHABLE, "refused", 14 * MINUTES))
+    book.move(15 * MINUTES + SECOND)
+
+    assert due() == [Due.TOO_LATE]
+    assert (book.record.state, book.record.reason) == (State.FAILED, Reason.UNREACHABLE)
+    assert type(failure_of(book.record)) is TooLate
 
 
 def test_what_waits_is_queued_again_when_it_is_due(book, due):

@@ -15,7 +15,7 @@ from tasks.sweep import decide
 from worker import batches, control, feeding, runtime
 from worker.batch import BYTES, OPEN, pack, unpack
 from worker.batches import BatchState
-from worker.errors import BatchBusy, BatchExists, InvalidRequest, UnknownBatch
+from worker.errors import BatchBusy, BatchExists, InvalidRequest, InvalidRoster, UnknownBatch
 from worker.quiet import QuietHours
 from worker.record import Lane, Reason, State
 from worker.roster import roster_of
@@ -78,6 +78,22 @@ class TestABatch:
             assert world.look(name).state is BatchState.COMPLETED
         outcomes = [world.look(name).outcomes for name in ("spring", "summer")]
         assert sum(one.get("code_sent", 0) for one in outcomes) == 60
+
+    @pytest.mark.parametrize(("word", "outcome"), [(batches.pause, "joined"), (batches.cancel, "cancelled")])
+    def test_does_not_join_what_another_batch_keeps_from_being_sent(self, world, word, outcome):
+        numbers = world.roster("spring", 20)
+        world.feed()
+        word(world.ledger, "spring")
+        import_rows(world.ledger, "summer", numbers)
+        (summer,) = [one for one in feeding.fed(world.ledger) if one.name == "summer"]
+        begin = feeding.feed(world.ledger, summer, "sms", feeding.next_portion(world.ledger, summer, "sms", 20), {})
+        world.queue += [(row.number, request) for row, request in begin]
+
+        assert len(begin) == 20
+        assert world.look("spring").outcomes == {outcome: 20}
+        assert sorted(world.until_empty()) == sorted(numbers)
+        assert world.look("summer").outcomes == {"code_sent": 20}
+        assert world.look("spring").outcomes == {outcome: 20}
 
     def test_knows_who_is_verified_capped_or_of_a_country_that_is_left_out(self, client, monkeypatch):
         world = Batches(client, monkeypatch, countries=("US",), max_calls_per_week=1)
@@ -146,7 +162,7 @@ class TestABatch:
         world.pass_(60)
         assert world.look("spring").rate_per_second < 1
 
-    @pytest.mark.parametrize("name", ["", "a/b", "a:b", "x" * 65, " a", "a\n", "été", None])
+    @pytest.mark.parametrize("name", ["", "-n", "--", "a/b", "a:b", "x" * 65, " a", "a\n", "été", None])
     def test_has_a_name_that_can_be_typed(self, world, name):
         with pytest.raises(InvalidRequest, match="batch"):
             batches.open_batch(world.ledger, name, fingerprint=None)
@@ -209,6 +225,7 @@ class TestTheFeeder:
         world.roster("spring", 100)
         assert world.feed().rows == 0
         assert "paused" in world.look("spring").holds
+        assert "; to go on: ringproof resume" in world.look("spring").holds
 
         control.resume(world.ledger, lane)
         assert world.feed().rows == 100
@@ -468,6 +485,23 @@ class TestACancel:
         assert swept == [Due.CANCELLED] * 9
         assert world.look("spring").outcomes == {"cancelled": 10}
 
+    def test_of_very_many_that_were_to_be_fed_again_holds_up_nobody(self, world, client):
+        world.roster("spring", 10)
+        world.until_empty(lambda _: REJECTED)
+        batches.retry(world.ledger, "spring", ["rejected"])
+        key, many = f"{world.prefix}:batch:spring", 300_000
+        client.rpush(f"{key}:sms", *["US+14155550123"] * (many - 10))
+        client.rpush(f"{key}:sms:again", *range(10, many))
+        client.setrange(f"{key}:sms:bytes", 10, "\0" * (many - 10))
+        client.hset(key, mapping={"cursor:sms": many, "open": many})
+        client.hset(f"{key}:countries", "US:rows", many)
+        client.slowlog_reset()
+        batches.cancel(world.ledger, "spring")
+        took_us = max((entry["duration"] for entry in client.slowlog_get()), default=0)
+
+        assert world.look("spring").outcomes == {"cancelled": many}
+        assert took_us < 250_000, "for every place once it was 770 ms"
+
     def test_is_for_good(self, world):
         world.roster("spring", 10)
         batches.cancel(world.ledger, "spring")
@@ -492,6 +526,36 @@ class TestARetry:
         assert set(sent) == bad
         assert world.look("spring").outcomes == {"code_sent": 40}
         assert world.look("spring").state is BatchState.COMPLETED
+
+    def test_of_whom_plivo_could_not_be_reached_for_is_of_those_whose_day_is_over(self, world):
+        world.roster("spring", 5)
+        world.feed(1)
+        gone = Outcome(State.WAITING, Reason.UNREACHABLE, "refused", timedelta(minutes=15))
+        world.work(lambda _: gone)
+        early = batches.retry(world.ledger, "spring", [Reason.UNREACHABLE])
+        for _ in range(24 * 4 + 2):
+            world.feed(15 * MINUTE)
+            world.work(lambda _: gone)
+        failed = world.look("spring").outcomes
+        late = batches.retry(world.ledger, "spring", [Reason.UNREACHABLE])
+
+        assert (early, failed, late) == (0, {"failed:unreachable": 5}, 5)
+        assert len(world.until_empty()) == 5
+        assert world.look("spring").outcomes == {"code_sent": 5}
+
+    def test_of_the_capped_is_of_those_that_a_limit_kept_out_too(self, client, monkeypatch):
+        world = Batches(client, monkeypatch, max_calls_per_week=1)
+        called = fresh_number()
+        world.send((called, world.person(called, channel="call").request), TAKEN)
+        world.pass_(16 * MINUTE)
+        import_rows(world.ledger, "spring", [{"phone": called, "channel": "call"}])
+        world.feed()
+        before = world.look("spring").outcomes
+        world.pass_(8 * 86_400)
+
+        assert before == {"capped:calls_per_week": 1}
+        assert batches.retry(world.ledger, "spring", [Reason.CAPPED]) == 1
+        assert world.until_empty() == [called]
 
     def test_of_nothing_changes_nothing(self, world):
         world.roster("spring", 5)
@@ -531,8 +595,9 @@ class TestAnImport:
     def test_does_not_go_on_with_other_rows(self, world):
         numbers = [fresh_number() for _ in range(1200)]
         cut_short(world, numbers, 1100)
-        with pytest.raises(BatchExists, match="other"):
-            import_rows(world.ledger, "spring", [fresh_number(), *numbers])
+        for others in ([fresh_number(), *numbers], [fresh_number()], numbers[:999]):
+            with pytest.raises(BatchExists, match="other"):
+                import_rows(world.ledger, "spring", others)
         import_rows(world.ledger, "spring", numbers)
 
         assert world.look("spring").rows == 1200
@@ -559,7 +624,7 @@ class TestAnImport:
         with batches.open_batch(world.ledger, "spring", fingerprint="f") as quicker:
             with pytest.raises(BatchBusy):
                 late.finish("digest")
-            for row in rows_of(numbers[quicker.already :]):
+            for row in rows_of(numbers):
                 quicker.add(row)
             quicker.finish("digest")
 
@@ -598,6 +663,14 @@ class TestFromPython:
         assert [reject.line for reject in rejected] == [4, 5]
         assert not caplog.records
 
+    @pytest.mark.parametrize("rows", ["+14155550123", b"+14155550123", {"phone": "+14155550123"}, ["12", "13"], []])
+    def test_what_is_no_roster_or_has_no_good_row_begins_nothing(self, rows):
+        name = f"python {fresh_number()[-7:]}"
+        with pytest.raises(InvalidRoster):
+            import_roster(rows, name)
+
+        assert name not in batches.names(runtime.ledger())
+
     def test_what_nobody_asks_for_is_logged_as_a_number_of_rows(self, caplog):
         name = f"python {fresh_number()[-7:]}"
         import_roster([{"phone": fresh_number()}, {"phone": "12"}], name, paused=True)
@@ -631,12 +704,94 @@ def rows_of(numbers):
     return list(roster_of(numbers))
 
 
+class TestOneThatHasEnded:
+    @staticmethod
+    def kept(world, client):
+        """For how long each key of spring is kept; -1 is for good."""
+        return {client.pttl(key) for key in client.scan_iter(f"{world.prefix}:batch:spring*")}
+
+    @staticmethod
+    def forget(world, client):
+        """Let that time pass."""
+        client.delete(*client.scan_iter(f"{world.prefix}:batch:spring*"))
+
+    @pytest.mark.parametrize("end", [Batches.until_empty, lambda world: batches.cancel(world.ledger, "spring")])
+    def test_is_kept_for_as_many_days_as_records_are(self, client, monkeypatch, end):
+        world = Batches(client, monkeypatch, record_ms=3 * 86_400_000)
+        world.roster("spring", 20, call=2)
+        world.feed()
+        before = self.kept(world, client)
+        end(world)
+
+        assert before == {-1}
+        assert all(2.9 * 86_400_000 < ms <= 3 * 86_400_000 for ms in self.kept(world, client))
+
+    def test_is_kept_for_good_while_it_is_retried(self, world, client):
+        world.roster("spring", 10, call=2)
+        world.until_empty(lambda _: REJECTED)
+        batches.retry(world.ledger, "spring", ["rejected"])
+        during = self.kept(world, client)
+        world.until_empty()
+
+        assert during == {-1}
+        assert min(self.kept(world, client)) > 0
+
+    def test_is_forgotten_whole_whatever_becomes_of_its_numbers(self, world, client):
+        world.roster("spring", 10)
+        world.roster("summer", 1)
+        world.until_empty()
+        self.forget(world, client)
+        world.feed(16 * MINUTE)  # the codes expire
+
+        assert self.kept(world, client) == set()
+        assert batches.names(world.ledger) == ["summer"]
+        assert client.zcard(f"{world.prefix}:batches") == 1
+
+    def test_leaves_its_name_to_another_whose_rows_its_numbers_do_not_touch(self, world, client):
+        number, later = world.roster("spring", 2)
+        world.until_empty()
+        self.forget(world, client)
+        world.pass_(90 * 86_400)
+        world.roster("spring", 2)
+        world.person(number)
+        world.feed(1)
+        world.work()
+
+        assert world.look("spring").outcomes == {"code_sent": 2}
+        assert world.state_of(later) is State.EXPIRED
+
+    def test_and_was_not_heard_of_by_all_of_its_numbers_keeps_the_feeder_from_nothing(self, world, client):
+        world.roster("spring", 10)
+        world.feed()
+        batches.cancel(world.ledger, "spring")
+        self.forget(world, client)
+        world.roster("summer", 1)
+
+        assert len(world.until_empty()) >= 1
+        assert world.look("summer").state is BatchState.COMPLETED
+        assert client.zcard(f"{world.prefix}:feeding") == 0
+
+    def test_counts_its_rows_also_where_the_clock_was_put_back_since_its_import(self, world):
+        world.roster("spring", 10)
+        world.pass_(-3600)
+        world.until_empty()
+
+        assert world.look("spring").state is BatchState.COMPLETED
+
+
 class TestTheBytes:
     def test_are_one_for_each_thing_that_can_become_of_a_row(self):
         assert len(set(BYTES.values())) == len(BYTES)
         assert all(len(byte.encode()) == 1 for byte in BYTES.values())
         waiting = {Reason.PAUSED, Reason.PACE, Reason.COOLDOWN, Reason.CAP, Reason.QUIET_HOURS, Reason.UNREACHABLE}
-        failed = {Reason.REJECTED, Reason.FORBIDDEN, Reason.CAPPED, Reason.TOO_LATE, Reason.IN_DOUBT}
+        failed = {
+            Reason.UNREACHABLE,
+            Reason.REJECTED,
+            Reason.FORBIDDEN,
+            Reason.CAPPED,
+            Reason.TOO_LATE,
+            Reason.IN_DOUBT,
+        }
         wanted = {f"waiting:{one}" for one in waiting | {Reason.BATCH_PAUSED}}
         wanted |= {f"failed:{one}" for one in failed | {Reason.CRASHES_WORKER}} | {"in_doubt:worker_lost"}
         assert set(State) | wanted <= set(BYTES)

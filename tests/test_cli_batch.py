@@ -4,8 +4,11 @@ import csv
 import io
 import json
 import re
+import shlex
 import signal
 import stat
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
@@ -75,6 +78,14 @@ class TestWhereItStands:
         assert ("rows", "3: 0 have an outcome, 0 were handed out") in told
         assert ("outcomes", "3  pending") in told
         assert ("countries", "3  US") in told
+
+    def test_is_shown_with_commands_that_can_be_pasted(self, ringproof, ledger):
+        put(ledger, "summer sale", [number(3)])
+        batches.pause(ledger, "summer sale")
+
+        assert (
+            "a person paused it, until ringproof batch resume 'summer sale'" in ringproof("show", "summer sale").stdout
+        )
 
     def test_is_a_line_of_json(self, ringproof):
         told = json.loads(ringproof("show", "spring", "--json").stdout)
@@ -183,15 +194,44 @@ class TestControl:
         assert batches.read(ledger, "spring").state is BatchState.RUNNING
 
     def test_is_cancel_once_and_for_all(self, ringproof, ledger):
-        told = [ringproof(word, "spring") for word in ("cancel", "cancel", "resume", "pause")]
+        told = [ringproof(word, "spring") for word in ("cancel", "cancel", "resume", "pause", "retry")]
 
         assert [(done.returncode, done.stdout) for done in told] == [
             (0, "spring is cancelled; what has not begun never will be\n"),
             (1, "spring is cancelled; there is nothing to cancel\n"),
             (1, "spring is cancelled; there is nothing to resume\n"),
             (1, "spring is cancelled; there is nothing to pause\n"),
+            (1, "spring is cancelled; there is nothing to retry\n"),
         ]
         assert batches.read(ledger, "spring").outcomes == {"cancelled": 3}
+
+    def test_takes_away_an_import_that_was_cut_short(self, ringproof, run, idle, ledger, tmp_path):
+        with pytest.raises(RuntimeError), batches.open_batch(ledger, "fall sale", fingerprint="f"):
+            raise RuntimeError
+        (tmp_path / "other.csv").write_text(f"phone\n{number(4)}\n")
+        redis = idle["RINGPROOF_REDIS_URL"]
+        other = run("import", "other.csv", "--batch", "fall sale", RINGPROOF_REDIS_URL=redis)
+        told = [ringproof(word, "fall sale") for word in ("pause", "retry", "show", "cancel", "cancel")]
+
+        way_out = "ringproof batch cancel 'fall sale'"
+        assert f"or take away what is in: {way_out}\n" in other.stderr
+        assert [(done.returncode, done.stdout) for done in told[:2]] == [
+            (1, f"fall sale is importing; there is nothing to {word}; to take it away: {way_out}\n")
+            for word in ("pause", "retry")
+        ]
+        assert f"{way_out} takes it away" in told[2].stdout
+        assert [done.returncode for done in told[3:]] == [0, 1]
+        assert told[3].stdout == "fall sale was not imported to its end; nothing is left of it\n"
+        assert batches.names(ledger) == ["spring"]
+        assert list(ledger.client.scan_iter("*fall*")) == []
+
+    def test_leaves_an_import_alone_that_goes_on(self, ringproof, ledger):
+        with batches.open_batch(ledger, "summer", fingerprint="f") as importing:
+            done = ringproof("cancel", "summer")
+            importing.abandon()
+
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr.startswith("error: summer: another import of it is alive")
 
     def test_asks_at_a_terminal_before_it_cancels(self, idle, ledger, tmp_path):
         with Terminal(idle, tmp_path, "batch", "cancel", "spring") as screen:
@@ -210,6 +250,40 @@ class TestControl:
         )
         assert wrong.returncode == 2
         assert "'bad luck' is none of unreachable, too_late, in_doubt" in wrong.stderr
+
+
+class TestStandardOutput:
+    """What is asked of a shell: a full disk behind it, none at all, or a reader who has gone."""
+
+    @pytest.fixture
+    def shell(self, idle, tmp_path):
+        def run(command):
+            line = f"{shlex.quote(sys.executable)} -m worker {command}"
+            return subprocess.run(
+                ["sh", "-c", line], env=idle, cwd=tmp_path, capture_output=True, text=True, check=False
+            )
+
+        (tmp_path / "summer.csv").write_text(f"phone\n{number(5)}\n")
+        return run
+
+    @pytest.mark.parametrize("command", ["batch export spring", "batch show spring --json", "import summer.csv --yes"])
+    def test_that_has_no_room_is_an_error_in_a_line_and_nothing_is_begun(self, shell, ledger, command):
+        done = shell(f"{command} > /dev/full")
+
+        assert done.returncode == 1
+        assert done.stderr.startswith("error: standard output cannot be written: No space left on device; ")
+        assert len(done.stderr.splitlines()) == 1
+        assert batches.names(ledger) == ["spring"]
+
+    def test_that_is_closed_is_a_wrong_usage(self, shell):
+        done = shell("batch show spring >&-")
+
+        assert (done.returncode, "Standard output is closed." in done.stderr) == (2, True)
+
+    def test_that_nobody_reads_before_the_summary_leaves_no_half_import(self, shell, ledger):
+        shell("import summer.csv --yes | true")
+
+        assert batches.names(ledger) == ["spring"]
 
 
 class TestAnExport:

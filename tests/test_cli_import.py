@@ -7,6 +7,7 @@ import re
 import signal
 import stat
 import time
+from contextlib import suppress
 from functools import partial
 
 import pytest
@@ -17,6 +18,7 @@ from worker import batches, cli
 from worker.batch import BatchState
 from worker.pace import Policy
 from worker.record import State
+from worker.roster import roster_of
 from worker.verdict import Outcome
 
 
@@ -271,6 +273,20 @@ class TestGoingOn:
         assert "people" in done.stderr
         assert "name" in done.stderr
         assert batches.read(imports, "people").rows == 3
+
+    @pytest.mark.parametrize("rows", [20, 40_000])
+    def test_does_not_take_what_an_earlier_pipe_held_for_what_this_one_does(self, ringproof, imports, rows):
+        with suppress(KeyboardInterrupt), batches.open_batch(imports, "people", fingerprint=None) as importing:
+            for row in roster_of([number(at) for at in range(5_000)]):
+                importing.add(row)
+            raise KeyboardInterrupt
+        done = ringproof("import", "-", "--batch", "people", stdin=roster(rows, first=5_000))
+
+        assert (done.returncode, done.stdout) == (1, "")
+        assert "error: people: a batch of this name has other rows" in done.stderr
+        assert (batches.read(imports, "people").state, batches.read(imports, "people").rows) == ("importing", 5_000)
+        assert ringproof("import", "-", "--batch", "people", stdin=roster(5_000).replace("Desk", "")).returncode == 1
+        assert ringproof("import", "-", "--batch", "people", stdin="\n".join(map(number, range(5_000)))).returncode == 0
 
     def test_is_refused_while_another_import_of_it_is_alive(self, ringproof, imports, idle, tmp_path):
         (tmp_path / "people.csv").write_text(roster(70_000))

@@ -247,11 +247,32 @@ class TestARow:
                 importing.add(row)
             raise ConnectionError
         erase(world.ledger, numbers[7])
-        roster = roster_of(rows)
         with batches.open_batch(world.ledger, "spring", fingerprint="f") as importing:
-            for row in roster:
-                importing.pass_over(row) if roster.accepted <= importing.already else importing.add(row)
+            for row in roster_of(rows):
+                importing.add(row)
             importing.finish()
 
         assert len(world.until_empty()) == 1999
         assert world.look("spring").outcomes == {"code_sent": 1999, "erased": 1}
+
+    def test_of_a_batch_that_is_forgotten_is_no_row_of_the_next_of_that_name(self, world, client):
+        number, _ = world.roster("spring", 2)
+        world.until_empty()
+        client.delete(*client.scan_iter(f"{world.prefix}:batch:spring*"))
+        world.pass_(90 * 86_400)
+        others = world.roster("spring", 2)
+        import_rows(world.ledger, "summer", [number])
+        erase(world.ledger, number)
+
+        assert [row.number for row in batches.rows(world.ledger, "spring")] == others
+        assert world.look("spring").outcomes == {"pending": 2}
+
+    def test_that_an_earlier_batch_had_at_the_same_place_is_forgotten(self, world, client):
+        numbers = world.roster("spring", 2)
+        world.until_empty()
+        client.delete(*client.scan_iter(f"{world.prefix}:batch:spring*"))
+        world.pass_(10)
+        import_rows(world.ledger, "spring", numbers)
+        erase(world.ledger, numbers[0])
+
+        assert not any(numbers[0] in row for row in client.lrange(f"{world.prefix}:batch:spring:sms", 0, -1))

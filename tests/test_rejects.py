@@ -4,7 +4,10 @@ import io
 import json
 import resource
 import stat
+import subprocess
+import sys
 from pathlib import Path
+from subprocess import PIPE
 
 import pytest
 from hypothesis import given, settings
@@ -85,6 +88,21 @@ class TestTheFile:
         rejected(path, f"7,{ONE},x\n8,nix,y\n".encode(), mapping={"alias": 3})
 
         assert path.read_text() == "line,column,reason,column_1,phone,alias\n2,phone,not_a_number,8,nix,y\n"
+
+    def test_takes_away_what_a_killed_one_has_left_but_not_what_is_being_written(self, path):
+        left = path.with_name(f".{path.name}.killed.part")
+        left.write_text(ONE)
+        begun = f"with Rejects({str(path)!r}, roster_of(['nix'])): print(flush=True); input()"
+        code = f"from worker.rejects import Rejects; from worker.roster import roster_of\n{begun}"
+        with subprocess.Popen([sys.executable, "-c", code], stdin=PIPE, stdout=PIPE) as other:
+            other.stdout.readline()
+            gone, (being_written,) = not left.exists(), path.parent.glob("*.part")
+            rejected(path, b"phone\nnix\n")
+            stays = being_written.exists()
+            other.kill()
+        rejected(path, b"phone\nnix\n")
+
+        assert (gone, stays, list(path.parent.glob(".*.part"))) == (True, True, [])
 
     def test_is_for_nobody_else(self, path):
         rejected(path, b"phone\nnix\n")

@@ -141,8 +141,8 @@ class TestTheDay:
             book.verify(number)
         book.move(400 * DAY)
         book.period(90)
-        while book.ledger.mend(1000) == 0:
-            pass
+        while not all(map(book.due_at, numbers)):  # the slow hand comes round
+            book.ledger.mend(1000)
         days = [book.days_until(number) for number in numbers]
 
         assert all(44.9 < day <= 90 for day in days)

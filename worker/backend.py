@@ -39,6 +39,7 @@ FAILURES: Final[dict[Reason | None, type[errors.Failed]]] = {
     Reason.REJECTED: errors.Rejected,
     Reason.FORBIDDEN: errors.Forbidden,
     Reason.TOO_LATE: errors.TooLate,
+    Reason.UNREACHABLE: errors.TooLate,
     Reason.IN_DOUBT: errors.NeverAnswered,
     Reason.CRASHES_WORKER: errors.CrashesWorker,
 }

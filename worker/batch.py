@@ -1,7 +1,7 @@
 """A batch as values: its states, its rows and how they are packed, and the byte that tells where a row stands.
 
 Keys, with `{P}` for the prefix, NAME the batch's and LIST `sms` or `call`: a list each, for a slow
-call must not hold a text:
+call must not hold a text. Those of one batch expire RECORD_DAYS after it was completed or cancelled:
 
     {P}:batches                   sorted set, name @ when it was begun (µs)
     {P}:feeding                   sorted set of those with rows to feed, name @ when it was last fed (µs)
@@ -51,6 +51,7 @@ BYTES: Final[Mapping[str, str]] = {
     "failed:forbidden": "F",
     "failed:capped": "K",
     "failed:too_late": "l",
+    "failed:unreachable": "U",
     "failed:in_doubt": "i",
     "failed:crashes_worker": "x",
     "cancelled": "C",
@@ -149,9 +150,11 @@ def unpack(row: str) -> Packed:
 
 def check_name(name: object) -> str:
     """Return a name that a batch can have. Raises `InvalidRequest`."""
-    if isinstance(name, str) and re.fullmatch(r"[A-Za-z0-9._ -]{1,64}", name) and name.strip() == name:
+    if isinstance(name, str) and re.fullmatch(r"[A-Za-z0-9._][A-Za-z0-9._ -]{0,63}", name) and name.strip() == name:
         return name
-    raise InvalidRequest("batch", shown(name), "name it by 1 to 64 of letters, digits, . _ - and space")
+    raise InvalidRequest(
+        "batch", shown(name), "name it by 1 to 64 of letters (A to Z), digits, . _ - and space; no - first"
+    )
 
 
 class Keys(NamedTuple):

@@ -2,18 +2,20 @@
 
 import logging
 from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import replace
 from typing import Final
 
 from worker import runtime
 from worker.batch import BYTES, LISTS, OUTCOMES, UNFED, Batch, BatchRow, BatchState, batch_keys, check_name, unpack
 from worker.census import audit, read
-from worker.errors import UnknownBatch
+from worker.errors import InvalidRoster, UnknownBatch
 from worker.feeding import PAGE_OF_BYTES, found
-from worker.importing import Importing, open_batch
+from worker.importing import Importing, discard, open_batch
 from worker.ledger import Ledger
-from worker.record import moment
+from worker.record import Reason, moment
 from worker.roster import Given, Roster, roster_of
 from worker.row import Reject, Row
+from worker.verdict import Disposition
 
 __all__ = [
     "Batch",
@@ -53,7 +55,8 @@ def import_roster(
 
     Nothing is sent before the last row is in. `rejected` is called with each row that cannot be sent to; without it
     their number is logged. Called again after it was cut short, with the same rows, it goes on where it was. Raises
-    `InvalidRoster` or `InvalidRequest` as `open_roster` does, `BatchExists`, `BatchBusy` and `LedgerUnavailable`.
+    `InvalidRoster` or `InvalidRequest` as `open_roster` does, `InvalidRoster` if all rows are rejected, too,
+    `BatchExists`, `BatchBusy` and `LedgerUnavailable`.
     """
     roster = rows if isinstance(rows, Roster) else roster_of(rows, mapping=mapping, region=region, channel=channel)
     with open_batch(runtime.ledger(), batch, fingerprint=roster.fingerprint, source=roster.name) as importing:
@@ -61,19 +64,20 @@ def import_roster(
             if not isinstance(row, Row):
                 if rejected:
                     rejected(row)
-            elif roster.accepted <= importing.already:
-                importing.pass_over(row)
             else:
                 importing.add(row)
+        told = ", ".join(f"{count} {reason}" for reason, count in roster.reasons.most_common())
+        if not roster.accepted:
+            importing.abandon()
+            raise InvalidRoster(roster.name, f"all rows are rejected ({told})", "correct them")
         if roster.reasons and not rejected:
-            told = ", ".join(f"{count} {reason}" for reason, count in roster.reasons.most_common())
             _log.warning("batch %s: %d rows are not in it: %s", batch, roster.reasons.total(), told)
         return importing.finish(roster.digest, paused=paused, reverify_after_days=reverify_after_days)
 
 
 def names(ledger: Ledger) -> list[str]:
-    """Return the names of all batches, newest first."""
-    told: list[str] = ledger.get("zrevrange", ledger.key("batches"), 0, -1)
+    """Return the names of all batches, newest first. One that has ended is kept as long as its records are."""
+    told: list[str] = ledger.ask("batch_names", [ledger.key("batches")])
     return told
 
 
@@ -88,7 +92,13 @@ def resume(ledger: Ledger, name: str) -> Batch:
 
 
 def cancel(ledger: Ledger, name: str) -> Batch:
-    """Have nothing begun for this batch any more, ever; no doubt of its is sent again. Raises `UnknownBatch`."""
+    """Have nothing begun for this batch any more, ever; no doubt of its is sent again.
+
+    Of one whose import was cut short nothing stays. Raises `UnknownBatch`, and `BatchBusy` while it is imported.
+    """
+    found = read(ledger, name)
+    if found and found.state is BatchState.IMPORTING and discard(ledger, name):
+        return replace(found, state=BatchState.CANCELLED)
     return _steer(ledger, name, "cancel")
 
 
@@ -105,13 +115,17 @@ def _steer(ledger: Ledger, name: str, word: str) -> Batch:
 def retry(ledger: Ledger, name: str, reasons: Collection[str]) -> int:
     """Have rows that failed for one of these reasons asked for anew, as a roster asks; return how many.
 
+    `capped` are also those that a limit kept from being asked for; what waits has not failed.
     A completed batch is running again, and completes again. Killed in the midst of it, it can be repeated. None of a
     batch that is cancelled or being imported. Raises `UnknownBatch`.
     """
     if read(ledger, name) is None:
         raise UnknownBatch(name)
     keys = batch_keys(ledger, name)
-    letters = "".join(BYTES[f"failed:{reason}"] for reason in reasons if f"failed:{reason}" in BYTES)
+    outcomes = {f"failed:{reason}" for reason in reasons}
+    if Reason.CAPPED in reasons:
+        outcomes |= {outcome for outcome in BYTES if outcome.partition(":")[0] == Disposition.CAPPED}
+    letters = "".join(BYTES[outcome] for outcome in sorted(outcomes) if outcome in BYTES)
     again = 0
     for nth, channel in enumerate(LISTS):
         start = 0

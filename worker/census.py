@@ -1,6 +1,7 @@
 """What is known of a batch: its counts, as the scripts keep them and as its row bytes tell, its rate, what holds it."""
 
 import math
+import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -157,10 +158,12 @@ def _time_left(ledger: Ledger, counts: Mapping[str, str], sizes: list[int], foun
 
 def _holds(batch: Batch, found: Situation) -> str:
     if batch.state is BatchState.PAUSED:
-        return f"a person paused it, until ringproof batch resume {batch.name}"
+        return f"a person paused it, until ringproof batch resume {shlex.quote(batch.name)}"
     for pause in found.pauses:
         if pause.lane in {None, Lane.BULK}:
-            return pause.why
+            lane = f" --lane {pause.lane}" if pause.lane else ""
+            then = "" if pause.next_look else f"; to go on: ringproof resume{lane}"
+            return f"{pause.lane or 'sending'} is paused: {pause.why}{then}"
     if found.closed_until:
         return f"Plivo said 429: nothing is sent before {found.closed_until:%H:%M:%S %Z}"
     going_on = sum(batch.outcomes.get(one, 0) for one in (PENDING, "queued", "sending"))

@@ -1,8 +1,10 @@
 """The `ringproof` command."""
 
 import json
+import os
 import sys
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import click
@@ -30,6 +32,11 @@ def main() -> None:
 
     Exit: 0 done, 1 refused or failed, 2 wrong usage, 3 accepted but not finished, or in doubt.
     """
+    # None: closed by whoever started this.
+    sys.stdin = sys.stdin or Path(os.devnull).open()  # noqa: SIM115 - for as long as the process lives
+    sys.stderr = sys.stderr or Path(os.devnull).open("w")  # noqa: SIM115 - the same
+    if sys.stdout is None:
+        raise click.UsageError("Standard output is closed. Send it somewhere, such as to /dev/null.")
 
 
 @main.command()

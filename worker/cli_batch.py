@@ -1,11 +1,12 @@
 """`ringproof batch`: where batches stand, and what can be done about them."""
 
+import shlex
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, Final, TextIO
+from typing import Any, Final, NoReturn, TextIO
 
 import click
 from rich.table import Table
@@ -18,14 +19,11 @@ from worker.export import BEGINNINGS, write_csv, write_ndjson
 from worker.ledger import Ledger
 from worker.record import Reason
 from worker.replacement import Replacement
-from worker.standing import ENDED, as_json, changes, pace, standing, watched
+from worker.standing import ENDED, RETRIED, as_json, changes, pace, standing, watched
 from worker.story import clock
 from worker.watch import Exit, console
 
 LOOK_SECONDS: Final = 0.5
-
-RETRIED: Final = (Reason.UNREACHABLE, Reason.TOO_LATE, Reason.IN_DOUBT)
-"""What may well succeed now: nothing is wrong with these numbers."""
 
 RETRIABLE: Final = (*RETRIED, Reason.REJECTED, Reason.FORBIDDEN, Reason.CAPPED, Reason.CRASHES_WORKER)
 
@@ -104,7 +102,7 @@ def pause(name: str) -> None:
     before = _unfinished(name, "pause")
     after = batches.pause(runtime.ledger(), name)
     already = " already" if before.state is BatchState.PAUSED else ""
-    console().print(f"{name} is {after.state}{already}; to go on: ringproof batch resume {_quoted(name)}")
+    console().print(f"{name} is {after.state}{already}; to go on: ringproof batch resume {shlex.quote(name)}")
 
 
 @batch.command()
@@ -131,14 +129,18 @@ def resume(name: str) -> None:
 def cancel(name: str, *, yes: bool) -> None:
     """Take back what of a batch has not begun.
 
-    It never will be. What is being sent is not taken back; rows that a person asked for, too, go on.
+    It never will be. What is being sent is not taken back; rows that a person asked for, too, go on. Of a batch whose
+    import was cut short nothing is left.
     """
     load_dotenv()
     before = _unfinished(name, "cancel")
     if not yes and sys.stdin.isatty() and sys.stdout.isatty():
         click.confirm(f"{before.open:,} of {before.rows:,} rows have no outcome yet. Cancel {name}?", abort=True)
     after = batches.cancel(runtime.ledger(), name)
-    console().print(f"{name} is {after.state}; what has not begun never will be")
+    if before.state is BatchState.IMPORTING:
+        console().print(f"{name} was not imported to its end; nothing is left of it")
+    else:
+        console().print(f"{name} is {after.state}; what has not begun never will be")
 
 
 @batch.command()
@@ -155,17 +157,20 @@ def cancel(name: str, *, yes: bool) -> None:
 def retry(name: str, reasons: Sequence[Reason]) -> None:
     """Ask anew for the rows of a batch that failed.
 
-    Exit 1 if there are none.
+    By default those that nothing was wrong with. What waits has not failed: Plivo is asked again for a day before a row
+    is unreachable. Exit 1 if there are none.
     """
     load_dotenv()
-    _known(runtime.ledger(), name)
+    before = _known(runtime.ledger(), name)
+    if before.state in {BatchState.IMPORTING, BatchState.CANCELLED}:
+        _nothing_to(before, "retry")
     count = batches.retry(runtime.ledger(), name, reasons)
     if not count:
         console().print(f"no row of {name} has failed for {', '.join(reasons)}")
         sys.exit(Exit.REFUSED)
     console().print(
         f"{count:,} {'row is' if count == 1 else 'rows are'} asked for anew; "
-        f"to watch: ringproof batch show {_quoted(name)} --watch"
+        f"to watch: ringproof batch show {shlex.quote(name)} --watch"
     )
 
 
@@ -213,6 +218,7 @@ def _opened(output: str | None, encoding: str) -> Iterator[TextIO]:
         if encoding == "utf-8-sig":
             sys.stdout.write("\ufeff")
         yield sys.stdout
+        sys.stdout.flush()
         return
     with Replacement(output, encoding, kind="export", beginnings=BEGINNINGS) as replacement, replacement.telling():
         yield replacement.file
@@ -233,12 +239,17 @@ def _known(ledger: Ledger, name: str) -> Batch:
 
 
 def _unfinished(name: str, what: str) -> Batch:
-    """Return the batch, or end: nothing can be done any more about one that has ended."""
+    """Return the batch, or end: nothing can be done any more about one that has ended, and little before it begins."""
     found = _known(runtime.ledger(), name)
-    if found.state in ENDED:
-        console().print(f"{name} is {found.state}; there is nothing to {what}")
-        sys.exit(Exit.REFUSED)
+    if found.state in ENDED or (found.state is BatchState.IMPORTING and what != "cancel"):
+        _nothing_to(found, what)
     return found
+
+
+def _nothing_to(found: Batch, what: str) -> NoReturn:
+    then = f"; to take it away: ringproof batch cancel {shlex.quote(found.name)}" if found.state not in ENDED else ""
+    console().print(f"{found.name} is {found.state}; there is nothing to {what}{then}")
+    sys.exit(Exit.REFUSED)
 
 
 def _recounted(ledger: Ledger, known: Batch) -> Batch:
@@ -264,8 +275,8 @@ def _watched(ledger: Ledger, found: Batch, *, as_json_: bool) -> Batch:
             for seen in watched(looks, console()):
                 found = seen
     except KeyboardInterrupt:
-        told = f"{found.name} goes on without this; to look again: ringproof batch show {_quoted(found.name)} --watch"
-        console(stderr=True).print(told)
+        again = f"ringproof batch show {shlex.quote(found.name)} --watch"
+        console(stderr=True).print(f"{found.name} goes on without this; to look again: {again}")
     return found
 
 
@@ -285,7 +296,3 @@ def _exit(found: Batch) -> Exit:
     if found.state is BatchState.COMPLETED:
         return Exit.DONE
     return Exit.REFUSED if found.state is BatchState.CANCELLED else Exit.UNFINISHED
-
-
-def _quoted(name: str) -> str:
-    return f"'{name}'" if " " in name else name

@@ -139,9 +139,10 @@ class Intake:
         return digests[0] if len(digests) == 1 else blake2b("".join(digests).encode(), digest_size=16).hexdigest()
 
     def read(self, importing: batches.Importing | None = None) -> None:
-        """Read all, and hand on what an earlier run did not.
+        """Read all, and hand it on.
 
-        Raises `InvalidRoster` if too many rows are rejected, or all; the rejects are written then, too.
+        Raises `InvalidRoster` if too many rows are rejected, or all; the rejects are written then, too. Raises
+        `BatchExists` if an earlier run has put in other rows than these.
         """
         passed = importing.already if importing else 0
         if passed:
@@ -154,18 +155,17 @@ class Intake:
             for at, roster in enumerate(self._rosters):
                 self._read(roster, files[at] if files else None, importing, progress)
         self._refuse_too_many()
+        if importing:
+            importing.flush()
 
     def _read(
         self, roster: Roster, rejects: Rejects | None, importing: batches.Importing | None, progress: Progress
     ) -> None:
         tally = self.tally
-        passing = max(0, importing.already - tally.channels.total()) if importing else 0
         for number, outcome in enumerate(roster, tally.rows + 1):
             if isinstance(outcome, Row):
                 tally.add(outcome)
-                if passing:
-                    passing -= 1
-                elif importing:
+                if importing:
                     importing.add(outcome)
             elif rejects:
                 rejects.write(outcome)
@@ -195,8 +195,8 @@ def _fill(importing: batches.Importing, intake: Intake, ledger: Ledger, asks: Te
         if asks and not _agreed(asks):
             _end("nothing was imported")
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # from here on it is begun, or it is not
-    except (KeyboardInterrupt, errors.InvalidRoster, errors.Unwritable, click.exceptions.Exit):
-        importing.abandon()
+    except (KeyboardInterrupt, errors.InvalidRoster, errors.Unwritable, click.exceptions.Exit, OSError, SystemExit):
+        importing.abandon()  # the last two: nobody could read the summary, and rich ends so when its pipe is closed
         raise
 
 

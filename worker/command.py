@@ -1,5 +1,6 @@
 """What all of the `ringproof` command's parts do alike: read .env, and tell what is wrong in a line."""
 
+import errno
 import os
 import re
 import sys
@@ -19,6 +20,9 @@ from worker.settings import Settings
 from worker.watch import Exit, as_options, console
 
 P = ParamSpec("P")
+
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+"""What only a write can meet with; our own files tell of it by themselves."""
 
 _OPTIONS = {"mapping": "--map", "reverify_after_days": "--reverify-after"}
 """The options that have another name than what they set."""
@@ -83,6 +87,10 @@ def says_what_is_wrong(command: Callable[P, None]) -> Callable[P, None]:
             _fail(*error.problems)
         except errors.RingproofError as error:
             _fail(str(error))
+        except OSError as error:
+            if error.errno not in _NO_ROOM:
+                raise
+            _fail(f"standard output cannot be written: {error.strerror}; make room, or send it elsewhere")
         else:
             return
         sys.exit(Exit.REFUSED)

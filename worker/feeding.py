@@ -52,6 +52,9 @@ def fed(ledger: Ledger) -> list[Fed]:
             ("hgetall", keys.counts),
             *(("llen", key) for key in (*keys.lists, *keys.again)),
         )
+        if not told:  # it expired before all of its numbers had heard that it was cancelled
+            ledger.get("zrem", ledger.key("feeding"), name)
+            continue
         cursors = {one: int(told.get(f"cursor:{one}", 0)) for one in LISTS}
         again = dict(zip(LISTS, sizes[len(LISTS) :], strict=True))
         found.append(

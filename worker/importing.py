@@ -5,13 +5,14 @@ An import that is cut short goes on where it was: the same rows are read anew, a
 
 import os
 import secrets
+import shlex
 import socket
 from datetime import timedelta
 from hashlib import blake2b
 from types import TracebackType
 from typing import Final, Self
 
-from worker.batch import LISTS, Batch, batch_keys, check_name, pack
+from worker.batch import LISTS, Batch, BatchState, batch_keys, check_name, pack
 from worker.census import read
 from worker.errors import BatchBusy, BatchExists
 from worker.ledger import Ledger
@@ -28,7 +29,7 @@ SILENCE: Final = timedelta(seconds=10)
 _STATES: Final = {
     "completed": "it is completed",
     "cancelled": "it is cancelled",
-    "importing": "its import was cut short",
+    "importing": "its import has not come to its end",
 }
 
 
@@ -45,30 +46,35 @@ class Importing:
         self._page: dict[str, list[str]] = {one: [] for one in LISTS}
         self._waiting = 0
 
-    def pass_over(self, row: Row) -> None:
-        """Compare a row with one that is in already; at the last of them raises `BatchExists` if they are others.
-
-        Who passes over `already` rows without it trusts that they are the same.
-        """
-        self._hash(row)
-        self._passed += 1
-        if self._passed == self.already and self._known and self._digest.hexdigest() != self._known:
-            raise BatchExists(self.name, _other(_STATES["importing"]))
-
     def add(self, row: Row) -> None:
-        """Put a row in, after those that are in already. Raises `BatchBusy` if another import has taken over."""
-        self._page[row.channel].append(self._hash(row))
+        """Put a row in; or pass it over, if an earlier run did, as long as all that is in comes again.
+
+        Raises `BatchExists` at the last of these if they are others, and `BatchBusy` if another import has taken over.
+        """
+        packed = self._hash(row)
+        if self._passed < self.already:
+            self._passed += 1
+            if self._passed == self.already and self._digest.hexdigest() != self._known:
+                raise self._others()
+            return
+        self._page[row.channel].append(packed)
         self._waiting += 1
         if self._waiting == PAGE:
             self._put()
 
+    def flush(self) -> None:
+        """Put in what is left of the last page. Raises `BatchExists` if fewer rows came than were in, and as `add`."""
+        if self._passed < self.already:
+            raise self._others()
+        self._put()
+
     def finish(self, digest: str = "", *, paused: bool = False, reverify_after_days: int | None = None) -> Batch:
         """Have the batch fed from now on, or paused; `digest` is the roster's own, and is kept with it.
 
-        Its numbers are to be verified again after so many days, 0 for never; None: as all others.
+        Its numbers are to be verified again after so many days, 0 for never; None: as all others. Raises as `flush`.
         """
         days = check_days(reverify_after_days)
-        self._put()
+        self.flush()
         keys = batch_keys(self._ledger, self.name)
         told = self._ledger.ask(
             "batch_finish",
@@ -96,9 +102,10 @@ class Importing:
             self._leave(stays=True)
 
     def _leave(self, *, stays: bool) -> None:
-        keys = batch_keys(self._ledger, self.name)
-        own = [keys.batch, keys.importer, keys.all, *keys.of_its_own]
-        self._ledger.ask("batch_leave", own, [self.name, self._token, int(not stays)])
+        _leave(self._ledger, self.name, self._token, stays=stays)
+
+    def _others(self) -> BatchExists:
+        return BatchExists(self.name, _other(self.name, "importing"))
 
     def _hash(self, row: Row) -> str:
         packed = pack(row.number.e164, row.number.country, row.alias, row.subaccount)
@@ -110,11 +117,10 @@ class Importing:
             return
         keys = batch_keys(self._ledger, self.name)
         first, second = (self._page[one] for one in LISTS)
-        digest = self._digest.hexdigest() if self._passed == self.already else ""
         told = self._ledger.ask(
             "batch_put",
             [keys.batch, keys.importer, keys.countries, *keys.lists],
-            [self._token, ms(SILENCE), self._rows, digest, len(first), *first, *second],
+            [self._token, ms(SILENCE), self._rows, self._digest.hexdigest(), len(first), *first, *second],
         )
         if not told:
             raise BatchBusy(self.name)
@@ -141,19 +147,41 @@ def open_batch(ledger: Ledger, name: str, *, fingerprint: str | None, source: st
         if what == "opened":
             return Importing(ledger, name, token, int(told), more)
         if what == "exists":
-            state = _STATES.get(told, "it is being sent")
-            raise BatchExists(name, _same(state) if more else _other(state))
+            raise BatchExists(name, _same(told) if more else _other(name, told))
         if dead or not _is_dead(told):
             raise BatchBusy(name)
         dead = told
 
 
+def discard(ledger: Ledger, name: str) -> bool:
+    """Leave nothing of an import that was cut short; False if it came to its end. Raises `BatchBusy` if it goes on."""
+    keys = batch_keys(ledger, name)
+    holder = ledger.get("get", keys.importer)
+    if holder and not _is_dead(holder):
+        raise BatchBusy(name)
+    _leave(ledger, name, holder or "", stays=False)
+    state = ledger.get("hget", keys.batch, "state")
+    if state == BatchState.IMPORTING:
+        raise BatchBusy(name)
+    return state is None
+
+
+def _leave(ledger: Ledger, name: str, token: str, *, stays: bool) -> None:
+    keys = batch_keys(ledger, name)
+    ledger.ask("batch_leave", [keys.batch, keys.importer, keys.all, *keys.of_its_own], [name, token, int(not stays)])
+
+
 def _same(state: str) -> str:
-    return f"the same rows were imported under this name, and {state}; ringproof batch show tells of it"
+    told = _STATES.get(state, "it is being sent")
+    return f"the same rows were imported under this name, and {told}; ringproof batch show tells of it"
 
 
-def _other(state: str) -> str:
-    return f"a batch of this name has other rows, as far as is known, and {state}; name another"
+def _other(name: str, state: str) -> str:
+    remedy = "name another"
+    if state == BatchState.IMPORTING:
+        remedy += f", or take away what is in: ringproof batch cancel {shlex.quote(name)}"
+    told = _STATES.get(state, "it is being sent")
+    return f"a batch of this name has other rows, as far as is known, and {told}; {remedy}"
 
 
 def _is_dead(token: str) -> bool:

@@ -1,8 +1,10 @@
 """A file that takes the place of an earlier one of its kind when it is whole, and of nothing else."""
 
+import fcntl
+import glob
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, Self, TextIO
@@ -10,13 +12,15 @@ from typing import Final, Self, TextIO
 from worker.errors import Unwritable
 
 _MARK: Final = b"\xef\xbb\xbf"
+_SUFFIX: Final = ".part"
 
 
 class Replacement:
     """A text file that only its owner can read (0600), written beside its place and put there when closed.
 
     Until then, and if an error leaves the `with`, what stands there stays. What stands there must be empty or begin as
-    one of `beginnings`, or else it is refused: it is something else. A device or pipe is written to directly.
+    one of `beginnings`, or else it is refused: it is something else. A device or pipe is written to directly. What a
+    killed one has left beside its place, with people's numbers in it, the next one takes away.
     Raises `Unwritable` for that, and for all that the system refuses, such as for want of room.
     """
 
@@ -83,8 +87,12 @@ class Replacement:
             raise Unwritable(
                 self._name, f"it exists and holds no {self._kind}", "name another file, or take this one away"
             )
-        handle, part = tempfile.mkstemp(prefix=f".{self._place.name[:50]}.", suffix=".part", dir=self._place.parent)
+        beside, prefix = self._place.parent, f".{self._place.name[:50]}."
+        _clear(beside.glob(f"{glob.escape(prefix)}*{_SUFFIX}"))
+        handle, part = tempfile.mkstemp(prefix=prefix, suffix=_SUFFIX, dir=beside)
         self._part = Path(part)
+        with suppress(OSError):  # a file system without locks: then nothing is taken away, either
+            fcntl.flock(handle, fcntl.LOCK_EX)
         # JSON may escape half a surrogate, which UTF-8 cannot hold: it is escaped again.
         return open(handle, "w", encoding=self._encoding, errors="backslashreplace", newline="")  # noqa: PTH123 - a handle has no path
 
@@ -93,3 +101,11 @@ class Replacement:
         with self._place.open("rb") as file:
             head = file.read(200).removeprefix(_MARK)
         return not head or head.startswith(self._beginnings)
+
+
+def _clear(parts: Iterable[Path]) -> None:
+    """Take away what nobody writes any more: whoever does has locked it, and a lock ends with its process."""
+    for part in parts:
+        with suppress(OSError), part.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            part.unlink()

@@ -145,6 +145,8 @@ def roster_of(
 
     They are read as those of a file are, and as they come: a generator is never a list here. Raises as `open_roster`.
     """
+    if isinstance(rows, str | bytes | Mapping):
+        raise InvalidRoster(name, f"it is one {type(rows).__name__}", "put rows into a list; open_roster reads a file")
     contents = _objects(enumerate(rows, 1), name, mapping, region)._replace(format="rows")
     return Roster(name, contents, Judge(contents.columns, region, channel))
 

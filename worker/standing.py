@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from worker.batch import Batch, BatchState
-from worker.record import State
+from worker.record import Reason, State
 from worker.story import STYLES, clock, lasting
 
 MOST_COUNTRIES: Final = 10
@@ -25,6 +25,9 @@ LINE_SECONDS: Final = 5.0
 """Between two lines that differ in their counts only: a batch of a day is then a log of 17,000 lines at most."""
 
 ENDED: Final = frozenset({BatchState.COMPLETED, BatchState.CANCELLED})
+
+RETRIED: Final = (Reason.UNREACHABLE, Reason.TOO_LATE, Reason.IN_DOUBT)
+"""What may well succeed now: nothing is wrong with these numbers."""
 
 _STYLES: Final = {BatchState.PAUSED: "yellow", BatchState.CANCELLED: "red", BatchState.COMPLETED: "bold green"}
 
@@ -37,7 +40,7 @@ def standing(batch: Batch) -> RenderableType:
         "batch": Text(f"{batch.name}{source}"),
         "state": state.append(f" since {clock(batch.completed_at)}" if batch.completed_at else "", "default"),
         "imported": Text(clock(batch.created_at)),
-        "rows": Text(f"{batch.rows:,}: {batch.rows - batch.open:,} have an outcome, {batch.fed:,} were handed out"),
+        "rows": Text(f"{batch.rows:,}: {batch.rows - batch.open:,} have an outcome{_fed(batch)}"),
         "": ProgressBar(total=max(1, batch.rows), completed=batch.rows - batch.open, width=50),
         "outcomes": _outcomes(batch.outcomes),
         "countries": _countries(batch.countries),
@@ -140,14 +143,19 @@ def _countries(countries: Mapping[str, Mapping[str, int]]) -> Table:
     return table
 
 
+def _fed(batch: Batch) -> str:
+    return "" if batch.state in ENDED else f", {batch.fed:,} were handed out"
+
+
 def _next(batch: Batch) -> Iterator[str]:
     """Say what can be done about it."""
     name = shlex.quote(batch.name)
     if batch.state is BatchState.IMPORTING:
-        yield "it is being imported; if that was cut short, the same command goes on where it was"
+        yield "it is being imported; if that was cut short, the same command goes on where it was,"
+        yield f"and ringproof batch cancel {name} takes it away"
     if batch.state is BatchState.PAUSED:
         yield f"ringproof batch resume {name}"
     if batch.state is BatchState.COMPLETED:
         yield f"ringproof batch export {name} --output {shlex.quote(batch.name + '.results.csv')}"
-    if any(outcome.startswith("failed:") and count for outcome, count in batch.outcomes.items()):
+    if batch.state is not BatchState.CANCELLED and any(batch.outcomes.get(f"failed:{reason}") for reason in RETRIED):
         yield f"ringproof batch retry {name}"

@@ -70,7 +70,8 @@ def next_step(record: Record) -> str:
         case State.WAITING:
             why = _WHY_IT_WAITS.get(record.reason, "")
             told = f"not before {clock(record.due_at)}{': ' if why else ''}{why}; "
-            told += f"if not by {clock(record.ends_at)}, it fails as too_late"
+            fails = Reason.UNREACHABLE if record.reason is Reason.UNREACHABLE else Reason.TOO_LATE
+            told += f"if not by {clock(record.ends_at)}, it fails as {fails}"
         case State.SENDING:
             told = (
                 f"its worker tells what Plivo answers; without a word by {clock(record.lease_until)} (the lease's end) "

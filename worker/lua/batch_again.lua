@@ -22,5 +22,6 @@ if state == 'completed' then
   redis.call('HSET', KEYS[7], 'state', 'running')
   redis.call('HDEL', KEYS[7], 'completed_at')
   redis.call('ZADD', KEYS[8], 0, name)
+  keep_batch(name)
 end
 return again

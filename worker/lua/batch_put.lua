@@ -1,7 +1,7 @@
 -- batch_put: puts a page of rows into a batch that is imported; told again, it counts once.
 -- input:  KEYS[1…6], ARGV[1], [2] - as begin   KEYS[7] - the batch   KEYS[8] - who imports it   KEYS[9] - its countries
 --         KEYS[10…11] - its lists   ARGV[3] - token   ARGV[4] - ms without a word until it counts as dead
---         ARGV[5] - how many rows were in it before   ARGV[6] - digest of the rows with these ('': unknown)
+--         ARGV[5] - how many rows were in it before   ARGV[6] - digest of the rows with these
 --         ARGV[7] - how many of the rows are for the first list   ARGV[8…] - the rows, each begins with its country
 -- output: 1; or 0 if somebody else imports it, or has
 local holder = redis.call('GET', KEYS[8])

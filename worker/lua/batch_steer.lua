@@ -16,11 +16,11 @@ local function cancel_the_unfed(first, list)
     redis.call('SETRANGE', KEYS[first + 1], cursor, string.rep(BYTES.cancelled, unfed))
     redis.call('HSET', KEYS[7], 'cursor:' .. list, rows)
   end
-  for _, place in ipairs(redis.call('LRANGE', KEYS[first + 2], 0, -1)) do
-    redis.call('SETRANGE', KEYS[first + 1], place, BYTES.cancelled)
-    unfed = unfed + 1
+  if redis.call('DEL', KEYS[first + 2]) == 1 then  -- what is fed again has no byte, before the cursor as after it
+    local bytes, again = redis.call('GETRANGE', KEYS[first + 1], 0, -1):gsub('%z', BYTES.cancelled)
+    redis.call('SETRANGE', KEYS[first + 1], 0, bytes)
+    unfed = unfed + again
   end
-  redis.call('DEL', KEYS[first + 2])
   if unfed > 0 then redis.call('HINCRBY', KEYS[15], list .. ':cancelled', unfed) end
   return unfed
 end
@@ -49,5 +49,6 @@ elseif word == 'cancel' and (state == 'running' or state == 'paused') then
   local unfed = cancel_the_unfed(9, ARGV[5]) + cancel_the_unfed(12, ARGV[6])
   cancel_their_countries()
   if unfed > 0 then redis.call('HINCRBY', KEYS[7], 'open', -unfed) end
+  keep_batch(name, facts.record_ms)
 end
 return state

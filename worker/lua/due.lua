@@ -58,7 +58,7 @@ local function work_off(key, record, number)
     change(key, record, number, 'cancelled', '')
     return 'cancelled'
   elseif open and ends_at <= now and (record.lane == 'interactive' or not paused_until) then
-    change(key, record, number, 'failed', 'too_late')
+    change(key, record, number, 'failed', record.reason == 'unreachable' and 'unreachable' or 'too_late')
     return 'too_late'
   elseif state == 'waiting' and milliseconds(record, 'due_at') > now then
     return keep(number, math.min(milliseconds(record, 'due_at'), ends_at))

@@ -5,7 +5,7 @@
 local number = ARGV[3]
 local record = read(KEYS[7])
 leave(number, record, ARGV[4])
-if record.batch and batch_state(record.batch) then
+if is_row(record) then
   local list, place, country = record.row:match('^(%l+):(%d+):(%w*)$')
   blank_row(record.batch, list, place, country)
 end

@@ -5,7 +5,7 @@
 -- output: 1, or 0 if that is not what is there
 local name, list, place, country = ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local record = read(KEYS[7])
-if record.batch == name and record.row == table.concat({list, place, country}, ':') then return 0 end
+if is_row(record) and record.batch == name and record.row == table.concat({list, place, country}, ':') then return 0 end
 if redis.call('LINDEX', KEYS[8], place) ~= ARGV[7] then return 0 end
 blank_row(name, list, place, country)
 return 1

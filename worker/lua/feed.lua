@@ -45,10 +45,12 @@ local function is_erased(row, nth)
 end
 
 local answers_of = column(ARGV[5])
+local created_at = tonumber(redis.call('HGET', KEYS[7], 'created_at'))
 local function take(row)
   local key = ARGV[2] .. ':number:' .. row.number
   local record, flat = recall(key, row.number)
   row.column, row.lane, row.channel, row.row, row.ends_at = answers_of, 'bulk', list, true, now + tonumber(ARGV[6])
+  row.from = math.floor(created_at / 1000)  -- is_row asks for it, also where a clock was put back
   local disposition, request, _, limit = consider(record, row.number, row)
   if disposition == 'accepted' then
     for _, part in ipairs({'batch', name, 'row', table.concat({list, row.place, row.country}, ':')}) do

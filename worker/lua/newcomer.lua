@@ -1,8 +1,9 @@
 -- newcomer: what becomes of a new request, and how one that is accepted is written; for one number, or for a row.
--- needs: now, facts, read, change, capped   KEYS[6] - how often each limit has refused
+-- needs: now, facts, read, change, capped, batch_word   KEYS[6] - how often each limit has refused
 --        ARGV[2] - what all keys begin with: a page's records are found by its numbers, so they cannot be in KEYS
 -- What is asked for is a table: column ('state[:live]' -> disposition), lane, channel, country, resend (true or nil),
--- row (true for one of a batch), ends_at (ms), asleep_until (ms, 0: awake), fields (others of the record, in pairs).
+-- row (true for one of a batch), from (its request is not below that; nil: whatever it is), ends_at (ms),
+-- asleep_until (ms, 0: awake), fields (others of the record, in pairs).
 
 local function column(text)
   local answers = {}
@@ -12,11 +13,13 @@ end
 
 -- Returns its disposition, the request that now counts, until when (ms), and the limit that refused it ('': none).
 local function consider(record, number, asked)
-  local live_until = milliseconds(record, 'live_until')
-  local state = record.state or 'none'
-  -- A request that came to nothing takes nothing from a verification that stands.
-  if asked.lane ~= 'interactive' and used(record) and (state == 'failed' or state == 'cancelled') then
-    state = 'verified'
+  local live_until, state = milliseconds(record, 'live_until'), record.state or 'none'
+  if asked.lane ~= 'interactive' and (state == 'queued' or state == 'waiting') then
+    -- Nobody joins what the word of another batch keeps from being sent: it would never be, once that is cancelled.
+    local word = batch_word(record)
+    if word == 'cancelled' or word == 'paused' then state = 'cancelled' end
+  elseif asked.lane ~= 'interactive' and used(record) and (state == 'failed' or state == 'cancelled') then
+    state = 'verified'  -- a request that came to nothing takes nothing from a verification that stands
   end
   local situation = state .. (live_until > now and ':live' or '')
   local disposition, request = asked.column[situation], tonumber(record.request) or 0
@@ -37,7 +40,7 @@ local function consider(record, number, asked)
     end
   end
   -- It starts at Redis' seconds, so that the number of an erased record is never used again.
-  return 'accepted', math.max(request + 1, math.floor(now / 1000)), 0, ''
+  return 'accepted', math.max(request + 1, math.floor(now / 1000), asked.from or 0), 0, ''
 end
 
 local function take_in(key, record, flat, number, request, asked)
@@ -62,7 +65,7 @@ local function take_in(key, record, flat, number, request, asked)
   set_or_delete(key, 'country', asked.country)
   set_or_delete(key, 'resend', asked.resend and '1')
 
-  local written = {history = record.history}
+  local written = {history = record.history, request = request}
   for i = 1, #asked.fields, 2 do written[asked.fields[i]] = asked.fields[i + 1] end
   if written.again then  -- of a doubt's own repetition the row is the same
     written.batch, written.row = record.batch, record.row

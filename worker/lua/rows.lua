@@ -1,5 +1,5 @@
 -- rows: the rows of batches. A byte a row tells where it stands, in a string per list; what the bytes tell is counted.
--- needs: now, and BYTES (outcome -> its byte) and OPEN (the bytes that are no outcome yet), which ledger.py writes
+-- needs: now, facts, and BYTES (outcome -> its byte) and OPEN (the bytes that are no outcome yet), which ledger.py writes
 --        ARGV[2] - what all keys begin with: a record names its batch and row, so that their keys cannot be in KEYS
 -- A record's `row` is 'sms:17:US': its list, its place there, and its country.
 local RATE_MS = 10000  -- over how long the codes sent lately are weighed
@@ -12,6 +12,24 @@ local batch_states = {}
 local function batch_state(name)
   batch_states[name] = batch_states[name] or redis.call('HGET', batch_key(name), 'state')
   return batch_states[name]
+end
+
+-- Whether a record is a row of the batch that has this name now: the name is free again once a batch is forgotten, and
+-- a verified number's record is older than its heir.
+local function is_row(record)
+  if not (record.batch and batch_state(record.batch)) then return false end
+  local created_at = tonumber(redis.call('HGET', batch_key(record.batch), 'created_at'))
+  return tonumber(record.request) >= math.floor(created_at / 1000)
+end
+
+-- All keys of a batch that has ended go at one time, its hash not after the others: without it nothing is counted, and
+-- so no key comes back. One that runs again (ms is nil) is kept.
+local function keep_batch(name, ms)
+  for _, rest in ipairs({{}, {'counts'}, {'countries'}, {'sms'}, {'sms', 'bytes'}, {'sms', 'again'},
+      {'call'}, {'call', 'bytes'}, {'call', 'again'}}) do
+    local key = batch_key(name, unpack(rest))
+    if ms then redis.call('PEXPIRE', key, ms) else redis.call('PERSIST', key) end
+  end
 end
 
 local OUTCOMES = {}
@@ -37,6 +55,7 @@ local function complete(name)
   batch_states[name] = 'completed'
   redis.call('ZREM', ARGV[2] .. ':feeding', name)
   redis.call('RPUSH', ARGV[2] .. ':completed', name)  -- for whoever writes the line in the log
+  keep_batch(name, facts.record_ms)
   redis.call('PUBLISH', ARGV[2] .. ':events', cjson.encode({event = 'batch_completed', batch = name, at_ms = now}))
 end
 
@@ -62,7 +81,7 @@ end
 
 -- What a record has become, its row is; of a batch that is no more nothing is kept.
 local function move_row_of(record, state, reason)
-  if not batch_state(record.batch) then return end
+  if not is_row(record) then return end
   local list, place, country = record.row:match('^(%l+):(%d+):(%w*)$')
   move_row(record.batch, list, place, country, reason ~= '' and state .. ':' .. reason or state)
 end
@@ -74,11 +93,12 @@ local function blank_row(name, list, place, country)
   if OUTCOMES[byte] and is_open(byte) then move_row(name, list, place, country, 'erased') end
 end
 
--- A record that is replaced leaves its row what it was; if that was no outcome, another's request stands for it now.
+-- A record that is replaced leaves its row what it was; if that was no outcome, another's request stands for it now,
+-- unless its batch is cancelled, of which it had not heard yet.
 local function leave_row(record)
-  if not (record.batch and batch_state(record.batch)) then return end
+  if not is_row(record) then return end
   local list, place, country = record.row:match('^(%l+):(%d+):(%w*)$')
   if is_open(redis.call('GETRANGE', batch_key(record.batch, list, 'bytes'), place, place)) then
-    move_row(record.batch, list, place, country, 'joined')
+    move_row(record.batch, list, place, country, batch_state(record.batch) == 'cancelled' and 'cancelled' or 'joined')
   end
 end
