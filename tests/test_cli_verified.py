@@ -26,7 +26,7 @@ def home(environ, tmp_path_factory):
             yield told
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def ledger(home):
     with ledger_of(home) as found:
         for key in found.client.scan_iter(f"{found.prefix}:*"):

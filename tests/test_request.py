@@ -177,7 +177,7 @@ class TestTheOtherArguments:
         ("args", "kwargs", "value"),
         [
             ((), {}, "missing a required argument: 'phone_number'"),
-            ((NUMBER, "a", "sms", None, None, False, 7), {}, "too many positional arguments"),
+            ((NUMBER, "a", "sms", None, None, False, None, 7), {}, "too many positional arguments"),
             ((NUMBER,), {"phone_number": NUMBER}, "multiple values for argument 'phone_number'"),
             ((NUMBER,), {"alais": "a"}, "'alais' is none of them"),
         ],

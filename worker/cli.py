@@ -187,7 +187,7 @@ def sandbox(port: int, answers: str | None, answer_after: str | None) -> None:
 @click.option("--stay", is_flag=True, help="Keep it running afterwards, for a second terminal or your app.")
 @says_what_is_wrong
 def demo(*, stay: bool) -> None:
-    """Watch a roster of 200 rows being sent to, and a worker being killed.
+    """Watch 200 rows being sent to, and a worker being killed.
 
     It brings a Redis, a Plivo and a worker of its own, all on this machine, reads nothing of your settings and leaves
     nothing behind.

@@ -269,7 +269,7 @@ def _a_file_each(path: str, files: Sequence[str]) -> list[str]:
 
 @contextmanager
 def _one_interrupt() -> Iterator[None]:
-    """Have the first Ctrl-C interrupt, and the later ones not disturb what it makes be cleared away."""
+    """Have the first Ctrl-C interrupt; later ones disturb neither what it makes be cleared away nor the end after it."""
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -279,7 +279,8 @@ def _one_interrupt() -> Iterator[None]:
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        if signal.getsignal(signal.SIGINT) is interrupt:
+            signal.signal(signal.SIGINT, before)
 
 
 def _end(told: str) -> None:

@@ -248,7 +248,7 @@ MUTATIONS = (
     ),
     Mutation(
         "a row's counts move with its record, in the same script",
-        "worker/lua/record.lua",
+        "worker/lua/change.lua",
         "if record.batch then move_row_of(record, state, reason) end",
         "",
         "tests/test_batches.py::TestABatch::test_completes_when_each_of_its_rows_has_an_outcome_and_one_event_says_so",
