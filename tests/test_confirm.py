@@ -24,6 +24,7 @@ from worker.errors import (
     Unconfirmed,
     WrongCode,
 )
+from worker.local.phones import Phones
 from worker.record import State
 
 
@@ -262,3 +263,15 @@ def test_a_result_that_outlives_all_else_connects_to_nothing_while_python_ends(m
     monkeypatch.setattr(RedisBackend, "remove_pending_result", lambda *_: pytest.fail("it connects"))
 
     assert app.backend.remove_pending_result(result) is result
+
+
+def test_a_phone_of_the_demo_enters_again_what_nobody_knows_the_outcome_of(plivo, number):
+    offered = [{"phone_number": number, "code": code_of(plivo, number)}]
+    phones = Phones(lambda path: {"answers": offered[int(path.partition("=")[2]) :], "next": 1})
+    plivo.befall("500_before", operation="complete", times=1)
+
+    eventually(lambda: number in phones.look(), why="nobody was told anything")
+
+    assert phones.said == {number: None}
+    assert not phones.busy
+    assert asked(plivo, "complete") == 2
