@@ -179,7 +179,7 @@ def told_in_the_readme():
     block = README.read_text().partition("$ make demo\n")[2].partition("```")[0]
     varies = re.compile(
         r"\d\d:\d\d|127\.0\.0\.1|kill -9|roster running|s left|asked meanwhile|uuid|request|later|"
-        r"own list|whose worker was killed|Numbers that got two|verified here|queued \d|these \d+ codes|of these are|"
+        r"own list|whose worker was killed|got two|verified here|queued \d|these \d+ codes|ids were unknown|"
         r"^ +\d+  (verified|code_sent|joined|live)\b|ringproof (import|batch|status|demo)"
     )
     lines = [line for line in block.splitlines() if line and not varies.search(line)]

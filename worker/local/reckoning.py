@@ -81,8 +81,8 @@ class Reckoning:
         waiting = self.in_state(State.CODE_SENT)
         sent, verified, killed = map(self._numbers, (State.CODE_SENT, State.VERIFIED, State.SENDING))
         tries = {number: error.tries_left for number in sent if isinstance(error := self.said.get(number), WrongCode)}
-        in_vain = {number for number in killed if isinstance(self.said.get(number), NothingPending)}
-        left = " or ".join(map(str, sorted(filter(None, set(tries.values())))))
+        in_vain = {number for number in killed | sent if isinstance(self.said.get(number), NothingPending)}
+        left = " or ".join(sorted({str(count) for count in tries.values()}))
         until = clock(max((record.expires_at for record in waiting if record.expires_at), default=None))
         told = (
             f"queued {len(self.records)} → code sent {len(sent | verified)} → verified {len(verified)}, "
@@ -91,8 +91,8 @@ class Reckoning:
         )
         if in_vain:
             told += (
-                f"\n{len(in_vain)} of the {len(killed)} whose worker was killed have entered their codes, too, "
-                "and were told that Plivo's ids of these are unknown"
+                f"\n{len(in_vain)} have entered codes of which Plivo's ids were unknown here: "
+                f"{len(in_vain & killed)} of the {len(killed)} whose worker was killed"
             )
         right = {number for number, error in self.said.items() if error is None} & self.records.keys()
         if right != verified or self.records.keys() & self.said.keys() != verified | tries.keys() | in_vain:
