@@ -54,6 +54,18 @@ def asked(plivo, *operations):
     return sum(request["kind"] in operations for request in plivo.requests())
 
 
+def test_a_phone_of_the_demo_enters_again_what_nobody_knows_the_outcome_of(plivo, number):
+    offered = [{"phone_number": number, "code": code_of(plivo, number)}]
+    phones = Phones(lambda path: {"answers": offered[int(path.partition("=")[2]) :], "next": 1, "waiting": 0})
+    plivo.befall("500_before", operation="complete", times=1)
+
+    eventually(lambda: number in phones.look(), why="nobody was told anything")
+
+    assert phones.said == {number: None}
+    assert not phones.busy
+    assert asked(plivo, "complete") == 2
+
+
 def test_a_wrong_code_and_then_the_right_one(plivo, ledger, number):
     with pytest.raises(WrongCode) as wrong:
         confirm(number, wrong_of(plivo, number))
@@ -263,15 +275,3 @@ def test_a_result_that_outlives_all_else_connects_to_nothing_while_python_ends(m
     monkeypatch.setattr(RedisBackend, "remove_pending_result", lambda *_: pytest.fail("it connects"))
 
     assert app.backend.remove_pending_result(result) is result
-
-
-def test_a_phone_of_the_demo_enters_again_what_nobody_knows_the_outcome_of(plivo, number):
-    offered = [{"phone_number": number, "code": code_of(plivo, number)}]
-    phones = Phones(lambda path: {"answers": offered[int(path.partition("=")[2]) :], "next": 1})
-    plivo.befall("500_before", operation="complete", times=1)
-
-    eventually(lambda: number in phones.look(), why="nobody was told anything")
-
-    assert phones.said == {number: None}
-    assert not phones.busy
-    assert asked(plivo, "complete") == 2

@@ -122,9 +122,9 @@ def _watch(console: Console, stage: Stage, acts: Sequence[Act], phones: Phones) 
 def _looks(console: Console, stage: Stage, acts: Sequence[Act], phones: Phones) -> Iterator[Batch]:
     """Yield the batch as it stands, and have the acts happen and the phones answer meanwhile."""
     waiting = list(acts)
-    began = not_at_rest = time.monotonic()
+    deadline = time.monotonic() + RUN_SECONDS
+    at_rest = False
     while True:
-        looked = time.monotonic()
         phones.look()
         seen = batches.read(runtime.ledger(), BATCH)
         if seen is None:
@@ -134,12 +134,12 @@ def _looks(console: Console, stage: Stage, acts: Sequence[Act], phones: Phones) 
             if told := act(seen):
                 console.print(told)
                 waiting.remove(act)
-        if waiting or seen.open > seen.outcomes.get("sending", 0) or not stage.is_idle():
-            not_at_rest = time.monotonic()  # at rest nobody is left who could settle what is sending
-        elif looked - not_at_rest > max(ANSWER_SECONDS) and not phones.busy:
+        if at_rest and not phones.busy:  # in this order: what was sent since the last look may be answered
             return
+        # Then nobody is left who could settle what is sending.
+        at_rest = not waiting and seen.open == seen.outcomes.get("sending", 0) and stage.is_idle()
         stage.worker.check()
-        if looked - began > RUN_SECONDS:
+        if time.monotonic() > deadline:
             what = f"{seen.open} of {seen.rows} rows had no outcome, and {len(waiting)} of the acts had not happened"
             raise stage.worker.failed(f"in {RUN_SECONDS:.0f} s {what}")
         time.sleep(LOOK_SECONDS)

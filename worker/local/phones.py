@@ -27,20 +27,20 @@ class Phones:
 
     def __init__(self, ask: Callable[[str], dict[str, Any]]) -> None:
         self.said: dict[str, NotConfirmed | None] = {}
-        self._ask, self._seen = ask, 0
+        self._ask, self._seen, self._to_come = ask, 0, 0
         self._under_way: list[_Entered] = []
 
     @property
     def busy(self) -> bool:
-        """Whether somebody has entered a code and was not told what came of it so far."""
-        return bool(self._under_way)
+        """Whether somebody will enter a code, or has and was not told what came of it, as of the last look."""
+        return bool(self._to_come or self._under_way)
 
     def look(self) -> list[str]:
         """Enqueue what people have entered since the last look; return whose answers have come since."""
         before, self._under_way = self._under_way, []
         told = [entered.number for entered in before if self._hear(entered)]
         offered = self._ask(f"answers?since={self._seen}")
-        self._seen = offered["next"]
+        self._seen, self._to_come = offered["next"], offered["waiting"]
         for one in offered["answers"]:
             self._enter(one["phone_number"], one["code"])
         return told

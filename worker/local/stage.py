@@ -29,7 +29,7 @@ from worker.request import queue
 
 ANSWERS: Final = "right=80,wrong=10,never=10"
 ANSWER_SECONDS: Final = (1, 5)
-"""After how long people enter their codes; who has not by then never does."""
+"""After how long people enter their codes."""
 
 CHILDREN: Final = 6
 """The roster's messages hold up to four at a time, for seconds: a person's finds one that is free."""
