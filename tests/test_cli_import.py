@@ -14,11 +14,11 @@ import pytest
 from click.testing import CliRunner
 from harness import Terminal, eventually, ledger_of, started
 
-from worker import batches, cli
+from worker import batches, cli, runtime
 from worker.batch import BatchState
 from worker.pace import Policy
 from worker.record import State
-from worker.roster import roster_of
+from worker.roster import open_roster, roster_of
 from worker.verdict import Outcome
 
 
@@ -287,6 +287,26 @@ class TestGoingOn:
         assert (batches.read(imports, "people").state, batches.read(imports, "people").rows) == ("importing", 5_000)
         assert ringproof("import", "-", "--batch", "people", stdin=roster(5_000).replace("Desk", "")).returncode == 1
         assert ringproof("import", "-", "--batch", "people", stdin="\n".join(map(number, range(5_000)))).returncode == 0
+
+    @pytest.mark.parametrize(
+        ("options", "told"),
+        [((), "the same rows were"), (("--region", "US"), "has other rows"), (("--channel", "auto"), "has other rows")],
+    )
+    def test_after_an_import_from_python_knows_whether_the_rows_are_the_same(
+        self, ringproof, idle, tmp_path, monkeypatch, options, told
+    ):
+        monkeypatch.setenv("RINGPROOF_REDIS_URL", idle["RINGPROOF_REDIS_URL"])
+        runtime._ledger.cache_clear()
+        (tmp_path / "people.csv").write_text(roster(30))
+        with open_roster(tmp_path / "people.csv") as rows:
+            batches.import_roster(rows, "people")
+        runtime.ledger().client.close()
+        runtime._ledger.cache_clear()
+
+        again = ringproof("import", "people.csv", *options)
+
+        assert again.returncode == 1
+        assert told in again.stderr
 
     def test_is_refused_while_another_import_of_it_is_alive(self, ringproof, imports, idle, tmp_path):
         (tmp_path / "people.csv").write_text(roster(70_000))

@@ -24,6 +24,7 @@ from worker.errors import (
     Unconfirmed,
     WrongCode,
 )
+from worker.local.phones import Phones
 from worker.record import State
 
 
@@ -51,6 +52,18 @@ def confirm(number, code, timeout=10):
 def asked(plivo, *operations):
     """How many requests of these operations Plivo got."""
     return sum(request["kind"] in operations for request in plivo.requests())
+
+
+def test_a_phone_of_the_demo_enters_again_what_nobody_knows_the_outcome_of(plivo, number):
+    offered = [{"phone_number": number, "code": code_of(plivo, number)}]
+    phones = Phones(lambda path: {"answers": offered[int(path.partition("=")[2]) :], "next": 1, "waiting": 0})
+    plivo.befall("500_before", operation="complete", times=1)
+
+    eventually(lambda: number in phones.look(), why="nobody was told anything")
+
+    assert phones.said == {number: None}
+    assert not phones.busy
+    assert asked(plivo, "complete") == 2
 
 
 def test_a_wrong_code_and_then_the_right_one(plivo, ledger, number):

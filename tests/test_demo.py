@@ -120,24 +120,39 @@ def test_it_keeps_what_it_says(tmp_path):
         assert demo.process.wait(90) == 0, demo.shown
         took = time.monotonic() - began
         shown = " ".join(demo.shown.split())
-        rows = re.findall(r"^  +(\d+)  (code_sent|sending|joined|live|rejected) ", demo.shown, re.MULTILINE)
+        rows = re.findall(
+            r"^ +(\d+)  (verified|code_sent|sending|joined|live|rejected)\b *(\S*)", demo.shown, re.MULTILINE
+        )
         counts = Counter()
-        for count, what in rows:
-            counts[what] += int(count)
+        for count, what, meaning in rows:
+            counts["joined" if what == "live" or (what == "verified" and meaning) else what] += int(count)
         victim = re.search(r"in the midst of sending to (\S+), which Plivo has taken", shown)[1]
         of_the_victim = demo.shown.partition("The number whose worker was killed")[2]
         codes, sent, taken, killed = map(
             int,
             re.search(
-                r"list has (\d+) codes: the (\d+) that are code_sent, (\d+) of the (\d+) whose worker", shown
+                r"list has (\d+) codes: the (\d+) that are code_sent or verified, (\d+) of the (\d+) whose worker",
+                shown,
             ).groups(),
         )
+        funnel = re.search(
+            r"queued (\d+) → code sent (\d+) → verified (\d+), wrong code (\d+) \(tries left: 4\), "
+            r"still unanswered (\d+) \(these (\d+) codes work until \d\d:\d\d:\d\d at the latest\)",
+            shown,
+        )
+        queued, out, verified, wrong, silent, waiting = map(int, funnel.groups())
+        of_one = demo.shown.partition("One number's record")[2].partition("The number whose")[0]
 
         assert took < 40
         assert counts.total() == 200
         assert counts["rejected"] == 20
-        assert counts["joined"] + counts["live"] == 6
-        assert (counts["code_sent"], counts["sending"]) == (sent, killed)
+        assert counts["joined"] == 6
+        assert (counts["verified"] + counts["code_sent"], counts["sending"]) == (sent, killed)
+        assert (queued, out) == (sent + killed, sent)
+        assert (verified, wrong + silent, waiting) == (counts["verified"], counts["code_sent"], counts["code_sent"])
+        assert min(verified, wrong, silent) > 5
+        assert f"list of verified numbers has {verified + 1}: the {verified} that are verified here, and the p" in shown
+        assert re.findall(r"\d\d:\d\d:\d\d  (\w+)", of_one) == ["queued", "sending", "code_sent", "verified"]
         assert codes == sent + taken + 1
         assert 1 <= taken <= killed
         assert "Numbers that got two: 0" in shown
@@ -150,7 +165,7 @@ def test_it_keeps_what_it_says(tmp_path):
         assert "(the lease's end) it is in doubt" in " ".join(of_the_victim.split())
         assert "came again, to another child: it sent what had not begun, and nothing to this number" in shown
         assert "demo --stay" in shown
-        assert len(demo.shown.splitlines()) <= 80
+        assert len(demo.shown.splitlines()) <= 95
         assert max(len(line) for line in demo.shown.splitlines() if not line.startswith("$ ")) <= 100
         assert set(re.findall(r"\+\d{7,}", demo.shown)) == {"+14155550123"}, "which is the example of a remedy"
         assert "\x1b" not in demo.shown
@@ -163,8 +178,9 @@ def told_in_the_readme():
     """The lines of the README's output that are the same in every run."""
     block = README.read_text().partition("$ make demo\n")[2].partition("```")[0]
     varies = re.compile(
-        r"\d\d:\d\d|127\.0\.0\.1|kill -9|roster running|s left|asked meanwhile|uuid|request|later|Plivo's own list|"
-        r"^ +\d+  (code_sent|joined|live)\b|ringproof (import|batch|status|demo)"
+        r"\d\d:\d\d|127\.0\.0\.1|kill -9|roster running|s left|asked meanwhile|uuid|request|later|"
+        r"own list|whose worker was killed|got two|verified here|queued \d|these \d+ codes|ids were unknown|"
+        r"^ +\d+  (verified|code_sent|joined|live)\b|ringproof (import|batch|status|demo)"
     )
     lines = [line for line in block.splitlines() if line and not varies.search(line)]
     assert len(lines) > 25
@@ -204,6 +220,11 @@ def typed(demo, *commands):
     )
 
 
+def plain(shown):
+    """What a terminal showed, without how it was drawn."""
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown)
+
+
 def told(demo, beginning):
     """The one line that begins so, of what the demo says a second terminal can do."""
     (line,) = re.findall(rf"^  ({beginning}.*)$", demo.shown, re.MULTILINE)
@@ -218,7 +239,7 @@ def fetched(url):
 
 def test_its_terminal_shows_the_batch_live_and_plivo_has_the_codes_that_it_tells_of(staying):
     staying.until("Ctrl-C ends it")
-    seen = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", staying.shown)
+    seen = plain(staying.shown)
     show = told(staying, r"\S+ batch show ")
     shown = json.loads(typed(staying, f"{show} --json").stdout)
     exported = typed(staying, show.replace(" show ", " export ") + " --format json").stdout.splitlines()
@@ -228,14 +249,26 @@ def test_its_terminal_shows_the_batch_live_and_plivo_has_the_codes_that_it_tells
     for row in map(json.loads, exported):
         by_outcome.setdefault(row["state"], set()).add(row["phone_number"])
     in_doubt = by_outcome.get("sending", set()) | by_outcome.get("in_doubt", set())  # its lease may have ended
-    others = codes.keys() - by_outcome["code_sent"] - in_doubt
+    sent = by_outcome["code_sent"] | by_outcome["verified"]
+    others = codes.keys() - sent - in_doubt
 
     assert len(set(re.findall(r"rows +180: (\d+) have an outcome", seen))) > 5
     assert shown["rows"] == len(exported) == 180
     assert shown["outcomes"]["code_sent"] == len(by_outcome["code_sent"])
     assert max(codes.values()) == 1
-    assert by_outcome["code_sent"] <= codes.keys()
+    assert sent <= codes.keys()
     assert len(others) == 1, "the person's"
+
+
+def test_no_code_is_in_what_it_shows_or_in_the_workers_log(staying):
+    staying.until("Ctrl-C ends it")
+    sends = fetched(told(staying, "curl ").split()[1].partition("phones/")[0] + "sends")["sends"]
+    (log,) = staying.temporary.glob("ringproof-demo-*/worker.log")
+    logged = log.read_text()
+
+    assert logged.count("verified +") > 100
+    assert {len(send["code"]) for send in sends} == {8}
+    assert not [send for send in sends if send["code"] in staying.shown + logged]
 
 
 def test_another_terminal_can_join_while_it_stays(staying):
@@ -244,12 +277,18 @@ def test_another_terminal_can_join_while_it_stays(staying):
     initiate = told(demo, r"\S+ initiate ")
     joined = typed(demo, initiate)
     inbox = fetched(told(demo, "curl ").split()[1])
+    demo.until("+1•••••••23  verified")
+    status = typed(demo, told(demo, r"\S+ status "))
+    again = typed(demo, re.search(r"\$ (\S+ import \S+ --yes)", plain(demo.shown))[1])
     demo.process.send_signal(signal.SIGINT)
 
     assert joined.returncode == 0, joined.stderr
     assert joined.stdout.startswith("code_sent  +1•••••••23")
     assert shlex.split(initiate)[-1] == "Front desk"
     assert '"code"' in json.dumps(inbox)
+    assert "verified" in status.stdout
+    assert again.returncode == 1
+    assert "the same rows were imported under this name" in again.stderr
     assert demo.process.wait(10) == 0
     demo.until("nothing is left behind")
 

@@ -170,6 +170,7 @@ def test_what_is_offered_can_be_entered_and_is_what_it_says(inhabited, client):
     codes = {sent["verification_uuid"]: sent["code"] for sent in inhabited.sends()}
     assert len(early["answers"]) < len(told["answers"]) < len(codes)
     assert [one["n"] for one in told["answers"]] == list(range(told["next"]))
+    assert (early["next"] + early["waiting"], told["waiting"]) == (told["next"], 0)
     for one in told["answers"]:
         assert one.keys() == {"n", "phone_number", "verification_uuid", "code", "right"}
         assert one["right"] is (one["code"] == codes[one["verification_uuid"]])
@@ -177,7 +178,7 @@ def test_what_is_offered_can_be_entered_and_is_what_it_says(inhabited, client):
         assert type(got) is (CallerId if one["right"] else WrongCode)
         assert not one["right"] or got.phone_number == one["phone_number"]
     assert {one["right"] for one in told["answers"]} == {True, False}
-    assert inhabited.answers(told["next"]) == {"answers": [], "next": told["next"]}
+    assert inhabited.answers(told["next"]) == {"answers": [], "next": told["next"], "waiting": 0}
 
 
 def test_nobody_has_entered_what_is_only_offered(inhabited, client):
@@ -198,7 +199,7 @@ def test_a_reset_forgets_the_answers_and_keeps_the_people(inhabited, client):
 
     inhabited.reset()
 
-    assert inhabited.answers() == {"answers": [], "next": 0}
+    assert inhabited.answers() == {"answers": [], "next": 0, "waiting": 0}
     assert inhabited.about()["people"] == {
         "right": 80,
         "wrong": 10,
@@ -211,4 +212,4 @@ def test_a_reset_forgets_the_answers_and_keeps_the_people(inhabited, client):
 def test_a_sandbox_without_people_offers_nothing(plivo):
     assert plivo.about()["people"] is None
     assert "/sandbox/answers" in plivo.about()["routes"]
-    assert plivo.answers() == {"answers": [], "next": 0}
+    assert plivo.answers() == {"answers": [], "next": 0, "waiting": 0}

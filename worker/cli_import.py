@@ -21,7 +21,7 @@ from worker.ledger import Ledger
 from worker.phone import CHANNELS
 from worker.progress import Progress
 from worker.rejects import Rejects
-from worker.roster import Roster, open_roster
+from worker.roster import Roster, fingerprint_of, open_roster
 from worker.row import Row
 from worker.watch import Exit, console
 
@@ -110,8 +110,8 @@ def import_(
                 _sum_up(intake, ledger, may_be_absent=True)
                 console().print("nothing was imported: --dry-run")
                 return
-            print_, source = _fingerprint(rosters, mapping, home, channel), ", ".join(one.name for one in rosters)[:200]
-            with batches.open_batch(ledger, name, fingerprint=print_, source=source) as importing:
+            source = ", ".join(one.name for one in rosters)[:200]
+            with batches.open_batch(ledger, name, fingerprint=fingerprint_of(rosters), source=source) as importing:
                 _fill(importing, intake, ledger, asks=None if yes else _terminal(files))
                 found = importing.finish(intake.digest, paused=paused, reverify_after_days=reverify_after_days)
         except KeyboardInterrupt:
@@ -246,17 +246,6 @@ def _stem(file: str) -> str:
     return Path(Path(file).name.removesuffix(".gz")).stem
 
 
-def _fingerprint(
-    rosters: Sequence[Roster], mapping: dict[str, str] | None, region: str | None, channel: str
-) -> str | None:
-    """Return what tells whether a command is the same again: all files' bytes, and how they are read; None of pipes."""
-    prints = [roster.fingerprint for roster in rosters]
-    if None in prints:
-        return None
-    told = repr((prints, sorted((mapping or {}).items()), (region or "").upper(), channel))
-    return blake2b(told.encode(), digest_size=16).hexdigest()
-
-
 def _a_file_each(path: str, files: Sequence[str]) -> list[str]:
     """Return where the rejects of each file go: of several, each has a file of its own kind, with its name in it."""
     if len(files) == 1:
@@ -269,7 +258,7 @@ def _a_file_each(path: str, files: Sequence[str]) -> list[str]:
 
 @contextmanager
 def _one_interrupt() -> Iterator[None]:
-    """Have the first Ctrl-C interrupt; later ones disturb neither what it makes be cleared away nor the end after it."""
+    """Have the first Ctrl-C interrupt; later ones disturb neither the clearing away nor the end after it."""
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)

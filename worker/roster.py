@@ -60,6 +60,7 @@ class Roster:
         self.line = self.accepted = 0
         self.reasons: Counter[str] = Counter()
         self._lines, self._digest, self._opened = lines, blake2b(digest_size=16), ExitStack()
+        self._read_as = (contents.columns, judge.region, judge.channel)
         outcomes = _judged(contents.cells, judge)
         first = next(outcomes, None)
         if first is None:
@@ -68,8 +69,12 @@ class Roster:
 
     @property
     def fingerprint(self) -> str | None:
-        """A digest of all that is in the file, unpacked, known before the first row; None of what is read once."""
-        return self._lines.fingerprint if self._lines else None
+        """A digest of all that is in the file, unpacked, and of how it is read; None of what is read once.
+
+        It is known before the first row: the same fingerprint has the same rows.
+        """
+        contents = self._lines.fingerprint if self._lines else None
+        return contents and _digest_of(contents, self._read_as)
 
     @property
     def size(self) -> int | None:
@@ -111,6 +116,14 @@ class Roster:
             yield outcome
 
 
+def fingerprint_of(rosters: Sequence[Roster]) -> str | None:
+    """Return what tells whether a batch of these rosters is the same again: of one, its own; None if one has none."""
+    fingerprints = [roster.fingerprint for roster in rosters]
+    if None in fingerprints:
+        return None
+    return fingerprints[0] if len(fingerprints) == 1 else _digest_of(*fingerprints)
+
+
 def open_roster(
     source: str | os.PathLike[str] | BinaryIO,
     *,
@@ -149,6 +162,10 @@ def roster_of(
         raise InvalidRoster(name, f"it is one {type(rows).__name__}", "put rows into a list; open_roster reads a file")
     contents = _objects(enumerate(rows, 1), name, mapping, region)._replace(format="rows")
     return Roster(name, contents, Judge(contents.columns, region, channel))
+
+
+def _digest_of(*parts: object) -> str:
+    return blake2b(repr(parts).encode(), digest_size=16).hexdigest()
 
 
 def _judged(cells: Iterator[Cells | Reject], judge: Judge) -> Iterator[Row | Reject]:

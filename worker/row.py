@@ -64,15 +64,15 @@ class Cells(NamedTuple):
 
 
 class Judge:
-    """Makes of cells what they are; `region` and `channel` stand in where a row has none.
+    """Makes of cells what they are; `region` and `channel` stand in where a row has none, and can be read here.
 
     Raises `InvalidRequest` if there is no such region or channel.
     """
 
     def __init__(self, columns: Columns, region: str | None, channel: str) -> None:
         self._columns = columns
-        self._region = check_region(region) if region else None
-        self._channel = check_channel(channel)
+        self.region = check_region(region) if region else None
+        self.channel = check_channel(channel)
 
     def __call__(self, cells: Cells) -> Row | Reject | None:
         """Return the row, or why it is none; None if its fields are all empty, as at the end of many a table."""
@@ -81,11 +81,11 @@ class Judge:
         if isinstance(wanted, str):
             wanted = wanted.lower()  # a spreadsheet makes it Call
         try:
-            number = parse(written, self._region)
+            number = parse(written, self.region)
             return Row(
                 line,
                 number,
-                route(number, self._channel if wanted is None else check_channel(wanted)),
+                route(number, self.channel if wanted is None else check_channel(wanted)),
                 check_alias(_text(alias)),
                 check_subaccount(_text(subaccount)),
             )

@@ -16,10 +16,13 @@ from rich.padding import Padding
 
 from worker import batches, runtime
 from worker.batch import Batch
+from worker.errors import UnknownBatch
 from worker.forecast import Tally, forecast, prospect
 from worker.local.acts import Act, child_is_killed, choose_victim, person_asks
+from worker.local.phones import Phones
 from worker.local.reckoning import Reckoning
-from worker.local.stage import Stage, set_stage
+from worker.local.stage import ANSWER_SECONDS, Stage, set_stage
+from worker.phone import mask
 from worker.roster import open_roster
 from worker.row import Reject, Row
 from worker.standing import watched
@@ -27,7 +30,10 @@ from worker.standing import watched
 ROSTER: Final = Path(__file__).with_name("roster.csv")
 BATCH: Final = ROSTER.stem  # as ringproof import names it
 FOREIGN: Final = ("RINGPROOF_", "PLIVO_", "REDIS_", "CELERY_", "DJANGO_")  # variables of the user's own
-LATENCY_MS: Final = (40, 140)  # an API on the other side of an ocean
+SWITCHES: Final = {
+    "latency_ms": (40, 140),  # an API on the other side of an ocean
+    "code_length": 8,  # so long that, looked for in a log, it is not found by chance
+}
 RUN_SECONDS: Final = 60.0
 LOOK_SECONDS: Final = 0.1
 
@@ -44,9 +50,10 @@ def run(*, stay: bool) -> int:
         with ExitStack() as stack:
             try:
                 stage = set_stage(console, stack)
-                _play(console, stage)
+                phones = Phones(stage.ask)
+                _play(console, stage, phones)
                 if stay:
-                    _stay(console, stage)
+                    _stay(console, stage, phones)
             finally:
                 for number in ends:  # a second Ctrl-C shall not disturb the tidying up, which is quick
                     signal.signal(number, signal.SIG_IGN)
@@ -64,19 +71,21 @@ def _interrupt(number: int, _frame: FrameType | None) -> NoReturn:
     raise KeyboardInterrupt(number)
 
 
-def _play(console: Console, stage: Stage) -> None:
+def _play(console: Console, stage: Stage, phones: Phones) -> None:
     """Import the roster, watch its batch while things happen, and tell what came of it."""
     began = time.monotonic()
-    stage.ask("switches", {"latency_ms": LATENCY_MS})
+    stage.ask("switches", SWITCHES)
     rows = _foretell(console)
     victim = choose_victim(rows)
     acts = [person_asks(stage), child_is_killed(stage, victim)]
     rejects = _import(console)
-    _watch(console, stage, acts)
-    reckoning = Reckoning.of(stage, BATCH)
+    _watch(console, stage, acts, phones)
+    reckoning = Reckoning.of(stage, BATCH, phones.said)
     total = reckoning.batch.rows + len(rejects)
     console.print(f"\n[bold]What became of the {total} rows[/], {time.monotonic() - began:.0f} s later\n")
     console.print(Padding.indent(reckoning.outcomes(rejects), 2))
+    console.print()
+    console.print(Padding.indent(reckoning.funnel(), 2))
     console.print(f"\n{reckoning.compare()}\n")
     reckoning.tell_of(console, victim, _command())
 
@@ -103,25 +112,32 @@ def _import(console: Console) -> list[Reject]:
     return rejects
 
 
-def _watch(console: Console, stage: Stage, acts: Sequence[Act]) -> None:
-    """Show the batch until all acts have happened and its sending has come to rest."""
+def _watch(console: Console, stage: Stage, acts: Sequence[Act], phones: Phones) -> None:
+    """Show the batch until all acts have happened, its sending has come to rest and nobody answers any more."""
     console.print(f"[bold]$ {_command()} batch show {BATCH} --watch[/]\n", soft_wrap=True)
-    for _ in watched(_looks(console, stage, acts), console):
+    for _ in watched(_looks(console, stage, acts, phones), console):
         pass
 
 
-def _looks(console: Console, stage: Stage, acts: Sequence[Act]) -> Iterator[Batch]:
-    """Yield the batch as it stands, and have the acts happen meanwhile."""
+def _looks(console: Console, stage: Stage, acts: Sequence[Act], phones: Phones) -> Iterator[Batch]:
+    """Yield the batch as it stands, and have the acts happen and the phones answer meanwhile."""
     waiting = list(acts)
     deadline = time.monotonic() + RUN_SECONDS
-    while seen := batches.read(runtime.ledger(), BATCH):
+    at_rest = False
+    while True:
+        phones.look()
+        seen = batches.read(runtime.ledger(), BATCH)
+        if seen is None:
+            raise UnknownBatch(BATCH)
         yield seen
         for act in tuple(waiting):
             if told := act(seen):
                 console.print(told)
                 waiting.remove(act)
-        if not waiting and seen.open == seen.outcomes.get("sending", 0) and stage.is_idle():
-            return  # nobody is left who could settle what is sending
+        if at_rest and not phones.busy:  # in this order: what was sent since the last look may be answered
+            return
+        # Then nobody is left who could settle what is sending.
+        at_rest = not waiting and seen.open == seen.outcomes.get("sending", 0) and stage.is_idle()
         stage.worker.check()
         if time.monotonic() > deadline:
             what = f"{seen.open} of {seen.rows} rows had no outcome, and {len(waiting)} of the acts had not happened"
@@ -129,7 +145,7 @@ def _looks(console: Console, stage: Stage, acts: Sequence[Act]) -> Iterator[Batc
         time.sleep(LOOK_SECONDS)
 
 
-def _stay(console: Console, stage: Stage) -> None:
+def _stay(console: Console, stage: Stage, phones: Phones) -> None:
     console.print("[bold]Still running[/]. In a second terminal, or for your app:\n")
     for name, value in stage.exports.items():
         console.print(f"  export {name}={value}", soft_wrap=True)
@@ -141,11 +157,17 @@ def _stay(console: Console, stage: Stage) -> None:
         f"curl {stage.sandbox_url}/sandbox/phones/+14155550123   # that phone's inbox",
     ):
         console.print(f"  {line}", soft_wrap=True)
-    console.print("\nCtrl-C ends it")
+    low, high = ANSWER_SECONDS
+    console.print(
+        f"\nPeople go on answering: who gets a code enters it {low} to {high} s later; one in ten never does, and"
+    )
+    console.print("one in ten enters a wrong one. Ctrl-C ends it")
     with suppress(KeyboardInterrupt):
         while True:
             stage.worker.check()
             stage.sandbox.check()
+            for number in phones.look():
+                console.print(f"  {mask(number)}  {phones.said[number] or 'verified'}")
             time.sleep(LOOK_SECONDS)
 
 

@@ -100,6 +100,10 @@ class Answers:
             heapq.heappush(self._waiting, (now + after, self._added, entry))
             self._added += 1
 
+    def __len__(self) -> int:
+        """How many were to come at the last look."""
+        return len(self._waiting)
+
     def since(self, first: int, now: float) -> tuple[list[dict[str, Any]], int]:
         """Those that are due by now, from the `first` on, and the number that the next one will have."""
         self._come_due(now)

@@ -1,4 +1,4 @@
-"""What became of the demo's roster, by the batch's own counts, and whether Plivo's list of codes says the same."""
+"""What became of the demo's roster, by the batch's own counts, and whether Plivo's own lists say the same."""
 
 import time
 from collections import Counter
@@ -12,7 +12,7 @@ from rich.table import Table
 
 from worker import batches, runtime
 from worker.batch import Batch
-from worker.errors import UnknownBatch
+from worker.errors import NotConfirmed, NothingPending, UnknownBatch, WrongCode
 from worker.local.acts import PERSON
 from worker.local.stage import Stage
 from worker.phone import mask
@@ -28,6 +28,7 @@ MEANINGS: Final = {
     "joined": "a number that another row has, in another notation: no second code",
     "live": "the same, once its code was out",
 }
+VERIFIED_BEFORE: Final = "the same, once it was verified"
 
 
 @dataclass(frozen=True)
@@ -36,18 +37,21 @@ class Reckoning:
 
     stage: Stage
     batch: Batch
+    verified_before: int  # rows of a number that another row had got verified
     records: Mapping[str, Record]
+    said: Mapping[str, NotConfirmed | None]  # to whoever has entered a code: None if it was right
 
     @classmethod
-    def of(cls, stage: Stage, name: str) -> "Reckoning":
+    def of(cls, stage: Stage, name: str, said: Mapping[str, NotConfirmed | None]) -> "Reckoning":
         """Read a batch and the records of its rows. Raises `UnknownBatch`."""
         ledger = runtime.ledger()
-        numbers = dict.fromkeys(row.number for row in batches.rows(ledger, name))
-        found = ledger.read_many([(number, None) for number in numbers])
+        rows = list(batches.rows(ledger, name))
+        found = ledger.read_many([(number, None) for number in dict.fromkeys(row.number for row in rows)])
         batch = batches.read(ledger, name)
         if batch is None:
             raise UnknownBatch(name)
-        return cls(stage, batch, {record.phone_number: record for record in found if record})
+        verified_before = sum(row.outcome == State.VERIFIED and row.uuid is None for row in rows)
+        return cls(stage, batch, verified_before, {record.phone_number: record for record in found if record}, said)
 
     def in_state(self, state: State) -> list[Record]:
         """Return the records in a state, in the roster's order."""
@@ -58,34 +62,71 @@ class Reckoning:
         table = Table.grid(padding=(0, 2))
         table.add_column(justify="right")
         lease = max((record.lease_until for record in self.in_state(State.SENDING) if record.lease_until), default=None)
-        sending = {"sending": f"their worker was killed: in doubt from {clock(lease)} on, when their leases end"}
-        for outcome, count in sorted(self.batch.outcomes.items(), key=lambda pair: -pair[1]):
-            table.add_row(str(count), outcome, (MEANINGS | sending).get(outcome, ""))
+        meanings = MEANINGS | {
+            "sending": f"their worker was killed: in doubt from {clock(lease)} on, when their leases end"
+        }
+        counts = Counter({(what, meanings.get(what, "")): count for what, count in self.batch.outcomes.items()})
+        if self.verified_before:
+            counts[State.VERIFIED, ""] -= self.verified_before
+            counts[State.VERIFIED, VERIFIED_BEFORE] = self.verified_before
+        for (outcome, meaning), count in counts.most_common():
+            table.add_row(str(count), outcome, meaning)
         reasons = Counter((reject.reason, reject.remedy) for reject in rejects)
         for (reason, remedy), count in reasons.most_common():
             table.add_row(str(count), "rejected", f"{reason}: {as_options(remedy)}")
         return table
 
+    def funnel(self) -> str:
+        """Say how far the numbers have come; raise what fails the demo if their people were told otherwise."""
+        waiting = self.in_state(State.CODE_SENT)
+        sent, verified, killed = map(self._numbers, (State.CODE_SENT, State.VERIFIED, State.SENDING))
+        tries = {number: error.tries_left for number in sent if isinstance(error := self.said.get(number), WrongCode)}
+        in_vain = {number for number in killed | sent if isinstance(self.said.get(number), NothingPending)}
+        left = " or ".join(sorted({str(count) for count in tries.values()}))
+        until = clock(max((record.expires_at for record in waiting if record.expires_at), default=None))
+        told = (
+            f"queued {len(self.records)} → code sent {len(sent | verified)} → verified {len(verified)}, "
+            f"wrong code {len(tries)} (tries left: {left}), still unanswered {len(sent - self.said.keys())}\n"
+            f"(these {len(sent)} codes work until {until} at the latest)"
+        )
+        if in_vain:
+            told += (
+                f"\n{len(in_vain)} have entered codes of which Plivo's ids were unknown here: "
+                f"{len(in_vain & killed)} of the {len(killed)} whose worker was killed"
+            )
+        right = {number for number, error in self.said.items() if error is None} & self.records.keys()
+        if right != verified or self.records.keys() & self.said.keys() != verified | tries.keys() | in_vain:
+            raise self.stage.worker.failed(f"the records and what people were told differ ({told})")
+        return told
+
     def compare(self) -> str:
-        """Say that Plivo's list has just the codes that the batch tells of, or raise what fails the demo."""
-        sends = self.stage.sends()
-        sent = {record.phone_number for record in self.in_state(State.CODE_SENT)}
-        killed = {record.phone_number for record in self.in_state(State.SENDING)}
+        """Say that Plivo's lists have just the codes and numbers told of here, or raise what fails the demo."""
+        sends, at_plivo = self.stage.sends(), self.stage.verified()
+        sent, verified, killed = map(self._numbers, (State.CODE_SENT, State.VERIFIED, State.SENDING))
         taken = killed & sends.keys()
         doubled = sum(count > 1 for count in sends.values())
+        person = runtime.ledger().read(PERSON)
+        here = verified | ({PERSON} if person and person.state is State.VERIFIED else set())
         told = (
-            f"Plivo's own list has {sends.total()} codes: the {len(sent)} that are code_sent, {len(taken)} of the "
-            f"{len(killed)} whose worker was killed,\nand the person's. Numbers that got two: {doubled}"
+            f"Plivo's own list has {sends.total()} codes: the {len(sent | verified)} that are code_sent or verified, "
+            f"{len(taken)} of the {len(killed)} whose worker was killed, and the person's. "
+            f"Numbers that got two: {doubled}\n"
+            f"Its list of verified numbers has {len(at_plivo)}: the {len(verified)} that are verified here"
+            f"{', and the person' if here > verified else ''}"
         )
-        agrees = sends.keys() == sent | taken | {PERSON} and len(sent) == self.batch.outcomes["code_sent"]
-        if doubled or not agrees:
+        rows = sum(self.batch.outcomes.get(state, 0) for state in (State.CODE_SENT, State.VERIFIED))
+        agree = len(sent | verified) == rows - self.verified_before and at_plivo == here
+        if doubled or not agree or sends.keys() != sent | verified | taken | {PERSON}:
             raise self.stage.worker.failed(f"the batch and Plivo differ ({told})")
         return told
+
+    def _numbers(self, state: State) -> set[str]:
+        return {record.phone_number for record in self.in_state(state)}
 
     def tell_of(self, console: Console, victim: str, command: str) -> None:
         """Tell the stories of a number like most, and of the one whose worker was killed."""
         console.print(f"[bold]One number's record[/] ({command} status NUMBER)\n")
-        console.print(Padding.indent(story(self.in_state(State.CODE_SENT)[0]), 2))
+        console.print(Padding.indent(story(self.in_state(State.VERIFIED)[0]), 2))
         codes = self.stage.sends(victim).total()
         console.print(f"\n[bold]The number whose worker was killed[/]: codes at Plivo: {codes}\n")
         console.print(Padding.indent(story(self.records[victim]), 2))

@@ -237,9 +237,13 @@ class Control:
         return JSONResponse(self._carrier.inbox(number_field("number", request.path_params["number"])))
 
     async def answers(self, request: Request) -> Response:
-        """What people enter of the codes they got, those whose time has come; `?since=` as for the ledger."""
-        found, following = self._carrier.answers.since(_since(request), self._carrier.clock.now())
-        return JSONResponse({"answers": found, "next": following})
+        """What people enter of the codes they got, those whose time has come; how many more will is `waiting`.
+
+        `?since=` as for the ledger.
+        """
+        answers = self._carrier.answers
+        found, following = answers.since(_since(request), self._carrier.clock.now())
+        return JSONResponse({"answers": found, "next": following, "waiting": len(answers)})
 
     async def switches(self, request: Request) -> Response:
         """Show the switches, or set some of them."""

@@ -6,15 +6,19 @@ import os
 import tempfile
 import urllib.request
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
 from rich.console import Console
 
+from tasks import initiate_verification
+from tasks.asking import paid
+from tasks.messages import WORK_CHUNK
 from worker import runtime
 from worker.celery import app
 from worker.local.companion import Companion
@@ -22,6 +26,10 @@ from worker.local.redis_server import RedisServer
 from worker.local.sandbox import ANY_AUTH_ID, ANY_AUTH_TOKEN
 from worker.record import Lane
 from worker.request import queue
+
+ANSWERS: Final = "right=80,wrong=10,never=10"
+ANSWER_SECONDS: Final = (1, 5)
+"""After how long people enter their codes."""
 
 CHILDREN: Final = 6
 """The roster's messages hold up to four at a time, for seconds: a person's finds one that is free."""
@@ -41,6 +49,16 @@ class Stage:
         told = self.ask(f"sends?number={quote(number)}" if number else "sends")
         return Counter(send["phone_number"] for send in told["sends"])
 
+    def verified(self) -> set[str]:
+        """Return the numbers in Plivo's list of verified ones."""
+        ledger, found, offset = runtime.ledger(), set[str](), 0
+        while True:
+            page = paid(ledger, partial(runtime.plivo().list, offset=offset))
+            found.update(known.phone_number for known in page.objects)
+            if page.next is None:
+                return found
+            offset = page.next
+
     def ask(self, path: str, wish: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Ask the sandbox's other side; with a wish, POST it. It is this machine: no proxy has a part in it."""
         request = urllib.request.Request(  # noqa: S310  # http to loopback
@@ -48,28 +66,35 @@ class Stage:
             data=json.dumps(wish).encode() if wish else None,
             headers={"Content-Type": "application/json"},
         )
-        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=10) as answer:
-            told: dict[str, Any] = json.load(answer)
-            return told
+        try:
+            with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=10) as answer:
+                told: dict[str, Any] = json.load(answer)
+        except OSError as error:
+            raise self.sandbox.failed(f"the sandbox does not answer ({error})") from None
+        return told
 
     def child_with(self, number: str) -> int | None:
-        """Return the process id of the worker's child that works a message which names the number.
+        """Return the process id of the worker's child that works a message by which the number is sent to.
 
         What a worker tells of its messages is masked; the broker has those that are not acknowledged, whole.
         """
-        kept = map(json.loads, runtime.ledger().get("hvals", runtime.ledger().key("unacked")))
-        named = {
-            message["headers"]["id"] for message, *_ in kept if number.encode() in base64.b64decode(message["body"])
-        }
+        kept = _sends(runtime.ledger().get("hvals", runtime.ledger().key("unacked")))
+        named = {message["headers"]["id"] for message in kept if number.encode() in base64.b64decode(message["body"])}
         answers = app.control.inspect(timeout=1.0, limit=1).active() or {}
         held = (task for tasks in answers.values() for task in tasks)
         return next((int(task["worker_pid"]) for task in held if task["id"] in named), None)
 
     def is_idle(self) -> bool:
-        """Whether no message of bulk waits for a child, and none at all is in the hands of one."""
+        """Whether no message of bulk waits for a child, and none by which anything is sent is in the hands of one."""
         ledger = runtime.ledger()
-        waiting, held = ledger.get_all(("llen", queue(Lane.BULK)), ("hlen", ledger.key("unacked")))
-        return not waiting and not held
+        waiting, held = ledger.get_all(("llen", queue(Lane.BULK)), ("hvals", ledger.key("unacked")))
+        return not waiting and not _sends(held)
+
+
+def _sends(kept: Iterable[str]) -> list[dict[str, Any]]:
+    """Read the messages that the broker keeps, and leave out ticks, and those of people who enter codes."""
+    messages = (json.loads(one)[0] for one in kept)
+    return [one for one in messages if one["headers"]["task"] in {WORK_CHUNK, initiate_verification.name}]
 
 
 def set_stage(console: Console, stack: ExitStack) -> Stage:
@@ -79,7 +104,8 @@ def set_stage(console: Console, stack: ExitStack) -> Stage:
     folder = Path(stack.enter_context(temporary))
     redis_server = stack.enter_context(RedisServer())
     console.print(f"  Redis    {redis_server.url}")
-    sandbox = Companion("sandbox", ["worker", "sandbox", "--port", "0"], folder)
+    people = ["--answers", ANSWERS, "--answer-after", "-".join(map(str, ANSWER_SECONDS))]
+    sandbox = Companion("sandbox", ["worker", "sandbox", "--port", "0", *people], folder)
     stack.callback(sandbox.stop)
     sandbox_url = "http://" + sandbox.until_logged("/sandbox/").log.partition("http://")[2].partition("/")[0]
     console.print(f"  Plivo    {sandbox_url}  (the sandbox: no text leaves this machine)")
