@@ -487,7 +487,7 @@ def test_the_people_of_the_sandbox_answer_as_they_are_told(environ, tmp_path):
             answers = session.get(f"{url}answers", timeout=10).json()
 
     assert about["people"] == {"right": 80, "wrong": 10, "never": 10, "after_seconds": [0.5, 2], "seed": 0}
-    assert answers == {"answers": [], "next": 0}
+    assert answers == {"answers": [], "next": 0, "waiting": 0}
 
 
 @pytest.mark.usefixtures("worker", "plivo")

@@ -19,6 +19,7 @@ from wire import (
     AUTH_TOKEN,
     LOGIN,
     NUMBER,
+    PATIENT,
     QUICK,
     SOON,
     TAKEN,
@@ -681,7 +682,7 @@ def test_an_unknown_certificate_gets_no_request(serve, client_of, tls, monkeypat
     monkeypatch.undo()  # the fixture's trust
     server = serve(tls=tls)
 
-    got = outcome(client_of(server.url("https"), QUICK).initiate, NUMBER)
+    got = outcome(client_of(server.url("https"), PATIENT).initiate, NUMBER)
 
     assert type(got) is Unreachable
     assert str(got) == "no connection: self-signed certificate"
@@ -691,7 +692,7 @@ def test_an_unknown_certificate_gets_no_request(serve, client_of, tls, monkeypat
 def test_a_certificate_of_another_host_gets_no_request(serve, client_of, tls):
     server = serve(tls=tls)
 
-    got = outcome(client_of(f"https://127.0.0.2:{server.port}", QUICK).initiate, NUMBER)
+    got = outcome(client_of(f"https://127.0.0.2:{server.port}", PATIENT).initiate, NUMBER)
 
     assert type(got) is Unreachable
     assert server.requests == []

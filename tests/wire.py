@@ -18,6 +18,7 @@ LOGIN = base64.b64encode(f"{AUTH_ID}:{AUTH_TOKEN}".encode()).decode()
 NUMBER = "+14155550123"
 UUID = "9e1d3d33-1b9a-4b3c-9c4f-0d8f1f2a3b4c"
 QUICK = Limits(connect_seconds=0.3, connecting_seconds=0.6, answer_seconds=0.6)
+PATIENT = Limits(connecting_seconds=2)  # where the answer to a handshake is wanted, however busy the machine is
 SOON = 3.0  # seconds, within which what is limited by QUICK has ended even on a busy machine
 
 
