@@ -2,11 +2,10 @@
 
 import contextlib
 import os
-import subprocess
-import sys
 
 import pytest
 import redis
+from command import Command
 from harness import AUTH_ID, AUTH_TOKEN, Sandbox, Worker, stopped
 from pydantic import SecretStr
 from wire import TAKEN, Server
@@ -128,22 +127,19 @@ def client_of():
         yield build
 
 
+@pytest.fixture(scope="session")
+def command():
+    with Command() as loaded:
+        yield loaded
+
+
 @pytest.fixture
-def run(environ, tmp_path):
+def run(command, environ, tmp_path):
     """Run the real command in a folder of its own; the answer has stdout, stderr and returncode."""
 
     def run_(*arguments, stdin="", **changes):
-        done = subprocess.run(
-            [sys.executable, "-m", "worker", *arguments],
-            input=stdin if isinstance(stdin, bytes) else stdin.encode(),
-            capture_output=True,
-            env=environ | changes,
-            cwd=tmp_path,
-            timeout=60,
-            check=False,
-        )
-
-        done.stdout, done.stderr = done.stdout.decode(), done.stderr.decode()
+        told = stdin if isinstance(stdin, bytes) else stdin.encode()
+        done = command.run(arguments, environ=environ | changes, cwd=tmp_path, stdin=told)
         assert "Traceback" not in done.stderr, done.stderr
         return done
 

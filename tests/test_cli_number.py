@@ -16,27 +16,6 @@ from worker.phone import mask
 from worker.record import State
 
 
-@pytest.fixture(name="run")
-def run_(environ, tmp_path):
-    """Run the real command; the answer has stdout, stderr and returncode."""
-
-    def run(*arguments, stdin="", **changes):
-        done = subprocess.run(
-            [sys.executable, "-m", "worker", *arguments],
-            input=stdin,
-            capture_output=True,
-            text=True,
-            env=environ | changes,
-            cwd=tmp_path,
-            timeout=60,
-            check=False,
-        )
-        assert "Traceback" not in done.stderr, done.stderr
-        return done
-
-    return run
-
-
 @pytest.fixture
 def number(plivo, worker):
     """A number that got a code."""
