@@ -14,9 +14,9 @@ help: ## list these targets
 demo: $(INSTALLED) ## see it work: a private Redis, Plivo's sandbox, a worker, and some misfortunes
 	@$(BIN)/ringproof demo $(ARGS)
 
-# Most of them wait for something, so that three processes leave two cores idle. In one: ARGS='-n 0 …'
+# Most of them wait for something, so that four processes are what two cores can do. In one: ARGS='-n 0 …'
 test: $(INSTALLED) ## run the tests
-	@$(BIN)/python -m pytest -n 3 --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest -n 4 --dist loadfile $(ARGS)
 
 faults: $(INSTALLED) ## the fault tests in their long form: about ten minutes
 	@FAULTS_LONG=1 $(BIN)/python -m pytest -n 0 -s -o timeout=600 tests/faults $(ARGS)

@@ -262,6 +262,7 @@ class Control:
             refusals = [one.seconds or 0 for one in wished if one.kind is Kind.REFUSED]
             if refusals:
                 self._refuse(max(refusals))
+                await asyncio.sleep(0)  # idle connections end in the loop's next round: who is answered finds none
                 headers = {"Connection": "close"}
         return JSONResponse({"misfortunes": [one.as_json() for one in self._carrier.misfortunes]}, headers=headers)
 
