@@ -223,7 +223,8 @@ MUTATIONS = (
         "worker/lua/change.lua",
         "state == 'verified' or used(record) or",
         "state == 'verified' or",
-        "tests/test_reverification.py::TestSending::test_that_is_refused_or_cancelled_takes_nothing_from_the_verification",
+        "tests/test_reverification.py::TestInBetween"
+        "::test_a_standing_number_whose_last_request_failed_has_its_day_once_the_schedule_is_on",
     ),
     Mutation(
         "junk in a queue is dropped",
