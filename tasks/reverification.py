@@ -14,7 +14,7 @@ from tasks.attempt import insist
 from tasks.messages import MaskedTask, send_chunk, send_numbers
 from worker import errors, reverification, runtime, stop
 from worker.celery import app
-from worker.confirmation import Verified, verified
+from worker.confirmation import Asked, Verified, verified
 from worker.ledger import Ledger
 from worker.phone import mask, shown
 from worker.record import Lane, Record, State
@@ -95,7 +95,7 @@ def _is_there(ledger: Ledger, client: "PlivoClient", number: str) -> bool:
     known = paid_in(ledger, Lane.SCHEDULED, partial(client.get, number), within=PATIENCE)
     if known is None:
         return False
-    (told,) = insist(lambda: verified(ledger, [known], whatever=True))
+    (told,) = insist(lambda: verified(ledger, [known], asked=Asked.NUMBER))
     return told is not Verified.STALE
 
 

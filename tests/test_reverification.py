@@ -12,7 +12,8 @@ from tasks import reverification as tasks
 from tasks import sweep
 from tasks.reverification import Renewed, enqueue_renewals, renew
 from worker import reverification
-from worker.confirmation import verified
+from worker.confirmation import Asked, verified
+from worker.erasure import erase
 from worker.errors import Rejected, Unreachable
 from worker.pace import Policy, Rate
 from worker.plivo import CallerId
@@ -470,6 +471,43 @@ class TestInBetween:
 
         assert book.days_until() > 44
 
+    @pytest.mark.parametrize("mode", ["check", "send"])
+    @pytest.mark.parametrize("there", [True, False])
+    def test_what_is_erased_meanwhile_is_not_brought_back(self, book, monkeypatch, mode, there):
+        book.verify()
+        book.pass_to_the_due_date()
+        known = book.get(book.number) if there else None
+
+        def get(_):
+            erase(book.ledger, book.number)
+            return known
+
+        claim = reverification.claim
+
+        def claim_and_erase(*asked):
+            try:
+                return claim(*asked)
+            finally:
+                if mode == "send":
+                    get(book.number)
+
+        monkeypatch.setattr(book, "get", get)
+        monkeypatch.setattr(reverification, "claim", claim_and_erase)
+        book.renew(mode=mode)
+
+        assert book.record is None
+        assert book.due_at() is None
+
+    def test_a_doubt_that_is_erased_while_it_is_decided_is_not_brought_back(self, book):
+        book.accept(Newcomer.ROSTER)
+        book.send(book.number, book.record.request, Outcome(State.IN_DOUBT, news=News.DOUBTFUL))
+        book.move(17 * MINUTES)
+        doubtful = book.record
+        erase(book.ledger, book.number)
+        sweep.decide(book.ledger, doubtful, None, hold=False)
+
+        assert book.record is None
+
     def test_a_pause_holds_also_what_is_in_the_queue(self, book):
         book.verify()
         book.pass_to_the_due_date()
@@ -587,7 +625,7 @@ def test_many_due_at_once_are_asked_about_once_each_though_a_beat_dies_at_its_ti
     for number in numbers:
         book.plivo[number] = CallerId(number, "", "US", book.now(), book.now(), "", UUID)
     for start in range(0, count, 500):
-        verified(book.ledger, list(book.plivo.values())[start : start + 500], whatever=True)
+        verified(book.ledger, list(book.plivo.values())[start : start + 500], asked=Asked.LIST)
     book.move(91 * DAY)
     done = Counter()
     lost = reverification.due(book.ledger, 300, 20, queue(Lane.SCHEDULED))

@@ -46,6 +46,14 @@ class Answer(StrEnum):
     PAUSED = "paused"
 
 
+class Asked(StrEnum):
+    """What Plivo was asked: about codes, for all that it has, or whether it has a number that is known here."""
+
+    CODE = "code"
+    LIST = "list"
+    NUMBER = "number"
+
+
 class Verified(StrEnum):
     """What became of a record of which Plivo says that its number is verified."""
 
@@ -103,17 +111,17 @@ def refused(ledger: Ledger, number: str, handle: str, *, counted: bool = True) -
 
 
 def verified(
-    ledger: Ledger, found: Sequence["CallerId"], handle: str = "", *, whatever: bool = False
+    ledger: Ledger, found: Sequence["CallerId"], handle: str = "", *, asked: Asked = Asked.CODE
 ) -> list[Verified]:
     """Tell what Plivo says is verified, to whoever entered the code of that handle or, without one, in its list.
 
-    With `whatever` Plivo has, numbers that are unknown here are recorded, and the others known to be verified still.
+    Of all that Plivo has, numbers that are unknown here are recorded, and the others known to be verified still.
     """
     if not found:
         return []
     told = [_told(known) for known in found]
     keys = [ledger.key("number", known.phone_number) for known in found]
-    return [Verified(one) for one in ledger.ask("verify", keys, [json.dumps(told), handle, int(whatever)])]
+    return [Verified(one) for one in ledger.ask("verify", keys, [json.dumps(told), handle, asked])]
 
 
 def dated(known: "CallerId") -> datetime | None:
@@ -130,7 +138,7 @@ def _told(known: "CallerId") -> dict[str, Any]:
         "dated": int(date.timestamp() * 1000) if date else 0,
         "channel": _channel_of(known.phone_number),
         "subaccount": known.subaccount if SUBACCOUNT.fullmatch(known.subaccount) else "",
-        "country": known.country if re.fullmatch("[A-Za-z]{2}", known.country) else "",
+        "country": known.country.upper() if re.fullmatch("[A-Za-z]{2}", known.country) else "",
         "alias": pieces("alias", alias),
     }
 
