@@ -321,6 +321,20 @@ class TestSending:
 
         assert book.renew(mode="send") == {Renewed.SENT_TO: 1}
 
+    def test_that_never_reached_plivo_has_another_day(self, book):
+        book.verify()
+        book.pass_to_the_due_date()
+        book.renew(mode="send")
+        for _ in range(3):
+            book.send(
+                book.number, book.record.request, Outcome(State.WAITING, Reason.UNREACHABLE, wait=timedelta(hours=10))
+            )
+            book.move(timedelta(hours=11))
+            book.tick()
+        assert book.state() == (State.FAILED, Reason.UNREACHABLE)
+
+        assert 0.9 < book.days_until() <= 1
+
     def test_that_is_refused_or_cancelled_takes_nothing_from_the_verification(self, book):
         book.verify()
         book.pass_to_the_due_date()

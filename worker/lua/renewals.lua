@@ -72,7 +72,8 @@ local function renew(key, record, number, state, reason)
     end
     ask_again(number, now + facts.reverify_again_ms)
   elseif (state == 'failed' or state == 'cancelled') and goes_on(record) then
-    if record.reverifies and reason == 'too_late' or not record.reverifies and not used(record) then
+    local unasked = record.reverifies and (reason == 'too_late' or reason == 'unreachable')
+    if unasked or not record.reverifies and not used(record) then
       ask_again(number, now + facts.reverify_again_ms)
     elseif record.reverifies or not redis.call('ZSCORE', renewals_key, number) then
       ask_again(number, falls_due(record, number, now))
