@@ -11,7 +11,7 @@ from harness import fresh_number
 
 from tasks.reconcile import look_on
 from worker import looks
-from worker.confirmation import Verified
+from worker.confirmation import Verified, verified
 from worker.errors import Unauthorized, Unreachable
 from worker.looks import Look
 from worker.pace import Policy, Rate
@@ -274,16 +274,36 @@ class TestSync:
         self.sync(book)
         book.move(2 * MINUTES)
         book.ledger.accept(number, token="t", newcomer=Newcomer.RESEND)
-        before = book.now()
+        before = book.now() - MINUTES
         self.sync(book)
 
         assert book.state(number) is State.QUEUED
         assert book.ledger.read(number).checked_at > before
 
-    @pytest.mark.parametrize("country", ["us", "US"])
-    def test_a_country_is_written_as_ours(self, book, country):
+    @pytest.mark.parametrize("country", ["us", "US", "", "?"])
+    def test_a_country_is_written_as_ours_and_is_the_numbers_own_where_plivo_has_none(self, book, country):
         number = fresh_number()
         book.plivo.found.append(CallerId(number, "", country, book.now(), book.now(), "", "uuid"))
         self.sync(book)
 
         assert book.ledger.read(number).country == "US"
+
+    @pytest.mark.parametrize("known", [True, False])
+    def test_takes_an_unanswered_code_for_nothing_only_where_no_verification_ended_with_it(self, book, known):
+        number, _ = book.sent()
+        if known:
+            uuid = book.ledger.read(number).verification_uuid
+            verified(book.ledger, [CallerId(number, "", "US", book.now(), book.now(), "", uuid)], "handle")
+            book.move(2 * MINUTES)
+            request = book.ledger.accept(number, token="t", newcomer=Newcomer.RESEND).request
+            begun = book.ledger.begin([(number, request)])[0]
+            newer = Outcome(State.CODE_SENT, verification_uuid="newer", api_id="newer")
+            book.ledger.settle(number, request, begun.fence, newer)
+        book.move(16 * MINUTES)
+        book.looked()
+        book.due()
+        assert book.state(number) is State.EXPIRED
+        book.plivo.add(number, book.now() - timedelta(days=365), "of-last-year")
+        self.sync(book)
+
+        assert book.state(number) is (State.EXPIRED if known else State.VERIFIED)

@@ -132,23 +132,25 @@ def dated(known: "CallerId") -> datetime | None:
 def _told(known: "CallerId") -> dict[str, Any]:
     date = dated(known)
     alias = known.alias.encode("utf-8", "replace").decode()[:ALIAS_LENGTH]  # whatever others have put there
+    channel, country = _own(known.phone_number)
     return {
         "number": known.phone_number,
         "uuid": known.verification_uuid,
         "dated": int(date.timestamp() * 1000) if date else 0,
-        "channel": _channel_of(known.phone_number),
+        "channel": channel,
         "subaccount": known.subaccount if SUBACCOUNT.fullmatch(known.subaccount) else "",
-        "country": known.country.upper() if re.fullmatch("[A-Za-z]{2}", known.country) else "",
+        "country": known.country.upper() if re.fullmatch("[A-Za-z]{2}", known.country) else country,
         "alias": pieces("alias", alias),
     }
 
 
-def _channel_of(number: str) -> str:
-    """Return how a code would reach it: Plivo's list does not say how one did."""
+def _own(number: str) -> tuple[str, str]:
+    """Return how a code would reach it, for Plivo's list does not say how one did, and its country."""
     try:
-        return route(parse(number), "auto")
+        known = parse(number)
+        return route(known, "auto"), known.country
     except InvalidNumber:
-        return "sms"
+        return "sms", ""
 
 
 def _key(ledger: Ledger, handle: str) -> str:

@@ -57,7 +57,9 @@ end
 
 local function verify(key, known)
   local record = read(key)
+  -- A code that was not answered ends a verification; that Plivo has had one all along, it does not.
   local ended = record.state == 'failed' or record.state == 'cancelled'
+    or record.state == 'expired' and not record.verified_at
   if all and not record.state or whatever and ended and milliseconds(record, 'live_until') <= now then
     record_it(key, record, known)
     return record.state and 'verified' or 'recorded'
