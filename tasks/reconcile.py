@@ -11,7 +11,7 @@ from tasks.asking import heard
 from tasks.attempt import insist
 from worker import looks, runtime, stop
 from worker.celery import app
-from worker.confirmation import Verified, dated, verified
+from worker.confirmation import Asked, Verified, dated, verified
 from worker.errors import InvalidRequest, RingproofError
 from worker.ledger import LONGEST_QUEUE, Ledger
 from worker.looks import Look, PageTurn
@@ -32,6 +32,8 @@ SECONDS: Final = 4.0
 LAG: Final = timedelta(seconds=5)
 """How late a number may appear in Plivo's list: a look ends as much before what the last one has seen."""
 
+ASKED: Final = {Look.RECONCILE: Asked.CODE, Look.SYNC: Asked.LIST}
+
 SKIPPED: Final = "skipped"
 """What is listed without a number or a uuid."""
 
@@ -51,7 +53,7 @@ def look_on(
             break
         if turn.page:
             page = heard(ledger, partial(client.list, offset=turn.page.offset))
-            told = insist(partial(verified, ledger, page.objects, whatever=look is Look.SYNC))
+            told = insist(partial(verified, ledger, page.objects, asked=ASKED[look]))
             of_page = Counter(map(str, told)) + Counter({SKIPPED: page.skipped})
             found.update(of_page)
             _go_on(ledger, turn.page, page, of_page)

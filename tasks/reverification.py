@@ -14,10 +14,10 @@ from tasks.attempt import insist
 from tasks.messages import MaskedTask, send_chunk, send_numbers
 from worker import errors, reverification, runtime, stop
 from worker.celery import app
-from worker.confirmation import Verified, verified
+from worker.confirmation import Asked, Verified, verified
 from worker.ledger import Ledger
 from worker.phone import mask, shown
-from worker.record import Lane, Record
+from worker.record import Lane, Record, State
 from worker.request import queue
 from worker.verdict import Disposition, Newcomer
 
@@ -77,8 +77,13 @@ def _renew(ledger: Ledger, client: "PlivoClient", mode: str, number: str) -> Ren
     if record is None:
         return Renewed.NOT_DUE
     try:
-        if mode == "check" and _is_there(ledger, client, number):
+        # The silent may have entered their code elsewhere; in the list a number that was there keeps its place, unseen.
+        if (mode == "check" or record.state is State.EXPIRED) and _is_there(ledger, client, number):
             return Renewed.THERE
+    except (errors.Rejected, errors.InvalidNumber) as error:
+        _log.warning("not asked about %s until its next turn: %s", mask(number), error)
+        insist(lambda: reverification.put_off(ledger, number))
+        return Renewed.LATER
     except errors.RingproofError as error:
         _log.info("not asked about %s: %s", mask(number), error)
         return Renewed.LATER
@@ -90,7 +95,7 @@ def _is_there(ledger: Ledger, client: "PlivoClient", number: str) -> bool:
     known = paid_in(ledger, Lane.SCHEDULED, partial(client.get, number), within=PATIENCE)
     if known is None:
         return False
-    (told,) = insist(lambda: verified(ledger, [known], whatever=True))
+    (told,) = insist(lambda: verified(ledger, [known], asked=Asked.NUMBER))
     return told is not Verified.STALE
 
 
@@ -109,6 +114,8 @@ def _send(ledger: Ledger, record: Record) -> bool:
             country=record.country,
         )
     )
+    if accepted.disposition is Disposition.COUNTRY:
+        insist(lambda: reverification.put_off(ledger, number))
     if accepted.disposition is not Disposition.ACCEPTED:
         return False
     send_chunk([(number, accepted.request)], Lane.SCHEDULED)

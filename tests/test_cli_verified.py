@@ -3,16 +3,17 @@
 import json
 import signal
 import stat
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import pytest
 from harness import Terminal, Worker, eventually, fresh_number, ledger_of, stopped
 
 from worker import reverification
+from worker.cli_verified import _seen
 from worker.local.redis_server import RedisServer
 from worker.phone import mask
-from worker.record import Reason, State
+from worker.record import Reason, Record, State
 from worker.verdict import Disposition, Newcomer
 
 
@@ -96,6 +97,26 @@ class TestSync:
     @pytest.mark.usefixtures("plivo")
     def test_of_an_empty_list_says_so(self, ringproof):
         assert ringproof("sync").stdout == "no number is verified at Plivo\n"
+
+    def test_does_not_miss_who_was_verified_just_before_it_and_is_not_listed_yet(self):
+        began = datetime.now(UTC)
+        just, long = (
+            Record("+14155550123", State.VERIFIED, 1, verified_at=began - timedelta(seconds=ago)) for ago in (2, 10)
+        )
+
+        assert _seen(just, began)
+        assert not _seen(long, began)
+
+    def test_of_an_emptied_list_misses_all_also_whose_last_request_was_cancelled(self, ringproof, ledger, plivo):
+        numbers = [verified(plivo) for _ in range(2)]
+        ringproof("sync")
+        request = ledger.accept(numbers[0], token="t", newcomer=Newcomer.RESEND).request
+        ledger.cancel(numbers[0], request)
+        for number in numbers:
+            plivo.delete(number)
+        done = ringproof("sync", "--json")
+
+        assert json.loads(done.stdout) == {"at_plivo": 0, "recorded": 0, "gone": 2}
 
     def test_says_what_plivo_says_and_is_ended_by_ctrl_c(self, home, plivo, tmp_path):
         plivo.befall("401", operation="list", times=1000)

@@ -29,6 +29,7 @@ WORDS = {
     Disposition.JOINED: "joins it",
     Disposition.LIVE: "sends nothing: `live`",
     Disposition.VERIFIED: "sends nothing: `verified`",
+    Disposition.GONE: "sends nothing: `gone`",
 }
 
 

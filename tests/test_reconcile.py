@@ -1,5 +1,7 @@
 """The look at Plivo's list: how far it reads, how often it asks, and that what changes meanwhile is not missed."""
 
+import contextlib
+import random
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 
@@ -9,14 +11,14 @@ from harness import fresh_number
 
 from tasks.reconcile import look_on
 from worker import looks
-from worker.confirmation import Verified
+from worker.confirmation import Verified, verified
 from worker.errors import Unauthorized, Unreachable
 from worker.looks import Look
 from worker.pace import Policy, Rate
 from worker.plivo import CallerId, Page
 from worker.record import Lane, State
 from worker.request import queue
-from worker.verdict import Due, Outcome
+from worker.verdict import Due, Newcomer, Outcome
 
 QUEUES = {lane: queue(lane) for lane in Lane}
 
@@ -230,3 +232,78 @@ def test_of_last_year_and_in_doubt_today_is_not_verified(book):
 
     assert book.look() == Counter({Verified.STALE: 1})
     assert book.state(number) is State.IN_DOUBT
+
+
+class TestSync:
+    """All of the list is read, whatever becomes of it meanwhile."""
+
+    def sync(self, book):
+        looks.want(book.ledger, Look.SYNC)
+        for _ in range(50):
+            if not looks.wanted(book.ledger, Look.SYNC):
+                return looks.progress(book.ledger, Look.SYNC)
+            with contextlib.suppress(Unreachable):
+                look_on(book.ledger, book.plivo, 0.5, Look.SYNC)
+        raise AssertionError
+
+    def test_records_all_though_pages_fail_and_others_come_and_go(self, book):
+        book.others(200, ago=MINUTES)
+        numbers = [one.phone_number for one in book.plivo.found]
+        chosen = random.Random(4)
+        deleted = set()
+
+        def meanwhile():
+            for _ in range(chosen.randrange(4)):
+                book.plivo.add(fresh_number(), book.now())
+            for _ in range(chosen.randrange(4)):
+                deleted.add(book.plivo.found.pop(chosen.randrange(len(book.plivo.found))).phone_number)
+            if chosen.random() < 0.3:
+                raise Unreachable("503")
+
+        book.plivo.meanwhile = meanwhile
+        self.sync(book)
+        left = [number for number in numbers if number not in deleted]
+
+        assert len(left) > 100
+        assert {book.state(number) for number in left if book.ledger.read(number)} == {State.VERIFIED}
+        assert [number for number in left if not book.ledger.read(number)] == []
+
+    def test_knows_of_a_number_that_stands_that_it_is_there_whatever_is_asked_of_it(self, book):
+        number = fresh_number()
+        book.plivo.add(number, book.now())
+        self.sync(book)
+        book.move(2 * MINUTES)
+        book.ledger.accept(number, token="t", newcomer=Newcomer.RESEND)
+        before = book.now() - MINUTES
+        self.sync(book)
+
+        assert book.state(number) is State.QUEUED
+        assert book.ledger.read(number).checked_at > before
+
+    @pytest.mark.parametrize("country", ["us", "US", "", "?"])
+    def test_a_country_is_written_as_ours_and_is_the_numbers_own_where_plivo_has_none(self, book, country):
+        number = fresh_number()
+        book.plivo.found.append(CallerId(number, "", country, book.now(), book.now(), "", "uuid"))
+        self.sync(book)
+
+        assert book.ledger.read(number).country == "US"
+
+    @pytest.mark.parametrize("known", [True, False])
+    def test_takes_an_unanswered_code_for_nothing_only_where_no_verification_ended_with_it(self, book, known):
+        number, _ = book.sent()
+        if known:
+            uuid = book.ledger.read(number).verification_uuid
+            verified(book.ledger, [CallerId(number, "", "US", book.now(), book.now(), "", uuid)], "handle")
+            book.move(2 * MINUTES)
+            request = book.ledger.accept(number, token="t", newcomer=Newcomer.RESEND).request
+            begun = book.ledger.begin([(number, request)])[0]
+            newer = Outcome(State.CODE_SENT, verification_uuid="newer", api_id="newer")
+            book.ledger.settle(number, request, begun.fence, newer)
+        book.move(16 * MINUTES)
+        book.looked()
+        book.due()
+        assert book.state(number) is State.EXPIRED
+        book.plivo.add(number, book.now() - timedelta(days=365), "of-last-year")
+        self.sync(book)
+
+        assert book.state(number) is (State.EXPIRED if known else State.VERIFIED)

@@ -5,15 +5,16 @@ from datetime import timedelta
 from itertools import pairwise
 
 import pytest
-from book import MINUTES, SENT, UUID, Book
+from book import MINUTES, UUID, Book
 from harness import fresh_number
 
 from tasks import reverification as tasks
 from tasks import sweep
 from tasks.reverification import Renewed, enqueue_renewals, renew
 from worker import reverification
-from worker.confirmation import verified
-from worker.errors import Unreachable
+from worker.confirmation import Asked, verified
+from worker.erasure import erase
+from worker.errors import Rejected, Unreachable
 from worker.pace import Policy, Rate
 from worker.plivo import CallerId
 from worker.record import Lane, Reason, State
@@ -58,10 +59,12 @@ class Renewing(Book):
     def answer(self, number, request):
         """Have a code sent, and entered."""
         self.send(number, request)
-        known = self.has(number)
+        known = self.has(number, self.ledger.read(number).verification_uuid)
         verified(self.ledger, [known], "handle")
 
-    def send(self, number, request, outcome=SENT):
+    def send(self, number, request, outcome=None):
+        """Have a code sent, whose uuid is its own."""
+        outcome = outcome or Outcome(State.CODE_SENT, verification_uuid=f"of-{request}", api_id=UUID)
         begun = self.ledger.begin([(number, request)])[0]
         self.ledger.settle(number, begun.record.request, begun.fence, outcome)
 
@@ -92,6 +95,22 @@ class Renewing(Book):
     def state(self, number=None):
         record = self.ledger.read(number or self.number)
         return record.state, record.reason
+
+    def silence(self, mode="send"):
+        """It is asked by a code, and does not answer; the next day comes."""
+        assert self.renew(mode=mode) == {Renewed.SENT_TO: 1}
+        self.send(self.number, self.record.request)
+        self.pass_the_code()
+        self.move(DAY)
+
+    def pass_the_code(self):
+        self.move(16 * MINUTES)
+        self.looked()
+        sweep.sweep_once(self.ledger)
+
+    def is_kept(self):
+        """Whether its record stays for good."""
+        return self.client.pttl(f"{self.prefix}:number:{self.number}") == -1
 
 
 @pytest.fixture
@@ -302,6 +321,20 @@ class TestSending:
 
         assert book.renew(mode="send") == {Renewed.SENT_TO: 1}
 
+    def test_that_never_reached_plivo_has_another_day(self, book):
+        book.verify()
+        book.pass_to_the_due_date()
+        book.renew(mode="send")
+        for _ in range(3):
+            book.send(
+                book.number, book.record.request, Outcome(State.WAITING, Reason.UNREACHABLE, wait=timedelta(hours=10))
+            )
+            book.move(timedelta(hours=11))
+            book.tick()
+        assert book.state() == (State.FAILED, Reason.UNREACHABLE)
+
+        assert 0.9 < book.days_until() <= 1
+
     def test_that_is_refused_or_cancelled_takes_nothing_from_the_verification(self, book):
         book.verify()
         book.pass_to_the_due_date()
@@ -319,8 +352,210 @@ class TestSending:
         assert 44.9 < book.days_until() <= 90
 
 
+class TestInBetween:
+    """Whatever comes in between, a number is asked about again until it has lapsed, and not sooner than is told."""
+
+    @pytest.mark.parametrize("way", ["too late", "refused", "cancelled", "a person's, cancelled"])
+    def test_a_second_code_that_came_to_nothing_is_sent_another_time(self, book, way):
+        book.verify()
+        book.pass_to_the_due_date()
+        book.silence()
+        if way == "a person's, cancelled":
+            book.accept()
+        else:
+            assert book.renew(mode="send") == {Renewed.SENT_TO: 1}
+        if way == "too late":
+            book.move(25 * 60 * MINUTES)
+            book.tick()
+        elif way == "refused":
+            book.send(book.number, book.record.request, Outcome(State.FAILED, Reason.REJECTED, news=News.ANSWERED))
+        else:
+            book.ledger.cancel(book.number, book.record.request)
+        assert book.state()[0] in {State.FAILED, State.CANCELLED}
+        assert book.is_kept()
+        book.pass_to_the_due_date()
+        book.silence()
+
+        assert book.state() == (State.EXPIRED, Reason.LAPSED)
+
+    def test_a_code_whose_place_a_persons_request_takes_in_vain_counts_as_unanswered(self, book):
+        book.verify()
+        book.pass_to_the_due_date()
+        book.renew(mode="send")
+        book.send(book.number, book.record.request)
+        book.move(5 * MINUTES)
+        book.accept(Newcomer.RESEND)
+        book.ledger.cancel(book.number, book.record.request)
+        book.pass_the_code()
+        assert book.is_kept()
+        book.pass_to_the_due_date()
+        book.silence()
+
+        assert book.state() == (State.EXPIRED, Reason.LAPSED)
+
+    def test_who_asked_by_themselves_and_did_not_answer_is_not_due_any_more(self, book):
+        book.verify()
+        book.move(2 * MINUTES)
+        book.accept(Newcomer.RESEND)
+        book.send(book.number, book.record.request)
+        book.pass_the_code()
+
+        assert book.due_at() is None
+        assert not book.is_kept()
+
+    def test_in_doubt_and_verified_long_ago_is_not_verified_anew(self, book):
+        book.verify()
+        book.pass_to_the_due_date()
+        book.renew(mode="send")
+        book.send(book.number, doubtful := book.record.request, Outcome(State.IN_DOUBT, news=News.DOUBTFUL))
+        book.move(17 * MINUTES)
+        sweep.sweep_once(book.ledger)
+        sweep.decide(book.ledger, book.record, book.get(book.number), hold=False)
+
+        assert book.state() == (State.QUEUED, None)
+        assert book.record.request > doubtful
+        assert book.record.reverifies
+        book.send(book.number, book.record.request)
+        book.pass_the_code()
+        assert 0.9 < book.days_until() < 1
+
+    def test_a_standing_number_whose_last_request_failed_has_its_day_once_the_schedule_is_on(self, book):
+        book.period(0)
+        book.verify()
+        book.move(2 * MINUTES)
+        book.accept(Newcomer.RESEND)
+        book.ledger.cancel(book.number, book.record.request)
+        assert book.is_kept()
+        book.period(90)
+        book.ledger.mend(10_000)
+
+        assert 0 < book.days_until() <= 90
+        assert list(reverification.verified(book.ledger)) == [book.record]
+
+    def test_who_did_not_answer_once_is_given_up_with_the_schedule_and_taken_up_with_it(self, book):
+        book.verify()
+        book.pass_to_the_due_date()
+        book.silence()
+        book.period(0)
+        assert book.tick() == []
+        assert not book.is_kept()
+        book.period(90)
+        book.ledger.mend(10_000)
+
+        assert book.is_kept()
+        assert 0 < book.days_until() <= 90
+
+    def test_who_entered_the_code_elsewhere_is_not_sent_another(self, book):
+        book.verify()
+        book.pass_to_the_due_date()
+        book.renew(mode="send")
+        book.send(book.number, book.record.request)
+        book.pass_the_code()
+        book.has(book.number, book.record.verification_uuid)
+        assert book.state() == (State.EXPIRED, None)
+        book.move(DAY)
+        assert book.renew(mode="send") == {Renewed.THERE: 1}
+
+        assert book.state() == (State.VERIFIED, None)
+        assert 44.9 < book.days_until() <= 90
+
+    def test_the_lapsed_are_left_alone_by_the_slow_hand(self, book):
+        book.verify()
+        book.pass_to_the_due_date()
+        book.silence()
+        book.silence()
+        book.ledger.mend(10_000)
+
+        assert book.due_at() is None
+
+    def test_of_a_country_that_is_left_out_by_now_it_is_not_tried_each_ten_minutes(self, book):
+        book.verify(country="US")
+        book.pass_to_the_due_date()
+        told = Policy(rate=FAST, call_rate=FAST, range_codes_per_hour=0, reverify_ms=90 * 86_400_000, countries=("CA",))
+        book.ledger.tell(told)
+        assert book.renew(mode="send") == {Renewed.LATER: 1}
+
+        assert book.days_until() > 44
+
+    def test_which_plivo_refuses_to_look_up_is_not_tried_each_ten_minutes(self, book):
+        book.verify()
+        book.pass_to_the_due_date()
+        book.plivo[book.number] = Rejected("400")
+        assert book.renew() == {Renewed.LATER: 1}
+
+        assert book.days_until() > 44
+
+    @pytest.mark.parametrize("mode", ["check", "send"])
+    @pytest.mark.parametrize("there", [True, False])
+    def test_what_is_erased_meanwhile_is_not_brought_back(self, book, monkeypatch, mode, there):
+        book.verify()
+        book.pass_to_the_due_date()
+        known = book.get(book.number) if there else None
+
+        def get(_):
+            erase(book.ledger, book.number)
+            return known
+
+        claim = reverification.claim
+
+        def claim_and_erase(*asked):
+            try:
+                return claim(*asked)
+            finally:
+                if mode == "send":
+                    get(book.number)
+
+        monkeypatch.setattr(book, "get", get)
+        monkeypatch.setattr(reverification, "claim", claim_and_erase)
+        book.renew(mode=mode)
+
+        assert book.record is None
+        assert book.due_at() is None
+
+    def test_a_doubt_that_is_erased_while_it_is_decided_is_not_brought_back(self, book):
+        book.accept(Newcomer.ROSTER)
+        book.send(book.number, book.record.request, Outcome(State.IN_DOUBT, news=News.DOUBTFUL))
+        book.move(17 * MINUTES)
+        doubtful = book.record
+        erase(book.ledger, book.number)
+        sweep.decide(book.ledger, doubtful, None, hold=False)
+
+        assert book.record is None
+
+    def test_a_pause_holds_also_what_is_in_the_queue(self, book):
+        book.verify()
+        book.pass_to_the_due_date()
+        numbers = book.tick()
+        book.hold(Lane.SCHEDULED)
+        assert book.renew(numbers) == {Renewed.NOT_DUE: 1}
+        assert book.asked == []
+        book.ledger.ask("hold", args=[Lane.SCHEDULED, 0, ""])
+        book.move(11 * MINUTES)
+
+        assert book.renew() == {Renewed.THERE: 1}
+
+
 class TestByHand:
     """A person wants numbers to be asked about now."""
+
+    def test_it_has_both_its_codes_also_where_the_schedule_is_off(self, book):
+        book.period(0)
+        book.verify()
+        reverification.ask_now(book.ledger, [book.number])
+        book.silence()
+        book.silence()
+
+        assert book.state() == (State.EXPIRED, Reason.LAPSED)
+        assert not book.is_kept()
+
+    def test_a_code_that_is_over_until_the_list_is_read_is_open_still(self, book):
+        book.verify()
+        book.pass_to_the_due_date()
+        book.renew(mode="send")
+        book.send(book.number, book.record.request)
+        book.move(16 * MINUTES)
+
+        assert reverification.ask_now(book.ledger, [book.number]) == [Wanted.OPEN]
 
     def test_it_is_done_also_where_the_schedule_is_off(self, book):
         book.period(0)
@@ -404,7 +639,7 @@ def test_many_due_at_once_are_asked_about_once_each_though_a_beat_dies_at_its_ti
     for number in numbers:
         book.plivo[number] = CallerId(number, "", "US", book.now(), book.now(), "", UUID)
     for start in range(0, count, 500):
-        verified(book.ledger, list(book.plivo.values())[start : start + 500], whatever=True)
+        verified(book.ledger, list(book.plivo.values())[start : start + 500], asked=Asked.LIST)
     book.move(91 * DAY)
     done = Counter()
     lost = reverification.due(book.ledger, 300, 20, queue(Lane.SCHEDULED))

@@ -12,7 +12,7 @@ from typing import Final
 import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from tasks.reconcile import begin_look
+from tasks.reconcile import LAG, begin_look
 from worker import batches, looks, reverification, runtime
 from worker.command import Duration, load_dotenv, numbers_of, says_what_is_wrong
 from worker.confirmation import Verified
@@ -192,7 +192,9 @@ def _why(told: looks.Progress) -> str:
 
 
 def _seen(record: Record, began: datetime) -> bool:
-    return any(told >= began for told in (record.checked_at, record.verified_at) if told)
+    """Whether Plivo's list had it; it may not have had yet who was verified just before it was read."""
+    listed, verified = record.checked_at, record.verified_at
+    return bool((listed and listed >= began) or (verified and verified >= began - LAG))
 
 
 def _mode(ledger: Ledger) -> str:

@@ -46,6 +46,14 @@ class Answer(StrEnum):
     PAUSED = "paused"
 
 
+class Asked(StrEnum):
+    """What Plivo was asked: about codes, for all that it has, or whether it has a number that is known here."""
+
+    CODE = "code"
+    LIST = "list"
+    NUMBER = "number"
+
+
 class Verified(StrEnum):
     """What became of a record of which Plivo says that its number is verified."""
 
@@ -103,17 +111,17 @@ def refused(ledger: Ledger, number: str, handle: str, *, counted: bool = True) -
 
 
 def verified(
-    ledger: Ledger, found: Sequence["CallerId"], handle: str = "", *, whatever: bool = False
+    ledger: Ledger, found: Sequence["CallerId"], handle: str = "", *, asked: Asked = Asked.CODE
 ) -> list[Verified]:
     """Tell what Plivo says is verified, to whoever entered the code of that handle or, without one, in its list.
 
-    With `whatever` Plivo has, numbers that are unknown here are recorded, and the others known to be verified still.
+    Of all that Plivo has, numbers that are unknown here are recorded, and the others known to be verified still.
     """
     if not found:
         return []
     told = [_told(known) for known in found]
     keys = [ledger.key("number", known.phone_number) for known in found]
-    return [Verified(one) for one in ledger.ask("verify", keys, [json.dumps(told), handle, int(whatever)])]
+    return [Verified(one) for one in ledger.ask("verify", keys, [json.dumps(told), handle, asked])]
 
 
 def dated(known: "CallerId") -> datetime | None:
@@ -124,23 +132,25 @@ def dated(known: "CallerId") -> datetime | None:
 def _told(known: "CallerId") -> dict[str, Any]:
     date = dated(known)
     alias = known.alias.encode("utf-8", "replace").decode()[:ALIAS_LENGTH]  # whatever others have put there
+    channel, country = _own(known.phone_number)
     return {
         "number": known.phone_number,
         "uuid": known.verification_uuid,
         "dated": int(date.timestamp() * 1000) if date else 0,
-        "channel": _channel_of(known.phone_number),
+        "channel": channel,
         "subaccount": known.subaccount if SUBACCOUNT.fullmatch(known.subaccount) else "",
-        "country": known.country if re.fullmatch("[A-Za-z]{2}", known.country) else "",
+        "country": known.country.upper() if re.fullmatch("[A-Za-z]{2}", known.country) else country,
         "alias": pieces("alias", alias),
     }
 
 
-def _channel_of(number: str) -> str:
-    """Return how a code would reach it: Plivo's list does not say how one did."""
+def _own(number: str) -> tuple[str, str]:
+    """Return how a code would reach it, for Plivo's list does not say how one did, and its country."""
     try:
-        return route(parse(number), "auto")
+        known = parse(number)
+        return route(known, "auto"), known.country
     except InvalidNumber:
-        return "sms"
+        return "sms", ""
 
 
 def _key(ledger: Ledger, handle: str) -> str:

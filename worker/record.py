@@ -186,11 +186,14 @@ class Record:
         )
 
     @property
+    def used(self) -> bool:
+        """Whether the last sent code has done its work: the number was verified since."""
+        return self.verified_at is not None and (self.code_sent_at is None or self.verified_at >= self.code_sent_at)
+
+    @property
     def stands(self) -> bool:
         """Whether the number is verified; also where a newer request has come to nothing."""
-        if self.state in {State.FAILED, State.CANCELLED} and self.verified_at:
-            return self.code_sent_at is None or self.verified_at >= self.code_sent_at
-        return self.state is State.VERIFIED
+        return self.state is State.VERIFIED or (self.state in {State.FAILED, State.CANCELLED} and self.used)
 
     @property
     def message(self) -> str | None:

@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Final
 
 from worker.ledger import LONGEST_QUEUE, Ledger
-from worker.record import Reason, Record, State, moment
+from worker.record import Reason, Record, moment
 from worker.verdict import ms
 
 AT_ONCE: Final = 500
@@ -35,6 +35,11 @@ def claim(ledger: Ledger, number: str) -> Record | None:
     """Take the turn to ask about a number, for a minute; None if it is not due, or another has it."""
     flat = ledger.ask("renew_claim", [ledger.channel(number)], [number])
     return Record.read(number, dict(zip(flat[::2], flat[1::2], strict=True))) if flat else None
+
+
+def put_off(ledger: Ledger, number: str) -> None:
+    """Have a number that cannot be asked about, for its own sake, wait for its next turn."""
+    ledger.ask("renew_later", [ledger.channel(number)], [number])
 
 
 def ask_now(ledger: Ledger, numbers: Sequence[str]) -> list[Wanted]:
@@ -72,11 +77,11 @@ def lapsed(ledger: Ledger) -> Iterator[str]:
 
 
 def verified(ledger: Ledger) -> Iterator[Record]:
-    """Give the records of all verified numbers. Looks at all keys: some seconds for a million."""
+    """Give the records of all numbers whose verification stands. Looks at all keys: some seconds for a million."""
     prefix = ledger.channel("")
     for keys in _scanned(ledger, "scan", match=f"{prefix}*"):
         numbers = [key.removeprefix(prefix) for key in keys]
-        yield from (record for record in _records(ledger, numbers) if record.state is State.VERIFIED)
+        yield from (record for record in _records(ledger, numbers) if record.stands)
 
 
 def _records(ledger: Ledger, numbers: Sequence[str]) -> Iterator[Record]:

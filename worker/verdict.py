@@ -31,6 +31,7 @@ class Disposition(StrEnum):
     COOLING_DOWN = "cooling_down"
     CAPPED = "capped"
     COUNTRY = "country"
+    GONE = "gone"
 
 
 _D = Disposition
@@ -41,7 +42,7 @@ _ENDED = (_D.RETURNED, _D.ACCEPTED, _D.LIVE, _D.LIVE)
 TABLE: Final[Mapping[tuple[State | None, bool], Mapping[Newcomer, Disposition]]] = {
     situation: dict(zip(Newcomer, answers, strict=True))
     for situation, answers in {
-        (None, False): _FREE,
+        (None, False): (*_FREE[:3], _D.GONE),
         (State.EXPIRED, False): _FREE,
         (State.FAILED, False): _FREE,
         (State.CANCELLED, False): _FREE,

@@ -223,7 +223,23 @@ MUTATIONS = (
         "worker/lua/change.lua",
         "state == 'verified' or used(record) or",
         "state == 'verified' or",
-        "tests/test_reverification.py::TestSending::test_that_is_refused_or_cancelled_takes_nothing_from_the_verification",
+        "tests/test_reverification.py::TestInBetween"
+        "::test_a_standing_number_whose_last_request_failed_has_its_day_once_the_schedule_is_on",
+    ),
+    Mutation(
+        "a doubt is not ended by the uuid of a code that had verified the number before",
+        "tasks/sweep.py",
+        "return not record.used",
+        "return True",
+        "tests/test_reverification.py::TestInBetween::test_in_doubt_and_verified_long_ago_is_not_verified_anew",
+    ),
+    Mutation(
+        "what was under way for an erased number does not bring it back",
+        "worker/lua/accept.lua",
+        "if follows and redis.call('EXISTS', key) == 0 then return {'gone', 0, 0, 0, ''} end\n",
+        "",
+        "tests/test_reverification.py::TestInBetween"
+        "::test_a_doubt_that_is_erased_while_it_is_decided_is_not_brought_back",
     ),
     Mutation(
         "junk in a queue is dropped",

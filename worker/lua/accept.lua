@@ -14,6 +14,12 @@ local held = {quiet_hours = true, cap = true, pace = true, paused = true, batch_
 local told = redis.call('GET', KEYS[8])
 if told then return cjson.decode(told) end
 
+-- What follows upon a request, its own repetition or a re-verification, does not bring an erased number back.
+local fields = {}
+for i = 11, #ARGV, 2 do fields[ARGV[i]] = ARGV[i + 1] end
+local follows = fields.again or fields.reverifies
+if follows and redis.call('EXISTS', key) == 0 then return {'gone', 0, 0, 0, ''} end
+
 local record, flat = recall(key, number)
 local asked = {
   column = column(ARGV[4]), resend = ARGV[5] == '1' or nil, lane = ARGV[6], ends_at = now + tonumber(ARGV[7]),

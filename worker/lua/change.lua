@@ -28,8 +28,8 @@ local function change(key, record, number, state, reason, when)
     redis.call('ZADD', KEYS[1], when, number)
   else
     redis.call('ZREM', KEYS[1], number)
-    -- A verification that stands is not forgotten for a request that came to nothing.
-    local stays = state == 'verified' or used(record) or record.reverifies and state == 'expired' and reason ~= 'lapsed'
+    -- A verification that stands is not forgotten for a request that came to nothing, nor is who is asked again.
+    local stays = state == 'verified' or used(record) or redis.call('ZSCORE', renewals_key, number)
     if not stays then redis.call('PEXPIRE', key, facts.record_ms) end
   end
   if record.batch then move_row_of(record, state, reason) end

@@ -53,6 +53,8 @@ local function take_in(key, record, flat, number, request, asked)
     redis.call('PEXPIRE', earlier, facts.earlier_ms)
   end
   redis.call('DEL', key)
+  -- A re-verification's code for which a person has another sent was not answered.
+  if record.reverifies and record.state == 'code_sent' then record.unanswered = record.unanswered or '1' end
   if record.reason == 'lapsed' then redis.call('SREM', lapsed_key, number) end
   -- What stays true of the number whatever is asked for it: the codes that may live, the last one's uuid, how many.
   for _, field in ipairs({'live_until', 'verification_uuid', 'api_id', 'code_sent_at', 'expires_at', 'verified_at',
@@ -73,6 +75,7 @@ local function take_in(key, record, flat, number, request, asked)
   else
     leave_row(record)
   end
+  if written.reverifies and record.by_hand then redis.call('HSET', key, 'by_hand', 1) end
   if asked.fields[1] then redis.call('HSET', key, unpack(asked.fields)) end
   if asked.asleep_until > now then
     redis.call('HSET', key, 'due_at', asked.asleep_until)

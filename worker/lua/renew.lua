@@ -7,9 +7,12 @@ local room = tonumber(ARGV[4]) * (tonumber(ARGV[5]) - redis.call('LLEN', KEYS[7]
 if room <= 0 or paused('scheduled') then return {} end
 local numbers = {}
 for _, number in ipairs(redis.call('ZRANGEBYSCORE', renewals_key, '-inf', now, 'LIMIT', 0, math.min(room, tonumber(ARGV[3])))) do
-  local record = read(ARGV[2] .. ':number:' .. number)
-  if period_of(record) == 0 and not record.by_hand or not renewable(record) then
+  local key = ARGV[2] .. ':number:' .. number
+  local record = read(key)
+  if not renewable(record) then
     ask_again(number, nil)
+  elseif period_of(record) == 0 and not record.by_hand then
+    put_off(key, record, number)
   else
     ask_again(number, now + facts.enqueue_again_longest_ms)
     numbers[#numbers + 1] = number

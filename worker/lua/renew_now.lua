@@ -9,7 +9,7 @@ for i = 7, #KEYS do
   local open = state == 'queued' or state == 'waiting' or state == 'sending' or state == 'in_doubt'
   if not state then
     answers[#answers + 1] = 'unknown'
-  elseif open or state == 'code_sent' and milliseconds(record, 'expires_at') > now then
+  elseif open or state == 'code_sent' then
     answers[#answers + 1] = 'open'
   elseif renewable(record) then
     redis.call('HSET', key, 'by_hand', 1)

@@ -22,11 +22,18 @@ local function falls_due(record, number, base)
   return base + period - (base + period - own) % half
 end
 
--- Whether a number is, or would be, verified but for this: its verification stands, or it was not answered once.
+-- Whether a request that came to nothing leaves a number to be asked about again: its verification stands, or it was
+-- not answered once.
+local function goes_on(record)
+  local unanswered = tonumber(record.unanswered) or 0
+  return used(record) or record.reverifies ~= nil or unanswered > 0 and unanswered < MOST_UNANSWERED
+end
+
+-- Whether a number is asked about again when its turn comes, or if a person wants it, which the lapsed wait for.
 local function renewable(record)
   if record.state == 'verified' then return true end
   if record.state == 'expired' then return record.reverifies ~= nil end
-  return (record.state == 'failed' or record.state == 'cancelled') and used(record)
+  return (record.state == 'failed' or record.state == 'cancelled') and goes_on(record)
 end
 
 local function ask_again(number, when)
@@ -37,27 +44,38 @@ local function ask_again(number, when)
   end
 end
 
+-- It is not asked about before its next turn. If it has none, what does not stand is kept for some days only.
+local function put_off(key, record, number)
+  local when = falls_due(record, number, now)
+  ask_again(number, when)
+  if not when and record.state ~= 'verified' and not used(record) then redis.call('PEXPIRE', key, facts.record_ms) end
+end
+
 -- What a change of a record's state means for its renewal; returns the reason that the change has then. Who does not
--- answer is asked once more the next day, and then left alone; what could not be asked has another day, too, or where
+-- answer is asked once more the next day, and then left alone, as is who had asked by themselves; what could not be asked has another day, too, or where
 -- Plivo refused it waits for its next turn.
 local function renew(key, record, number, state, reason)
   if state == 'verified' then
     redis.call('HDEL', key, 'reverifies', 'unanswered', 'by_hand', 'claimed_until')
     redis.call('SREM', lapsed_key, number)
     ask_again(number, falls_due(record, number, now))
-  elseif record.reverifies and state == 'expired' then
+  elseif state == 'expired' and not record.reverifies then
+    ask_again(number, nil)
+  elseif state == 'expired' then
     local unanswered = (tonumber(record.unanswered) or 0) + 1
     redis.call('HSET', key, 'unanswered', unanswered)
     if unanswered >= MOST_UNANSWERED then
       redis.call('SADD', lapsed_key, number)
+      redis.call('HDEL', key, 'by_hand')
       ask_again(number, nil)
       return 'lapsed'
     end
     ask_again(number, now + facts.reverify_again_ms)
-  elseif record.reverifies and state == 'failed' and reason == 'too_late' then
-    ask_again(number, now + facts.reverify_again_ms)
-  elseif (state == 'failed' or state == 'cancelled') and used(record) then
-    if record.reverifies or not redis.call('ZSCORE', renewals_key, number) then
+  elseif (state == 'failed' or state == 'cancelled') and goes_on(record) then
+    local unasked = record.reverifies and (reason == 'too_late' or reason == 'unreachable')
+    if unasked or not record.reverifies and not used(record) then
+      ask_again(number, now + facts.reverify_again_ms)
+    elseif record.reverifies or not redis.call('ZSCORE', renewals_key, number) then
       ask_again(number, falls_due(record, number, now))
     end
   end

@@ -3,11 +3,12 @@
 --         ARGV[3] - JSON, for each record: {number, uuid, dated, country, channel, subaccount, alias}; `dated` is the
 --                   later of Plivo's dates in ms (0: none), `alias` the fields of that name (none: Plivo has none)
 --         ARGV[4] - the handle of the code that Plivo took ('': it was read in the list)
---         ARGV[5] - '1' if Plivo was asked what it has, and not about a code: then it is told of what is unknown here
+--         ARGV[5] - what Plivo was asked: 'code' (about codes), 'list' (all that it has: what is unknown here is recorded)
+--                   or 'number' (whether it has one that is known here)
 -- output: for each: verified (now, or before for the same handle), already (it was, by another), stale (what Plivo has
 --         is of another time), recorded (it was unknown here) or gone (no record)
 -- Plivo's yes wins over what was thought before: an expiry, a doubt, a newer request, sent or not.
-local handle, whatever = ARGV[4], ARGV[5] == '1'
+local handle, whatever, all = ARGV[4], ARGV[5] ~= 'code', ARGV[5] == 'list'
 
 -- In the list a number stays for ever: only the last code's uuid, or dates after the send, are about that code.
 local function is_this(record, known)
@@ -56,15 +57,21 @@ end
 
 local function verify(key, known)
   local record = read(key)
+  -- A code that was not answered ends a verification; that Plivo has had one all along, it does not.
   local ended = record.state == 'failed' or record.state == 'cancelled'
-  if whatever and (not record.state or ended and milliseconds(record, 'live_until') <= now) then
+    or record.state == 'expired' and not record.verified_at
+  if all and not record.state or whatever and ended and milliseconds(record, 'live_until') <= now then
     record_it(key, record, known)
     return record.state and 'verified' or 'recorded'
   end
   if not record.state then return 'gone' end
   local last_code = known.uuid == record.verification_uuid
   if record.state == 'verified' or last_code and used(record) then
-    if whatever and record.state == 'verified' then refresh(key, record, known) end
+    if whatever and record.state == 'verified' then
+      refresh(key, record, known)
+    elseif whatever then
+      redis.call('HSET', key, 'checked_at', now)
+    end
     return record.confirm == handle and 'verified' or 'already'
   end
   if not is_this(record, known) then return 'stale' end
