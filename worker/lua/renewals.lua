@@ -52,8 +52,8 @@ local function put_off(key, record, number)
 end
 
 -- What a change of a record's state means for its renewal; returns the reason that the change has then. Who does not
--- answer is asked once more the next day, and then left alone, as is who had asked by themselves; what could not be asked has another day, too, or where
--- Plivo refused it waits for its next turn.
+-- answer is asked once more the next day, and then left alone, as is who had asked by themselves; what could not be asked
+-- has another day, too, or where Plivo refused it waits for its next turn.
 local function renew(key, record, number, state, reason)
   if state == 'verified' then
     redis.call('HDEL', key, 'reverifies', 'unanswered', 'by_hand', 'claimed_until')
