@@ -7,7 +7,7 @@ from datetime import timedelta
 from fractions import Fraction
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.pace import JITTER, Policy, Rate, SlotClock
@@ -190,7 +190,6 @@ class TestPlivosWindow:
         assert too_many(rate, arrivals(rate, jittery(seed, 5 * rate.number + 50))) == 0
 
     @given(usual_rates, st.lists(st.integers(0, JITTER_US), min_size=2, max_size=50), st.data())
-    @settings(deadline=None)
     def test_never_has_more_than_n_whatever_the_delays(self, rate, some, data):
         # `some` delays, repeated over three windows, with the worst that can be in a place that hypothesis chooses.
         delays = list(itertools.islice(itertools.cycle(some), 3 * rate.number + 3))

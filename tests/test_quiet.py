@@ -311,12 +311,11 @@ class TestANumberInSeveralZones:
         assert begins(window, TOLL_FREE, utc("2025-11-01T12:00")) == utc("2025-11-02T23:15"), "for which it waits"
 
     @given(windows, st.sampled_from(NUMBERS), moments)
-    @settings(deadline=None, max_examples=60)
+    @settings(max_examples=60)
     def test_is_told_what_looking_at_every_minute_tells(self, window, number, now):
         assert begins(window, number, now) == next_day(window, number, now)
 
     @given(windows, st.sampled_from(NUMBERS), moments)
-    @settings(deadline=None)
     def test_waits_two_days_at_most_and_is_not_put_off_again_when_its_time_has_come(self, window, number, now):
         told = window.until(number, now)
         if told is not None:
