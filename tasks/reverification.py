@@ -102,18 +102,8 @@ def _is_there(ledger: Ledger, client: "PlivoClient", number: str) -> bool:
 def _send(ledger: Ledger, record: Record) -> bool:
     """Have a code sent, in the scheduled lane; once: the token is made of the request that was verified."""
     number = record.phone_number
-    accepted = insist(
-        lambda: ledger.accept(
-            number,
-            token=f"reverify:{number}:{record.request}",
-            newcomer=Newcomer.REVERIFICATION,
-            lane=Lane.SCHEDULED,
-            channel=record.channel,
-            alias=record.alias,
-            subaccount=record.subaccount,
-            country=record.country,
-        )
-    )
+    token = f"reverify:{number}:{record.request}"
+    accepted = insist(lambda: ledger.follow(record, token=token, newcomer=Newcomer.REVERIFICATION, lane=Lane.SCHEDULED))
     if accepted.disposition is Disposition.COUNTRY:
         insist(lambda: reverification.put_off(ledger, number))
     if accepted.disposition is not Disposition.ACCEPTED:

@@ -128,19 +128,9 @@ def decide(ledger: Ledger, record: Record, known: "CallerId | None", *, hold: bo
 def _send_again(ledger: Ledger, record: Record) -> None:
     """Accept the request anew, as itself and once: the token is made of the doubtful one."""
     number = record.phone_number
-    accepted = insist(
-        lambda: ledger.accept(
-            number,
-            token=f"again:{number}:{record.request}",
-            newcomer=Newcomer.REVERIFICATION if record.reverifies else Newcomer.ROSTER,
-            lane=record.lane,
-            channel=record.channel,
-            alias=record.alias,
-            subaccount=record.subaccount,
-            country=record.country,
-            again=True,
-        )
-    )
+    newcomer = Newcomer.REVERIFICATION if record.reverifies else Newcomer.ROSTER
+    token = f"again:{number}:{record.request}"
+    accepted = insist(lambda: ledger.follow(record, token=token, newcomer=newcomer, lane=record.lane, again=True))
     if accepted.disposition is Disposition.ACCEPTED:
         _log.info("sending again to %s after a doubt", mask(number))
         send_message(number, accepted.request, record.lane)

@@ -96,6 +96,8 @@ def become(asked: dict[str, object]) -> None:
         runpy.run_module("worker", run_name="__main__")
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
+        if isinstance(end.code, str):
+            print(end.code, file=sys.stderr)
     except BaseException:  # noqa: BLE001  # as Python itself would tell it
         traceback.print_exc()
         code = 1

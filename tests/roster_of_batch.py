@@ -20,7 +20,7 @@ def import_rows(ledger, name, rows, *, paused=False, **options):
         for row in roster:
             if isinstance(row, Row):
                 importing.add(row)
-        return importing.finish(roster.digest, paused=paused)
+        return importing.finish(paused=paused)
 
 
 class Batches(Simulation):

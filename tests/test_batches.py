@@ -580,7 +580,7 @@ class TestAnImport:
                 importing.add(row)
             assert world.feed().rows == 0
             assert world.look("spring").state is BatchState.IMPORTING
-            importing.finish("digest")
+            importing.finish()
 
         assert world.feed().rows > 0
 
@@ -605,7 +605,7 @@ class TestAnImport:
     @pytest.mark.parametrize(("fingerprint", "told"), [("f", "the same"), ("g", "other"), (None, "other")])
     def test_of_a_name_that_is_taken_is_refused_with_the_way_out(self, world, fingerprint, told):
         with batches.open_batch(world.ledger, "spring", fingerprint="f") as one:
-            one.finish("digest")
+            one.finish()
 
         with pytest.raises(BatchExists) as refused:
             batches.open_batch(world.ledger, "spring", fingerprint=fingerprint)
@@ -623,13 +623,13 @@ class TestAnImport:
         client.delete(f"{world.prefix}:batch:spring:importer")  # as its silence ends
         with batches.open_batch(world.ledger, "spring", fingerprint="f") as quicker:
             with pytest.raises(BatchBusy):
-                late.finish("digest")
+                late.finish()
             for row in rows_of(numbers):
                 quicker.add(row)
-            quicker.finish("digest")
+            quicker.finish()
 
         with pytest.raises(BatchBusy):
-            late.finish("digest")
+            late.finish()
         late.abandon()
         assert world.look("spring").rows == 1500
 

@@ -68,6 +68,11 @@ class Renewing(Book):
         begun = self.ledger.begin([(number, request)])[0]
         self.ledger.settle(number, begun.record.request, begun.fence, outcome)
 
+    def nobody_answers(self):
+        """Have the code sent that is asked for, and let it expire."""
+        self.send(self.number, self.record.request)
+        self.pass_the_code()
+
     def has(self, number, uuid=UUID):
         """Plivo has it from now on."""
         self.plivo[number] = CallerId(number, "", "US", self.now(), self.now(), "", uuid)
@@ -99,8 +104,7 @@ class Renewing(Book):
     def silence(self, mode="send"):
         """It is asked by a code, and does not answer; the next day comes."""
         assert self.renew(mode=mode) == {Renewed.SENT_TO: 1}
-        self.send(self.number, self.record.request)
-        self.pass_the_code()
+        self.nobody_answers()
         self.move(DAY)
 
     def pass_the_code(self):
@@ -269,10 +273,7 @@ class TestSending:
         book.pass_to_the_due_date()
         for expected in [(State.EXPIRED, None), (State.EXPIRED, Reason.LAPSED)]:
             assert book.renew(mode="send") == {Renewed.SENT_TO: 1}
-            book.send(book.number, book.record.request)
-            book.move(16 * MINUTES)
-            book.looked()
-            book.tick()
+            book.nobody_answers()
             assert book.state() == expected
             book.move(DAY)
 
@@ -285,10 +286,7 @@ class TestSending:
         for _ in range(2):
             book.pass_to_the_due_date()
             book.renew(mode="send")
-            book.send(book.number, book.record.request)
-            book.move(16 * MINUTES)
-            book.looked()
-            book.tick()
+            book.nobody_answers()
             assert book.state() == (State.EXPIRED, None)
             assert 0.9 < book.days_until() < 1
             book.move(DAY)
@@ -302,10 +300,7 @@ class TestSending:
         book.verify()
         for _ in range(2):
             book.accept(Newcomer.RESEND)
-            book.send(book.number, book.record.request)
-            book.move(20 * MINUTES)
-            book.looked()
-            book.tick()
+            book.nobody_answers()
 
         assert book.state() == (State.EXPIRED, None)
 
@@ -397,8 +392,7 @@ class TestInBetween:
         book.verify()
         book.move(2 * MINUTES)
         book.accept(Newcomer.RESEND)
-        book.send(book.number, book.record.request)
-        book.pass_the_code()
+        book.nobody_answers()
 
         assert book.due_at() is None
         assert not book.is_kept()
@@ -415,8 +409,7 @@ class TestInBetween:
         assert book.state() == (State.QUEUED, None)
         assert book.record.request > doubtful
         assert book.record.reverifies
-        book.send(book.number, book.record.request)
-        book.pass_the_code()
+        book.nobody_answers()
         assert 0.9 < book.days_until() < 1
 
     def test_a_standing_number_whose_last_request_failed_has_its_day_once_the_schedule_is_on(self, book):
@@ -449,8 +442,7 @@ class TestInBetween:
         book.verify()
         book.pass_to_the_due_date()
         book.renew(mode="send")
-        book.send(book.number, book.record.request)
-        book.pass_the_code()
+        book.nobody_answers()
         book.has(book.number, book.record.verification_uuid)
         assert book.state() == (State.EXPIRED, None)
         book.move(DAY)
@@ -569,9 +561,7 @@ class TestByHand:
     def test_it_says_why_it_is_not_done(self, book):
         others = [fresh_number() for _ in range(3)]
         book.send(others[1], book.ledger.accept(others[1], token="expired").request)
-        book.move(16 * MINUTES)
-        book.looked()
-        book.tick()
+        book.pass_the_code()
         book.ledger.accept(others[0], token="open")
 
         assert reverification.ask_now(book.ledger, others) == [Wanted.OPEN, Wanted.NEVER, Wanted.UNKNOWN]
@@ -581,18 +571,12 @@ class TestByHand:
         book.pass_to_the_due_date()
         for _ in range(2):
             book.renew(mode="send")
-            book.send(book.number, book.record.request)
-            book.move(16 * MINUTES)
-            book.looked()
-            book.tick()
+            book.nobody_answers()
             book.move(DAY)
         assert reverification.ask_now(book.ledger, [book.number]) == [Wanted.DUE]
         assert list(reverification.lapsed(book.ledger)) == []
         book.renew(mode="send")
-        book.send(book.number, book.record.request)
-        book.move(16 * MINUTES)
-        book.looked()
-        book.tick()
+        book.nobody_answers()
 
         assert book.state() == (State.EXPIRED, None)
 

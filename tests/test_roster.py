@@ -57,6 +57,12 @@ def read(data, **options):
     return list(roster), roster
 
 
+def accepted(data):
+    """What an import would take of a roster."""
+    rows = [outcome for outcome in read(data)[0] if isinstance(outcome, Row)]
+    return tuple((row.number.e164, row.channel, row.alias, row.subaccount) for row in rows)
+
+
 def told(outcomes):
     """What became of each row, in short."""
     return [outcome.number.e164 if isinstance(outcome, Row) else outcome.reason for outcome in outcomes]
@@ -509,7 +515,7 @@ class TestMemory:
 
 
 class TestGoingOn:
-    def test_is_possible_where_the_digest_of_what_was_accepted_is_the_same(self):
+    def test_is_possible_where_what_was_accepted_is_the_same(self):
         data = f"phone,alias\n{ONE},a\nnix,b\n{TWO},c\n{THREE},d\n"
         first = open_roster(stream(data))
         rows = iter(first)
@@ -518,13 +524,8 @@ class TestGoingOn:
         passed = list(itertools.islice(again, 3))
 
         assert passed == before
-        assert (
-            (again.accepted, again.line, again.digest)
-            == (first.accepted, first.line, first.digest)
-            == (2, 4, first.digest)
-        )
+        assert (again.accepted, again.line) == (first.accepted, first.line) == (2, 4)
         assert list(again) == list(rows)
-        assert again.digest == first.digest
 
     @pytest.mark.parametrize(
         "other",
@@ -537,7 +538,7 @@ class TestGoingOn:
         ],
     )
     def test_is_not_with_other_rows(self, other):
-        assert read(other)[1].digest != read(f"phone,alias\n{ONE},a\n{TWO},c\n")[1].digest
+        assert accepted(other) != accepted(f"phone,alias\n{ONE},a\n{TWO},c\n")
 
     def test_is_with_the_same_rows_in_another_form(self):
         forms = [
@@ -547,7 +548,7 @@ class TestGoingOn:
             [{"phone": ONE, "alias": "a"}, TWO],
         ]
 
-        assert len({read(form)[1].digest for form in forms}) == 1
+        assert len({accepted(form) for form in forms}) == 1
 
     def test_is_known_of_a_file_before_its_first_row(self, tmp_path):
         data = f"phone\n{ONE}\n".encode() * 10_000

@@ -6,7 +6,19 @@ from dataclasses import replace
 from typing import Final
 
 from worker import runtime
-from worker.batch import BYTES, LISTS, OUTCOMES, UNFED, Batch, BatchRow, BatchState, batch_keys, check_name, unpack
+from worker.batch import (
+    BYTES,
+    LISTS,
+    OUTCOMES,
+    UNFED,
+    Batch,
+    BatchRow,
+    BatchState,
+    Keys,
+    batch_keys,
+    check_name,
+    unpack,
+)
 from worker.census import audit, read
 from worker.errors import InvalidRoster, UnknownBatch
 from worker.feeding import PAGE_OF_BYTES, found
@@ -72,7 +84,7 @@ def import_roster(
             raise InvalidRoster(roster.name, f"all rows are rejected ({told})", "correct them")
         if roster.reasons and not rejected:
             _log.warning("batch %s: %d rows are not in it: %s", batch, roster.reasons.total(), told)
-        return importing.finish(roster.digest, paused=paused, reverify_after_days=reverify_after_days)
+        return importing.finish(paused=paused, reverify_after_days=reverify_after_days)
 
 
 def names(ledger: Ledger) -> list[str]:
@@ -119,9 +131,7 @@ def retry(ledger: Ledger, name: str, reasons: Collection[str]) -> int:
     A completed batch is running again, and completes again. Killed in the midst of it, it can be repeated. None of a
     batch that is cancelled or being imported. Raises `UnknownBatch`.
     """
-    if read(ledger, name) is None:
-        raise UnknownBatch(name)
-    keys = batch_keys(ledger, name)
+    keys = _keys_of(ledger, name)
     outcomes = {f"failed:{reason}" for reason in reasons}
     if Reason.CAPPED in reasons:
         outcomes |= {outcome for outcome in BYTES if outcome.partition(":")[0] == Disposition.CAPPED}
@@ -138,11 +148,16 @@ def retry(ledger: Ledger, name: str, reasons: Collection[str]) -> int:
     return again
 
 
+def _keys_of(ledger: Ledger, name: str) -> Keys:
+    keys = batch_keys(ledger, check_name(name))
+    if not ledger.get("exists", keys.batch):
+        raise UnknownBatch(name)
+    return keys
+
+
 def rows(ledger: Ledger, name: str) -> Iterator[BatchRow]:
     """Give each row and what became of it, texts first; memory does not grow with them. Raises `UnknownBatch`."""
-    if read(ledger, name) is None:
-        raise UnknownBatch(name)
-    keys = batch_keys(ledger, name)
+    keys = _keys_of(ledger, name)
     for nth, channel in enumerate(LISTS):
         start = 0
         while packed := ledger.get("lrange", keys.lists[nth], start, start + WINDOW - 1):

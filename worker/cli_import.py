@@ -6,7 +6,6 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from hashlib import blake2b
 from pathlib import Path
 from types import FrameType
 from typing import Any, Final, TextIO
@@ -113,7 +112,7 @@ def import_(
             source = ", ".join(one.name for one in rosters)[:200]
             with batches.open_batch(ledger, name, fingerprint=fingerprint_of(rosters), source=source) as importing:
                 _fill(importing, intake, ledger, asks=None if yes else _terminal(files))
-                found = importing.finish(intake.digest, paused=paused, reverify_after_days=reverify_after_days)
+                found = importing.finish(paused=paused, reverify_after_days=reverify_after_days)
         except KeyboardInterrupt:
             _end("interrupted; nothing was imported")
         except errors.LedgerUnavailable:
@@ -131,12 +130,6 @@ class Intake:
         self.tally = Tally()
         self._files, self._rosters, self._most = files, rosters, most
         self._rejects = _a_file_each(rejects, files) if rejects else None
-
-    @property
-    def digest(self) -> str:
-        """A digest of all accepted rows: the roster's own, if there is one."""
-        digests = [roster.digest for roster in self._rosters]
-        return digests[0] if len(digests) == 1 else blake2b("".join(digests).encode(), digest_size=16).hexdigest()
 
     def read(self, importing: batches.Importing | None = None) -> None:
         """Read all, and hand it on.

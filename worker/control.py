@@ -103,8 +103,11 @@ def history(ledger: Ledger) -> list[Limit]:
 def situation(ledger: Ledger, queues: Mapping[str, str]) -> Situation:
     """Look at all of it; `queues` are Celery's, by the name under which they are told."""
     now = ledger.now()
-    policy, limited, pace, pauses, refusals = (
-        ledger.get("hgetall", ledger.key(name)) for name in ("policy", "limits", "pace", "pauses", "refusals")
+    policy, limited, pace, pauses, refusals, open_numbers, renewals, lapsed, *waiting = ledger.get_all(
+        *(("hgetall", ledger.key(name)) for name in ("policy", "limits", "pace", "pauses", "refusals")),
+        *(("zcard", ledger.key(name)) for name in ("agenda", "renewals")),
+        ("scard", ledger.key("lapsed")),
+        *(("llen", queue) for queue in queues.values()),
     )
     usual = {name: str(value) for name, value in (Policy().mapping() | policy).items() if name.endswith("rate")}
     limited_until = _moment(limited.get("until_ms"))
@@ -120,10 +123,10 @@ def situation(ledger: Ledger, queues: Mapping[str, str]) -> Situation:
         closed_until=_after(now, _moment(pace.get("closed"), 1000)),
         share=float(ledger.ask("share")),
         pauses=tuple(_pauses(pauses)),
-        queues={name: ledger.waiting(queue) for name, queue in queues.items()},
-        open_numbers=int(ledger.get("zcard", ledger.key("agenda"))),
-        renewals=int(ledger.get("zcard", ledger.key("renewals"))),
-        lapsed=int(ledger.get("scard", ledger.key("lapsed"))),
+        queues=dict(zip(queues, waiting, strict=True)),
+        open_numbers=open_numbers,
+        renewals=renewals,
+        lapsed=lapsed,
         refusals={name: int(count) for name, count in refusals.items()},
     )
 

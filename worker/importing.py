@@ -68,8 +68,8 @@ class Importing:
             raise self._others()
         self._put()
 
-    def finish(self, digest: str = "", *, paused: bool = False, reverify_after_days: int | None = None) -> Batch:
-        """Have the batch fed from now on, or paused; `digest` is the roster's own, and is kept with it.
+    def finish(self, *, paused: bool = False, reverify_after_days: int | None = None) -> Batch:
+        """Have the batch fed from now on, or paused.
 
         Its numbers are to be verified again after so many days, 0 for never; None: as all others. Raises as `flush`.
         """
@@ -79,7 +79,7 @@ class Importing:
         told = self._ledger.ask(
             "batch_finish",
             [keys.batch, keys.importer, keys.feeding, *keys.lists],
-            [self.name, self._token, self._rows, int(paused), digest, "" if days is None else days],
+            [self.name, self._token, self._rows, int(paused), "" if days is None else days],
         )
         batch = read(self._ledger, self.name) if told else None
         if batch is None:

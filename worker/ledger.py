@@ -163,6 +163,20 @@ class Ledger:
             limit=limit,
         )
 
+    def follow(self, record: Record, *, token: str, newcomer: Newcomer, lane: Lane, again: bool = False) -> Acceptance:
+        """Take in a request that follows upon what is known of a number: to the same person, in the same way."""
+        return self.accept(
+            record.phone_number,
+            token=token,
+            newcomer=newcomer,
+            lane=lane,
+            channel=record.channel,
+            alias=record.alias,
+            subaccount=record.subaccount,
+            country=record.country,
+            again=again,
+        )
+
     def begin(
         self,
         requests: Sequence[tuple[str, int]],

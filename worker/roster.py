@@ -47,10 +47,7 @@ class Roster:
 
     Known from the start: `name`, `format` (csv, ndjson, rows), `encoding`, `delimiter`, `columns`; and of a file, but
     not of a pipe, `fingerprint`. Of what was given out so far: `line`, `accepted`, `reasons` (how many were rejected
-    for which) and `digest`.
-
-    An import that was cut short goes on by reading anew, and passing over as many rows as were accepted before: it is
-    the same roster, read in the same way, if `digest` is then what it was.
+    for which).
     """
 
     def __init__(self, name: str, contents: _Contents, judge: Judge, lines: Lines | None = None) -> None:
@@ -59,7 +56,7 @@ class Roster:
         self.encoding = lines.encoding if lines else None
         self.line = self.accepted = 0
         self.reasons: Counter[str] = Counter()
-        self._lines, self._digest, self._opened = lines, blake2b(digest_size=16), ExitStack()
+        self._lines, self._opened = lines, ExitStack()
         self._read_as = (contents.columns, judge.region, judge.channel)
         outcomes = _judged(contents.cells, judge)
         first = next(outcomes, None)
@@ -86,11 +83,6 @@ class Roster:
         """How many bytes were read so far, to tell how far it is."""
         return self._lines.taken if self._lines else 0
 
-    @property
-    def digest(self) -> str:
-        """A digest of the rows accepted so far: number, channel, alias and subaccount of each, in their order."""
-        return self._digest.hexdigest()
-
     def __iter__(self) -> Iterator[Row | Reject]:
         return self._given
 
@@ -109,8 +101,6 @@ class Roster:
             self.line = outcome.line
             if isinstance(outcome, Row):
                 self.accepted += 1
-                alias, subaccount = outcome.alias or "", outcome.subaccount or ""
-                self._digest.update(f"{outcome.number.e164}\0{outcome.channel}\0{alias}\0{subaccount}\n".encode())
             else:
                 self.reasons[outcome.reason] += 1
             yield outcome

@@ -31,4 +31,4 @@ with (
     for row in roster:
         assert isinstance(row, Row), row
         importing.add(row)
-    print("imported", importing.finish(roster.digest).rows, flush=True)
+    print("imported", importing.finish().rows, flush=True)

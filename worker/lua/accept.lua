@@ -36,9 +36,8 @@ redis.call('SET', KEYS[8], cjson.encode(answer), 'PX', ARGV[8])
 if disposition == 'accepted' then
   take_in(key, record, flat, number, request, asked)
 elseif promoted then
-  for field in pairs(record) do
-    if field:find('^alias') or field == 'subaccount' or field == 'reverifies' then redis.call('HDEL', key, field) end
-  end
+  drop_alias(key, record)
+  redis.call('HDEL', key, 'subaccount', 'reverifies')
   redis.call('HSET', key, 'lane', asked.lane, 'channel', asked.channel, 'ends_at', asked.ends_at, 'updated_at', now)
   set_or_delete(key, 'country', asked.country)
   if asked.fields[1] then redis.call('HSET', key, unpack(asked.fields)) end

@@ -19,6 +19,13 @@ local function set_or_delete(key, field, value)
   end
 end
 
+-- An alias is spread over as many fields as it needs.
+local function drop_alias(key, record)
+  for field in pairs(record) do
+    if field:find('^alias') then redis.call('HDEL', key, field) end
+  end
+end
+
 -- Whether the last sent code has done its work: the number was verified since.
 local function used(record)
   return record.verified_at ~= nil and milliseconds(record, 'verified_at') >= milliseconds(record, 'code_sent_at')

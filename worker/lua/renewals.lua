@@ -3,12 +3,11 @@
 -- needs: now, facts, used   ARGV[2] - what all keys begin with: a record's change has its number alone
 -- A record's `reverify_after` is its own period in days (0: never), `reverifies` tells that its request is one of these,
 -- and `unanswered` how many codes of them got no answer, in a row.
-local DAY = 86400000
 local MOST_UNANSWERED = 2
 local renewals_key, lapsed_key = ARGV[2] .. ':renewals', ARGV[2] .. ':lapsed'
 
 local function period_of(record)
-  return record.reverify_after and tonumber(record.reverify_after) * DAY or facts.reverify_ms
+  return record.reverify_after and tonumber(record.reverify_after) * DAY_MS or facts.reverify_ms
 end
 
 -- The last of the number's own moments within the period after `base`. They lie half a period apart, where the number's

@@ -25,9 +25,7 @@ end
 local function name_it(key, record, known)
   if known.country ~= '' then redis.call('HSET', key, 'country', known.country) end
   if next(known.alias) then
-    for field in pairs(record) do
-      if field:find('^alias') then redis.call('HDEL', key, field) end
-    end
+    drop_alias(key, record)
     for field, text in pairs(known.alias) do redis.call('HSET', key, field, text) end
   end
 end
