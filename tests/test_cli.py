@@ -25,6 +25,7 @@ from worker.pace import Policy, Rate
 from worker.phone import mask
 from worker.record import Reason, State
 from worker.verdict import Outcome
+from worker.watch import Report, Watch
 
 ABSENT = "redis://127.0.0.1:1/0"
 """A port where nobody can listen but root, and nobody does."""
@@ -268,6 +269,18 @@ def test_without_a_worker_it_says_so_and_how_to_start_one(idle, tmp_path):
     assert "2 accepted numbers will go on without this" in rest
     assert (process.returncode, output) == (3, "")
     assert "Traceback" not in rest
+
+
+def test_a_number_that_is_erased_while_it_is_watched_is_not_waited_for(idle, run, tmp_path):
+    number = fresh_number()
+    with started(idle, tmp_path, "initiate", number) as process, ledger_of(idle) as ledger:
+        eventually(lambda: ledger.read(number))
+        assert run("erase", "--yes", number, **idle).returncode == 0
+        output, _ = process.communicate(timeout=10)
+
+    assert process.returncode == 1
+    assert output.startswith(f"unknown    {mask(number)}")
+    assert "erased meanwhile" in output
 
 
 def test_a_number_that_waits_for_longer_than_anyone_would_is_told_at_once(idle, run):
@@ -520,6 +533,19 @@ def at_a_terminal(environ, cwd, *arguments):
             shown += piece
     os.close(mine)
     return shown.decode()
+
+
+def test_a_look_without_redis_is_no_end_and_says_so_once(capsys, monkeypatch):
+    """Nor is the one between two numbers, of which the first is accepted."""
+    monkeypatch.setattr("worker.watch.LOOK_SECONDS", 0)
+    with ledger_of({"RINGPROOF_REDIS_URL": ABSENT}) as ledger:
+        watch = Watch(ledger, Report(as_json=False, no_wait=False))
+        watch.accept("+14155550123", "+14155550123/1")
+        watch.look()
+        watch.look()
+
+    assert capsys.readouterr().err.count("Redis at") == 1
+    assert not watch.report.exits
 
 
 def test_redis_that_goes_away_in_the_middle_does_not_lose_what_was_accepted(environ, tmp_path):

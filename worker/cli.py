@@ -17,7 +17,7 @@ from worker.outlook import look, outlook
 from worker.phone import CHANNELS, mask, parse
 from worker.story import next_step, story
 from worker.verdict import Settled
-from worker.watch import START_A_WORKER, Exit, Report, Watch, as_json_line, console, workers_that_answer
+from worker.watch import START_A_WORKER, Exit, Report, Watch, as_json_line, as_unknown, console, workers_that_answer
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -106,7 +106,7 @@ def status(number: str | None, region: str | None, *, as_json: bool) -> None:
     known = parse(number, region or runtime.settings().region).e164
     record = runtime.ledger().read(known)
     if as_json:
-        click.echo(as_json_line(record) if record else json.dumps({"phone_number": known, "state": None}))
+        click.echo(as_json_line(record) if record else as_unknown(known))
     elif record:
         console().print(story(record, reverification.when(runtime.ledger(), known)))
     else:

@@ -95,6 +95,16 @@ class Report:
             style, number = STYLES.get(record.state, "cyan"), mask(record.phone_number)
             console().print(_line(record.state, style, number, record.channel, next_step(record)))
 
+    def gone(self, number: str) -> None:
+        """Tell that nothing is known any more of a number that was accepted."""
+        self.counts["unknown"] += 1
+        self.exits.add(Exit.REFUSED)
+        if self.as_json:
+            click.echo(as_unknown(number))
+        else:
+            told = "it was erased meanwhile, or Redis has lost it; to ask again: ringproof initiate NUMBER"
+            console().print(_line("unknown", "red", mask(number), "", told))
+
     def say(self, text: str) -> None:
         """Say something beside the results."""
         console(stderr=True).print(Text(text, "yellow"))
@@ -124,39 +134,26 @@ class Watch:
         self._pending[number, int(task_id.partition("/")[2])] = None
         self._progressed = time.monotonic()
 
-    def look(self) -> list[Record]:
-        """Report what has ended, if it is time to look; return what was looked at and has not."""
+    def look(self) -> None:
+        """Report what has ended, if it is time to look; without progress say why, and so too without Redis."""
         if time.monotonic() - self._looked < LOOK_SECONDS:
-            return []
-        asked = list(islice(self._pending, LOOK_AT))
-        unfinished = []
-        for request, record in zip(asked, self._ledger.read_many(asked), strict=True):
-            seen = self._pending.pop(request)
-            if record and self._over(record):
-                self.report.ended(record)
-            else:
-                self._pending[request] = record.state if record else None
-                unfinished += [record] if record else []
-            if record and record.state is not seen:
-                self._progressed = time.monotonic()
+            return
+        try:
+            unfinished = self._report_what_ended()
+            if time.monotonic() - self._progressed > NO_PROGRESS_SECONDS:
+                self._say_why(unfinished)
+        except errors.LedgerUnavailable as error:
+            self._explain(None, str(error))
+            if not self._patient:
+                self.abandon("Redis does not answer")
         self._looked = time.monotonic()
-        return unfinished
 
     def until_done(self) -> None:
-        """Report everything; without progress say why, and in the end report it as it stands."""
+        """Report everything; without progress for long enough, as it stands."""
         while self._pending:
             time.sleep(LOOK_SECONDS)
-            idle = time.monotonic() - self._progressed
-            self._patient = idle < PATIENCE_SECONDS
-            try:
-                unfinished = self.look()
-            except errors.LedgerUnavailable as error:
-                self._explain(None, str(error))
-                if not self._patient:
-                    self.abandon("Redis does not answer")
-            else:
-                if idle > NO_PROGRESS_SECONDS:
-                    self._say_why(unfinished)
+            self._patient = time.monotonic() - self._progressed < PATIENCE_SECONDS
+            self.look()
         if not self._patient:
             self.report.say(f"no progress for {PATIENCE_SECONDS:.0f} s; what is accepted goes on without this command")
 
@@ -167,6 +164,24 @@ class Watch:
             self.report.say(f"{why}; {left} will go on without this: ringproof status NUMBER")
             self.report.exits.add(Exit.UNFINISHED)
             self._pending.clear()
+
+    def _report_what_ended(self) -> list[Record]:
+        """Return what was looked at and has not."""
+        asked = list(islice(self._pending, LOOK_AT))
+        unfinished = []
+        for request, record in zip(asked, self._ledger.read_many(asked), strict=True):
+            seen = self._pending.pop(request)
+            if record is None:
+                self.report.gone(request[0])
+                continue
+            if record.state is not seen:
+                self._progressed = time.monotonic()
+            if self._over(record):
+                self.report.ended(record)
+            else:
+                self._pending[request] = record.state
+                unfinished.append(record)
+        return unfinished
 
     def _over(self, record: Record) -> bool:
         """Whether there is nothing to wait for, or not within our patience."""
@@ -227,6 +242,11 @@ def as_json_line(record: Record) -> str:
     """Return everything of a record but its fence, which is between the worker and the ledger."""
     told = {name: value for name, value in asdict(record).items() if name != "fence"} | {"message": record.message}
     return json.dumps(told, ensure_ascii=False, default=lambda when: when.isoformat(timespec="milliseconds"))
+
+
+def as_unknown(number: str) -> str:
+    """Return a number of which nothing is known, as a record without a state."""
+    return json.dumps({"phone_number": number, "state": None})
 
 
 def as_options(text: str) -> str:
