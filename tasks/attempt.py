@@ -38,10 +38,10 @@ class SlotMissed(RingproofError):
     """The next slot is too far away to hold a connection for it; nothing was sent."""
 
 
-def insist(ask: Callable[[], T], *, seconds: float = float("inf")) -> T:
+def insist(ask: Callable[[], T], *, seconds: float = float("inf"), ends_with_worker: bool = False) -> T:
     """Ask the ledger until it answers: whatever is asked here may be asked again, and counts once.
 
-    Raises `LedgerUnavailable` if it has not answered within `seconds`.
+    Raises `LedgerUnavailable` if it has not answered within `seconds`, or when this worker stops, if it is to end then.
     """
     gives_up = time.monotonic() + seconds
     tries = 0
@@ -49,7 +49,7 @@ def insist(ask: Callable[[], T], *, seconds: float = float("inf")) -> T:
         try:
             return ask()
         except LedgerUnavailable as error:
-            if time.monotonic() > gives_up:
+            if time.monotonic() > gives_up or (ends_with_worker and stop.told()):
                 raise
             if not tries:
                 _log.warning("asking again: %s", error)

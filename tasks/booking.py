@@ -18,9 +18,6 @@ from worker.verdict import Begun, Verdict
 BOOKING_SECONDS: Final = 5.0
 """How long one message books; then its child is free for whatever is more urgent, and the rest is handed on."""
 
-BEGIN_SECONDS: Final = 10.0
-"""How long begin is asked again, with the same fence: the send that it allows must still fit into its lease."""
-
 PORTION: Final = 10
 """Numbers that one begin is asked about: as many slots as may lie within the horizon of the fastest pace, or so."""
 
@@ -32,7 +29,7 @@ def asleep(ledger: Ledger, requests: Sequence[tuple[str, int]], lane: Lane) -> M
     quiet = runtime.settings().quiet_hours
     if quiet is None or lane is Lane.INTERACTIVE:
         return {}
-    now = insist(ledger.now, seconds=BEGIN_SECONDS)
+    now = insist(ledger.now, ends_with_worker=True)
     found = ((number, quiet.until(number, now)) for number, _ in requests)
     return {number: until for number, until in found if until}
 
@@ -62,7 +59,10 @@ def book(
             return left
         patience = timedelta(seconds=ends - asked_at)
         begin = partial(ledger.begin, portion, fence=fence, patience=patience, asleep=asleep)
-        answers = insist(begin, seconds=BEGIN_SECONDS)
+        # A Redis that stood still takes what was asked meanwhile once it goes on. Only this fence tells of its claims:
+        # they are asked for until they are known, or they would be in doubt and nothing sent. What comes too late for
+        # its lease goes back.
+        answers = insist(begin, ends_with_worker=True)
         left = left[len(portion) :]
         later = []
         for asked, begun in zip(portion, answers, strict=True):

@@ -9,6 +9,7 @@ from harness import AUTH_ID, AUTH_TOKEN
 from pydantic import SecretStr
 
 from tasks.attempt import attempt, insist
+from worker import stop
 from worker.errors import LedgerUnavailable
 from worker.pace import Policy, Rate, boot_clock
 from worker.plivo import PlivoClient
@@ -82,9 +83,12 @@ def test_the_ledger_is_asked_until_it_answers():
     assert insist(ask) == "told"
 
 
-def test_or_for_as_long_as_it_makes_sense():
+def test_or_for_as_long_as_it_makes_sense(monkeypatch):
     def ask():
         raise LedgerUnavailable("redis://", "away")
 
     with pytest.raises(LedgerUnavailable):
         insist(ask, seconds=0.1)
+    monkeypatch.setattr(stop, "_told_here", True)
+    with pytest.raises(LedgerUnavailable):
+        insist(ask, ends_with_worker=True)

@@ -3,6 +3,8 @@
 import time
 from collections import deque
 from datetime import timedelta
+from itertools import count
+from types import SimpleNamespace
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -13,6 +15,7 @@ from pydantic import SecretStr
 from tasks import booking, chunk, messages
 from tasks.booking import asleep, book
 from worker import control
+from worker.errors import LedgerUnavailable
 from worker.ledger import Ledger
 from worker.pace import Policy, Rate, boot_clock
 from worker.plivo import PlivoClient
@@ -48,6 +51,25 @@ def test_what_has_no_turn_in_time_is_left_and_its_turn_to_others(client, slow, m
     assert rest == asked[1:]
     assert boot_clock() - began < 1
     assert not [field for field in client.hkeys(slow.key("pace")) if field.startswith("turn:")]
+
+
+def test_what_was_claimed_while_redis_stood_still_is_asked_for_until_it_is_known(slow, monkeypatch):
+    """Nobody else knows its fence: given up, it would be in doubt, and nothing was sent."""
+    minutes = SimpleNamespace(monotonic=count(step=60).__next__, sleep=lambda _: None)
+    monkeypatch.setattr("tasks.attempt.time", minutes)
+    asked, sent, unheard = requests(slow, 1), [], [True, True]
+    begin = slow.begin
+
+    def begin_unheard(*args, **options):
+        answers = begin(*args, **options)
+        if unheard and unheard.pop():
+            raise LedgerUnavailable("redis://", "it stood still")
+        return answers
+
+    monkeypatch.setattr(slow, "begin", begin_unheard)
+    rest = book(slow, asked, lambda begun, _: bool(sent.append(begun.record.phone_number)) or True)
+
+    assert (rest, sent, unheard) == ([], [asked[0][0]], [])
 
 
 def test_what_goes_back_before_its_slot_is_begun_anew(client, slow):
