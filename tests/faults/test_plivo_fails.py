@@ -1,17 +1,21 @@
 """Every way in which Plivo can fail: each alone, and all of them over a thousand numbers."""
 
+from collections import Counter
 from datetime import timedelta
 
 import pytest
+from batches_of import agrees, import_rows
 from checker import check
-from harness import eventually
+from harness import eventually, fresh_number
 from world import LONG, SETTLED, World
 
 from worker import control
+from worker.batches import BatchState
 from worker.local.misfortunes import Kind
 from worker.record import Reason, State
 
-NUMBERS = 1000 if LONG else 250
+LOADS = {"numbers": (1000, 0.3), "batch": (5000, 0.06)} if LONG else {"numbers": (250, 0.3)}
+"""How many, and the share of requests that something befalls: as many pauses to wait out for the batch, too."""
 ANSWER_SECONDS = 1.0
 
 SENT_AND_UNKNOWN = {
@@ -106,19 +110,26 @@ def goes_on(world):
     world.until(other, State.CODE_SENT)
 
 
-def test_all_of_them_at_thirty_percent(world):
+@pytest.mark.parametrize("load", LOADS)
+def test_all_of_them_together(world, load):
+    count, befallen_share = LOADS[load]
     kinds = [kind for kind in ONE_BY_ONE if kind not in {Kind.TIMEOUT_BEFORE, Kind.TIMEOUT_AFTER, Kind.TRICKLE} or LONG]
     left = 1.0
     for kind in kinds:  # each share is one of what the earlier ones have left
-        share = 0.3 / len(kinds)
+        share = befallen_share / len(kinds)
         world.plivo.befall(kind, share=share / left)
         left -= share
     world.start(children=12)
-    world.enqueue(NUMBERS)
-    world.hurry_until(lambda: not world.states()[State.QUEUED] and len(world.plivo.requests()) >= NUMBERS, within=150)
+    if load == "batch":
+        import_rows(world, "spring", [fresh_number() for _ in range(count)])
+    else:
+        world.enqueue(count)
+    world.hurry_until(
+        lambda: not {State.QUEUED, None} & set(world.states()) and len(world.plivo.requests()) >= count, within=150
+    )
     befallen = [bool(request["misfortune"]) for request in world.plivo.requests()]
 
-    assert 0.2 < sum(befallen) / len(befallen) < 0.4
+    assert 0.66 < sum(befallen) / len(befallen) / befallen_share < 1.33
     check(world)
 
     world.plivo.spare()
@@ -126,5 +137,9 @@ def test_all_of_them_at_thirty_percent(world):
     world.move(timedelta(minutes=16))
     world.hurry_until(lambda: not set(world.states()) - ENDS, within=60)
 
-    assert sum(world.states().values()) == NUMBERS
+    assert sum(world.states().values()) == count
     check(world)
+    if load == "batch":
+        found = eventually(lambda: (now := agrees(world, "spring")).state is BatchState.COMPLETED and now)
+        told = Counter(outcome.partition(":")[0] for outcome in Counter(found.outcomes).elements())
+        assert told == Counter(str(state) for state in world.states().elements())

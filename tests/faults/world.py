@@ -138,7 +138,8 @@ class World:
         return dict(zip(numbers, self.ledger.read_many([(number, None) for number in numbers]), strict=True))
 
     def states(self):
-        return Counter(record.state for record in self.records().values())
+        """How many numbers are in each state; in None, those of a batch that were not accepted yet."""
+        return Counter(record and record.state for record in self.records().values())
 
     def until_settled(self, within=30.0, states=SETTLED):
         """Wait until each accepted number has been told of, one way or another."""
@@ -170,7 +171,10 @@ class World:
                 moved = time.monotonic()
             return False
 
-        eventually(looked, within=within, why=f"{self.states()}")
+        try:
+            eventually(looked, within=within)
+        except AssertionError as error:
+            raise AssertionError(f"{self.states()}") from error
 
     def until_doubts_are_over(self, within=30.0):
         """Move past the last code that may live, and see each doubt resolved."""
