@@ -4,8 +4,10 @@ import os
 import time
 from datetime import UTC, datetime
 
+import pytest
+from batches_of import agrees, import_rows
 from checker import check
-from harness import eventually
+from harness import eventually, fresh_number
 from world import LONG, SETTLED, KillingOfChildren, World
 
 from worker.record import State
@@ -58,15 +60,33 @@ def last_look(world):
     return max((max(due) / 1000 - datetime.now(UTC).timestamp()) if due else 0, world.durations["lease"])
 
 
-def test_each_message_three_times_in_disorder_is_one_code(tmp_path):
-    with World(tmp_path) as world:
-        numbers = world.enqueue(200)
-        disorder(world)
-        world.start()
+LOADS = {"numbers": 200, "batch": 5000} if LONG else {"numbers": 200}
 
-        assert world.until_settled() == {State.CODE_SENT: len(numbers)}
-        eventually(lambda: not world.client.llen("ringproof.bulk"))
+
+@pytest.fixture(params=LOADS)
+def waiting(request, tmp_path):
+    """A world in which numbers wait for a worker, with their messages in the queue; in the end all have a code."""
+    count = LOADS[request.param]
+    with World(tmp_path) as world:
+        if request.param == "batch":
+            import_rows(world, "spring", [fresh_number() for _ in range(count)])
+            feeder = world.start("-Q", "ringproof.ticks", children=1)
+            eventually(lambda: world.client.llen("ringproof.bulk") > 10, within=30)  # it feeds as far ahead as it may
+            feeder.kill()
+        else:
+            world.enqueue(count)
+        yield world
+        assert world.until_settled(within=180) == {State.CODE_SENT: count}
         check(world)
+        if request.param == "batch":
+            assert agrees(world, "spring").outcomes == {"code_sent": count}
+
+
+def test_each_message_three_times_in_disorder_is_one_code(waiting):
+    disorder(waiting)
+    waiting.start()
+    waiting.until_settled(within=180)
+    eventually(lambda: not waiting.client.llen("ringproof.bulk"))
 
 
 def disorder(world):
@@ -88,24 +108,14 @@ def disorder(world):
     )
 
 
-def test_without_a_single_message_everybody_gets_a_code(tmp_path):
-    with World(tmp_path) as world:
-        numbers = world.enqueue(200)
-        world.client.delete("ringproof.bulk")
-        world.start()
-
-        assert world.until_settled() == {State.CODE_SENT: len(numbers)}
-        check(world)
+def test_without_a_single_message_everybody_gets_a_code(waiting):
+    waiting.client.delete("ringproof.bulk")
+    waiting.start()
 
 
-def test_without_agenda_and_messages_everybody_gets_a_code(tmp_path):
-    with World(tmp_path) as world:
-        numbers = world.accept(200)
-        world.client.delete("ringproof:agenda")  # as a person with redis-cli may
-        world.start()
-
-        assert world.until_settled() == {State.CODE_SENT: len(numbers)}
-        check(world)
+def test_without_agenda_and_messages_everybody_gets_a_code(waiting):
+    waiting.client.delete("ringproof.bulk", "ringproof:agenda")  # as a person with redis-cli may
+    waiting.start()
 
 
 def test_a_worker_whose_clock_is_an_hour_off_does_as_the_others(tmp_path):
