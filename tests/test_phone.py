@@ -264,10 +264,10 @@ def test_anything_can_be_shown_in_one_short_printable_line(value):
 @pytest.mark.parametrize("letter", ["1", "a", "+", " ", "\0", "\ud800", "•", "x1", "1e"])
 def test_ten_megabytes_are_refused_at_once(letter):
     text = letter * (10_000_000 // len(letter))
-    began = time.perf_counter()
+    began = time.process_time()
 
     assert refusal(text) == "too_long"
-    assert time.perf_counter() - began < 0.1
+    assert time.process_time() - began < 0.1
 
 
 @pytest.mark.parametrize(
@@ -388,7 +388,7 @@ def test_what_is_redacted_stays_as_it_is(text):
     ],
 )
 def test_redacting_is_linear_in_the_length_of_the_line(part):
-    began = time.perf_counter()
+    began = time.process_time()
     redact(part * (100_000 // len(part)))
 
-    assert time.perf_counter() - began < 2
+    assert time.process_time() - began < 2

@@ -440,11 +440,11 @@ class TestTheMorning:
 
     def test_is_found_for_ten_thousand_numbers_in_a_moment(self):
         numbers = [f"+1212555{line:04}" for line in range(10_000)]
-        began = stopwatch.perf_counter()
+        began = stopwatch.process_time()
         for number in numbers:
             NIGHT.until(number, self.NOW)
 
-        assert stopwatch.perf_counter() - began < 1, "measured: 0.08 s"
+        assert stopwatch.process_time() - began < 1, "measured: 0.08 s"
 
 
 def begins_of_a_short_day(line):

@@ -10,7 +10,19 @@ from worker.record import Change, Reason, Record, State
 from worker.story import clock, next_step, story
 
 NOW = datetime.now(UTC)
-SOON = NOW + timedelta(hours=1)  # after the last test, however long all of them take
+SOON = NOW + timedelta(hours=1)
+
+
+@pytest.fixture(autouse=True)
+def it_is_now(monkeypatch):
+    """Let no midnight pass between two lines, however long all tests take."""
+
+    class Still(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return NOW.astimezone(tz)
+
+    monkeypatch.setattr("worker.story.datetime", Still)
 
 
 def record(state, **fields):
