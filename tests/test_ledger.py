@@ -214,7 +214,7 @@ def test_a_resend_inside_the_cooldown_is_refused_until_its_end(book):
 
     assert early.disposition is Disposition.COOLING_DOWN
     assert early.until == datetime.fromtimestamp(early.until.timestamp(), UTC)
-    assert near(early.until, book.now(), timedelta(seconds=3))
+    assert near(early.until, book.now())
     assert late.disposition is Disposition.ACCEPTED
 
 
@@ -458,7 +458,7 @@ def test_the_history_keeps_the_last_eight_changes(book):
     a_request = [State.QUEUED, State.SENDING, State.FAILED]
     assert [change.state for change in book.record.history] == (a_request * 3)[1:]
     assert [change.reason for change in book.record.history][1] is Reason.REJECTED
-    assert all(near(change.at, book.now(), timedelta(seconds=5)) for change in book.record.history)
+    assert all(near(change.at, book.now()) for change in book.record.history)
 
 
 def test_a_finished_record_is_packed_and_costs_at_most_800_bytes(book, client):
@@ -487,14 +487,14 @@ def test_a_long_detail_is_cut_to_what_keeps_the_record_packed(book, client):
 
 
 def test_where_redis_has_no_policy_the_ledgers_own_holds(client):
-    book = Book(client, policy=Policy(rate=Rate.parse("10/1s"), cooldown_ms=0))
+    book = Book(client, policy=Policy(rate=Rate.parse("40/4s"), cooldown_ms=0))
     client.delete(f"{book.prefix}:policy")
     first = book.begin(book.accept().request)
-    second = book.ledger.book()
+    book.ledger.book()
     book.settle(first, SENT)
 
-    assert near(first.wait, timedelta(seconds=1), timedelta(milliseconds=50))
-    assert abs(second - first.at - 0.106) < 0.05
+    assert first.wait == timedelta(seconds=4)
+    assert book.slots() == first.at_us + 2 * 101_500
     assert book.accept(Newcomer.RESEND).disposition is Disposition.ACCEPTED
 
 
@@ -514,7 +514,7 @@ def test_without_a_bucket_the_first_window_is_spent(client):
     book.ledger.tell(Policy(rate=Rate.parse("300/5s")))
     client.delete(f"{book.prefix}:pace")
 
-    assert near(book.begin(book.accept().request).wait, timedelta(seconds=5), timedelta(milliseconds=5))
+    assert book.begin(book.accept().request).wait == timedelta(seconds=5)
 
 
 def test_what_cannot_begin_costs_no_slot(book):
