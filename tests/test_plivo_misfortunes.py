@@ -24,7 +24,7 @@ from worker.plivo import CallerId, Page, PlivoClient, Sent
 from worker.transport import LIMITS, Limits
 
 MEGABYTE = 1024 * 1024
-BRIEF = Limits(answer_seconds=0.6)
+BRIEF = Limits(answer_seconds=2)  # beyond what a busy machine needs to take a request and to answer the next one
 MEANINGS = {
     "400": (Rejected, 0),
     "401": (Unauthorized, 0),
@@ -180,10 +180,10 @@ def test_what_a_misfortune_means_to_the_other_operations(plivo, client_of, kind,
 def test_while_it_is_refused_nothing_arrives_of_any_operation(plivo, client_of, operation):
     one = Verified(plivo, client_of(Limits(connecting_seconds=0.3)))
     before = len(plivo.requests())
-    plivo.befall("refused", seconds=1)
+    plivo.befall("refused", seconds=2)
 
     assert type(outcome(getattr(one, operation))) is Unreachable
-    eventually(lambda: type(outcome(one.list)) is Page)
+    eventually(lambda: type(outcome(one.list)) is Page, within=30)
     assert {told["kind"] for told in plivo.requests()[before:]} == {"list"}
 
 
@@ -209,7 +209,7 @@ def test_a_trickle_is_not_waited_for_though_every_byte_comes_in_time(plivo, clie
     began = time.monotonic()
 
     assert type(outcome(client_of(BRIEF).initiate, fresh_number())) is Unknown
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < LIMITS.answer_seconds
 
 
 def test_each_connection_that_was_closed_while_idle_is_replaced_and_one_code_sent(plivo, client_of):
@@ -255,7 +255,7 @@ def test_the_client_is_refused_a_look_up_too_while_its_account_is(plivo, client_
 
 def test_while_it_is_refused_nothing_arrives(plivo, client_of):
     client, number = client_of(Limits(connecting_seconds=0.3)), fresh_number()
-    plivo.befall("refused", seconds=1)
+    plivo.befall("refused", seconds=2)
 
     assert type(outcome(client.initiate, number)) is Unreachable
     assert type(client_of().initiate(number)) is Sent  # by connecting again, until somebody listens

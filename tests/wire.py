@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import functools
 import json
 import pickle
 import socket
@@ -12,14 +13,15 @@ from pathlib import Path
 from harness import AUTH_ID, AUTH_TOKEN
 
 from worker.errors import RingproofError
-from worker.transport import Limits
+from worker.transport import LIMITS, Limits
 
 LOGIN = base64.b64encode(f"{AUTH_ID}:{AUTH_TOKEN}".encode()).decode()
 NUMBER = "+14155550123"
 UUID = "9e1d3d33-1b9a-4b3c-9c4f-0d8f1f2a3b4c"
 QUICK = Limits(connect_seconds=0.3, connecting_seconds=0.6, answer_seconds=0.6)
-PATIENT = Limits(connecting_seconds=2)  # where the answer to a handshake is wanted, however busy the machine is
-SOON = 3.0  # seconds, within which what is limited by QUICK has ended even on a busy machine
+
+# By what the limits of production would end, what QUICK limits has ended, even on a busy machine.
+CONNECTED_SOON, ANSWERED_SOON = LIMITS.connecting_seconds, LIMITS.answer_seconds
 
 
 class Server:
@@ -131,9 +133,16 @@ def is_gone(connection, seconds=0.05):
         connection.settimeout(None)
 
 
+@functools.cache
+def _bound():
+    """A socket that nobody listens at: as long as it is bound, no other process is given its port."""
+    bound = socket.socket()
+    bound.bind(("127.0.0.1", 0))
+    return bound
+
+
 def refused_port():
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        return closed.getsockname()[1]
+    return _bound().getsockname()[1]
 
 
 def outcome(call, *arguments, **keywords):
