@@ -42,7 +42,7 @@ class World:
 
     def send(self, number, request):
         options = {"queue": "ringproof.interactive", "argsrepr": "(…)"}
-        self.producer.send_task("initiate_verification", [number], {"request": request}, **options)
+        return self.producer.send_task("initiate_verification", [number], {"request": request}, **options).id
 
     def enter(self, number, wrong=0):
         """Enter the code that a number got last, or a wrong one; what comes of it."""
@@ -51,24 +51,31 @@ class World:
         options = {"queue": "ringproof.interactive", "argsrepr": "(…)"}
         handle = {"handle": leave(self.ledger, check_code(entered))}
         result = self.producer.send_task("confirm_verification", [number], handle, **options)
-        return result.get(timeout=10, propagate=False)
+        return result.get(timeout=60, propagate=False)
 
     def move(self, by):
         """Move all clocks: the ledger's and Plivo's."""
         self.client.incrbyfloat("test:clock", by.total_seconds())
         self.plivo.advance(by.total_seconds())
 
-    def until(self, number, state, within=15):
+    def until(self, number, state, within=60):
         return eventually(
             lambda: (record := self.ledger.read(number)) and record.state is state and record,
             within=within,
             why=f"it is {self.ledger.read(number)}",
         )
 
-    def beginning(self):
-        """The moment at which codes of an attempt may be out that nobody has told of: its child's process id."""
-        tasks = eventually(lambda: next(iter((self._inspect().active() or {}).values()), None))
-        return next(task["worker_pid"] for task in tasks if task["name"] == "initiate_verification")
+    def beginning(self, message):
+        """The moment at which codes of an attempt may be out that nobody has told of: its child's process id.
+
+        Of this very message: one whose child was killed a moment ago is active for a while.
+        """
+
+        def found():
+            active = [task for tasks in (self._inspect().active() or {}).values() for task in tasks]
+            return next((task["worker_pid"] for task in active if task["id"] == message), None)
+
+        return eventually(found, within=30)
 
     def _inspect(self):
         self.producer.conf.control_exchange = "ringproof.control"
@@ -81,7 +88,7 @@ def running(environ, sandbox, tmp_path_factory):
     with RedisServer() as server:
         world = World(server, environ, folder, sandbox)
         with stopped(world.worker):
-            eventually(lambda: world.client.exists("ringproof:tick:sweep"), within=20, why="no tick was taken")
+            eventually(lambda: world.client.exists("ringproof:tick:sweep"), within=60, why="no tick was taken")
             yield world
         world.client.close()
 
@@ -172,9 +179,9 @@ def test_who_confirmed_elsewhere_is_found_in_plivos_list_and_so_is_a_doubt(world
 def killed_in_mid_send(world, number, newcomer):
     """Have a worker killed after Plivo took its request; return when the ledger says that this is a doubt."""
     world.plivo.befall("timeout_after", number=number)
-    world.send(number, world.accept(number, newcomer))
+    message = world.send(number, world.accept(number, newcomer))
     eventually(lambda: world.plivo.sends(number))
-    os.kill(world.beginning(), signal.SIGKILL)
+    os.kill(world.beginning(message), signal.SIGKILL)
     world.move(46 * SECOND)
     return world.until(number, State.IN_DOUBT)
 
