@@ -30,7 +30,7 @@ def test_a_worker_killed_in_mid_send_leaves_a_record_that_says_until_when_it_is_
     with stopped(Worker(tmp_path / "worker.log", environ, tmp_path, "-Q", "ringproof.bulk", concurrency=1)) as worker:
         (child,) = worker.children()
         initiate_verification.apply_async((number,), queue="ringproof.bulk")
-        eventually(lambda: plivo.sends(number))
+        eventually(lambda: plivo.sends(number), within=30)
         os.kill(child, signal.SIGKILL)
         worker.until_logged("nothing to send")  # the message came back, to another child
 
@@ -45,7 +45,7 @@ def test_a_plivo_that_is_down_makes_numbers_wait_with_a_reason_and_a_time(plivo,
     plivo.befall("503", number=number)
 
     waiting = initiate_verification.delay(number)
-    eventually(lambda: waiting.state == "WAITING")
+    eventually(lambda: waiting.state == "WAITING", within=30)
 
     assert waiting.info["reason"] == Reason.UNREACHABLE
     assert waiting.info["due_at"]
@@ -54,10 +54,10 @@ def test_a_plivo_that_is_down_makes_numbers_wait_with_a_reason_and_a_time(plivo,
 
 def test_a_yes_of_plivos_that_got_lost_is_found(plivo, worker, ledger):
     number = fresh_number()
-    initiate_verification.delay(number).get(timeout=10)
+    initiate_verification.delay(number).get(timeout=30)
     (send,) = plivo.sends(number)
     plivo.befall("500_after", operation="complete")  # Plivo verifies the number, and then says 500
 
-    confirm_verification.delay(number, send["code"]).get(timeout=10)
+    confirm_verification.delay(number, send["code"]).get(timeout=30)
 
     assert ledger.read(number).state is State.VERIFIED

@@ -9,7 +9,7 @@ from worker.errors import InvalidNumber, InvalidRequest
 
 def test_a_workers_log_has_one_line_for_each_outcome_and_no_number_in_it(plivo, worker):
     number = fresh_number()
-    initiate_verification.delay(number, alias="Front desk").get(timeout=10)
+    initiate_verification.delay(number, alias="Front desk").get(timeout=30)
     (send,) = plivo.sends(number)
 
     worker.until_logged(f"code_sent +1•••••••{number[-2:]} sms")
@@ -23,11 +23,11 @@ def test_a_code_is_in_no_log_no_result_and_no_message(plivo, worker, client):
     """tests/test_secrecy.py listens to all that Redis is told meanwhile, and looks into events and processes too."""
     plivo.switch(code_length=8)
     number = fresh_number()
-    initiate_verification.delay(number).get(timeout=10)
+    initiate_verification.delay(number).get(timeout=30)
     (send,) = plivo.sends(number)
 
     result = confirm_verification.delay(number, send["code"])
-    result.get(timeout=10)
+    result.get(timeout=30)
 
     kept = client.get(f"celery-task-meta-{result.id}")
     assert send["code"] not in worker.log + repr(result) + kept
