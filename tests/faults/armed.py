@@ -3,7 +3,7 @@
 Its ledger's time is moved by the key `test:clock`, its durations are those of `FAULTS_DURATIONS` (JSON, in seconds).
 At each named point it looks for the key `test:point:{point}:{number}`, which says `kill` or `stop`: then it notes its
 process id in `test:reached:{point}:{number}` and does that to itself. `FAULTS_OFF` is how many seconds its own clock
-is off. None of these is read by anything but this file.
+is off. None of these is read by anything but this file. `FIRST_BYTES` is what noted.py reads.
 """
 
 import json
@@ -23,6 +23,7 @@ if seconds_off := float(os.environ.get("FAULTS_OFF", "0")):
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import clocked  # noqa: F401  # moves the ledger's clock
+import noted
 import redis
 import redis.connection
 
@@ -129,6 +130,7 @@ shorten()
 if __name__ == "__main__":
     if "points" in os.environ.get("FAULTS", ""):
         arm()
+    noted.note(os.environ["FIRST_BYTES"])
     if sys.argv[1] == "enqueue":
         for argument in sys.argv[2:]:
             tasks.verification.initiate_verification.apply_async((argument,), queue="ringproof.bulk")

@@ -12,6 +12,7 @@ from contextlib import ExitStack, suppress
 from datetime import timedelta
 from pathlib import Path
 
+import noted
 import psutil
 from book import CLOCK
 from celery import Celery
@@ -84,6 +85,7 @@ class World:
                 "PLIVO_AUTH_TOKEN": AUTH_TOKEN,
                 "PLIVO_BASE_URL": self.plivo.base_url,
                 "FAULTS_DURATIONS": json.dumps(self.durations),
+                "FIRST_BYTES": str(self.folder / noted.NAME),
             }
             | self.variables
             | variables
@@ -137,16 +139,20 @@ class World:
         numbers = list(self.accepted)
         return dict(zip(numbers, self.ledger.read_many([(number, None) for number in numbers]), strict=True))
 
+    def first_bytes(self):
+        """When each request to Plivo was begun to be written, by the boot clock, in order."""
+        return noted.first_bytes(self.folder)
+
     def states(self):
         """How many numbers are in each state; in None, those of a batch that were not accepted yet."""
         return Counter(record and record.state for record in self.records().values())
 
-    def until_settled(self, within=30.0, states=SETTLED):
+    def until_settled(self, within=60.0, states=SETTLED):
         """Wait until each accepted number has been told of, one way or another."""
         eventually(lambda: not set(self.states()) - states, within=within, why=f"{self.states()}")
         return self.states()
 
-    def until(self, number, *states, within=15.0):
+    def until(self, number, *states, within=60.0):
         return eventually(
             lambda: (record := self.ledger.read(number)) and record.state in states and record,
             within=within,
@@ -176,7 +182,7 @@ class World:
         except AssertionError as error:
             raise AssertionError(f"{self.states()}") from error
 
-    def until_doubts_are_over(self, within=30.0):
+    def until_doubts_are_over(self, within=60.0):
         """Move past the last code that may live, and see each doubt resolved."""
         self.move(timedelta(minutes=16))
         self.until_settled(within, SETTLED - {State.IN_DOUBT})
