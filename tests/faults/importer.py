@@ -1,6 +1,7 @@
-"""An import of a roster from a file of numbers, a process to be killed: `python importer.py FILE BATCH [SECONDS]`.
+"""An import of a roster from a file of numbers, to be killed: `python importer.py FILE BATCH [SECONDS [ROWS GO]]`.
 
-Each page takes so many seconds longer. It prints how many rows were in already, and at the end how many are.
+Each page takes so many seconds longer, and with so many rows in it goes on no further until the file GO is there. It
+prints how many rows were in already, and at the end how many are.
 """
 
 import sys
@@ -13,12 +14,15 @@ from worker.roster import open_roster
 from worker.row import Row
 
 file, name, pause = sys.argv[1], sys.argv[2], float((*sys.argv, 0)[3])
+stands_at, go = (int(sys.argv[4]), Path(sys.argv[5])) if sys.argv[4:] else (0, Path())
 put = worker.importing.Importing._put
 
 
 def slowly(self):
     put(self)
     time.sleep(pause)
+    while stands_at and self._rows >= stands_at and not go.exists():
+        time.sleep(0.01)
 
 
 worker.importing.Importing._put = slowly

@@ -17,8 +17,10 @@ from worker.record import State
 IMPORTER = str(Path(__file__).with_name("importer.py"))
 
 
-def importing(world, file, nth, seconds=0.05):
-    command = [sys.executable, IMPORTER, str(file), "spring", str(seconds)]
+def importing(world, file, nth, seconds=0.0, stands_at=0):
+    """An import that goes no further than to so many rows until there is `go` in the world's folder."""
+    options = [str(seconds), str(stands_at), str(world.folder / "go")]
+    command = [sys.executable, IMPORTER, str(file), "spring", *options]
     process = Process(command, world.folder / f"import-{nth}.log", world.environ(), world.folder)
     world.callback(process.kill)
     return process
@@ -31,13 +33,13 @@ def test_an_import_that_is_killed_five_times_has_every_row_once(tmp_path):
         file.write_text("\n".join(["phone", *numbers]))
         key = world.ledger.key("batch", "spring", "sms")
         for nth in range(5):
-            process = importing(world, file, nth)
             wanted = 3000 * (nth + 1)
-            eventually(lambda wanted=wanted: world.client.llen(key) >= wanted, within=20)
+            process = importing(world, file, nth, 0.05, wanted + 3000)
+            eventually(lambda wanted=wanted: world.client.llen(key) >= wanted, within=60)
             process.kill()
             assert batches.read(world.ledger, "spring").state is BatchState.IMPORTING
             assert world.client.llen(key) < 20_000
-        importing(world, file, 5, 0).until_logged("imported 20000")
+        importing(world, file, 5).until_logged("imported 20000", within=60)
 
         assert world.client.lrange(key, 0, -1) == [f"US{number}" for number in numbers]
         found = agrees(world, "spring")
@@ -49,8 +51,10 @@ def test_of_two_imports_of_a_batch_at_once_one_goes_on(tmp_path):
     with World(tmp_path) as world:
         file = tmp_path / "spring.csv"
         file.write_text("\n".join(["phone", *(f"+1415{3_000_000 + nth}" for nth in range(8000))]))
-        both = [importing(world, file, nth, 0.1) for nth in range(2)]
-        eventually(lambda: all(process.popen.poll() is not None for process in both), within=20)
+        both = [importing(world, file, nth, stands_at=4000) for nth in range(2)]
+        eventually(lambda: any(process.popen.poll() is not None for process in both), within=60)
+        (tmp_path / "go").touch()
+        eventually(lambda: all(process.popen.poll() is not None for process in both), within=60)
 
         assert sorted(process.popen.returncode for process in both) == [0, 1]
         assert sum("BatchBusy" in process.log for process in both) == 1
