@@ -2,9 +2,10 @@
 
 import itertools
 import re
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
-from harness import AUTH_TOKEN
+from harness import AUTH_TOKEN, eventually
 
 from worker.record import State
 
@@ -14,6 +15,8 @@ TICK = timedelta(seconds=5)
 
 def check(world, *, resent=()):
     """Assert that nothing was lost, sent twice, forgotten or told; `resent`: numbers whose person asked again."""
+    with suppress(AssertionError):  # a sweep of a busy machine is late; what it never does is told below
+        eventually(lambda: not any("overdue" in problem for problem in _agenda(world)), within=20)
     problems = [*_numbers(world), *_sends(world, set(resent)), *_agenda(world), *_logs(world)]
     assert not problems, f"{len(problems)} problems:\n" + "\n".join(problems[:20])
     assert world.accepted

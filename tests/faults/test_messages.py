@@ -34,7 +34,7 @@ def goes_on(world):
 
 def outcome(world, message_id):
     """What the result backend says of a message that is not ours."""
-    told = eventually(lambda: world.client.get(f"celery-task-meta-{message_id}"), within=20)
+    told = eventually(lambda: world.client.get(f"celery-task-meta-{message_id}"), within=60)
     return json.loads(told)
 
 
@@ -86,7 +86,7 @@ NOT_OURS = {
 
 def test_junk_of_every_kind_is_dropped_and_the_worker_goes_on(world):
     world.client.lpush(QUEUE, *NO_MESSAGES.values(), *NOT_OURS.values())
-    eventually(lambda: not world.client.llen(QUEUE), within=30)
+    eventually(lambda: not world.client.llen(QUEUE), within=60)
 
     assert world.worker.log.count("what is no message") == len(NO_MESSAGES)
     assert world.plivo.sends() == []

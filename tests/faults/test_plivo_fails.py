@@ -16,7 +16,7 @@ from worker.record import Reason, State
 
 LOADS = {"numbers": (1000, 0.3), "batch": (5000, 0.06)} if LONG else {"numbers": (250, 0.3)}
 """How many, and the share of requests that something befalls: as many pauses to wait out for the batch, too."""
-ANSWER_SECONDS = 1.0
+ANSWER_SECONDS = 3.0  # beyond what a busy machine needs for an answer
 
 SENT_AND_UNKNOWN = {
     *(kind for kind in Kind if kind.endswith("_after") and kind is not Kind.UNAVAILABLE_RETRY_AFTER),
@@ -64,7 +64,7 @@ ONE_BY_ONE = [kind for kind in Kind if kind is not Kind.REFUSED]
 @pytest.fixture
 def world(tmp_path):
     with World(
-        tmp_path, FAULTS_ANSWER_SECONDS=str(ANSWER_SECONDS), durations={"lease": 8.0, "first_byte": 4.0}
+        tmp_path, FAULTS_ANSWER_SECONDS=str(ANSWER_SECONDS), durations={"lease": 20.0, "first_byte": 10.0}
     ) as world:
         yield world
 
@@ -110,6 +110,7 @@ def goes_on(world):
     world.until(other, State.CODE_SENT)
 
 
+@pytest.mark.timeout(600 if LONG else 300)
 @pytest.mark.parametrize("load", LOADS)
 def test_all_of_them_together(world, load):
     count, befallen_share = LOADS[load]
@@ -129,7 +130,7 @@ def test_all_of_them_together(world, load):
     )
     befallen = [bool(request["misfortune"]) for request in world.plivo.requests()]
 
-    assert 0.66 < sum(befallen) / len(befallen) / befallen_share < 1.33
+    assert 0.5 < sum(befallen) / len(befallen) / befallen_share < 1.5, "five standard deviations of chance"
     check(world)
 
     world.plivo.spare()

@@ -34,7 +34,9 @@ def strike(world, deed):
     world.send(*numbers.values())
 
     def reached(point, number):
-        return eventually(lambda: world.client.get(f"test:reached:{point}:{number}"), why=f"{point}, to {deed}")
+        return eventually(
+            lambda: world.client.get(f"test:reached:{point}:{number}"), within=30, why=f"{point}, to {deed}"
+        )
 
     return numbers, {point: int(reached(point, number)) for point, number in numbers.items()}
 
@@ -76,7 +78,7 @@ def test_a_late_answer_does_not_settle_a_newer_request(world):
     number = world.accept(1)[0]
     world.client.set(f"test:point:answered:{number}", "stop")
     world.send(number)
-    pid = int(eventually(lambda: world.client.get(f"test:reached:answered:{number}")))
+    pid = int(eventually(lambda: world.client.get(f"test:reached:answered:{number}"), within=30))
     world.until(number, State.IN_DOUBT)
     world.until_doubts_are_over()
     newer = world.until(number, State.CODE_SENT)
@@ -93,7 +95,8 @@ def test_whoever_was_stopped_until_a_newer_request_was_sent_sends_nothing(world)
     for point, number in numbers.items():
         world.client.set(f"test:point:{point}:{number}", "stop")
     world.send(*numbers.values())
-    pids = [int(eventually(lambda k=f"test:reached:{p}:{n}": world.client.get(k))) for p, n in numbers.items()]
+    keys = [f"test:reached:{point}:{number}" for point, number in numbers.items()]
+    pids = [int(eventually(lambda key=key: world.client.get(key), within=30)) for key in keys]
     for number in numbers.values():
         world.until(number, State.IN_DOUBT)
     world.until_doubts_are_over()
@@ -116,13 +119,14 @@ def test_a_producer_that_is_gone_before_its_message_was_sent_leaves_an_accepted_
     world.logs.append(log)
     command = [sys.executable, ARMED, "enqueue", number]
     with stopped(Process(command, log, world.environ(), world.folder)) as producer:
-        pid = int(eventually(lambda: world.client.get(f"test:reached:accepted:{number}")))
+        pid = int(eventually(lambda: world.client.get(f"test:reached:accepted:{number}"), within=60))
         world.accepted[number] = world.ledger.read(number).request
         world.until(number, State.CODE_SENT)
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGCONT)
-        producer.popen.wait(10)
+        producer.popen.wait(60)
 
-    eventually(lambda: world.client.llen("ringproof.bulk") == 0, why="its message, which came too late, was not taken")
+    why = "its message, which came too late, was not taken"
+    eventually(lambda: world.client.llen("ringproof.bulk") == 0, within=30, why=why)
     assert len(world.plivo.sends(number)) == 1
     check(world)
