@@ -66,9 +66,9 @@ def test_a_run_at_debug_with_events_tells_no_number_no_code_and_no_secret(world,
         producer.publish({"no": "task", "phone": numbers["raw"]})
         producer.publish(f"call {numbers['raw']}", content_type="text/plain", content_encoding="utf-8")
     for name in ("sent", "doubt", "called"):
-        eventually(lambda name=name: (r := ledger.read(numbers[name])) and r.state in ENDS, within=20)
+        eventually(lambda name=name: (r := ledger.read(numbers[name])) and r.state in ENDS, within=60)
     send(numbers["killed"])
-    eventually(lambda: plivo.sends(numbers["killed"]), within=20)
+    eventually(lambda: plivo.sends(numbers["killed"]), within=60)
     active = next(
         task
         for task in eventually(lambda: next(iter((foreign_inspect(foreign) or {}).values()), None), within=20)
@@ -106,7 +106,7 @@ def test_a_tick_a_second_is_not_two_lines_a_second(environ, tmp_path, client):
         Worker(tmp_path / "worker.log", environ, tmp_path, "-B", "-Q", "ringproof.ticks", concurrency=1)
     ) as own:
         for _ in range(3):
-            eventually(lambda: client.delete("ringproof:tick:sweep"), why="no tick was taken")
+            eventually(lambda: client.delete("ringproof:tick:sweep"), within=30, why="no tick was taken")
         log = own.log
 
     assert "Task ringproof.sweep[" not in log
