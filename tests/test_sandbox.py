@@ -846,9 +846,9 @@ def test_it_tells_what_it_is_and_every_route_that_it_has(sandbox):
 
 def test_an_answer_does_not_wait_for_an_acknowledgement(sandbox):
     marks = [(sandbox.get(), time.monotonic())[1] for _ in range(31)]
-    spent = sorted(later - earlier for earlier, later in pairwise(marks))
 
-    assert spent[15] < 0.03  # it would be 0.04 without TCP_NODELAY
+    quickest = min(later - earlier for earlier, later in pairwise(marks))
+    assert quickest < 0.03  # without TCP_NODELAY it would be 0.04 for each
 
 
 def test_it_says_in_one_line_what_to_export_and_prints_no_number_and_no_code():
