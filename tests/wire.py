@@ -18,8 +18,9 @@ LOGIN = base64.b64encode(f"{AUTH_ID}:{AUTH_TOKEN}".encode()).decode()
 NUMBER = "+14155550123"
 UUID = "9e1d3d33-1b9a-4b3c-9c4f-0d8f1f2a3b4c"
 QUICK = Limits(connect_seconds=0.3, connecting_seconds=0.6, answer_seconds=0.6)
-PATIENT = Limits(connecting_seconds=2)  # where the answer to a handshake is wanted, however busy the machine is
-SOON = 3.0  # seconds, within which what is limited by QUICK has ended even on a busy machine
+PATIENT = Limits(connecting_seconds=4)  # where the answer to a handshake is wanted, however busy the machine is
+SOON = 4.5  # seconds: by then what is limited by QUICK has ended even on a busy machine, and what is by LIMITS has not
+REFUSING = []  # the sockets that keep a refused port
 
 
 class Server:
@@ -79,7 +80,7 @@ class Server:
                 connection.shutdown(socket.SHUT_RDWR)
             connection.close()
         for thread in self._threads:
-            thread.join(10)
+            thread.join(60)
 
 
 def http(status, body=b"", *headers, length=None):
@@ -132,8 +133,11 @@ def is_gone(connection, seconds=0.05):
 
 
 def refused_port():
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        return closed.getsockname()[1]
+    """A port where nobody listens, and nobody will: it is taken, for good."""
+    silent = socket.socket()
+    silent.bind(("127.0.0.1", 0))
+    REFUSING.append(silent)
+    return silent.getsockname()[1]
 
 
 def outcome(call, *arguments, **keywords):
