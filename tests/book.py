@@ -15,10 +15,11 @@ UUID = "11111111-2222-3333-4444-555555555555"
 SENT = Outcome(State.CODE_SENT, verification_uuid=UUID, api_id=UUID)
 MINUTES = timedelta(minutes=1)
 
-# The clock of these tests: Redis' own, moved by what a key says.
+# The clock of these tests: Redis' own, or when it was stopped, moved by what a key says.
 CLOCK = """
 local clock = redis.call('TIME')
-local now_us = clock[1] * 1000000 + clock[2] + 1000000 * (tonumber(redis.call('GET', 'test:clock')) or 0)
+local now_us = tonumber(redis.call('GET', 'test:stopped_us')) or clock[1] * 1000000 + clock[2]
+now_us = now_us + 1000000 * (tonumber(redis.call('GET', 'test:clock')) or 0)
 local now = math.floor(now_us / 1000)
 """
 
@@ -28,18 +29,25 @@ class Book:
 
     def __init__(self, client, **options):
         self.client = client
-        self.client.delete("test:clock")
+        self.client.delete("test:clock", "test:stopped_us")
         self.prefix = f"t{secrets.token_hex(4)}"
         self.ledger = Ledger(client, prefix=self.prefix, clock=CLOCK, **options)
         fast = Rate.parse("1000/0.1s")
         self.ledger.tell(Policy(rate=fast, call_rate=fast, range_codes_per_hour=0))
         self.number = fresh_number()
 
+    def stop(self):
+        """Stop its clock, which only `move` moves from now on: however long the test takes, it is the same moment."""
+        seconds, microseconds = self.client.time()
+        self.client.set("test:stopped_us", seconds * 1_000_000 + microseconds)
+
     def move(self, by):
         self.client.incrbyfloat("test:clock", by.total_seconds())
 
     def now(self):
-        return datetime.now(UTC) + timedelta(seconds=float(self.client.get("test:clock") or 0))
+        stopped_us, by = self.client.mget("test:stopped_us", "test:clock")
+        now = datetime.fromtimestamp(int(stopped_us) / 1e6, UTC) if stopped_us else datetime.now(UTC)
+        return now + timedelta(seconds=float(by or 0))
 
     def accept(self, newcomer=Newcomer.PERSON, token=None, **options):
         lane = Lane.BULK if newcomer is Newcomer.ROSTER else Lane.INTERACTIVE

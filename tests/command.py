@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
-PATIENCE_SECONDS = 60
+PATIENCE_SECONDS = 100  # a test has 120
 STREAMS = ("stdin", "stdout", "stderr")
 
 
@@ -33,7 +33,7 @@ class Command:
     def run(
         self, arguments: Sequence[str], *, environ: Mapping[str, str], cwd: Path, stdin: bytes = b""
     ) -> subprocess.CompletedProcess[str]:
-        """Run `ringproof` with these arguments to its end; it is killed after a minute (returncode -14)."""
+        """Run `ringproof` with these arguments to its end; it is killed after PATIENCE_SECONDS (returncode -14)."""
         files = {name: self._folder / name for name in STREAMS}
         files["stdin"].write_bytes(stdin)
         asked = {"arguments": list(arguments), "environ": dict(environ), "cwd": str(cwd)}
@@ -48,7 +48,7 @@ class Command:
 
     def __exit__(self, *error: object) -> None:
         self._loaded.stdin.close()
-        self._loaded.wait(timeout=10)
+        self._loaded.wait(timeout=PATIENCE_SECONDS)
         self._loaded.stdout.close()
         for name in STREAMS:
             (self._folder / name).unlink(missing_ok=True)

@@ -18,12 +18,14 @@ import psutil
 import requests
 
 from worker.ledger import Ledger, connect
-from worker.local.redis_server import free_port
 
 T = TypeVar("T")
 
 AUTH_ID, AUTH_TOKEN = "MAXXXXXXXXXXXXXXXXXX", "a-token-that-must-not-be-logged"
 ROOT = Path(__file__).parents[1]
+PATIENCE_SECONDS = 60.0
+"""How long what must come is waited for: a busy machine may need five seconds to start a process. It costs nothing."""
+
 _LINES = itertools.count(2_010_000)
 
 
@@ -32,7 +34,7 @@ def fresh_number() -> str:
     return f"+1415{next(_LINES)}"
 
 
-def eventually(look: Callable[[], T], *, within: float = 10.0, why: str = "it did not come true") -> T:
+def eventually(look: Callable[[], T], *, within: float = PATIENCE_SECONDS, why: str = "it did not come true") -> T:
     """Return the first true answer of `look`; fail after `within` seconds."""
     deadline = time.monotonic() + within
     while True:
@@ -70,7 +72,7 @@ class Process:
             return [child.pid for child in psutil.Process(self.popen.pid).children()]
         return []
 
-    def until_logged(self, text: str, *, within: float = 20.0) -> Self:
+    def until_logged(self, text: str, *, within: float = PATIENCE_SECONDS) -> Self:
         def logged() -> bool:
             if self.popen.poll() is not None and text not in self.log:
                 raise AssertionError(f"ended with {self.popen.returncode}:\n{self.log}")
@@ -87,15 +89,28 @@ class Process:
         self._output.close()
 
 
+# Not a port that an outgoing connection may be given: a sandbox that refuses leaves its own for a while.
+SERVE = """
+from worker.errors import Misconfigured
+from worker.local.people import People
+from worker.local.redis_server import free_port
+from worker.local.sandbox import serve
+
+for left in range(8, -1, -1):
+    try:
+        serve(free_port(), ready=lambda url: print(url, flush=True), people=People.read({answers!r}, None))
+        break
+    except Misconfigured:  # somebody else was quicker to take the port
+        if not left:
+            raise
+"""
+
+
 class Sandbox(Process):
     """Plivo on this machine, with its ledger as the judge."""
 
     def __init__(self, log: Path, environ: Mapping[str, str], cwd: Path, answers: str | None = None) -> None:
-        imports = "from worker.local.people import People; from worker.local.sandbox import serve"
-        ready, people = "lambda url: print(url, flush=True)", f"People.read({answers!r}, None)"
-        # Not one that an outgoing connection may be given: a sandbox that refuses leaves its own for a while.
-        code = f"{imports}; serve({free_port()}, ready={ready}, people={people})"
-        super().__init__([sys.executable, "-c", code], log, environ, cwd)
+        super().__init__([sys.executable, "-c", SERVE.format(answers=answers)], log, environ, cwd)
         self.until_logged("http://")
         self.root = self.log.split()[-1]
         self.base_url = f"{self.root}/v1"
@@ -103,7 +118,7 @@ class Sandbox(Process):
         self._session.trust_env = False
 
     def _ask(self, method: str, path: str, **options: Any) -> Any:
-        answer = self._session.request(method, f"{self.root}/sandbox/{path}", timeout=10, **options)
+        answer = self._session.request(method, f"{self.root}/sandbox/{path}", timeout=PATIENCE_SECONDS, **options)
         assert answer.ok, answer.text
         return answer.json()
 
@@ -171,7 +186,7 @@ class Sandbox(Process):
 
     def _as_plivo(self, method: str, path: str, told: Mapping[str, str] | None = None) -> None:
         url = f"{self.base_url}/Account/{AUTH_ID}/VerifiedCallerId/{path}"
-        answer = self._session.request(method, url, json=told, auth=(AUTH_ID, AUTH_TOKEN), timeout=10)
+        answer = self._session.request(method, url, json=told, auth=(AUTH_ID, AUTH_TOKEN), timeout=PATIENCE_SECONDS)
         assert answer.ok, answer.text
 
     def kill(self) -> None:
@@ -209,9 +224,11 @@ def stopped(process: Process) -> Iterator[Process]:
 
 
 @contextlib.contextmanager
-def started(environ: Mapping[str, str], cwd: Path, *arguments: str) -> Iterator["subprocess.Popen[str]"]:
+def started(
+    environ: Mapping[str, str], cwd: Path, *arguments: str, program: tuple[str, str] = ("-m", "worker")
+) -> Iterator["subprocess.Popen[str]"]:
     """Start the real command, and end it if the test did not."""
-    command = [sys.executable, "-m", "worker", *arguments]
+    command = [sys.executable, *program, *arguments]
     process = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environ, cwd=cwd, text=True
     )
@@ -247,7 +264,7 @@ class Terminal:
         )
         os.close(its)
 
-    def until_shown(self, text: str, *, within: float = 15.0) -> Self:
+    def until_shown(self, text: str, *, within: float = PATIENCE_SECONDS) -> Self:
         def shown() -> bool:
             self._read(0.05)
             return text in self.shown
@@ -258,7 +275,7 @@ class Terminal:
     def types(self, text: str) -> None:
         os.write(self._mine, text.encode())
 
-    def end(self, *, within: float = 15.0) -> int:
+    def end(self, *, within: float = PATIENCE_SECONDS) -> int:
         """Read to its end, and return its exit code."""
         eventually(lambda: not self._read(0.05), within=within, why="it did not end")
         return self.process.wait(timeout=within)

@@ -115,6 +115,8 @@ def test_what_was_surely_not_sent_is_not_counted(simulation, error, counts):
 def test_a_range_has_an_hours_limit_for_persons_alone(client):
     simulation = Simulation(client)
     simulation.ledger.tell(Policy(range_codes_per_hour=5))
+    while fresh_number()[-4:] > "9980":
+        pass  # those that follow are of one range
     client.delete(f"{simulation.prefix}:range:{simulation.numbers(1)[0][0][:-4]}")
     requests = simulation.numbers(6, Lane.INTERACTIVE)
     verdicts = [simulation.begin(request).verdict for request in requests]
@@ -172,7 +174,7 @@ class TestAtTheCall:
     def test_a_capped_number_raises_capped(self, ledger, plivo):
         ledger.tell(Policy(max_codes_per_day=1, range_codes_per_hour=0, cooldown_ms=0))
         number = fresh_number()
-        initiate_verification.delay(number).get(timeout=10)
+        initiate_verification.delay(number).get(timeout=60)
 
         with pytest.raises(Capped) as caught:
             initiate_verification.delay(number, resend=True)

@@ -192,7 +192,7 @@ def test_at_a_terminal_without_a_number_it_does_not_wait_for_one(environ, tmp_pa
         text=True,
         env=environ,
         cwd=tmp_path,
-        timeout=20,
+        timeout=60,
         check=False,
     )
     os.close(its)
@@ -263,7 +263,7 @@ def test_without_a_worker_it_says_so_and_how_to_start_one(idle, tmp_path):
     with started(idle, tmp_path, "initiate", fresh_number(), fresh_number()) as process:
         said = process.stderr.readline()
         process.send_signal(signal.SIGINT)
-        output, rest = process.communicate(timeout=10)
+        output, rest = process.communicate(timeout=60)
 
     assert "no worker answers; start one: celery -A worker worker" in said
     assert "2 accepted numbers will go on without this" in rest
@@ -276,7 +276,7 @@ def test_a_number_that_is_erased_while_it_is_watched_is_not_waited_for(idle, run
     with started(idle, tmp_path, "initiate", number) as process, ledger_of(idle) as ledger:
         eventually(lambda: ledger.read(number))
         assert run("erase", "--yes", number, **idle).returncode == 0
-        output, _ = process.communicate(timeout=10)
+        output, _ = process.communicate(timeout=60)
 
     assert process.returncode == 1
     assert output.startswith(f"unknown    {mask(number)}")
@@ -298,9 +298,25 @@ def test_a_number_that_waits_for_longer_than_anyone_would_is_told_at_once(idle, 
     assert "not before" in done.stdout
 
 
+class Clock:
+    """What the watch knows of the time: it passes while somebody sleeps, and at no other time."""
+
+    def __init__(self):
+        self._now = 0.0
+
+    def monotonic(self):
+        return self._now
+
+    def sleep(self, seconds):
+        self._now += seconds
+
+    @staticmethod
+    def time():
+        return time.time()
+
+
 def test_after_a_minute_without_progress_it_ends_as_things_stand(idle, monkeypatch):
-    monkeypatch.setattr("worker.watch.NO_PROGRESS_SECONDS", 0.2)
-    monkeypatch.setattr("worker.watch.PATIENCE_SECONDS", 0.6)
+    monkeypatch.setattr("worker.watch.time", Clock())
     monkeypatch.setattr("worker.watch.workers_that_answer", list)
     monkeypatch.setenv("RINGPROOF_REDIS_URL", idle["RINGPROOF_REDIS_URL"])
     numbers = [fresh_number(), fresh_number()]
@@ -316,7 +332,7 @@ def test_after_a_minute_without_progress_it_ends_as_things_stand(idle, monkeypat
     assert (done.exit_code, watched.exit_code) == (0, 3)
     assert watched.stdout.count("queued") == 2
     assert watched.stderr.count("no worker answers") == 1
-    assert "no progress" in watched.stderr
+    assert "no progress for 60 s" in watched.stderr
 
 
 @pytest.mark.usefixtures("worker", "plivo")
@@ -431,9 +447,13 @@ class TestThePace:
 
 
 def test_health_is_good_with_a_worker_and_bad_without(run, idle):
-    good, bad = run("health", "--json"), run("health", **idle)
+    def asked():
+        """A worker has a second to answer, in which a busy machine may do other things."""
+        done = run("health", "--json")
+        return done.returncode == 0 and done
 
-    assert good.returncode == 0
+    good, bad = eventually(asked), run("health", **idle)
+
     assert lines(good.stdout)[0]["redis"] is True
     assert lines(good.stdout)[0]["workers"]
     assert bad.returncode == 1
@@ -444,12 +464,12 @@ def test_health_is_good_with_a_worker_and_bad_without(run, idle):
 def test_without_redis_there_is_one_clear_line_at_once(environ, tmp_path, arguments):
     with started(environ | {"RINGPROOF_REDIS_URL": ABSENT}, tmp_path, *arguments) as process:
         began = time.monotonic()
-        output, told = process.communicate(timeout=20)
+        output, told = process.communicate(timeout=60)
 
     assert (process.returncode, output) == (1, "")
     assert len(told.splitlines()) == 1
     assert told.startswith("error: Redis at redis://127.0.0.1:1/0")
-    assert time.monotonic() - began < 5  # an interpreter's start included, on a busy machine
+    assert time.monotonic() - began < 20  # an interpreter's start included, on a busy machine
 
 
 def test_the_environment_wins_over_the_folders_env_file(run, tmp_path, environ):
@@ -485,7 +505,7 @@ def test_the_sandbox_serves_until_it_is_told_to_end(environ, tmp_path):
         port = int(said.partition("127.0.0.1:")[2].partition("/")[0])
         socket.create_connection(("127.0.0.1", port)).close()
         process.send_signal(signal.SIGINT)
-        process.wait(10)
+        process.wait(60)
 
     assert "export PLIVO_BASE_URL=" in said
     assert process.returncode == 0
@@ -496,8 +516,8 @@ def test_the_people_of_the_sandbox_answer_as_they_are_told(environ, tmp_path):
     with started(environ, tmp_path, "sandbox", *options) as process:
         url = "http://" + process.stdout.readline().partition("http://")[2].partition(" ")[0]
         with requests.Session() as session:
-            about = session.get(url, timeout=10).json()
-            answers = session.get(f"{url}answers", timeout=10).json()
+            about = session.get(url, timeout=60).json()
+            answers = session.get(f"{url}answers", timeout=60).json()
 
     assert about["people"] == {"right": 80, "wrong": 10, "never": 10, "after_seconds": [0.5, 2], "seed": 0}
     assert answers == {"answers": [], "next": 0, "waiting": 0}
@@ -560,7 +580,7 @@ def test_redis_that_goes_away_in_the_middle_does_not_lose_what_was_accepted(envi
         said = process.stderr.readline()
         server.restart()
         process.send_signal(signal.SIGINT)
-        _, rest = process.communicate(timeout=10)
+        _, rest = process.communicate(timeout=60)
 
     assert said.startswith("Redis at")
     assert "1 accepted number will go on without this" in rest

@@ -7,9 +7,10 @@ import re
 import signal
 import stat
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import partial
 
+import psutil
 import pytest
 from click.testing import CliRunner
 from harness import Terminal, eventually, ledger_of, started
@@ -29,6 +30,40 @@ def number(at):
 
 def roster(count, *, first=0, bad=()):
     return "Phone,alias\n" + "".join(f"{number(first + at)},Desk {at}\n" for at in range(count)) + "".join(bad)
+
+
+# An import that stops itself once its first page is in, and goes on when it is told to.
+STOPPING = """
+import os
+import signal
+
+from worker import cli, importing
+
+put = importing.Importing._put
+
+
+def put_and_stop(self):
+    put(self)
+    importing.Importing._put = put
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+
+importing.Importing._put = put_and_stop
+cli.main(prog_name="ringproof")
+"""
+
+
+@pytest.fixture
+def halfway(idle, tmp_path):
+    """The import of people.csv as a process that stands still between its first page and the next."""
+
+    @contextmanager
+    def start():
+        with started(idle, tmp_path, "import", "people.csv", program=("-c", STOPPING)) as process:
+            eventually(lambda: psutil.Process(process.pid).status() == psutil.STATUS_STOPPED)
+            yield process
+
+    return start
 
 
 class Piped(io.BytesIO):
@@ -100,7 +135,7 @@ class TestAnImport:
         assert "Redis at" in without.stderr
 
     def test_tells_who_gets_no_code_who_sleeps_and_how_long_it_takes(self, ringproof, imports, tmp_path):
-        hours = (imports.now().astimezone().replace(tzinfo=None).hour + 24 - 8) % 24  # about noon in San Francisco
+        hours = (imports.now().hour - 8) % 24  # about noon in San Francisco
         night = f"{(hours - 3) % 24:02}:00-{(hours + 3) % 24:02}:00"
         imports.tell(Policy(quiet_hours=night, countries=("US", "GB")))
         sent = imports.accept(number(0), token="a", country="US").request
@@ -247,20 +282,18 @@ class TestProgress:
 
 
 class TestGoingOn:
-    def test_is_where_the_kill_was_until_all_is_in_once(self, ringproof, imports, idle, tmp_path):
-        (tmp_path / "people.csv").write_text(roster(40_000))
-        with started(idle, tmp_path, "import", "people.csv") as process:
-            eventually(lambda: (now := batches.read(imports, "people")) and now.rows)
+    def test_is_where_the_kill_was_until_all_is_in_once(self, ringproof, imports, halfway, tmp_path):
+        (tmp_path / "people.csv").write_text(roster(10_000))
+        with halfway() as process:
             process.kill()
-        halfway = batches.read(imports, "people")
+        killed = batches.read(imports, "people")
 
         done = ringproof("import", "people.csv")
 
-        assert halfway.state is BatchState.IMPORTING
-        assert 0 < halfway.rows < 40_000
+        assert (killed.state, killed.rows) == (BatchState.IMPORTING, 1000)
         assert done.returncode == 0, done.stderr
-        assert f"an earlier run has put {halfway.rows:,} rows in; going on after them" in done.stderr
-        assert [row.number for row in batches.rows(imports, "people")] == [number(at) for at in range(40_000)]
+        assert "an earlier run has put 1,000 rows in; going on after them" in done.stderr
+        assert [row.number for row in batches.rows(imports, "people")] == [number(at) for at in range(10_000)]
 
     def test_is_refused_with_other_content_and_with_the_way_out(self, ringproof, imports, tmp_path):
         (tmp_path / "people.csv").write_text(roster(3))
@@ -308,15 +341,13 @@ class TestGoingOn:
         assert again.returncode == 1
         assert told in again.stderr
 
-    def test_is_refused_while_another_import_of_it_is_alive(self, ringproof, imports, idle, tmp_path):
-        (tmp_path / "people.csv").write_text(roster(70_000))
-        with started(idle, tmp_path, "import", "people.csv") as process:
-            eventually(lambda: batches.names(imports))
-            process.send_signal(signal.SIGSTOP)
+    def test_is_refused_while_another_import_of_it_is_alive(self, ringproof, imports, halfway, tmp_path):
+        (tmp_path / "people.csv").write_text(roster(10_000))
+        with halfway() as process:
             second = ringproof("import", "people.csv")
+            process.send_signal(signal.SIGINT)  # before it goes on, lest it be done by then
             process.send_signal(signal.SIGCONT)
-            process.send_signal(signal.SIGINT)
-            output, said = process.communicate(timeout=10)
+            output, said = process.communicate(timeout=60)
 
         assert (second.returncode, second.stdout) == (1, "")
         assert "another import of it is alive" in second.stderr
@@ -324,12 +355,12 @@ class TestGoingOn:
         assert "Traceback" not in said
         assert batches.names(imports) == []
 
-    def test_is_left_to_the_same_command_when_redis_takes_no_more(self, ringproof, imports, idle, tmp_path):
-        (tmp_path / "people.csv").write_text(roster(40_000))
-        with started(idle, tmp_path, "import", "people.csv") as process:
-            eventually(lambda: (now := batches.read(imports, "people")) and now.rows)
+    def test_is_left_to_the_same_command_when_redis_takes_no_more(self, ringproof, imports, halfway, tmp_path):
+        (tmp_path / "people.csv").write_text(roster(10_000))
+        with halfway() as process:
             imports.client.config_set("maxmemory", 1)
-            output, said = process.communicate(timeout=20)
+            process.send_signal(signal.SIGCONT)
+            output, said = process.communicate(timeout=60)
         imports.client.config_set("maxmemory", 0)
         done = ringproof("import", "people.csv")
 
@@ -337,7 +368,7 @@ class TestGoingOn:
         assert "the same command goes on where it was" in said
         assert "did not take it" in said
         assert done.returncode == 0, done.stderr
-        assert batches.read(imports, "people").rows == 40_000
+        assert batches.read(imports, "people").rows == 10_000
 
 
 BAD = {
@@ -406,13 +437,13 @@ class TestBadInput:
         assert done.returncode == 1
         assert said in done.stderr
 
-    def test_of_a_file_that_vanishes_while_it_is_read_leaves_nothing(self, idle, imports, tmp_path):
+    def test_of_a_file_that_vanishes_while_it_is_read_leaves_nothing(self, halfway, imports, tmp_path):
         path = tmp_path / "people.csv"
         path.write_text(roster(70_000))
-        with started(idle, tmp_path, "import", "people.csv") as process:
-            eventually(lambda: batches.names(imports))
+        with halfway() as process:
             path.write_text("")
-            output, said = process.communicate(timeout=20)
+            process.send_signal(signal.SIGCONT)
+            output, said = process.communicate(timeout=60)
 
         assert (process.returncode, output) == (1, "")
         assert "people.csv: it changed while it was read; import it once nothing writes to it any more" in said

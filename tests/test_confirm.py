@@ -3,7 +3,6 @@
 import os
 import secrets
 import signal
-import time
 
 import pytest
 from celery import Celery, chain
@@ -32,7 +31,7 @@ from worker.record import State
 def number(plivo, worker):
     """A number that got a code."""
     number = fresh_number()
-    initiate_verification.delay(number, alias="Front desk").get(timeout=10)
+    initiate_verification.delay(number, alias="Front desk").get(timeout=60)
     return number
 
 
@@ -45,7 +44,7 @@ def wrong_of(plivo, number):
     return f"{(int(code) + 1) % 10 ** len(code):0{len(code)}d}"
 
 
-def confirm(number, code, timeout=10):
+def confirm(number, code, timeout=60):
     return confirm_verification.delay(number, code).get(timeout=timeout)
 
 
@@ -82,8 +81,8 @@ def test_a_wrong_code_and_then_the_right_one(plivo, ledger, number):
         "country": "US",
         "verified_at": record.verified_at.isoformat(timespec="milliseconds"),
     }
-    assert initiate_verification.AsyncResult(number).get(timeout=1)["state"] == "verified"
-    assert initiate_verification.delay(number).get(timeout=1)["state"] == "verified", "and no code is sent any more"
+    assert initiate_verification.AsyncResult(number).get(timeout=60)["state"] == "verified"
+    assert initiate_verification.delay(number).get(timeout=60)["state"] == "verified", "and no code is sent any more"
 
 
 def test_of_five_wrong_codes_the_last_says_so_and_the_sixth_is_not_asked_about(plivo, number):
@@ -154,12 +153,12 @@ def test_a_yes_that_nobody_could_find_out_is_found_by_the_next_who_proves_nothin
 @pytest.mark.parametrize("kind", ["503", "402", "403", "429"])
 def test_a_refusal_costs_no_try(plivo, ledger, client, number, kind):
     plivo.befall(kind, operation="complete", times=1)
+    client.hdel("ringproof:pace", "closed")  # by a 429 of another test
 
     with pytest.raises(Unconfirmed):
         confirm(number, code_of(plivo, number))
     assert ledger.read(number).tries == 0
-    closed = client.hget("ringproof:pace", "closed")
-    assert bool(closed and float(closed) / 1e6 > time.time() - 1) == (kind == "429"), "heard by all"
+    assert client.hexists("ringproof:pace", "closed") == (kind == "429"), "heard by all"
     assert confirm(number, code_of(plivo, number))["state"] == "verified"
 
 
@@ -179,7 +178,7 @@ def test_a_401_is_heard_and_while_it_lasts_plivo_is_not_asked(plivo, ledger, cli
 
 def test_two_people_who_enter_the_code_at_once_have_one_winner(plivo, ledger, number):
     both = [confirm_verification.delay(number, code_of(plivo, number)) for _ in range(2)]
-    told = [one.get(timeout=10, propagate=False) for one in both]
+    told = [one.get(timeout=60, propagate=False) for one in both]
 
     assert sorted(type(one).__name__ for one in told) in (["NothingPending", "dict"], ["WrongCode", "dict"])
     assert ledger.read(number).state is State.VERIFIED
@@ -189,15 +188,14 @@ def test_a_worker_that_dies_in_the_midst_of_it_is_followed_by_one_that_looks(env
     number = fresh_number()
     options = ("-Q", "ringproof.interactive")
     with stopped(Worker(tmp_path / "worker.log", environ, tmp_path, *options, concurrency=2)) as own:
-        initiate_verification.delay(number).get(timeout=10)
+        initiate_verification.delay(number).get(timeout=60)
         plivo.befall("timeout_after", operation="complete", times=1)
         result = confirm_verification.delay(number, code_of(plivo, number))
-        eventually(lambda: asked(plivo, "complete"))
-        time.sleep(0.1)  # it takes the request, and says nothing
+        eventually(lambda: asked(plivo, "complete"))  # it has taken the code by then, and says nothing
         for child in own.children():
             os.kill(child, signal.SIGKILL)
 
-        assert result.get(timeout=15)["state"] == "verified"
+        assert result.get(timeout=60)["state"] == "verified"
         assert asked(plivo, "complete") == 1
 
 
@@ -212,12 +210,15 @@ def test_a_worker_that_dies_in_the_midst_of_it_is_followed_by_one_that_looks(env
     ],
 )
 def test_what_is_wrong_is_raised_at_the_call_shows_no_code_and_leaves_none(client, arguments, error):
-    before = client.dbsize()
+    def left():
+        return {*client.scan_iter("ringproof:*"), *client.lrange("ringproof.interactive", 0, -1)}
+
+    before = left()
     with pytest.raises(error) as caught:
         confirm_verification.delay(*arguments)
 
     assert not {"12", "1234", "5678"} & set(str(caught.value).replace(",", " ").split())
-    assert client.dbsize() == before
+    assert left() <= before
 
 
 @pytest.mark.parametrize("option", ["link", "chord", "countdown", "eta", "expires", "serializer", "queue"])
@@ -243,9 +244,9 @@ def test_a_foreign_application_leaves_the_code_itself_and_one_that_sends_it_is_r
     carried = other.send_task("confirm_verification", [number, "98765432"], queue="ringproof.interactive")
     sent = other.send_task("confirm_verification", [number], {"handle": handle}, queue="ringproof.interactive")
 
-    assert app.AsyncResult(sent.id).get(timeout=10)["state"] == "verified"
+    assert app.AsyncResult(sent.id).get(timeout=60)["state"] == "verified"
     with pytest.raises(InvalidRequest):
-        app.AsyncResult(carried.id).get(timeout=10)
+        app.AsyncResult(carried.id).get(timeout=60)
     assert "98765432" not in worker.log + str(client.get(f"celery-task-meta-{carried.id}"))
 
 
@@ -263,14 +264,14 @@ def test_without_a_redis_it_says_so(monkeypatch):
 def test_its_errors_are_of_one_branch_and_its_result_is_kept_for_a_day(client, worker, plivo):
     result = confirm_verification.delay(fresh_number(), "1234")
     with pytest.raises(NotConfirmed):
-        result.get(timeout=10)
+        result.get(timeout=60)
 
     assert 0 < client.ttl(f"celery-task-meta-{result.id}") <= 86_400
 
 
 def test_a_result_that_outlives_all_else_connects_to_nothing_while_python_ends(monkeypatch, worker, plivo):
     result = confirm_verification.delay(fresh_number(), "1234")
-    result.get(timeout=10, propagate=False)
+    result.get(timeout=60, propagate=False)
     monkeypatch.setattr("worker.backend.sys.is_finalizing", lambda: True)
     monkeypatch.setattr(RedisBackend, "remove_pending_result", lambda *_: pytest.fail("it connects"))
 

@@ -68,7 +68,7 @@ class Demo:
             assert self.process.poll() is None or text in self.shown, self.shown
             return text in self.shown
 
-        eventually(seen, within=60, why=f"the demo did not say {text!r}")
+        eventually(seen, within=100, why=f"the demo did not say {text!r}")
 
     def left(self):
         """What is left of it: files, and processes, which all know its place for temporary files."""
@@ -114,10 +114,11 @@ def staying(tmp_path_factory):
 
 
 @pytest.mark.usefixtures("staying")
+@pytest.mark.timeout(240)  # the demo itself gives up sooner
 def test_it_keeps_what_it_says(tmp_path):
     began = time.monotonic()
     with playing(tmp_path) as demo:
-        assert demo.process.wait(90) == 0, demo.shown
+        assert demo.process.wait(200) == 0, demo.shown
         took = time.monotonic() - began
         shown = " ".join(demo.shown.split())
         rows = re.findall(
@@ -143,7 +144,7 @@ def test_it_keeps_what_it_says(tmp_path):
         queued, out, verified, wrong, silent, waiting = map(int, funnel.groups())
         of_one = demo.shown.partition("One number's record")[2].partition("The number whose")[0]
 
-        assert took < 40
+        assert took < 120  # 20 to 25 s, where nothing else happens on the machine
         assert counts.total() == 200
         assert counts["rejected"] == 20
         assert counts["joined"] == 6
@@ -202,7 +203,7 @@ def test_whenever_it_is_ended_nothing_is_left(tmp_path, moment, number, code):
         if code > 0:
             demo.process.send_signal(number)  # an impatient person's second one
 
-        assert demo.process.wait(10) == code
+        assert demo.process.wait(60) == code
         assert "Traceback" not in demo.shown
 
 
@@ -215,7 +216,7 @@ def typed(demo, *commands):
         text=True,
         cwd=demo.cwd,
         env={"PATH": os.environ["PATH"], "TMPDIR": tempfile.gettempdir()},
-        timeout=30,
+        timeout=100,
         check=False,
     )
 
@@ -233,7 +234,7 @@ def told(demo, beginning):
 
 def fetched(url):
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(url, timeout=10) as answer:
+    with opener.open(url, timeout=60) as answer:
         return json.load(answer)
 
 
@@ -289,7 +290,7 @@ def test_another_terminal_can_join_while_it_stays(staying):
     assert "verified" in status.stdout
     assert again.returncode == 1
     assert "the same rows were imported under this name" in again.stderr
-    assert demo.process.wait(10) == 0
+    assert demo.process.wait(60) == 0
     demo.until("nothing is left behind")
 
 
@@ -300,7 +301,7 @@ def test_without_a_redis_server_it_says_what_to_install(tmp_path):
     )
 
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, timeout=20, check=False
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, timeout=60, check=False
     )
 
     assert done.returncode == 1

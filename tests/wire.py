@@ -81,7 +81,7 @@ class Server:
                 connection.shutdown(socket.SHUT_RDWR)
             connection.close()
         for thread in self._threads:
-            thread.join(10)
+            thread.join(60)
 
 
 def http(status, body=b"", *headers, length=None):

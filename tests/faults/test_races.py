@@ -95,7 +95,7 @@ def test_of_all_that_happens_at_once_one_wins_and_the_others_are_told(redis_serv
     print(f"seed {seed}")
     numbers = [fresh_number() for _ in range(4)]
     ledger = Ledger(client, prefix=prefix, clock=CLOCK, durations=SHORT)
-    client.delete("test:clock")
+    client.delete("test:clock", "test:stopped_us")
     ledger.tell(Policy(rate=Rate.parse("1000/0.001s"), cooldown_ms=50, max_codes_per_day=10**6, range_codes_per_hour=0))
     over = threading.Event()
     contestants = [Contestant(redis_server.url, prefix, numbers, over, seed + nth) for nth in range(THREADS)]

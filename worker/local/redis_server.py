@@ -33,6 +33,8 @@ NAMES = ("redis-server", "valkey-server")
 OLDEST = (6, 2)
 # An AOF of a million records is loaded in about ten seconds; a slow disk gets six times that.
 START_SECONDS = 60.0
+# A busy machine may take five seconds to start a process; a binary that hangs is passed over.
+VERSION_SECONDS = 30.0
 LOOK_SECONDS = 0.01
 # Below every system's ephemeral range (Linux 32768, macOS 49152). In it, a client that knocks while the
 # server is down would sooner or later be given the server's own port, connect to itself and keep it out.
@@ -101,7 +103,9 @@ def _candidates() -> Iterator[Path]:
 def _version(server: Path) -> tuple[int, ...]:
     """Ask a server for its version; empty if it does not run (an empty shim, another machine's binary)."""
     try:
-        told = subprocess.run([server, "--version"], capture_output=True, text=True, timeout=5, check=True).stdout
+        told = subprocess.run(
+            [server, "--version"], capture_output=True, text=True, timeout=VERSION_SECONDS, check=True
+        ).stdout
     except (OSError, subprocess.SubprocessError):
         return ()
     numbers = re.search(r"\bv=(\d+)\.(\d+)\.(\d+)", told)
