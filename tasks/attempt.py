@@ -38,6 +38,10 @@ class SlotMissed(RingproofError):
     """The next slot is too far away to hold a connection for it; nothing was sent."""
 
 
+class WentBack(Exception):
+    """The number is queued again: it is not to be sent to at its slot any more; nothing was sent."""
+
+
 def insist(ask: Callable[[], T], *, seconds: float = float("inf"), ends_with_worker: bool = False) -> T:
     """Ask the ledger until it answers: whatever is asked here may be asked again, and counts once.
 
@@ -66,53 +70,52 @@ def attempt(ledger: Ledger, client: "PlivoClient", begun: Begun, asked_at: float
     assert record is not None  # noqa: S101  # what begin claimed, it read
     # Counted from before begin was asked, so that the lease is never thought longer than it is.
     first_byte_until = asked_at + (begun.wait + ledger.durations.first_byte).total_seconds()
-    started = boot_clock()
+    last_look = _LastLook(ledger, begun, record, first_byte_until)
     try:
-        if not _still_holds(ledger, begun, record):
-            return False
-        started = boot_clock()
-        sent = _send(client, record, _LastLook(ledger, record.channel, begun.at, first_byte_until))
+        sent = _send(client, record, last_look)
         outcome = Outcome(
             State.CODE_SENT, verification_uuid=sent.verification_uuid, api_id=sent.api_id, news=News.TAKEN
         )
+    except WentBack:
+        return False
     except RingproofError as error:
         outcome = outcome_of(error, record.attempts)
-    _settle(ledger, begun, record, outcome, started)
+    _settle(ledger, begun, record, outcome, last_look.slot)
     return True
-
-
-def _still_holds(ledger: Ledger, begun: Begun, record: Record) -> bool:
-    """Wait until shortly before the slot, and ask whether it holds: a pause or another pace may have come meanwhile.
-
-    Raises `LeaseOver` when this worker stops, or when the ledger does not answer.
-    """
-    wait = begun.at - CONNECT_SECONDS - boot_clock()
-    if wait <= 0:
-        return True
-    if not stop.sleep(wait):
-        raise LeaseOver("this worker stops")
-    try:
-        (again,) = ledger.begin([(record.phone_number, record.request)], fence=begun.fence)
-    except LedgerUnavailable as error:
-        raise LeaseOver(str(error)) from error
-    return again.verdict is Verdict.BEGUN
 
 
 class _LastLook:
     """Looks at the clock when the first byte comes next: waits for the slot, or takes another if it is missed."""
 
-    def __init__(self, ledger: Ledger, channel: str, slot: float, first_byte_until: float) -> None:
-        self._ledger, self._channel = ledger, channel
-        self.slot, self._first_byte_until = slot, first_byte_until
+    def __init__(self, ledger: Ledger, begun: Begun, record: Record, first_byte_until: float) -> None:
+        self.slot = begun.at
+        self._ledger, self._begun, self._record = ledger, begun, record
+        self._first_byte_until = first_byte_until
 
     def wait_to_connect(self) -> None:
-        """Wait until shortly before the slot. Raises `LeaseOver` if there is none in time, or if this worker stops."""
+        """Wait until shortly before the slot, and ask whether it holds: a pause or another pace may have come since.
+
+        Raises `WentBack` if it does not, and `LeaseOver` if the slot comes too late, when this worker stops, or when
+        the ledger does not answer.
+        """
         if self.slot > self._first_byte_until:
             raise LeaseOver("no slot within the lease; nothing was sent")
+        if self.slot - CONNECT_SECONDS <= boot_clock():
+            return
         self._sleep(self.slot - CONNECT_SECONDS)
+        record = self._record
+        try:
+            (again,) = self._ledger.begin([(record.phone_number, record.request)], fence=self._begun.fence)
+        except LedgerUnavailable as error:
+            raise LeaseOver(str(error)) from error
+        if again.verdict is not Verdict.BEGUN:
+            raise WentBack
 
     def __call__(self) -> None:
-        """Return at the slot. Raises `SlotMissed` if the next one is far away, `LeaseOver` if it is too late."""
+        """Return at the slot.
+
+        Raises `SlotMissed` if the next one is far away, `LeaseOver` if it is too late, or a pause has come meanwhile.
+        """
         while True:
             self._sleep(self.slot)
             now = boot_clock()
@@ -121,10 +124,13 @@ class _LastLook:
             if now <= self.slot + LATE_SECONDS:
                 return
             try:
-                self.slot = self._ledger.book(self._channel)
+                slot = self._ledger.book_again(self._record)
             except LedgerUnavailable as error:
                 raise LeaseOver(str(error)) from error
-            if self.slot > boot_clock() + CONNECT_SECONDS:
+            if slot is None:
+                raise LeaseOver("paused since its slot has gone by; nothing was sent")
+            self.slot = slot
+            if slot > boot_clock() + CONNECT_SECONDS:
                 raise SlotMissed
 
     def _sleep(self, until: float) -> None:
@@ -133,7 +139,7 @@ class _LastLook:
 
 
 def _send(client: "PlivoClient", record: Record, last_look: _LastLook) -> "Sent":
-    """Ask Plivo for a code, at the slot. Raises what the client does, and `LeaseOver`."""
+    """Ask Plivo for a code, at the slot. Raises what the client does, `WentBack` and `LeaseOver`."""
     while True:
         last_look.wait_to_connect()
         try:
@@ -148,7 +154,7 @@ def _send(client: "PlivoClient", record: Record, last_look: _LastLook) -> "Sent"
             continue
 
 
-def _settle(ledger: Ledger, begun: Begun, record: Record, outcome: Outcome, started: float) -> None:
+def _settle(ledger: Ledger, begun: Begun, record: Record, outcome: Outcome, slot: float) -> None:
     """Tell the ledger until it knows: Plivo's word is not lost because Redis is away."""
     answered = boot_clock()
 
@@ -158,5 +164,5 @@ def _settle(ledger: Ledger, begun: Begun, record: Record, outcome: Outcome, star
 
     insist(settle)
     why = f" ({outcome.reason or outcome.detail})" if outcome.reason or outcome.detail else ""
-    took = (answered - max(started, begun.at)) * 1000
+    took = (answered - slot) * 1000
     _log.info("%s %s %s %.0f ms%s", outcome.state, mask(record.phone_number), record.channel, max(took, 0), why)

@@ -62,6 +62,30 @@ def test_a_slot_that_was_missed_is_booked_anew(client, plivo, to_plivo):
     assert book.slots() >= slots + 106_000, "it has paid for another"
 
 
+def test_a_slot_that_was_missed_is_not_booked_anew_in_a_pause(client, plivo, to_plivo):
+    book = Book(client)
+    late = replace(book.begin(book.accept().request), at=boot_clock() - 1)
+    book.hold()
+    slots = book.slots()
+
+    assert attempt(book.ledger, to_plivo, late, boot_clock()) is True
+    assert plivo.sends(book.number) == []
+    assert (book.record.state, book.record.reason, book.record.attempts) == (State.WAITING, Reason.PACE, 0)
+    assert book.slots() == slots
+
+
+def test_nor_is_one_that_was_booked_anew_used_in_a_pause(client, plivo, to_plivo, monkeypatch):
+    book = Book(client)
+    book.ledger.tell(Policy(rate=Rate.parse("1/2s")))
+    begun = book.begin(book.accept().request)
+    book.ledger.book()  # so that the next one is seconds away
+    monkeypatch.setattr("tasks.attempt.stop.sleep", lambda seconds: seconds <= 0 or book.hold() or True)
+
+    assert attempt(book.ledger, to_plivo, replace(begun, at=boot_clock() - 1), boot_clock()) is False
+    assert plivo.sends(book.number) == []
+    assert (book.record.state, book.record.attempts) == (State.QUEUED, 0)
+
+
 def test_the_last_look_sends_nothing_once_the_slot_is_too_long_ago(client, plivo, to_plivo):
     book = Book(client, durations=Durations(first_byte=timedelta(milliseconds=-1)))
     attempted(book, to_plivo)

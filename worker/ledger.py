@@ -217,17 +217,25 @@ class Ledger:
             for (number, _), (told, at_us, flat) in zip(requests, answers, strict=True)
         ]
 
-    def book(self, channel: str = "sms", *, within: timedelta | None = None) -> float:
-        """Reserve a slot for a request that is no new code, or for one that came too late for its own slot.
+    def book(self, *, within: timedelta | None = None) -> float:
+        """Reserve a slot for a request that is no new code.
 
         Returns the moment by this process's `boot_clock()`. Raises `Throttled`, and has reserved none, if none comes
         `within` so long.
         """
-        asked_at = boot_clock()
-        now_us, slot_us, _ = self.ask("book", args=[channel, "" if within is None else ms(within), ""])
-        if not slot_us:
+        slot = self._book([], "sms", "" if within is None else ms(within))
+        if slot is None:
             raise Throttled("the pace is taken by others for the next seconds")
-        return self._clock.locate(asked_at, boot_clock(), int(now_us))(int(slot_us))
+        return slot
+
+    def book_again(self, record: Record) -> float | None:
+        """Reserve another slot for a send whose own has gone by; None, and none, if it is not to be sent any more."""
+        return self._book([self._record(record.phone_number)], record.channel, "")
+
+    def _book(self, keys: Sequence[str], channel: str, within: int | str) -> float | None:
+        asked_at = boot_clock()
+        now_us, slot_us, _ = self.ask("book", keys, [channel, within, ""])
+        return self._clock.locate(asked_at, boot_clock(), int(now_us))(int(slot_us)) if slot_us else None
 
     def book_in(self, lane: Lane, within: timedelta) -> tuple[float, bool]:
         """Reserve a slot as a send of that lane does, so that the lanes keep their shares.

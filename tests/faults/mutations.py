@@ -137,9 +137,23 @@ MUTATIONS = (
     Mutation(
         "what has a slot is asked about again before it is sent",
         "tasks/attempt.py",
-        "return again.verdict is Verdict.BEGUN",
-        "return True",
+        "if again.verdict is not Verdict.BEGUN:",
+        "if False:",
         "tests/test_attempt.py::test_whose_slot_holds_no_longer_goes_back_and_sends_nothing",
+    ),
+    Mutation(
+        "a slot that was missed is not booked anew in a pause",
+        "worker/lua/book.lua",
+        "if KEYS[7] and is_held(read(KEYS[7])) then return {now_us, 0, 0} end",
+        "",
+        "tests/test_attempt.py::test_a_slot_that_was_missed_is_not_booked_anew_in_a_pause",
+    ),
+    Mutation(
+        "what a frozen Redis has claimed is asked for until it is known",
+        "tasks/booking.py",
+        "answers = insist(begin, ends_with_worker=True)",
+        "answers = insist(begin, seconds=10.0)",
+        "tests/test_chunk.py::test_what_was_claimed_while_redis_stood_still_is_asked_for_until_it_is_known",
     ),
     Mutation(
         "a look-up pays for a slot",
@@ -278,7 +292,7 @@ MUTATIONS = (
     ),
     Mutation(
         "a batch's pause and cancel are looked at when a slot is used",
-        "worker/lua/begin.lua",
+        "worker/lua/pauses.lua",
         " or word == 'paused' or word == 'cancelled'",
         "",
         "tests/test_batches.py::TestAPause::test_takes_back_what_has_a_slot_that_it_has_not_used",

@@ -16,9 +16,7 @@ local next_turn  -- once one may not book yet, none of those behind it may
 local function still(key, record, number)
   local slot_us = (milliseconds(record, 'lease_until') - facts.lease_ms) * 1000
   local changed = milliseconds(record, 'updated_at') < (pace.changed or 0)
-  local word = batch_word(record)
-  local held = paused(record.lane) or word == 'paused' or word == 'cancelled'
-  if not changed and not held and slot_us >= (pace.closed or 0) then return 'begun', slot_us end
+  if not changed and not is_held(record) and slot_us >= (pace.closed or 0) then return 'begun', slot_us end
   unsent(key, record, number, false)
   change(key, record, number, 'queued', '', math.min(now + facts.enqueue_again_ms, milliseconds(record, 'ends_at')))
   return 'later', now_us

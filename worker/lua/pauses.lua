@@ -53,6 +53,12 @@ local function batch_word(record)
   return record.batch and record.lane == 'bulk' and batch_state(record.batch) or nil
 end
 
+-- Whether a number that was begun is not to be sent to any more.
+local function is_held(record)
+  local word = batch_word(record)
+  return paused(record.lane) or word == 'paused' or word == 'cancelled'
+end
+
 -- What becomes of a number that would be sent to: nil (it may), 'paused' and until when, 'later', and when to ask
 -- again, or 'first': all the others wait for what becomes of it.
 local function gate(lane, number)
