@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import signal
 
 import hypothesis
 import pytest
@@ -34,6 +35,7 @@ POLICY = {
 
 def pytest_configure():
     """Make this process a producer before collection looks at a task, which makes Celery read the environment."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job, and its children, ignore it
     REDIS.start()
     for name in Settings.variables():
         os.environ.pop(name, None)
