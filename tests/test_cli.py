@@ -446,9 +446,10 @@ class TestThePace:
         assert hint in done.stderr
 
 
+@pytest.mark.usefixtures("worker")
 def test_health_is_good_with_a_worker_and_bad_without(run, idle):
     def asked():
-        """A worker has a second to answer, in which a busy machine may do other things."""
+        """A worker has three seconds to answer, in which a busy machine may do other things."""
         done = run("health", "--json")
         return done.returncode == 0 and done
 
