@@ -95,6 +95,57 @@ class TestABatch:
         assert world.look("summer").outcomes == {"code_sent": 20}
         assert world.look("spring").outcomes == {outcome: 20}
 
+    @pytest.mark.parametrize("word", [batches.pause, batches.cancel])
+    def test_sends_what_it_has_joined_though_the_other_batch_is_kept_from_it_afterwards(self, world, word):
+        numbers = world.roster("spring", 20)
+        world.feed()
+        import_rows(world.ledger, "summer", numbers)
+        world.feed()
+        assert world.look("summer").outcomes == {"joined": 20}
+        word(world.ledger, "spring")
+
+        assert sorted(world.until_empty()) == sorted(numbers)
+        assert world.look("spring").outcomes == {"code_sent": 20}
+        assert world.look("summer").outcomes == {"joined": 20}
+
+    def test_does_not_send_what_both_are_kept_from(self, world):
+        numbers = world.roster("spring", 20)
+        world.feed()
+        import_rows(world.ledger, "summer", [*numbers, fresh_number()])
+        world.feed()
+        for name in ("spring", "summer"):
+            batches.cancel(world.ledger, name)
+
+        assert world.until_empty() == []
+        assert world.look("spring").outcomes == {"cancelled": 20}
+        assert world.look("summer").outcomes == {"cancelled": 1, "joined": 20}
+
+    def test_is_waited_for_by_what_it_has_joined_while_it_is_paused(self, world):
+        numbers = world.roster("spring", 20)
+        world.feed()
+        import_rows(world.ledger, "summer", [*numbers, fresh_number()])
+        world.feed()
+        batches.pause(world.ledger, "summer")
+        batches.cancel(world.ledger, "spring")
+        assert world.until_empty() == []
+
+        batches.resume(world.ledger, "summer")
+        world.pass_(10 * MINUTE)
+        assert len(world.until_empty()) == 21
+
+    def test_has_what_it_joined_sent_again_after_a_doubt_though_the_other_batch_is_cancelled(self, world):
+        (number,) = world.roster("spring", 1)
+        world.feed()
+        import_rows(world.ledger, "summer", [number])
+        world.feed()
+        world.work(DOUBTFUL)
+        batches.cancel(world.ledger, "spring")
+        world.pass_(16 * MINUTE)
+        decide(world.ledger, world.ledger.read(number), None, hold=False)
+
+        assert world.work() == [number]
+        assert world.ledger.read(number).joined_by == "summer"
+
     def test_knows_who_is_verified_capped_or_of_a_country_that_is_left_out(self, client, monkeypatch):
         world = Batches(client, monkeypatch, countries=("US",), max_calls_per_week=1)
         verified, called, abroad = fresh_number(), fresh_number(), "+4915123456789"

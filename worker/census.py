@@ -126,10 +126,12 @@ def _batch(
 
 
 def is_cancelled(ledger: Ledger, record: Record) -> bool:
-    """Whether a record goes by the word of a batch, and that is cancelled."""
+    """Whether a record goes by the word of a batch that is cancelled, and so is whichever has joined it."""
     if record.batch is None or record.lane is not Lane.BULK:
         return False
-    return bool(ledger.get("hget", batch_keys(ledger, record.batch).batch, "state") == BatchState.CANCELLED)
+    names = [name for name in (record.batch, record.joined_by) if name]
+    states = ledger.get_all(*(("hget", batch_keys(ledger, name).batch, "state") for name in names))
+    return all(state == BatchState.CANCELLED for state in states)
 
 
 def _some(counts: Mapping[str, int]) -> dict[str, int]:

@@ -298,6 +298,13 @@ MUTATIONS = (
         "tests/test_batches.py::TestAPause::test_takes_back_what_has_a_slot_that_it_has_not_used",
     ),
     Mutation(
+        "what another batch has joined goes on for that one",
+        "worker/lua/pauses.lua",
+        "if other and (word == 'cancelled'",
+        "if other and (false",
+        "tests/test_batches.py::TestABatch::test_sends_what_it_has_joined_though_the_other_batch_is_kept_from_it_afterwards",
+    ),
+    Mutation(
         "an import that was taken over puts nothing in",
         "worker/lua/batch_put.lua",
         "if holder and holder ~= ARGV[3] or redis",

@@ -44,6 +44,13 @@ local function is_erased(row, nth)
   return not packed:find('+', 1, true)
 end
 
+-- What another batch's request stands for goes on for this one, should the other be paused or cancelled.
+local function join(key, record)
+  if not record.batch or record.batch == name then return end
+  local earlier = record.joined_by and batch_state(record.joined_by)
+  if not earlier or earlier == 'cancelled' then redis.call('HSET', key, 'joined_by', name) end
+end
+
 local answers_of = column(ARGV[5])
 local created_at = tonumber(redis.call('HGET', KEYS[7], 'created_at'))
 local function take(row)
@@ -58,6 +65,7 @@ local function take(row)
     end
     take_in(key, record, flat, row.number, request, row)
   else
+    if disposition == 'joined' then join(key, record) end
     move_row(name, list, row.place, row.country, limit ~= '' and disposition .. ':' .. limit or disposition)
   end
   return {disposition, request}

@@ -72,6 +72,7 @@ local function take_in(key, record, flat, number, request, asked)
   if written.again then  -- of a doubt's own repetition the row is the same
     written.batch, written.row = record.batch, record.row
     if record.batch then redis.call('HSET', key, 'batch', record.batch, 'row', record.row) end
+    set_or_delete(key, 'joined_by', record.joined_by)
   else
     leave_row(record)
   end

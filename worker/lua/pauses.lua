@@ -48,9 +48,13 @@ local function paused(lane)
   return at > now and at or nil
 end
 
--- The state of the batch by whose word a record goes; nil if it is no row, or a person has taken it over.
+-- The state of the batch by whose word a record goes; nil if it is no row, or a person has taken it over. Where that is
+-- paused or cancelled and another batch has joined the request, it goes by that one's.
 local function batch_word(record)
-  return record.batch and record.lane == 'bulk' and batch_state(record.batch) or nil
+  if not (record.batch and record.lane == 'bulk') then return nil end
+  local word, other = batch_state(record.batch), record.joined_by and batch_state(record.joined_by)
+  if other and (word == 'cancelled' or word == 'paused' and other ~= 'cancelled') then return other end
+  return word or nil
 end
 
 -- Whether a number that was begun is not to be sent to any more.
