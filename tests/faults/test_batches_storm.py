@@ -10,6 +10,7 @@ from world import LONG, KillingOfChildren, World
 
 from worker import batches
 from worker.batches import BatchState
+from worker.pace import boot_clock
 
 ROWS, LEFT = (5000, (0.8, 0.6, 0.4, 0.2)) if LONG else (250, (0.5,))
 
@@ -77,18 +78,22 @@ def test_a_pause_a_resume_and_a_cancel_are_heeded_by_workers(tmp_path):
         world.start(children=4)
         eventually(lambda: world.plivo.counts()["next"] > 20, within=60)
         batches.pause(world.ledger, "spring")
+        paused = boot_clock()
         eventually(lambda: not under_way(world), within=60)
         at_pause = world.plivo.counts()["next"]
+        assert world.first_bytes()[-1] < paused + 1
         time.sleep(1.5)
         assert world.plivo.counts()["next"] == at_pause
 
         batches.resume(world.ledger, "spring")
         eventually(lambda: world.plivo.counts()["next"] > at_pause + 20, within=60)
         batches.cancel(world.ledger, "spring")
+        cancelled = boot_clock()
         found = eventually(lambda: not (now := agrees(world, "spring")).open and now, within=60)
         at_cancel = world.plivo.counts()["next"]
         time.sleep(1)
 
+        assert world.first_bytes()[-1] < cancelled + 1
         assert world.plivo.counts()["next"] == at_cancel < 400
         assert found.outcomes == {"code_sent": at_cancel, "cancelled": 400 - at_cancel}
         assert found.state is BatchState.CANCELLED
