@@ -269,7 +269,8 @@ def test_no_code_is_in_what_it_shows_or_in_the_workers_log(staying):
 
     assert logged.count("verified +") > 100
     assert {len(send["code"]) for send in sends} == {8}
-    assert not [send for send in sends if send["code"] in staying.shown + logged]
+    runs = set(re.findall(r"\d+", staying.shown + logged))  # somewhere in the digits of a long duration any code may be
+    assert not [send for send in sends if send["code"] in runs]
 
 
 def test_another_terminal_can_join_while_it_stays(staying):

@@ -81,8 +81,10 @@ def test_a_run_at_debug_with_events_tells_no_number_no_code_and_no_secret(world,
     told = worker.log + events.log + json.dumps(active)
     secrets = {AUTH_TOKEN, PASSWORD, base64.b64encode(f"{AUTH_ID}:{AUTH_TOKEN}".encode()).decode()}
     codes = {send["code"] for send in plivo.sends()}
-    digits = {number[1:] for number in numbers.values()} | {number[-7:] for number in numbers.values()}
-    leaks = sorted(found for found in secrets | codes | digits if found in told)
+    digits = {number[1:] for number in numbers.values()}
+    local = {number[-7:] for number in numbers.values()}
+    runs = set(re.findall(r"\d+", told))  # somewhere in the digits of a long duration any seven or eight may be
+    leaks = sorted({found for found in secrets | digits if found in told} | (codes | local) & runs)
     assert not leaks, [line for line in told.splitlines() if any(leak in line for leak in leaks)][:5]
     assert len(codes) == 4
     assert f"code_sent +1•••••••{numbers['sent'][-2:]} sms" in told
