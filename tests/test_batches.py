@@ -615,6 +615,16 @@ class TestARetry:
         assert batches.retry(world.ledger, "spring", ["rejected", "no such reason"]) == 0
         assert world.look("spring").state is BatchState.COMPLETED
 
+    def test_of_a_single_row_does_not_complete_its_batch_before_that_has_an_outcome(self, world):
+        world.roster("spring", 1)
+        world.until_empty(REJECTED)
+        batches.retry(world.ledger, "spring", ["rejected"])
+        world.feed()
+        assert (world.look("spring").state, world.look("spring").open) == (BatchState.RUNNING, 1)
+
+        world.until_empty()
+        assert world.look("spring").state is BatchState.COMPLETED
+
     def test_that_is_cancelled_is_counted_as_such(self, world):
         world.roster("spring", 10)
         world.until_empty(REJECTED)

@@ -73,7 +73,7 @@ local function take_in(key, record, flat, number, request, asked)
     written.batch, written.row = record.batch, record.row
     if record.batch then redis.call('HSET', key, 'batch', record.batch, 'row', record.row) end
     set_or_delete(key, 'joined_by', record.joined_by)
-  else
+  elseif record.batch ~= written.batch or record.row ~= written.row then  -- or a person wants the same row once more
     leave_row(record)
   end
   if written.reverifies and record.by_hand then redis.call('HSET', key, 'by_hand', 1) end
