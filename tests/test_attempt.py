@@ -10,6 +10,7 @@ from pydantic import SecretStr
 
 from tasks.attempt import attempt, insist
 from worker import stop
+from worker.erasure import erase
 from worker.errors import LedgerUnavailable
 from worker.pace import Policy, Rate, boot_clock
 from worker.plivo import PlivoClient
@@ -71,6 +72,16 @@ def test_a_slot_that_was_missed_is_not_booked_anew_in_a_pause(client, plivo, to_
     assert attempt(book.ledger, to_plivo, late, boot_clock()) is True
     assert plivo.sends(book.number) == []
     assert (book.record.state, book.record.reason, book.record.attempts) == (State.WAITING, Reason.PACE, 0)
+    assert book.slots() == slots
+
+
+def test_nor_for_a_number_that_was_erased(client):
+    book = Book(client)
+    begun = book.begin(book.accept().request)
+    erase(book.ledger, book.number)
+    slots = book.slots()
+
+    assert book.ledger.book_again(begun.record) is None
     assert book.slots() == slots
 
 

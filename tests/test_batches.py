@@ -144,7 +144,50 @@ class TestABatch:
         decide(world.ledger, world.ledger.read(number), None, hold=False)
 
         assert world.work() == [number]
-        assert world.ledger.read(number).joined_by == "summer"
+        assert world.ledger.read(number).joined_by == ("summer",)
+
+    def test_is_one_of_many_that_have_joined_and_has_it_sent_though_all_others_are_cancelled(self, world):
+        numbers = world.roster("spring", 20)
+        for name in ("summer", "autumn", "winter"):
+            world.feed()
+            import_rows(world.ledger, name, numbers)
+        world.feed()
+        for name in ("spring", "summer", "winter"):
+            batches.cancel(world.ledger, name)
+
+        assert sorted(world.until_empty()) == sorted(numbers)
+        assert world.look("autumn").outcomes == {"joined": 20}
+
+    def test_that_is_paused_and_taken_over_by_another_has_its_numbers_sent_though_that_is_cancelled(self, world):
+        numbers = world.roster("spring", 20)
+        world.feed()
+        batches.pause(world.ledger, "spring")
+        import_rows(world.ledger, "summer", [*numbers, fresh_number()])
+        world.feed()
+        assert world.look("spring").outcomes == {"joined": 20}
+        batches.cancel(world.ledger, "summer")
+        assert world.until_empty() == []
+        assert world.look("spring").state is BatchState.PAUSED
+
+        assert batches.resume(world.ledger, "spring").state is BatchState.COMPLETED
+        world.pass_(10 * MINUTE)
+        assert sorted(world.until_empty()) == sorted(numbers)
+        assert world.look("summer").outcomes == {"cancelled": 1, "code_sent": 20}
+
+    def test_that_is_paused_keeps_what_it_has_joined_though_the_other_one_is_forgotten(self, world, client):
+        (number,) = world.roster("spring", 1)
+        world.feed()
+        import_rows(world.ledger, "summer", [number, fresh_number()])
+        world.feed()
+        batches.pause(world.ledger, "summer")
+        batches.cancel(world.ledger, "spring")
+        client.delete(*client.keys(f"{world.prefix}:batch:spring*"))  # its days are over
+        world.pass_(10 * MINUTE)
+        assert world.until_empty() == []
+
+        batches.resume(world.ledger, "summer")
+        world.pass_(10 * MINUTE)
+        assert number in world.until_empty()
 
     def test_knows_who_is_verified_capped_or_of_a_country_that_is_left_out(self, client, monkeypatch):
         world = Batches(client, monkeypatch, countries=("US",), max_calls_per_week=1)
@@ -613,6 +656,16 @@ class TestARetry:
         world.until_empty()
 
         assert batches.retry(world.ledger, "spring", ["rejected", "no such reason"]) == 0
+        assert world.look("spring").state is BatchState.COMPLETED
+
+    def test_of_a_single_row_does_not_complete_its_batch_before_that_has_an_outcome(self, world):
+        world.roster("spring", 1)
+        world.until_empty(REJECTED)
+        batches.retry(world.ledger, "spring", ["rejected"])
+        world.feed()
+        assert (world.look("spring").state, world.look("spring").open) == (BatchState.RUNNING, 1)
+
+        world.until_empty()
         assert world.look("spring").state is BatchState.COMPLETED
 
     def test_that_is_cancelled_is_counted_as_such(self, world):

@@ -126,11 +126,11 @@ def _batch(
 
 
 def is_cancelled(ledger: Ledger, record: Record) -> bool:
-    """Whether a record goes by the word of a batch that is cancelled, and so is whichever has joined it."""
+    """Whether a record goes by the word of a batch that is cancelled, and so are all that have joined it."""
     if record.batch is None or record.lane is not Lane.BULK:
         return False
-    names = [name for name in (record.batch, record.joined_by) if name]
-    states = ledger.get_all(*(("hget", batch_keys(ledger, name).batch, "state") for name in names))
+    batches = (record.batch, *record.joined_by)
+    states = ledger.get_all(*(("hget", batch_keys(ledger, name).batch, "state") for name in batches))
     return all(state == BatchState.CANCELLED for state in states)
 
 

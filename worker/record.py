@@ -138,7 +138,7 @@ class Record:
     reverifies: bool = False
     batch: str | None = None
     row: str | None = None
-    joined_by: str | None = None
+    joined_by: tuple[str, ...] = ()
     updated_at: datetime | None = None
     fence: str | None = field(default=None, repr=False)
     history: tuple[Change, ...] = field(default=(), repr=False)
@@ -181,7 +181,7 @@ class Record:
             reverifies="reverifies" in packed,
             batch=packed.get("batch"),
             row=packed.get("row"),
-            joined_by=packed.get("joined_by"),
+            joined_by=tuple(packed["joined_by"].split("/")) if "joined_by" in packed else (),
             updated_at=when("updated_at"),
             fence=packed.get("fence"),
             history=tuple(_unpack_history(packed.get("history", ""))),

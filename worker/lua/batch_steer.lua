@@ -43,6 +43,10 @@ if word == 'pause' and state == 'running' then
 elseif word == 'resume' and state == 'paused' then
   state = 'running'
   redis.call('HSET', KEYS[7], 'state', state, 'heed', told_from_the_first)
+  if redis.call('HGET', KEYS[7], 'open') == '0' then
+    complete(name)
+    state = 'completed'
+  end
 elseif word == 'cancel' and (state == 'running' or state == 'paused') then
   state = 'cancelled'
   redis.call('HSET', KEYS[7], 'state', state, 'heed', told_from_the_first)

@@ -10,7 +10,10 @@ if ARGV[5] ~= '' then
   keep_pace()
   return {now_us, slot_us or 0, turn_us or 0}
 end
-if KEYS[7] and is_held(read(KEYS[7])) then return {now_us, 0, 0} end
+if KEYS[7] then
+  local record = read(KEYS[7])
+  if not record.state or is_held(record) then return {now_us, 0, 0} end  -- no state: it was erased
+end
 local slot_us = math.max(now_us, pace.account)
 if ARGV[3] == 'call' then slot_us = math.max(slot_us, pace.call) end
 if ARGV[4] ~= '' and slot_us > now_us + tonumber(ARGV[4]) * 1000 then return {now_us, 0, 0} end

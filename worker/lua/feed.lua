@@ -44,11 +44,10 @@ local function is_erased(row, nth)
   return not packed:find('+', 1, true)
 end
 
--- What another batch's request stands for goes on for this one, should the other be paused or cancelled.
+-- Another batch's request goes on for this one, should the other be paused or cancelled.
 local function join(key, record)
-  if not record.batch or record.batch == name then return end
-  local earlier = record.joined_by and batch_state(record.joined_by)
-  if not earlier or earlier == 'cancelled' then redis.call('HSET', key, 'joined_by', name) end
+  if not record.batch then return end
+  set_or_delete(key, 'joined_by', joiners(record.batch, (record.joined_by or '') .. '/' .. name))
 end
 
 local answers_of = column(ARGV[5])

@@ -1,5 +1,5 @@
 -- newcomer: what becomes of a new request, and how one that is accepted is written; for one number, or for a row.
--- needs: now, facts, read, change, capped, batch_word   KEYS[6] - how often each limit has refused
+-- needs: now, facts, read, change, capped, batch_word, joiners   KEYS[6] - how often each limit has refused
 --        ARGV[2] - what all keys begin with: a page's records are found by its numbers, so they cannot be in KEYS
 -- What is asked for is a table: column ('state[:live]' -> disposition), lane, channel, country, resend (true or nil),
 -- row (true for one of a batch), from (its request is not below that; nil: whatever it is), ends_at (ms),
@@ -73,8 +73,12 @@ local function take_in(key, record, flat, number, request, asked)
     written.batch, written.row = record.batch, record.row
     if record.batch then redis.call('HSET', key, 'batch', record.batch, 'row', record.row) end
     set_or_delete(key, 'joined_by', record.joined_by)
-  else
+  elseif record.batch ~= written.batch or record.row ~= written.row then  -- or a person wants the same row once more
     leave_row(record)
+    local unfinished = record.state == 'queued' or record.state == 'waiting' or record.state == 'in_doubt'
+    if written.batch and record.batch and unfinished then
+      set_or_delete(key, 'joined_by', joiners(written.batch, record.batch .. '/' .. (record.joined_by or '')))
+    end
   end
   if written.reverifies and record.by_hand then redis.call('HSET', key, 'by_hand', 1) end
   if asked.fields[1] then redis.call('HSET', key, unpack(asked.fields)) end

@@ -14,6 +14,7 @@ local ROW = 5                     -- doubts in a row that are no accident
 local LONGEST_WAIT_MS = 60000     -- after them: 1, 2, 4 … 60 s
 local BATCH_LOOK_MS = 600000      -- the same for a paused batch: its resume is told to each of its numbers
 local SHORT_MS = 250              -- while one is sent to first, whoever may be next asks again
+local WANTS = {cancelled = 1, paused = 2, running = 3, completed = 3}  -- how much a batch wants its numbers sent to
 
 local pauses = {}
 do
@@ -48,13 +49,26 @@ local function paused(lane)
   return at > now and at or nil
 end
 
--- The state of the batch by whose word a record goes; nil if it is no row, or a person has taken it over. Where that is
--- paused or cancelled and another batch has joined the request, it goes by that one's.
+-- The state of the batch by whose word a record goes; nil if it is no row, or a person has taken it over. Where others
+-- have joined the request, `joined_by`, it goes by the word of whichever wants it most.
 local function batch_word(record)
   if not (record.batch and record.lane == 'bulk') then return nil end
-  local word, other = batch_state(record.batch), record.joined_by and batch_state(record.joined_by)
-  if other and (word == 'cancelled' or word == 'paused' and other ~= 'cancelled') then return other end
+  local word = batch_state(record.batch)
+  for name in (record.joined_by or ''):gmatch('[^/]+') do
+    local other = batch_state(name)
+    if (WANTS[other] or 0) > (WANTS[word] or 0) then word = other end
+  end
   return word or nil
+end
+
+-- Of batches, '/' between their names, those for which a request of the batch `own` stands, too.
+local function joiners(own, names)
+  local found, seen = {}, {[own] = true}
+  for name in names:gmatch('[^/]+') do
+    if not seen[name] and (WANTS[batch_state(name)] or 0) > WANTS.cancelled then found[#found + 1] = name end
+    seen[name] = true
+  end
+  return table.concat(found, '/')
 end
 
 -- Whether a number that was begun is not to be sent to any more.

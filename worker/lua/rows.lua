@@ -46,11 +46,11 @@ local function tally(name, list, country, byte, by)
   redis.call('HINCRBY', batch_key(name, 'countries'), country .. ':' .. outcome:match('^[^:]+'), by)
 end
 
--- Whoever gives the last row its outcome completes the batch: once, for the state tells.
+-- Whoever gives the last row its outcome completes the batch: once, for the state tells. One that is paused is completed
+-- when it is resumed: what another batch has taken over of it may wait for that.
 local function complete(name)
   local key = batch_key(name)
-  local state = redis.call('HGET', key, 'state')
-  if state ~= 'running' and state ~= 'paused' then return end
+  if redis.call('HGET', key, 'state') ~= 'running' then return end
   redis.call('HSET', key, 'state', 'completed', 'completed_at', now)
   batch_states[name] = 'completed'
   redis.call('ZREM', ARGV[2] .. ':feeding', name)
