@@ -174,6 +174,16 @@ class TestABatch:
         assert sorted(world.until_empty()) == sorted(numbers)
         assert world.look("summer").outcomes == {"cancelled": 1, "code_sent": 20}
 
+    def test_that_is_paused_is_completed_by_its_last_row_if_it_has_joined_none(self, world):
+        world.roster("spring", 1)
+        world.feed()
+        begun = world.begin(world.queue.pop(0))
+        batches.pause(world.ledger, "spring")
+        world.settle(begun, TAKEN)
+
+        assert world.look("spring").outcomes == {"code_sent": 1}
+        assert world.look("spring").state is BatchState.COMPLETED
+
     def test_that_is_paused_keeps_what_it_has_joined_though_the_other_one_is_forgotten(self, world, client):
         (number,) = world.roster("spring", 1)
         world.feed()

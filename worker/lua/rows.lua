@@ -46,11 +46,18 @@ local function tally(name, list, country, byte, by)
   redis.call('HINCRBY', batch_key(name, 'countries'), country .. ':' .. outcome:match('^[^:]+'), by)
 end
 
--- Whoever gives the last row its outcome completes the batch: once, for the state tells. One that is paused is completed
--- when it is resumed: what another batch has taken over of it may wait for that.
+-- Whoever gives the last row its outcome completes the batch: once, for the state tells. One that is paused, and has rows
+-- for which another's request stands, is completed when it is resumed: that request may wait for it.
 local function complete(name)
   local key = batch_key(name)
-  if redis.call('HGET', key, 'state') ~= 'running' then return end
+  local state = redis.call('HGET', key, 'state')
+  if state == 'paused' then
+    for _, joined in ipairs(redis.call('HMGET', batch_key(name, 'counts'), 'sms:joined', 'call:joined')) do
+      if (tonumber(joined) or 0) > 0 then return end
+    end
+  elseif state ~= 'running' then
+    return
+  end
   redis.call('HSET', key, 'state', 'completed', 'completed_at', now)
   batch_states[name] = 'completed'
   redis.call('ZREM', ARGV[2] .. ':feeding', name)
