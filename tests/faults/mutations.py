@@ -144,8 +144,8 @@ MUTATIONS = (
     Mutation(
         "a slot that was missed is not booked anew in a pause",
         "worker/lua/book.lua",
-        "if KEYS[7] and is_held(read(KEYS[7])) then return {now_us, 0, 0} end",
-        "",
+        "if not record.state or is_held(record) then",
+        "if not record.state then",
         "tests/test_attempt.py::test_a_slot_that_was_missed_is_not_booked_anew_in_a_pause",
     ),
     Mutation(
