@@ -163,6 +163,19 @@ class TestA429:
         assert (record.state, record.reason, record.attempts) == (State.WAITING, Reason.PACE, 0)
         assert seconds <= record.due_at.timestamp() - simulation.now_us / SECOND <= 1.11 * seconds
 
+    @pytest.mark.parametrize("lane", [Lane.BULK, Lane.SCHEDULED])
+    def test_of_a_minute_keeps_nobody_waiting_for_a_slot_but_the_share_is_had_afterwards(self, client, lane):
+        simulation = Simulation(client)
+        self.throttle(simulation, 60.0)
+        booked_us = simulation.now_us
+        simulation.booker(simulation.numbers(100, lane), lane)
+        simulation.run(until_us=booked_us + 50 * SECOND)
+        assert not simulation.slots[lane]
+
+        simulation.run()
+        assert len(simulation.slots[lane]) == 100
+        assert min(simulation.slots[lane]) >= booked_us + 60 * SECOND
+
     def test_that_had_left_before_the_others_were_told_counts_no_second_time(self, client):
         simulation = Simulation(client)
         requests = simulation.numbers(2, Lane.INTERACTIVE)

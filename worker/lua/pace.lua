@@ -73,7 +73,8 @@ local function book(lane, channel, patience_us)
 
   local own = slot - ahead
   if lane == 'bulk' and (pace.wanted or 0) > now_us then own = math.huge end
-  local floor = lane == 'interactive' and math.huge or pace[floor_field] or 0
+  -- The share goes no further ahead than persons do, who take the slots before it: after a long 429 nobody waits for one.
+  local floor = lane == 'interactive' and math.huge or math.max(pace[floor_field] or 0, slot - AHEAD_US - 2 * spacing)
   local by_call = slot - account > CALL_AHEAD_US and slot - CALL_AHEAD_US or 0
   if math.max(math.min(own, floor), by_call) > now_us then
     local step = by_call > 0 and spacing_us('call') or spacing
