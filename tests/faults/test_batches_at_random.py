@@ -168,14 +168,17 @@ class Play:
             self.work()
 
     def lost(self):
-        """Rows that stand on a request of others, which was cancelled, and no code came since their import."""
+        """Rows that stand on a request of another batch, which was cancelled, and no code came since their import."""
         for name in self.wanted:
             if self.state(name) is BatchState.CANCELLED:
                 continue
             for row in batches.rows(self.world.ledger, name):
                 record = self.world.ledger.read(row.number) if row.outcome == "joined" else None
+                if record is None or record.state is not State.CANCELLED or row.number in self.persons | self.erased:
+                    continue
                 sent = any(to == row.number and at >= self.imported_us[name] for at, to in self.sends)
-                if record and record.state is State.CANCELLED and not sent and row.number not in self.erased:
+                failed = any(change.state is State.FAILED for change in record.history)
+                if not sent and not failed:
                     yield name, record
 
 
