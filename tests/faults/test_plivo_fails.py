@@ -126,7 +126,7 @@ def test_all_of_them_together(world, load):
     else:
         world.enqueue(count)
     world.hurry_until(
-        lambda: not {State.QUEUED, None} & set(world.states()) and len(world.plivo.requests()) >= count, within=150
+        lambda: not {State.QUEUED, None} & set(world.states()) and len(world.plivo.requests()) >= count, within=300
     )
     befallen = [bool(request["misfortune"]) for request in world.plivo.requests()]
 
@@ -136,7 +136,7 @@ def test_all_of_them_together(world, load):
     world.plivo.spare()
     control.resume(world.ledger)
     world.move(timedelta(minutes=16))
-    world.hurry_until(lambda: not set(world.states()) - ENDS, within=60)
+    world.hurry_until(lambda: not set(world.states()) - ENDS, within=150)
 
     assert sum(world.states().values()) == count
     check(world)
