@@ -572,7 +572,7 @@ def test_a_look_without_redis_is_no_end_and_says_so_once(capsys, monkeypatch):
 def test_redis_that_goes_away_in_the_middle_does_not_lose_what_was_accepted(environ, tmp_path):
     number = fresh_number()
     with (
-        RedisServer() as server,
+        RedisServer(appendfsync="always") as server,
         started(environ | {"RINGPROOF_REDIS_URL": server.url}, tmp_path, "initiate", number) as process,
     ):
         with ledger_of({"RINGPROOF_REDIS_URL": server.url}) as ledger:

@@ -41,8 +41,9 @@ SETTLED = {State.CODE_SENT, State.IN_DOUBT, State.FAILED, State.VERIFIED, State.
 class World:
     """Everything that a scenario needs; a context manager that leaves nothing behind."""
 
-    def __init__(self, folder, *, durations=None, **variables):
+    def __init__(self, folder, *, durations=None, appendfsync="everysec", **variables):
         self.folder = folder
+        self.appendfsync = appendfsync
         self.durations = SHORT | (durations or {})
         self.variables = variables
         self.accepted = {}
@@ -51,7 +52,7 @@ class World:
         self._stack = ExitStack()
 
     def __enter__(self):
-        self.redis = self._stack.enter_context(RedisServer())
+        self.redis = self._stack.enter_context(RedisServer(appendfsync=self.appendfsync))
         sandbox = Sandbox(self.folder / "sandbox.log", os.environ, self.folder)
         self.plivo = self._stack.enter_context(stopped(sandbox))
         self.plivo.switch(limit=1_000_000, code_length=8)
