@@ -1,22 +1,19 @@
-"""Ringproof's work, as a producer calls it: `initiate_verification.delay("+14155550123")`, `import_roster(…)`.
+"""The registered tasks: their bodies, as workers run them. `from tasks import …` gives a producer what `ringproof` gives.
 
-What reads rosters is loaded when it is first asked for: whoever enqueues single numbers has no use for it.
+A project that has a module `tasks` of its own imports the same three names from `ringproof`.
 """
 
 from typing import TYPE_CHECKING, Any
 
-from tasks.confirmation import confirm_verification
-from tasks.verification import initiate_verification
+import ringproof
 
 if TYPE_CHECKING:
-    from worker.batches import import_roster
+    from ringproof import confirm_verification, import_roster, initiate_verification
 
 __all__ = ["confirm_verification", "import_roster", "initiate_verification"]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "import_roster":
-        from worker.batches import import_roster  # noqa: PLC0415
-
-        return import_roster
+    if name in __all__:
+        return getattr(ringproof, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,28 +1,25 @@
-"""`confirm_verification`: from a code that a person entered to a verified number."""
+"""The body of `confirm_verification`: from a code that a person entered to a verified number."""
 
 import logging
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from celery.result import AsyncResult
-from kombu.exceptions import OperationalError
-
-from tasks.asking import paid
-from tasks.attempt import insist
-from tasks.messages import EnqueuedTask, refuse
-from worker import errors, runtime, stop
-from worker.celery import app
-from worker.confirmation import HANDLE, Answer, Entered, Verified, check_code, leave, refused, take, verified
-from worker.ledger import Ledger
-from worker.phone import mask, parse, shown
-from worker.record import Lane, Record, State
-from worker.request import queue
+from ringproof import errors, runtime
+from ringproof.celery.confirmation import ConfirmationTask
+from ringproof.celery.messages import CONFIRM, performs
+from ringproof.ledger.confirmation import HANDLE, Answer, Entered, Verified, refused, take, verified
+from ringproof.ledger.ledger import Ledger
+from ringproof.ledger.record import Record, State
+from ringproof.phone.masking import mask
+from ringproof.phone.number import parse
+from worker.celery import shutdown
+from worker.sending.queries import paid
+from worker.sending.retry import insist
 
 if TYPE_CHECKING:
-    from worker.plivo import CallerId, PlivoClient
+    from ringproof.plivo.client import CallerId, PlivoClient
 
 SLOT: Final = timedelta(seconds=6)
 """How long somebody who waits for an answer is kept for a slot: the first window of a new Redis, and one to spare."""
@@ -30,75 +27,17 @@ SLOT: Final = timedelta(seconds=6)
 LEDGER_SECONDS: Final = 5.0
 """How long Redis is asked to hand out a code: then whoever entered it enters it again."""
 
-QUEUE: Final = queue(Lane.INTERACTIVE)
-ARGUMENTS: Final = "the arguments are (phone_number, code, region=None)"
-_WAITS: Final = "leave it out: a code waits for a minute to be taken, and its result for a day to be read"
-_REFUSED: Final = dict.fromkeys(
-    ("link", "link_error", "chain", "chord", "group_id", "eta", "countdown", "expires", "serializer"), _WAITS
-)
-
 _log = logging.getLogger(__name__)
 
 
-class ConfirmationTask(EnqueuedTask):
-    """A task whose message holds no code: it waits in Redis under a handle, to be taken once."""
-
-    abstract = True
-    Request = "worker.message:VeiledRequest"
-
-    def apply_async(
-        self, args: Sequence[Any] | None = None, kwargs: Mapping[str, Any] | None = None, **options: Any
-    ) -> AsyncResult:
-        """Leave the code for a worker and send its message; return an ordinary result, of the message's id.
-
-        Raises `InvalidNumber`, or `InvalidRequest` for what is no code and never shows it; or `LedgerUnavailable`:
-        then nobody will ask Plivo, and it can be entered again.
-        """
-        refuse(options, _REFUSED)
-        if options.pop("queue", None) not in {None, QUEUE}:
-            raise errors.InvalidRequest("queue", "given", f"leave it out: a confirmation is a person's, {QUEUE}")
-        number, code, region = _arguments(*(args or ()), **(kwargs or {}))
-        known = parse(number, region or runtime.settings().region).e164
-        ledger = runtime.ledger()
-        handle = leave(ledger, check_code(code))
-        veiled = {"queue": QUEUE, "argsrepr": f"('{mask(known)}',)", "kwargsrepr": "{…}"}
-        try:
-            return super().apply_async((known,), {"handle": handle}, **{**options, **veiled})
-        except OperationalError as error:
-            raise errors.LedgerUnavailable(ledger.shown_url, type(error).__name__) from None
-
-
-def _arguments(*args: Any, **kwargs: Any) -> tuple[Any, Any, str | None]:
-    """Name the arguments; what is wrong with them is told without any of them."""
-    named = dict(zip(("phone_number", "code", "region"), args, strict=False))
-    told = named | kwargs
-    whole = {"phone_number", "code"} <= told.keys() <= {"phone_number", "code", "region"}
-    if len(args) > 3 or named.keys() & kwargs.keys() or not whole:
-        raise errors.InvalidRequest("arguments", "they are others", ARGUMENTS)
-    region = told.get("region")
-    if region is not None and not isinstance(region, str):
-        raise errors.InvalidRequest("region", shown(region), "a country's two letters, such as 'US'")
-    return told["phone_number"], told["code"], region
-
-
-@app.task(
-    base=ConfirmationTask,
-    name="confirm_verification",
-    shared=False,
-    typing=False,
-    throws=(errors.InvalidRequest, errors.NotConfirmed),
-)
-def confirm_verification(*args: Any, **kwargs: Any) -> dict[str, str | None]:
-    """Have Plivo verify a number by the code that its person entered.
-
-    Called as `confirm_verification.delay(phone_number, code, region=None)`. Its result is an ordinary one, without the
-    number or the code: `{"state": "verified", "verification_uuid", "country", "verified_at"}`, or `NotConfirmed`.
-    """
+@performs(CONFIRM)
+def verify_code(_task: ConfirmationTask, *args: Any, **kwargs: Any) -> dict[str, str | None]:
+    """Have Plivo check the code that waits under the message's handle."""
     handle = kwargs.get("handle")
     if len(args) != 1 or kwargs.keys() != {"handle"} or not isinstance(handle, str) or not HANDLE.fullmatch(handle):
         raise errors.InvalidRequest("message", "not Ringproof's own", "it holds a number, and the handle of a code")
     number = parse(args[0], runtime.settings().region).e164
-    with stop.sending():
+    with shutdown.sending():
         try:
             return confirm(runtime.ledger(), runtime.plivo(), number, handle)
         except errors.LedgerUnavailable as error:
@@ -187,7 +126,7 @@ def _taken_before(ledger: Ledger, client: "PlivoClient", record: Record, handle:
 
 def _get(ledger: Ledger, client: "PlivoClient", record: Record) -> "CallerId | None":
     """Look the number up; None if Plivo does not have it by the record's last code. Raises `Unconfirmed`."""
-    if stop.told():
+    if shutdown.told():
         raise errors.Unconfirmed("Plivo's answer was lost, and this worker stops")
     try:
         known = paid(ledger, partial(client.get, record.phone_number), within=SLOT)

@@ -9,16 +9,19 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from tasks.messages import send_chunk
-from worker import feeding, runtime
-from worker.batch import LISTS, BatchState, Packed
-from worker.celery import FEED, app
-from worker.control import Situation, situation
-from worker.feeding import Fed
-from worker.ledger import Ledger
-from worker.pace import Rate
-from worker.quiet import QuietHours
-from worker.record import Lane
+from ringproof import runtime
+from ringproof.batches import feeding
+from ringproof.batches.feeding import Fed
+from ringproof.batches.model import BatchState, Packed
+from ringproof.celery.app import app
+from ringproof.celery.messages import send_chunk
+from ringproof.ledger.control import Situation, situation
+from ringproof.ledger.ledger import Ledger
+from ringproof.ledger.record import Lane
+from ringproof.ledger.row_outcomes import LISTS
+from ringproof.phone.quiet_hours import QuietHours
+from ringproof.policy import Rate
+from worker.celery.beat import FEED
 
 AHEAD_SECONDS: Final = 2.0
 """How much of the pace is with the ledger and not begun: a tick, and a late one."""

@@ -7,20 +7,22 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from tasks.asking import heard
-from tasks.attempt import insist
-from worker import looks, runtime, stop
-from worker.celery import app
-from worker.confirmation import Asked, Verified, dated, verified
-from worker.errors import InvalidRequest, RingproofError
-from worker.ledger import LONGEST_QUEUE, Ledger
-from worker.looks import Look, PageTurn
-from worker.phone import shown
-from worker.record import Lane
-from worker.request import queue
+from ringproof import runtime
+from ringproof.celery.app import app
+from ringproof.errors import InvalidRequest, RingproofError
+from ringproof.ledger import plivo_list
+from ringproof.ledger.confirmation import Asked, Verified, dated, verified
+from ringproof.ledger.ledger import LONGEST_QUEUE, Ledger
+from ringproof.ledger.plivo_list import Look, PageTurn
+from ringproof.ledger.queues import queue
+from ringproof.ledger.record import Lane
+from ringproof.phone.masking import shown
+from worker.celery import shutdown
+from worker.sending.queries import heard
+from worker.sending.retry import insist
 
 if TYPE_CHECKING:
-    from worker.plivo import Page, PlivoClient
+    from ringproof.plivo.client import Page, PlivoClient
 
 QUEUE: Final = queue(Lane.INTERACTIVE)
 """Who is always there: a list that does not answer must not hold up the sweep, whose worker has one child."""
@@ -46,10 +48,10 @@ def look_on(
     """Go on with a look for so long, a page at each turn; return what became of the numbers on them."""
     until = time.monotonic() + seconds
     found: Counter[str] = Counter()
-    while (turn := looks.turn(ledger, look)).wait is not None:
+    while (turn := plivo_list.turn(ledger, look)).wait is not None:
         if turn.page is None and time.monotonic() + turn.wait > until:
             break
-        if not stop.sleep(turn.wait):
+        if not shutdown.sleep(turn.wait):
             break
         if turn.page:
             page = heard(ledger, partial(client.list, offset=turn.page.offset))
@@ -69,7 +71,7 @@ def _go_on(ledger: Ledger, turn: PageTurn, page: "Page", found: Counter[str]) ->
         following = max(0, turn.offset - (turn.total - page.total))
     elif dates and min(dates) < turn.mark - LAG:
         following = None
-    insist(lambda: looks.read(ledger, turn, following, max(dates, default=None), page.total, found))
+    insist(lambda: plivo_list.read(ledger, turn, following, max(dates, default=None), page.total, found))
 
 
 @app.task(name="ringproof.reconcile", shared=False, ignore_result=True, throws=(InvalidRequest,))
@@ -82,7 +84,7 @@ def reconcile(look: str = Look.RECONCILE) -> None:
         found = look_on(ledger, runtime.plivo(), look=Look(look))
     except RingproofError as error:
         _log.info("Plivo's list was not read: %s", error)
-        looks.trouble(ledger, Look(look), str(error))
+        plivo_list.trouble(ledger, Look(look), str(error))
         return
     if found[Verified.VERIFIED]:
         _log.info("confirmed elsewhere: %d", found[Verified.VERIFIED])
@@ -92,7 +94,7 @@ def reconcile(look: str = Look.RECONCILE) -> None:
 
 def begin_look(ledger: Ledger, look: Look) -> None:
     """Have a look begun now, for whoever waits for it; or gone on with, if it is under way."""
-    looks.want(ledger, look)
+    plivo_list.want(ledger, look)
     if ledger.tick(look, EVERY):
         app.send_task(reconcile.name, (look,), queue=QUEUE, ignore_result=True)
 
@@ -100,5 +102,5 @@ def begin_look(ledger: Ledger, look: Look) -> None:
 def enqueue_look(ledger: Ledger) -> None:
     """Have each look gone on with that is wanted and was not told to just now."""
     for look in Look:
-        if looks.wanted(ledger, look) and ledger.waiting(QUEUE) < LONGEST_QUEUE and ledger.tick(look, EVERY):
+        if plivo_list.wanted(ledger, look) and ledger.waiting(QUEUE) < LONGEST_QUEUE and ledger.tick(look, EVERY):
             app.send_task(reconcile.name, (look,), queue=QUEUE, ignore_result=True)

@@ -4,14 +4,14 @@ import logging
 from functools import partial
 from typing import Final
 
-from tasks.asking import paid
-from tasks.attempt import insist
-from tasks.messages import MaskedTask
-from worker import runtime
-from worker.celery import app
-from worker.erasure import erase
-from worker.errors import RingproofError
-from worker.phone import mask
+from ringproof import runtime
+from ringproof.batches.erasure import erase
+from ringproof.celery.app import app
+from ringproof.celery.messages import MaskedTask
+from ringproof.errors import RingproofError
+from ringproof.phone.masking import mask
+from worker.sending.queries import paid
+from worker.sending.retry import insist
 
 REMOVE: Final = "ringproof.remove"
 

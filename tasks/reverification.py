@@ -9,20 +9,22 @@ from enum import StrEnum
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from tasks.asking import paid_in
-from tasks.attempt import insist
-from tasks.messages import MaskedTask, send_chunk, send_numbers
-from worker import errors, reverification, runtime, stop
-from worker.celery import app
-from worker.confirmation import Asked, Verified, verified
-from worker.ledger import Ledger
-from worker.phone import mask, shown
-from worker.record import Lane, Record, State
-from worker.request import queue
-from worker.verdict import Disposition, Newcomer
+from ringproof import errors, runtime
+from ringproof.celery.app import app
+from ringproof.celery.messages import MaskedTask, send_chunk, send_numbers
+from ringproof.ledger import reverification
+from ringproof.ledger.acceptance import Disposition, Newcomer
+from ringproof.ledger.confirmation import Asked, Verified, verified
+from ringproof.ledger.ledger import Ledger
+from ringproof.ledger.queues import queue
+from ringproof.ledger.record import Lane, Record, State
+from ringproof.phone.masking import mask, shown
+from worker.celery import shutdown
+from worker.sending.queries import paid_in
+from worker.sending.retry import insist
 
 if TYPE_CHECKING:
-    from worker.plivo import PlivoClient
+    from ringproof.plivo.client import PlivoClient
 
 NUMBERS: Final = 20
 """Numbers in one message: asked about by THREADS at once they take a child a second or two."""
@@ -59,7 +61,7 @@ def reverify(numbers: Any) -> None:
     """Ask about each number that is due: whoever dies leaves it due again."""
     if not isinstance(numbers, list) or not all(isinstance(number, str) for number in numbers):
         raise errors.InvalidRequest("numbers", shown(numbers), "they are Ringproof's own: ['+14155550123', …]")
-    with stop.sending():
+    with shutdown.sending():
         done = renew(runtime.ledger(), runtime.plivo(), numbers, mode=runtime.settings().reverify_mode)
     _log.info("re-verified: %s", ", ".join(f"{count} {what}" for what, count in done.items()))
 
@@ -71,7 +73,7 @@ def renew(ledger: Ledger, client: "PlivoClient", numbers: Sequence[str], *, mode
 
 
 def _renew(ledger: Ledger, client: "PlivoClient", mode: str, number: str) -> Renewed:
-    if stop.told():
+    if shutdown.told():
         return Renewed.LATER
     record = insist(lambda: reverification.claim(ledger, number))
     if record is None:

@@ -7,23 +7,25 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from tasks.asking import paid
-from tasks.attempt import insist
-from tasks.messages import MaskedTask, send_chunk, send_message
+from ringproof import runtime
+from ringproof.batches.summary import is_cancelled
+from ringproof.celery.app import app
+from ringproof.celery.messages import MaskedTask, send_chunk, send_message
+from ringproof.errors import RingproofError
+from ringproof.ledger.acceptance import Disposition, Newcomer
+from ringproof.ledger.answers import Due, News, Outcome
+from ringproof.ledger.ledger import Ledger
+from ringproof.ledger.queues import TICKS, queue
+from ringproof.ledger.record import Lane, Reason, Record, State
+from ringproof.phone.masking import mask
 from tasks.reconcile import enqueue_look
 from tasks.reverification import enqueue_renewals
-from worker import runtime
-from worker.celery import SWEEP, TICKS, app
-from worker.census import is_cancelled
-from worker.errors import RingproofError
-from worker.ledger import Ledger
-from worker.phone import mask
-from worker.record import Lane, Reason, Record, State
-from worker.request import queue
-from worker.verdict import Disposition, Due, Newcomer, News, Outcome
+from worker.celery.beat import SWEEP
+from worker.sending.queries import paid
+from worker.sending.retry import insist
 
 if TYPE_CHECKING:
-    from worker.plivo import CallerId
+    from ringproof.plivo.client import CallerId
 
 QUEUES: Final = {lane: queue(lane) for lane in Lane}
 PORTION: Final = 500

@@ -7,18 +7,19 @@ import signal
 import hypothesis
 import pytest
 import redis
-from command import Command
-from harness import AUTH_ID, AUTH_TOKEN, Sandbox, Worker, stopped
 from pydantic import SecretStr
-from wire import TAKEN, Server
+from support.command import Command
+from support.harness import AUTH_ID, AUTH_TOKEN, Sandbox, Worker, stopped
+from support.wire import TAKEN, Server
 
-from worker import runtime
-from worker.celery import app
-from worker.ledger import Ledger, connect
-from worker.local.redis_server import RedisServer
-from worker.plivo import PlivoClient
-from worker.settings import Settings
-from worker.transport import LIMITS
+from ringproof import runtime
+from ringproof.celery.app import app
+from ringproof.ledger.connection import connect
+from ringproof.ledger.ledger import Ledger
+from ringproof.plivo.client import PlivoClient
+from ringproof.plivo.transport import LIMITS
+from ringproof.settings import Settings
+from worker.local.processes.redis_server import RedisServer
 
 hypothesis.settings.register_profile("busy", deadline=None)  # 200 ms of its own are a busy machine's, not a fault
 hypothesis.settings.load_profile("busy")

@@ -11,87 +11,31 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from harness import eventually
+from support.harness import eventually
 
-from worker.settings import Settings
+from ringproof.settings import Settings
 
 ROOT = Path(__file__).parents[1]
 LONGEST_FILE = 600
 SLOWEST_IMPORT_SECONDS = 1.0
 
-RANKS = {
-    "worker": 0,
-    "worker.errors": 0,
-    "worker.pace": 0,
-    "worker.plan": 0,
-    "worker.stop": 0,
-    "worker.quiet": 1,
-    "worker.settings": 2,
-    "worker.phone": 1,
-    "worker.transport": 1,
-    "worker.lines": 1,
-    "worker.caller_id": 2,
-    "worker.columns": 2,
-    "worker.record": 2,
-    "worker.broker": 2,
-    "worker.message": 2,
-    "worker.plivo": 2,
-    "worker.table": 3,
-    "worker.row": 3,
-    "worker.verdict": 3,
-    "worker.batch": 3,
-    "worker.roster": 4,
-    "worker.replacement": 1,
-    "worker.sample": 4,
-    "worker.ledger": 4,
-    "worker.request": 4,
-    "tasks.outcomes": 4,
-    "worker.rejects": 5,
-    "worker.export": 5,
-    "worker.runtime": 5,
-    "worker.health": 5,
-    "worker.control": 5,
-    "worker.feeding": 5,
-    "worker.census": 6,
-    "worker.importing": 7,
-    "worker.batches": 8,
-    "worker.confirmation": 5,
-    "worker.erasure": 5,
-    "worker.looks": 5,
-    "worker.reverification": 5,
-    "tasks.attempt": 5,
-    "tasks.asking": 5,
-    "worker.backend": 6,
-    "worker.logs": 6,
-    "tasks.booking": 6,
-    "worker.celery": 7,
-    "worker.story": 7,
-    "worker.watch": 8,
-    "worker.outlook": 8,
-    "worker.forecast": 9,
-    "worker.progress": 9,
-    "worker.standing": 9,
-    "worker.command": 9,
-    "worker.cli_batch": 10,
-    "worker.cli_import": 10,
-    "worker.cli_pace": 10,
-    "worker.cli_verified": 12,
-    "worker.beat": 8,
-    "tasks.messages": 8,
-    "tasks.reconcile": 8,
-    "tasks.reverification": 9,
-    "tasks.verification": 9,
-    "tasks.confirmation": 9,
-    "tasks.removal": 9,
-    "tasks.sweep": 10,
-    "tasks.feeder": 9,
-    "tasks.chunk": 9,
-    "tasks": 11,
-    "worker.cli_number": 12,
-    "worker.cli": 13,
-    "worker.__main__": 14,
-}
-"""What each module stands on has a lower rank. A new module gets one here, and with it its place."""
+FLOORS = (
+    {"ringproof.errors", "ringproof.policy", "ringproof.clock"},
+    {"ringproof.phone"},
+    {"ringproof.rosters", "ringproof.plivo", "ringproof.settings"},
+    {"ringproof.ledger"},
+    {"ringproof.runtime"},
+    {"ringproof.celery", "ringproof.batches"},
+    {"ringproof"},
+    {"worker.celery"},
+    {"worker.views", "worker.sending"},
+    {"tasks"},
+    {"worker.cli", "worker.local"},
+    {"worker.__main__"},
+)
+"""The rooms by floor, the lowest first. A room imports those below it, never one beside or above it."""
+
+ROOMS = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 
 LEFTOVERS = {"utils", "util", "common", "helpers", "helper", "misc", "base", "core", "manager", "service", "lib"}
 
@@ -115,7 +59,11 @@ def module_name(path):
     return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
 
-SOURCES = {module_name(path): path for folder in ("worker", "tasks") for path in sorted((ROOT / folder).rglob("*.py"))}
+SOURCES = {
+    module_name(path): path
+    for folder in ("ringproof", "worker", "tasks")
+    for path in sorted((ROOT / folder).rglob("*.py"))
+}
 PRODUCTION = {name: path for name, path in SOURCES.items() if not name.startswith("worker.local")}
 
 
@@ -138,7 +86,7 @@ def statements(node, *, lazy=False):
 
 
 def imports(name):
-    """All imports of a module; `from worker import errors` is one of worker.errors."""
+    """All imports of a module; `from worker import errors` is one of ringproof.errors."""
     found = []
     for node, lazy in statements(tree(name)):
         if isinstance(node, ast.Import):
@@ -151,7 +99,15 @@ def imports(name):
 
 
 def ours(imported):
-    return imported.target.split(".")[0] in {"worker", "tasks"}
+    return imported.target.split(".")[0] in {"ringproof", "worker", "tasks"}
+
+
+def room_of(module):
+    """The room of a module: the longest of the rooms' names that it begins with."""
+    if module in {"ringproof", "worker", "tasks"}:
+        return module
+    parts = module.split(".")
+    return next((room for size in (2, 1) if (room := ".".join(parts[:size])) in ROOMS and size <= len(parts)), None)
 
 
 def belongs(target, packages):
@@ -159,14 +115,17 @@ def belongs(target, packages):
 
 
 class TestTheSource:
-    def test_has_a_rank_for_every_module(self):
-        assert set(PRODUCTION) == set(RANKS)
+    def test_has_a_room_for_every_module(self):
+        assert {room_of(name) for name in SOURCES} - {"worker"} == set(ROOMS)
 
-    @pytest.mark.parametrize("name", PRODUCTION)
-    def test_imports_only_what_lies_below(self, name):
-        up = [one.target for one in imports(name) if ours(one) and RANKS.get(one.target, 99) >= RANKS[name]]
+    @pytest.mark.parametrize("name", SOURCES)
+    def test_imports_only_rooms_below(self, name):
+        room = room_of(name)
+        if room == "worker":
+            return
+        others = {room_of(one.target) for one in imports(name) if ours(one)} - {room}
 
-        assert not up
+        assert not {other for other in others if ROOMS[other] >= ROOMS[room]}
 
     @pytest.mark.parametrize("name", PRODUCTION)
     def test_never_imports_the_local_parts_into_production(self, name):
@@ -180,19 +139,19 @@ class TestTheSource:
             if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.startswith("worker.local")
         }
 
-        assert named == {("worker.cli", True)}
+        assert named == {("worker.cli.local", True)}
 
     @pytest.mark.parametrize("name", PRODUCTION)
     def test_speaks_http_in_one_place(self, name):
         speaks = any(belongs(one.target, HTTP) for one in imports(name))
 
-        assert speaks == (name == "worker.transport"), "requests and urllib3 appear behind one seam"
+        assert speaks == (name == "ringproof.plivo.transport"), "requests and urllib3 appear behind one seam"
 
     @pytest.mark.parametrize("name", PRODUCTION)
     def test_reads_the_environment_in_one_place(self, name):
         reads = [ast.unparse(node) for node, _ in statements(tree(name)) if isinstance(node, ast.Attribute)]
 
-        assert name in {"worker.runtime", "worker.command"} or not {"os.environ", "os.getenv"} & set(reads)
+        assert name in {"ringproof.runtime", "worker.cli.options"} or not {"os.environ", "os.getenv"} & set(reads)
 
     @pytest.mark.parametrize("name", SOURCES)
     def test_has_no_module_that_is_named_for_a_leftover(self, name):
@@ -299,7 +258,7 @@ def importing_all():
     return importing(*IMPORTABLE, before="import requests")
 
 
-ENTRANCES = ("tasks", "worker.celery")
+ENTRANCES = ("ringproof.celery.verification", "ringproof.celery.confirmation", "worker.celery")
 IMPORTABLE = tuple(name for name in PRODUCTION if name != "worker.__main__")
 
 
@@ -334,7 +293,7 @@ class TestImporting:
         assert not loaded & UNWANTED
 
     def test_the_phone_alone_loads_neither_celery_nor_redis_nor_pydantic(self):
-        loaded = set(importing("worker.phone")["loaded"])
+        loaded = set(importing("ringproof.phone.number")["loaded"])
 
         assert not loaded & (UNWANTED | {"celery", "kombu", "redis", "pydantic", "click"})
 
@@ -357,7 +316,7 @@ after = logging_state()
 print(json.dumps([before, after]))
 """
         before, after = run(code)
-        ours = {name: state for name, state in after.items() if name.split(".")[0] in {"worker", "tasks"}}
+        ours = {name: state for name, state in after.items() if name.split(".")[0] in {"ringproof", "worker", "tasks"}}
         untouched = [0, True, False, []]
 
         assert {name: after[name] for name in before} == before
@@ -398,7 +357,9 @@ print(json.dumps({{
 
 
 class TestAHostWithACeleryOfItsOwn:
-    @pytest.mark.parametrize("first", ["", "import tasks, worker.celery"], ids=["host first", "ours first"])
+    @pytest.mark.parametrize(
+        "first", ["", "import ringproof.celery.verification, worker.celery"], ids=["host first", "ours first"]
+    )
     @pytest.mark.parametrize("finalize", ["", "app.finalize()"], ids=["untouched", "finalized"])
     def test_keeps_its_app_its_tasks_and_its_configuration(self, first, finalize):
         told = run(HOST.format(first=first, finalize=finalize))
@@ -413,6 +374,6 @@ class TestAHostWithACeleryOfItsOwn:
         }
 
     def test_keeps_the_default_app_when_it_has_made_none(self):
-        code = "import json, tasks, worker.celery; from celery import current_app; print(json.dumps(current_app.main))"
+        code = "import json, tasks.verification, worker.celery; from celery import current_app; print(json.dumps(current_app.main))"
 
         assert run(code) == "default"

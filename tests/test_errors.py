@@ -11,14 +11,15 @@ import pytest
 from celery import Celery
 from kombu.utils.json import dumps, loads
 
-from worker import errors
-from worker.errors import InvalidNumber, InvalidRequest, Misconfigured, RingproofError
-from worker.ledger import Ledger, connect
-from worker.local.sandbox import ANY_AUTH_ID
-from worker.phone import mask, redact
-from worker.plivo import PlivoClient
-from worker.settings import Settings
-from worker.transport import Limits
+from ringproof import errors
+from ringproof.errors import InvalidNumber, InvalidRequest, Misconfigured, RingproofError
+from ringproof.ledger.connection import connect
+from ringproof.ledger.ledger import Ledger
+from ringproof.phone.masking import mask, redact
+from ringproof.plivo.client import PlivoClient
+from ringproof.plivo.transport import Limits
+from ringproof.settings import Settings
+from worker.local.sandbox.server import ANY_AUTH_ID
 
 REASONS = {
     "not_a_number",

@@ -12,9 +12,9 @@ from pathlib import Path
 import dotenv
 import pytest
 import yaml
-from harness import AUTH_ID, AUTH_TOKEN, ROOT, Process, stopped
+from support.harness import AUTH_ID, AUTH_TOKEN, ROOT, Process, stopped
 
-from worker.settings import Settings
+from ringproof.settings import Settings
 
 PROCFILE = dict(line.split(": ", 1) for line in (ROOT / "Procfile").read_text().splitlines())
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())

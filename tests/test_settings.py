@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 from dotenv import dotenv_values
-from harness import AUTH_ID, AUTH_TOKEN
 from pydantic import ValidationError
+from support.harness import AUTH_ID, AUTH_TOKEN
 
-from worker.errors import Misconfigured
-from worker.ledger import connect
-from worker.pace import Policy, Rate
-from worker.quiet import QuietHours
-from worker.settings import DEFAULT_REDIS_URL, Settings
+from ringproof.errors import Misconfigured
+from ringproof.ledger.connection import connect
+from ringproof.phone.quiet_hours import QuietHours
+from ringproof.policy import Policy, Rate
+from ringproof.settings import DEFAULT_REDIS_URL, Settings
 
 ROOT = Path(__file__).parents[1]
 PASSWORD = "hunter2-of-redis"

@@ -8,10 +8,10 @@ import zipfile
 
 import pytest
 import redis
-from harness import ROOT
+from support.harness import ROOT
 
-from worker.local.redis_server import RedisServer
-from worker.settings import Settings
+from ringproof.settings import Settings
+from worker.local.processes.redis_server import RedisServer
 
 PRODUCER = "from tasks import initiate_verification; print(initiate_verification.delay('+14155550123').id)"
 
@@ -48,11 +48,17 @@ def installed(wheel, tmp_path_factory):
 @pytest.mark.timeout(300)
 def test_the_wheel_holds_what_is_not_python(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
-    scripts = {f"worker/lua/{script.name}" for script in (ROOT / "worker/lua").glob("*.lua")}
+    scripts = {str(script.relative_to(ROOT)) for script in (ROOT / "ringproof/ledger/lua").rglob("*.lua")}
 
     assert scripts
-    assert names >= scripts | {"worker/py.typed", "tasks/py.typed", "worker/local/roster.csv"}
+    assert names >= scripts | {
+        "ringproof/py.typed",
+        "worker/py.typed",
+        "tasks/py.typed",
+        "worker/local/demo/roster.csv",
+    }
     assert {name.split("/")[0] for name in names} == {
+        "ringproof",
         "worker",
         "tasks",
         f"{'-'.join(wheel.stem.split('-')[:2])}.dist-info",

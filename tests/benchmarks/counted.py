@@ -5,12 +5,12 @@
 
 import sys
 
-import worker.ledger
+import ringproof.ledger.ledger
 
 COUNT = "redis.call('INCR', 'bench:begin')\n"
 
-scripts = worker.ledger._lua
-worker.ledger._lua = lambda name: COUNT + scripts(name) if name == "begin" else scripts(name)
+scripts = ringproof.ledger.ledger.lua_source
+ringproof.ledger.ledger.lua_source = lambda name: COUNT + scripts(name) if name == "number/begin" else scripts(name)
 
 if __name__ == "__main__":
     from celery.__main__ import main

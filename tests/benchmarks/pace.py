@@ -21,8 +21,8 @@ from peers import CHILDREN, PEERS, PINNED, WORKERS, install  # noqa: E402
 from table import Tables, measured_with, percent, tell, write  # noqa: E402
 from workload import UNDER_WAY_MS, Feed, Ours, Persons, judged, leaving_nothing, pace, work  # noqa: E402
 
-from worker.pace import JITTER, Rate  # noqa: E402
-from worker.record import Lane  # noqa: E402
+from ringproof.ledger.record import Lane  # noqa: E402
+from ringproof.policy import JITTER, Rate  # noqa: E402
 
 DOCUMENTED, HUNDRED = Rate.parse("300/5s"), Rate.parse("100/1s")
 SLOW, SLOWEST = Rate.parse("2/1s"), Rate.parse("1/2s")

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from celery import Celery
-from harness import Process, fresh_number
+from support.harness import Process, fresh_number
 
 HERE = Path(__file__).parent
 CONSTRAINTS, REQUIREMENTS = HERE.parents[1] / "constraints.txt", HERE / "peers.txt"

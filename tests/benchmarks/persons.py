@@ -10,7 +10,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from harness import fresh_number
+from support.harness import fresh_number
 
 from tasks import initiate_verification
 

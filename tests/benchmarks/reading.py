@@ -16,8 +16,8 @@ import phonenumbers
 import rosters
 from phonenumbers import NumberParseException
 
-from worker.roster import open_roster
-from worker.row import Row
+from ringproof.rosters.roster import open_roster
+from ringproof.rosters.row import Row
 
 TIMES = 3  # the best of so many, as other work on the machine only ever slows
 

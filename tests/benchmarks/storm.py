@@ -19,11 +19,11 @@ sys.path[:0] = [str(HERE.parent), str(HERE.parent / "faults"), str(HERE)]
 
 from celery import Celery  # noqa: E402
 from checker import check  # noqa: E402
-from harness import Process, eventually, fresh_number  # noqa: E402
+from support.harness import Process, eventually, fresh_number  # noqa: E402
 from table import write  # noqa: E402
 from world import KillingOfChildren, World  # noqa: E402
 
-from worker.record import State  # noqa: E402
+from ringproof.ledger.record import State  # noqa: E402
 
 CHILDREN = 12
 PATIENCE_SECONDS = 240.0

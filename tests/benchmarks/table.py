@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from worker.local import redis_server
+from worker.local.processes import redis_server
 
 README = Path(__file__).parents[2] / "README.md"
 

@@ -10,14 +10,14 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import psutil
-from harness import Process
 from storm import PRODUCTION
+from support.harness import Process
 from table import tell
 from world import World
 
-from worker.pace import JITTER
-from worker.record import Lane
-from worker.request import queue
+from ringproof.ledger.queues import queue
+from ringproof.ledger.record import Lane
+from ringproof.policy import JITTER
 
 HERE = Path(__file__).parent
 COUNTED = str(HERE / "counted.py")

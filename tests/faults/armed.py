@@ -3,7 +3,7 @@
 Its ledger's time is moved by the key `test:clock`, its durations are those of `FAULTS_DURATIONS` (JSON, in seconds).
 At each named point it looks for the key `test:point:{point}:{number}`, which says `kill` or `stop`: then it notes its
 process id in `test:reached:{point}:{number}` and does that to itself. `FAULTS_OFF` is how many seconds its own clock
-is off. None of these is read by anything but this file. `FIRST_BYTES` is what noted.py reads.
+is off. None of these is read by anything but this file. `FIRST_BYTES` is what celery_with_notes.py reads.
 """
 
 import json
@@ -22,14 +22,13 @@ if seconds_off := float(os.environ.get("FAULTS_OFF", "0")):
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-import clocked  # noqa: F401  # moves the ledger's clock
-import noted
 import redis
 import redis.connection
+from support import celery_with_clock, celery_with_notes  # noqa: F401  # the first moves the ledger's clock
 
-import tasks.attempt
 import tasks.verification
-from worker import ledger, plivo, transport
+from ringproof.ledger import ledger
+from ringproof.plivo import client, transport
 
 NUMBERS = threading.local()
 
@@ -80,7 +79,7 @@ def arm():
 
 
 def _arm_the_client():
-    initiate = plivo.PlivoClient.initiate
+    initiate = client.PlivoClient.initiate
 
     def pointed(self, number, *, last_look, **options):
         def look():
@@ -92,7 +91,7 @@ def _arm_the_client():
         reach("answered", number)
         return answer
 
-    plivo.PlivoClient.initiate = pointed
+    client.PlivoClient.initiate = pointed
     around(transport._Connection, "getresponse", lambda *_: getattr(NUMBERS, "sending", None), before="written")
 
 
@@ -122,7 +121,7 @@ def shorten():
     build = ledger.Ledger.__init__
     build.__kwdefaults__["durations"] = durations()
     if seconds := os.environ.get("FAULTS_ANSWER_SECONDS"):
-        plivo.PlivoClient.__init__.__kwdefaults__["limits"] = transport.Limits(answer_seconds=float(seconds))
+        client.PlivoClient.__init__.__kwdefaults__["limits"] = transport.Limits(answer_seconds=float(seconds))
 
 
 shorten()
@@ -130,7 +129,7 @@ shorten()
 if __name__ == "__main__":
     if "points" in os.environ.get("FAULTS", ""):
         arm()
-    noted.note(os.environ["FIRST_BYTES"])
+    celery_with_notes.note(os.environ["FIRST_BYTES"])
     if sys.argv[1] == "enqueue":
         for argument in sys.argv[2:]:
             tasks.verification.initiate_verification.apply_async((argument,), queue="ringproof.bulk")

@@ -1,17 +1,17 @@
 """Batches of a world: their import, and that what was counted is what the row bytes tell."""
 
-from worker import batches
-from worker.roster import roster_of
+from ringproof.batches import operations
+from ringproof.rosters.roster import roster_of
 
 
 def agrees(world, name):
-    kept, counted = batches.audit(world.ledger, name)
+    kept, counted = operations.audit(world.ledger, name)
     assert kept == counted
     return kept
 
 
 def import_rows(world, name, numbers):
-    with batches.open_batch(world.ledger, name, fingerprint=None) as importing:
+    with operations.open_batch(world.ledger, name, fingerprint=None) as importing:
         for row in roster_of(numbers):
             importing.add(row)
         importing.finish()

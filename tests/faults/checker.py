@@ -5,9 +5,9 @@ import re
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
-from harness import AUTH_TOKEN, eventually
+from support.harness import AUTH_TOKEN, eventually
 
-from worker.record import State
+from ringproof.ledger.record import State
 
 CODE_SECONDS = 15 * 60
 TICK = timedelta(seconds=5)

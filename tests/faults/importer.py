@@ -8,14 +8,15 @@ import sys
 import time
 from pathlib import Path
 
-import worker.importing
-from worker import batches, runtime
-from worker.roster import open_roster
-from worker.row import Row
+import ringproof.batches.importing
+from ringproof import runtime
+from ringproof.batches import operations
+from ringproof.rosters.roster import open_roster
+from ringproof.rosters.row import Row
 
 file, name, pause = sys.argv[1], sys.argv[2], float((*sys.argv, 0)[3])
 stands_at, go = (int(sys.argv[4]), Path(sys.argv[5])) if sys.argv[4:] else (0, Path())
-put = worker.importing.Importing._put
+put = ringproof.batches.importing.Importing._put
 
 
 def slowly(self):
@@ -25,11 +26,11 @@ def slowly(self):
         time.sleep(0.01)
 
 
-worker.importing.Importing._put = slowly
+ringproof.batches.importing.Importing._put = slowly
 
 with (
     open_roster(Path(file)) as roster,
-    batches.open_batch(runtime.ledger(), name, fingerprint=roster.fingerprint, source=roster.name) as importing,
+    operations.open_batch(runtime.ledger(), name, fingerprint=roster.fingerprint, source=roster.name) as importing,
 ):
     print("already", importing.already, flush=True)
     for row in roster:

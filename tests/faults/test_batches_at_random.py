@@ -8,15 +8,16 @@ import random
 from datetime import timedelta
 
 import pytest
-from harness import fresh_number
-from roster_of_batch import TAKEN, Batches, import_rows
+from support.harness import fresh_number
+from support.roster_of_batch import TAKEN, Batches, import_rows
 from world import LONG
 
+from ringproof.batches import erasure, operations
+from ringproof.batches.operations import BatchState
+from ringproof.ledger.acceptance import Disposition
+from ringproof.ledger.answers import News, Outcome, Verdict
+from ringproof.ledger.record import Reason, State
 from tasks.sweep import decide
-from worker import batches, erasure
-from worker.batches import BatchState
-from worker.record import Reason, State
-from worker.verdict import Disposition, News, Outcome, Verdict
 
 SEEDS = 400 if LONG else 15
 MOVES, MOST_BATCHES = 60, 7
@@ -51,11 +52,11 @@ class Play:
         self.agree()
 
     def state(self, name):
-        return batches.read(self.world.ledger, name).state
+        return operations.read(self.world.ledger, name).state
 
     def agree(self):
         for name in self.wanted:
-            kept, counted = batches.audit(self.world.ledger, name)
+            kept, counted = operations.audit(self.world.ledger, name)
             assert kept == counted
             assert kept.state is not BatchState.COMPLETED or not kept.open
 
@@ -113,19 +114,19 @@ class Play:
             steer(self.world.ledger, name)
 
     def pause(self):
-        self._steer(batches.pause)
+        self._steer(operations.pause)
 
     def resume(self):
-        self._steer(batches.resume)
+        self._steer(operations.resume)
 
     def cancel(self):
-        self._steer(batches.cancel)
+        self._steer(operations.cancel)
 
     def retry(self):
         if self.wanted:
             name = self.chance.choice(list(self.wanted))
             print("retry", name)
-            batches.retry(self.world.ledger, name, RETRIED)
+            operations.retry(self.world.ledger, name, RETRIED)
 
     def a_person_asks(self):
         number = self.chance.choice(self.numbers)
@@ -156,7 +157,7 @@ class Play:
         """Resume all that is paused, and let a few hours go by."""
         for name in self.wanted:
             if self.state(name) is BatchState.PAUSED:
-                batches.resume(self.world.ledger, name)
+                operations.resume(self.world.ledger, name)
         for _ in range(12):
             for _ in range(3):
                 self.world.feed(1)
@@ -172,7 +173,7 @@ class Play:
         for name in self.wanted:
             if self.state(name) is BatchState.CANCELLED:
                 continue
-            for row in batches.rows(self.world.ledger, name):
+            for row in operations.rows(self.world.ledger, name):
                 record = self.world.ledger.read(row.number) if row.outcome == "joined" else None
                 if record is None or record.state is not State.CANCELLED or row.number in self.persons | self.erased:
                     continue
@@ -190,7 +191,7 @@ def test_whatever_happens_in_any_order_all_is_counted_and_nobody_is_lost_or_sent
     play.end()
 
     for name in play.wanted:
-        found = batches.read(play.world.ledger, name)
+        found = operations.read(play.world.ledger, name)
         capped = any(outcome.startswith("waiting:cap") for outcome in found.outcomes)
         assert found.state is BatchState.COMPLETED or (found.state is BatchState.CANCELLED and not found.open) or capped
     assert not list(play.lost())

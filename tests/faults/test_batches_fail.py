@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 from batches_of import agrees, import_rows
-from harness import Process, eventually, fresh_number
 from redis.exceptions import ResponseError
+from support.harness import Process, eventually, fresh_number
 from world import World
 
-from worker import batches, feeding
-from worker.batches import BatchState
-from worker.errors import LedgerUnavailable
-from worker.record import State
+from ringproof.batches import feeding, operations
+from ringproof.batches.operations import BatchState
+from ringproof.errors import LedgerUnavailable
+from ringproof.ledger.record import State
 
 IMPORTER = str(Path(__file__).with_name("importer.py"))
 
@@ -37,7 +37,7 @@ def test_an_import_that_is_killed_five_times_has_every_row_once(tmp_path):
             process = importing(world, file, nth, 0.05, wanted + 3000)
             eventually(lambda wanted=wanted: world.client.llen(key) >= wanted, within=60)
             process.kill()
-            assert batches.read(world.ledger, "spring").state is BatchState.IMPORTING
+            assert operations.read(world.ledger, "spring").state is BatchState.IMPORTING
             assert world.client.llen(key) < 20_000
         importing(world, file, 5).until_logged("imported 20000", within=60)
 

@@ -5,12 +5,12 @@ import time
 
 from batches_of import agrees, import_rows
 from checker import check
-from harness import eventually, fresh_number
+from support.harness import eventually, fresh_number
 from world import LONG, KillingOfChildren, World
 
-from worker import batches
-from worker.batches import BatchState
-from worker.pace import boot_clock
+from ringproof.batches import operations
+from ringproof.batches.operations import BatchState
+from ringproof.clock import boot_clock
 
 ROWS, LEFT = (5000, (0.8, 0.6, 0.4, 0.2)) if LONG else (250, (0.5,))
 
@@ -27,7 +27,7 @@ def test_a_batch_completes_once_whatever_is_killed_and_every_number_gets_one_cod
         killing.worker = world.start(children=4)
         killing.start()
         for left in LEFT:
-            eventually(lambda left=left: batches.read(world.ledger, "spring").open <= left * ROWS, within=60)
+            eventually(lambda left=left: operations.read(world.ledger, "spring").open <= left * ROWS, within=60)
             killing.worker.kill()
             killing.worker = world.start(children=4)
             agrees(world, "spring")
@@ -59,16 +59,16 @@ def lines(world, name):
 
 
 def queued(world):
-    found = batches.read(world.ledger, "spring").outcomes
+    found = operations.read(world.ledger, "spring").outcomes
     return sum(found.get(one, 0) for one in ("pending", "queued", "sending"))
 
 
 def under_way(world):
-    return batches.read(world.ledger, "spring").outcomes.get("sending")
+    return operations.read(world.ledger, "spring").outcomes.get("sending")
 
 
 def completed(world, name):
-    return batches.read(world.ledger, name).state is BatchState.COMPLETED
+    return operations.read(world.ledger, name).state is BatchState.COMPLETED
 
 
 def test_a_pause_a_resume_and_a_cancel_are_heeded_by_workers(tmp_path):
@@ -77,7 +77,7 @@ def test_a_pause_a_resume_and_a_cancel_are_heeded_by_workers(tmp_path):
         import_rows(world, "spring", numbers)
         world.start(children=4)
         eventually(lambda: world.plivo.counts()["next"] > 20, within=60)
-        batches.pause(world.ledger, "spring")
+        operations.pause(world.ledger, "spring")
         paused = boot_clock()
         eventually(lambda: not under_way(world), within=60)
         at_pause = world.plivo.counts()["next"]
@@ -85,9 +85,9 @@ def test_a_pause_a_resume_and_a_cancel_are_heeded_by_workers(tmp_path):
         time.sleep(1.5)
         assert world.plivo.counts()["next"] == at_pause
 
-        batches.resume(world.ledger, "spring")
+        operations.resume(world.ledger, "spring")
         eventually(lambda: world.plivo.counts()["next"] > at_pause + 20, within=60)
-        batches.cancel(world.ledger, "spring")
+        operations.cancel(world.ledger, "spring")
         cancelled = boot_clock()
         found = eventually(lambda: not (now := agrees(world, "spring")).open and now, within=60)
         at_cancel = world.plivo.counts()["next"]

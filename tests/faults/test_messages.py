@@ -8,11 +8,11 @@ import uuid
 import pytest
 from celery import Celery
 from checker import check
-from harness import Process, eventually, fresh_number, stopped
+from support.harness import Process, eventually, fresh_number, stopped
 from world import World
 
-from worker.errors import InvalidNumber
-from worker.record import State
+from ringproof.errors import InvalidNumber
+from ringproof.ledger.record import State
 
 QUEUE = "ringproof.bulk"
 

@@ -12,13 +12,14 @@ from datetime import timedelta
 
 import pytest
 from checker import check
-from harness import eventually
+from support.harness import eventually
 from world import LONG, KillingOfChildren, World
 
-from worker import control
-from worker.pace import Rate, boot_clock
-from worker.record import Lane, Reason, State
-from worker.request import queue
+from ringproof.clock import boot_clock
+from ringproof.ledger import control
+from ringproof.ledger.queues import queue
+from ringproof.ledger.record import Lane, Reason, State
+from ringproof.policy import Rate
 
 LIMIT, WINDOW = 60, 1
 ON_THE_WAY_SECONDS = 0.02  # of the 60 ms between windows; the others are for clocks that a busy process has learned

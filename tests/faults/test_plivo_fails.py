@@ -6,13 +6,13 @@ from datetime import timedelta
 import pytest
 from batches_of import agrees, import_rows
 from checker import check
-from harness import eventually, fresh_number
+from support.harness import eventually, fresh_number
 from world import LONG, SETTLED, World
 
-from worker import control
-from worker.batches import BatchState
-from worker.local.misfortunes import Kind
-from worker.record import Reason, State
+from ringproof.batches.operations import BatchState
+from ringproof.ledger import control
+from ringproof.ledger.record import Reason, State
+from worker.local.sandbox.misfortunes import Kind
 
 LOADS = {"numbers": (1000, 0.3), "batch": (5000, 0.06)} if LONG else {"numbers": (250, 0.3)}
 """How many, and the share of requests that something befalls: as many pauses to wait out for the batch, too."""

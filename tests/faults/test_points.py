@@ -7,10 +7,10 @@ from contextlib import suppress
 
 import pytest
 from checker import check
-from harness import Process, eventually, fresh_number, stopped
+from support.harness import Process, eventually, fresh_number, stopped
 from world import ARMED, World
 
-from worker.record import State
+from ringproof.ledger.record import State
 
 POINTS = ("begun", "last_look", "written", "answered", "settling", "settled")
 """After accept comes begin; the last look before the first byte; the answer; settle, told and not yet heard."""

@@ -7,15 +7,18 @@ import threading
 import time
 from datetime import timedelta
 
-from book import CLOCK, SENT
-from harness import eventually, fresh_number
+from support.harness import eventually, fresh_number
+from support.number_in_ledger import CLOCK, SENT
 from world import LONG
 
-from worker.ledger import Ledger, connect
-from worker.pace import Policy, Rate
-from worker.record import Lane, Reason, State
-from worker.request import queue
-from worker.verdict import TABLE, Disposition, Due, Durations, Newcomer, Outcome, Settled, Verdict
+from ringproof.ledger.acceptance import TABLE, Disposition, Newcomer
+from ringproof.ledger.answers import Due, Outcome, Settled, Verdict
+from ringproof.ledger.connection import connect
+from ringproof.ledger.durations import Durations
+from ringproof.ledger.ledger import Ledger
+from ringproof.ledger.queues import queue
+from ringproof.ledger.record import Lane, Reason, State
+from ringproof.policy import Policy, Rate
 
 SECONDS = 20.0 if LONG else 3.0
 THREADS = 8

@@ -7,14 +7,14 @@ import time
 import pytest
 from batches_of import agrees, import_rows
 from checker import check
-from harness import eventually, fresh_number
 from redis.exceptions import RedisError
+from support.harness import eventually, fresh_number
 from world import LONG, World
 
-from worker import batches
-from worker.batches import BatchState
-from worker.errors import LedgerUnavailable
-from worker.record import State
+from ringproof.batches import operations
+from ringproof.batches.operations import BatchState
+from ringproof.errors import LedgerUnavailable
+from ringproof.ledger.record import State
 
 LOADS = {"numbers": (600, "40/1s"), "batch": (5000, "300/1s")} if LONG else {"numbers": (200, "40/1s")}
 """How many, and a pace at which there is work left when Redis is back."""
@@ -65,12 +65,12 @@ def until_all_have_one(world, worker):
     assert worker.popen.poll() is None
     check(world)
     if world.load == "batch":
-        eventually(lambda: batches.read(world.ledger, "spring").state is BatchState.COMPLETED)
+        eventually(lambda: operations.read(world.ledger, "spring").state is BatchState.COMPLETED)
         assert agrees(world, "spring").outcomes == {"code_sent": world.numbers}
 
 
 def all_have_one(world):
-    if world.load == "batch" and batches.read(world.ledger, "spring").open:
+    if world.load == "batch" and operations.read(world.ledger, "spring").open:
         return False
     return set(world.states()) == {State.CODE_SENT}
 

@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 import pytest
 from batches_of import agrees, import_rows
 from checker import check
-from harness import eventually, fresh_number
+from support.harness import eventually, fresh_number
 from world import LONG, SETTLED, KillingOfChildren, World
 
-from worker.record import State
+from ringproof.ledger.record import State
 
 NUMBERS, WORKERS_KILLED = (2000, 10) if LONG else (300, 2)
 CHILDREN = 12

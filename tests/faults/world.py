@@ -12,17 +12,19 @@ from contextlib import ExitStack, suppress
 from datetime import timedelta
 from pathlib import Path
 
-import noted
 import psutil
-from book import CLOCK
 from celery import Celery
-from harness import AUTH_ID, AUTH_TOKEN, Process, Sandbox, eventually, fresh_number, stopped
+from support import celery_with_notes
+from support.harness import AUTH_ID, AUTH_TOKEN, Process, Sandbox, eventually, fresh_number, stopped
+from support.number_in_ledger import CLOCK
 
-from worker.ledger import Ledger, connect
-from worker.local.redis_server import RedisServer
-from worker.record import Lane, State
-from worker.request import queue
-from worker.verdict import Durations, Newcomer
+from ringproof.ledger.acceptance import Newcomer
+from ringproof.ledger.connection import connect
+from ringproof.ledger.durations import Durations
+from ringproof.ledger.ledger import Ledger
+from ringproof.ledger.queues import queue
+from ringproof.ledger.record import Lane, State
+from worker.local.processes.redis_server import RedisServer
 
 SHORT = {"lease": 2.0, "first_byte": 1.0, "enqueue_again": 1.0, "look_up": 2.0}
 """What takes half a minute or more in production, in seconds."""
@@ -86,7 +88,7 @@ class World:
                 "PLIVO_AUTH_TOKEN": AUTH_TOKEN,
                 "PLIVO_BASE_URL": self.plivo.base_url,
                 "FAULTS_DURATIONS": json.dumps(self.durations),
-                "FIRST_BYTES": str(self.folder / noted.NAME),
+                "FIRST_BYTES": str(self.folder / celery_with_notes.NAME),
             }
             | self.variables
             | variables
@@ -142,7 +144,7 @@ class World:
 
     def first_bytes(self):
         """When each request to Plivo was begun to be written, by the boot clock, in order."""
-        return noted.first_bytes(self.folder)
+        return celery_with_notes.first_bytes(self.folder)
 
     def states(self):
         """How many numbers are in each state; in None, those of a batch that were not accepted yet."""

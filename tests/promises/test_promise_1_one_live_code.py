@@ -4,11 +4,11 @@ Plivo has no idempotency key: whoever asks it twice texts a person twice.
 """
 
 import pytest
-from harness import eventually, fresh_number
+from support.harness import eventually, fresh_number
 
+from ringproof.errors import CoolingDown, InDoubt
+from ringproof.policy import Policy
 from tasks import confirm_verification, initiate_verification
-from worker.errors import CoolingDown, InDoubt
-from worker.pace import Policy
 
 
 def test_a_number_gets_a_code(plivo, worker):

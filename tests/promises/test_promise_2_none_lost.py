@@ -1,16 +1,16 @@
 """Never a number lost: every accepted number is in a final state, or waits, or is in doubt, with a reason and a time.
 
 The ledger knows every accepted number, whatever becomes of messages and workers, and when it is to be looked at again.
-(tests/test_sweep.py moves the clock to those times, and looks on.)
+(tests/tasks/test_sweep.py moves the clock to those times, and looks on.)
 """
 
 import os
 import signal
 
-from harness import Worker, eventually, fresh_number, stopped
+from support.harness import Worker, eventually, fresh_number, stopped
 
+from ringproof.ledger.record import Reason, State
 from tasks import confirm_verification, initiate_verification
-from worker.record import Reason, State
 
 
 def test_a_number_stays_known_when_its_message_is_lost(ledger, client):

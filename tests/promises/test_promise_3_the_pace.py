@@ -6,14 +6,15 @@ How much of it is used, and by which lane, is measured by `make bench-pace`; wha
 
 import sys
 
-import noted
 from celery import Celery
-from harness import Process, eventually, fresh_number, stopped
+from support import celery_with_notes
+from support.harness import Process, eventually, fresh_number, stopped
 
+from ringproof.ledger.connection import connect
+from ringproof.ledger.ledger import Ledger
+from ringproof.ledger.record import State
 from tasks import initiate_verification
-from worker.ledger import Ledger, connect
-from worker.local.redis_server import RedisServer
-from worker.record import State
+from worker.local.processes.redis_server import RedisServer
 
 LIMIT, WINDOW = 20, 1
 ON_THE_WAY_SECONDS = 0.02  # what is left of the 60 ms between windows when a machine is busy
@@ -24,7 +25,7 @@ def test_two_workers_together_keep_to_the_limit_and_use_it(plivo, environ, tmp_p
 
     with RedisServer() as server:
         own = environ | {"RINGPROOF_RATE": f"{LIMIT}/{WINDOW}s", "RINGPROOF_REDIS_URL": server.url}
-        own |= {"FIRST_BYTES": str(tmp_path / noted.NAME)}
+        own |= {"FIRST_BYTES": str(tmp_path / celery_with_notes.NAME)}
         client = connect(server.url)
         ledger = Ledger(client)
         requests = {number: ledger.accept(number, token=number, country="US").request for number in numbers}
@@ -37,7 +38,7 @@ def test_two_workers_together_keep_to_the_limit_and_use_it(plivo, environ, tmp_p
             assert one.log.count("code_sent") > LIMIT / 2, "both took part"
         client.close()
 
-    began = noted.first_bytes(tmp_path)
+    began = celery_with_notes.first_bytes(tmp_path)
     windows = [later - earlier for earlier, later in zip(began, began[LIMIT:], strict=False)]
     assert len(began) == len(numbers)
     assert min(windows) > WINDOW + ON_THE_WAY_SECONDS, "none would be refused, judged as strictly as can be"
@@ -47,7 +48,19 @@ def test_two_workers_together_keep_to_the_limit_and_use_it(plivo, environ, tmp_p
 
 def worker(name, environ, folder):
     """A worker that notes when it asks Plivo."""
-    command = [sys.executable, noted.__file__, "-A", "worker", "worker", "-l", "INFO", "-c", "2", "-n", f"{name}@%h"]
+    command = [
+        sys.executable,
+        celery_with_notes.__file__,
+        "-A",
+        "worker",
+        "worker",
+        "-l",
+        "INFO",
+        "-c",
+        "2",
+        "-n",
+        f"{name}@%h",
+    ]
     return Process(command, folder / f"{name}.log", environ, folder).until_logged(" ready.")
 
 

@@ -1,0 +1,148 @@
+"""A batch as values: its states, its rows and how they are packed, and the byte that tells where a row stands.
+
+Keys, with `{P}` for the prefix, NAME the batch's and LIST `sms` or `call`: a list each, for a slow
+call must not hold a text. Those of one batch expire RECORD_DAYS after it was completed or cancelled:
+
+    {P}:batches                   sorted set, name @ when it was begun (µs)
+    {P}:feeding                   sorted set of those with rows to feed, name @ when it was last fed (µs)
+    {P}:completed                 names of completed ones whose line is not in the log yet
+    {P}:batch:NAME                hash: state, created_at, completed_at, source, digest, open, cursor:LIST …
+    {P}:batch:NAME:LIST           the rows, as `pack` writes them
+    {P}:batch:NAME:LIST:bytes     a byte a row
+    {P}:batch:NAME:LIST:again     places that a person has fed once more
+    {P}:batch:NAME:counts         LIST:outcome -> rows
+    {P}:batch:NAME:countries      country:word -> rows
+    {P}:batch:NAME:importer       who imports it, for as long as he lives
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING, NamedTuple
+
+from ringproof.errors import InvalidRequest
+from ringproof.ledger.row_outcomes import LISTS
+from ringproof.phone.masking import shown
+
+if TYPE_CHECKING:
+    from ringproof.ledger.ledger import Ledger
+
+
+class BatchState(StrEnum):
+    """Where a batch stands."""
+
+    IMPORTING = "importing"
+    RUNNING = "running"
+    PAUSED = "paused"
+    COMPLETED = "completed"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What is known of a batch. An outcome is a state, with its reason after a colon, or why a row got no request."""
+
+    name: str
+    state: BatchState
+    created_at: datetime
+    completed_at: datetime | None
+    rows: int
+    fed: int  # handed to the ledger so far
+    open: int  # rows without an outcome: not fed, queued, waiting, sending or in doubt
+    outcomes: Mapping[str, int]
+    countries: Mapping[str, Mapping[str, int]]  # "US" -> {"rows": 10, "code_sent": 3, "failed": 1, …}
+    rate_per_second: float | None  # codes sent lately
+    time_left: timedelta | None  # at the present pace, shared with the other running batches
+    holds: str  # what holds it back, in a sentence
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class BatchRow:
+    """One row, and what became of it: `outcome` is a state or why it got no request."""
+
+    number: str = field(repr=False)
+    channel: str
+    alias: str | None = field(repr=False)
+    subaccount: str | None
+    outcome: str
+    reason: str
+    uuid: str | None
+    code_sent_at: datetime | None
+    updated_at: datetime | None
+
+
+class Packed(NamedTuple):
+    """A row as it is kept, beside the list that it is in."""
+
+    country: str
+    number: str
+    alias: str
+    subaccount: str
+
+
+def pack(number: str, country: str | None, alias: str | None, subaccount: str | None) -> str:
+    """Write a row: `US+14155550123`, and what else it has after tabs, which no alias can have in it."""
+    extras = f"\t{alias or ''}\t{subaccount or ''}".rstrip("\t") if alias or subaccount else ""
+    return f"{country or ''}{number}{extras}"
+
+
+def blank(row: Packed) -> str:
+    """Write what is left of an erased row: it goes on counting for its country."""
+    return row.country
+
+
+def unpack(row: str) -> Packed:
+    """Read what `pack` wrote."""
+    whole, alias, subaccount = [*row.split("\t"), "", ""][:3]
+    country, plus, digits = whole.partition("+")
+    return Packed(country, plus + digits, alias, subaccount)
+
+
+def check_name(name: object) -> str:
+    """Return a name that a batch can have. Raises `InvalidRequest`."""
+    if isinstance(name, str) and re.fullmatch(r"[A-Za-z0-9._][A-Za-z0-9._ -]{0,63}", name) and name.strip() == name:
+        return name
+    raise InvalidRequest(
+        "batch", shown(name), "name it by 1 to 64 of letters (A to Z), digits, . _ - and space; no - first"
+    )
+
+
+class Keys(NamedTuple):
+    """The keys of one batch, and those of all; `lists`, `bytes` and `again` in the order of `LISTS`."""
+
+    batch: str
+    importer: str
+    counts: str
+    countries: str
+    lists: tuple[str, ...]
+    bytes: tuple[str, ...]
+    again: tuple[str, ...]
+    all: str
+    feeding: str
+
+    @property
+    def of_its_own(self) -> list[str]:
+        """All but the hash and who imports it."""
+        return [self.counts, self.countries, *self.lists, *self.bytes, *self.again]
+
+
+def batch_keys(ledger: "Ledger", name: str) -> Keys:
+    """Return the keys of a batch."""
+
+    def key(*parts: str) -> str:
+        return ledger.key("batch", name, *parts)
+
+    return Keys(
+        key(),
+        key("importer"),
+        key("counts"),
+        key("countries"),
+        tuple(map(key, LISTS)),
+        tuple(key(one, "bytes") for one in LISTS),
+        tuple(key(one, "again") for one in LISTS),
+        ledger.key("batches"),
+        ledger.key("feeding"),
+    )

@@ -1,0 +1,381 @@
+"""The ledger: one record per number, and the scripts through which alone it changes.
+
+The broker may lose a message or deliver it twice; the record is the truth. Every function here is one atomic script
+in `ringproof/ledger/lua/`; all time is Redis' own. Keys, with `{P}` for the prefix:
+
+    {P}:number:{+E164}    the record, a packed hash          {P}:earlier:{+E164}   outcomes of replaced requests
+    {P}:agenda            sorted set, number @ when (ms)     {P}:token:{token}     answers already given
+    {P}:policy            what workers told the scripts      {P}:limits            what a person told for a while
+    {P}:pace              slots and turns (lua/pace.lua)     {P}:pauses            who is sent to (lua/pauses.lua)
+    {P}:refusals          how often each limit refused       {P}:range:{+E164 without its last four}   codes this hour
+    {P}:events            channel: what is not about one number, as JSON
+    {P}:code:{handle}     a code that a person entered, for a minute
+    {P}:erased, {P}:erased:{HMAC}   that a code of an erased number may live, until it has ended (lua/erased.lua)
+    {P}:reconcile, {P}:sync   how far Plivo's list was read (lua/look.lua)
+    {P}:renewals          sorted set, verified number @ when it is asked about again (lua/renewals.lua)
+    {P}:lapsed            numbers that did not answer when they were
+
+and those of batches, which `ringproof/batches/model.py` lists.
+Every method raises `LedgerUnavailable` when Redis refuses, does not answer in time, or is out of memory.
+"""
+
+import json
+import secrets
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import redis
+from redis.commands.core import Script
+
+from ringproof.clock import SlotClock, boot_clock
+from ringproof.errors import LedgerUnavailable, Throttled
+from ringproof.ledger.acceptance import COLUMNS, Acceptance, Disposition, Newcomer
+from ringproof.ledger.answers import Begun, Due, News, Outcome, Settled, Verdict, Worked
+from ringproof.ledger.durations import Durations, ms
+from ringproof.ledger.record import LETTERS, Lane, Record, State, cut, moment, pieces
+from ringproof.ledger.row_outcomes import BYTES, OPEN
+from ringproof.ledger.scripts import PREAMBLE, lua_source, lua_table
+from ringproof.policy import Policy
+
+LONGEST_QUEUE: Final = 1000
+"""Messages that a lane's queue may hold while numbers are enqueued again: beyond it workers are busy, not deaf."""
+
+
+class Ledger:
+    """The typed functions in front of the scripts. Thread-safe; one per process."""
+
+    def __init__(
+        self,
+        client: redis.Redis,
+        *,
+        prefix: str = "ringproof",
+        shown_url: str = "",
+        policy: Policy = Policy(),  # noqa: B008  # frozen
+        durations: Durations = Durations(),  # noqa: B008  # frozen
+        clock: str | None = None,
+    ) -> None:
+        self.client = client
+        self.prefix = prefix
+        self.shown_url = shown_url
+        self.policy = policy  # holds where Redis has none: before the first worker, and when it was emptied
+        self.durations = durations
+        self._clock = SlotClock()
+        self._facts = json.dumps(durations.facts() | policy.mapping(), separators=(",", ":"))
+        now = lua_source("lib/clock") if clock is None else clock
+        self._now = client.register_script(f"{now}\nreturn now_us")
+        preamble = [now, f"local LETTERS = {lua_table(LETTERS)}", f"local BYTES = {lua_table(BYTES)}"]
+        preamble.append(f"local OPEN = '{OPEN}'".replace("\0", "\\0"))
+        preamble += map(lua_source, PREAMBLE)
+        self._preamble = "\n".join(preamble)
+        self._scripts: dict[str, Script] = {}
+
+    def script(self, name: str) -> Script:
+        """Return one of `ringproof/ledger/lua`, with all that is put in front of it."""
+        if name not in self._scripts:
+            self._scripts[name] = self.client.register_script(f"{self._preamble}\n{lua_source(name)}")
+        return self._scripts[name]
+
+    def ask(self, name: str, keys: Sequence[str] = (), args: Sequence[Any] = ()) -> Any:
+        """Run a script with what all of them are given, and with keys and arguments of its own."""
+        shared = [self.key(one) for one in ("agenda", "policy", "limits", "pace", "pauses", "refusals")]
+        return self._run(self.script(name), [*shared, *keys], [self._facts, self.prefix, *args])
+
+    def accept(
+        self,
+        number: str,
+        *,
+        token: str,
+        newcomer: Newcomer = Newcomer.PERSON,
+        lane: Lane = Lane.INTERACTIVE,
+        channel: str = "sms",
+        alias: str | None = None,
+        subaccount: str | None = None,
+        country: str | None = None,
+        again: bool = False,
+        reverify_after_days: int | None = None,
+        remember: timedelta | None = None,
+    ) -> Acceptance:
+        """Take in a new request for `number` (E.164), or say why not. `again`: it repeats a doubtful one, by itself.
+        `reverify_after_days`: once verified it is asked about again so much later, 0 for never; None: as all others.
+
+        The same token again, within 15 minutes or what `remember` says, gets the same answer and changes nothing.
+        """
+        flags = {"again": again, "reverifies": newcomer is Newcomer.REVERIFICATION}
+        facts = {"subaccount": subaccount, **pieces("alias", alias), **{name: "1" for name, on in flags.items() if on}}
+        if reverify_after_days is not None:
+            facts["reverify_after"] = str(reverify_after_days)
+        disposition, request, until, promoted, limit = self.ask(
+            "number/accept",
+            [self._record(number), self.key("token", token)],
+            [
+                number,
+                COLUMNS[newcomer],
+                int(newcomer is Newcomer.RESEND),
+                lane,
+                ms(self.durations.request(lane)),
+                ms(remember or self.durations.token),
+                channel,
+                country or "",
+                *(part for name, value in facts.items() if value for part in (name, value)),
+            ],
+        )
+        return Acceptance(
+            Disposition(disposition),
+            int(request),
+            moment(int(until)) if until else None,
+            promoted=bool(promoted),
+            limit=limit,
+        )
+
+    def follow(self, record: Record, *, token: str, newcomer: Newcomer, lane: Lane, again: bool = False) -> Acceptance:
+        """Take in a request that follows upon what is known of a number: to the same person, in the same way."""
+        return self.accept(
+            record.phone_number,
+            token=token,
+            newcomer=newcomer,
+            lane=lane,
+            channel=record.channel,
+            alias=record.alias,
+            subaccount=record.subaccount,
+            country=record.country,
+            again=again,
+        )
+
+    def begin(
+        self,
+        requests: Sequence[tuple[str, int]],
+        *,
+        fence: str | None = None,
+        patience: timedelta = timedelta(days=1),
+        asleep: Mapping[str, datetime] | None = None,
+    ) -> list[Begun]:
+        """Reserve a slot and claim, for each (number, request), in their order; say of each what came of it.
+
+        Whoever gets BEGUN, and nobody else, sends for that number: at its slot, and well before its lease ends. LATER
+        leaves it queued: nothing is claimed before `at`, and then ask again; that turn is kept if it comes within
+        `patience`. Asked again with the same fence it tells the same, or LATER when what it claimed is not to be sent
+        at that slot any more. `asleep` are the numbers that get nothing before a time.
+        """
+        token = fence or secrets.token_hex(8)
+        until = asleep or {}
+        asked_at = boot_clock()
+        now_us, *answers = self.ask(
+            "number/begin",
+            [self._record(number) for number, _ in requests],
+            [
+                token,
+                ms(patience),
+                *(part for pair in requests for part in (*pair, _epoch_ms(until.get(pair[0])))),
+            ],
+        )
+        located = self._clock.locate(asked_at, boot_clock(), int(now_us))
+        return [
+            Begun(
+                Verdict(told),
+                timedelta(microseconds=max(0, int(at_us) - int(now_us))),
+                located(int(at_us)),
+                int(at_us),
+                token,
+                Record.read(number, _mapping(flat)) if flat else None,
+            )
+            for (number, _), (told, at_us, flat) in zip(requests, answers, strict=True)
+        ]
+
+    def book(self, *, within: timedelta | None = None) -> float:
+        """Reserve a slot for a request that is no new code.
+
+        Returns the moment by this process's `boot_clock()`. Raises `Throttled`, and has reserved none, if none comes
+        `within` so long.
+        """
+        slot = self._book([], "sms", "" if within is None else ms(within))
+        if slot is None:
+            raise Throttled("the pace is taken by others for the next seconds")
+        return slot
+
+    def book_again(self, record: Record) -> float | None:
+        """Reserve another slot for a send whose own has gone by; None, and none, if it is not to be sent any more."""
+        return self._book([self._record(record.phone_number)], record.channel, "")
+
+    def _book(self, keys: Sequence[str], channel: str, within: int | str) -> float | None:
+        asked_at = boot_clock()
+        now_us, slot_us, _ = self.ask("pace/book_slot", keys, [channel, within, ""])
+        return self._clock.locate(asked_at, boot_clock(), int(now_us))(int(slot_us)) if slot_us else None
+
+    def book_in(self, lane: Lane, within: timedelta) -> tuple[float, bool]:
+        """Reserve a slot as a send of that lane does, so that the lanes keep their shares.
+
+        Returns a moment by this process's `boot_clock()`, and whether it is the slot; else it is when to ask again,
+        a turn that is kept for whoever comes `within` so long.
+        """
+        asked_at = boot_clock()
+        now_us, slot_us, turn_us = self.ask("pace/book_slot", args=["sms", ms(within), lane])
+        at = self._clock.locate(asked_at, boot_clock(), int(now_us))
+        return at(int(slot_us or turn_us)), bool(slot_us)
+
+    def now(self) -> datetime:
+        """Return Redis' time."""
+        return moment(int(self._run(self._now)) // 1000)
+
+    def hear(self, news: News, retry_after: float | None = None) -> None:
+        """Tell all others what Plivo answered to a request that was no send."""
+        self.ask("pace/report_answer", args=[news, _ms_or_none(retry_after)])
+
+    def probe_is_due(self) -> bool:
+        """Whether Plivo is to be asked now if it knows the credentials again; true for one of all who ask."""
+        return bool(self.ask("pace/take_probe"))
+
+    def settle(
+        self, number: str, request: int, fence: str, outcome: Outcome, *, ago: timedelta = timedelta()
+    ) -> Settled:
+        """Tell what became of an attempt, `ago`. Repeat it until it answers: the second time says `already`."""
+        return Settled(
+            self.ask(
+                "number/settle",
+                [self._record(number)],
+                [
+                    number,
+                    request,
+                    fence,
+                    outcome.state,
+                    outcome.reason or "",
+                    cut(outcome.detail),
+                    ms(outcome.wait),
+                    int(not outcome.counted),
+                    outcome.verification_uuid,
+                    outcome.api_id,
+                    ms(ago),
+                    outcome.news,
+                    _ms_or_none(outcome.retry_after),
+                ],
+            )
+        )
+
+    def due(self, limit: int, queues: Mapping[Lane, str]) -> list[Worked]:
+        """Work off at most `limit` entries of the agenda that are due, oldest first; `queues` are Celery's.
+
+        Every transition that time makes is done here. What it cannot do is left to the caller: to send the messages
+        of what is to be enqueued, and to look up the doubtful. Whoever dies before that loses nothing: they are due
+        again.
+        """
+        worked = self.ask("agenda/work_off", [queues[lane] for lane in Lane], [limit, LONGEST_QUEUE])
+        return [
+            Worked(Due(what), number, int(request), Lane(lane), channel)
+            for what, number, request, lane, channel in worked
+        ]
+
+    def mend(self, records: int) -> int:
+        """Look at about so many records, where the last call stopped; put lost ones back on the agenda.
+
+        Returns how many were put back. Nothing of ours loses an entry; a person with `redis-cli` may.
+        """
+        place = self.key("slow_hand")
+        cursor = int(self._run(self.client.get, place) or 0)
+        cursor, keys = self._run(self.client.scan, cursor, match=self._record("*"), count=records)
+        self._run(self.client.set, place, cursor)
+        numbers = [key.removeprefix(self._record("")) for key in keys]
+        return int(self.ask("agenda/repair", keys, numbers)) if keys else 0
+
+    def waiting(self, queue: str) -> int:
+        """Return how many messages wait in a Celery queue of this Redis."""
+        return int(self._run(self.client.llen, queue))
+
+    def tick(self, name: str, every: timedelta) -> bool:
+        """Take a tick of this name; False if another took one less than `every` ago."""
+        return bool(self._run(self.client.set, self.key("tick", name), 1, nx=True, px=ms(every)))
+
+    def cancel(self, number: str, request: int) -> Settled:
+        """Take back a request that was not begun; `stale` means that it was, or is another's."""
+        return self.settle(number, request, "", Outcome(State.CANCELLED))
+
+    def read(self, number: str, request: int | None = None) -> Record | None:
+        """Return the number's record, or that of an earlier request as it stood when a newer one replaced it.
+
+        None: unknown here, or no longer kept.
+        """
+        packed: dict[str, str] = self._run(self.client.hgetall, self._record(number))
+        if packed and request in {None, int(packed["request"])}:
+            return Record.read(number, packed)
+        flat = self._run(self.client.hget, self.key("earlier", number), str(request)) if request else None
+        return Record.read(number, _mapping(json.loads(flat))) if flat else None
+
+    def read_many(self, asked: Sequence[tuple[str, int | None]]) -> list[Record | None]:
+        """Do what `read` does for many, in one round trip and two more for each that is not its number's newest."""
+
+        def newest() -> list[dict[str, str]]:
+            with self.client.pipeline(transaction=False) as pipeline:
+                for number, _ in asked:
+                    pipeline.hgetall(self._record(number))
+                return pipeline.execute()
+
+        return [
+            Record.read(number, packed)
+            if packed and request in {None, int(packed["request"])}
+            else self.read(number, request)
+            for (number, request), packed in zip(asked, self._run(newest), strict=True)
+        ]
+
+    def tell(self, policy: Policy) -> None:
+        """Put the workers' policy where all scripts read it."""
+        self._run(self.client.hset, self.key("policy"), mapping=policy.mapping())
+
+    def put(self, key: str, value: str, lasts: timedelta) -> None:
+        """Put something down for a while that is no record."""
+        self._run(self.client.set, key, value, px=ms(lasts))
+
+    def get(self, command: str, *args: Any) -> Any:
+        """Run a command that reads, or that does no harm when it comes twice."""
+        return self._run(getattr(self.client, command), *args)
+
+    def get_all(self, *commands: tuple[Any, ...], of_one_moment: bool = False) -> list[Any]:
+        """Run several commands that only read, in one round trip."""
+
+        def at_once() -> list[Any]:
+            with self.client.pipeline(transaction=of_one_moment) as pipeline:
+                for command, *args in commands:
+                    getattr(pipeline, command)(*args)
+                return pipeline.execute()
+
+        answers: list[Any] = self._run(at_once)
+        return answers
+
+    def ping(self) -> None:
+        """Raise `LedgerUnavailable` unless Redis answers."""
+        self._run(self.client.ping)
+
+    def channel(self, number: str) -> str:
+        """Return the pub/sub channel on which every change of the number's record is told."""
+        return self._record(number)
+
+    def unavailable(self, error: redis.RedisError) -> LedgerUnavailable:
+        """Translate what redis-py raised."""
+        return LedgerUnavailable(self.shown_url, f"{type(error).__name__}: {error}" if str(error) else "no answer")
+
+    def key(self, *parts: str) -> str:
+        """Return the name of a key."""
+        return ":".join((self.prefix, *parts))
+
+    def _record(self, number: str) -> str:
+        return self.key("number", number)
+
+    def _run(self, command: Script | Any, *args: Any, **options: Any) -> Any:
+        """Run a command; once more if a pooled connection had died: by its token or fence it counts once."""
+        try:
+            try:
+                return command(*args, **options)
+            except redis.ConnectionError:
+                return command(*args, **options)
+        except redis.RedisError as error:
+            raise self.unavailable(error) from error
+
+
+def _mapping(flat: Sequence[str]) -> dict[str, str]:
+    return dict(zip(flat[::2], flat[1::2], strict=True))
+
+
+def _epoch_ms(when: datetime | None) -> int:
+    return int(when.timestamp() * 1000) if when else 0
+
+
+def _ms_or_none(seconds: float | None) -> int | str:
+    return "" if seconds is None else round(seconds * 1000)

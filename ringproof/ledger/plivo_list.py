@@ -1,0 +1,121 @@
+"""Plivo's list, read page by page, newest first. lua/look.lua has the turns.
+
+RECONCILE reads until what an earlier look has seen: who was verified elsewhere is found there, at 20 numbers a
+request, and a code that nobody entered here is expired once a look that began after its end has come to its own. SYNC
+reads all of it, when a person wants it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from ringproof.clock import boot_clock
+from ringproof.ledger.ledger import Ledger
+from ringproof.ledger.record import cut, moment
+
+
+class Look(StrEnum):
+    """Which look it is: the key of its hash."""
+
+    RECONCILE = "reconcile"
+    SYNC = "sync"
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """Whose turn it is: `wait` seconds until the slot of a page, or until to ask again; None: nothing is wanted."""
+
+    wait: float | None
+    page: "PageTurn | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class PageTurn:
+    """The page to be read: of the look that `began` then (ms), from `offset`, down to the date `mark`."""
+
+    look: Look
+    began: int
+    offset: int
+    mark: datetime
+    total: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a look is: `found` says what became of how many numbers, of `total`; `trouble`: why a page was not read.
+
+    `wanted_at` is None once it has come to its end, which it did for the look that began at `looked`.
+    """
+
+    wanted_at: datetime | None
+    looked: datetime | None
+    found: Mapping[str, int]
+    total: int | None
+    trouble: str
+
+
+def want(ledger: Ledger, look: Look) -> None:
+    """Have a look begun, unless one is under way: then that is gone on with."""
+    ledger.get("hsetnx", ledger.key(look), "wanted", int(ledger.now().timestamp() * 1000))
+
+
+def wanted(ledger: Ledger, look: Look) -> bool:
+    """Whether there is more to be read: for codes that are over, or for a person."""
+    return bool(ledger.get("hexists", ledger.key(look), "wanted"))
+
+
+def progress(ledger: Ledger, look: Look) -> Progress:
+    """Return how far a look is."""
+    told = ledger.get("hgetall", ledger.key(look))
+    found = {field.removeprefix("found:"): int(count) for field, count in told.items() if field.startswith("found:")}
+
+    def when(field: str) -> datetime | None:
+        return moment(int(told[field])) if field in told else None
+
+    total = int(told.get("total", -1))
+    return Progress(when("wanted"), when("looked"), found, total if total >= 0 else None, told.get("trouble", ""))
+
+
+def turn(ledger: Ledger, look: Look) -> Turn:
+    """Take the turn to read the next page, if it is anybody's; its slot is paid for then."""
+    asked_at = boot_clock()
+    asked = ledger.ask("plivo_list/take_page", [ledger.key(look)], [int(look is Look.SYNC)])
+    now_us, slot_us, again_us, began, offset, mark, total = map(int, asked)
+    if not slot_us:
+        return Turn((again_us - now_us) / 1e6 if again_us else None)
+    wait = (slot_us - now_us) / 1e6 - (boot_clock() - asked_at)
+    return Turn(max(0.0, wait), PageTurn(look, began, offset, moment(mark), total if total >= 0 else None))
+
+
+def read(
+    ledger: Ledger,
+    page: PageTurn,
+    following: int | None,
+    newest: datetime | None,
+    total: int | None,
+    found: Mapping[str, int],
+) -> bool:
+    """Tell that a page was read, and where to go on (None: it is the end); False if somebody else has read it.
+
+    `found` says what became of its numbers, and of how many.
+    """
+    return bool(
+        ledger.ask(
+            "plivo_list/save_page",
+            [ledger.key(page.look)],
+            [
+                page.began,
+                page.offset,
+                "" if following is None else following,
+                int(newest.timestamp() * 1000) if newest else 0,
+                -1 if total is None else total,
+                *(part for pair in found.items() for part in pair),
+            ],
+        )
+    )
+
+
+def trouble(ledger: Ledger, look: Look, why: str) -> None:
+    """Tell whoever waits why a page was not read."""
+    ledger.get("hset", ledger.key(look), "trouble", cut(why, 200))

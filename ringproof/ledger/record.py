@@ -1,0 +1,235 @@
+"""One number's record: what the scripts keep in a packed hash, as values.
+
+Redis keeps a hash packed while no field is longer than 64 bytes: 458 bytes a record in place of 2,163. So a long text
+is spread over several fields, and the history is one field of eight-byte changes.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Final, Self
+
+from ringproof.phone.masking import mask
+
+FIELD_BYTES: Final = 64
+"""Redis keeps a hash packed while no field is longer (hash-max-listpack-value, and -ziplist- before 7.0)."""
+
+
+class State(StrEnum):
+    """Where a request stands."""
+
+    QUEUED = "queued"
+    WAITING = "waiting"
+    SENDING = "sending"
+    CODE_SENT = "code_sent"
+    IN_DOUBT = "in_doubt"
+    VERIFIED = "verified"
+    EXPIRED = "expired"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def final(self) -> bool:
+        """Whether time alone changes nothing any more."""
+        return self in {State.VERIFIED, State.EXPIRED, State.FAILED, State.CANCELLED}
+
+
+class Reason(StrEnum):
+    """Why a request waits, is in doubt or has failed."""
+
+    PAUSED = "paused"
+    PACE = "pace"
+    COOLDOWN = "cooldown"
+    CAP = "cap"
+    QUIET_HOURS = "quiet_hours"
+    UNREACHABLE = "unreachable"
+    BATCH_PAUSED = "batch_paused"
+    REJECTED = "rejected"
+    FORBIDDEN = "forbidden"
+    CAPPED = "capped"
+    TOO_LATE = "too_late"
+    WORKER_LOST = "worker_lost"
+    IN_DOUBT = "in_doubt"
+    CRASHES_WORKER = "crashes_worker"
+    LAPSED = "lapsed"
+
+
+class Lane(StrEnum):
+    """Who waits for a number: a person now, a schedule, a roster."""
+
+    INTERACTIVE = "interactive"
+    SCHEDULED = "scheduled"
+    BULK = "bulk"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One line of a record's history."""
+
+    at: datetime
+    state: State
+    reason: Reason | None
+
+
+LETTERS: Final[Mapping[str, str]] = {
+    State.QUEUED: "q",
+    State.WAITING: "w",
+    State.SENDING: "s",
+    State.CODE_SENT: "c",
+    State.IN_DOUBT: "d",
+    State.VERIFIED: "v",
+    State.EXPIRED: "e",
+    State.FAILED: "f",
+    State.CANCELLED: "x",
+    Reason.PAUSED: "p",
+    Reason.PACE: "a",
+    Reason.COOLDOWN: "c",
+    Reason.CAP: "o",
+    Reason.QUIET_HOURS: "q",
+    Reason.UNREACHABLE: "u",
+    Reason.REJECTED: "r",
+    Reason.FORBIDDEN: "f",
+    Reason.CAPPED: "m",
+    Reason.TOO_LATE: "l",
+    Reason.WORKER_LOST: "k",
+    Reason.IN_DOUBT: "d",
+    Reason.CRASHES_WORKER: "x",
+    Reason.BATCH_PAUSED: "b",
+    Reason.LAPSED: "z",
+}
+"""The letters of the history. They are in people's Redis: never give one a second meaning."""
+
+_STATES = {letter: State(name) for name, letter in LETTERS.items() if name in set(State)}
+_REASONS = {letter: Reason(name) for name, letter in LETTERS.items() if name in set(Reason)}
+_CHANGE_LENGTH = 8  # a letter for the state, one for the reason, six base-36 digits of the second
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What is known of one number. Times are aware, in UTC; what is absent is None or empty."""
+
+    phone_number: str = field(repr=False)
+    state: State
+    request: int
+    lane: Lane = Lane.INTERACTIVE
+    channel: str = "sms"
+    alias: str | None = field(default=None, repr=False)
+    subaccount: str | None = None
+    country: str | None = None
+    resend: bool = False
+    again: bool = False
+    attempts: int = 0
+    tries: int = 0
+    reason: Reason | None = None
+    detail: str | None = None
+    due_at: datetime | None = None
+    ends_at: datetime | None = None
+    lease_until: datetime | None = None
+    live_until: datetime | None = None
+    live_before: datetime | None = None
+    verification_uuid: str | None = None
+    api_id: str | None = None
+    code_sent_at: datetime | None = None
+    expires_at: datetime | None = None
+    verified_at: datetime | None = None
+    checked_at: datetime | None = None
+    reverify_after_days: int | None = None
+    reverifies: bool = False
+    batch: str | None = None
+    row: str | None = None
+    joined_by: tuple[str, ...] = ()
+    updated_at: datetime | None = None
+    fence: str | None = field(default=None, repr=False)
+    history: tuple[Change, ...] = field(default=(), repr=False)
+
+    @classmethod
+    def read(cls, phone_number: str, packed: Mapping[str, str]) -> Self:
+        """Unpack a record's hash, which is not empty."""
+
+        def when(name: str) -> datetime | None:
+            return moment(int(packed[name])) if name in packed else None
+
+        pieces = sorted((name for name in packed if name.startswith("alias")), key=lambda name: int(name[5:] or 0))
+        return cls(
+            phone_number=phone_number,
+            state=State(packed["state"]),
+            request=int(packed["request"]),
+            lane=Lane(packed["lane"]),
+            channel=packed["channel"],
+            alias="".join(packed[name] for name in pieces) or None,
+            subaccount=packed.get("subaccount"),
+            country=packed.get("country"),
+            resend="resend" in packed,
+            again="again" in packed,
+            attempts=int(packed.get("attempts", 0)),
+            tries=int(packed.get("tries", 0)),
+            reason=Reason(packed["reason"]) if "reason" in packed else None,
+            detail=packed.get("detail"),
+            due_at=when("due_at"),
+            ends_at=when("ends_at"),
+            lease_until=when("lease_until"),
+            live_until=when("live_until"),
+            live_before=when("live_before"),
+            verification_uuid=packed.get("verification_uuid"),
+            api_id=packed.get("api_id"),
+            code_sent_at=when("code_sent_at"),
+            expires_at=when("expires_at"),
+            verified_at=when("verified_at"),
+            checked_at=when("checked_at"),
+            reverify_after_days=int(packed["reverify_after"]) if "reverify_after" in packed else None,
+            reverifies="reverifies" in packed,
+            batch=packed.get("batch"),
+            row=packed.get("row"),
+            joined_by=tuple(packed["joined_by"].split("/")) if "joined_by" in packed else (),
+            updated_at=when("updated_at"),
+            fence=packed.get("fence"),
+            history=tuple(_unpack_history(packed.get("history", ""))),
+        )
+
+    @property
+    def used(self) -> bool:
+        """Whether the last sent code has done its work: the number was verified since."""
+        return self.verified_at is not None and (self.code_sent_at is None or self.verified_at >= self.code_sent_at)
+
+    @property
+    def stands(self) -> bool:
+        """Whether the number is verified; also where a newer request has come to nothing."""
+        return self.state is State.VERIFIED or (self.state in {State.FAILED, State.CANCELLED} and self.used)
+
+    @property
+    def message(self) -> str | None:
+        """Plivo's own sentence about the code, rebuilt: it says nothing that the record does not."""
+        if self.verification_uuid is None:
+            return None
+        return f"Verification code is sent to number {self.phone_number} which is valid for 15 minutes"
+
+    def __str__(self) -> str:
+        why = f" ({self.reason})" if self.reason else ""
+        return f"{mask(self.phone_number)} {self.state}{why}"
+
+
+def moment(milliseconds: int) -> datetime:
+    """Return a time of the scripts as an aware datetime."""
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)
+
+
+def cut(text: str, size: int = FIELD_BYTES) -> str:
+    """Cut text to what fits into `size` bytes of UTF-8, between characters."""
+    return text.encode()[:size].decode(errors="ignore")
+
+
+def pieces(name: str, text: str | None) -> dict[str, str]:
+    """Spread a long text over fields that each fit: name, name1, and so on."""
+    pieces: dict[str, str] = {}
+    while text:
+        piece = cut(text)
+        pieces[f"{name}{len(pieces) or ''}"] = piece
+        text = text[len(piece) :]
+    return pieces
+
+
+def _unpack_history(packed: str) -> Iterable[Change]:
+    for start in range(0, len(packed), _CHANGE_LENGTH):
+        state, reason, seconds = packed[start], packed[start + 1], packed[start + 2 : start + _CHANGE_LENGTH]
+        yield Change(datetime.fromtimestamp(int(seconds, 36), UTC), _STATES[state], _REASONS.get(reason))

@@ -1,0 +1,1 @@
+"""Phone numbers: parsing, numbering plans, masking and quiet hours. It does no I/O."""

@@ -1,0 +1,1 @@
+"""Plivo's API: the client, and the one module that speaks HTTP."""

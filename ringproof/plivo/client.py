@@ -1,0 +1,388 @@
+"""Plivo's Verified Caller ID API: what is asked, and what each answer means.
+
+An answer is classified by its status, never by its text: Plivo documents none for this resource. Surely sent,
+surely not sent, and unknown are three different things: `PlivoClient._refusal` is the table.
+"""
+
+import base64
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from importlib import metadata
+from typing import Any, TypeGuard
+from urllib.parse import parse_qs, quote, urlencode, urlsplit
+
+from pydantic import SecretStr
+
+from ringproof.errors import (
+    Forbidden,
+    InvalidNumber,
+    Misconfigured,
+    Rejected,
+    RingproofError,
+    Throttled,
+    Unauthorized,
+    Unknown,
+    Unreachable,
+    WrongCode,
+)
+from ringproof.phone.masking import mask, redact, shown
+from ringproof.plivo.transport import LIMITS, Answer, Body, Limits, Transport, shorten
+
+LONGEST_RETRY_AFTER_SECONDS = 900.0
+"""A quarter of an hour, the life of a code: what is asked for beyond it is not believed."""
+
+_ID = re.compile(r"[!-~]{1,64}")  # what Plivo gives out as an id: opaque, but a record's field holds 64 bytes
+_E164 = re.compile(r"\+?([1-9][0-9]{3,19})")  # some plans have short numbers; what is real the callers know
+_DIGIT = re.compile(r"\d")
+_WHOLE = re.compile(r"[0-9]{1,12}")
+_SECONDS = re.compile(r"\d+(?:\.\d+)?", re.ASCII)
+_TEXT_CHARACTERS = 512  # of an error's text are looked through for numbers; 64 bytes of it are kept
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """Plivo took the request: a code is on its way."""
+
+    api_id: str
+    verification_uuid: str
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class CallerId:
+    """A number whose verification was completed. Its times are aware, and None if Plivo's text is no time."""
+
+    phone_number: str
+    alias: str
+    country: str
+    created_at: datetime | None
+    modified_at: datetime | None
+    subaccount: str
+    verification_uuid: str
+
+    def __repr__(self) -> str:
+        number, uuid = mask(self.phone_number), self.verification_uuid
+        return f"CallerId({number}, created_at={self.created_at}, verification_uuid={uuid!r})"
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some of the verified numbers, newest first, with the offset of the `next` page; None: this is the last.
+
+    Of `total` numbers, if Plivo said how many. `skipped` counts what was listed without a number or a uuid.
+    """
+
+    objects: tuple[CallerId, ...]
+    next: int | None
+    total: int | None
+    skipped: int
+
+
+class PlivoClient:
+    """One account's client, for as many threads as the pool has connections; build one per process.
+
+    All operations raise, beside what they say themselves, `Unauthorized`, `Forbidden`, `Throttled` and
+    `Unreachable` (all: not done), and `Unknown`. Nothing is repeated but connecting, before the first byte.
+    """
+
+    def __init__(
+        self,
+        auth_id: str,
+        auth_token: SecretStr,
+        base_url: str = "https://api.plivo.com/v1",
+        *,
+        pool_size: int = 25,
+        limits: Limits = LIMITS,
+    ) -> None:
+        parts = urlsplit(base_url)
+        loopback = parts.hostname in {"127.0.0.1", "localhost", "::1"}
+        if not parts.hostname or not (parts.scheme == "https" or (parts.scheme == "http" and loopback)):
+            raise Misconfigured("PLIVO_BASE_URL: https:// only, unless it is this machine")
+        self._auth_id, self._auth_token = auth_id, auth_token
+        login = base64.b64encode(f"{auth_id}:{auth_token.get_secret_value()}".encode()).decode()
+        self._transport = Transport(
+            f"{base_url.rstrip('/')}/Account/{quote(auth_id, safe='')}/VerifiedCallerId/",
+            {
+                "Authorization": f"Basic {login}",
+                "Accept": "application/json",
+                "Accept-Encoding": "identity",  # a small body that unpacks to gigabytes stays small
+                "User-Agent": f"ringproof/{_version()}",
+            },
+            pool_size=pool_size,
+            limits=limits,
+        )
+
+    def initiate(
+        self,
+        phone_number: str,
+        *,
+        alias: str | None = None,
+        channel: str = "sms",
+        subaccount: str | None = None,
+        last_look: Callable[[], None] | None = None,
+    ) -> Sent:
+        """Have a code sent to a number. **It cannot be undone**, and Plivo takes no idempotency key.
+
+        `last_look` is called directly before the first byte is written; what it raises keeps it from being sent.
+        Raises `Rejected` if the request is wrong, and will be tomorrow; `Unknown` if a code may be out.
+        """
+        fields = {"phone_number": phone_number, "channel": channel, "alias": alias, "subaccount": subaccount}
+        answer = self._transport.exchange("POST", "", _body(fields), last_look)
+        if not _is_success(answer):
+            raise self._refusal(answer)
+        told = _object(answer)
+        api_id, uuid = told.get("api_id"), told.get("verification_uuid")
+        if not _is_id(uuid):
+            raise Unknown(f"{answer.status} without a verification_uuid")
+        return Sent(api_id if _is_id(api_id) else "", uuid)
+
+    def complete(
+        self, verification_uuid: str, otp: SecretStr, *, last_look: Callable[[], None] | None = None
+    ) -> CallerId:
+        """Enter the code that a person got, as it is: 4 to 8 digits are not judged here. No error and no log shows it.
+
+        `last_look` as for `initiate`. Raises `WrongCode` for a 4xx other than 401, 402, 403, 408 and 429: whether the
+        code was wrong, used or too old, or the verification unknown, no status tells. Raises `Unknown` if it may have
+        been taken, and is used up then: `get` tells, by the `verification_uuid`.
+        """
+        path = f"Verification/{quote(verification_uuid, safe='')}/"
+        answer = self._transport.exchange("POST", path, _body({"otp": otp.get_secret_value()}), last_look)
+        if not _is_success(answer):
+            raise self._refusal(answer, otp)
+        found = _caller_id(_object(answer))  # it may repeat the code, so that no local keeps it
+        if found is None or found.verification_uuid != verification_uuid:
+            raise Unknown(f"{answer.status} without a phone_number and this verification_uuid")
+        return found
+
+    def get(self, phone_number: str) -> CallerId | None:
+        """Look up a number: None if it is not verified, which a pending one is not.
+
+        Raises `InvalidNumber` for what is none, and `Unknown` if the answer is none; asking again is safe.
+        """
+        digits = _digits(phone_number)
+        answer = self._transport.exchange("GET", f"{digits}/")
+        return None if answer.status == 404 else self._about(digits, answer)
+
+    def list(
+        self,
+        *,
+        limit: int = 20,
+        offset: int = 0,
+        country: str | None = None,
+        subaccount: str | None = None,
+        alias: str | None = None,
+    ) -> Page:
+        """List the verified numbers, at most 20 at once: of a country (two letters), a subaccount or an alias.
+
+        `next` always lies beyond `offset`, so that asking on comes to an end. Raises `Rejected` for a limit that Plivo
+        does not take, and `Unknown` if the answer is no list; asking again is safe.
+        """
+        asked = {"limit": limit, "offset": offset, "country": country, "subaccount": subaccount, "alias": alias}
+        query = urlencode({name: value for name, value in asked.items() if value is not None}, errors="replace")
+        answer = self._transport.exchange("GET", f"?{query}")
+        if not _is_success(answer):
+            raise self._refusal(answer)
+        told = _object(answer)
+        meta, listed = told.get("meta"), told.get("objects")
+        if listed is None and "objects" in told and meta:
+            listed = []  # an empty list, as Go writes it
+        if not isinstance(listed, list):
+            raise Unknown(f"{answer.status} without objects")
+        meta = meta if isinstance(meta, dict) else {}
+        found = [_caller_id(one) if isinstance(one, dict) else None for one in listed]
+        known = tuple(one for one in found if one is not None)
+        return Page(known, _offset(meta.get("next"), offset), _count(meta.get("total_count")), len(found) - len(known))
+
+    def update(self, phone_number: str, *, alias: str | None = None, subaccount: str | None = None) -> CallerId:
+        """Give a verified number another alias or subaccount; what is None stays as it is.
+
+        Raises `InvalidNumber` for what is none, `Rejected` also for a number that is not verified, and `Unknown` if it
+        may have been done; asking again is safe.
+        """
+        digits = _digits(phone_number)
+        body = _body({"alias": alias, "subaccount": subaccount})
+        return self._about(digits, self._transport.exchange("POST", f"{digits}/", body))
+
+    def delete(self, phone_number: str) -> bool:
+        """Have Plivo forget a verified number; False: it was not there.
+
+        Raises `InvalidNumber` for what is none, and `Unknown` if it may have been done; asking again is safe, and then
+        False as well if it was.
+        """
+        answer = self._transport.exchange("DELETE", f"{_digits(phone_number)}/")
+        if answer.status == 404:
+            return False
+        if not _is_success(answer):
+            raise self._refusal(answer)
+        told = _object(answer)
+        silent = answer.status == 204 or answer.headers.get("Content-Length") == "0"  # not: it broke off in the head
+        if answer.status == 202 or not (silent or (told and not told.get("error"))):
+            raise Unknown(f"{answer.status} that does not say that it was deleted")
+        return True
+
+    def probe(self) -> None:
+        """Ask for as little as can be asked for: whether Plivo knows these credentials. Raises as `list` does."""
+        self.list(limit=1)
+
+    def close(self) -> None:
+        """Close the idle connections."""
+        self._transport.close()
+
+    def _about(self, digits: str, answer: Answer) -> CallerId:
+        """Read an answer about this very number."""
+        if not _is_success(answer):
+            raise self._refusal(answer)
+        found = _caller_id(_object(answer))
+        if found is None or found.phone_number != f"+{digits}":
+            raise Unknown(f"{answer.status} without this phone_number and its verification_uuid")
+        return found
+
+    def _refusal(self, answer: Answer, otp: SecretStr | None = None) -> RingproofError:
+        told = _object(answer)
+        detail = self._detail(answer, told, otp)
+        match answer.status:
+            case 401:
+                return Unauthorized(detail)
+            case 402 | 403:
+                return Forbidden(detail)
+            case 429:
+                return Throttled(detail, _retry_after(answer))
+            case 503 if (retry_after := _retry_after(answer)) is not None or _is_plivos(told):
+                return Unreachable(detail, retry_after)
+            case status if 400 <= status < 500 and status != 408:
+                return Rejected(detail) if otp is None else WrongCode(detail)
+            case _:  # 408, 500, 502, 504, a balancer's 503, a redirect: it may have been taken
+                return Unknown(detail)
+
+    def _detail(self, answer: Answer, told: Mapping[str, Any], otp: SecretStr | None) -> str:
+        """The status and Plivo's text, without control characters, numbers and credentials, in 64 bytes.
+
+        With an `otp` no digit is left: Plivo may repeat it in parts, or as a number without its leading zeros.
+        """
+        text = " ".join(_error_text(told.get("error")).split())
+        text = "".join(character for character in text if character.isprintable())[:_TEXT_CHARACTERS]
+        code = otp.get_secret_value() if otp else ""
+        for ours in (self._auth_token.get_secret_value(), self._auth_id, code):
+            text = text.replace(ours, "•••") if ours else text
+        return shorten(f"{answer.status} {redact(text) if otp is None else _DIGIT.sub('•', text)}")
+
+
+def _version() -> str:
+    try:
+        return metadata.version("ringproof")
+    except metadata.PackageNotFoundError:
+        return "0"  # run from a checkout
+
+
+def _body(fields: Mapping[str, str | None]) -> Body:
+    """Write what was given; None was not."""
+    given = {name: value for name, value in fields.items() if value is not None}
+    return Body(json.dumps(given, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace"))
+
+
+def _is_success(answer: Answer) -> bool:
+    return 200 <= answer.status < 300
+
+
+def _is_id(value: object) -> TypeGuard[str]:
+    return isinstance(value, str) and _ID.fullmatch(value) is not None
+
+
+def _is_plivos(told: Mapping[str, Any]) -> bool:
+    """Tell Plivo's own error from a balancer's: many of those have `error`, none has `api_id`."""
+    return _is_id(told.get("api_id"))
+
+
+def _object(answer: Answer) -> dict[str, Any]:
+    """Return the body as a JSON object; an empty one for whatever else it is."""
+    try:
+        told = json.loads(answer.body or b"null")
+    except (ValueError, RecursionError):  # [[[[[… a thousand deep
+        return {}
+    return told if isinstance(told, dict) else {}
+
+
+def _error_text(error: object) -> str:
+    if isinstance(error, dict):
+        error = next((value for value in error.values() if isinstance(value, str)), error)
+    if error is None or isinstance(error, str):
+        return error or ""
+    try:
+        return json.dumps(error, ensure_ascii=False, separators=(",", ":"))
+    except RecursionError:
+        return ""
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _digits(phone_number: str) -> str:
+    """A number as Plivo writes it in its own links. Whatever else might be another resource's path."""
+    match = _E164.fullmatch(phone_number)
+    if match is None:
+        raise InvalidNumber("not_a_number", shown(phone_number))
+    return match[1]
+
+
+def _caller_id(told: Mapping[str, Any]) -> CallerId | None:
+    """Read what Plivo tells of a verified number; None without a number or a uuid."""
+    number, uuid = told.get("phone_number"), told.get("verification_uuid")
+    match = _E164.fullmatch(str(number)) if isinstance(number, str | int) else None
+    if match is None or not _is_id(uuid):
+        return None
+    return CallerId(
+        phone_number=f"+{match[1]}",
+        alias=_text(told.get("alias")),
+        country=_text(told.get("country")),
+        created_at=_time(told.get("created_at")),
+        modified_at=_time(told.get("modified_at")),
+        subaccount=_text(told.get("subaccount")),
+        verification_uuid=uuid,
+    )
+
+
+def _offset(link: object, beyond: int) -> int | None:
+    """The offset that a link names, if it leads on: nothing else of it is believed, and nobody follows it."""
+    try:
+        named = parse_qs(urlsplit(_text(link)).query).get("offset", [""])[-1]
+    except ValueError:  # http://[
+        return None
+    return int(named) if _WHOLE.fullmatch(named) and int(named) > beyond else None
+
+
+def _count(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+
+
+def _time(value: object) -> datetime | None:
+    """RFC 3339 with any number of decimals; beyond microseconds they are dropped."""
+    try:
+        time = datetime.fromisoformat(_text(value))
+    except ValueError:
+        return None
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
+
+
+def _retry_after(answer: Answer) -> float | None:
+    """Seconds from 0 to 900; a date is judged by the answer's own clock, if it has one; None for junk."""
+    value = answer.headers.get("Retry-After", "").strip()
+    if _SECONDS.fullmatch(value):
+        seconds = float(value)
+    elif (date := _http_date(value)) is not None:
+        now = _http_date(answer.headers.get("Date", "")) or datetime.now(UTC)
+        seconds = (date - now).total_seconds()
+    else:
+        return None
+    return min(max(seconds, 0.0), LONGEST_RETRY_AFTER_SECONDS)
+
+
+def _http_date(value: str) -> datetime | None:
+    try:
+        date = parsedate_to_datetime(value)
+    except (ValueError, TypeError, IndexError, OverflowError):  # it was written for mail that is well-formed
+        return None
+    return date if date.tzinfo else date.replace(tzinfo=UTC)

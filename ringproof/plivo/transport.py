@@ -1,0 +1,328 @@
+"""One HTTP exchange, bounded in every direction, of which it is a fact whether it began to be written.
+
+Nothing else knows requests or urllib3. Three things are not left to them: their read time-out is for each
+`recv`, so that one byte a second would never end; their exceptions do not tell whether the request may have
+arrived; and what they say, in exceptions and in logs, holds the URL and with it the phone number.
+
+There is no `requests.Session`: it alone is what reads proxies, .netrc and CA bundles from the environment,
+follows redirects and keeps cookies.
+"""
+
+import http.client
+import io
+import logging
+import socket
+import ssl
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import requests
+from requests.adapters import HTTPAdapter
+from tenacity import Retrying, retry_if_exception_type, stop_before_delay, wait_exponential, wait_random
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import HTTPError
+
+from ringproof.clock import boot_clock
+from ringproof.errors import Unknown, Unreachable
+
+DETAIL_BYTES = 64
+"""The longest text that is told of a failure: with a longer field a record in Redis is no longer packed."""
+
+_LOGGERS = ("urllib3.connection", "urllib3.connectionpool", "urllib3.response", "urllib3.util.retry")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long and how much: an exchange ends after 15 s, but for the resolver, which cannot be cut short.
+
+    After a resolver that took too long nothing is sent.
+    """
+
+    connect_seconds: float = 3
+    """To one address, and again for the TLS handshake: a lost SYN is repeated after 1 s."""
+    connecting_seconds: float = 5
+    """All addresses and all tries together: beyond it the agenda's minutes are the better wait."""
+    answer_seconds: float = 10
+    """From the request's first byte to the answer's last; the lease (45 s) must outlive it and connecting."""
+    body_bytes: int = 128 * 1024
+    """A page of 20 whose aliases are 255 emoji, each escaped (12 bytes), is 70 KB; all else is below 1 KiB.
+
+    The head may be as long again.
+    """
+    idle_seconds: float = 2
+    """Beyond it a server may be about to close the connection, and a POST lost in that would be in doubt."""
+
+
+LIMITS = Limits()
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What was answered. `body` is None if it broke off, came too late or was too long: the status stands."""
+
+    status: int
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes | None = field(repr=False)
+
+
+class Body(bytes):
+    """The JSON of a request, which may hold a number or a code: no list of a traceback's locals shows it."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} bytes>"
+
+    __str__ = __repr__
+
+
+class Transport:
+    """Exchanges with one REST collection at `url`, over a pool that any number of threads share."""
+
+    def __init__(self, url: str, headers: Mapping[str, str], *, pool_size: int, limits: Limits) -> None:
+        self._url = url
+        self._limits = limits
+        self._adapter = _Adapter(pool_connections=1, pool_maxsize=pool_size)
+        self._prepared = requests.Request("GET", url, headers=dict(headers)).prepare()
+        self._connecting = Retrying(
+            retry=retry_if_exception_type(Unreachable),
+            wait=wait_exponential(0.1, max=1) + wait_random(0, 0.2),  # 25 threads do not come as one
+            stop=stop_before_delay(limits.connecting_seconds),
+            reraise=True,
+        )
+        for name in _LOGGERS:
+            logging.getLogger(name).addFilter(_is_not_ours)
+
+    def exchange(
+        self, method: str, path: str = "", body: Body | None = None, last_look: Callable[[], None] | None = None
+    ) -> Answer:
+        """Send one request to `path` below the collection; it must be safe in a URL as it is.
+
+        `last_look` is called when the next thing to happen is the first byte; what it raises rises, and nothing
+        is sent. Raises `Unreachable` if surely nothing was sent, after several tries within
+        `limits.connecting_seconds`, and `Unknown` if the first byte was written and no head came back. After that
+        byte nothing is ever repeated.
+        """
+        request = self._prepared.copy()
+        request.method, request.url = method, self._url + path
+        if body is not None:
+            request.body = body
+            request.headers["Content-Type"] = "application/json"
+            request.headers["Content-Length"] = str(len(body))
+        return self._connecting(self._once, request, boot_clock() + self._limits.connecting_seconds, last_look)
+
+    def close(self) -> None:
+        """Close what is idle; an exchange under way ends by itself."""
+        self._adapter.close()
+
+    def _once(
+        self, request: requests.PreparedRequest, connecting_until: float, last_look: Callable[[], None] | None
+    ) -> Answer:
+        outer = sys.exception()
+        attempt = _local.attempt = _Attempt(self._limits, connecting_until, last_look)
+        seconds = (self._limits.connect_seconds, self._limits.answer_seconds)
+        try:
+            response = self._adapter.send(request, timeout=seconds)
+            return Answer(response.status_code, response.headers, self._body(response))
+        except Exception as error:
+            cause = _root(error, outer)
+            # A bug rises as it is; but after the first byte not even a bug may look like "not sent".
+            if not attempt.written and not isinstance(cause, OSError):
+                raise
+        finally:
+            _local.attempt = None
+        # Raised out here and from the system's own error alone: those of requests and urllib3 hold the URL,
+        # those of http.client bytes of the answer. Here they are not even the context. Its traceback goes, too:
+        # the locals of those frames are the URL and the credentials.
+        system_error = cause.with_traceback(None) if isinstance(cause, OSError) else None
+        if attempt.written:
+            raise Unknown(shorten(f"no answer: {_describe(cause)}")) from system_error
+        raise Unreachable(shorten(f"no connection: {_describe(cause)}")) from system_error
+
+    def _body(self, response: requests.Response) -> bytes | None:
+        body = b""
+        try:
+            while chunk := response.raw.read(self._limits.body_bytes + 1 - len(body), decode_content=False):
+                body += chunk
+                if len(body) > self._limits.body_bytes:
+                    break
+            else:
+                return body
+        except (HTTPError, http.client.HTTPException, OSError):
+            pass
+        response.raw.close()
+        return None
+
+
+def shorten(text: str) -> str:
+    """Cut to DETAIL_BYTES of UTF-8, between two characters."""
+    return text.encode("utf-8", "replace")[:DETAIL_BYTES].decode("utf-8", "ignore").rstrip()
+
+
+class _Attempt:
+    """One try: until when it may connect, and from its first byte on, until when it must be answered."""
+
+    def __init__(self, limits: Limits, connecting_until: float, last_look: Callable[[], None] | None = None) -> None:
+        self.limits = limits
+        self._last_look = last_look
+        self._connecting_until = connecting_until
+        self._answer_until: float | None = None
+
+    @property
+    def written(self) -> bool:
+        return self._answer_until is not None
+
+    def write(self) -> None:
+        """Note that the first byte goes out now. Raises TimeoutError, noting nothing, if it is too late."""
+        if self._answer_until is None:
+            self.left()
+            if self._last_look:
+                self._last_look()
+            self._answer_until = boot_clock() + self.limits.answer_seconds
+
+    def left(self) -> float:
+        """Return the seconds that are left. Raises TimeoutError if there are none."""
+        until = self._connecting_until if self._answer_until is None else self._answer_until
+        if (left := until - boot_clock()) <= 0:
+            raise TimeoutError
+        return left
+
+    def connect(self, address: Any, family: int, kind: int, protocol: int) -> socket.socket:
+        """Connect to one address; what is then set as time-out bounds the TLS handshake."""
+        sock = socket.socket(family, kind, protocol)
+        try:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sock.settimeout(min(self.limits.connect_seconds, self.left()))
+            sock.connect(address)
+            sock.settimeout(min(self.limits.connect_seconds, self.left()))
+        except BaseException:
+            sock.close()
+            raise
+        return sock
+
+
+_local = threading.local()  # .attempt: urllib3 has no way to hand one down to a connection
+
+
+def _current() -> _Attempt:
+    return cast("_Attempt", _local.attempt)
+
+
+class _Inflow(io.RawIOBase):
+    """The answer's bytes: each `recv` gets only the time that is left of the whole, and there is an end."""
+
+    def __init__(self, raw: io.RawIOBase, sock: socket.socket) -> None:
+        self._raw, self._sock, self._attempt = raw, sock, _current()
+        self._bytes_left = 2 * self._attempt.limits.body_bytes
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        self._sock.settimeout(self._attempt.left())
+        count = cast("int | None", self._raw.readinto(buffer))
+        self._bytes_left -= count or 0
+        if self._bytes_left < 0:
+            raise OSError("the answer is too long")
+        return count
+
+    def close(self) -> None:
+        self._raw.close()  # the socket itself is only closed when this was
+        super().close()
+
+
+class _Answer(http.client.HTTPResponse):
+    def __init__(self, sock: socket.socket, *args: Any, **keywords: Any) -> None:
+        super().__init__(sock, *args, **keywords)
+        self.fp = io.BufferedReader(_Inflow(self.fp.detach(), sock))
+
+
+class _Connection(HTTPConnection):
+    """Connects, writes and reads within its attempt's limits, and notes there when it begins to write."""
+
+    response_class = _Answer
+    auto_open = 0  # http.client would connect inside `send`, after the first byte was noted
+    idle_since = 0.0
+
+    def _new_conn(self) -> socket.socket:
+        failure = OSError("no address")
+        addresses = socket.getaddrinfo(self._dns_host, self.port, type=socket.SOCK_STREAM)
+        for family, kind, protocol, _, address in addresses:
+            try:
+                return _current().connect(address, family, kind, protocol)
+            except OSError as error:
+                failure = error
+        raise failure
+
+    def send(self, data: Any) -> None:
+        attempt = _current()
+        attempt.write()
+        if self.sock is not None:
+            self.sock.settimeout(attempt.left())
+        super().send(data)
+
+
+class _TLSConnection(_Connection, HTTPSConnection):
+    pass
+
+
+class _Pool(HTTPConnectionPool):
+    """Hands out no connection that was idle too long, or holds bytes that would pass for the next answer."""
+
+    ConnectionCls = _Connection
+
+    def _get_conn(self, timeout: float | None = None) -> Any:
+        connection: Any = super()._get_conn(timeout)
+        sock = connection.sock
+        if sock is not None and (
+            boot_clock() - connection.idle_since > _current().limits.idle_seconds
+            or (isinstance(sock, ssl.SSLSocket) and sock.pending())
+        ):
+            connection.close()
+        return connection
+
+    def _put_conn(self, conn: Any) -> None:
+        if conn is not None:
+            conn.idle_since = boot_clock()
+        super()._put_conn(conn)
+
+    def _validate_conn(self, conn: Any) -> None:
+        if conn.is_closed:
+            conn.connect()
+        super()._validate_conn(conn)
+
+
+class _TLSPool(_Pool, HTTPSConnectionPool):
+    ConnectionCls = _TLSConnection
+
+
+class _Adapter(HTTPAdapter):
+    def init_poolmanager(self, *args: Any, **keywords: Any) -> None:
+        super().init_poolmanager(*args, **keywords)
+        self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _TLSPool}
+
+
+def _is_not_ours(_record: logging.LogRecord) -> bool:
+    """Drop what urllib3 logs of our exchanges: each URL at DEBUG, and at WARNING that of an odd answer."""
+    return getattr(_local, "attempt", None) is None
+
+
+def _root(error: BaseException, outer: BaseException | None) -> BaseException:
+    """Return what came first of all that was raised since `outer`, which our caller may be handling."""
+    while (deeper := error.__cause__ or error.__context__) is not None and deeper is not outer:
+        error = deeper
+    return error
+
+
+def _describe(error: BaseException) -> str:
+    """Say what the system said, never what came over the wire."""
+    if isinstance(error, TimeoutError):
+        return "timed out"
+    for attribute in ("verify_message", "reason", "strerror"):  # the first two are those of ssl
+        if isinstance(error, OSError) and (said := getattr(error, attribute, None)):
+            return str(said)
+    return type(error).__name__

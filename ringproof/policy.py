@@ -1,0 +1,109 @@
+"""The pace: how often Plivo may be asked, over all workers together, and the policy that all scripts obey."""
+
+import math
+import re
+from dataclasses import dataclass, fields
+from datetime import timedelta
+from decimal import Decimal
+from fractions import Fraction
+from typing import Self
+
+JITTER = timedelta(milliseconds=60)
+"""Room between slots for arrival jitter (50 ms) and a late thread (10 ms).
+
+Simulated on Plivo's strict sliding window: with it none is refused from 1/2s to 300/5s, with 20 ms up to 18 %.
+"""
+
+
+# With six digits and three decimals each, the microseconds of any window and slot are exact in Lua's doubles.
+_RATE = re.compile(r"(\d{1,6}(?:\.\d{1,3})?)/(\d{1,6}(?:\.\d{1,3})?)s", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """At most `number` requests in any window of `window_seconds`."""
+
+    number: int
+    window_seconds: Fraction
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read `300/5s`, `2/1s`, or `0.5/1s`, which is `1/2s`.
+
+        Raises ValueError for anything else: zero, a negative, another unit, no number, more than six
+        digits or three decimals.
+        """
+        match = _RATE.fullmatch(text.strip())
+        number, window = (Fraction(part) for part in match.groups()) if match else (Fraction(), Fraction())
+        if not number or not window:
+            raise ValueError("write a rate as requests per seconds, such as 300/5s, 2/1s or 0.5/1s")
+        return cls(number.numerator, window * number.denominator)
+
+    @property
+    def window_us(self) -> int:
+        """The window in microseconds."""
+        return math.ceil(self.window_seconds * 1_000_000)
+
+    @property
+    def spacing_us(self) -> int:
+        """Microseconds between two slots: (window + JITTER) / number, rounded up."""
+        jitter_us = JITTER // timedelta(microseconds=1)
+        return math.ceil((self.window_seconds * 1_000_000 + jitter_us) / self.number)
+
+    def __str__(self) -> str:
+        window = Decimal(self.window_seconds.numerator) / self.window_seconds.denominator
+        return f"{self.number}/{window:f}s"
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What the scripts read from `{PREFIX}:policy`, so that every producer obeys what the workers were told.
+
+    Workers write it at their start; without the key these defaults hold. No `countries` are all of them, 0
+    `range_codes_per_hour` any number of codes, and `quiet_hours` are as `QuietHours` writes them, or empty for none.
+    0 `reverify_ms` is never; the mode is `check` or `send`.
+    """
+
+    rate: Rate = Rate(300, Fraction(5))  # Plivo's documented limit per account
+    call_rate: Rate = Rate(2, Fraction(1))  # Plivo's for outbound calls
+    cooldown_ms: int = 60_000
+    record_ms: int = 90 * 86_400_000
+    max_codes_per_day: int = 5
+    max_calls_per_week: int = 10
+    range_codes_per_hour: int = 20
+    countries: tuple[str, ...] = ()
+    quiet_hours: str = ""
+    reverify_ms: int = 0
+    reverify_mode: str = "check"
+
+    def __post_init__(self) -> None:
+        """Refuse what a script could not work with."""
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, int) and value < 0:
+                raise ValueError(f"{field.name} is negative")
+
+    def mapping(self) -> dict[str, str | int]:
+        """Return the fields as the scripts read them."""
+        written = {"rate", "call_rate", "countries"}
+        told: dict[str, str | int] = {
+            field.name: getattr(self, field.name) for field in fields(self) if field.name not in written
+        }
+        return (
+            told
+            | limits(self.rate, self.call_rate)
+            | {"countries": ",".join(self.countries), "jitter_us": JITTER // timedelta(microseconds=1)}
+        )
+
+
+def limits(rate: Rate | None, call_rate: Rate | None) -> dict[str, str | int]:
+    """Return one or both rates as the scripts read them."""
+    told: dict[str, str | int] = {}
+    for prefix, one in (("", rate), ("call_", call_rate)):
+        if one:
+            told |= {
+                f"{prefix}rate": str(one),
+                f"{prefix}window_us": one.window_us,
+                f"{prefix}spacing_us": one.spacing_us,
+            }
+    return told

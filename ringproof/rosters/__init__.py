@@ -1,0 +1,1 @@
+"""Rosters: files of phone numbers, read row by row, and the files written beside them."""

@@ -1,0 +1,259 @@
+"""Everything that the environment decides, checked at once and by variable name."""
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Literal, Self
+from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
+
+from phonenumbers import SUPPORTED_REGIONS
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+)
+
+from ringproof.errors import Misconfigured
+from ringproof.phone.quiet_hours import NOTATION, QuietHours
+from ringproof.policy import Policy, Rate
+
+DEFAULT_REDIS_URL = "redis://127.0.0.1:6379/0"
+
+
+def _rate(value: object) -> object:
+    return Rate.parse(value) if isinstance(value, str) else value
+
+
+def _quiet_hours(value: object) -> object:
+    return QuietHours.parse(value) if isinstance(value, str) else value
+
+
+def _split(url: str, *schemes: str) -> SplitResult:
+    parts = urlsplit(url)
+    if parts.scheme not in schemes or not parts.hostname or parts.port == 0 or parts.fragment:
+        raise ValueError("no such scheme, host or port")
+    if "@" in parts.path + parts.query or " " in url or not url.isprintable():
+        raise ValueError("not escaped")  # `redis://:pass/word@host` is taken apart at the wrong place
+    return parts
+
+
+# What redis-py and kombu read alike; kombu takes no other, and raises far from here.
+_TLS_OPTIONS = {"ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_cert_reqs"}
+
+
+def _redis_url(value: SecretStr) -> SecretStr:
+    url = value.get_secret_value()
+    parts = _split(url, "redis", "rediss")
+    options = parse_qs(parts.query, keep_blank_values=True)
+    if not url.startswith(f"{parts.scheme}://") or ";" in url:  # kombu reads `;` as the next of several servers
+        raise ValueError("not as kombu reads it")
+    if not re.fullmatch(r"/?\d{0,5}", parts.path, re.ASCII):
+        raise ValueError("no database")
+    if options and not (parts.scheme == "rediss" and options.keys() <= _TLS_OPTIONS):
+        raise ValueError("no such option")
+    if set(options.get("ssl_cert_reqs", ())) - {"required", "optional", "none"}:
+        raise ValueError("redis-py's words, not Celery's")
+    return value
+
+
+def _base_url(value: str) -> str:
+    parts = _split(value, "https", "http")
+    loopback = parts.hostname in {"127.0.0.1", "localhost", "::1"}
+    if not (loopback or parts.scheme == "https") or parts.query or "@" in parts.netloc:
+        raise ValueError("not safe, or no base")
+    return value.rstrip("/")
+
+
+def _region(value: str) -> str:
+    if not value.isascii() or value.upper() not in SUPPORTED_REGIONS:  # "ıt".upper() is "IT"
+        raise ValueError("no such region")
+    return value.upper()
+
+
+def _countries(value: object) -> object:
+    return frozenset(_region(name.strip()) for name in value.split(",")) if isinstance(value, str) else value
+
+
+class Settings(BaseModel):
+    """One process's settings. `Settings.read(os.environ)` builds them; nothing else reads the environment.
+
+    A field's description says what is right, and is all that is told of a wrong value: pydantic's and urllib's
+    own texts would show pieces of it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore", arbitrary_types_allowed=True)
+
+    redis_url: Annotated[SecretStr, AfterValidator(_redis_url)] = Field(
+        SecretStr(DEFAULT_REDIS_URL),
+        validation_alias=AliasChoices("RINGPROOF_REDIS_URL", "REDIS_URL"),
+        description="write it as redis://:PASSWORD@HOST:PORT/0, where 0 is the database, or rediss:// for TLS; "
+        "in a password, / ? # [ ] ; are %2F %3F %23 %5B %5D %3B; rediss:// alone has options: ssl_ca_certs …",
+    )
+    prefix: str = Field(
+        "ringproof",
+        alias="RINGPROOF_PREFIX",
+        pattern=r"^[A-Za-z0-9_.-]{1,32}$",
+        description="1 to 32 letters, digits, or . _ -",
+    )
+    region: Annotated[str, AfterValidator(_region)] | None = Field(
+        None,
+        alias="RINGPROOF_REGION",
+        description="a country's two ISO 3166 letters, such as US or GB",
+    )
+    log_format: Literal["text", "json"] = Field("text", alias="RINGPROOF_LOG_FORMAT", description="text or json")
+    rate: Annotated[Rate, BeforeValidator(_rate)] = Field(
+        Policy().rate,
+        alias="RINGPROOF_RATE",
+        description="write a rate as requests per seconds, such as 300/5s, 2/1s or 0.5/1s",
+    )
+    call_rate: Annotated[Rate, BeforeValidator(_rate)] = Field(
+        Policy().call_rate,
+        alias="RINGPROOF_CALL_RATE",
+        description="write a rate as calls per seconds, such as 2/1s or 0.5/1s",
+    )
+    resend_cooldown_seconds: int = Field(
+        60,
+        alias="RINGPROOF_RESEND_COOLDOWN_SECONDS",
+        ge=0,
+        le=86_400,
+        description="a whole number of seconds, 0 to 86400",
+    )
+    max_codes_per_day: int = Field(
+        5, alias="RINGPROOF_MAX_CODES_PER_DAY", ge=1, le=10, description="a whole number of codes, 1 to 10"
+    )
+    max_calls_per_week: int = Field(
+        10, alias="RINGPROOF_MAX_CALLS_PER_WEEK", ge=1, le=10, description="a whole number of calls, 1 to 10"
+    )
+    range_codes_per_hour: int = Field(
+        20,
+        alias="RINGPROOF_RANGE_CODES_PER_HOUR",
+        ge=0,
+        le=10_000,  # all numbers of a range, each of them once
+        description="a whole number of codes, 1 to 10000, or 0 for any number",
+    )
+    countries: Annotated[frozenset[str], BeforeValidator(_countries)] = Field(
+        frozenset(),
+        alias="RINGPROOF_COUNTRIES",
+        description="countries' two ISO 3166 letters with commas between them, such as US,CA,GB",
+    )
+    quiet_hours: Annotated[QuietHours | None, BeforeValidator(_quiet_hours)] = Field(
+        None, alias="RINGPROOF_QUIET_HOURS", description=NOTATION
+    )
+    in_doubt: Literal["resend", "hold"] = Field("resend", alias="RINGPROOF_IN_DOUBT", description="resend or hold")
+    reverify_after_days: int | None = Field(
+        None,
+        alias="RINGPROOF_REVERIFY_AFTER_DAYS",
+        ge=1,
+        le=3650,
+        description="a whole number of days, 1 to 3650; empty for never",
+    )
+    reverify_mode: Literal["check", "send"] = Field(
+        "check", alias="RINGPROOF_REVERIFY_MODE", description="check or send"
+    )
+    record_days: int = Field(
+        90, alias="RINGPROOF_RECORD_DAYS", ge=1, le=3650, description="a whole number of days, 1 to 3650"
+    )
+    plivo_auth_id: str | None = Field(
+        None,
+        alias="PLIVO_AUTH_ID",
+        pattern=r"^(MA|SA)[A-Za-z0-9]{18}$",
+        repr=False,
+        description="20 characters that begin with MA or SA, from Plivo's console",
+    )
+    plivo_auth_token: SecretStr | None = Field(
+        None, alias="PLIVO_AUTH_TOKEN", description="the token that belongs to PLIVO_AUTH_ID"
+    )
+    plivo_base_url: Annotated[str, AfterValidator(_base_url)] = Field(
+        "https://api.plivo.com/v1",
+        alias="PLIVO_BASE_URL",
+        description="write it as https://HOST/v1; http:// only on this machine: http://127.0.0.1:8077/v1",
+    )
+
+    @classmethod
+    def read(cls, environ: Mapping[str, str], *, worker: bool = False) -> Self:
+        """Build the settings from a mapping; a variable that is empty or blank counts as absent.
+
+        With `worker`, Plivo's credentials are required. Raises `Misconfigured` with every problem at once: each
+        names its variable and what would be right, and shows no value.
+        """
+        remedies = cls._remedies()
+        told = ((name, environ.get(name, "").strip()) for name in remedies)
+        given = {name: value for name, value in told if value}
+        problems = []
+        try:
+            settings = cls.model_validate(given)
+        except ValidationError as error:
+            names = [str(problem["loc"][0]) for problem in error.errors(include_input=False)]
+            problems = [f"{_of_two(name, given)}: {remedies[name]}" for name in names]
+        if worker:
+            problems += [
+                f"{name}: missing; the worker needs it to ask Plivo (put it into the environment, or load your "
+                f".env first: set -a; . ./.env; set +a)"
+                for name in ("PLIVO_AUTH_ID", "PLIVO_AUTH_TOKEN")
+                if name not in given
+            ]
+        if problems:
+            raise Misconfigured(*problems)
+        return settings
+
+    @classmethod
+    def variables(cls) -> tuple[str, ...]:
+        """Return the names of all variables that are read."""
+        return tuple(cls._remedies())
+
+    @classmethod
+    def _remedies(cls) -> dict[str, str]:
+        """Return what is right, for each variable."""
+        remedies: dict[str, str] = {}
+        for field in cls.model_fields.values():
+            alias = field.validation_alias
+            names = alias.choices if isinstance(alias, AliasChoices) else [field.alias]
+            remedies |= {str(name): field.description or "" for name in names}
+        return remedies
+
+    @property
+    def policy(self) -> Policy:
+        """What the workers tell the scripts."""
+        return Policy(
+            rate=self.rate,
+            cooldown_ms=self.resend_cooldown_seconds * 1000,
+            record_ms=self.record_days * 86_400_000,
+            call_rate=self.call_rate,
+            max_codes_per_day=self.max_codes_per_day,
+            max_calls_per_week=self.max_calls_per_week,
+            range_codes_per_hour=self.range_codes_per_hour,
+            countries=tuple(sorted(self.countries)),
+            quiet_hours=str(self.quiet_hours or ""),
+            reverify_ms=(self.reverify_after_days or 0) * 86_400_000,
+            reverify_mode=self.reverify_mode,
+        )
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What must be in no log, longest first: Plivo's token, and Redis' password as written and as meant."""
+        redis = urlsplit(self.redis_url.get_secret_value())
+        token = self.plivo_auth_token.get_secret_value() if self.plivo_auth_token else ""
+        written = redis.password or ""
+        known = {token, written, unquote(written)}
+        return tuple(sorted(known - {""}, key=len, reverse=True))
+
+    @property
+    def shown_redis_url(self) -> str:
+        """Redis' URL as it may be shown: without its options, and its password masked.
+
+        So is a user that has none: `redis://s3cret@host` is a common slip for `redis://:s3cret@host`.
+        """
+        parts = urlsplit(self.redis_url.get_secret_value())
+        login, at, address = parts.netloc.rpartition("@")
+        user, colon, _ = login.partition(":")
+        shown = f"{user}:•••@" if colon else "•••@" if at else ""
+        return parts._replace(netloc=shown + address, query="").geturl()
+
+
+def _of_two(name: str, given: Mapping[str, str]) -> str:
+    """Name the variable that a problem is about: of the two for Redis' URL, the one that was given."""
+    return "REDIS_URL" if name == "RINGPROOF_REDIS_URL" and name not in given else name

@@ -1,0 +1,33 @@
+"""`work_chunk`: many numbers in one message, sent by many threads, each at its slot."""
+
+from typing import Any
+
+from ringproof import errors, runtime
+from ringproof.celery.app import app
+from ringproof.celery.messages import WORK_CHUNK, MaskedTask, is_request, send_chunk
+from ringproof.ledger.queues import lane_of
+from ringproof.phone.masking import shown
+from worker.celery import shutdown
+from worker.sending.bulk import work
+
+
+@app.task(
+    base=MaskedTask,
+    name=WORK_CHUNK,
+    shared=False,
+    bind=True,
+    ignore_result=True,
+    throws=(errors.InvalidRequest,),
+)
+def work_chunk(self: MaskedTask, requests: Any) -> None:
+    """Send to many accepted numbers of one lane, channel and subaccount: `[[number, request], …]`.
+
+    One thread of the child books slots, the others send. What has none within seconds is handed on in a new message.
+    """
+    if not isinstance(requests, list) or not all(map(is_request, requests)):
+        raise errors.InvalidRequest("requests", shown(requests), "they are Ringproof's own: [[number, request], …]")
+    lane = lane_of(self.request.delivery_info["routing_key"])
+    with shutdown.sending():
+        rest = work(runtime.ledger(), runtime.plivo(), [(number, request) for number, request in requests], lane)
+    if rest:
+        send_chunk(rest, lane)

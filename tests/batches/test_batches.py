@@ -1,0 +1,942 @@
+"""Batches in simulated time: what each row becomes is counted once, whatever a person, a pause or a doubt does."""
+
+import json
+import subprocess
+import sys
+from datetime import UTC, datetime, time, timedelta
+
+import pytest
+from support.harness import fresh_number
+from support.roster_of_batch import TAKEN, Batches, import_rows
+from support.simulation import SECOND
+
+from ringproof import runtime
+from ringproof.batches import feeding, operations
+from ringproof.batches.model import pack, unpack
+from ringproof.batches.operations import BatchState
+from ringproof.errors import BatchBusy, BatchExists, InvalidRequest, InvalidRoster, UnknownBatch
+from ringproof.ledger import control
+from ringproof.ledger.answers import Due, News, Outcome, Verdict
+from ringproof.ledger.record import Lane, Reason, State
+from ringproof.ledger.row_outcomes import BYTES, OPEN
+from ringproof.phone.quiet_hours import QuietHours
+from ringproof.rosters.roster import roster_of
+from tasks import import_roster
+from tasks.sweep import decide
+
+REJECTED = Outcome(State.FAILED, Reason.REJECTED, "400", news=News.ANSWERED)
+DOUBTFUL = Outcome(State.IN_DOUBT)
+MINUTE = 60
+
+
+@pytest.fixture
+def world(client, monkeypatch):
+    return Batches(client, monkeypatch)
+
+
+class TestABatch:
+    def test_completes_when_each_of_its_rows_has_an_outcome_and_one_event_says_so(self, world, client):
+        numbers = world.roster("spring", 150, call=5)
+        with client.pubsub() as events:
+            events.subscribe(f"{world.prefix}:events")
+            sent = world.until_empty()
+            world.feed(1)
+            told = [
+                json.loads(one["data"])
+                for one in iter(lambda: events.get_message(timeout=0.1), None)
+                if one["type"] == "message"
+            ]
+
+        found = world.look("spring")
+        assert (found.state, found.rows, found.fed, found.open) == (BatchState.COMPLETED, 150, 150, 0)
+        assert found.outcomes == {"code_sent": 150}
+        assert found.countries == {"US": {"rows": 150, "code_sent": 150}}
+        assert sorted(sent) == sorted(numbers)
+        assert [(one["event"], one["batch"]) for one in told] == [("batch_completed", "spring")]
+        assert found.completed_at <= world.moment()
+
+    def test_tells_of_what_became_of_them_later_too(self, world):
+        world.roster("spring", 6)
+        world.until_empty()
+        world.feed(16 * MINUTE)
+
+        assert world.look("spring").outcomes == {"expired": 6}
+        assert world.look("spring").state is BatchState.COMPLETED
+
+    def test_counts_a_number_that_is_in_it_twice_as_two_rows_and_sends_it_one_code(self, world):
+        number, other = fresh_number(), fresh_number()
+        import_rows(world.ledger, "spring", [number, other, number])
+
+        assert sorted(world.until_empty()) == sorted([number, other])
+        assert world.look("spring").outcomes == {"code_sent": 2, "joined": 1}
+
+    def test_completes_beside_another_with_the_same_numbers_and_each_gets_one_code(self, world):
+        numbers = [fresh_number() for _ in range(60)]
+        for name in ("spring", "summer"):
+            import_rows(world.ledger, name, numbers)
+        sent = world.until_empty()
+
+        assert sorted(sent) == sorted(numbers)
+        for name in ("spring", "summer"):
+            assert world.look(name).state is BatchState.COMPLETED
+        outcomes = [world.look(name).outcomes for name in ("spring", "summer")]
+        assert sum(one.get("code_sent", 0) for one in outcomes) == 60
+
+    @pytest.mark.parametrize(("word", "outcome"), [(operations.pause, "joined"), (operations.cancel, "cancelled")])
+    def test_does_not_join_what_another_batch_keeps_from_being_sent(self, world, word, outcome):
+        numbers = world.roster("spring", 20)
+        world.feed()
+        word(world.ledger, "spring")
+        import_rows(world.ledger, "summer", numbers)
+        (summer,) = [one for one in feeding.fed(world.ledger) if one.name == "summer"]
+        begin = feeding.feed(world.ledger, summer, "sms", feeding.next_portion(world.ledger, summer, "sms", 20), {})
+        world.queue += [(row.number, request) for row, request in begin]
+
+        assert len(begin) == 20
+        assert world.look("spring").outcomes == {outcome: 20}
+        assert sorted(world.until_empty()) == sorted(numbers)
+        assert world.look("summer").outcomes == {"code_sent": 20}
+        assert world.look("spring").outcomes == {outcome: 20}
+
+    @pytest.mark.parametrize("word", [operations.pause, operations.cancel])
+    def test_sends_what_it_has_joined_though_the_other_batch_is_kept_from_it_afterwards(self, world, word):
+        numbers = world.roster("spring", 20)
+        world.feed()
+        import_rows(world.ledger, "summer", numbers)
+        world.feed()
+        assert world.look("summer").outcomes == {"joined": 20}
+        word(world.ledger, "spring")
+
+        assert sorted(world.until_empty()) == sorted(numbers)
+        assert world.look("spring").outcomes == {"code_sent": 20}
+        assert world.look("summer").outcomes == {"joined": 20}
+
+    def test_does_not_send_what_both_are_kept_from(self, world):
+        numbers = world.roster("spring", 20)
+        world.feed()
+        import_rows(world.ledger, "summer", [*numbers, fresh_number()])
+        world.feed()
+        for name in ("spring", "summer"):
+            operations.cancel(world.ledger, name)
+
+        assert world.until_empty() == []
+        assert world.look("spring").outcomes == {"cancelled": 20}
+        assert world.look("summer").outcomes == {"cancelled": 1, "joined": 20}
+
+    def test_is_waited_for_by_what_it_has_joined_while_it_is_paused(self, world):
+        numbers = world.roster("spring", 20)
+        world.feed()
+        import_rows(world.ledger, "summer", [*numbers, fresh_number()])
+        world.feed()
+        operations.pause(world.ledger, "summer")
+        operations.cancel(world.ledger, "spring")
+        assert world.until_empty() == []
+
+        operations.resume(world.ledger, "summer")
+        world.pass_(10 * MINUTE)
+        assert len(world.until_empty()) == 21
+
+    def test_has_what_it_joined_sent_again_after_a_doubt_though_the_other_batch_is_cancelled(self, world):
+        (number,) = world.roster("spring", 1)
+        world.feed()
+        import_rows(world.ledger, "summer", [number])
+        world.feed()
+        world.work(DOUBTFUL)
+        operations.cancel(world.ledger, "spring")
+        world.pass_(16 * MINUTE)
+        decide(world.ledger, world.ledger.read(number), None, hold=False)
+
+        assert world.work() == [number]
+        assert world.ledger.read(number).joined_by == ("summer",)
+
+    def test_is_one_of_many_that_have_joined_and_has_it_sent_though_all_others_are_cancelled(self, world):
+        numbers = world.roster("spring", 20)
+        for name in ("summer", "autumn", "winter"):
+            world.feed()
+            import_rows(world.ledger, name, numbers)
+        world.feed()
+        for name in ("spring", "summer", "winter"):
+            operations.cancel(world.ledger, name)
+
+        assert sorted(world.until_empty()) == sorted(numbers)
+        assert world.look("autumn").outcomes == {"joined": 20}
+
+    def test_that_is_paused_and_taken_over_by_another_has_its_numbers_sent_though_that_is_cancelled(self, world):
+        numbers = world.roster("spring", 20)
+        world.feed()
+        operations.pause(world.ledger, "spring")
+        import_rows(world.ledger, "summer", [*numbers, fresh_number()])
+        world.feed()
+        assert world.look("spring").outcomes == {"joined": 20}
+        operations.cancel(world.ledger, "summer")
+        assert world.until_empty() == []
+        assert world.look("spring").state is BatchState.PAUSED
+
+        assert operations.resume(world.ledger, "spring").state is BatchState.COMPLETED
+        world.pass_(10 * MINUTE)
+        assert sorted(world.until_empty()) == sorted(numbers)
+        assert world.look("summer").outcomes == {"cancelled": 1, "code_sent": 20}
+
+    def test_that_is_paused_is_completed_by_its_last_row_if_it_has_joined_none(self, world):
+        world.roster("spring", 1)
+        world.feed()
+        begun = world.begin(world.queue.pop(0))
+        operations.pause(world.ledger, "spring")
+        world.settle(begun, TAKEN)
+
+        assert world.look("spring").outcomes == {"code_sent": 1}
+        assert world.look("spring").state is BatchState.COMPLETED
+
+    def test_that_is_paused_keeps_what_it_has_joined_though_the_other_one_is_forgotten(self, world, client):
+        (number,) = world.roster("spring", 1)
+        world.feed()
+        import_rows(world.ledger, "summer", [number, fresh_number()])
+        world.feed()
+        operations.pause(world.ledger, "summer")
+        operations.cancel(world.ledger, "spring")
+        client.delete(*client.keys(f"{world.prefix}:batch:spring*"))  # its days are over
+        world.pass_(10 * MINUTE)
+        assert world.until_empty() == []
+
+        operations.resume(world.ledger, "summer")
+        world.pass_(10 * MINUTE)
+        assert number in world.until_empty()
+
+    def test_knows_who_is_verified_capped_or_of_a_country_that_is_left_out(self, client, monkeypatch):
+        world = Batches(client, monkeypatch, countries=("US",), max_calls_per_week=1)
+        verified, called, abroad = fresh_number(), fresh_number(), "+4915123456789"
+        begun = world.begin((verified, world.person(verified).request))
+        world.settle(begun, DOUBTFUL)
+        world.settle(begun, Outcome(State.VERIFIED, verification_uuid="uuid"))
+        world.send((called, world.person(called, channel="call").request), TAKEN)
+        world.pass_(16 * MINUTE)
+        rows = [
+            {"phone": verified, "channel": ""},
+            {"phone": called, "channel": "call"},
+            {"phone": abroad, "channel": ""},
+        ]
+        import_rows(world.ledger, "spring", rows)
+        world.feed()
+
+        found = world.look("spring")
+        assert found.outcomes == {"verified": 1, "capped:calls_per_week": 1, "country": 1}
+        assert found.state is BatchState.COMPLETED
+
+    def test_keeps_alias_and_subaccount_and_a_channel_of_each_row(self, world):
+        first, second = fresh_number(), fresh_number()
+        alias, subaccount = "Zoë & 東京 " * 20, "SA" + "X" * 18
+        rows = [
+            {"phone": first, "alias": alias, "subaccount": subaccount, "channel": "call"},
+            {"phone": second, "alias": "", "subaccount": "", "channel": "sms"},
+        ]
+        import_rows(world.ledger, "spring", rows)
+        world.feed()
+        record = world.ledger.read(first)
+
+        assert (record.alias, record.subaccount, record.channel) == (alias.strip(), subaccount, "call")
+        assert (record.batch, record.row, record.lane, record.country) == ("spring", "call:0:US", Lane.BULK, "US")
+        exported = {row.number: row for row in operations.rows(world.ledger, "spring")}
+        assert exported[first].alias == alias.strip()
+        assert (exported[second].alias, exported[second].outcome) == (None, "queued")
+
+    def test_is_exported_with_what_became_of_each_row(self, world):
+        numbers = world.roster("spring", 12)
+        bad = set(numbers[:3])
+        world.until_empty(lambda number: REJECTED if number in bad else TAKEN)
+        exported = list(operations.rows(world.ledger, "spring"))
+
+        assert [row.number for row in exported] == numbers
+        assert {(row.outcome, row.reason, row.uuid) for row in exported if row.number in bad} == {
+            ("failed", "rejected", None)
+        }
+        assert {(row.outcome, row.reason, row.uuid) for row in exported if row.number not in bad} == {
+            ("code_sent", "", "uuid")
+        }
+        assert "+1415" not in repr(exported[0])
+
+    def test_tells_its_rate_and_how_long_it_will_take_at_the_pace(self, world):
+        world.roster("spring", 3000)
+        before = world.look("spring")
+        for _ in range(20):
+            world.feed(0)
+            world.work(most=50)
+        during = world.look("spring")
+
+        assert before.rate_per_second is None
+        assert before.time_left == timedelta(seconds=round(3000 * 5.06 / 300))
+        assert during.rate_per_second == pytest.approx(300 / 5.06, rel=0.1)
+        assert during.time_left == timedelta(seconds=round(2000 * 5.06 / 300))
+        world.pass_(60)
+        assert world.look("spring").rate_per_second < 1
+
+    @pytest.mark.parametrize("name", ["", "-n", "--", "a/b", "a:b", "x" * 65, " a", "a\n", "été", None])
+    def test_has_a_name_that_can_be_typed(self, world, name):
+        with pytest.raises(InvalidRequest, match="batch"):
+            operations.open_batch(world.ledger, name, fingerprint=None)
+
+    def test_that_nobody_knows_is_told_so(self, world):
+        assert operations.read(world.ledger, "spring") is None
+        for ask in (operations.pause, operations.resume, operations.cancel):
+            with pytest.raises(UnknownBatch):
+                ask(world.ledger, "spring")
+
+
+class TestTheFeeder:
+    def test_is_two_seconds_of_the_pace_ahead_and_waits_for_workers(self, world):
+        world.roster("spring", 1000, call=100)
+        first = world.feed()
+        again = [world.feed(1) for _ in range(20)]
+
+        assert first.rows == 119 + 5, "300/5s without the room for jitter, and least for calls"
+        assert {one.rows for one in again} == {0}
+        assert all(5 <= len(message) <= 100 for message in world.messages[: first.messages])
+        assert world.look("spring").outcomes == {"pending": 1000 - 124, "queued": 124}
+
+    def test_uses_the_whole_pace(self, world):
+        world.roster("spring", 900)
+        start = world.now_us
+        sent = []
+        while len(sent) < 900:
+            world.feed()
+            ends = world.now_us + SECOND
+            while world.queue and world.now_us < ends:
+                sent += world.work(most=1)
+            world.at(max(world.now_us, ends))
+
+        assert 900 / ((world.now_us - start) / SECOND) > 0.97 * 59
+
+    def test_gives_a_small_batch_its_turn_beside_a_large_one(self, world):
+        world.roster("large", 5000)
+        world.feed()
+        small = set(world.roster("small", 50))
+        for _ in range(4):
+            world.feed(1)
+            world.work(most=60)
+
+        assert {world.state_of(number) for number in small} == {State.CODE_SENT}
+        assert world.look("small").state is BatchState.COMPLETED
+        assert world.look("large").fed < 400
+
+    def test_gives_many_batches_turns_with_calls_too(self, world):
+        for nth in range(12):
+            world.roster(f"batch {nth}", 10, call=10)
+        for _ in range(12):
+            world.feed(1)
+            world.work(most=5)
+
+        assert all(world.look(f"batch {nth}").fed for nth in range(12))
+
+    @pytest.mark.parametrize("lane", [None, Lane.BULK])
+    def test_feeds_nothing_while_a_person_has_paused_sending(self, world, lane):
+        control.pause(world.ledger, lane)
+        world.roster("spring", 100)
+        assert world.feed().rows == 0
+        assert "paused" in world.look("spring").holds
+        assert "; to go on: ringproof resume" in world.look("spring").holds
+
+        control.resume(world.ledger, lane)
+        assert world.feed().rows == 100
+
+    def test_feeds_a_few_while_plivo_has_to_be_tried(self, world):
+        world.roster("spring", 300)
+        world.feed()
+        for _ in range(5):
+            world.work(Outcome(State.IN_DOUBT, news=News.DOUBTFUL), most=1)
+        assert control.situation(world.ledger, {}).pauses
+        for _ in range(40):
+            world.feed(1)
+            world.work(most=1)
+        world.until_empty()
+
+        assert world.look("spring").outcomes == {"code_sent": 295, "in_doubt": 5}
+
+    def test_lets_sleepers_wait_and_those_awake_take_the_pace(self, client, monkeypatch):
+        world = Batches(client, monkeypatch)
+        night = datetime(2027, 1, 15, 9, 0, tzinfo=UTC)  # in California it is 1 in the night, in Germany 10
+        world.at(int(night.timestamp()) * SECOND)
+        quiet = QuietHours(time(21), time(8))
+        americans = [fresh_number() for _ in range(200)]
+        germans = [f"+4915123{456000 + nth}" for nth in range(60)]
+        import_rows(world.ledger, "spring", americans + germans)
+        fed = world.feed(quiet=quiet)
+
+        assert fed.rows == 260
+        assert sorted(number for number, _ in world.queue) == germans
+        found = world.look("spring")
+        assert found.outcomes == {"queued": 60, "waiting:quiet_hours": 200}
+        record = world.ledger.read(americans[0])
+        assert record.due_at == quiet.until(americans[0], world.moment()).replace(microsecond=record.due_at.microsecond)
+        assert record.ends_at - record.due_at == timedelta(hours=24)
+        world.work()
+        assert "morning" in world.look("spring").holds
+        world.feed(8 * 3600)
+        assert len(world.until_empty()) == 200
+
+    def test_whose_messages_are_lost_has_them_sent_again_in_chunks(self, world):
+        world.roster("spring", 100)
+        world.feed()
+        world.queue.clear()
+        world.messages.clear()
+        world.feed(31)
+
+        assert [len(message) for message in world.messages] == [50, 50]
+        assert len(world.work()) == 100
+
+    def test_puts_one_channel_and_subaccount_into_a_message(self, world):
+        rows = [
+            {"phone": fresh_number(), "subaccount": "SA" + "AB"[nth % 2] * 18, "channel": "sms" if nth % 3 else "call"}
+            for nth in range(30)
+        ]
+        import_rows(world.ledger, "spring", rows)
+        for _ in range(10):
+            world.feed(1)
+            world.work()
+        of_a_message = [
+            {(record.channel, record.subaccount) for number, _ in message if (record := world.ledger.read(number))}
+            for message in world.messages
+        ]
+
+        assert {len(kinds) for kinds in of_a_message} == {1}
+        assert set().union(*of_a_message) == {(c, f"SA{one * 18}") for c in ("sms", "call") for one in "AB"}
+
+    def test_that_is_asked_twice_by_a_lost_answer_feeds_no_row_twice(self, world):
+        world.roster("spring", 30)
+        portion = batches_portion(world)
+        first, second = (feed_portion(world, portion) for _ in range(2))
+
+        assert (len(first), second) == (30, [])
+        assert world.look("spring").outcomes == {"queued": 30}
+
+
+def batches_portion(world):
+    (batch,) = feeding.fed(world.ledger)
+    return feeding.next_portion(world.ledger, batch, "sms", 100)
+
+
+def feed_portion(world, portion):
+    (batch,) = feeding.fed(world.ledger)
+    return feeding.feed(world.ledger, batch, "sms", portion, {})
+
+
+class TestAPerson:
+    def test_takes_a_row_over_which_stays_in_the_counts_and_goes_its_own_way(self, world):
+        numbers = world.roster("spring", 20)
+        world.feed()
+        mine = numbers[7]
+        promoted = world.person(mine)
+        operations.cancel(world.ledger, "spring")
+        begun = world.begin((mine, promoted.request))
+        world.settle(begun, TAKEN)
+        world.work()
+
+        assert (promoted.promoted, begun.verdict) == (True, Verdict.BEGUN)
+        assert world.look("spring").outcomes == {"cancelled": 19, "code_sent": 1}
+
+    def test_who_asks_anew_leaves_the_row_its_last_outcome(self, world):
+        numbers = world.roster("spring", 5)
+        world.until_empty()
+        world.feed(16 * MINUTE)
+        mine = numbers[0]
+        request = world.person(mine).request
+        world.send((mine, request), REJECTED)
+
+        assert world.look("spring").outcomes == {"expired": 5}
+        assert world.ledger.read(mine).batch is None
+
+    def test_who_asks_anew_in_place_of_a_doubt_gives_the_row_its_outcome(self, world):
+        (mine,) = world.roster("spring", 1)
+        world.feed()
+        world.work(DOUBTFUL)
+        assert world.look("spring").state is BatchState.RUNNING
+        world.pass_(17 * MINUTE)
+        world.person(mine)
+
+        assert world.look("spring").outcomes == {"joined": 1}
+        assert world.look("spring").state is BatchState.COMPLETED
+
+
+class TestADoubt:
+    def test_is_sent_again_as_the_same_row(self, world):
+        (number,) = world.roster("spring", 1)
+        world.feed()
+        world.work(DOUBTFUL)
+        world.pass_(17 * MINUTE)
+        decide(world.ledger, world.ledger.read(number), None, hold=False)
+        record = world.ledger.read(number)
+
+        assert (record.batch, record.row, record.again) == ("spring", "sms:0:US", True)
+        assert world.look("spring").outcomes == {"queued": 1}
+        world.work()
+        assert world.look("spring").outcomes == {"code_sent": 1}
+
+    def test_of_a_cancelled_batch_is_not(self, world):
+        (number,) = world.roster("spring", 1)
+        world.feed()
+        world.work(DOUBTFUL)
+        operations.cancel(world.ledger, "spring")
+        world.pass_(17 * MINUTE)
+        decide(world.ledger, world.ledger.read(number), None, hold=False)
+
+        assert world.look("spring").outcomes == {"failed:in_doubt": 1}
+        assert world.look("spring").state is BatchState.CANCELLED
+
+
+class TestAPause:
+    def test_lets_nothing_begin_and_a_resume_releases_it_within_seconds(self, world):
+        world.roster("spring", 300)
+        world.feed()
+        world.work(most=10)
+        operations.pause(world.ledger, "spring")
+        assert world.work() == []
+        assert world.feed(3600).rows == 0
+        held = world.look("spring")
+        operations.resume(world.ledger, "spring")
+        world.feed(1)
+        world.feed(1)
+
+        assert held.outcomes == {"pending": 181, "waiting:batch_paused": 109, "expired": 10}
+        assert held.holds == "a person paused it, until ringproof batch resume spring"
+        assert len(world.queue) >= 109
+        assert len(world.until_empty()) == 290
+
+    def test_takes_back_what_has_a_slot_that_it_has_not_used(self, world):
+        world.roster("spring", 5)
+        world.feed()
+        begun = world.begin(world.queue[0])
+        operations.pause(world.ledger, "spring")
+        again = world.begin(world.queue[0], fence=begun.fence)
+
+        assert (begun.verdict, again.verdict) == (Verdict.BEGUN, Verdict.LATER)
+        assert again.record.state is State.QUEUED
+        assert world.begin(world.queue[0]).verdict is Verdict.WAITING
+
+    def test_does_not_count_against_the_day_that_a_row_has(self, world):
+        (number,) = world.roster("spring", 1)
+        world.feed()
+        ends_at = world.ledger.read(number).ends_at
+        operations.pause(world.ledger, "spring")
+        world.work()
+        for _ in range(48):
+            world.feed(3600)
+        operations.resume(world.ledger, "spring")
+        world.feed(1)
+        record = world.ledger.read(number)
+
+        assert abs(record.ends_at - ends_at - timedelta(hours=48)) < timedelta(seconds=5)
+        assert len(world.until_empty()) == 1
+
+    def test_holds_one_batch_and_no_other(self, world):
+        world.roster("spring", 50)
+        other = world.roster("summer", 50)
+        world.feed()
+        operations.pause(world.ledger, "spring")
+
+        assert sorted(world.until_empty()) == sorted(other)
+
+    def test_comes_with_the_import(self, world):
+        import_rows(world.ledger, "spring", [fresh_number()], paused=True)
+        assert world.feed(1).rows == 0
+
+        operations.resume(world.ledger, "spring")
+        assert world.feed(1).rows == 1
+
+    def test_and_a_quick_resume_and_pause_again_hold(self, world):
+        world.roster("spring", 5)
+        world.feed()
+        for ask in (operations.pause, operations.resume, operations.pause):
+            ask(world.ledger, "spring")
+            world.feed(1)
+        assert world.work() == []
+
+        operations.resume(world.ledger, "spring")
+        assert len(world.until_empty()) == 5
+
+
+class TestACancel:
+    def test_ends_what_is_not_begun_and_nothing_else(self, world):
+        numbers = world.roster("spring", 300, call=10)
+        world.feed()
+        world.work(most=20)
+        begun = next(b for b in iter(lambda: world.begin(world.queue.pop(0)), None) if b.verdict is Verdict.BEGUN)
+        at_once = operations.cancel(world.ledger, "spring")
+        world.settle(begun, TAKEN)
+        while any(world.state_of(n) is State.QUEUED for n in numbers if world.ledger.read(n)):
+            world.feed(1)
+
+        found = world.look("spring")
+        assert at_once.outcomes["cancelled"] == 300 - 124
+        assert found.outcomes == {"code_sent": 21, "cancelled": 279}
+        assert (found.state, found.open) == (BatchState.CANCELLED, 0)
+        assert world.work() == []
+
+    def test_ends_what_waits_for_the_morning_before_it_comes(self, world):
+        numbers = world.roster("spring", 10)
+        world.feed(quiet=QuietHours(time(0), time(23, 59)))
+        assert {world.state_of(number) for number in numbers} == {State.WAITING}
+        operations.cancel(world.ledger, "spring")
+        world.feed(1)
+        world.feed(1)
+
+        assert world.look("spring").outcomes == {"cancelled": 10}
+
+    def test_that_the_feeder_has_not_told_of_is_heeded_when_its_turn_comes(self, world):
+        world.roster("spring", 10)
+        world.feed()
+        operations.cancel(world.ledger, "spring")
+        (first, *_) = world.queue
+        begun = world.begin(first)
+        world.pass_(31)
+        swept = [entry.due for entry in world.ledger.due(100, {lane: f"test.{lane}" for lane in Lane})]
+
+        assert begun.verdict is Verdict.ENDED
+        assert swept == [Due.CANCELLED] * 9
+        assert world.look("spring").outcomes == {"cancelled": 10}
+
+    def test_of_very_many_that_were_to_be_fed_again_holds_up_nobody(self, world, client):
+        world.roster("spring", 10)
+        world.until_empty(lambda _: REJECTED)
+        operations.retry(world.ledger, "spring", ["rejected"])
+        key, many = f"{world.prefix}:batch:spring", 300_000
+        client.rpush(f"{key}:sms", *["US+14155550123"] * (many - 10))
+        client.rpush(f"{key}:sms:again", *range(10, many))
+        client.setrange(f"{key}:sms:bytes", 10, "\0" * (many - 10))
+        client.hset(key, mapping={"cursor:sms": many, "open": many})
+        client.hset(f"{key}:countries", "US:rows", many)
+        client.slowlog_reset()
+        operations.cancel(world.ledger, "spring")
+        took_us = max((entry["duration"] for entry in client.slowlog_get()), default=0)
+
+        assert world.look("spring").outcomes == {"cancelled": many}
+        assert took_us < 250_000, "for every place once it was 770 ms"
+
+    def test_is_for_good(self, world):
+        world.roster("spring", 10)
+        operations.cancel(world.ledger, "spring")
+        operations.resume(world.ledger, "spring")
+
+        assert world.look("spring").state is BatchState.CANCELLED
+        assert world.until_empty() == []
+
+
+class TestARetry:
+    def test_asks_for_what_failed_so_anew_and_the_batch_completes_again(self, world):
+        numbers = world.roster("spring", 40, call=2)
+        bad = set(numbers[:8])
+        world.until_empty(lambda number: REJECTED if number in bad else TAKEN)
+        before = world.look("spring")
+        count = operations.retry(world.ledger, "spring", ["rejected", "too_late"])
+        during = world.look("spring")
+        sent = world.until_empty()
+
+        assert (before.state, before.outcomes) == (BatchState.COMPLETED, {"code_sent": 32, "failed:rejected": 8})
+        assert (count, during.state, during.fed, during.open) == (8, BatchState.RUNNING, 32, 8)
+        assert set(sent) == bad
+        assert world.look("spring").outcomes == {"code_sent": 40}
+        assert world.look("spring").state is BatchState.COMPLETED
+
+    def test_of_whom_plivo_could_not_be_reached_for_is_of_those_whose_day_is_over(self, world):
+        world.roster("spring", 5)
+        world.feed(1)
+        gone = Outcome(State.WAITING, Reason.UNREACHABLE, "refused", timedelta(minutes=15))
+        world.work(lambda _: gone)
+        early = operations.retry(world.ledger, "spring", [Reason.UNREACHABLE])
+        for _ in range(24 * 4 + 2):
+            world.feed(15 * MINUTE)
+            world.work(lambda _: gone)
+        failed = world.look("spring").outcomes
+        late = operations.retry(world.ledger, "spring", [Reason.UNREACHABLE])
+
+        assert (early, failed, late) == (0, {"failed:unreachable": 5}, 5)
+        assert len(world.until_empty()) == 5
+        assert world.look("spring").outcomes == {"code_sent": 5}
+
+    def test_of_the_capped_is_of_those_that_a_limit_kept_out_too(self, client, monkeypatch):
+        world = Batches(client, monkeypatch, max_calls_per_week=1)
+        called = fresh_number()
+        world.send((called, world.person(called, channel="call").request), TAKEN)
+        world.pass_(16 * MINUTE)
+        import_rows(world.ledger, "spring", [{"phone": called, "channel": "call"}])
+        world.feed()
+        before = world.look("spring").outcomes
+        world.pass_(8 * 86_400)
+
+        assert before == {"capped:calls_per_week": 1}
+        assert operations.retry(world.ledger, "spring", [Reason.CAPPED]) == 1
+        assert world.until_empty() == [called]
+
+    def test_of_nothing_changes_nothing(self, world):
+        world.roster("spring", 5)
+        world.until_empty()
+
+        assert operations.retry(world.ledger, "spring", ["rejected", "no such reason"]) == 0
+        assert world.look("spring").state is BatchState.COMPLETED
+
+    def test_of_a_single_row_does_not_complete_its_batch_before_that_has_an_outcome(self, world):
+        world.roster("spring", 1)
+        world.until_empty(REJECTED)
+        operations.retry(world.ledger, "spring", ["rejected"])
+        world.feed()
+        assert (world.look("spring").state, world.look("spring").open) == (BatchState.RUNNING, 1)
+
+        world.until_empty()
+        assert world.look("spring").state is BatchState.COMPLETED
+
+    def test_that_is_cancelled_is_counted_as_such(self, world):
+        world.roster("spring", 10)
+        world.until_empty(REJECTED)
+        operations.retry(world.ledger, "spring", ["rejected"])
+        operations.cancel(world.ledger, "spring")
+
+        assert world.look("spring").outcomes == {"cancelled": 10}
+
+
+class TestAnImport:
+    def test_feeds_nothing_before_its_end(self, world):
+        with operations.open_batch(world.ledger, "spring", fingerprint="f") as importing:
+            for row in rows_of([fresh_number() for _ in range(1500)]):
+                importing.add(row)
+            assert world.feed().rows == 0
+            assert world.look("spring").state is BatchState.IMPORTING
+            importing.finish()
+
+        assert world.feed().rows > 0
+
+    def test_that_is_cut_short_goes_on_where_it_was(self, world):
+        numbers = [fresh_number() for _ in range(3500)]
+        already = [cut_short(world, numbers, at) for at in (1700, 3200, 3100)]
+        import_rows(world.ledger, "spring", numbers)
+
+        assert already == [0, 1000, 3000]
+        assert [row.number for row in operations.rows(world.ledger, "spring")] == numbers
+
+    def test_does_not_go_on_with_other_rows(self, world):
+        numbers = [fresh_number() for _ in range(1200)]
+        cut_short(world, numbers, 1100)
+        for others in ([fresh_number(), *numbers], [fresh_number()], numbers[:999]):
+            with pytest.raises(BatchExists, match="other"):
+                import_rows(world.ledger, "spring", others)
+        import_rows(world.ledger, "spring", numbers)
+
+        assert world.look("spring").rows == 1200
+
+    @pytest.mark.parametrize(("fingerprint", "told"), [("f", "the same"), ("g", "other"), (None, "other")])
+    def test_of_a_name_that_is_taken_is_refused_with_the_way_out(self, world, fingerprint, told):
+        with operations.open_batch(world.ledger, "spring", fingerprint="f") as one:
+            one.finish()
+
+        with pytest.raises(BatchExists) as refused:
+            operations.open_batch(world.ledger, "spring", fingerprint=fingerprint)
+        assert told in refused.value.remedy
+
+    def test_beside_another_of_the_same_batch_is_refused(self, world):
+        with operations.open_batch(world.ledger, "spring", fingerprint="f"), pytest.raises(BatchBusy):
+            operations.open_batch(world.ledger, "spring", fingerprint="f")
+
+    def test_that_was_taken_over_puts_nothing_in_any_more(self, world, client):
+        numbers = [fresh_number() for _ in range(1500)]
+        late = operations.open_batch(world.ledger, "spring", fingerprint="f")
+        for row in rows_of(numbers):
+            late.add(row)
+        client.delete(f"{world.prefix}:batch:spring:importer")  # as its silence ends
+        with operations.open_batch(world.ledger, "spring", fingerprint="f") as quicker:
+            with pytest.raises(BatchBusy):
+                late.finish()
+            for row in rows_of(numbers):
+                quicker.add(row)
+            quicker.finish()
+
+        with pytest.raises(BatchBusy):
+            late.finish()
+        late.abandon()
+        assert world.look("spring").rows == 1500
+
+    def test_that_is_abandoned_leaves_nothing(self, world, client):
+        with operations.open_batch(world.ledger, "spring", fingerprint="f") as importing:
+            for row in rows_of([fresh_number() for _ in range(1500)]):
+                importing.add(row)
+            importing.abandon()
+
+        assert operations.names(world.ledger) == []
+        assert not list(client.scan_iter(f"{world.prefix}:batch*"))
+
+    def test_lists_the_newest_first(self, world):
+        for name in ("spring", "summer", "autumn"):
+            world.roster(name, 1)
+            world.pass_(1)
+
+        assert operations.names(world.ledger) == ["autumn", "summer", "spring"]
+
+
+class TestFromPython:
+    def test_a_roster_is_imported_by_one_call_and_what_is_wrong_is_told(self, caplog):
+        good, name = [fresh_number() for _ in range(3)], f"python {fresh_number()[-7:]}"
+        rejected = []
+        found = import_roster(iter([*good, "12", ""]), name, paused=True, rejected=rejected.append)
+        with pytest.raises(BatchExists):
+            import_roster(good, name)
+        operations.cancel(runtime.ledger(), name)
+
+        assert (found.rows, found.state, found.name) == (3, BatchState.PAUSED, name)
+        assert [reject.line for reject in rejected] == [4, 5]
+        assert not caplog.records
+
+    @pytest.mark.parametrize("rows", ["+14155550123", b"+14155550123", {"phone": "+14155550123"}, ["12", "13"], []])
+    def test_what_is_no_roster_or_has_no_good_row_begins_nothing(self, rows):
+        name = f"python {fresh_number()[-7:]}"
+        with pytest.raises(InvalidRoster):
+            import_roster(rows, name)
+
+        assert name not in operations.names(runtime.ledger())
+
+    def test_what_nobody_asks_for_is_logged_as_a_number_of_rows(self, caplog):
+        name = f"python {fresh_number()[-7:]}"
+        import_roster([{"phone": fresh_number()}, {"phone": "12"}], name, paused=True)
+        operations.cancel(runtime.ledger(), name)
+
+        (told,) = caplog.messages
+        assert "1 rows are not in it" in told
+
+    def test_a_producer_that_enqueues_single_numbers_does_not_load_it(self):
+        look = "print('ringproof.rosters.roster' in sys.modules)"
+        code = f"import sys, tasks; {look}; tasks.import_roster; {look}"
+        told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+        assert told.stdout.split() == ["False", "True"]
+
+
+def cut_short(world, numbers, at):
+    """Import rows until something happens at one of them; return how many were in before."""
+
+    def rows():
+        yield from numbers[:at]
+        raise ZeroDivisionError
+
+    already = world.ledger.get_all(("llen", f"{world.prefix}:batch:spring:sms"))[0]
+    with pytest.raises(ZeroDivisionError):
+        import_rows(world.ledger, "spring", rows())
+    return already
+
+
+def rows_of(numbers):
+    return list(roster_of(numbers))
+
+
+class TestOneThatHasEnded:
+    @staticmethod
+    def kept(world, client):
+        """For how long each key of spring is kept; -1 is for good."""
+        return {client.pttl(key) for key in client.scan_iter(f"{world.prefix}:batch:spring*")}
+
+    @staticmethod
+    def forget(world, client):
+        """Let that time pass."""
+        client.delete(*client.scan_iter(f"{world.prefix}:batch:spring*"))
+
+    @pytest.mark.parametrize("end", [Batches.until_empty, lambda world: operations.cancel(world.ledger, "spring")])
+    def test_is_kept_for_as_many_days_as_records_are(self, client, monkeypatch, end):
+        world = Batches(client, monkeypatch, record_ms=3 * 86_400_000)
+        world.roster("spring", 20, call=2)
+        world.feed()
+        before = self.kept(world, client)
+        end(world)
+
+        assert before == {-1}
+        assert all(2.9 * 86_400_000 < ms <= 3 * 86_400_000 for ms in self.kept(world, client))
+
+    def test_is_kept_for_good_while_it_is_retried(self, world, client):
+        world.roster("spring", 10, call=2)
+        world.until_empty(lambda _: REJECTED)
+        operations.retry(world.ledger, "spring", ["rejected"])
+        during = self.kept(world, client)
+        world.until_empty()
+
+        assert during == {-1}
+        assert min(self.kept(world, client)) > 0
+
+    def test_is_forgotten_whole_whatever_becomes_of_its_numbers(self, world, client):
+        world.roster("spring", 10)
+        world.roster("summer", 1)
+        world.until_empty()
+        self.forget(world, client)
+        world.feed(16 * MINUTE)  # the codes expire
+
+        assert self.kept(world, client) == set()
+        assert operations.names(world.ledger) == ["summer"]
+        assert client.zcard(f"{world.prefix}:batches") == 1
+
+    def test_leaves_its_name_to_another_whose_rows_its_numbers_do_not_touch(self, world, client):
+        number, later = world.roster("spring", 2)
+        world.until_empty()
+        self.forget(world, client)
+        world.pass_(90 * 86_400)
+        world.roster("spring", 2)
+        world.person(number)
+        world.feed(1)
+        world.work()
+
+        assert world.look("spring").outcomes == {"code_sent": 2}
+        assert world.state_of(later) is State.EXPIRED
+
+    def test_and_was_not_heard_of_by_all_of_its_numbers_keeps_the_feeder_from_nothing(self, world, client):
+        world.roster("spring", 10)
+        world.feed()
+        operations.cancel(world.ledger, "spring")
+        self.forget(world, client)
+        world.roster("summer", 1)
+
+        assert len(world.until_empty()) >= 1
+        assert world.look("summer").state is BatchState.COMPLETED
+        assert client.zcard(f"{world.prefix}:feeding") == 0
+
+    def test_counts_its_rows_also_where_the_clock_was_put_back_since_its_import(self, world):
+        world.roster("spring", 10)
+        world.pass_(-3600)
+        world.until_empty()
+
+        assert world.look("spring").state is BatchState.COMPLETED
+
+
+class TestTheBytes:
+    def test_are_one_for_each_thing_that_can_become_of_a_row(self):
+        assert len(set(BYTES.values())) == len(BYTES)
+        assert all(len(byte.encode()) == 1 for byte in BYTES.values())
+        waiting = {Reason.PAUSED, Reason.PACE, Reason.COOLDOWN, Reason.CAP, Reason.QUIET_HOURS, Reason.UNREACHABLE}
+        failed = {
+            Reason.UNREACHABLE,
+            Reason.REJECTED,
+            Reason.FORBIDDEN,
+            Reason.CAPPED,
+            Reason.TOO_LATE,
+            Reason.IN_DOUBT,
+        }
+        wanted = {f"waiting:{one}" for one in waiting | {Reason.BATCH_PAUSED}}
+        wanted |= {f"failed:{one}" for one in failed | {Reason.CRASHES_WORKER}} | {"in_doubt:worker_lost"}
+        assert set(State) | wanted <= set(BYTES)
+
+    def test_tell_who_has_no_outcome_yet(self):
+        names = {outcome.split(":")[0] for outcome, byte in BYTES.items() if byte in OPEN}
+
+        assert names == {"queued", "waiting", "sending", "in_doubt"}
+
+    @pytest.mark.parametrize("alias", [None, "A", "Zoë & 東京", "a, b; c"])
+    @pytest.mark.parametrize("subaccount", [None, "SAXXXXXXXXXXXXXXXXXX"])
+    @pytest.mark.parametrize("country", [None, "US", "001"])
+    def test_and_rows_are_packed_and_unpacked(self, alias, subaccount, country):
+        found = unpack(pack("+14155550123", country, alias, subaccount))
+
+        assert found == (country or "", "+14155550123", alias or "", subaccount or "")
+
+
+def test_a_pending_row_takes_no_more_than_80_bytes(world, client):
+    rows = [
+        {"phone": f"+1415{2_000_000 + nth}", "alias": f"Ann {nth}" if nth % 10 == 0 else ""} for nth in range(100_000)
+    ]
+    import_rows(world.ledger, "spring", rows)
+    used = sum(
+        client.memory_usage(key, samples=0)
+        for pattern in ("batch*", "feeding")
+        for key in client.scan_iter(f"{world.prefix}:{pattern}")
+    )
+    print(f"{used / 100_000:.1f} bytes a row")
+
+    assert used / 100_000 <= 80

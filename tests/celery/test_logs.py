@@ -1,0 +1,168 @@
+"""Nobody's number, code or token in a log line, an event, a repr or a traceback."""
+
+import base64
+import json
+import logging
+import os
+import re
+import signal
+import sys
+
+import pytest
+from celery import Celery
+from kombu import Exchange
+from support.harness import AUTH_ID, AUTH_TOKEN, Process, Worker, eventually, fresh_number, stopped
+
+from ringproof.ledger.connection import connect
+from ringproof.ledger.ledger import Ledger
+from ringproof.ledger.record import State
+from worker.celery.logs import JsonLines, Redacting
+from worker.local.processes.redis_server import RedisServer
+
+PASSWORD = "a-password-that-must-not-be-logged"
+ENDS = {State.CODE_SENT, State.IN_DOUBT, State.FAILED}
+
+
+@pytest.fixture(params=["text", "json"])
+def world(request, environ, tmp_path):
+    """A worker at DEBUG with events on, on a Redis with a password, and `celery events` beside it."""
+    with RedisServer(password=PASSWORD) as server:
+        own = environ | {
+            "RINGPROOF_REDIS_URL": server.url,
+            "RINGPROOF_LOG_FORMAT": request.param,
+            "RINGPROOF_RATE": "1000/0.1s",
+        }
+        watch = [sys.executable, "-u", "-m", "celery", "-A", "worker", "events", "--dump"]
+        client = connect(server.url)
+        foreign = Celery("foreign", broker=server.url, set_as_current=False)
+        with (
+            stopped(Worker(tmp_path / "worker.log", own, tmp_path, "-l", "DEBUG", "-E", concurrency=2)) as worker,
+            stopped(Process(watch, tmp_path / "events.log", own, tmp_path)) as events,
+        ):
+            yield worker, events.until_logged("heartbeat"), Ledger(client), foreign
+        client.close()
+
+
+def test_a_run_at_debug_with_events_tells_no_number_no_code_and_no_secret(world, plivo, request):
+    worker, events, ledger, foreign = world
+    plivo.switch(code_length=8)
+    numbers = {
+        name: fresh_number() for name in ("sent", "doubt", "called", "killed", "unknown", "excel", "alias", "raw")
+    }
+
+    def send(*args, task="initiate_verification", **kwargs):
+        foreign.send_task(task, args, kwargs, queue="ringproof.interactive")  # its argsrepr is in clear
+
+    plivo.befall("500_after", number=numbers["doubt"])
+    plivo.befall("timeout_after", number=numbers["killed"])
+    send(f"+1 ({numbers['sent'][2:5]}) {numbers['sent'][5:8]}-{numbers['sent'][8:]}", alias="Front desk")
+    send(numbers["doubt"])
+    send(numbers["called"], channel="call")
+    send(numbers["unknown"], task="no_such_task")
+    send(f"{numbers['excel']}.0")
+    send("+14155550123", alias=f"{numbers['alias']}\n")
+    send({"phone_number": numbers["raw"]})
+    with foreign.connection_for_write() as connection:
+        producer = connection.Producer(exchange=Exchange("ringproof.interactive"), routing_key="ringproof.interactive")
+        producer.publish({"no": "task", "phone": numbers["raw"]})
+        producer.publish(f"call {numbers['raw']}", content_type="text/plain", content_encoding="utf-8")
+    for name in ("sent", "doubt", "called"):
+        eventually(lambda name=name: (r := ledger.read(numbers[name])) and r.state in ENDS, within=60)
+    send(numbers["killed"])
+    eventually(lambda: plivo.sends(numbers["killed"]), within=60)
+    active = next(
+        task
+        for task in eventually(lambda: next(iter((foreign_inspect(foreign) or {}).values()), None), within=20)
+        if task["name"] == "initiate_verification"
+    )
+    os.kill(active["worker_pid"], signal.SIGKILL)
+    worker.until_logged("nothing to send")
+    events.until_logged("task failed: initiate_verification")
+
+    told = worker.log + events.log + json.dumps(active)
+    secrets = {AUTH_TOKEN, PASSWORD, base64.b64encode(f"{AUTH_ID}:{AUTH_TOKEN}".encode()).decode()}
+    codes = {send["code"] for send in plivo.sends()}
+    digits = {number[1:] for number in numbers.values()}
+    local = {number[-7:] for number in numbers.values()}
+    runs = set(re.findall(r"\d+", told))  # somewhere in the digits of a long duration any seven or eight may be
+    leaks = sorted({found for found in secrets | digits if found in told} | (codes | local) & runs)
+    assert not leaks, [line for line in told.splitlines() if any(leak in line for leak in leaks)][:5]
+    assert len(codes) == 4
+    assert f"code_sent +1•••••••{numbers['sent'][-2:]} sms" in told
+    assert f"code_sent +1•••••••{numbers['called'][-2:]} call" in told
+    assert f"in_doubt +1•••••••{numbers['doubt'][-2:]}" in told
+    if request.node.callspec.params["world"] == "json":
+        lines = [json.loads(line) for line in worker.log.splitlines() if line.startswith("{")]
+        (line,) = [line for line in lines if line["message"].startswith("code_sent") and " call " in line["message"]]
+        assert line.keys() == {"time", "level", "logger", "process", "message"}
+        assert re.fullmatch(r"code_sent \+1•{7}\d\d call \d+ ms", line["message"])
+
+
+def foreign_inspect(app):
+    """Ask the workers of this Redis what they do, as an operator would."""
+    app.conf.control_exchange = "ringproof.control"
+    return app.control.inspect(timeout=2, limit=1).active()
+
+
+def test_a_tick_a_second_is_not_two_lines_a_second(environ, tmp_path, client):
+    with stopped(
+        Worker(tmp_path / "worker.log", environ, tmp_path, "-B", "-Q", "ringproof.ticks", concurrency=1)
+    ) as own:
+        for _ in range(3):
+            eventually(lambda: client.delete("ringproof:tick:sweep"), within=30, why="no tick was taken")
+        log = own.log
+
+    assert "Task ringproof.sweep[" not in log
+    assert " ready." in log
+
+
+@pytest.fixture
+def logged():
+    """A logger as a worker has it, and what it has written."""
+    lines = []
+
+    class Kept(logging.Handler):
+        def emit(self, record):
+            lines.append(self.format(record))
+
+    logger, handler = logging.getLogger("test.logs"), Kept()
+    handler.addFilter(Redacting(["s3cret"]))
+    logger.addHandler(handler)
+    logger.propagate = False
+    yield logger, handler, lines
+    logger.removeHandler(handler)
+    logger.propagate = True
+
+
+def test_the_filter_masks_arguments_tracebacks_and_secrets_whoever_logs_them(logged):
+    logger, _, lines = logged
+    try:
+        raise ValueError("no such number: +14155550123")
+    except ValueError:
+        logger.exception("failed for %s with %s", "+1 (415) 555-0123", "s3cret", stack_info=True)
+
+    (line,) = lines
+    assert line.startswith("failed for +1•••••••23 with •••")
+    assert "ValueError: no such number: +1•••••••23" in line
+    assert "4155550123" not in line
+
+
+def test_a_line_of_json_holds_the_traceback_as_one_field(logged):
+    logger, handler, lines = logged
+    handler.setFormatter(JsonLines())
+    try:
+        raise ValueError("broken")
+    except ValueError:
+        logger.exception("it failed")
+
+    line = json.loads(lines[0])
+    assert line["message"] == "it failed"
+    assert line["level"] == "error"
+    assert line["traceback"].endswith("ValueError: broken")
+
+
+def test_wrong_arguments_of_a_log_call_do_not_take_the_worker_down(logged):
+    logger, _, lines = logged
+    logger.warning("%d numbers", "many")
+
+    assert lines == ["%d numbers ('many',)"]

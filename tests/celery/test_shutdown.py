@@ -1,0 +1,90 @@
+"""A stop: nothing new is begun, what was begun is told, also when the whole process group gets the signal."""
+
+import os
+import signal
+import subprocess
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from celery import Celery
+from support.harness import Worker, eventually, fresh_number, stopped
+
+from ringproof.ledger.connection import connect
+from ringproof.ledger.ledger import Ledger
+from ringproof.ledger.record import State
+from worker.local.processes.redis_server import RedisServer
+
+STOP_SECONDS = 30
+
+
+@pytest.fixture
+def world(environ, tmp_path, plivo):
+    """A worker of four children on a Redis of its own, and a way to give it numbers."""
+
+    class World:
+        numbers: tuple[str, ...] = ()
+
+        def give(self, count):
+            self.numbers = tuple(fresh_number() for _ in range(count))
+            for number in self.numbers:
+                request = ledger.accept(number, token=number, country="US").request
+                options = {"queue": "ringproof.interactive", "argsrepr": "(…)"}
+                producer.send_task("initiate_verification", [number], {"request": request}, **options)
+
+        def states(self):
+            return [record.state for record in ledger.read_many([(number, None) for number in self.numbers])]
+
+        def four_are_under_way(self):
+            """Four slots have gone by, and Plivo has not answered yet."""
+            records = ledger.read_many([(number, None) for number in self.numbers])
+            slots = [record.lease_until - ledger.durations.lease for record in records if record.lease_until]
+            return len(slots) == 4 and max(slots) < datetime.now(UTC) - timedelta(seconds=1)
+
+        def ended(self):
+            """End within the time."""
+            try:
+                self.worker.popen.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                pytest.fail(f"it did not end within {STOP_SECONDS} s")
+
+        def start(self, rate):
+            own = environ | {"RINGPROOF_REDIS_URL": server.url, "RINGPROOF_RATE": rate}
+            self.worker = Worker(tmp_path / "worker.log", own, tmp_path)
+            return self.worker
+
+    with RedisServer() as server:
+        client = connect(server.url)
+        ledger, producer = Ledger(client), Celery("producer", broker=server.url, set_as_current=False)
+        yield World()
+        client.close()
+        producer.close()
+
+
+GROUP = pytest.param(lambda pid: os.killpg(pid, signal.SIGTERM), id="the group")
+PARENT = pytest.param(lambda pid: os.kill(pid, signal.SIGTERM), id="the parent")
+
+
+@pytest.mark.parametrize("terminate", [GROUP, PARENT])
+def test_what_was_being_sent_is_told_and_nothing_else_is_begun(world, plivo, terminate):
+    plivo.switch(latency_ms=5000)  # longer than a busy machine stands still between a look and the signal
+    with stopped(world.start("1000/0.1s")):
+        world.give(20)
+        eventually(world.four_are_under_way)
+        terminate(world.worker.popen.pid)
+        world.ended()
+
+    states = world.states()
+    assert states.count(State.CODE_SENT) == len(plivo.sends()) == 4, states
+    assert states.count(State.QUEUED) == 16
+
+
+@pytest.mark.parametrize("terminate", [GROUP, PARENT])
+def test_who_waits_for_a_slot_gives_it_back(world, plivo, terminate):
+    with stopped(world.start("20/4s")):  # the first window is spent: the first of the four slots is four seconds away
+        world.give(4)
+        eventually(lambda: world.states().count(State.SENDING) == 4)
+        terminate(world.worker.popen.pid)
+        world.ended()
+
+    assert State.SENDING not in world.states()
+    assert plivo.sends() == []

@@ -1,0 +1,589 @@
+"""The `ringproof` command, as a terminal and as a script use it."""
+
+import json
+import os
+import pty
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from datetime import timedelta
+from functools import partial
+
+import click
+import pytest
+import requests
+from click.testing import CliRunner
+from support.harness import eventually, fresh_number, ledger_of, started
+
+from ringproof import runtime
+from ringproof.ledger.answers import Outcome
+from ringproof.ledger.record import Reason, State
+from ringproof.phone.masking import mask
+from ringproof.policy import Policy, Rate
+from worker import cli
+from worker.local.processes.redis_server import RedisServer
+from worker.views.follow import Report, Watch
+
+ABSENT = "redis://127.0.0.1:1/0"
+"""A port where nobody can listen but root, and nobody does."""
+
+
+def lines(text):
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_every_command_has_a_help_and_is_listed_whole():
+    """`--help` cuts a long first sentence off, so there is none."""
+    overview = CliRunner().invoke(cli.main, ["--help"]).output
+
+    assert set(cli.main.commands) == {
+        "initiate",
+        "status",
+        "cancel",
+        "confirm",
+        "remove",
+        "erase",
+        "sync",
+        "reverify",
+        "import",
+        "batch",
+        "pause",
+        "resume",
+        "limits",
+        "health",
+        "sandbox",
+        "demo",
+    }
+    for name, command in cli.main.commands.items():
+        page = CliRunner().invoke(cli.main, [name, "--help"])
+        assert page.exit_code == 0
+        assert command.get_short_help_str(limit=64) in overview
+        assert not command.get_short_help_str(limit=64).endswith("...")
+        for parameter in command.params:
+            if isinstance(parameter, click.Option):
+                assert parameter.help, f"{name} {parameter.name}"
+                assert parameter.opts[0] in page.output
+
+
+def test_alone_it_prints_its_help():
+    alone = CliRunner().invoke(cli.main, [])
+
+    assert "Usage: ringproof" in CliRunner().invoke(cli.main, [], prog_name="ringproof").output
+    assert "initiate" in alone.output
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_number_gets_its_code_and_is_shown_masked(run, plivo):
+    number = fresh_number()
+
+    done = run("initiate", number, "--alias", "Front desk")
+
+    assert done.returncode == 0
+    assert done.stdout.startswith(f"code_sent  {mask(number)}")
+    assert "the code works until" in done.stdout
+    assert number not in done.stdout + done.stderr
+    assert [send["phone_number"] for send in plivo.sends(number)] == [number]
+
+
+@pytest.mark.usefixtures("worker")
+def test_json_is_the_record_itself_an_object_a_line(run, plivo, ledger):
+    number, other = fresh_number(), fresh_number()
+
+    done = run("initiate", "--json", number, "12", other)
+
+    told = {line["phone_number"]: line for line in lines(done.stdout)}
+    assert done.returncode == 1
+    assert set(told) == {number, other, "12"}
+    assert told["12"] == {
+        "phone_number": "12",
+        "error": "InvalidNumber",
+        "reason": "no_country",
+        "message": told["12"]["message"],
+    }
+    record = ledger.read(number)
+    assert told[number]["state"] == "code_sent"
+    assert told[number]["verification_uuid"] == record.verification_uuid
+    assert told[number]["expires_at"] == record.expires_at.isoformat(timespec="milliseconds")
+    assert [change["state"] for change in told[number]["history"]] == ["queued", "sending", "code_sent"]
+    assert "fence" not in told[number]
+    assert done.stderr == ""
+
+
+@pytest.mark.usefixtures("worker")
+def test_the_same_number_twice_is_one_request_told_once(run, plivo):
+    number = fresh_number()
+
+    done = run("initiate", number, f"tel:{number}", f"{number[:2]} ({number[2:5]}) {number[5:]}")
+
+    assert done.returncode == 0
+    assert len(done.stdout.splitlines()) == 1
+    assert len(plivo.sends(number)) == 1
+
+
+@pytest.mark.usefixtures("worker")
+@pytest.mark.parametrize("arguments", [(), ("-",)])
+def test_numbers_come_on_standard_input_with_what_spreadsheets_put_around_them(run, plivo, arguments):
+    first, second = fresh_number(), fresh_number()
+
+    written = f"\ufeff{first}\r\n\r\n  {second}\t\r\n".encode() + b"\xff\xfe\n"
+
+    done = run("initiate", *arguments, "--json", stdin=written)
+
+    assert done.returncode == 1
+    assert {line["phone_number"] for line in lines(done.stdout)} == {first, second, "\ufffd\ufffd"}
+    assert len(plivo.sends(first) + plivo.sends(second)) == 2
+
+
+@pytest.mark.usefixtures("worker", "plivo")
+def test_hundreds_on_standard_input_are_told_a_line_each_and_counted(run):
+    numbers = [fresh_number() for _ in range(300)]
+
+    done = run("initiate", stdin="\n".join([*numbers, *numbers, "x"]))
+
+    assert done.returncode == 1
+    assert len(done.stdout.splitlines()) == 301
+    assert "301 numbers: 300 code_sent, 1 refused" in done.stderr
+
+
+@pytest.mark.usefixtures("worker", "plivo")
+def test_a_reader_that_goes_away_is_no_traceback(environ, tmp_path):
+    with started(environ, tmp_path, "initiate", "--json", *(fresh_number() for _ in range(20))) as process:
+        process.stdin.close()
+        assert json.loads(process.stdout.readline())
+        process.stdout.close()
+        told = process.stderr.read()
+
+    assert told == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (("initiate",), "Standard input holds no number"),
+        (("initiate", "--channel", "fax", "+14155550123"), "--channel"),
+        (("initiate", "--region", "QQ", "+14155550123"), "--region"),
+        (("initiate", "--alias", "", "+14155550123"), "--alias"),
+        (("initiate", "--subaccount", "SA1", "+14155550123"), "--subaccount"),
+        (("cancel",), "NUMBER"),
+        (("status", "--region", "QQ", "+14155550123"), "--region"),
+        (("sandbox", "--port", "70000"), "--port"),
+        (("sandbox", "--answers", "right=eighty"), "--answers"),
+        (("sandbox", "--answers", "right=1", "--answer-after", "5-1"), "--answer-after"),
+        (("sandbox", "--answer-after", "1-5"), "--answer-after"),
+        (("bogus",), "bogus"),
+    ],
+)
+def test_a_wrong_usage_exits_2_and_names_what_is_wrong(arguments, hint):
+    done = CliRunner().invoke(cli.main, arguments)
+
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert hint in done.stderr
+
+
+def test_at_a_terminal_without_a_number_it_does_not_wait_for_one(environ, tmp_path):
+    mine, its = pty.openpty()
+    done = subprocess.run(
+        [sys.executable, "-m", "worker", "initiate"],
+        stdin=its,
+        capture_output=True,
+        text=True,
+        env=environ,
+        cwd=tmp_path,
+        timeout=60,
+        check=False,
+    )
+    os.close(its)
+    os.close(mine)
+
+    assert done.returncode == 2
+    assert "No NUMBER given" in done.stderr
+
+
+@pytest.mark.usefixtures("worker", "plivo")
+def test_a_refused_number_exits_1_and_says_what_to_do_in_the_commands_words(run):
+    done = run("initiate", "+441212340741", "(415) 555-0123")
+
+    assert done.returncode == 1
+    assert "use --channel call or --channel auto" in done.stdout
+    assert "name the country with --region US" in done.stdout
+    assert "+441212340741" not in done.stdout
+
+
+@pytest.mark.usefixtures("worker", "plivo")
+def test_a_country_may_be_named(run):
+    number = fresh_number()
+
+    by_option = run("initiate", number[2:], "--region", "US")
+    by_setting = run("status", number[2:], RINGPROOF_REGION="us")
+
+    assert (by_option.returncode, by_setting.returncode) == (0, 0)
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_resend_within_the_cooldown_is_refused_until_when(run, plivo, ledger):
+    number = fresh_number()
+    ledger.tell(Policy(rate=Rate.parse("1000/1s"), cooldown_ms=60_000))  # the session's second may be over
+    run("initiate", number)
+
+    again, resend = run("initiate", number), run("initiate", "--resend", "--json", number)
+    (told,) = lines(resend.stdout)
+
+    assert (again.returncode, resend.returncode) == (0, 1)
+    assert (told["error"], told["reason"]) == ("CoolingDown", "cooldown")
+    assert len(plivo.sends(number)) == 1
+
+
+@pytest.mark.usefixtures("worker")
+def test_what_plivo_refuses_exits_1_and_what_is_in_doubt_3(run, plivo):
+    doubtful = fresh_number()
+    plivo.befall("500_after", number=doubtful)
+
+    done, status = run("initiate", doubtful), run("status", doubtful)
+
+    assert done.returncode == status.returncode == 3
+    assert done.stdout.startswith("in_doubt")
+    assert "a code may be out" in status.stdout
+
+
+def test_without_waiting_it_ends_once_accepted(idle, run):
+    number = fresh_number()
+
+    done = run("initiate", "--no-wait", number, **idle)
+    status = run("status", "--json", number, **idle)
+
+    assert (done.returncode, status.returncode) == (0, 3)
+    assert done.stdout.startswith(f"queued     {mask(number)}")
+    assert lines(status.stdout)[0]["state"] == "queued"
+
+
+def test_without_a_worker_it_says_so_and_how_to_start_one(idle, tmp_path):
+    with started(idle, tmp_path, "initiate", fresh_number(), fresh_number()) as process:
+        said = process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        output, rest = process.communicate(timeout=60)
+
+    assert "no worker answers; start one: celery -A worker worker" in said
+    assert "2 accepted numbers will go on without this" in rest
+    assert (process.returncode, output) == (3, "")
+    assert "Traceback" not in rest
+
+
+def test_a_number_that_is_erased_while_it_is_watched_is_not_waited_for(idle, run, tmp_path):
+    number = fresh_number()
+    with started(idle, tmp_path, "initiate", number) as process, ledger_of(idle) as ledger:
+        eventually(lambda: ledger.read(number))
+        assert run("erase", "--yes", number, **idle).returncode == 0
+        output, _ = process.communicate(timeout=60)
+
+    assert process.returncode == 1
+    assert output.startswith(f"unknown    {mask(number)}")
+    assert "erased meanwhile" in output
+
+
+def test_a_number_that_waits_for_longer_than_anyone_would_is_told_at_once(idle, run):
+    number = fresh_number()
+    with ledger_of(idle) as ledger:
+        request = ledger.accept(number, token=number).request
+        (begun,) = ledger.begin([(number, request)])
+        later = Outcome(State.WAITING, Reason.UNREACHABLE, wait=timedelta(minutes=2))
+        ledger.settle(number, request, begun.fence, later)
+
+    done = run("initiate", number, **idle)
+
+    assert done.returncode == 3
+    assert done.stdout.startswith("waiting")
+    assert "not before" in done.stdout
+
+
+class Clock:
+    """What the watch knows of the time: it passes while somebody sleeps, and at no other time."""
+
+    def __init__(self):
+        self._now = 0.0
+
+    def monotonic(self):
+        return self._now
+
+    def sleep(self, seconds):
+        self._now += seconds
+
+    @staticmethod
+    def time():
+        return time.time()
+
+
+def test_after_a_minute_without_progress_it_ends_as_things_stand(idle, monkeypatch):
+    monkeypatch.setattr("worker.views.follow.time", Clock())
+    monkeypatch.setattr("worker.views.follow.workers_that_answer", list)
+    monkeypatch.setenv("RINGPROOF_REDIS_URL", idle["RINGPROOF_REDIS_URL"])
+    numbers = [fresh_number(), fresh_number()]
+    usual = runtime._ledger(os.getpid())
+    runtime._ledger.cache_clear()
+
+    done = CliRunner().invoke(cli.main, ["initiate", "--no-wait", *numbers])
+    watched = CliRunner().invoke(cli.main, ["initiate", *numbers])
+    runtime.ledger().client.close()
+    usual.client.close()
+    runtime._ledger.cache_clear()
+
+    assert (done.exit_code, watched.exit_code) == (0, 3)
+    assert watched.stdout.count("queued") == 2
+    assert watched.stderr.count("no worker answers") == 1
+    assert "no progress for 60 s" in watched.stderr
+
+
+@pytest.mark.usefixtures("worker", "plivo")
+def test_status_tells_a_numbers_story(run):
+    number = fresh_number()
+    run("initiate", number, "--alias", "Brackets [bold] :smile:")
+
+    done = run("status", number)
+
+    assert done.returncode == 0
+    assert number not in done.stdout
+    assert "Brackets [bold] :smile:" in done.stdout
+    words = done.stdout.split()
+    assert words.index("queued") < words.index("sending") < len(words) - 1 - words[::-1].index("code_sent")
+
+
+def test_of_an_unknown_number_status_says_what_to_do(run):
+    number = fresh_number()
+
+    done, told = run("status", number), run("status", "--json", number)
+
+    assert done.returncode == told.returncode == 1
+    assert "ringproof initiate NUMBER" in done.stdout
+    assert lines(told.stdout) == [{"phone_number": number, "state": None}]
+
+
+def test_what_has_not_begun_can_be_cancelled_and_nothing_else(run, ledger):
+    number = fresh_number()
+    unknown = run("cancel", number)
+    request = ledger.accept(number, token=number).request
+    cancelled, again = run("cancel", number), run("cancel", number)
+    begun = fresh_number()
+    ledger.begin([(begun, ledger.accept(begun, token=begun).request)])
+    late = run("cancel", begun)
+
+    assert [done.returncode for done in (unknown, cancelled, again, late)] == [1, 0, 0, 1]
+    assert "unknown here" in unknown.stdout
+    assert "is cancelled; nothing is sent" in cancelled.stdout
+    assert "cancelled already" in again.stdout
+    assert "not cancelled" in late.stdout
+    assert "is sending" in late.stdout
+    assert ledger.read(number, request).state is State.CANCELLED
+
+
+@pytest.mark.usefixtures("worker")
+class TestThePace:
+    """Commands on a Redis of their own, without a worker."""
+
+    @pytest.fixture(autouse=True)
+    def paced(self, run, idle):
+        self.run = partial(run, RINGPROOF_REDIS_URL=idle["RINGPROOF_REDIS_URL"])
+        self.run("resume")
+        self.run("limits", "reset")
+
+    def test_goes_on_until_it_is_paused_and_until_it_is_resumed(self):
+        before = self.run("status")
+        paused = [self.run("pause", "--lane", "bulk", "--reason", "the wrong list"), self.run("pause")]
+        during = self.run("status")
+        resumed = [self.run("resume"), self.run("resume")]
+
+        assert "goes on" in before.stdout
+        assert [done.stdout for done in paused] == [
+            "bulk is paused; to go on: ringproof resume\n",
+            "everything is paused; to go on: ringproof resume\n",
+        ]
+        for said in ("bulk is paused since", "the wrong list; until ringproof resume", "a person paused it"):
+            assert said in during.stdout
+        assert [done.returncode for done in (*paused, during, *resumed)] == [0, 0, 0, 0, 1]
+        assert "nothing was paused by a person" in resumed[1].stdout
+
+    def test_has_other_limits_for_a_while_and_a_history(self):
+        done = self.run("limits", "set", "RATE=240/5s", "CALL_RATE=0.5/1s", "--for", "1h")
+        shown, status = self.run("limits"), self.run("status")
+        self.run("limits", "reset")
+        after = self.run("limits", "show")
+
+        assert done.stdout.startswith("RATE=240/5s CALL_RATE=1/2s until ")
+        assert re.search(r"RATE +240/5s +until .*; usually 300/5s", shown.stdout)
+        assert "240/5s, which is 47.4 a second; calls 1/2s" in status.stdout
+        assert re.search(r"^RATE +300/5s *$", after.stdout, re.MULTILINE)
+        assert "RATE=240/5s CALL_RATE=1/2s until" in after.stdout
+        assert after.stdout.rstrip().endswith("the usual ones")
+
+    def test_is_told_as_json_too(self):
+        self.run("pause", "--reason", "why")
+        told = json.loads(self.run("status", "--json").stdout)
+
+        assert (told["rate"], told["pauses"][0]["why"], told["queues"]["bulk"]) == ("300/5s", "why", 0)
+        assert json.loads(self.run("limits", "show", "--json").stdout)["usual"]["call_rate"] == "2/1s"
+
+    @pytest.mark.parametrize(
+        ("arguments", "hint"),
+        [
+            (["limits", "set", "RATE=0/5s", "--for", "1h"], "such as 300/5s"),
+            (["limits", "set", "RATE=nan/5s", "--for", "1h"], "such as 300/5s"),
+            (["limits", "set", "RATE=-1/5s", "--for", "1h"], "such as 300/5s"),
+            (["limits", "set", "PACE=1/5s", "--for", "1h"], "write RATE=240/5s, or CALL_RATE=1/1s"),
+            (["limits", "set", "240/5s", "--for", "1h"], "write RATE=240/5s"),
+            (["limits", "set", "RATE=240/5s"], "Missing option '--for'"),
+            (["limits", "set", "RATE=240/5s", "--for", "0h"], "90s, 30m, 1h or 2d"),
+            (["limits", "set", "RATE=240/5s", "--for", "1y"], "90s, 30m, 1h or 2d"),
+            (["limits", "set", "RATE=240/5s", "--for", "31d"], "up to 30d"),
+            (["limits", "set", "--for", "1h"], "Missing argument"),
+            (["pause", "--lane", "fast"], "interactive"),
+        ],
+    )
+    def test_of_what_is_wrong_it_names_the_way_out_and_exits_2(self, arguments, hint):
+        done = self.run(*arguments)
+
+        assert (done.returncode, done.stdout) == (2, "")
+        assert hint in done.stderr
+
+
+@pytest.mark.usefixtures("worker")
+def test_health_is_good_with_a_worker_and_bad_without(run, idle):
+    def asked():
+        """A worker has three seconds to answer, in which a busy machine may do other things."""
+        done = run("health", "--json")
+        return done.returncode == 0 and done
+
+    good, bad = eventually(asked), run("health", **idle)
+
+    assert lines(good.stdout)[0]["redis"] is True
+    assert lines(good.stdout)[0]["workers"]
+    assert bad.returncode == 1
+    assert "celery -A worker worker" in bad.stdout
+
+
+@pytest.mark.parametrize("arguments", [("initiate", "+14155550123"), ("status", "+14155550123"), ("health",)])
+def test_without_redis_there_is_one_clear_line_at_once(environ, tmp_path, arguments):
+    with started(environ | {"RINGPROOF_REDIS_URL": ABSENT}, tmp_path, *arguments) as process:
+        began = time.monotonic()
+        output, told = process.communicate(timeout=60)
+
+    assert (process.returncode, output) == (1, "")
+    assert len(told.splitlines()) == 1
+    assert told.startswith("error: Redis at redis://127.0.0.1:1/0")
+    assert time.monotonic() - began < 20  # an interpreter's start included, on a busy machine
+
+
+def test_the_environment_wins_over_the_folders_env_file(run, tmp_path, environ):
+    (tmp_path / ".env").write_text(f"RINGPROOF_REDIS_URL={ABSENT}\nRINGPROOF_REGION=US\nHOME=/nowhere\n")
+
+    wins = run("status", "4155550199")
+    fills = run("status", "4155550199", RINGPROOF_REDIS_URL=environ["RINGPROOF_REDIS_URL"], RINGPROOF_REGION="GB")
+
+    assert "is unknown here" in wins.stdout
+    assert "no such number" in fills.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        (b"RINGPROOF_PREFIX='a b'\n", "RINGPROOF_PREFIX: "),
+        (b"RINGPROOF_LOG_FORMAT=fast\n", "RINGPROOF_LOG_FORMAT: "),
+        (b"RINGPROOF_REGION=\xff\n", ".env cannot be read"),
+    ],
+)
+def test_what_is_wrong_in_the_env_file_is_named(run, tmp_path, text, hint):
+    (tmp_path / ".env").write_bytes(text)
+
+    done = run("status", "+14155550123")
+
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"error: {hint}")
+
+
+def test_the_sandbox_serves_until_it_is_told_to_end(environ, tmp_path):
+    with started(environ, tmp_path, "sandbox", "--port", "0") as process:
+        said = process.stdout.readline()
+        port = int(said.partition("127.0.0.1:")[2].partition("/")[0])
+        socket.create_connection(("127.0.0.1", port)).close()
+        process.send_signal(signal.SIGINT)
+        process.wait(60)
+
+    assert "export PLIVO_BASE_URL=" in said
+    assert process.returncode == 0
+
+
+def test_the_people_of_the_sandbox_answer_as_they_are_told(environ, tmp_path):
+    options = ("--port", "0", "--answers", "right=80,wrong=10,never=10", "--answer-after", "0.5-2")
+    with started(environ, tmp_path, "sandbox", *options) as process:
+        url = "http://" + process.stdout.readline().partition("http://")[2].partition(" ")[0]
+        with requests.Session() as session:
+            about = session.get(url, timeout=60).json()
+            answers = session.get(f"{url}answers", timeout=60).json()
+
+    assert about["people"] == {"right": 80, "wrong": 10, "never": 10, "after_seconds": [0.5, 2], "seed": 0}
+    assert answers == {"answers": [], "next": 0, "waiting": 0}
+
+
+@pytest.mark.usefixtures("worker", "plivo")
+def test_at_a_terminal_lines_wrap_at_words_and_colour_obeys_no_color(environ, tmp_path):
+    number = fresh_number()
+    colourful = at_a_terminal(environ, tmp_path, "initiate", number, "+441212340741")
+    plain = at_a_terminal(environ | {"NO_COLOR": "1"}, tmp_path, "initiate", number, "+441212340741")
+
+    assert "\x1b[32m" in colourful
+    assert "\x1b[3" not in plain
+    assert all(len(line) <= 80 for line in plain.splitlines())
+    assert "a landline takes no text" in plain
+
+
+def at_a_terminal(environ, cwd, *arguments):
+    """Return what the command shows on a terminal of 80 columns."""
+    mine, its = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "worker", *arguments],
+        stdin=its,
+        stdout=its,
+        stderr=its,
+        env=environ | {"TERM": "xterm-256color", "COLUMNS": "80"},
+        cwd=cwd,
+    )
+    os.close(its)
+    shown = b""
+    with process, suppress(OSError):  # Linux' way to say that the other side has closed
+        while piece := os.read(mine, 4096):
+            shown += piece
+    os.close(mine)
+    return shown.decode()
+
+
+def test_a_look_without_redis_is_no_end_and_says_so_once(capsys, monkeypatch):
+    """Nor is the one between two numbers, of which the first is accepted."""
+    monkeypatch.setattr("worker.views.follow.LOOK_SECONDS", 0)
+    with ledger_of({"RINGPROOF_REDIS_URL": ABSENT}) as ledger:
+        watch = Watch(ledger, Report(as_json=False, no_wait=False))
+        watch.accept("+14155550123", "+14155550123/1")
+        watch.look()
+        watch.look()
+
+    assert capsys.readouterr().err.count("Redis at") == 1
+    assert not watch.report.exits
+
+
+def test_redis_that_goes_away_in_the_middle_does_not_lose_what_was_accepted(environ, tmp_path):
+    number = fresh_number()
+    with (
+        RedisServer(appendfsync="always") as server,
+        started(environ | {"RINGPROOF_REDIS_URL": server.url}, tmp_path, "initiate", number) as process,
+    ):
+        with ledger_of({"RINGPROOF_REDIS_URL": server.url}) as ledger:
+            eventually(lambda: ledger.client.llen("ringproof.interactive"))
+        server.kill()
+        said = process.stderr.readline()
+        server.restart()
+        process.send_signal(signal.SIGINT)
+        _, rest = process.communicate(timeout=60)
+
+    assert said.startswith("Redis at")
+    assert "1 accepted number will go on without this" in rest
+    assert process.returncode == 3

@@ -1,0 +1,356 @@
+"""`ringproof batch`: where batches stand, what an operator does about them, and what they get as a file."""
+
+import csv
+import io
+import json
+import os
+import re
+import shlex
+import signal
+import stat
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from functools import partial
+
+import pytest
+from click.testing import CliRunner
+from support.harness import Terminal, Worker, ledger_of, started, stopped
+
+from ringproof import runtime
+from ringproof.batches import operations
+from ringproof.batches.export import write_csv
+from ringproof.batches.model import Batch, BatchRow, BatchState
+from ringproof.ledger.connection import connect
+from ringproof.ledger.ledger import Ledger
+from ringproof.phone.masking import mask
+from ringproof.policy import Policy
+from ringproof.rosters.roster import roster_of
+from worker import cli
+from worker.views.batch import line
+
+
+def number(at):
+    return f"+1415{2_120_000 + at}"
+
+
+@pytest.fixture(autouse=True)
+def ledger(idle):
+    """The ledger of a Redis without a worker, with a batch of three rows."""
+    with ledger_of(idle) as found:
+        found.client.flushall()
+        found.tell(Policy())
+        put(found, "spring", [number(0), {"phone": number(1), "alias": "=HYPERLINK(1)"}, number(2)])
+        yield found
+
+
+def put(ledger, name, rows):
+    with operations.open_batch(ledger, name, fingerprint=None, source=f"{name}.csv") as importing:
+        for row in roster_of(rows):
+            importing.add(row)
+        importing.finish()
+
+
+@pytest.fixture
+def ringproof(run, idle):
+    return partial(run, "batch", RINGPROOF_REDIS_URL=idle["RINGPROOF_REDIS_URL"])
+
+
+class TestWhereItStands:
+    def test_is_listed_the_newest_first(self, ringproof, ledger):
+        put(ledger, "summer sale", [number(3)])
+        done = ringproof("ls")
+
+        first, second = done.stdout.splitlines()
+        assert re.match(r"summer sale +running .* 0 of 1 ", first)
+        assert re.match(r"spring +running .* 0 of 3 ", second)
+        assert done.returncode == 0
+
+    def test_without_any_says_how_to_make_one(self, ringproof, ledger):
+        ledger.client.flushall()
+
+        assert ringproof("ls").stdout == "there is no batch; to make one: ringproof import FILE\n"
+
+    def test_is_shown_whole(self, ringproof):
+        done = ringproof("show", "spring", "--recount")
+
+        assert done.returncode == 3
+        assert done.stderr == "counted again, row by row: it agrees\n"
+        told = re.findall(r"^(\w+) +(.*?) *$", done.stdout, re.MULTILINE)
+        assert ("batch", "spring (spring.csv)") in told
+        assert ("state", "running") in told
+        assert ("rows", "3: 0 have an outcome, 0 were handed out") in told
+        assert ("outcomes", "3  pending") in told
+        assert ("countries", "3  US") in told
+
+    def test_is_shown_with_commands_that_can_be_pasted(self, ringproof, ledger):
+        put(ledger, "summer sale", [number(3)])
+        operations.pause(ledger, "summer sale")
+
+        assert (
+            "a person paused it, until ringproof batch resume 'summer sale'" in ringproof("show", "summer sale").stdout
+        )
+
+    def test_is_a_line_of_json(self, ringproof):
+        told = json.loads(ringproof("show", "spring", "--json").stdout)
+
+        assert told["state"] == "running"
+        assert told["countries"] == {"US": {"rows": 3}}
+        assert datetime.fromisoformat(told["created_at"]) < datetime.now(UTC) + timedelta(seconds=9)
+
+    @pytest.mark.parametrize("command", ["show", "pause", "resume", "cancel", "retry", "export"])
+    @pytest.mark.parametrize("name", ["sprung", "a/b"])
+    def test_of_an_unknown_one_says_which_there_are(self, idle, monkeypatch, command, name):
+        monkeypatch.setattr(runtime, "ledger", lambda: Ledger(connect(idle["RINGPROOF_REDIS_URL"])))
+
+        done = CliRunner().invoke(cli.main, ["batch", command, name])
+
+        assert (done.exit_code, done.stdout) == (1, "")
+        assert done.stderr == f"error: no batch is named {name}; there are spring\n"
+
+    def test_in_a_log_is_a_line_with_all_that_matters(self):
+        batch = Batch(
+            "spring",
+            BatchState.RUNNING,
+            created_at=datetime.now(UTC),
+            completed_at=None,
+            rows=1000,
+            fed=500,
+            open=600,
+            outcomes={"code_sent": 300, "failed:too_late": 100, "pending": 600},
+            countries={},
+            rate_per_second=58.24,
+            time_left=timedelta(minutes=200),
+            holds="it is night there",
+            source="",
+        )
+
+        assert line(batch) == (
+            "spring running: 400 of 1,000, code_sent 300, failed (too_late) 100, pending 600, 58.2 codes a second, "
+            "3 h 20 min left; it is night there"
+        )
+
+
+class TestAWatch:
+    def test_is_a_line_at_each_change_until_the_end(self, ringproof, idle, tmp_path):
+        with started(idle, tmp_path, "batch", "show", "spring", "--watch") as process:
+            first = process.stdout.readline()
+            ringproof("pause", "spring")
+            second = process.stdout.readline()
+            ringproof("cancel", "spring")
+            rest, said = process.communicate(timeout=60)
+
+        assert first.startswith("spring running: 0 of 3, pending 3")
+        assert "spring paused: 0 of 3" in second
+        assert "ringproof batch resume" in second
+        assert rest == "spring cancelled: 3 of 3, cancelled 3\n"
+        assert (process.returncode, said) == (1, "")
+
+    def test_ends_by_ctrl_c_and_leaves_the_batch_alone(self, idle, ledger, tmp_path):
+        with Terminal(idle, tmp_path, "batch", "show", "spring", "--watch") as screen:
+            screen.until_shown("pending")
+            screen.process.send_signal(signal.SIGINT)
+
+            assert screen.end() == 3
+        assert "spring goes on without this; to look again: ringproof batch show spring --watch" in screen.shown
+        assert "Traceback" not in screen.shown
+        assert operations.read(ledger, "spring").state is BatchState.RUNNING
+
+
+@pytest.fixture
+def bulk(idle, plivo, tmp_path):
+    """A worker for everything, with a beat, on that Redis."""
+    options = ("-B", "-Q", "ringproof.ticks,ringproof.bulk")
+    with stopped(Worker(tmp_path / "worker.log", idle, tmp_path, *options, concurrency=2)) as running:
+        yield running
+
+
+@pytest.mark.usefixtures("bulk")
+def test_an_import_is_watched_until_it_is_completed_and_its_codes_exported(run, idle, plivo, tmp_path):
+    (tmp_path / "people.csv").write_text("phone,alias\n" + "".join(f"{number(at)},Desk {at}\n" for at in range(10, 50)))
+    on_it = {"RINGPROOF_REDIS_URL": idle["RINGPROOF_REDIS_URL"]}
+
+    imported = run("import", "people.csv", **on_it)
+    watched = run("batch", "show", "people", "--watch", **on_it)
+    exported = run("batch", "export", "people", "--format", "json", **on_it)
+
+    assert (imported.returncode, watched.returncode, exported.returncode) == (0, 0, 0)
+    assert watched.stdout.splitlines()[-1] == "people completed: 40 of 40, code_sent 40"
+    rows = [json.loads(row) for row in exported.stdout.splitlines()]
+    assert {row["phone_number"]: row["verification_uuid"] for row in rows} == {
+        send["phone_number"]: send["verification_uuid"]
+        for send in plivo.sends()
+        if send["phone_number"] in {number(at) for at in range(10, 50)}
+    }
+    assert {row["state"] for row in rows} == {"code_sent"}
+
+
+class TestControl:
+    def test_is_pause_and_resume(self, ringproof, ledger):
+        told = [ringproof(word, "spring") for word in ("pause", "pause", "resume", "resume")]
+
+        assert [(done.returncode, done.stdout) for done in told] == [
+            (0, "spring is paused; to go on: ringproof batch resume spring\n"),
+            (0, "spring is paused already; to go on: ringproof batch resume spring\n"),
+            (0, "spring goes on, at the pace\n"),
+            (1, "spring was not paused: it is running\n"),
+        ]
+        assert operations.read(ledger, "spring").state is BatchState.RUNNING
+
+    def test_is_cancel_once_and_for_all(self, ringproof, ledger):
+        told = [ringproof(word, "spring") for word in ("cancel", "cancel", "resume", "pause", "retry")]
+
+        assert [(done.returncode, done.stdout) for done in told] == [
+            (0, "spring is cancelled; what has not begun never will be\n"),
+            (1, "spring is cancelled; there is nothing to cancel\n"),
+            (1, "spring is cancelled; there is nothing to resume\n"),
+            (1, "spring is cancelled; there is nothing to pause\n"),
+            (1, "spring is cancelled; there is nothing to retry\n"),
+        ]
+        assert operations.read(ledger, "spring").outcomes == {"cancelled": 3}
+
+    def test_takes_away_an_import_that_was_cut_short(self, ringproof, run, idle, ledger, tmp_path):
+        with pytest.raises(RuntimeError), operations.open_batch(ledger, "fall sale", fingerprint="f"):
+            raise RuntimeError
+        (tmp_path / "other.csv").write_text(f"phone\n{number(4)}\n")
+        redis = idle["RINGPROOF_REDIS_URL"]
+        other = run("import", "other.csv", "--batch", "fall sale", RINGPROOF_REDIS_URL=redis)
+        told = [ringproof(word, "fall sale") for word in ("pause", "retry", "show", "cancel", "cancel")]
+
+        way_out = "ringproof batch cancel 'fall sale'"
+        assert f"or take away what is in: {way_out}\n" in other.stderr
+        assert [(done.returncode, done.stdout) for done in told[:2]] == [
+            (1, f"fall sale is importing; there is nothing to {word}; to take it away: {way_out}\n")
+            for word in ("pause", "retry")
+        ]
+        assert f"{way_out} takes it away" in told[2].stdout
+        assert [done.returncode for done in told[3:]] == [0, 1]
+        assert told[3].stdout == "fall sale was not imported to its end; nothing is left of it\n"
+        assert operations.names(ledger) == ["spring"]
+        assert list(ledger.client.scan_iter("*fall*")) == []
+
+    def test_leaves_an_import_alone_that_goes_on(self, ringproof, ledger):
+        with operations.open_batch(ledger, "summer", fingerprint="f") as importing:
+            done = ringproof("cancel", "summer")
+            importing.abandon()
+
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr.startswith("error: summer: another import of it is alive")
+
+    def test_asks_at_a_terminal_before_it_cancels(self, idle, ledger, tmp_path):
+        with Terminal(idle, tmp_path, "batch", "cancel", "spring") as screen:
+            screen.until_shown("3 of 3 rows have no outcome yet. Cancel spring?")
+            screen.types("n\n")
+
+            assert screen.end() == 1
+        assert operations.read(ledger, "spring").state is BatchState.RUNNING
+
+    def test_is_retry_of_what_failed_for_a_reason_that_there_is(self, ringproof):
+        none, wrong = ringproof("retry", "spring"), ringproof("retry", "spring", "--reason", "too_late,bad luck")
+
+        assert (none.returncode, none.stdout) == (
+            1,
+            "no row of spring has failed for unreachable, too_late, in_doubt\n",
+        )
+        assert wrong.returncode == 2
+        assert "'bad luck' is none of unreachable, too_late, in_doubt" in wrong.stderr
+
+
+class TestStandardOutput:
+    """What is asked of a shell: a full disk behind it, none at all, or a reader who has gone."""
+
+    @pytest.fixture
+    def shell(self, idle, tmp_path):
+        def run(command, stdout=subprocess.PIPE):
+            line = f"{shlex.quote(sys.executable)} -m worker {command}"
+            return subprocess.run(
+                ["sh", "-c", line],
+                env=idle,
+                cwd=tmp_path,
+                stdout=stdout,
+                stderr=subprocess.PIPE,
+                text=True,
+                check=False,
+            )
+
+        (tmp_path / "summer.csv").write_text(f"phone\n{number(5)}\n")
+        return run
+
+    @pytest.mark.parametrize("command", ["batch export spring", "batch show spring --json", "import summer.csv --yes"])
+    def test_that_has_no_room_is_an_error_in_a_line_and_nothing_is_begun(self, shell, ledger, command):
+        done = shell(f"{command} > /dev/full")
+
+        assert done.returncode == 1
+        assert done.stderr.startswith("error: standard output cannot be written: No space left on device; ")
+        assert len(done.stderr.splitlines()) == 1
+        assert operations.names(ledger) == ["spring"]
+
+    def test_that_is_closed_is_a_wrong_usage(self, shell):
+        done = shell("batch show spring >&-")
+
+        assert (done.returncode, "Standard output is closed." in done.stderr) == (2, True)
+
+    def test_that_nobody_reads_before_the_summary_leaves_no_half_import(self, shell, ledger):
+        reads, writes = os.pipe()
+        os.close(reads)
+        done = shell("import summer.csv --yes", writes)
+        os.close(writes)
+
+        assert done.returncode != 0
+        assert operations.names(ledger) == ["spring"]
+
+
+class TestAnExport:
+    def test_is_csv_or_objects_in_a_pipe_whole(self, ringproof):
+        as_csv, as_json = ringproof("export", "spring"), ringproof("export", "spring", "--format", "json")
+
+        rows = list(csv.DictReader(io.StringIO(as_csv.stdout)))
+        assert [(row["phone_number"], row["state"]) for row in rows] == [(number(at), "pending") for at in range(3)]
+        assert rows[1]["alias"] == "=HYPERLINK(1)"
+        assert [json.loads(row) for row in as_json.stdout.splitlines()] == [
+            {name: value or None for name, value in row.items()} for row in rows
+        ]
+
+    def test_at_a_terminal_is_masked(self, idle, tmp_path):
+        with Terminal(idle, tmp_path, "batch", "export", "spring") as screen:
+            assert screen.end() == 0
+        assert mask(number(0)) in screen.shown
+        assert number(0) not in screen.shown
+
+    def test_for_a_spreadsheet_has_no_formula(self, ringproof):
+        done = ringproof("export", "spring", "--excel")
+
+        assert done.stdout.startswith("\ufeffphone_number,")
+        assert not re.search(r"(^|,)\"?[=+\-@\t]", done.stdout, re.MULTILINE)
+        assert "'=HYPERLINK(1)" in done.stdout
+        assert ringproof("export", "spring", "--excel", "--format", "json").returncode == 2
+
+    @pytest.mark.parametrize("sign", ["=", "+", "-", "@", "\t", "\r"])
+    def test_for_a_spreadsheet_has_no_sign_that_begins_one(self, sign):
+        written = io.StringIO(newline="")
+        row = BatchRow(number(0), "sms", f"{sign}1", None, "failed", "too_late", None, None, None)
+        write_csv([row], written, masked=False, excel=True)
+
+        (_, told) = csv.reader(io.StringIO(written.getvalue(), newline=""))
+        assert told[4] == f"'{sign}1"
+
+    def test_in_a_file_is_its_owners_and_replaces_only_another(self, ringproof, tmp_path):
+        (tmp_path / "roster.csv").write_text("phone\n")
+        told = [ringproof("export", "spring", "--output", "out.csv") for _ in range(2)]
+        refused = ringproof("export", "spring", "--output", "roster.csv")
+        full = ringproof("export", "spring", "--output", "/dev/full")
+
+        assert [done.stdout for done in told] == ["3 rows of spring are in out.csv\n"] * 2
+        assert stat.S_IMODE((tmp_path / "out.csv").stat().st_mode) == 0o600
+        assert len((tmp_path / "out.csv").read_text().splitlines()) == 4
+        assert (refused.returncode, full.returncode) == (1, 1)
+        assert "it exists and holds no export" in refused.stderr
+        assert "No space left on device" in full.stderr
+        assert (tmp_path / "roster.csv").read_text() == "phone\n"
+
+    def test_for_a_spreadsheet_can_be_imported_again(self, run, ringproof, ledger, idle):
+        ringproof("export", "spring", "--excel", "--output", "out.csv")
+        done = run("import", "out.csv", RINGPROOF_REDIS_URL=idle["RINGPROOF_REDIS_URL"])
+
+        assert done.returncode == 0, done.stderr
+        assert [row.number for row in operations.rows(ledger, "out")] == [number(at) for at in range(3)]

@@ -1,0 +1,145 @@
+"""`ringproof confirm`, `remove` and `erase`, as a terminal and as a script use them."""
+
+import json
+import os
+import pty
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner
+from support.harness import eventually, fresh_number
+
+from ringproof.ledger.record import State
+from ringproof.phone.masking import mask
+from tasks import initiate_verification
+from worker import cli
+from worker.cli import number as number_commands
+
+
+@pytest.fixture
+def number(plivo, worker):
+    """A number that got a code."""
+    number = fresh_number()
+    initiate_verification.delay(number).get(timeout=60)
+    return number
+
+
+def code_of(plivo, number):
+    return plivo.sends(number)[-1]["code"]
+
+
+def wrong_of(plivo, number):
+    code = code_of(plivo, number)
+    return f"{(int(code) + 1) % 10 ** len(code):0{len(code)}d}"
+
+
+def test_a_code_on_standard_input_verifies_the_number(run, plivo, ledger, number):
+    wrong = run("confirm", number, stdin=wrong_of(plivo, number))
+    right = run("confirm", "--json", number, stdin=code_of(plivo, number) + "\n")
+
+    assert (wrong.returncode, right.returncode) == (1, 0)
+    assert wrong.stdout.startswith(f"not confirmed {mask(number)}: ")
+    assert "tries left: 4" in wrong.stdout
+    assert json.loads(right.stdout)["state"] == "verified"
+    assert ledger.read(number).state is State.VERIFIED
+
+
+def test_what_is_wrong_is_an_object_too(run, plivo, number):
+    wrong = run("confirm", "--json", number, stdin=wrong_of(plivo, number))
+    nothing = run("confirm", "--json", fresh_number(), stdin="1234")
+
+    told = [json.loads(done.stdout) for done in (wrong, nothing)]
+    assert [(one["error"], one.get("tries_left"), one.get("state")) for one in told] == [
+        ("WrongCode", 4, None),
+        ("NothingPending", None, ""),
+    ]
+
+
+def test_at_a_terminal_it_asks_without_showing_what_is_typed(environ, tmp_path, plivo, number):
+    code = code_of(plivo, number)
+    ours, its = pty.openpty()
+    command = [sys.executable, "-m", "worker", "confirm", number]
+    with subprocess.Popen(
+        command, stdin=its, stdout=its, stderr=its, env=environ, cwd=tmp_path, start_new_session=True
+    ) as process:
+        os.close(its)
+        shown = b""
+
+        def asked():
+            nonlocal shown
+            shown += os.read(ours, 1000)
+            return b"Code" in shown
+
+        eventually(asked)
+        os.write(ours, f"{code}\n".encode())
+        while True:
+            try:
+                shown += os.read(ours, 1000)
+            except OSError:  # it has ended
+                break
+        process.wait(60)
+    os.close(ours)
+
+    assert process.returncode == 0, shown
+    assert b"is verified" in shown
+    assert code.encode() not in shown
+
+
+@pytest.mark.parametrize("code", ["", "12", "123456789", "abcd"])
+def test_what_is_no_code_is_a_wrong_usage_and_not_shown(code):
+    done = CliRunner().invoke(cli.main, ["confirm", "+14155550123"], input=code)
+
+    assert done.exit_code == 2
+    assert "a string of 4 to 8 digits" in done.stderr
+    assert not code or code not in done.stderr
+
+
+def test_without_a_worker_it_says_so_and_is_not_finished(monkeypatch, client):
+    monkeypatch.setattr(number, "SECONDS", 0.2)
+    monkeypatch.setattr(number_commands.confirm_verification, "delay", lambda *_: Nobody())
+    done = CliRunner().invoke(cli.main, ["confirm", "+14155550123"], input="1234")
+
+    assert done.exit_code == 3
+    assert "then enter it again" in done.stderr
+
+
+class Nobody:
+    def get(self, **_):
+        raise number_commands.CeleryTimeoutError
+
+
+def test_a_number_is_removed_at_plivo_and_here(run, plivo, ledger, number):
+    plivo.complete(number)
+    kept = run("remove", number, stdin="n\n")
+    removed = run("remove", number, "--yes")
+    again = run("remove", number, stdin="y\n")
+
+    assert (kept.returncode, removed.returncode, again.returncode) == (1, 0, 1)
+    assert removed.stdout == f"{mask(number)}: removed at Plivo, erased here\n"
+    assert again.stdout.endswith("not verified at Plivo, unknown here\n")
+    assert ledger.read(number) is None
+    assert number not in kept.stderr + removed.stderr
+
+
+def test_what_plivo_refuses_to_remove_stays_here(run, plivo, ledger, number):
+    plivo.befall("500_before", operation="delete", times=1)
+    done = run("remove", number, "--yes")
+
+    assert done.returncode == 1
+    assert "500" in done.stderr
+    assert ledger.read(number).state is State.CODE_SENT
+
+
+def test_a_number_is_erased_here_and_stays_at_plivo(run, plivo, ledger, number):
+    plivo.complete(number)
+    kept = run("erase", number, stdin="n\n")
+    assert ledger.read(number)
+    erased = run("erase", number, stdin="y\n")
+    again = run("erase", number, "--yes")
+
+    assert (kept.returncode, erased.returncode, again.returncode) == (1, 0, 1)
+    assert erased.stdout == f"{mask(number)} is erased\n"
+    assert ledger.read(number) is None
+    assert initiate_verification.delay(number).get(timeout=60)["state"] == "expired", "its code is not doubled"
+    assert len(plivo.sends(number)) == 1

@@ -1,0 +1,491 @@
+"""`ringproof import`: what a roster becomes, what it is asked before, and what is left when it ends early."""
+
+import gzip
+import io
+import os
+import re
+import signal
+import stat
+import time
+from contextlib import contextmanager, suppress
+from functools import partial
+
+import psutil
+import pytest
+from click.testing import CliRunner
+from support.harness import Terminal, eventually, ledger_of, started
+
+from ringproof import runtime
+from ringproof.batches import operations
+from ringproof.batches.model import BatchState
+from ringproof.ledger.answers import Outcome
+from ringproof.ledger.record import State
+from ringproof.policy import Policy
+from ringproof.rosters.roster import open_roster, roster_of
+from worker import cli
+
+
+def number(at):
+    """One of 80,000 numbers in San Francisco that other tests do not have."""
+    return f"+1415{2_030_000 + at}"
+
+
+def roster(count, *, first=0, bad=()):
+    return "Phone,alias\n" + "".join(f"{number(first + at)},Desk {at}\n" for at in range(count)) + "".join(bad)
+
+
+# An import that stops itself once its first page is in, and goes on when it is told to.
+STOPPING = """
+import os
+import signal
+
+from worker import cli, importing
+
+put = importing.Importing._put
+
+
+def put_and_stop(self):
+    put(self)
+    importing.Importing._put = put
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+
+importing.Importing._put = put_and_stop
+cli.main(prog_name="ringproof")
+"""
+
+
+@pytest.fixture
+def halfway(idle, tmp_path):
+    """The import of people.csv as a process that stands still between its first page and the next."""
+
+    @contextmanager
+    def start():
+        with started(idle, tmp_path, "import", "people.csv", program=("-c", STOPPING)) as process:
+            eventually(lambda: psutil.Process(process.pid).status() == psutil.STATUS_STOPPED)
+            yield process
+
+    return start
+
+
+class Piped(io.BytesIO):
+    """What cannot be read twice."""
+
+    def __init__(self, text):
+        super().__init__(text.encode())
+
+    def seekable(self):
+        return False
+
+
+@pytest.fixture(autouse=True)
+def imports(run, idle, tmp_path):
+    """Run it on a Redis without a worker, which has no batch before."""
+    with ledger_of(idle) as ledger:
+        ledger.client.flushall()
+        ledger.tell(Policy())
+        yield ledger
+
+
+@pytest.fixture
+def ringproof(run, idle):
+    return partial(run, RINGPROOF_REDIS_URL=idle["RINGPROOF_REDIS_URL"])
+
+
+def held(ledger):
+    """All that Redis holds, but who was looked at when."""
+    return {key: ledger.client.dump(key) for key in ledger.client.scan_iter()} if ledger.client.dbsize() else {}
+
+
+class TestAnImport:
+    def test_makes_a_batch_of_a_file_named_as_it_is(self, ringproof, imports, tmp_path):
+        (tmp_path / "people.csv").write_text(roster(30))
+
+        done = ringproof("import", "people.csv")
+        found = operations.read(imports, "people")
+
+        assert done.returncode == 0
+        assert re.search(r"to send +30 texts", done.stdout)
+        assert "people: 30 rows are in; to watch: ringproof batch show people --watch" in done.stdout
+        assert number(3) not in done.stdout + done.stderr
+        assert (found.state, found.rows, found.open) == (BatchState.RUNNING, 30, 30)
+        assert [row.number for row in operations.rows(imports, "people")] == [number(at) for at in range(30)]
+
+    def test_makes_one_of_several_files_of_any_kind_and_standard_input(self, ringproof, imports, tmp_path):
+        (tmp_path / "a.csv.gz").write_bytes(gzip.compress(roster(3).encode()))
+        (tmp_path / "b.ndjson").write_text(f'{{"msisdn": "{number(3)}"}}\n')
+
+        done = ringproof("import", "a.csv.gz", "b.ndjson", "-", "--paused", stdin=f"{number(4)}\n".encode("utf-16"))
+        found = operations.read(imports, "a")
+
+        assert done.returncode == 0, done.stderr
+        assert "5 rows are in, paused; to go on: ringproof batch resume a" in done.stdout
+        assert (found.state, found.rows) == (BatchState.PAUSED, 5)
+
+    def test_dry_says_all_and_touches_nothing(self, ringproof, imports, tmp_path):
+        (tmp_path / "people.csv").write_text(roster(30))
+        before = held(imports)
+
+        done = ringproof("import", "people.csv", "--dry-run")
+        without = ringproof("import", "people.csv", "--dry-run", RINGPROOF_REDIS_URL="redis://127.0.0.1:1/0")
+
+        assert (done.returncode, without.returncode) == (0, 0)
+        assert held(imports) == before
+        assert "--dry-run" in done.stdout
+        assert re.search(r"takes +1 s at the present pace of 300/5s", done.stdout)
+        assert re.search(r"to send +30 texts", without.stdout)
+        assert "Redis at" in without.stderr
+
+    def test_tells_who_gets_no_code_who_sleeps_and_how_long_it_takes(self, ringproof, imports, tmp_path):
+        hours = (imports.now().hour - 8) % 24  # about noon in San Francisco
+        night = f"{(hours - 3) % 24:02}:00-{(hours + 3) % 24:02}:00"
+        imports.tell(Policy(quiet_hours=night, countries=("US", "GB")))
+        sent = imports.accept(number(0), token="a", country="US").request
+        (begun,) = imports.begin([(number(0), sent)])
+        imports.settle(number(0), sent, begun.fence, Outcome(State.CODE_SENT, verification_uuid="u"))
+        imports.accept(number(1), token="b", country="US")
+        rows = roster(20) + f"{number(19)},again\n+4915123456789,Berlin\n+441212340741,landline\nnix,\n"
+        (tmp_path / "people.csv").write_text(rows)
+
+        done = ringproof("import", "people.csv", "--channel", "auto", "--dry-run", "--max-reject-share", "20%")
+
+        told = dict(re.findall(r"^(\S+(?: \S+)?)  +(.*?) *$", done.stdout, re.MULTILINE))
+        assert told == {
+            "rows": "24",
+            "rejected": "1: not_a_number 1",
+            "again": "1 row of a number that another row has, too",
+            "no code": "1 with a code that may live, 1 asked for already, "
+            "1 of a country that RINGPROOF_COUNTRIES leaves out",
+            "to send": "18 texts and 1 call",
+            "asleep": told["asleep"],
+            "takes": "1 s at the present pace of 300/5s, calls 2/1s, if nothing else is sent",
+        }
+        assert told["asleep"].startswith("18 of them have quiet hours now")
+
+
+class TestRejects:
+    def test_beyond_the_share_leave_nothing_and_propose_a_region(self, ringproof, imports, tmp_path):
+        rows = roster(8, bad=("4155552671,\n", "(415) 555-2672,\n", "nix,\n"))
+        (tmp_path / "people.csv").write_text(rows)
+
+        done = ringproof("import", "people.csv", "--rejects", "rejects.csv")
+        left = operations.names(imports)
+        again = ringproof("import", "people.csv", "--region", "US")
+
+        assert (done.returncode, done.stdout, left) == (1, "", [])
+        assert "people.csv: 3 of 11 rows are rejected (no_country 2, not_a_number 1)" in done.stderr
+        assert "name the country with --region US" in done.stderr
+        assert stat.S_IMODE((tmp_path / "rejects.csv").stat().st_mode) == 0o600
+        assert "10,Phone,no_country,4155552671," in (tmp_path / "rejects.csv").read_text()
+        assert again.returncode == 0
+        assert operations.read(imports, "people").rows == 10
+
+    def test_of_each_file_can_be_corrected_and_imported(self, ringproof, imports, tmp_path):
+        for name, first in (("a.csv", 0), ("b.ndjson", 10)):
+            good = [f'{{"phone": "{number(first)}"}}\n' if name == "b.ndjson" else f"phone\n{number(first)}\n"]
+            bad = '{"phone": "nix"}\n' if name == "b.ndjson" else "nix\n"
+            (tmp_path / name).write_text("".join([*good, bad]))
+
+        done = ringproof("import", "a.csv", "b.ndjson", "--rejects", "bad.txt", "--max-reject-share", "50%")
+        rejects = tmp_path / "bad.b.txt"
+        rejects.write_text(rejects.read_text().replace("nix", number(11)))
+        (tmp_path / "bad.a.txt").unlink()
+
+        assert done.returncode == 0, done.stderr
+        assert ringproof("import", "bad.b.txt", "--batch", "corrected").returncode == 0
+        assert [row.number for row in operations.rows(imports, "corrected")] == [number(11)]
+
+    def test_that_cannot_be_written_leave_nothing(self, ringproof, imports, tmp_path):
+        (tmp_path / "people.csv").write_text(roster(90, bad=("nix,\n",)))
+        (tmp_path / "notes.txt").write_text("mine\n")
+
+        full = ringproof("import", "people.csv", "--rejects", "/dev/full")
+        mine = ringproof("import", "people.csv", "--rejects", "notes.txt")
+
+        assert (full.returncode, mine.returncode) == (1, 1)
+        assert "/dev/full: it cannot be written: No space left on device" in full.stderr
+        assert "notes.txt: it exists and holds no rejects" in mine.stderr
+        assert (tmp_path / "notes.txt").read_text() == "mine\n"
+        assert operations.names(imports) == []
+
+    def test_of_all_rows_are_no_roster_whatever_share_is_allowed(self, ringproof, imports, tmp_path):
+        (tmp_path / "people.csv").write_text("phone\nnix\n")
+
+        done = ringproof("import", "people.csv", "--max-reject-share", "100%")
+
+        assert done.returncode == 1
+        assert "1 of 1 rows are rejected" in done.stderr
+        assert operations.names(imports) == []
+
+
+class TestAtATerminal:
+    QUESTION = "Send these codes?"
+
+    @pytest.fixture
+    def terminal(self, idle, tmp_path):
+        (tmp_path / "people.csv").write_text(roster(30))
+        return partial(Terminal, idle, tmp_path, "import", "people.csv")
+
+    @pytest.mark.parametrize(("answer", "left", "exits"), [("y\n", ["people"], 0), ("n\n", [], 1), ("\n", [], 1)])
+    def test_it_asks_and_a_no_leaves_nothing(self, terminal, imports, answer, left, exits):
+        with terminal() as screen:
+            screen.until_shown(self.QUESTION)
+            before = operations.read(imports, "people")
+            screen.types(answer)
+
+            assert screen.end() == exits
+        assert before.state is BatchState.IMPORTING
+        assert re.search(r"to send +30 texts", screen.shown)
+        assert operations.names(imports) == left
+
+    def test_ctrl_c_once_or_twice_leaves_nothing(self, terminal, imports):
+        with terminal() as screen:
+            screen.until_shown(self.QUESTION)
+            screen.process.send_signal(signal.SIGINT)
+            screen.process.send_signal(signal.SIGINT)
+
+            assert screen.end() == 1
+        assert "interrupted; nothing was imported" in screen.shown
+        assert "Traceback" not in screen.shown
+        assert operations.names(imports) == []
+
+    def test_yes_is_not_asked(self, terminal, imports):
+        with terminal("--yes") as screen:
+            assert screen.end() == 0
+        assert self.QUESTION not in screen.shown
+        assert operations.read(imports, "people").state is BatchState.RUNNING
+
+
+class TestProgress:
+    def test_without_a_terminal_is_a_line_now_and_then_with_the_time_left(self, tmp_path, monkeypatch):
+        (tmp_path / "people.csv").write_text(roster(20_000))
+        monkeypatch.setattr("worker.views.progress.LINE_SECONDS", 0)
+
+        done = CliRunner().invoke(cli.main, ["import", str(tmp_path / "people.csv"), "--dry-run"])
+
+        told = done.stderr.splitlines()
+        assert len(told) == 20
+        assert re.fullmatch(r"reading: 10,000 rows, [\d,]+ a second, \d\d%, \d+ s left", told[9])
+
+    def test_of_a_pipe_tells_no_time_left(self, monkeypatch):
+        monkeypatch.setattr("worker.views.progress.LINE_SECONDS", 0)
+
+        done = CliRunner().invoke(cli.main, ["import", "-", "--batch", "b", "--dry-run"], input=Piped(roster(2_000)))
+
+        assert re.fullmatch(r"reading: 1,000 rows, [\d,]+ a second", done.stderr.splitlines()[0])
+
+    def test_at_a_terminal_is_a_bar(self, idle, tmp_path):
+        (tmp_path / "people.csv").write_text(roster(40_000))
+        with Terminal(idle, tmp_path, "import", "people.csv", "--dry-run") as screen:
+            screen.until_shown("rows, ")
+
+            assert screen.end() == 0
+        assert re.search(r"reading .*%", screen.shown)
+
+
+class TestGoingOn:
+    def test_is_where_the_kill_was_until_all_is_in_once(self, ringproof, imports, halfway, tmp_path):
+        (tmp_path / "people.csv").write_text(roster(10_000))
+        with halfway() as process:
+            process.kill()
+        killed = operations.read(imports, "people")
+
+        done = ringproof("import", "people.csv")
+
+        assert (killed.state, killed.rows) == (BatchState.IMPORTING, 1000)
+        assert done.returncode == 0, done.stderr
+        assert "an earlier run has put 1,000 rows in; going on after them" in done.stderr
+        assert [row.number for row in operations.rows(imports, "people")] == [number(at) for at in range(10_000)]
+
+    def test_is_refused_with_other_content_and_with_the_way_out(self, ringproof, imports, tmp_path):
+        (tmp_path / "people.csv").write_text(roster(3))
+        ringproof("import", "people.csv")
+        (tmp_path / "people.csv").write_text(roster(4))
+
+        done = ringproof("import", "people.csv")
+
+        assert (done.returncode, done.stdout) == (1, "")
+        assert "people" in done.stderr
+        assert "name" in done.stderr
+        assert operations.read(imports, "people").rows == 3
+
+    @pytest.mark.parametrize("rows", [20, 40_000])
+    def test_does_not_take_what_an_earlier_pipe_held_for_what_this_one_does(self, ringproof, imports, rows):
+        with suppress(KeyboardInterrupt), operations.open_batch(imports, "people", fingerprint=None) as importing:
+            for row in roster_of([number(at) for at in range(5_000)]):
+                importing.add(row)
+            raise KeyboardInterrupt
+        done = ringproof("import", "-", "--batch", "people", stdin=roster(rows, first=5_000))
+
+        assert (done.returncode, done.stdout) == (1, "")
+        assert "error: people: a batch of this name has other rows" in done.stderr
+        assert (operations.read(imports, "people").state, operations.read(imports, "people").rows) == (
+            "importing",
+            5_000,
+        )
+        assert ringproof("import", "-", "--batch", "people", stdin=roster(5_000).replace("Desk", "")).returncode == 1
+        assert ringproof("import", "-", "--batch", "people", stdin="\n".join(map(number, range(5_000)))).returncode == 0
+
+    @pytest.mark.parametrize(
+        ("options", "told"),
+        [((), "the same rows were"), (("--region", "US"), "has other rows"), (("--channel", "auto"), "has other rows")],
+    )
+    def test_after_an_import_from_python_knows_whether_the_rows_are_the_same(
+        self, ringproof, idle, tmp_path, monkeypatch, options, told
+    ):
+        monkeypatch.setenv("RINGPROOF_REDIS_URL", idle["RINGPROOF_REDIS_URL"])
+        runtime._ledger.cache_clear()
+        (tmp_path / "people.csv").write_text(roster(30))
+        with open_roster(tmp_path / "people.csv") as rows:
+            operations.import_roster(rows, "people")
+        runtime.ledger().client.close()
+        runtime._ledger.cache_clear()
+
+        again = ringproof("import", "people.csv", *options)
+
+        assert again.returncode == 1
+        assert told in again.stderr
+
+    def test_is_refused_while_another_import_of_it_is_alive(self, ringproof, imports, halfway, tmp_path):
+        (tmp_path / "people.csv").write_text(roster(10_000))
+        with halfway() as process:
+            second = ringproof("import", "people.csv")
+            process.send_signal(signal.SIGINT)  # before it goes on, lest it be done by then
+            process.send_signal(signal.SIGCONT)
+            output, said = process.communicate(timeout=60)
+
+        assert (second.returncode, second.stdout) == (1, "")
+        assert "another import of it is alive" in second.stderr
+        assert (process.returncode, output) == (1, "interrupted; nothing was imported\n")
+        assert "Traceback" not in said
+        assert operations.names(imports) == []
+
+    def test_is_left_to_the_same_command_when_redis_takes_no_more(self, ringproof, imports, halfway, tmp_path):
+        (tmp_path / "people.csv").write_text(roster(10_000))
+        with halfway() as process:
+            imports.client.config_set("maxmemory", 1)
+            process.send_signal(signal.SIGCONT)
+            output, said = process.communicate(timeout=60)
+        imports.client.config_set("maxmemory", 0)
+        done = ringproof("import", "people.csv")
+
+        assert (process.returncode, output) == (1, "")
+        assert "the same command goes on where it was" in said
+        assert "did not take it" in said
+        assert done.returncode == 0, done.stderr
+        assert operations.read(imports, "people").rows == 10_000
+
+
+BAD = {
+    "empty": (b"", "it is empty; give a file with rows"),
+    "header only": (b"phone,alias\n", "it has a header and no row"),
+    "no number column": (
+        b"name,city\nAda,Rome\n",
+        "it has 'name', 'city'; say which one it is: --map number=COLUMN",
+    ),
+    "two number columns": (
+        f"home phone 1,phone,mobile\n1,{number(0)},{number(1)}\n".encode(),
+        "2 columns could be the number: 'phone', 'mobile'; say which one is: --map number=COLUMN",
+    ),
+    "binary": (bytes(range(256)) * 40, "it is no text file"),
+    "a workbook": (b"PK\x03\x04" + bytes(100), "it is an Excel workbook, or another zip archive"),
+    "a million columns": (b"c," * 1_000_000 + b"\n", "line 1 is longer than 65,536 characters"),
+    "a thousand and one": (b"c," * 1_000 + b"c\n", "it has 1,001 columns"),
+    "mixed encodings": (
+        f"phone,a\n{number(0)},é\n".encode() + b"1,\xe9\n",
+        "line 3 has a byte, 0xE9, that is not UTF-8",
+    ),
+    "NUL bytes": (f"phone,a\n{number(0)},x\n+1\x00415,y\n".encode(), "1 of 5 rows are rejected (nul 1)"),
+    "too many fields": (f"phone,a\n{number(0)},x\n{number(1)},Doe, John\n".encode(), "(too_many_fields 1)"),
+}  # fmt: skip
+
+
+class TestBadInput:
+    @pytest.mark.parametrize("kind", BAD)
+    def test_is_one_clear_error_and_leaves_nothing(self, ringproof, imports, tmp_path, kind):
+        content, said = BAD[kind]
+        (tmp_path / "good.csv").write_text(roster(3))
+        (tmp_path / "people.csv").write_bytes(content)
+
+        done = ringproof("import", "good.csv", "people.csv", "--batch", "both")
+
+        assert (done.returncode, done.stdout) == (1, "")
+        assert re.match(r"error: (good\.csv, )?people\.csv: ", done.stderr) or "rejected" in done.stderr
+        assert said in done.stderr
+        assert len(done.stderr) < 400
+        assert operations.names(imports) == []
+
+    def test_of_a_gigabyte_in_one_line_takes_no_time_and_no_memory(self, ringproof, imports, tmp_path):
+        with (tmp_path / "people.csv").open("wb") as file:
+            file.write(b"1" * 100_000)
+            file.truncate(1_000_000_000)
+        began = time.monotonic()
+
+        done = ringproof("import", "people.csv")
+
+        assert done.returncode == 1
+        assert "people.csv: line 1 is longer than 65,536 characters" in done.stderr
+        assert time.monotonic() - began < 10
+        assert operations.names(imports) == []
+
+    @pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
+    def test_of_a_file_that_may_not_be_read_says_so(self, ringproof, tmp_path):
+        (tmp_path / "people.csv").write_text(roster(3))
+        (tmp_path / "people.csv").chmod(0)
+
+        assert "it cannot be opened: Permission denied" in ringproof("import", "people.csv").stderr
+
+    @pytest.mark.parametrize(("name", "said"), [("missing.csv", "No such file"), (".", "Is a directory")])
+    def test_of_what_is_no_file_says_so(self, ringproof, name, said):
+        done = ringproof("import", name, "--batch", "people")
+
+        assert done.returncode == 1
+        assert said in done.stderr
+
+    def test_of_a_file_that_vanishes_while_it_is_read_leaves_nothing(self, halfway, imports, tmp_path):
+        path = tmp_path / "people.csv"
+        path.write_text(roster(70_000))
+        with halfway() as process:
+            path.write_text("")
+            process.send_signal(signal.SIGCONT)
+            output, said = process.communicate(timeout=60)
+
+        assert (process.returncode, output) == (1, "")
+        assert "people.csv: it changed while it was read; import it once nothing writes to it any more" in said
+        assert operations.names(imports) == []
+
+    @pytest.mark.parametrize(
+        ("arguments", "said"),
+        [
+            ((), "FILE"),
+            (("-",), "--batch NAME"),
+            (("a.csv", "a.csv"), "named twice"),
+            (("a.csv", "--batch", "a/b"), "--batch"),
+            (("ü.csv",), "--batch"),
+            (("a.csv", "--region", "QQ"), "--region"),
+            (("a.csv", "--channel", "fax"), "--channel"),
+            (("a.csv", "--map", "number"), "number=Phone"),
+            (("a.csv", "--map", "fax=Phone"), "--map"),
+            (("a.csv", "--max-reject-share", "10"), "10%"),
+            (("a.csv", "--max-reject-share", "101%"), "10%"),
+        ],
+    )
+    def test_of_the_command_line_exits_2(self, imports, tmp_path, monkeypatch, arguments, said):
+        monkeypatch.chdir(tmp_path)
+        for name in ("a.csv", "ü.csv"):
+            (tmp_path / name).write_text(roster(1))
+
+        done = CliRunner().invoke(cli.main, ["import", *arguments])
+
+        assert (done.exit_code, done.stdout) == (2, "")
+        assert said in done.stderr
+        assert operations.names(imports) == []
+
+
+def test_columns_may_be_told_also_by_names_with_commas(ringproof, imports, tmp_path):
+    (tmp_path / "people.csv").write_text(f'"Phone, home",Phone,Who\n{number(0)},{number(1)},Ada\n')
+
+    done = ringproof("import", "people.csv", "--map", "number=Phone, home,alias=Who")
+
+    assert done.returncode == 0, done.stderr
+    assert [(row.number, row.alias) for row in operations.rows(imports, "people")] == [(number(0), "Ada")]

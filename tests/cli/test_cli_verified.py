@@ -1,0 +1,210 @@
+"""`ringproof sync` and `reverify`: what Plivo has, and what is verified again."""
+
+import json
+import signal
+import stat
+from datetime import UTC, datetime, timedelta
+from functools import partial
+
+import pytest
+from support.harness import Terminal, Worker, eventually, fresh_number, ledger_of, stopped
+
+from ringproof.ledger import reverification
+from ringproof.ledger.acceptance import Disposition, Newcomer
+from ringproof.ledger.record import Reason, Record, State
+from ringproof.phone.masking import mask
+from worker.cli.verified import _seen
+from worker.local.processes.redis_server import RedisServer
+
+
+@pytest.fixture(scope="module")
+def home(environ, tmp_path_factory):
+    """A Redis of its own, with a worker that does everything."""
+    folder = tmp_path_factory.mktemp("verified")
+    with RedisServer() as server:
+        told = environ | {"RINGPROOF_REDIS_URL": server.url, "RINGPROOF_REVERIFY_AFTER_DAYS": "90"}
+        with stopped(Worker(folder / "worker.log", told, folder, "-B")):
+            yield told
+
+
+@pytest.fixture(autouse=True)
+def ledger(home):
+    with ledger_of(home) as found:
+        for key in found.client.scan_iter(f"{found.prefix}:*"):
+            if key not in {found.key("policy"), found.key("pace")}:
+                found.client.delete(key)
+        yield found
+
+
+@pytest.fixture
+def ringproof(run, home):
+    return partial(run, RINGPROOF_REDIS_URL=home["RINGPROOF_REDIS_URL"])
+
+
+def verified(plivo, number=None, **facts):
+    """A number that is verified at Plivo, without a word to us."""
+    number = number or fresh_number()
+    plivo.initiate(number, **facts)
+    plivo.complete(number)
+    return number
+
+
+class TestSync:
+    def test_records_what_is_verified_at_plivo_and_an_import_passes_it_over(self, ringproof, ledger, plivo, tmp_path):
+        numbers = [verified(plivo, alias=f"Number {n}") for n in range(45)]
+        done = ringproof("sync")
+        again = ringproof("sync", "--json")
+        record = ledger.read(numbers[7])
+        roster = tmp_path / "people.csv"
+        roster.write_text("phone\n" + "\n".join(numbers))
+        sent = len(plivo.sends())
+        imported = ringproof("import", str(roster), "--dry-run")
+
+        assert done.stdout == "45 numbers are verified at Plivo, 45 of them unknown here until now\n"
+        assert json.loads(again.stdout) == {"at_plivo": 45, "recorded": 0, "gone": 0}
+        assert (record.state, record.alias, record.country) == (State.VERIFIED, "Number 7", "US")
+        assert record.verification_uuid == plivo.sends(numbers[7])[-1]["verification_uuid"]
+        assert record.checked_at > record.verified_at
+        assert reverification.when(ledger, numbers[7]) - ledger.now() > timedelta(days=44)
+        assert "45 verified already" in imported.stdout
+        assert len(plivo.sends()) == sent
+
+    def test_shows_what_plivo_no_longer_has_and_it_can_be_verified_again(self, ringproof, ledger, plivo, tmp_path):
+        there, gone = verified(plivo), verified(plivo)
+        ringproof("sync")
+        plivo.delete(gone)
+        done = ringproof("sync", "--gone", "gone.txt")
+        file = tmp_path / "gone.txt"
+
+        assert f"1 number is verified here, and no longer at Plivo: {mask(gone)}\n" in done.stdout
+        assert file.read_text() == f"{gone}\n"
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+        assert ledger.read(gone).state is State.VERIFIED
+        asked = ringproof("reverify", "-", stdin=file.read_text())
+        assert asked.stdout.startswith("1 number is to be verified again: Plivo is asked about each; ")
+        eventually(lambda: ledger.read(gone).state is State.CODE_SENT)
+        assert len(plivo.sends(gone)) == 2
+        assert ledger.read(there).state is State.VERIFIED
+        assert ledger.read(gone).reverifies
+
+    def test_keeps_what_is_known_of_a_number_whose_code_is_out(self, ringproof, ledger, plivo):
+        number = verified(plivo)
+        ringproof("initiate", number)
+        ringproof("sync")
+
+        assert ledger.read(number).state is State.CODE_SENT
+
+    @pytest.mark.usefixtures("plivo")
+    def test_of_an_empty_list_says_so(self, ringproof):
+        assert ringproof("sync").stdout == "no number is verified at Plivo\n"
+
+    def test_does_not_miss_who_was_verified_just_before_it_and_is_not_listed_yet(self):
+        began = datetime.now(UTC)
+        just, long = (
+            Record("+14155550123", State.VERIFIED, 1, verified_at=began - timedelta(seconds=ago)) for ago in (2, 10)
+        )
+
+        assert _seen(just, began)
+        assert not _seen(long, began)
+
+    def test_of_an_emptied_list_misses_all_also_whose_last_request_was_cancelled(self, ringproof, ledger, plivo):
+        numbers = [verified(plivo) for _ in range(2)]
+        ringproof("sync")
+        request = ledger.accept(numbers[0], token="t", newcomer=Newcomer.RESEND).request
+        ledger.cancel(numbers[0], request)
+        for number in numbers:
+            plivo.delete(number)
+        done = ringproof("sync", "--json")
+
+        assert json.loads(done.stdout) == {"at_plivo": 0, "recorded": 0, "gone": 2}
+
+    def test_says_what_plivo_says_and_is_ended_by_ctrl_c(self, home, plivo, tmp_path):
+        plivo.befall("401", operation="list", times=1000)
+        with Terminal(home, tmp_path, "sync") as terminal:
+            terminal.until_shown("Plivo's list was not read: 401")
+            terminal.process.send_signal(signal.SIGINT)
+            assert terminal.end() == 3
+            assert "interrupted; it goes on without this, and the same command waits for it" in terminal.shown
+
+    def test_without_a_worker_says_how_to_start_one(self, idle, tmp_path):
+        with Terminal(idle, tmp_path, "sync") as terminal:
+            terminal.until_shown("no worker answers; start one: celery -A worker worker")
+
+
+class TestReverify:
+    def test_asks_plivo_about_a_number_and_says_when_it_is_asked_again(self, ringproof, ledger, plivo):
+        number = verified(plivo)
+        ringproof("sync")
+        before = ledger.read(number).checked_at
+        done = ringproof("reverify", number)
+        eventually(lambda: ledger.read(number).checked_at > before)
+        status = ringproof("status", number)
+
+        assert done.returncode == 0
+        assert "again" in status.stdout
+        assert len(plivo.sends(number)) == 1
+
+    def test_says_which_they_are_and_asks_nobody(self, ringproof, plivo):
+        number = verified(plivo)
+        ringproof("sync")
+
+        assert ringproof("reverify", "--due-within", "90d", "--dry-run").stdout == f"1 number: {mask(number)}\n"
+        assert ringproof("reverify", "--older-than", "1d", "--dry-run").stdout == "0 numbers\n"
+        assert ringproof("reverify", "--lapsed").stdout == "0 numbers\n"
+
+    @pytest.mark.parametrize("words", [(), ("--lapsed", "--due-within", "7d"), ("+14155550123", "--lapsed")])
+    def test_wants_to_know_which(self, ringproof, words):
+        done = ringproof("reverify", *words)
+
+        assert done.returncode == 2
+        assert "Name numbers, or one of --batch, --older-than, --due-within and --lapsed." in done.stderr
+
+    @pytest.mark.parametrize("written", ["90", "0d", "d", "4000d", "-1d", "٣d"])
+    def test_of_a_time_it_says_how_it_is_written(self, ringproof, written):
+        done = ringproof("reverify", f"--older-than={written}")
+
+        assert done.returncode == 2
+        assert "write it as 90s, 30m, 1h or 2d, up to 3650d" in done.stderr
+
+    def test_says_of_others_why_not(self, ringproof, ledger):
+        ledger.accept(waiting := fresh_number(), token="t", newcomer=Newcomer.PERSON)
+        done = ringproof("reverify", waiting, fresh_number())
+
+        assert done.returncode == 1
+        assert "1 number is being asked at present" in done.stdout
+        assert "1 number is unknown here; for a first code: ringproof initiate NUMBER" in done.stdout
+
+    def test_takes_the_verified_numbers_of_a_batch(self, ringproof, ledger, plivo, tmp_path):
+        numbers = [fresh_number() for _ in range(3)]
+        (tmp_path / "spring.csv").write_text("phone\n" + "\n".join(numbers))
+        ringproof("import", "spring.csv", "--yes", "--reverify-after", "10d")
+        eventually(lambda: all((r := ledger.read(number)) and r.state is State.CODE_SENT for number in numbers))
+        ringproof("confirm", numbers[0], stdin=plivo.sends(numbers[0])[-1]["code"])
+        done = ringproof("reverify", "--batch", "spring", "--dry-run")
+
+        assert done.stdout == f"1 number: {mask(numbers[0])}\n"
+        assert reverification.when(ledger, numbers[0]) - ledger.now() <= timedelta(days=10)
+        assert ledger.read(numbers[1]).reverify_after_days == 10
+
+    def test_lists_who_has_lapsed(self, ringproof, ledger, plivo):
+        number = verified(plivo)
+        ringproof("sync")
+        ledger.client.hset(ledger.channel(number), mapping={"state": "expired", "reason": "lapsed", "reverifies": 1})
+        ledger.client.sadd(ledger.key("lapsed"), number)
+        status, one = ringproof("status"), ringproof("status", number)
+
+        assert ringproof("reverify", "--lapsed", "--dry-run").stdout == f"1 number: {mask(number)}\n"
+        assert "1 did not answer twice when they were: ringproof reverify --lapsed --dry-run" in status.stdout
+        assert "it did not answer twice when it was to be verified again" in one.stdout
+        assert ledger.read(number).reason is Reason.LAPSED
+        assert ledger.accept(number, token="t2", newcomer=Newcomer.ROSTER).disposition is Disposition.ACCEPTED
+        assert ledger.client.scard(ledger.key("lapsed")) == 0
+
+
+@pytest.mark.parametrize("days", [True, -1, 3651, "90", 1.5])
+def test_a_producer_is_told_what_a_period_is(days):
+    from ringproof.errors import InvalidRequest  # noqa: PLC0415
+    from tasks import initiate_verification  # noqa: PLC0415
+
+    with pytest.raises(InvalidRequest, match="1 to 3650, or 0 for never"):
+        initiate_verification.delay("+14155550123", reverify_after_days=days)

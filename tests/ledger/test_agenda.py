@@ -1,0 +1,284 @@
+"""The agenda: what leaves a state by time, by whose hand, and that nothing is left behind."""
+
+import itertools
+import os
+from datetime import timedelta
+
+import pytest
+from support.harness import fresh_number
+from support.number_in_ledger import MINUTES, SENT, Book, near
+
+from ringproof.errors import TooLate
+from ringproof.ledger.acceptance import Newcomer
+from ringproof.ledger.answers import Due, Outcome, Settled, Verdict
+from ringproof.ledger.failures import failure_of
+from ringproof.ledger.queues import queue
+from ringproof.ledger.record import Lane, Reason, State
+from ringproof.policy import Rate
+
+SECOND = timedelta(seconds=1)
+LINES = 100_000 if os.environ.get("FAULTS_LONG") else 10_000
+QUEUES = {lane: queue(lane) for lane in Lane}
+
+
+@pytest.fixture
+def book(client):
+    """One whose clock stands, as many of these come within a second of a time at which things change."""
+    book = Book(client)
+    book.stop()
+    return book
+
+
+@pytest.fixture
+def queues(book):
+    """Queues that nobody else uses."""
+    return {lane: f"{book.prefix}:{queue(lane)}" for lane in Lane}
+
+
+@pytest.fixture
+def due(book, queues):
+    """Work off the agenda; return what was done, and the entries for which something was."""
+
+    def work(limit=100):
+        return [worked.due for worked in book.ledger.due(limit, queues)]
+
+    return work
+
+
+def test_nothing_is_due_before_its_time(book, due):
+    book.accept()
+
+    assert due() == []
+    book.move(29 * SECOND)
+    assert due() == []
+
+
+def test_a_queued_number_is_enqueued_again_ever_more_rarely(book, due):
+    book.accept(Newcomer.ROSTER)
+    looked = []
+    for second in range(3600):
+        book.move(SECOND)
+        if due() == [Due.ENQUEUE]:
+            looked.append(second + 1)
+
+    assert looked[:4] == pytest.approx([30, 60, 120, 240], rel=0.03)
+    assert len(looked) <= 10
+    assert all(later - earlier <= 602 for earlier, later in itertools.pairwise(looked))
+    assert book.record.state is State.QUEUED
+
+
+def test_a_request_that_is_past_its_end_fails_as_too_late_and_leaves_the_agenda(book, due):
+    book.accept()
+    book.move(15 * MINUTES + SECOND)
+
+    assert due() == [Due.TOO_LATE]
+    assert (book.record.state, book.record.reason) == (State.FAILED, Reason.TOO_LATE)
+    assert book.agenda() is None
+
+
+def test_whom_plivo_could_not_be_reached_for_fails_as_unreachable_at_its_end(book, due):
+    book.bring(Outcome(State.WAITING, Reason.UNREACHABLE, "refused", 14 * MINUTES))
+    book.move(15 * MINUTES + SECOND)
+
+    assert due() == [Due.TOO_LATE]
+    assert (book.record.state, book.record.reason) == (State.FAILED, Reason.UNREACHABLE)
+    assert type(failure_of(book.record)) is TooLate
+
+
+def test_what_waits_is_queued_again_when_it_is_due(book, due):
+    book.bring(Outcome(State.WAITING, Reason.UNREACHABLE, "refused", MINUTES))
+    book.move(59 * SECOND)
+    assert due() == []
+    book.move(2 * SECOND)
+
+    assert due() == [Due.ENQUEUE]
+    assert (book.record.state, book.record.reason, book.record.due_at) == (State.QUEUED, None, None)
+    assert near(book.agenda(), book.now() + 30 * SECOND)
+    assert book.begin(book.record.request).verdict is Verdict.BEGUN
+
+
+def test_what_waits_beyond_its_end_fails_at_its_end(book, due):
+    book.bring(Outcome(State.WAITING, Reason.UNREACHABLE, "refused", 60 * MINUTES))
+    book.move(15 * MINUTES + SECOND)
+
+    assert due() == [Due.TOO_LATE]
+
+
+def test_a_lease_that_is_over_leaves_a_doubt_until_the_last_possible_code_has_died(book, due):
+    begun = book.begin(book.accept().request)
+    book.move(44 * SECOND)
+    assert due() == []
+    book.move(2 * SECOND)
+
+    assert due() == [Due.DOUBTED]
+    assert (book.record.state, book.record.reason) == (State.IN_DOUBT, Reason.WORKER_LOST)
+    assert book.agenda() == book.record.live_until == begun.record.lease_until + 15 * MINUTES
+
+
+def test_a_worker_that_was_only_slow_may_still_tell_its_answer(book, due):
+    begun = book.begin(book.accept().request)
+    book.move(46 * SECOND)
+    due()
+
+    assert book.settle(begun, SENT) is Settled.SETTLED
+    assert (book.record.state, book.record.reason) == (State.CODE_SENT, None)
+    assert book.agenda() == book.record.expires_at
+
+
+def test_a_code_that_nobody_entered_expires_once_plivos_list_was_read(book, due):
+    book.bring(SENT)
+    book.move(14 * MINUTES)
+    book.looked()
+    book.move(MINUTES + SECOND)
+    assert due() == [Due.LIST]
+    assert book.record.state is State.CODE_SENT
+    assert due() == []
+    book.looked()
+    book.move(4 * SECOND)
+
+    assert due() == [Due.EXPIRED]
+    assert book.record.state is State.EXPIRED
+    assert book.agenda() is None
+    assert book.client.ttl(f"{book.prefix}:number:{book.number}") > 0
+
+
+def test_a_list_that_cannot_be_read_keeps_no_code_from_expiring_for_ever(book, due):
+    book.bring(SENT)
+    book.move(3 * 24 * 60 * MINUTES)  # without a beat: nobody has wanted a look before
+    looks = 0
+    while due() == [Due.LIST]:
+        looks += 1
+        book.move(60 * SECOND)
+
+    assert looks == 15
+    assert book.record.state is State.EXPIRED
+
+
+def test_a_doubt_is_looked_up_when_no_code_can_live_and_again_until_somebody_settles_it(book, due):
+    book.bring(Outcome(State.IN_DOUBT, detail="504"))
+    book.move(14 * MINUTES)
+    assert due() == []
+    book.move(2 * MINUTES)
+
+    assert due() == [Due.LOOK_UP]
+    assert due() == []
+    book.move(61 * SECOND)
+    assert due() == [Due.LOOK_UP]
+    assert book.record.state is State.IN_DOUBT
+
+
+def test_an_entry_that_is_too_early_is_put_back_to_its_time(book, due):
+    for outcome in (SENT, Outcome(State.IN_DOUBT), Outcome(State.WAITING, Reason.PACE, wait=MINUTES)):
+        book = Book(book.client)
+        book.bring(outcome)
+        when = book.agenda()
+        book.client.zadd(f"{book.prefix}:agenda", {book.number: 1})
+
+        worked = book.ledger.due(10, QUEUES)
+
+        assert [entry.due for entry in worked] == [Due.KEPT]
+        assert book.agenda() == when
+
+
+def test_an_entry_without_a_record_leaves(book, due):
+    book.client.zadd(f"{book.prefix}:agenda", {fresh_number(): 1})
+
+    assert due() == [Due.GONE]
+    assert book.client.zcard(f"{book.prefix}:agenda") == 0
+
+
+def test_what_is_due_is_worked_off_in_order_and_in_portions(book, due):
+    numbers = [fresh_number() for _ in range(50)]
+    for number in numbers:
+        book.ledger.accept(number, token=number)
+        book.move(timedelta(milliseconds=5))
+    book.move(40 * SECOND)
+
+    order = [worked.phone_number for _ in range(5) for worked in book.ledger.due(10, QUEUES)]
+
+    assert order == numbers
+
+
+def test_thousands_of_queued_numbers_and_no_worker_for_an_hour_make_a_thousand_messages(book, queues, client):
+    agenda, records = f"{book.prefix}:agenda", f"{book.prefix}:number:"
+    accepted = book.accept(Newcomer.ROSTER)
+    packed = client.hgetall(records + book.number)
+    with client.pipeline(transaction=False) as pipeline:
+        for line in range(LINES):
+            number = f"+1415{line:07d}"
+            pipeline.hset(records + number, mapping=packed)
+            pipeline.zadd(agenda, {number: int((book.now() + 30 * SECOND).timestamp() * 1000)})
+        pipeline.execute()
+
+    messages = 0
+    for _ in range(60):
+        book.move(MINUTES)
+        while worked := book.ledger.due(5000, queues):
+            enqueued = [entry for entry in worked if entry.due is Due.ENQUEUE]
+            messages += len(enqueued)
+            if enqueued:  # what the sweep does: their messages, which nobody takes
+                client.rpush(queues[Lane.BULK], *(entry.phone_number for entry in enqueued))
+
+    assert accepted.request
+    assert messages == 1000
+    assert client.zcard(agenda) == LINES + 1
+
+
+def test_three_days_without_a_beat_are_caught_up(client, due):
+    def bring(outcome=None, begin=True):
+        book = Book(client)
+        request = book.accept(Newcomer.ROSTER).request
+        begun = book.begin(request) if begin else None
+        if outcome:
+            book.settle(begun, outcome)
+        return book
+
+    books = {
+        Due.TOO_LATE: [bring(begin=False), bring(Outcome(State.WAITING, Reason.UNREACHABLE, wait=MINUTES))],
+        Due.EXPIRED: [bring(SENT)],
+        Due.LOOK_UP: [bring(), bring(Outcome(State.IN_DOUBT))],
+    }
+    books[Due.TOO_LATE][0].move(timedelta(days=3))
+    for last, found in books.items():
+        for book in found:
+            book.looked()
+            done = []
+            while worked := book.ledger.due(10, QUEUES):
+                done += [entry.due for entry in worked]
+            assert done[-1] is last
+            assert len(done) <= 2
+
+
+def test_the_slow_hand_puts_lost_entries_back_and_nothing_else(client):
+    book = Book(client)
+    unfinished, final = [fresh_number() for _ in range(30)], [fresh_number() for _ in range(30)]
+    for number in (*unfinished, *final):
+        request = book.ledger.accept(number, token=number).request
+        if number in final:
+            book.ledger.cancel(number, request)
+    client.delete(f"{book.prefix}:agenda")
+
+    mended = 0
+    for _ in range(10_000):
+        mended += book.ledger.mend(500)
+        if client.get(f"{book.prefix}:slow_hand") == "0":
+            break
+
+    assert mended == 30
+    assert set(client.zrange(f"{book.prefix}:agenda", 0, -1)) == set(unfinished)
+
+
+def test_a_tick_is_taken_once(book):
+    taken = [book.ledger.tick("sweep", MINUTES) for _ in range(10)]
+
+    assert taken == [True] + [False] * 9
+
+
+def test_a_slot_can_be_booked_for_a_request_that_sends_no_code(book):
+    request = book.accept().request
+    begun = book.begin(request)
+    bucket = book.slots()
+    at = book.ledger.book()
+
+    assert at > begun.at - 0.1
+    assert book.slots() == bucket + Rate.parse("1000/0.1s").spacing_us

@@ -1,0 +1,195 @@
+"""Caps: how many codes a number, and a range of numbers, may get; whom it is told, and when it ends."""
+
+import secrets
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from support.harness import fresh_number
+from support.simulation import Simulation
+
+from ringproof.errors import Capped, InvalidNumber, Rejected, Throttled, Unknown
+from ringproof.ledger import control
+from ringproof.ledger.acceptance import Disposition, Newcomer
+from ringproof.ledger.answers import Due, News, Outcome, Verdict
+from ringproof.ledger.failures import failure_of
+from ringproof.ledger.record import Lane, Reason, State
+from ringproof.policy import Policy
+from tasks import initiate_verification
+from worker.sending.outcomes import outcome_of
+
+TAKEN = Outcome(State.CODE_SENT, verification_uuid="uuid", api_id="api", news=News.TAKEN)
+DAY, WEEK, HOUR = timedelta(days=1), timedelta(days=7), timedelta(hours=1)
+
+
+@pytest.fixture
+def simulation(client):
+    return Simulation(client, max_codes_per_day=3, max_calls_per_week=4)
+
+
+def again(simulation, number, lane=Lane.INTERACTIVE, **options):
+    newcomer = Newcomer.RESEND if lane is Lane.INTERACTIVE else Newcomer.ROSTER
+    return simulation.ledger.accept(
+        number, token=secrets.token_hex(8), newcomer=newcomer, lane=lane, **{"country": "US"} | options
+    )
+
+
+def codes(simulation, count, every=HOUR, **options):
+    """Have a number get so many codes; the number."""
+    ((number, _),) = simulation.numbers(1, Lane.INTERACTIVE, **options)
+    simulation.ledger.cancel(number, simulation.ledger.read(number).request)
+    for _ in range(count):
+        simulation.pass_(every.total_seconds())
+        simulation.send((number, again(simulation, number, **options).request), TAKEN)
+    simulation.pass_(61)  # the cooldown
+    return number
+
+
+def test_a_person_is_told_at_the_call_which_limit_and_until_when(simulation):
+    number = codes(simulation, 3)
+    first = simulation.moment(-2 * 3600 - 61)
+    refused = again(simulation, number)
+    simulation.pass_(22 * 3600)
+
+    assert (refused.disposition, refused.limit) == (Disposition.CAPPED, "codes_per_day")
+    assert abs(refused.until - first - DAY) <= timedelta(seconds=1)
+    assert again(simulation, number).disposition is Disposition.ACCEPTED
+
+
+def test_calls_have_a_weeks_limit_of_their_own(simulation):
+    number = codes(simulation, 4, every=timedelta(hours=12), channel="call")
+    call, text = again(simulation, number, channel="call"), again(simulation, number, channel="sms")
+
+    assert (call.disposition, call.limit) == (Disposition.CAPPED, "calls_per_week")
+    assert call.until > simulation.moment(5 * 86400)
+    assert text.disposition is Disposition.ACCEPTED
+
+
+def test_a_request_that_was_accepted_before_the_last_code_fails_with_the_limit(simulation):
+    number = codes(simulation, 2)
+    simulation.pass_(3600)
+    request = again(simulation, number).request
+    simulation.client.hset(f"{simulation.prefix}:policy", "max_codes_per_day", 2)
+    begun = simulation.begin((number, request))
+    record = simulation.ledger.read(number)
+    failure = failure_of(record)
+
+    assert begun.verdict is Verdict.ENDED
+    assert (record.state, record.reason) == (State.FAILED, Reason.CAPPED)
+    assert isinstance(failure, Capped)
+    assert (failure.limit, failure.until) == ("codes_per_day", record.due_at)
+    assert "RINGPROOF_MAX_CODES_PER_DAY" in str(failure)
+
+
+def test_bulk_waits_where_the_limit_ends_in_time_and_carries_it_otherwise(simulation):
+    late = codes(simulation, 4, every=timedelta(hours=12), channel="call")
+    soon = codes(simulation, 3)
+    simulation.pass_(15 * 60)
+    records = []
+    for number, channel in ((soon, "sms"), (late, "call")):
+        request = again(simulation, number, Lane.BULK, channel=channel).request
+        simulation.begin((number, request))
+        records.append(simulation.ledger.read(number))
+
+    assert [(record.state, record.reason) for record in records] == [
+        (State.WAITING, Reason.CAP),
+        (State.FAILED, Reason.CAPPED),
+    ]
+    assert records[0].detail == "codes_per_day"
+    simulation.at(int(records[0].due_at.timestamp() * 1_000_000) + 1_000_000)
+    assert [entry.due for entry in simulation.ledger.due(9, {lane: lane for lane in Lane})].count(Due.ENQUEUE) == 1
+    assert simulation.begin((soon, records[0].request)).verdict is Verdict.BEGUN
+
+
+@pytest.mark.parametrize(
+    ("error", "counts"), [(Rejected("400"), False), (Throttled("429"), False), (Unknown("502"), True)]
+)
+def test_what_was_surely_not_sent_is_not_counted(simulation, error, counts):
+    number = codes(simulation, 2)
+    simulation.pass_(3600)
+    simulation.send((number, again(simulation, number).request), outcome_of(error, 1))
+    simulation.pass_(3600)
+    simulation.ledger.cancel(number, simulation.ledger.read(number).request)
+
+    assert (again(simulation, number).disposition is Disposition.CAPPED) == counts
+
+
+def test_a_range_has_an_hours_limit_for_persons_alone(client):
+    simulation = Simulation(client)
+    simulation.ledger.tell(Policy(range_codes_per_hour=5))
+    while fresh_number()[-4:] > "9980":
+        pass  # those that follow are of one range
+    client.delete(f"{simulation.prefix}:range:{simulation.numbers(1)[0][0][:-4]}")
+    requests = simulation.numbers(6, Lane.INTERACTIVE)
+    verdicts = [simulation.begin(request).verdict for request in requests]
+    ((person, _),) = simulation.numbers(1, Lane.INTERACTIVE)
+    refused = again(simulation, person)
+    bulk = simulation.numbers(1, Lane.BULK)
+
+    assert verdicts[:-1] == [Verdict.BEGUN] * 5
+    assert (simulation.record(requests[-1]).reason, simulation.record(requests[-1]).detail) == (
+        Reason.CAPPED,
+        "range_codes_per_hour",
+    )
+    assert refused.disposition in {Disposition.CAPPED, Disposition.SAME}
+    assert simulation.record(bulk[0]).state is State.QUEUED
+
+
+class TestCountries:
+    @pytest.fixture
+    def simulation(self, client):
+        simulation = Simulation(client)
+        simulation.ledger.tell(Policy(countries=("US", "GB"), range_codes_per_hour=0))
+        return simulation
+
+    @pytest.mark.parametrize(("country", "allowed"), [("US", True), ("GB", True), ("B", False), ("DE", False)])
+    @pytest.mark.parametrize("newcomer", [Newcomer.PERSON, Newcomer.RESEND, Newcomer.ROSTER])
+    def test_others_are_refused_to_everybody(self, simulation, country, allowed, newcomer):
+        lane = Lane.BULK if newcomer is Newcomer.ROSTER else Lane.INTERACTIVE
+        number = f"+1415555{simulation.now_us % 10000:04}"
+        simulation.pass_(1e-6)
+        told = simulation.ledger.accept(number, token=number, newcomer=newcomer, lane=lane, country=country)
+
+        assert (told.disposition is Disposition.ACCEPTED) == allowed
+        assert (told.disposition is Disposition.COUNTRY) != allowed
+        assert (simulation.ledger.read(number) is None) != allowed
+
+    def test_none_named_are_all(self, simulation):
+        simulation.ledger.tell(Policy())
+
+        assert simulation.ledger.accept("+4915112345678", token="t", country="DE").disposition is Disposition.ACCEPTED
+
+
+def test_each_refusal_is_counted_by_its_limit(simulation):
+    number = codes(simulation, 3)
+    for _ in range(2):
+        simulation.pass_(1)
+        again(simulation, number)
+
+    assert control.situation(simulation.ledger, {}).refusals == {"codes_per_day": 2}
+
+
+@pytest.mark.usefixtures("worker")
+class TestAtTheCall:
+    """As a web app meets them: nothing was queued, and the error says what to do."""
+
+    def test_a_capped_number_raises_capped(self, ledger, plivo):
+        ledger.tell(Policy(max_codes_per_day=1, range_codes_per_hour=0, cooldown_ms=0))
+        number = fresh_number()
+        initiate_verification.delay(number).get(timeout=60)
+
+        with pytest.raises(Capped) as caught:
+            initiate_verification.delay(number, resend=True)
+        assert caught.value.limit == "codes_per_day"
+        assert caught.value.until > datetime.now(UTC) + timedelta(hours=23)
+        assert initiate_verification.AsyncResult(number).state == "SUCCESS"
+        assert len(plivo.sends(number)) == 1
+
+    def test_a_number_of_another_country_is_invalid(self, ledger):
+        ledger.tell(Policy(countries=("GB",)))
+        number = fresh_number()
+
+        with pytest.raises(InvalidNumber) as caught:
+            initiate_verification.delay(number)
+        assert caught.value.reason == "country"
+        assert number not in str(caught.value)
+        assert initiate_verification.AsyncResult(number).state == "PENDING"

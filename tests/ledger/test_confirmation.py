@@ -1,0 +1,344 @@
+"""A code that was entered: whether Plivo is asked, what its answer does to the record, and what races it."""
+
+import time
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from support.harness import fresh_number
+from support.number_in_ledger import MINUTES, SENT, UUID, Book
+
+from ringproof.errors import InvalidRequest, NothingPending, Unknown
+from ringproof.ledger.acceptance import Newcomer
+from ringproof.ledger.answers import Outcome, Settled, Verdict
+from ringproof.ledger.confirmation import Answer, Verified, check_code, leave, refused, take, verified
+from ringproof.ledger.queues import queue
+from ringproof.ledger.record import Lane, Reason, State
+from ringproof.plivo.client import CallerId
+from tasks.confirmation import confirm
+
+NEWER = Outcome(State.CODE_SENT, verification_uuid="a-newer-one", api_id="a-newer-one")
+
+
+class Entering(Book):
+    """One number whose codes are entered."""
+
+    def enter(self, code="0123"):
+        """Enter a code; what is said before Plivo is asked, and its handle."""
+        handle = leave(self.ledger, check_code(code))
+        return take(self.ledger, self.number, handle), handle
+
+    def yes(self, handle="", uuid=UUID, dated=None, alias=""):
+        """Plivo says yes: to whoever entered a code, or in its list."""
+        known = CallerId(self.number, alias, "US", dated, dated, "", uuid)
+        (told,) = verified(self.ledger, [known], handle)
+        return told
+
+    def confirm(self):
+        entered, handle = self.enter()
+        assert entered.answer is Answer.ASK
+        assert self.yes(handle) is Verified.VERIFIED
+        return handle
+
+
+@pytest.fixture
+def book(client):
+    return Entering(client)
+
+
+@pytest.mark.parametrize("code", ["123", "123456789", "12a4", "１２３４", "", " 1234", "1234\n", 1234, None, b"1234"])
+def test_a_code_is_a_text_of_four_to_eight_digits_and_no_error_shows_it(code):
+    with pytest.raises(InvalidRequest) as wrong:
+        check_code(code)
+
+    assert (wrong.value.field, wrong.value.value) == ("code", "(not shown)")
+
+
+def test_a_code_keeps_the_zeros_that_it_begins_with_and_shows_itself_to_nobody(book):
+    book.bring(SENT)
+    entered, _ = book.enter("0012")
+
+    assert entered.code.get_secret_value() == "0012"
+    assert "0012" not in repr(entered)
+
+
+def test_a_code_waits_a_minute_and_is_taken_out_once(book, client):
+    book.bring(SENT)
+    began = time.monotonic()
+    handle = leave(book.ledger, check_code("123456"))
+    left_ms = client.pttl(f"{book.prefix}:code:{handle}")
+    assert 60_000 - 1000 * (time.monotonic() - began) - 1 <= left_ms <= 60_000
+
+    first, again = (take(book.ledger, book.number, handle) for _ in range(2))
+    assert (first.answer, again.answer) == (Answer.ASK, Answer.LOOK)
+    assert (again.code.get_secret_value(), book.record.tries) == ("", 1)
+    assert not client.exists(f"{book.prefix}:code:{handle}")
+
+
+def test_a_right_code_verifies_the_number_for_good(book, client):
+    book.bring(SENT, alias="Row 17")
+    handle = leave(book.ledger, check_code("1234"))
+    take(book.ledger, book.number, handle)
+    assert book.yes(handle, alias="Front desk") is Verified.VERIFIED
+
+    record = book.record
+    assert (record.state, record.alias, record.country, record.verification_uuid) == (
+        State.VERIFIED,
+        "Front desk",
+        "US",
+        UUID,
+    )
+    assert (record.live_until, record.tries, book.agenda()) == (None, 0, None)
+    assert client.ttl(f"{book.prefix}:number:{book.number}") == -1
+    assert book.accept().disposition == "returned"
+
+
+def test_wrong_codes_are_counted_and_after_five_plivo_is_not_asked(book):
+    book.bring(SENT)
+    left = []
+    for _ in range(5):
+        entered, handle = book.enter()
+        assert entered.answer is Answer.ASK
+        left.append(refused(book.ledger, book.number, handle))
+
+    assert left == [4, 3, 2, 1, 0]
+    assert book.enter()[0].answer is Answer.TOO_MANY
+
+
+def test_the_next_code_has_five_tries_of_its_own(book):
+    book.bring(SENT)
+    refused(book.ledger, book.number, book.enter()[1])
+    book.move(2 * MINUTES)
+    resend = book.accept(Newcomer.RESEND).request
+    assert book.enter()[0].tries_left == 3, "the older code is the last sent one until then"
+    book.settle(book.begin(resend), NEWER)
+
+    entered, _ = book.enter()
+    assert (entered.tries_left, entered.asked, entered.record.verification_uuid) == (4, "", "a-newer-one")
+
+
+def test_a_try_for_which_plivo_was_not_asked_does_not_count(book):
+    book.bring(SENT)
+    entered, handle = book.enter()
+
+    assert entered.tries_left == 4
+    assert refused(book.ledger, book.number, handle, counted=False) == 5
+
+
+def test_there_is_nothing_to_enter_for_whom_nothing_was_sent(book):
+    assert book.enter()[0].answer is Answer.NOTHING
+    book.accept()
+    entered, _ = book.enter()
+
+    assert (entered.answer, entered.record.state) == (Answer.NOTHING, State.QUEUED)
+
+
+def test_a_code_is_not_asked_about_after_its_time(book):
+    book.bring(SENT)
+    book.move(15 * MINUTES + timedelta(seconds=1))
+
+    assert book.enter()[0].answer is Answer.EXPIRED
+
+
+def test_a_code_that_nobody_took_within_its_minute_is_lost_and_costs_no_try(book, client):
+    book.bring(SENT)
+    handle = leave(book.ledger, check_code("1234"))
+    client.delete(f"{book.prefix}:code:{handle}")
+
+    assert take(book.ledger, book.number, handle).answer is Answer.LOST
+    assert book.record.tries == 0
+
+
+def test_while_plivo_does_not_know_the_credentials_it_is_not_asked(book):
+    book.bring(SENT)
+    book.ledger.hear("unauthorized")
+
+    assert book.enter()[0].answer is Answer.PAUSED
+    assert book.record.tries == 0
+
+
+def test_a_persons_pause_keeps_nobody_from_entering_a_code(book):
+    book.bring(SENT)
+    book.hold()
+
+    assert book.enter()[0].answer is Answer.ASK
+
+
+def test_an_answer_that_was_lost_is_told_to_whoever_comes_next(book):
+    book.bring(SENT)
+    _, first = book.enter()
+    entered, _ = book.enter()
+
+    assert (entered.answer, entered.asked) == (Answer.ASK, first)
+
+
+class TestARace:
+    def test_with_an_expiry_is_won_by_plivos_yes(self, book, client):
+        book.bring(SENT)
+        _, handle = book.enter()
+        book.move(16 * MINUTES)
+        book.looked()
+        book.ledger.due(10, {lane: queue(lane) for lane in Lane})
+        assert book.record.state is State.EXPIRED
+
+        assert book.yes(handle) is Verified.VERIFIED
+        assert book.record.state is State.VERIFIED
+        assert client.ttl(f"{book.prefix}:number:{book.number}") == -1
+
+    @pytest.mark.parametrize("state", [State.QUEUED, State.WAITING, State.FAILED, State.CANCELLED])
+    def test_with_a_resend_that_was_not_sent_is_won_by_plivos_yes_and_nothing_more_is_sent(self, book, state):
+        book.bring(SENT)
+        _, handle = book.enter()
+        book.move(2 * MINUTES)
+        resend = book.accept(Newcomer.RESEND).request
+        if state is State.WAITING:
+            book.settle(book.begin(resend), Outcome(State.WAITING, Reason.UNREACHABLE, wait=MINUTES))
+        elif state is State.FAILED:
+            book.settle(book.begin(resend), Outcome(State.FAILED, Reason.REJECTED))
+        elif state is State.CANCELLED:
+            book.ledger.cancel(book.number, resend)
+
+        assert book.yes(handle) is Verified.VERIFIED
+        assert (book.record.state, book.record.live_until, book.agenda()) == (State.VERIFIED, None, None)
+        assert book.begin(resend).verdict is Verdict.NOTHING
+
+    def test_with_a_resend_that_is_being_sent_is_won_too_and_its_code_lives_on(self, book):
+        book.bring(SENT)
+        _, handle = book.enter()
+        book.move(2 * MINUTES)
+        begun = book.begin(book.accept(Newcomer.RESEND).request)
+        lives = book.record.live_until
+
+        assert book.yes(handle) is Verified.VERIFIED
+        assert book.settle(begun, NEWER) is Settled.STALE
+        assert (book.record.state, book.record.live_until) == (State.VERIFIED, lives)
+
+    def test_with_a_resend_that_was_sent_meanwhile_is_won_too_and_its_code_lives_on(self, book):
+        book.bring(SENT)
+        _, handle = book.enter()
+        book.move(2 * MINUTES)
+        book.bring(NEWER, newcomer=Newcomer.RESEND)
+        lives = book.record.live_until
+
+        assert book.yes(handle) is Verified.VERIFIED
+        assert (book.record.state, book.record.live_until, book.record.verification_uuid) == (
+            State.VERIFIED,
+            lives,
+            UUID,
+        )
+
+    def test_of_two_right_codes_has_one_winner_and_the_other_is_told(self, book):
+        book.bring(SENT)
+        (_, first), (_, second) = book.enter(), book.enter()
+
+        assert book.yes(first) is Verified.VERIFIED
+        assert book.yes(second) is Verified.ALREADY
+        assert take(book.ledger, book.number, first).answer is Answer.DONE, "redelivered, it is told again"
+        assert take(book.ledger, book.number, second).answer is Answer.NOTHING
+
+    def test_a_wrong_code_beside_a_right_one_undoes_nothing(self, book):
+        book.bring(SENT)
+        (_, wrong), (_, right) = book.enter(), book.enter()
+        book.yes(right)
+
+        assert refused(book.ledger, book.number, wrong) == 5
+        assert book.record.state is State.VERIFIED
+
+    def test_with_an_erasure_leaves_nothing_behind(self, book, client):
+        book.bring(SENT)
+        _, handle = book.enter()
+        client.delete(f"{book.prefix}:number:{book.number}")
+
+        assert book.yes(handle) is Verified.GONE
+        assert refused(book.ledger, book.number, handle) == 5
+        assert book.record is None
+
+
+class Plivo:
+    """Completes nothing that anybody hears of, and knows the number."""
+
+    def complete(self, *_):
+        raise Unknown("no answer")
+
+    def get(self, number):
+        return CallerId(number, "", "US", None, None, "", UUID)
+
+
+def test_a_number_that_plivo_has_by_anothers_code_proves_nothing_for_mine(book):
+    book.bring(SENT)
+    mine = leave(book.ledger, check_code("9999"))
+    plivo = Plivo()
+    plivo.complete = lambda *_: book.confirm() and Plivo.complete(plivo)  # another, meanwhile
+
+    with pytest.raises(NothingPending) as told:
+        confirm(book.ledger, plivo, book.number, mine)
+    assert told.value.state == "verified"
+
+
+def test_what_became_of_a_code_whose_answer_was_lost_is_asked_before_the_next_one_is_entered(book):
+    book.bring(SENT)
+    _, lost = book.enter()
+    mine = leave(book.ledger, check_code("9999"))
+
+    with pytest.raises(NothingPending):
+        confirm(book.ledger, Plivo(), book.number, mine)
+    assert take(book.ledger, book.number, lost).answer is Answer.DONE
+
+
+def test_a_number_that_plivo_has_by_my_code_is_verified_by_it(book):
+    book.bring(SENT)
+    mine = leave(book.ledger, check_code("0123"))
+
+    assert confirm(book.ledger, Plivo(), book.number, mine)["state"] == "verified"
+    assert confirm(book.ledger, Plivo(), book.number, mine)["verified_at"], "a message that comes twice is told again"
+
+
+class TestTheList:
+    def test_verifies_whoever_confirmed_elsewhere(self, book):
+        book.bring(SENT)
+
+        assert book.yes() is Verified.VERIFIED
+        assert book.yes() is Verified.ALREADY
+
+    def test_may_tell_it_after_the_expiry(self, book, client):
+        book.bring(SENT)
+        client.hset(f"{book.prefix}:number:{book.number}", "state", "expired")
+
+        assert book.yes() is Verified.VERIFIED
+
+    def test_of_last_year_is_no_answer(self, book):
+        book.bring(SENT)
+        last_year = datetime.now(UTC) - timedelta(days=365)
+
+        assert book.yes(uuid="of-last-year", dated=last_year) is Verified.STALE
+        assert book.record.state is State.CODE_SENT
+
+    def test_ends_a_doubt_if_its_dates_are_later_than_the_attempt(self, book):
+        book.bring(Outcome(State.IN_DOUBT))
+
+        assert book.yes(uuid="unknown", dated=book.now() - MINUTES) is Verified.STALE
+        assert book.yes(uuid="unknown", dated=book.now() + MINUTES) is Verified.VERIFIED
+        assert (book.record.verification_uuid, book.record.live_until, book.agenda()) == ("unknown", None, None)
+
+    def test_does_not_take_a_verified_numbers_new_request_for_its_old_one(self, book):
+        book.bring(SENT)
+        book.confirm()
+        resend = book.accept(Newcomer.RESEND)
+        book.move(2 * MINUTES)
+        resend = book.accept(Newcomer.RESEND)
+
+        assert resend.disposition == "accepted"
+        assert book.yes() is Verified.ALREADY
+        assert book.record.state is State.QUEUED
+
+    @pytest.mark.parametrize("alias", ["\ud800", "é" * 400, "\x00", '"]}'], ids=ascii)
+    def test_holds_whatever_others_have_called_their_numbers(self, book, alias):
+        book.bring(SENT)
+
+        assert book.yes(alias=alias) is Verified.VERIFIED
+        assert len(book.record.alias) <= 255
+
+    def test_knows_nothing_of_numbers_that_are_not_ours(self, book):
+        found = [CallerId(fresh_number(), "", "US", None, None, "", UUID) for _ in range(3)]
+
+        assert verified(book.ledger, found) == [Verified.GONE] * 3
+        assert verified(book.ledger, []) == []

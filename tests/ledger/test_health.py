@@ -1,0 +1,53 @@
+"""What is wrong with a Redis is said at the worker's start, with what can be lost; with the worst it does not start."""
+
+import pytest
+from support.harness import Worker, stopped
+
+from ringproof.ledger.connection import connect
+from ringproof.ledger.health import complaints, examine
+from ringproof.ledger.ledger import Ledger
+from worker.local.processes.redis_server import RedisServer
+
+GOOD = {"redis_version": "7.4.1", "cluster_enabled": 0, "maxmemory_policy": "noeviction", "aof_enabled": 1}
+
+
+@pytest.mark.parametrize(
+    ("told", "word", "fatal"),
+    [
+        ({"redis_version": "6.0.16"}, "too old", True),
+        ({"redis_version": "5.0.7"}, "too old", True),
+        ({"cluster_enabled": 1}, "Cluster", True),
+        ({"maxmemory_policy": "allkeys-lru"}, "allkeys-lru", False),
+        ({"aof_enabled": 0}, "append-only", False),
+    ],
+)
+def test_each_fault_is_named_with_the_way_out(told, word, fatal):
+    (complaint,) = complaints(GOOD | told)
+
+    assert word in complaint.text
+    assert "; " in complaint.text
+    assert complaint.fatal is fatal
+
+
+@pytest.mark.parametrize("version", ["6.2.14", "7.0.15", "8.2.0", "10.0.1"])
+def test_a_good_redis_gives_no_cause_to_complain(version):
+    assert complaints(GOOD | {"redis_version": version}) == []
+
+
+def test_the_private_redis_of_demos_and_tests_is_a_good_one(ledger):
+    assert examine(ledger) == []
+
+
+def test_a_worker_names_what_can_be_lost_at_its_start(environ, tmp_path):
+    with RedisServer() as server:
+        client = connect(server.url)
+        client.config_set("maxmemory-policy", "allkeys-lru")
+        client.config_set("appendonly", "no")
+        own = environ | {"RINGPROOF_REDIS_URL": server.url}
+        with stopped(Worker(tmp_path / "worker.log", own, tmp_path, concurrency=1)) as worker:
+            log = worker.log
+        told = [complaint.text for complaint in examine(Ledger(client))]
+        client.close()
+
+    assert len(told) == 2
+    assert all(text in log for text in told)

@@ -1,0 +1,580 @@
+"""The ledger: who may send, once; what a new request meets; what a record costs."""
+
+import itertools
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import redis
+from support.harness import fresh_number
+from support.number_in_ledger import MINUTES, SENT, UUID, Book, near
+
+from ringproof.errors import LedgerUnavailable
+from ringproof.ledger.acceptance import TABLE, Disposition, Newcomer
+from ringproof.ledger.answers import Outcome, Settled, Verdict
+from ringproof.ledger.durations import Durations
+from ringproof.ledger.ledger import Ledger
+from ringproof.ledger.record import Lane, Reason, State
+from ringproof.policy import Policy, Rate
+
+
+@pytest.fixture
+def book(client):
+    return Book(client)
+
+
+def test_a_request_is_accepted_begun_and_settled(book):
+    accepted = book.accept(alias="Front desk", channel="call", country="US")
+    begun = book.begin(accepted.request)
+    settled = book.settle(begun, SENT)
+
+    assert (accepted.disposition, begun.verdict, settled) == (
+        Disposition.ACCEPTED,
+        Verdict.BEGUN,
+        Settled.SETTLED,
+    )
+    record = book.record
+    assert (record.state, record.alias, record.channel, record.country) == (
+        State.CODE_SENT,
+        "Front desk",
+        "call",
+        "US",
+    )
+    assert record.verification_uuid == record.api_id == UUID
+    assert record.attempts == 1
+    assert near(record.code_sent_at, book.now())
+    assert record.expires_at - record.code_sent_at == record.live_until - record.code_sent_at == 15 * MINUTES
+    assert [change.state for change in record.history] == [State.QUEUED, State.SENDING, State.CODE_SENT]
+
+
+def test_what_begins_is_sending_before_anybody_wrote_to_plivo(book):
+    begun = book.begin(book.accept().request)
+
+    assert book.record.state is State.SENDING
+    assert near(book.record.lease_until, book.now() + timedelta(seconds=45) + begun.wait)
+    assert book.record.live_until == book.record.lease_until + 15 * MINUTES
+
+
+def test_of_many_that_begin_one_number_one_gets_it(book):
+    request = book.accept().request
+
+    verdicts = [book.begin(request).verdict for _ in range(5)]
+
+    assert verdicts == [Verdict.BEGUN] + [Verdict.NOTHING] * 4
+
+
+def test_an_older_request_begins_nothing(book):
+    older = book.bring(Outcome(State.FAILED, Reason.REJECTED)).record.request
+    newer = book.accept().request
+
+    assert newer > older
+    assert book.begin(older).verdict is Verdict.NOTHING
+    assert book.begin(newer).verdict is Verdict.BEGUN
+
+
+def test_a_number_nobody_asked_for_begins_nothing(book):
+    begun = book.begin(1)
+
+    assert (begun.verdict, begun.record) == (Verdict.NOTHING, None)
+
+
+def test_a_request_that_is_past_its_end_is_not_sent(book):
+    accepted = book.accept()
+    book.move(16 * MINUTES)
+
+    assert book.begin(accepted.request).verdict is Verdict.ENDED
+    assert (book.record.state, book.record.reason) == (State.FAILED, Reason.TOO_LATE)
+    assert book.agenda() is None
+
+
+def test_bulk_requests_have_a_day(book):
+    accepted = book.accept(Newcomer.ROSTER)
+    book.move(23 * 60 * MINUTES)
+
+    assert book.begin(accepted.request).verdict is Verdict.BEGUN
+
+
+def test_a_slot_beyond_the_requests_end_is_not_taken(client):
+    book = Book(client)
+    book.ledger.tell(Policy(rate=Rate.parse("1/1200s")))
+    request = book.accept().request
+
+    assert book.begin(request).verdict is Verdict.ENDED
+    assert book.record.reason is Reason.TOO_LATE
+
+
+def test_a_late_settle_dates_the_code_from_plivos_answer(book):
+    begun = book.begin(book.accept().request)
+    book.move(10 * MINUTES)
+    book.ledger.settle(book.number, begun.record.request, begun.fence, SENT, ago=9 * MINUTES)
+
+    assert near(book.record.code_sent_at, book.now() - 9 * MINUTES)
+    assert near(book.record.expires_at, book.now() + 6 * MINUTES)
+
+
+def test_the_request_number_starts_at_redis_seconds_so_that_an_erased_one_never_returns(book):
+    first = book.accept().request
+    book.client.delete(f"{book.prefix}:number:{book.number}")
+    book.move(timedelta(seconds=1))
+
+    assert abs(first - book.now().timestamp()) < 5
+    assert book.accept().request > first
+
+
+SENDS = {State.CODE_SENT: SENT, State.EXPIRED: SENT, State.VERIFIED: SENT, State.IN_DOUBT: Outcome(State.IN_DOUBT)}
+FAILS = {
+    State.FAILED: Outcome(State.FAILED, Reason.REJECTED),
+    State.WAITING: Outcome(State.WAITING, Reason.UNREACHABLE, wait=10 * MINUTES),
+}
+
+
+def bring_to(book, state, live):
+    """Bring the book's number to a state, with or without a code that may live."""
+    if state is None:
+        return
+    before = live and state not in SENDS  # these states have no code of their own
+    if before:
+        book.bring(SENT)
+        book.move(2 * MINUTES)
+    request = book.accept(Newcomer.RESEND if before else Newcomer.PERSON).request
+    if state is State.CANCELLED:
+        book.ledger.cancel(book.number, request)
+    elif state is not State.QUEUED:
+        begun = book.begin(request)
+        if state is not State.SENDING:
+            book.settle(begun, (SENDS | FAILS)[state])
+    if state in {State.EXPIRED, State.VERIFIED}:  # with a live code: of an erased number, or a newer code
+        book.client.hset(f"{book.prefix}:number:{book.number}", "state", state)
+    if state in SENDS:
+        book.move((2 if live else 17) * MINUTES)
+
+
+@pytest.mark.parametrize(("situation", "newcomer"), list(itertools.product(TABLE, Newcomer)))
+def test_the_table_says_what_a_new_request_meets(book, situation, newcomer):
+    state, live = situation
+    bring_to(book, state, live)
+    before = book.record
+    assert (before and before.state) == state
+    assert (bool(before and before.live_until and before.live_until > book.now())) == (live or state is State.SENDING)
+
+    answer = book.accept(newcomer)
+
+    assert answer.disposition is TABLE[situation][newcomer]
+    if answer.disposition is Disposition.ACCEPTED:
+        assert book.record.state is State.QUEUED
+        assert answer.request > (before.request if before else 0)
+    else:
+        assert book.record == before
+        assert answer.request == (before.request if before else 0)
+    if answer.disposition is Disposition.IN_DOUBT:
+        assert answer.until == before.live_until
+
+
+def test_the_table_knows_every_state():
+    assert {state for state, _ in TABLE} == {None, *State}
+
+
+def test_a_person_takes_over_a_request_of_bulk(book):
+    bulk = book.accept(Newcomer.ROSTER, alias="Row 17", channel="call").request
+    person = book.accept(alias="Front desk", channel="sms")
+
+    assert (person.disposition, person.promoted, person.request) == (Disposition.SAME, True, bulk)
+    assert (book.record.lane, book.record.alias, book.record.channel) == (
+        Lane.INTERACTIVE,
+        "Front desk",
+        "sms",
+    )
+    assert near(book.record.ends_at, book.now() + 15 * MINUTES)
+
+
+def test_a_request_that_a_person_takes_over_is_looked_at_by_the_persons_end(book):
+    book.bring(Outcome(State.WAITING, Reason.UNREACHABLE, wait=120 * MINUTES), newcomer=Newcomer.ROSTER)
+    book.accept()
+
+    assert book.agenda() == book.record.ends_at
+
+
+def test_a_person_who_gives_no_alias_leaves_none_of_the_rows(book):
+    book.accept(Newcomer.ROSTER, alias="R" * 200)
+    book.accept()
+
+    assert book.record.alias is None
+
+
+def test_bulk_does_not_take_over_a_persons_request(book):
+    book.accept(alias="Front desk")
+    bulk = book.accept(Newcomer.ROSTER, alias="Row 17")
+
+    assert (bulk.disposition, bulk.promoted) == (Disposition.JOINED, False)
+    assert (book.record.lane, book.record.alias) == (Lane.INTERACTIVE, "Front desk")
+
+
+def test_a_resend_inside_the_cooldown_is_refused_until_its_end(book):
+    book.bring(SENT)
+    early = book.accept(Newcomer.RESEND)
+    book.move(timedelta(seconds=61))
+    late = book.accept(Newcomer.RESEND)
+
+    assert early.disposition is Disposition.COOLING_DOWN
+    assert early.until == datetime.fromtimestamp(early.until.timestamp(), UTC)
+    assert near(early.until, book.now())
+    assert late.disposition is Disposition.ACCEPTED
+
+
+def test_a_resend_of_a_doubtful_request_cools_down_from_when_it_may_have_been_sent_at_the_latest(book):
+    book.bring(Outcome(State.IN_DOUBT))
+
+    assert book.accept(Newcomer.RESEND).disposition is Disposition.COOLING_DOWN
+    book.move(timedelta(seconds=45 + 60 + 1))
+    assert book.accept(Newcomer.RESEND).disposition is Disposition.ACCEPTED
+
+
+def test_the_workers_policy_sets_the_cooldown(book):
+    book.ledger.tell(Policy(rate=Rate.parse("1000/0.1s"), cooldown_ms=0))
+    book.bring(SENT)
+
+    assert book.accept(Newcomer.RESEND).disposition is Disposition.ACCEPTED
+
+
+def test_a_sure_not_sent_puts_back_what_lived_before(book):
+    book.bring(SENT)
+    lived = book.record.live_until
+    book.move(2 * MINUTES)
+    book.bring(Outcome(State.FAILED, Reason.REJECTED), newcomer=Newcomer.RESEND)
+
+    assert book.record.live_until == lived
+    assert book.record.live_before is None
+    assert book.record.verification_uuid == UUID
+
+
+def test_a_first_attempt_that_was_not_sent_leaves_no_code_alive(book):
+    book.bring(Outcome(State.WAITING, Reason.UNREACHABLE, wait=MINUTES))
+
+    assert book.record.live_until is None
+
+
+def test_doubt_keeps_the_longest_life_that_the_code_may_have(book):
+    begun = book.begin(book.accept().request)
+    book.settle(begun, Outcome(State.IN_DOUBT, detail="504"))
+
+    assert book.record.live_until == begun.record.lease_until + 15 * MINUTES
+    assert book.agenda() == book.record.live_until
+
+
+def test_a_queued_request_does_not_begin_while_another_code_may_live(book):
+    request = book.accept().request
+    until = int((book.now() + 5 * MINUTES).timestamp() * 1000)
+    book.client.hset(f"{book.prefix}:number:{book.number}", "live_until", until)
+
+    begun = book.begin(request)
+
+    assert begun.verdict is Verdict.WAITING
+    assert (book.record.state, book.record.reason) == (State.WAITING, Reason.COOLDOWN)
+    assert book.record.due_at == book.agenda() == datetime.fromtimestamp(until / 1000, UTC)
+
+
+def test_a_resend_begins_while_the_older_code_lives_but_not_inside_the_cooldown(book):
+    book.bring(SENT)
+    book.move(2 * MINUTES)
+    resend = book.accept(Newcomer.RESEND).request
+    recent = int(book.now().timestamp() * 1000)
+    book.client.hset(f"{book.prefix}:number:{book.number}", "code_sent_at", recent)
+
+    assert book.begin(resend).verdict is Verdict.WAITING
+    assert near(book.record.due_at, book.now() + MINUTES)
+
+
+def test_the_same_token_gets_the_same_answer_whatever_came_between(book):
+    first = book.accept(token="one")
+    book.settle(book.begin(first.request), Outcome(State.FAILED, Reason.REJECTED))
+    second = book.accept(token="two")
+
+    assert second.request > first.request
+    assert book.accept(token="one") == first
+    assert book.record.request == second.request
+
+
+def test_a_token_is_forgotten_after_its_time(book, client):
+    book.accept(token="kept")
+    book.accept(token="foreign", remember=timedelta(hours=24))
+
+    assert 14 * 60 < client.ttl(f"{book.prefix}:token:kept") <= 15 * 60
+    assert 23 * 3600 < client.ttl(f"{book.prefix}:token:foreign") <= 24 * 3600
+
+
+def test_begin_asked_again_with_its_token_is_told_again_and_books_no_second_slot(book):
+    request = book.accept().request
+    first = book.begin(request, fence="token")
+    bucket = book.slots()
+    again = book.begin(request, fence="token")
+
+    assert first.verdict is again.verdict is Verdict.BEGUN
+    assert again.record.attempts == 1
+    assert book.slots() == bucket
+
+
+def test_begin_told_again_after_its_slot_does_not_wait_for_the_past(book):
+    request = book.accept().request
+    book.begin(request, fence="token")
+    book.move(timedelta(seconds=2))
+
+    assert book.begin(request, fence="token").wait == timedelta()
+
+
+def test_settle_repeated_changes_nothing(book):
+    begun = book.bring(SENT)
+    record = book.record
+
+    assert book.settle(begun, SENT) is Settled.ALREADY
+    assert book.record == record
+
+
+def test_only_the_fence_that_began_may_settle(book):
+    begun = book.begin(book.accept().request)
+
+    assert book.ledger.settle(book.number, begun.record.request, "another", SENT) is Settled.STALE
+    assert book.ledger.settle(book.number, begun.record.request - 1, begun.fence, SENT) is Settled.STALE
+    assert book.record.state is State.SENDING
+
+
+def test_a_late_answer_settles_a_doubt_but_never_a_newer_request(book):
+    doubtful = book.bring(Outcome(State.IN_DOUBT))
+    assert book.settle(doubtful, SENT) is Settled.SETTLED
+    assert book.record.state is State.CODE_SENT
+
+    book.move(2 * MINUTES)
+    doubtful = book.bring(Outcome(State.IN_DOUBT), newcomer=Newcomer.RESEND)
+    book.move(3 * MINUTES)
+    newer = book.accept(Newcomer.RESEND).request
+
+    assert book.settle(doubtful, SENT) is Settled.STALE
+    assert (book.record.state, book.record.request) == (State.QUEUED, newer)
+
+
+def test_a_doubt_does_not_end_undecided_while_a_code_may_live(book):
+    doubtful = book.bring(Outcome(State.IN_DOUBT))
+    undecided = Outcome(State.FAILED, Reason.IN_DOUBT)
+    book.move(14 * MINUTES)
+    early = book.settle(doubtful, undecided)
+    book.move(3 * MINUTES)
+
+    assert early is Settled.STALE
+    assert book.settle(doubtful, undecided) is Settled.SETTLED
+    assert book.record.state is State.FAILED
+
+
+def test_to_cancel_an_older_request_does_nothing_to_the_newer(book):
+    older = book.bring(Outcome(State.FAILED, Reason.REJECTED)).record.request
+    newer = book.accept().request
+
+    assert book.ledger.cancel(book.number, older) is Settled.STALE
+    assert (book.record.request, book.record.state) == (newer, State.QUEUED)
+
+
+def test_cancel_takes_back_what_was_not_begun_and_nothing_else(book):
+    request = book.accept().request
+    assert book.ledger.cancel(book.number, request) is Settled.SETTLED
+    assert book.ledger.cancel(book.number, request) is Settled.ALREADY
+    assert book.begin(request).verdict is Verdict.NOTHING
+
+    request = book.accept().request
+    book.begin(request)
+
+    assert book.ledger.cancel(book.number, request) is Settled.STALE
+    assert book.record.state is State.SENDING
+
+
+def test_a_give_back_burns_no_attempt(book):
+    book.bring(Outcome(State.WAITING, Reason.PACE, wait=MINUTES, counted=False))
+
+    assert book.record.attempts == 0
+
+
+def test_every_unfinished_record_is_on_the_agenda_and_no_final_one(book):
+    accepted = book.accept()
+    assert near(book.agenda(), book.now() + timedelta(seconds=30))
+    begun = book.begin(accepted.request)
+    assert book.agenda() == begun.record.lease_until
+    book.settle(begun, Outcome(State.WAITING, Reason.UNREACHABLE, wait=MINUTES))
+    assert book.agenda() == book.record.due_at
+    book.client.hset(f"{book.prefix}:number:{book.number}", "state", "queued")
+    begun = book.begin(accepted.request)
+    book.settle(begun, SENT)
+    assert book.agenda() == book.record.expires_at
+    book.move(16 * MINUTES)
+    book.bring(Outcome(State.FAILED, Reason.FORBIDDEN))
+
+    assert book.agenda() is None
+
+
+def test_a_wait_is_not_looked_at_later_than_the_requests_end(book):
+    book.bring(Outcome(State.WAITING, Reason.UNREACHABLE, wait=60 * MINUTES))
+
+    assert book.agenda() == book.record.ends_at
+
+
+def test_a_failed_record_is_kept_for_its_days_and_a_new_request_keeps_it_for_good(book, client):
+    key = f"{book.prefix}:number:{book.number}"
+    book.bring(Outcome(State.FAILED, Reason.REJECTED, "400 nope"))
+    assert 89 * 86400 < client.ttl(key) <= 90 * 86400
+    book.accept()
+
+    assert client.ttl(key) == -1
+    assert book.record.detail is None
+
+
+def test_an_earlier_request_keeps_its_own_outcome_for_a_day(book, client):
+    first = book.bring(SENT, alias="Grüße " * 30).record
+    book.move(2 * MINUTES)
+    second = book.accept(Newcomer.RESEND)
+
+    kept = book.ledger.read(book.number, first.request)
+    assert (kept.state, kept.verification_uuid, kept.alias) == (State.CODE_SENT, UUID, "Grüße " * 30)
+    assert book.ledger.read(book.number, second.request).state is State.QUEUED
+    assert 0 < client.ttl(f"{book.prefix}:earlier:{book.number}") <= 86400
+
+
+def test_of_earlier_requests_the_last_eight_are_kept(book, client):
+    requests = [book.bring(Outcome(State.FAILED, Reason.REJECTED)).record.request for _ in range(12)]
+
+    assert client.hlen(f"{book.prefix}:earlier:{book.number}") == 8
+    assert book.ledger.read(book.number, requests[2]) is None
+    assert book.ledger.read(book.number, requests[-2]).state is State.FAILED
+
+
+def test_many_records_are_read_at_once_in_the_order_asked(book, client):
+    first = book.bring(SENT).record.request
+    book.move(2 * MINUTES)
+    newest = book.accept(Newcomer.RESEND).request
+
+    asked = [(book.number, newest), (fresh_number(), None), (book.number, first), (book.number, None)]
+    states = [record and record.state for record in book.ledger.read_many(asked)]
+
+    assert states == [State.QUEUED, None, State.CODE_SENT, State.QUEUED]
+    assert book.ledger.read_many([]) == []
+
+
+def test_the_history_keeps_the_last_eight_changes(book):
+    for _ in range(5):
+        book.bring(Outcome(State.FAILED, Reason.REJECTED))
+
+    a_request = [State.QUEUED, State.SENDING, State.FAILED]
+    assert [change.state for change in book.record.history] == (a_request * 3)[1:]
+    assert [change.reason for change in book.record.history][1] is Reason.REJECTED
+    assert all(near(change.at, book.now()) for change in book.record.history)
+
+
+def test_a_finished_record_is_packed_and_costs_at_most_800_bytes(book, client):
+    for _ in range(9):
+        book.bring(Outcome(State.FAILED, Reason.REJECTED), alias="Dr. Amara Okafor", country="US")
+    book.bring(SENT, alias="Dr. Amara Okafor, front desk, Berlin", subaccount="SA" + "X" * 18, country="US")
+    key = f"{book.prefix}:number:{book.number}"
+
+    assert client.object("encoding", key) in {"ziplist", "listpack"}
+    assert client.memory_usage(key) + 100 <= 800, "the record, and an agenda entry beside it"
+
+
+@pytest.mark.parametrize("alias", ["x" * 255, "ü" * 255, "字" * 255, "🙂" * 255], ids=["1", "2", "3", "4"])
+def test_the_longest_alias_leaves_a_record_packed_and_comes_back_whole(book, client, alias):
+    book.accept(alias=alias)
+
+    assert book.record.alias == alias
+    assert client.object("encoding", f"{book.prefix}:number:{book.number}") in {"ziplist", "listpack"}
+
+
+def test_a_long_detail_is_cut_to_what_keeps_the_record_packed(book, client):
+    book.bring(Outcome(State.FAILED, Reason.REJECTED, "400 " + "ü" * 300))
+
+    assert len(book.record.detail.encode()) <= 64
+    assert client.object("encoding", f"{book.prefix}:number:{book.number}") in {"ziplist", "listpack"}
+
+
+def test_where_redis_has_no_policy_the_ledgers_own_holds(client):
+    book = Book(client, policy=Policy(rate=Rate.parse("40/4s"), cooldown_ms=0))
+    client.delete(f"{book.prefix}:policy")
+    first = book.begin(book.accept().request)
+    book.ledger.book()
+    book.settle(first, SENT)
+
+    assert first.wait == timedelta(seconds=4)
+    assert book.slots() == first.at_us + 2 * 101_500
+    assert book.accept(Newcomer.RESEND).disposition is Disposition.ACCEPTED
+
+
+def test_slots_are_spaced_so_that_no_window_holds_more_than_the_limit(client):
+    book = Book(client)
+    book.ledger.tell(Policy(rate=Rate.parse("10/1s"), range_codes_per_hour=0))
+    numbers = [fresh_number() for _ in range(25)]
+    requests = [(n, book.ledger.accept(n, token=n).request) for n in numbers]
+
+    slots = [begun.at_us for begun in book.ledger.begin(requests)]
+
+    assert {b - a for a, b in itertools.pairwise(slots)} == {106_000}
+
+
+def test_without_a_bucket_the_first_window_is_spent(client):
+    book = Book(client)
+    book.ledger.tell(Policy(rate=Rate.parse("300/5s")))
+    client.delete(f"{book.prefix}:pace")
+
+    assert book.begin(book.accept().request).wait == timedelta(seconds=5)
+
+
+def test_what_cannot_begin_costs_no_slot(book):
+    request = book.accept().request
+    book.begin(request)
+    bucket = book.slots()
+    book.begin(request)
+
+    assert book.slots() == bucket
+
+
+def test_durations_can_be_shortened_by_tests(client):
+    book = Book(client, durations=Durations(code=timedelta(milliseconds=50)))
+    book.bring(SENT)
+    book.move(timedelta(milliseconds=60))
+
+    assert book.accept().disposition is Disposition.ACCEPTED
+
+
+def test_redis_out_of_memory_refuses_with_that_reason_and_leaves_nothing_half_accepted(book, client):
+    limit = client.config_get("maxmemory")["maxmemory"]
+    client.config_set("maxmemory", 1)
+    try:
+        with pytest.raises(LedgerUnavailable, match="OOM"):
+            book.accept()
+    finally:
+        client.config_set("maxmemory", limit)
+
+    assert book.record is None
+    assert book.agenda() is None
+
+
+def test_an_answer_is_not_lost_because_redis_is_out_of_memory(book, client):
+    begun = book.begin(book.accept().request)
+    limit = client.config_get("maxmemory")["maxmemory"]
+    client.config_set("maxmemory", 1)
+    try:
+        settled = book.settle(begun, SENT)
+    finally:
+        client.config_set("maxmemory", limit)
+
+    assert settled is Settled.SETTLED
+    assert book.record.verification_uuid == UUID
+
+
+def test_a_dead_pooled_connection_is_no_reason_to_refuse(book, client):
+    book.accept()
+    client.client_kill_filter(_type="normal", skipme=False)
+
+    assert book.accept().disposition is Disposition.SAME
+
+
+def test_an_error_names_redis_without_its_password():
+    url = "redis://:hunter2@127.0.0.1:1/0"
+    ledger = Ledger(redis.Redis.from_url(url), shown_url="redis://:•••@127.0.0.1:1/0")
+
+    with pytest.raises(LedgerUnavailable) as caught:
+        ledger.ping()
+
+    assert "redis://:•••@127.0.0.1:1/0" in str(caught.value)
+    assert "hunter2" not in str(caught.value)

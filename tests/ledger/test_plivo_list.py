@@ -1,0 +1,322 @@
+"""The look at Plivo's list: how far it reads, how often it asks, and that what changes meanwhile is not missed."""
+
+import contextlib
+import random
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+
+import pytest
+from support.harness import fresh_number
+from support.number_in_ledger import MINUTES, Book
+
+from ringproof.errors import Unauthorized, Unreachable
+from ringproof.ledger import plivo_list
+from ringproof.ledger.acceptance import Newcomer
+from ringproof.ledger.answers import Due, Outcome
+from ringproof.ledger.confirmation import Verified, verified
+from ringproof.ledger.plivo_list import Look
+from ringproof.ledger.queues import queue
+from ringproof.ledger.record import Lane, State
+from ringproof.plivo.client import CallerId, Page
+from ringproof.policy import Policy, Rate
+from tasks.reconcile import look_on
+
+QUEUES = {lane: queue(lane) for lane in Lane}
+
+
+class Listed:
+    """Plivo's list: newest first, 20 a page."""
+
+    def __init__(self):
+        self.found, self.asked, self.meanwhile = [], [], lambda: None
+
+    def add(self, number, when, uuid="of-another-time"):
+        self.found.insert(0, CallerId(number, "", "US", when, when, "", uuid))
+
+    def list(self, *, offset):
+        self.asked.append(offset)
+        page = tuple(self.found[offset : offset + 20])
+        beyond = offset + 20 < len(self.found)
+        told = Page(page, offset + 20 if beyond else None, len(self.found), 0)
+        self.meanwhile()
+        return told
+
+
+class Looking(Book):
+    """A ledger beside Plivo's list."""
+
+    def __init__(self, client):
+        super().__init__(client)
+        self.plivo = Listed()
+        self.ledger.book()
+        self.move(timedelta(seconds=1))  # past the first window
+
+    def others(self, count, ago):
+        """Numbers of somebody else, verified so long ago and a second apart, until then."""
+        for n in range(count, 0, -1):
+            self.plivo.add(fresh_number(), self.now() - ago - n * timedelta(seconds=1))
+
+    def sent(self):
+        """A number whose code is over, and its uuid."""
+        number, uuid = fresh_number(), f"uuid-{fresh_number()[-7:]}"
+        begun = self.ledger.begin([(number, self.ledger.accept(number, token=number).request)])[0]
+        outcome = Outcome(State.CODE_SENT, verification_uuid=uuid, api_id=uuid)
+        self.ledger.settle(number, begun.record.request, begun.fence, outcome)
+        return number, uuid
+
+    def due(self):
+        return Counter(worked.due for worked in self.ledger.due(1000, QUEUES))
+
+    def look(self, seconds=2.0):
+        return look_on(self.ledger, self.plivo, seconds)
+
+    def state(self, number):
+        return self.ledger.read(number).state
+
+
+@pytest.fixture
+def book(client):
+    return Looking(client)
+
+
+def test_nobody_asks_while_no_code_is_over(book):
+    book.sent()
+    book.move(14 * MINUTES)
+
+    assert book.due() == Counter()
+    assert not plivo_list.wanted(book.ledger, Look.RECONCILE)
+    assert book.look() == Counter()
+    assert book.plivo.asked == []
+
+
+def test_who_is_on_the_list_is_verified_and_who_is_not_expires(book):
+    (here, uuid), (away, _) = book.sent(), book.sent()
+    book.move(MINUTES)
+    book.plivo.add(here, book.now(), uuid)
+    book.move(15 * MINUTES)
+    assert book.due() == Counter({Due.LIST: 2})
+    assert plivo_list.wanted(book.ledger, Look.RECONCILE)
+
+    assert book.look() == Counter({Verified.VERIFIED: 1})
+    assert not plivo_list.wanted(book.ledger, Look.RECONCILE)
+    book.move(timedelta(seconds=4))
+    assert book.due() == Counter({Due.EXPIRED: 1})
+    assert (book.state(here), book.state(away)) == (State.VERIFIED, State.EXPIRED)
+
+
+def test_a_look_that_began_before_a_codes_end_does_not_count_for_it(book):
+    book.sent()
+    book.move(MINUTES)
+    later, _ = book.sent()
+    book.move(14 * MINUTES + timedelta(seconds=5))
+    book.due()
+    book.look()
+    book.move(MINUTES)
+
+    assert book.due() == Counter({Due.EXPIRED: 1, Due.LIST: 1})
+    assert book.state(later) is State.CODE_SENT
+
+
+def test_it_ends_where_the_last_one_began(book):
+    book.others(100, ago=timedelta(hours=2))
+    for asked in (5, 1):
+        book.sent()
+        book.move(16 * MINUTES)
+        book.due()
+        book.plivo.asked.clear()
+        book.look()
+        assert len(book.plivo.asked) == asked, "the first one goes back a day"
+    book.sent()
+    book.move(16 * MINUTES)
+    book.due()
+    book.others(50, ago=timedelta())
+    book.plivo.asked.clear()
+    book.look()
+
+    assert book.plivo.asked == [0, 20, 40]
+
+
+def test_a_first_look_does_not_read_all_that_was_ever_verified(book):
+    book.others(100, ago=timedelta(days=30))
+    book.sent()
+    book.move(16 * MINUTES)
+    book.due()
+    book.look()
+
+    assert book.plivo.asked == [0]
+
+
+def test_numbers_that_are_added_or_deleted_meanwhile_hide_nobody(book):
+    book.others(30, ago=MINUTES)
+    number, uuid = book.sent()
+    book.plivo.add(number, book.now(), uuid)
+    book.others(20, ago=timedelta())  # it is the first of the second page
+    book.move(16 * MINUTES)
+    book.due()
+
+    def meanwhile():
+        if len(book.plivo.asked) == 1:
+            del book.plivo.found[3]  # and with that, the last of the first
+        elif len(book.plivo.asked) == 3:
+            book.plivo.add(fresh_number(), book.now())
+
+    book.plivo.meanwhile = meanwhile
+    book.look()
+
+    assert book.state(number) is State.VERIFIED
+    assert not plivo_list.wanted(book.ledger, Look.RECONCILE)
+
+
+def test_it_takes_a_tenth_of_the_pace_and_pays_for_each_page(client, monkeypatch):
+    book = Looking(client)
+    book.stop()
+    slept = [0.0]
+
+    def sleep(seconds):
+        slept[0] += seconds
+        book.move(timedelta(seconds=seconds))
+        return True
+
+    monkeypatch.setattr("tasks.reconcile.time", SimpleNamespace(monotonic=lambda: slept[0]))
+    monkeypatch.setattr("tasks.reconcile.stop.sleep", sleep)
+    book.ledger.tell(Policy(rate=Rate.parse("100/1s"), range_codes_per_hour=0))
+    book.move(timedelta(seconds=2))
+    book.others(200, ago=MINUTES)
+    book.sent()
+    book.move(16 * MINUTES)
+    book.due()
+    spacing, before = Rate.parse("100/1s").spacing_us, book.slots()
+    book.look(seconds=0.5)
+    first = len(book.plivo.asked)
+    while plivo_list.wanted(book.ledger, Look.RECONCILE):
+        book.look(seconds=0.5)
+
+    assert first == 5, "one at once, and one each 106 ms"
+    assert sorted(set(book.plivo.asked)) == list(range(0, 200, 20))
+    assert book.slots() > before + 10 * 9 * spacing
+
+
+def test_two_who_go_on_with_it_read_no_page_twice(book):
+    book.stop()
+    book.others(100, ago=MINUTES)
+    book.sent()
+    book.move(16 * MINUTES)
+    book.due()
+    turns = [plivo_list.turn(book.ledger, Look.RECONCILE) for _ in range(2)]
+    assert [turn.page is not None for turn in turns] == [True, False]
+    page = turns[0].page
+
+    assert plivo_list.read(book.ledger, page, 20, None, 100, {})
+    assert not plivo_list.read(book.ledger, page, 20, None, 100, {})
+
+
+@pytest.mark.parametrize("error", [Unreachable("refused"), Unauthorized("401")])
+def test_what_plivo_does_not_answer_is_asked_again_and_a_401_is_heard(book, error):
+    number, uuid = book.sent()
+    book.plivo.add(number, book.now() + MINUTES, uuid)
+    book.move(16 * MINUTES)
+    book.due()
+
+    def refuse():
+        raise error
+
+    book.plivo.meanwhile = refuse
+    with pytest.raises(type(error)):
+        book.look()
+    book.plivo.meanwhile = lambda: None
+    if isinstance(error, Unauthorized):
+        assert book.look() == Counter(), "until Plivo knows the credentials again"
+        book.ledger.hear("known")
+
+    assert book.look() == Counter({Verified.VERIFIED: 1})
+    assert not plivo_list.wanted(book.ledger, Look.RECONCILE)
+
+
+def test_of_last_year_and_in_doubt_today_is_not_verified(book):
+    number = fresh_number()
+    request = book.ledger.accept(number, token=number).request
+    begun = book.ledger.begin([(number, request)])[0]
+    book.ledger.settle(number, request, begun.fence, Outcome(State.IN_DOUBT))
+    book.plivo.add(number, datetime.now(UTC) - timedelta(days=365), "of-last-year")
+    book.sent()
+    book.move(16 * MINUTES)
+    book.due()
+
+    assert book.look() == Counter({Verified.STALE: 1})
+    assert book.state(number) is State.IN_DOUBT
+
+
+class TestSync:
+    """All of the list is read, whatever becomes of it meanwhile."""
+
+    def sync(self, book):
+        plivo_list.want(book.ledger, Look.SYNC)
+        for _ in range(50):
+            if not plivo_list.wanted(book.ledger, Look.SYNC):
+                return plivo_list.progress(book.ledger, Look.SYNC)
+            with contextlib.suppress(Unreachable):
+                look_on(book.ledger, book.plivo, 0.5, Look.SYNC)
+        raise AssertionError
+
+    def test_records_all_though_pages_fail_and_others_come_and_go(self, book):
+        book.others(200, ago=MINUTES)
+        numbers = [one.phone_number for one in book.plivo.found]
+        chosen = random.Random(4)
+        deleted = set()
+
+        def meanwhile():
+            for _ in range(chosen.randrange(4)):
+                book.plivo.add(fresh_number(), book.now())
+            for _ in range(chosen.randrange(4)):
+                deleted.add(book.plivo.found.pop(chosen.randrange(len(book.plivo.found))).phone_number)
+            if chosen.random() < 0.3:
+                raise Unreachable("503")
+
+        book.plivo.meanwhile = meanwhile
+        self.sync(book)
+        left = [number for number in numbers if number not in deleted]
+
+        assert len(left) > 100
+        assert {book.state(number) for number in left if book.ledger.read(number)} == {State.VERIFIED}
+        assert [number for number in left if not book.ledger.read(number)] == []
+
+    def test_knows_of_a_number_that_stands_that_it_is_there_whatever_is_asked_of_it(self, book):
+        number = fresh_number()
+        book.plivo.add(number, book.now())
+        self.sync(book)
+        book.move(2 * MINUTES)
+        book.ledger.accept(number, token="t", newcomer=Newcomer.RESEND)
+        before = book.now() - MINUTES
+        self.sync(book)
+
+        assert book.state(number) is State.QUEUED
+        assert book.ledger.read(number).checked_at > before
+
+    @pytest.mark.parametrize("country", ["us", "US", "", "?"])
+    def test_a_country_is_written_as_ours_and_is_the_numbers_own_where_plivo_has_none(self, book, country):
+        number = fresh_number()
+        book.plivo.found.append(CallerId(number, "", country, book.now(), book.now(), "", "uuid"))
+        self.sync(book)
+
+        assert book.ledger.read(number).country == "US"
+
+    @pytest.mark.parametrize("known", [True, False])
+    def test_takes_an_unanswered_code_for_nothing_only_where_no_verification_ended_with_it(self, book, known):
+        number, _ = book.sent()
+        if known:
+            uuid = book.ledger.read(number).verification_uuid
+            verified(book.ledger, [CallerId(number, "", "US", book.now(), book.now(), "", uuid)], "handle")
+            book.move(2 * MINUTES)
+            request = book.ledger.accept(number, token="t", newcomer=Newcomer.RESEND).request
+            begun = book.ledger.begin([(number, request)])[0]
+            newer = Outcome(State.CODE_SENT, verification_uuid="newer", api_id="newer")
+            book.ledger.settle(number, request, begun.fence, newer)
+        book.move(16 * MINUTES)
+        book.looked()
+        book.due()
+        assert book.state(number) is State.EXPIRED
+        book.plivo.add(number, book.now() - timedelta(days=365), "of-last-year")
+        self.sync(book)
+
+        assert book.state(number) is (State.EXPIRED if known else State.VERIFIED)

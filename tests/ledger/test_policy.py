@@ -1,0 +1,302 @@
+"""The pace: what a rate means, and that slots so far apart break no window that Plivo could look through."""
+
+import itertools
+import json
+import random
+from datetime import timedelta
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ringproof.clock import SlotClock
+from ringproof.policy import JITTER, Policy, Rate
+
+MICROSECOND = timedelta(microseconds=1)
+JITTER_US = JITTER // MICROSECOND
+ARRIVAL_US, LATE_US = 50_000, 10_000
+DOUBLE = 2**53
+"""Up to here every whole number is exact in Lua."""
+
+RATES = ("300/5s", "2/1s", "1/2s", "10/1s", "1/1s", "50/5s", "1000/1s")
+
+decimals = st.decimals(min_value="0.001", max_value="999999.999", places=3)
+rates = st.builds("{}/{}s".format, decimals, decimals).map(Rate.parse)
+usual_rates = st.builds("{}/{}s".format, st.integers(1, 400), st.sampled_from(["0.5", "1", "5", "60"])).map(Rate.parse)
+
+
+def arrivals(rate, delays_us, spacing_us=None):
+    """When requests reach Plivo that each leave at their slot, and are as late as their delay says."""
+    spacing = spacing_us or rate.spacing_us
+    return sorted(slot * spacing + delay for slot, delay in enumerate(delays_us))
+
+
+def too_many(rate, arrived_us):
+    """How many of them found N others before them in a strict sliding window W: Plivo's limit would refuse them."""
+    return sum(
+        later - earlier < rate.window_us for earlier, later in zip(arrived_us, arrived_us[rate.number :], strict=False)
+    )
+
+
+def jittery(seed, count):
+    chance = random.Random(seed)
+    return [chance.uniform(0, ARRIVAL_US) + chance.choice((0, 0, LATE_US)) for _ in range(count)]
+
+
+def worst_delays(rate):
+    """The first of N + 1 as late as can be, the last in time, and none overtakes the first."""
+    return [max(0, JITTER_US - slot * rate.spacing_us) for slot in range(rate.number + 1)]
+
+
+class TestARate:
+    @pytest.mark.parametrize(
+        ("text", "number", "window", "shown"),
+        [
+            ("300/5s", 300, Fraction(5), "300/5s"),
+            ("2/1s", 2, Fraction(1), "2/1s"),
+            ("0.5/1s", 1, Fraction(2), "1/2s"),
+            ("1.5/1s", 3, Fraction(2), "3/2s"),
+            ("0.25/0.5s", 1, Fraction(2), "1/2s"),
+            ("1000/0.1s", 1000, Fraction(1, 10), "1000/0.1s"),
+            ("300.0/5.0s", 300, Fraction(5), "300/5s"),
+            ("007/010s", 7, Fraction(10), "7/10s"),
+            (" 300/5s\n", 300, Fraction(5), "300/5s"),
+            ("999999/999999s", 999_999, Fraction(999_999), "999999/999999s"),
+            ("0.001/999999.999s", 1, Fraction(999_999_999), "1/999999999s"),
+        ],
+    )
+    def test_is_requests_per_seconds(self, text, number, window, shown):
+        rate = Rate.parse(text)
+
+        assert (rate.number, rate.window_seconds) == (number, window)
+        assert str(rate) == shown
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "",
+            " ",
+            "/",
+            "300",
+            "300/",
+            "/5s",
+            "300/5",
+            "300/5m",
+            "300/5ms",
+            "300/5S",
+            "300/m",
+            "300 / 5s",
+            "300/5 s",
+            "300 per 5s",
+            "0/5s",
+            "300/0s",
+            "0.0/5s",
+            "0.000/5s",
+            "-300/5s",
+            "300/-5s",
+            "+300/5s",
+            "nan/5s",
+            "300/nans",
+            "inf/5s",
+            "300/infs",
+            "3e2/5s",
+            "300/5e0s",
+            "3_00/5s",
+            "3,00/5s",
+            "1/2/5s",
+            ".5/1s",
+            "5./1s",
+            "0x10/5s",
+            "\u0663\u0660\u0660/5s",
+            "300/\uff15s",
+            "\u00b2/1s",
+            "300/5s\n300/5s",
+            "1000000/1s",
+            "1/1000000s",
+            "0.0001/1s",
+            "9" * 100_000,
+            "9" * 100_000 + "/1s",
+        ],
+    )
+    def test_is_nothing_else_and_says_how_it_is_written(self, text):
+        with pytest.raises(ValueError, match=r"such as 300/5s, 2/1s or 0\.5/1s") as caught:
+            Rate.parse(text)
+
+        assert len(str(caught.value)) < 100
+
+    @given(rates)
+    def test_is_read_again_as_it_is_written(self, rate):
+        number, window = str(rate).removesuffix("s").split("/")
+
+        assert Rate(int(number), Fraction(window)) == rate
+
+    @given(rates)
+    def test_is_exact_in_the_doubles_of_the_scripts(self, rate):
+        now_us = 4_000_000_000_000_000  # the year 2096
+
+        assert 0 < rate.window_us < DOUBLE
+        assert rate.spacing_us > 0
+        assert now_us + rate.window_us + rate.spacing_us < DOUBLE
+
+
+class TestTheSpacing:
+    @pytest.mark.parametrize(
+        ("text", "window_us", "spacing_us"),
+        [
+            ("300/5s", 5_000_000, 16_867),
+            ("2/1s", 1_000_000, 530_000),
+            ("1/2s", 2_000_000, 2_060_000),
+            ("0.5/1s", 2_000_000, 2_060_000),
+            ("10/1s", 1_000_000, 106_000),
+            ("1000/0.1s", 100_000, 160),
+            ("999999/0.001s", 1_000, 1),
+        ],
+    )
+    def test_is_window_and_jitter_over_number_rounded_up(self, text, window_us, spacing_us):
+        rate = Rate.parse(text)
+
+        assert (rate.window_us, rate.spacing_us) == (window_us, spacing_us)
+
+    @given(rates)
+    def test_is_never_too_short_and_less_than_a_microsecond_too_long(self, rate):
+        exact = (rate.window_seconds * 1_000_000 + JITTER_US) / rate.number
+
+        assert exact <= rate.spacing_us < exact + 1
+
+    def test_leaves_room_for_what_was_measured(self):
+        assert JITTER_US == ARRIVAL_US + LATE_US
+
+    @pytest.mark.parametrize("text", RATES)
+    def test_uses_the_pace_to_window_over_window_and_jitter(self, text):
+        rate = Rate.parse(text)
+        used = rate.window_us / rate.number / rate.spacing_us
+        documented = rate.window_us / (rate.window_us + JITTER_US)
+
+        assert used <= documented
+        assert used == pytest.approx(documented, rel=1 / rate.spacing_us)
+
+    def test_uses_plivos_documented_pace_to_98_percent(self):
+        rate = Policy().rate
+
+        assert rate.window_us / rate.number / rate.spacing_us == pytest.approx(5 / 5.06, abs=1e-4)
+
+
+class TestPlivosWindow:
+    @pytest.mark.parametrize("text", RATES)
+    @pytest.mark.parametrize("seed", range(5))
+    def test_never_has_more_than_n_with_the_jitter_of_a_network_and_late_threads(self, text, seed):
+        rate = Rate.parse(text)
+
+        assert too_many(rate, arrivals(rate, jittery(seed, 5 * rate.number + 50))) == 0
+
+    @given(usual_rates, st.lists(st.integers(0, JITTER_US), min_size=2, max_size=50), st.data())
+    def test_never_has_more_than_n_whatever_the_delays(self, rate, some, data):
+        # `some` delays, repeated over three windows, with the worst that can be in a place that hypothesis chooses.
+        delays = list(itertools.islice(itertools.cycle(some), 3 * rate.number + 3))
+        worst = data.draw(st.integers(0, 2 * rate.number + 1))
+        delays[worst : worst + rate.number + 1] = worst_delays(rate)
+
+        assert too_many(rate, arrivals(rate, delays)) == 0
+
+    @pytest.mark.parametrize("text", RATES)
+    def test_has_exactly_n_at_worst_so_no_room_is_wasted(self, text):
+        rate = Rate.parse(text)
+        worst = arrivals(rate, worst_delays(rate))
+
+        assert rate.window_us <= worst[-1] - worst[0] < rate.window_us + rate.number
+
+    def test_would_have_more_with_the_room_of_20_ms(self):
+        rate = Rate.parse("300/5s")
+        delays = jittery(1, 10_000)
+        tight = (rate.window_us + 20_000) // rate.number
+
+        assert too_many(rate, arrivals(rate, delays, tight)) > 0
+        assert too_many(rate, arrivals(rate, delays)) == 0
+
+
+class TestThePolicy:
+    def test_is_plivos_documented_limit_where_nobody_says_otherwise(self):
+        assert Policy().mapping() == {
+            "rate": "300/5s",
+            "window_us": 5_000_000,
+            "spacing_us": 16_867,
+            "cooldown_ms": 60_000,
+            "record_ms": 7_776_000_000,
+            "call_rate": "2/1s",
+            "call_window_us": 1_000_000,
+            "call_spacing_us": 530_000,
+            "max_codes_per_day": 5,
+            "max_calls_per_week": 10,
+            "range_codes_per_hour": 20,
+            "countries": "",
+            "quiet_hours": "",
+            "reverify_ms": 0,
+            "reverify_mode": "check",
+            "jitter_us": 60_000,
+        }
+
+    def test_tells_the_scripts_whole_numbers_and_what_they_compare_as_text(self):
+        policy = Policy(
+            rate=Rate.parse("0.3/0.7s"),
+            cooldown_ms=0,
+            record_ms=1,
+            call_rate=Rate.parse("0.5/1s"),
+            countries=("CA", "US"),
+            quiet_hours="21:00-08:00",
+        )
+        told = policy.mapping()
+        texts = {name: value for name, value in told.items() if not isinstance(value, int)}
+
+        assert texts == {
+            "rate": "3/7s",
+            "call_rate": "1/2s",
+            "countries": "CA,US",
+            "quiet_hours": "21:00-08:00",
+            "reverify_mode": "check",
+        }
+        assert json.loads(json.dumps(told)) == told
+
+    @pytest.mark.parametrize(
+        "name", ["cooldown_ms", "record_ms", "max_codes_per_day", "max_calls_per_week", "range_codes_per_hour"]
+    )
+    def test_refuses_a_negative_number_by_name(self, name):
+        with pytest.raises(ValueError, match=name):
+            Policy(**{name: -1})
+
+
+class TestTheSlotClock:
+    """Redis' clock runs 1,000 s ahead of ours here; each answer takes some time to come back."""
+
+    def located(self, clock, asked_at, way_there, way_back, slot_in=0.5):
+        now_us = int((asked_at + way_there + 1000) * 1e6)
+        return clock.locate(asked_at, asked_at + way_there + way_back, now_us)(now_us + int(slot_in * 1e6))
+
+    def test_knows_a_slot_to_within_the_quickest_way_back_that_it_has_seen(self):
+        clock = SlotClock()
+        self.located(clock, 10.0, 0.001, 0.0002)
+
+        assert self.located(clock, 11.0, 0.003, 0.08) == pytest.approx(11.503, abs=0.001)
+
+    def test_never_thinks_it_earlier_than_it_can_be_nor_later(self):
+        clock = SlotClock()
+        first = self.located(clock, 10.0, 0.0, 2.0)
+        second = self.located(clock, 20.0, 2.0, 0.0)
+
+        assert 10.5 <= first <= 12.5
+        assert 22.5 <= second <= 22.51
+
+    def test_follows_a_clock_that_is_set_forward_at_once_and_back_within_the_bounds_of_an_answer(self):
+        clock = SlotClock()
+        self.located(clock, 10.0, 0.001, 0.001)
+        forward = clock.locate(11.0, 11.002, int((11.001 + 5000) * 1e6))(int((11.001 + 5000) * 1e6))
+        back = clock.locate(12.0, 12.002, int((12.001 - 500) * 1e6))(int((12.001 - 500) * 1e6))
+
+        assert 11.0 <= forward <= 11.0021
+        assert 12.0 <= back <= 12.0021
+
+    def test_forgets_a_quick_answer_slowly_for_clocks_drift(self):
+        clock = SlotClock()
+        self.located(clock, 0.0, 0.0, 0.0)
+
+        assert self.located(clock, 100.0, 0.0, 0.2) == pytest.approx(100.5 + 100 * SlotClock.DRIFT, abs=0.001)

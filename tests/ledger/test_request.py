@@ -1,0 +1,294 @@
+"""What a request can be wrong in: told at once, with the way out, and without the number."""
+
+import inspect
+import re
+import time
+
+import pytest
+
+from ringproof.errors import InvalidNumber, InvalidRequest
+from ringproof.ledger.acceptance import Newcomer
+from ringproof.ledger.queues import lane_of, queue
+from ringproof.ledger.record import Lane
+from ringproof.ledger.request import _SIGNATURE, VerificationRequest
+from ringproof.phone.caller_id import ALIAS_LENGTH
+from tasks.verification import VerificationTask, initiate_verification
+
+NUMBER = "+12127360198"
+LANDLINE = "+442083661177"
+SUBACCOUNT = "SA" + "X7" * 9
+HUGE = 10_000_000
+
+MISPLACED = ("+12127360198", "12127360198", "+1 (212) 736-0198", "2127360198")
+"""A number where something else belongs, which happens when arguments are given by position."""
+
+
+def read(*args, region=None, **kwargs):
+    return VerificationRequest.read(args, kwargs, region)
+
+
+def refusal(*args, **kwargs):
+    with pytest.raises(InvalidRequest) as caught:
+        read(*args, **kwargs)
+    return caught.value
+
+
+def told(error):
+    """Everything that an error tells, wherever it is printed."""
+    return f"{error} {error!r} {error.args} {error.__dict__} {error.__cause__} {error.__context__}"
+
+
+def reveals_a_number(text):
+    """Whether more than its last two digits and its country code can be read."""
+    return any(piece in re.sub(r"[ ().-]", "", text) for piece in ("212", "736", "0198", "836"))
+
+
+class TestTheNumber:
+    @pytest.mark.parametrize(
+        ("written", "reason"),
+        [
+            ("my phone", "not_a_number"),
+            (None, "not_a_number"),
+            (12127360198, "not_a_number"),
+            (b"+12127360198", "not_a_number"),
+            ({"number": "+12127360198"}, "not_a_number"),
+            ("", "not_a_number"),
+            ("2127360198", "no_country"),
+            ("+1212736019", "impossible"),
+            ("+15557360198", "invalid"),
+            ("+12127360198 x736", "extension"),
+            ("+1212736FLOW", "letters"),
+            ("+19007360198", "premium"),
+            ("+33884736019", "shared_cost"),
+            ("+447640736019", "pager"),
+            ("+443007360198", "uan"),
+            ("+41860736019812", "voicemail"),
+            (LANDLINE, "landline_sms"),
+            ("+12127360198" * 10, "too_long"),
+            ("1.212736E+10", "excel_number"),
+            ("12127360198.0", "excel_number"),
+        ],
+    )
+    def test_that_is_none_is_refused_with_its_reason_and_not_shown(self, written, reason):
+        error = refusal(written)
+
+        assert isinstance(error, InvalidNumber)
+        assert (error.reason, error.field) == (reason, "phone_number")
+        assert error.remedy == InvalidNumber.REMEDIES[reason]
+        assert error.remedy in str(error)
+        assert not reveals_a_number(told(error))
+
+    @pytest.mark.parametrize(
+        "written", ["+1 (212) 736-0198", "tel:+1-212-736-0198", "'+12127360198", "\uff0b12127360198"]
+    )
+    def test_is_the_same_in_every_notation(self, written):
+        assert read(written).number.e164 == NUMBER
+
+    def test_may_leave_its_country_to_the_caller_or_to_the_process(self):
+        assert VerificationRequest.read(("(212) 736-0198",), {"region": "us"}).number.e164 == NUMBER
+        assert VerificationRequest.read(("(212) 736-0198",), {}, "US").number.e164 == NUMBER
+        assert (
+            VerificationRequest.read(("020 8366 1177",), {"region": "GB", "channel": "call"}, "US").number.country
+            == "GB"
+        )
+
+    def test_is_masked_in_the_repr_of_the_request(self):
+        assert not reveals_a_number(repr(read(NUMBER, alias=NUMBER)))
+
+
+class TestTheOtherArguments:
+    @pytest.mark.parametrize(
+        ("arguments", "field", "way_out"),
+        [
+            ({"channel": "fax"}, "channel", "'sms', 'call' or 'auto'"),
+            ({"channel": "SMS"}, "channel", "'sms', 'call' or 'auto'"),
+            ({"channel": ""}, "channel", "'sms', 'call' or 'auto'"),
+            ({"channel": None}, "channel", "'sms', 'call' or 'auto'"),
+            ({"channel": 1}, "channel", "'sms', 'call' or 'auto'"),
+            ({"channel": ["sms"]}, "channel", "'sms', 'call' or 'auto'"),
+            ({"alias": ""}, "alias", "1 to 255 printable characters"),
+            ({"alias": "   "}, "alias", "1 to 255 printable characters"),
+            ({"alias": "a" * 256}, "alias", "1 to 255 printable characters"),
+            ({"alias": "Front\ndesk"}, "alias", "1 to 255 printable characters"),
+            ({"alias": "Front desk\n"}, "alias", "1 to 255 printable characters"),
+            ({"alias": "Front\x00desk"}, "alias", "1 to 255 printable characters"),
+            ({"alias": "Front\u202edesk"}, "alias", "1 to 255 printable characters"),
+            ({"alias": "Front \ud800 desk"}, "alias", "1 to 255 printable characters"),
+            ({"alias": b"Front desk"}, "alias", "1 to 255 printable characters"),
+            ({"alias": 7}, "alias", "1 to 255 printable characters"),
+            ({"alias": ["Front desk"]}, "alias", "1 to 255 printable characters"),
+            ({"subaccount": ""}, "subaccount", "20 characters"),
+            ({"subaccount": SUBACCOUNT[:-1]}, "subaccount", "20 characters"),
+            ({"subaccount": SUBACCOUNT + "X"}, "subaccount", "20 characters"),
+            ({"subaccount": SUBACCOUNT + "\n"}, "subaccount", "20 characters"),
+            ({"subaccount": "MA" + SUBACCOUNT[2:]}, "subaccount", "20 characters"),
+            ({"subaccount": SUBACCOUNT.lower()}, "subaccount", "20 characters"),
+            ({"subaccount": SUBACCOUNT[:-1] + "/"}, "subaccount", "20 characters"),
+            ({"subaccount": SUBACCOUNT[:-1] + "\u0661"}, "subaccount", "20 characters"),
+            ({"subaccount": 20}, "subaccount", "20 characters"),
+            ({"region": "UK"}, "region", "'US' or 'GB'"),
+            ({"region": "USA"}, "region", "'US' or 'GB'"),
+            ({"region": "+1"}, "region", "'US' or 'GB'"),
+            ({"region": "\u0131t"}, "region", "'US' or 'GB'"),
+            ({"region": 1}, "region", "'US'"),
+            ({"region": ["US"]}, "region", "'US'"),
+            ({"resend": 1}, "resend", "True or False"),
+            ({"resend": "yes"}, "resend", "True or False"),
+            ({"resend": None}, "resend", "True or False"),
+            ({"alais": "Front desk"}, "arguments", "alias: str | None = None"),
+            ({"request": 7}, "arguments", "alias: str | None = None"),
+        ],
+    )
+    def test_are_refused_by_name_with_the_way_out(self, arguments, field, way_out):
+        with pytest.raises(InvalidRequest) as caught:
+            VerificationRequest.read((NUMBER,), arguments)
+
+        error = caught.value
+        assert error.field == field
+        assert way_out in error.remedy
+        assert error.value
+        assert str(error) == f"{error.field}: {error.value}: {error.remedy}"
+        assert str(error).isprintable(), "a log line stays one line"
+
+    @pytest.mark.parametrize("number", MISPLACED)
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            lambda number: ((NUMBER,), {"channel": number}),
+            lambda number: ((NUMBER,), {"subaccount": number}),
+            lambda number: ((NUMBER,), {"region": number}),
+            lambda number: ((NUMBER,), {"resend": number}),
+            lambda number: ((NUMBER,), {"alias": number + "\n"}),
+            lambda number: ((NUMBER,), {"alias": int(number) if number.isdecimal() else [number]}),
+            lambda number: ((NUMBER,), {"channel": int(number) if number.isdecimal() else {number: number}}),
+            lambda number: ((NUMBER,), {number: "an argument's name"}),
+            lambda number: ((number,), {"phone_number": number}),
+            lambda number: ((number,) * 7, {}),
+            lambda number: ((), {"alias": number}),
+        ],
+    )
+    def test_do_not_reveal_a_number_that_was_misplaced_among_them(self, arguments, number):
+        args, kwargs = arguments(number)
+        with pytest.raises(InvalidRequest) as caught:
+            VerificationRequest.read(args, kwargs)
+
+        assert not reveals_a_number(told(caught.value))
+
+    @pytest.mark.parametrize(
+        ("args", "kwargs", "value"),
+        [
+            ((), {}, "missing a required argument: 'phone_number'"),
+            ((NUMBER, "a", "sms", None, None, False, None, 7), {}, "too many positional arguments"),
+            ((NUMBER,), {"phone_number": NUMBER}, "multiple values for argument 'phone_number'"),
+            ((NUMBER,), {"alais": "a"}, "'alais' is none of them"),
+        ],
+    )
+    def test_that_do_not_fit_the_signature_are_named_and_the_signature_is_shown(self, args, kwargs, value):
+        with pytest.raises(InvalidRequest) as caught:
+            VerificationRequest.read(args, kwargs)
+
+        assert (caught.value.field, caught.value.value) == ("arguments", value)
+        assert "(phone_number: str, alias: str | None = None, channel: str = 'sms'," in caught.value.remedy
+
+    @pytest.mark.parametrize(
+        ("args", "kwargs"),
+        [
+            ((NUMBER, "a" * HUGE), {}),
+            ((NUMBER, "\n" + "2127360198" * (HUGE // 10)), {}),
+            ((NUMBER,), {"channel": "2127360198" * (HUGE // 10)}),
+            ((NUMBER,), {"subaccount": "S" * HUGE}),
+            ((NUMBER,), {"region": "U" * HUGE}),
+            ((NUMBER,), {"a" * HUGE: 1}),
+            (("4" * HUGE,), {}),
+            ((b"4" * HUGE,), {}),
+            (({str(key): NUMBER for key in range(HUGE // 100)},), {}),
+            ((10**100_000,), {}),
+            ((NUMBER, "a", "sms", None, None, False, *range(HUGE // 10)), {}),
+        ],
+        ids=lambda _: "huge",
+    )
+    def test_of_ten_megabytes_are_refused_in_a_moment_and_in_few_words(self, args, kwargs):
+        started = time.process_time()
+        with pytest.raises(InvalidRequest) as caught:
+            VerificationRequest.read(args, kwargs)
+        took = time.process_time() - started
+
+        assert took < 0.2
+        assert len(str(caught.value)) < 400
+        assert len(repr(caught.value)) < 400
+
+    def test_are_taken_as_they_are_up_to_the_last_character(self):
+        asked = read(NUMBER, "☎ " + "é" * (ALIAS_LENGTH - 2), "call", SUBACCOUNT, "GB", resend=True)
+
+        assert (len(asked.alias), asked.channel, asked.subaccount, asked.resend) == (255, "call", SUBACCOUNT, True)
+
+    def test_may_all_be_left_out(self):
+        asked = read(NUMBER)
+
+        assert (asked.alias, asked.channel, asked.subaccount, asked.resend) == (None, "sms", None, False)
+
+    def test_may_all_be_given_by_name(self):
+        asked = VerificationRequest.read((), {"resend": True, "phone_number": NUMBER, "channel": "call", "alias": "A"})
+
+        assert (asked.number.e164, asked.channel, asked.alias, asked.resend) == (NUMBER, "call", "A", True)
+
+
+@pytest.mark.parametrize(
+    ("number", "channel", "reached_by"),
+    [
+        (NUMBER, "sms", "sms"),
+        (NUMBER, "call", "call"),
+        (NUMBER, "auto", "sms"),
+        (LANDLINE, "call", "call"),
+        (LANDLINE, "auto", "call"),
+    ],
+)
+def test_the_channel_is_one_that_reaches_the_number(number, channel, reached_by):
+    assert read(number, channel=channel).channel == reached_by
+
+
+class TestTheLane:
+    @pytest.mark.parametrize("lane", list(Lane))
+    def test_is_named_by_the_queue(self, lane):
+        assert queue(lane) == f"ringproof.{lane}"
+        assert lane_of(queue(lane)) is lane
+
+    @pytest.mark.parametrize(
+        "name",
+        ["", "celery", "interactive", "ringproof.ticks", "ringproof.Bulk", None, 7, NUMBER, "4" * HUGE, object()],
+    )
+    def test_is_none_of_another_queue(self, name):
+        with pytest.raises(
+            InvalidRequest, match=r"ringproof\.interactive, ringproof\.scheduled, ringproof\.bulk"
+        ) as caught:
+            lane_of(name)
+
+        assert caught.value.field == "queue"
+        assert not reveals_a_number(told(caught.value))
+        assert len(str(caught.value)) < 200
+
+    @pytest.mark.parametrize(
+        ("lane", "resend", "newcomer"),
+        [
+            (Lane.INTERACTIVE, False, Newcomer.PERSON),
+            (Lane.INTERACTIVE, True, Newcomer.RESEND),
+            (Lane.SCHEDULED, False, Newcomer.ROSTER),
+            (Lane.BULK, False, Newcomer.ROSTER),
+        ],
+    )
+    def test_says_who_asks(self, lane, resend, newcomer):
+        assert read(NUMBER, resend=resend).newcomer(lane) is newcomer
+
+    @pytest.mark.parametrize("lane", [Lane.SCHEDULED, Lane.BULK])
+    def test_of_a_roster_has_no_person_who_could_ask_for_a_resend(self, lane):
+        with pytest.raises(InvalidRequest, match=r"ringproof\.interactive") as caught:
+            read(NUMBER, resend=True).newcomer(lane)
+
+        assert (caught.value.field, caught.value.value) == ("resend", "True")
+
+
+def test_the_task_documents_the_arguments_that_are_read():
+    documented = inspect.getdoc(initiate_verification.run) or ""
+
+    assert isinstance(initiate_verification, VerificationTask)
+    assert all(name in documented for name in _SIGNATURE.parameters)

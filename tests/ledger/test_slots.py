@@ -1,0 +1,285 @@
+"""Slots and turns, in simulated time: who books when, how much of the pace each lane gets, and what it costs."""
+
+import itertools
+from datetime import timedelta
+
+import pytest
+from support.simulation import SECOND, Simulation
+
+from ringproof.ledger import control
+from ringproof.ledger.answers import News, Outcome, Verdict
+from ringproof.ledger.record import Lane, Reason, State
+from ringproof.policy import JITTER, Policy, Rate
+
+
+def over(rate, slots):
+    """How many slots find N others before them in a window, even if the earlier ones arrive late by the jitter."""
+    jitter = JITTER // timedelta(microseconds=1)
+    return sum(b - a - jitter < rate.window_us for a, b in zip(slots, slots[rate.number :], strict=False))
+
+
+@pytest.mark.parametrize("rate", ["300/5s", "100/1s", "2/1s", "1/2s", "1000/1s"])
+@pytest.mark.parametrize("bookers", [1, 4])
+def test_bookers_of_bulk_use_the_whole_pace_and_ask_little_more_than_once_a_number(client, rate, bookers):
+    simulation = Simulation(client, rate)
+    count = 100 if simulation.rate.spacing_us > SECOND / 10 else 600
+    for _ in range(bookers):
+        simulation.booker(simulation.numbers(count // bookers))
+    simulation.run()
+
+    slots = simulation.all_slots()
+    assert len(slots) == count
+    assert over(simulation.rate, slots) == 0
+    assert simulation.used() > 0.97
+    assert simulation.asked <= 1.2 * count
+
+
+def test_chunks_of_a_hundred_one_after_the_other_ask_no_more(client):
+    simulation = Simulation(client)
+    for start in range(8):
+        simulation.booker(simulation.numbers(100), when_us=simulation.now_us + start * SECOND)
+    simulation.run()
+
+    assert simulation.used() > 0.97
+    assert simulation.asked <= 1.1 * 800
+
+
+def test_a_person_overtakes_bulk(client):
+    simulation = Simulation(client)
+    for _ in range(4):
+        simulation.booker(simulation.numbers(150))
+    asked = [simulation.now_us + SECOND + n * SECOND // 10 for n in range(60)]
+    for when in asked:
+        simulation.person(when)
+    simulation.run()
+
+    waits = sorted(slot - when for slot, when in zip(sorted(simulation.slots[Lane.INTERACTIVE]), asked, strict=True))
+    assert waits[-1] <= 2 * simulation.rate.spacing_us + 20_000
+    assert simulation.used() > 0.97
+
+
+@pytest.mark.parametrize("lane", [Lane.BULK, Lane.SCHEDULED])
+def test_each_lane_has_its_tenth_whatever_persons_want(client, lane):
+    simulation = Simulation(client)
+    start = simulation.now_us
+    for n in range(1600):  # 100 a second of 59
+        simulation.person(start + n * SECOND // 100)
+    for _ in range(4):
+        simulation.booker(simulation.numbers(50, lane), lane)
+    simulation.run(start + 15 * SECOND)
+
+    steady = [slot for slot in simulation.all_slots() if start + 9 * SECOND < slot < start + 19 * SECOND]
+    within = [slot for slot in simulation.slots[lane] if steady[0] <= slot <= steady[-1]]
+    assert 0.1 <= len(within) / len(steady) < 0.13
+    assert simulation.used(steady) > 0.97
+
+
+def test_schedule_comes_before_bulk_which_keeps_its_tenth(client):
+    simulation = Simulation(client)
+    start = simulation.now_us
+    for _ in range(2):
+        simulation.booker(simulation.numbers(300, Lane.SCHEDULED), Lane.SCHEDULED)
+        simulation.booker(simulation.numbers(300))
+    simulation.run(start + 8 * SECOND)
+
+    bulk, all_of_them = len(simulation.slots[Lane.BULK]), len(simulation.all_slots())
+    assert 0.1 <= bulk / all_of_them < 0.13
+    assert simulation.used() > 0.97
+
+
+def test_bulk_has_all_of_it_when_nobody_else_wants_any(client):
+    simulation = Simulation(client)
+    simulation.booker(simulation.numbers(20, Lane.SCHEDULED), Lane.SCHEDULED)
+    simulation.booker(simulation.numbers(300))
+    simulation.run()
+
+    assert simulation.used() > 0.97
+
+
+def test_persons_beyond_the_horizon_wait_each_for_a_turn_of_their_own(client):
+    simulation = Simulation(client, "10/1s")
+    for request in simulation.numbers(100, Lane.INTERACTIVE):
+        simulation.booker([request], Lane.INTERACTIVE)
+    simulation.run()
+
+    assert len(simulation.slots[Lane.INTERACTIVE]) == pytest.approx(5 * SECOND / 106_000, abs=2)
+    waiting = [
+        record
+        for key in client.scan_iter(f"{simulation.prefix}:number:*")
+        if (record := simulation.ledger.read(key.rpartition(":")[2])).state is State.WAITING
+    ]
+    due = sorted(record.due_at for record in waiting)
+    assert {record.reason for record in waiting} == {Reason.PACE}
+    assert {(b - a) // timedelta(milliseconds=1) for a, b in itertools.pairwise(due)} <= {106, 107, 105}
+
+
+class TestCalls:
+    @pytest.mark.parametrize("lane", Lane)
+    def test_take_a_slot_of_both_buckets_and_cost_texts_next_to_nothing(self, client, lane):
+        simulation = Simulation(client)
+        simulation.booker(simulation.numbers(15, lane, "call"), Lane.INTERACTIVE)  # so that they are told apart
+        for _ in range(2):
+            simulation.booker(simulation.numbers(200))
+        simulation.run()
+
+        calls = simulation.slots[Lane.INTERACTIVE]
+        assert {b - a >= 530_000 for a, b in itertools.pairwise(calls)} == {True}
+        assert (len(calls) - 1) * 530_000 / (calls[-1] - calls[0]) > 0.94, "each waits for one or two texts"
+        texts = simulation.slots[Lane.BULK]
+        during = [slot for slot in simulation.all_slots() if slot <= texts[-1]]
+        assert simulation.used(during) > 0.97
+        assert min(b - a for a, b in itertools.pairwise(simulation.all_slots())) >= simulation.rate.spacing_us
+
+    def test_of_persons_that_come_at_once_wait_for_their_turn_or_are_told_when(self, client):
+        simulation = Simulation(client)
+        for _ in range(15):
+            simulation.person(simulation.now_us, "call")
+        simulation.run()
+
+        calls = simulation.slots[Lane.INTERACTIVE]
+        assert 2 <= len(calls) <= 3, "no more of them hold a child"
+        assert simulation.asked <= 15 + 3
+
+
+class TestA429:
+    def throttle(self, simulation, retry_after=None):
+        request = simulation.numbers(1)
+        (begun,) = simulation.ledger.begin(request)
+        outcome = Outcome(State.WAITING, Reason.PACE, counted=False, news=News.THROTTLED, retry_after=retry_after)
+        simulation.ledger.settle(*request[0], begun.fence, outcome)
+        return simulation.ledger.read(request[0][0])
+
+    def closed_for(self, simulation):
+        return (int(simulation.client.hget(f"{simulation.prefix}:pace", "account")) - simulation.now_us) / SECOND
+
+    @pytest.mark.parametrize(
+        ("retry_after", "seconds"), [(7.0, 7), (900.0, 900), (0.0, 1), (None, 1)], ids=["7 s", "900 s", "0 s", "none"]
+    )
+    def test_closes_the_bucket_to_everybody_never_before_plivos_time(self, client, retry_after, seconds):
+        simulation = Simulation(client)
+        record = self.throttle(simulation, retry_after)
+
+        assert seconds <= self.closed_for(simulation) <= 1.11 * seconds
+        assert (record.state, record.reason, record.attempts) == (State.WAITING, Reason.PACE, 0)
+        assert seconds <= record.due_at.timestamp() - simulation.now_us / SECOND <= 1.11 * seconds
+
+    @pytest.mark.parametrize("lane", [Lane.BULK, Lane.SCHEDULED])
+    def test_of_a_minute_keeps_nobody_waiting_for_a_slot_but_the_share_is_had_afterwards(self, client, lane):
+        simulation = Simulation(client)
+        self.throttle(simulation, 60.0)
+        booked_us = simulation.now_us
+        simulation.booker(simulation.numbers(100, lane), lane)
+        simulation.run(until_us=booked_us + 50 * SECOND)
+        assert not simulation.slots[lane]
+
+        simulation.run()
+        assert len(simulation.slots[lane]) == 100
+        assert min(simulation.slots[lane]) >= booked_us + 60 * SECOND
+
+    def test_that_had_left_before_the_others_were_told_counts_no_second_time(self, client):
+        simulation = Simulation(client)
+        requests = simulation.numbers(2, Lane.INTERACTIVE)
+        begun = simulation.ledger.begin(requests)
+        for told, request in zip(begun, requests, strict=True):
+            simulation.at(told.at_us + 1000)
+            outcome = Outcome(State.WAITING, Reason.PACE, counted=False, news=News.THROTTLED)
+            simulation.ledger.settle(*request, told.fence, outcome)
+
+        assert client.hget(f"{simulation.prefix}:pace", "refusals") == "1"
+
+    def test_again_and_again_closes_it_for_longer_and_longer(self, client):
+        simulation = Simulation(client)
+        waits = []
+        for _ in range(2):
+            self.throttle(simulation)
+            waits.append(self.closed_for(simulation))
+            simulation.at(simulation.now_us + int(waits[-1] * SECOND) + 1)
+
+        assert waits[1] == pytest.approx(2 * waits[0], rel=0.12)
+
+    def test_a_stray_one_lets_slots_lie_further_apart_for_a_while(self, client):
+        simulation = Simulation(client)
+        self.throttle(simulation)
+        spacings = []
+        for seconds in (2, 12):
+            simulation.at(simulation.now_us + seconds * SECOND)
+            slots = [begun.at_us for begun in simulation.ledger.begin(simulation.numbers(3, Lane.INTERACTIVE))]
+            spacings.append(slots[-1] - slots[-2])
+
+        assert spacings == [pytest.approx(16_867 * (1 + 60 / 5060), abs=2), 16_867]
+
+    def test_three_halve_the_pace_which_is_back_within_ten_seconds(self, client):
+        simulation = Simulation(client)
+        for _ in range(3):
+            self.throttle(simulation)
+            simulation.at(simulation.now_us + int(self.closed_for(simulation) * SECOND) + 1)
+        struck = simulation.now_us
+        shares = []
+        for seconds in (0, 2, 10):
+            simulation.at(struck + seconds * SECOND)
+            shares.append(control.situation(simulation.ledger, {}).share)
+            slots = [begun.at_us for begun in simulation.ledger.begin(simulation.numbers(3, Lane.INTERACTIVE))]
+            assert 16_867 / (slots[-1] - slots[-2]) == pytest.approx(shares[-1], abs=0.02)
+
+        assert 0.5 <= shares[0] < 0.8, "it climbs while it is closed"
+        assert shares[0] < shares[1] < shares[2] == 1
+
+
+class TestOtherLimits:
+    def test_hold_at_once_and_the_first_window_is_spent(self, client):
+        simulation = Simulation(client)
+        (before,) = simulation.ledger.begin(simulation.numbers(1, Lane.INTERACTIVE))
+        until = control.limit(simulation.ledger, timedelta(hours=1), rate=Rate.parse("10/1s"))
+        after = simulation.ledger.begin(simulation.numbers(3, Lane.INTERACTIVE))
+
+        assert before.at_us < simulation.now_us + 20_000
+        assert after[0].at_us == simulation.now_us + SECOND
+        assert after[2].at_us - after[1].at_us == 106_000
+        assert until.timestamp() == simulation.now_us // SECOND + 3600 + simulation.now_us % SECOND // 1000 / 1000
+
+    def test_end_by_themselves_and_the_usual_ones_are_back(self, client):
+        simulation = Simulation(client)
+        control.limit(simulation.ledger, timedelta(minutes=1), rate=Rate.parse("10/1s"), call_rate=Rate.parse("1/1s"))
+        during = control.situation(simulation.ledger, {})
+        simulation.at(simulation.now_us + 61 * SECOND)
+        after = control.situation(simulation.ledger, {})
+        slots = [begun.at_us for begun in simulation.ledger.begin(simulation.numbers(3, Lane.INTERACTIVE))]
+
+        assert (during.rate, during.call_rate, after.rate, after.call_rate) == ("10/1s", "1/1s", "300/5s", "2/1s")
+        assert (during.limited_until is None, after.limited_until) == (False, None)
+        assert slots[2] - slots[1] == 16_867
+
+    def test_can_be_taken_back_and_all_is_in_the_history(self, client):
+        simulation = Simulation(client)
+        control.limit(simulation.ledger, timedelta(hours=1), rate=Rate.parse("10/1s"))
+        control.unlimit(simulation.ledger)
+
+        assert control.situation(simulation.ledger, {}).rate == "300/5s"
+        assert [line.rate for line in control.history(simulation.ledger)] == ["10/1s", None]
+
+    def test_take_back_what_was_booked_under_the_pace_before(self, client):
+        simulation = Simulation(client, "10/1s")
+        requests = simulation.numbers(20, Lane.INTERACTIVE)
+        fence = "f" * 16
+        booked = simulation.ledger.begin(requests, fence=fence)
+        simulation.at(simulation.now_us + 1000)
+        control.limit(simulation.ledger, timedelta(hours=1), rate=Rate.parse("1/1s"))
+        again = simulation.ledger.begin(requests, fence=fence)
+
+        assert {begun.verdict for begun in booked} == {Verdict.BEGUN}
+        assert {begun.verdict for begun in again} == {Verdict.LATER}
+        assert {begun.record.state for begun in again} == {State.QUEUED}
+        assert {begun.record.attempts for begun in again} == {0}
+
+
+def test_after_redis_was_emptied_the_first_window_is_spent_for_calls_too(client):
+    simulation = Simulation(client)
+    client.delete(f"{simulation.prefix}:pace")
+    (text,) = simulation.ledger.begin(simulation.numbers(1, Lane.INTERACTIVE))
+    client.delete(f"{simulation.prefix}:pace")
+    simulation.ledger.tell(Policy(rate=Rate.parse("1/1s"), call_rate=Rate.parse("1/4s"), range_codes_per_hour=0))
+    (call,) = simulation.ledger.begin(simulation.numbers(1, Lane.INTERACTIVE, "call"))
+
+    assert text.at_us == simulation.now_us + 5 * SECOND
+    assert call.verdict is Verdict.WAITING
+    assert 0 <= call.at_us - (simulation.now_us + 4 * SECOND - 5000) < 1000, "in whole milliseconds"

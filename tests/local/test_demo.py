@@ -1,0 +1,311 @@
+"""The demo: what it claims is true, and it leaves nothing behind, however it ends."""
+
+import json
+import os
+import pty
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.request
+from collections import Counter
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import psutil
+import pytest
+from support.harness import eventually
+
+README = Path(__file__).parents[2] / "README.md"
+TRAPS = {  # none of it may reach the demo
+    "RINGPROOF_REDIS_URL": "redis://127.0.0.1:1/0",
+    "RINGPROOF_PREFIX": "mine",
+    "RINGPROOF_RATE": "1/1s",
+    "REDIS_URL": "redis://127.0.0.1:1/0",
+    "PLIVO_BASE_URL": "http://127.0.0.1:1/v1",
+    "PLIVO_AUTH_ID": "bogus",
+    "CELERY_BROKER_URL": "redis://127.0.0.1:1/0",
+    "HTTP_PROXY": "http://127.0.0.1:1",
+}
+
+
+class Demo:
+    """The demo as a process, in a folder with a hostile .env, with a place of its own for temporary files."""
+
+    def __init__(self, folder, *options, terminal=False):
+        self.temporary, cwd = folder / "tmp", folder / "cwd"
+        self.temporary.mkdir()
+        cwd.mkdir()
+        (cwd / ".env").write_text("".join(f"{name}={value}\n" for name, value in TRAPS.items()))
+        self._shown = folder / "shown"
+        environ = os.environ | TRAPS | {"TMPDIR": str(self.temporary), "COLUMNS": "100"}
+        with self._shown.open("wb") as output:
+            seen_by, shown_to = _terminal(self._shown) if terminal else (None, output)
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "worker", "demo", *options],
+                stdin=subprocess.DEVNULL,
+                stdout=shown_to,
+                stderr=subprocess.STDOUT,
+                env=environ | ({"TERM": "xterm", "NO_COLOR": "1"} if terminal else {}),
+                cwd=cwd,
+                start_new_session=True,
+            )
+        if seen_by:
+            os.close(shown_to)
+            seen_by.start()
+        self.cwd = cwd
+
+    @property
+    def shown(self):
+        return self._shown.read_text()
+
+    def until(self, text):
+        def seen():
+            assert self.process.poll() is None or text in self.shown, self.shown
+            return text in self.shown
+
+        eventually(seen, within=100, why=f"the demo did not say {text!r}")
+
+    def left(self):
+        """What is left of it: files, and processes, which all know its place for temporary files."""
+        mine = [name for name in self.temporary.iterdir() if name.is_dir() and name.name.startswith("ringproof")]
+        for process in psutil.process_iter():
+            try:
+                if process.environ().get("TMPDIR") == str(self.temporary):
+                    mine.append(process)
+            except psutil.Error:
+                continue
+        return mine
+
+
+def _terminal(shown):
+    """Return the thread that reads what is shown on a terminal, into a file, and the terminal."""
+    mine, its = pty.openpty()
+
+    def read():
+        with shown.open("ab", buffering=0) as file, suppress(OSError):  # the end of a terminal
+            while said := os.read(mine, 65_536):
+                file.write(said)
+        os.close(mine)
+
+    return threading.Thread(target=read, daemon=True), its
+
+
+@contextmanager
+def playing(folder, *options, terminal=False):
+    demo = Demo(folder, *options, terminal=terminal)
+    try:
+        yield demo
+    finally:
+        demo.process.kill()
+        demo.process.wait()
+        eventually(lambda: not demo.left(), why="something was left behind")
+
+
+@pytest.fixture(scope="module")
+def staying(tmp_path_factory):
+    """A demo on a terminal that stays; it starts beside the first test's own, and neither may disturb the other."""
+    with playing(tmp_path_factory.mktemp("staying"), "--stay", terminal=True) as demo:
+        yield demo
+
+
+@pytest.mark.usefixtures("staying")
+@pytest.mark.timeout(240)  # the demo itself gives up sooner
+def test_it_keeps_what_it_says(tmp_path):
+    began = time.monotonic()
+    with playing(tmp_path) as demo:
+        assert demo.process.wait(200) == 0, demo.shown
+        took = time.monotonic() - began
+        shown = " ".join(demo.shown.split())
+        rows = re.findall(
+            r"^ +(\d+)  (verified|code_sent|sending|joined|live|rejected)\b *(\S*)", demo.shown, re.MULTILINE
+        )
+        counts = Counter()
+        for count, what, meaning in rows:
+            counts["joined" if what == "live" or (what == "verified" and meaning) else what] += int(count)
+        victim = re.search(r"in the midst of sending to (\S+), which Plivo has taken", shown)[1]
+        of_the_victim = demo.shown.partition("The number whose worker was killed")[2]
+        codes, sent, taken, killed = map(
+            int,
+            re.search(
+                r"list has (\d+) codes: the (\d+) that are code_sent or verified, (\d+) of the (\d+) whose worker",
+                shown,
+            ).groups(),
+        )
+        funnel = re.search(
+            r"queued (\d+) → code sent (\d+) → verified (\d+), wrong code (\d+) \(tries left: 4\), "
+            r"still unanswered (\d+) \(these (\d+) codes work until \d\d:\d\d:\d\d at the latest\)",
+            shown,
+        )
+        queued, out, verified, wrong, silent, waiting = map(int, funnel.groups())
+        of_one = demo.shown.partition("One number's record")[2].partition("The number whose")[0]
+
+        assert took < 120  # 20 to 25 s, where nothing else happens on the machine
+        assert counts.total() == 200
+        assert counts["rejected"] == 20
+        assert counts["joined"] == 6
+        assert (counts["verified"] + counts["code_sent"], counts["sending"]) == (sent, killed)
+        assert (queued, out) == (sent + killed, sent)
+        assert (verified, wrong + silent, waiting) == (counts["verified"], counts["code_sent"], counts["code_sent"])
+        assert min(verified, wrong, silent) > 5
+        assert f"list of verified numbers has {verified + 1}: the {verified} that are verified here, and the p" in shown
+        assert re.findall(r"\d\d:\d\d:\d\d  (\w+)", of_one) == ["queued", "sending", "code_sent", "verified"]
+        assert codes == sent + taken + 1
+        assert 1 <= taken <= killed
+        assert "Numbers that got two: 0" in shown
+        assert "to send 161 texts and 13 calls" in shown
+        assert "roster running: 0 of 180, pending 180" in shown
+        assert re.search(r"a person asked meanwhile: \d{2,4} ms from initiate_verification.delay to code_sent", shown)
+        assert shown.index("roster running") < shown.index("kill -9") < shown.index("What became")
+        assert re.search(r"number +(\S+)", of_the_victim)[1] == victim
+        assert "codes at Plivo: 1" in of_the_victim
+        assert "(the lease's end) it is in doubt" in " ".join(of_the_victim.split())
+        assert "came again, to another child: it sent what had not begun, and nothing to this number" in shown
+        assert "demo --stay" in shown
+        assert len(demo.shown.splitlines()) <= 95
+        assert max(len(line) for line in demo.shown.splitlines() if not line.startswith("$ ")) <= 100
+        assert set(re.findall(r"\+\d{7,}", demo.shown)) == {"+14155550123"}, "which is the example of a remedy"
+        assert "\x1b" not in demo.shown
+        assert list(demo.cwd.iterdir()) == [demo.cwd / ".env"]
+        assert demo.left() == []
+        assert not [line for line in told_in_the_readme() if line not in demo.shown], "python tests/docs/test_readme.py"
+
+
+def told_in_the_readme():
+    """The lines of the README's output that are the same in every run."""
+    block = README.read_text().partition("$ make demo\n")[2].partition("```")[0]
+    varies = re.compile(
+        r"\d\d:\d\d|127\.0\.0\.1|kill -9|roster running|s left|asked meanwhile|uuid|request|later|"
+        r"own list|whose worker was killed|got two|verified here|queued \d|these \d+ codes|ids were unknown|"
+        r"^ +\d+  (verified|code_sent|joined|live)\b|ringproof (import|batch|status|demo)"
+    )
+    lines = [line for line in block.splitlines() if line and not varies.search(line)]
+    assert len(lines) > 25
+    return lines
+
+
+@pytest.mark.parametrize(
+    ("moment", "number", "code"),
+    [
+        ("Redis  ", signal.SIGTERM, 143),
+        ("rows are in", signal.SIGINT, 130),
+        ("Plivo  ", signal.SIGKILL, -9),
+    ],
+)
+def test_whenever_it_is_ended_nothing_is_left(tmp_path, moment, number, code):
+    with playing(tmp_path) as demo:
+        demo.until(moment)
+        demo.process.send_signal(number)
+        if code > 0:
+            demo.process.send_signal(number)  # an impatient person's second one
+
+        assert demo.process.wait(60) == code
+        assert "Traceback" not in demo.shown
+
+
+def typed(demo, *commands):
+    """Type commands in a second terminal, where a .env says other things."""
+    exports = re.findall(r"^  export .*$", demo.shown, re.MULTILINE)
+    return subprocess.run(
+        ["sh", "-c", "\n".join([*exports, *commands])],
+        capture_output=True,
+        text=True,
+        cwd=demo.cwd,
+        env={"PATH": os.environ["PATH"], "TMPDIR": tempfile.gettempdir()},
+        timeout=100,
+        check=False,
+    )
+
+
+def plain(shown):
+    """What a terminal showed, without how it was drawn."""
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown)
+
+
+def told(demo, beginning):
+    """The one line that begins so, of what the demo says a second terminal can do."""
+    (line,) = re.findall(rf"^  ({beginning}.*)$", demo.shown, re.MULTILINE)
+    return line
+
+
+def fetched(url):
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(url, timeout=60) as answer:
+        return json.load(answer)
+
+
+def test_its_terminal_shows_the_batch_live_and_plivo_has_the_codes_that_it_tells_of(staying):
+    staying.until("Ctrl-C ends it")
+    seen = plain(staying.shown)
+    show = told(staying, r"\S+ batch show ")
+    shown = json.loads(typed(staying, f"{show} --json").stdout)
+    exported = typed(staying, show.replace(" show ", " export ") + " --format json").stdout.splitlines()
+    sends = fetched(told(staying, "curl ").split()[1].partition("phones/")[0] + "sends")["sends"]
+    codes = Counter(send["phone_number"] for send in sends)
+    by_outcome = {}
+    for row in map(json.loads, exported):
+        by_outcome.setdefault(row["state"], set()).add(row["phone_number"])
+    in_doubt = by_outcome.get("sending", set()) | by_outcome.get("in_doubt", set())  # its lease may have ended
+    sent = by_outcome["code_sent"] | by_outcome["verified"]
+    others = codes.keys() - sent - in_doubt
+
+    assert len(set(re.findall(r"rows +180: (\d+) have an outcome", seen))) > 5
+    assert shown["rows"] == len(exported) == 180
+    assert shown["outcomes"]["code_sent"] == len(by_outcome["code_sent"])
+    assert max(codes.values()) == 1
+    assert sent <= codes.keys()
+    assert len(others) == 1, "the person's"
+
+
+def test_no_code_is_in_what_it_shows_or_in_the_workers_log(staying):
+    staying.until("Ctrl-C ends it")
+    sends = fetched(told(staying, "curl ").split()[1].partition("phones/")[0] + "sends")["sends"]
+    (log,) = staying.temporary.glob("ringproof-demo-*/worker.log")
+    logged = log.read_text()
+
+    assert logged.count("verified +") > 100
+    assert {len(send["code"]) for send in sends} == {8}
+    runs = set(re.findall(r"\d+", staying.shown + logged))  # somewhere in the digits of a long duration any code may be
+    assert not [send for send in sends if send["code"] in runs]
+
+
+def test_another_terminal_can_join_while_it_stays(staying):
+    demo = staying
+    demo.until("Ctrl-C ends it")
+    initiate = told(demo, r"\S+ initiate ")
+    joined = typed(demo, initiate)
+    inbox = fetched(told(demo, "curl ").split()[1])
+    demo.until("+1•••••••23  verified")
+    status = typed(demo, told(demo, r"\S+ status "))
+    again = typed(demo, re.search(r"\$ (\S+ import \S+ --yes)", plain(demo.shown))[1])
+    demo.process.send_signal(signal.SIGINT)
+
+    assert joined.returncode == 0, joined.stderr
+    assert joined.stdout.startswith("code_sent  +1•••••••23")
+    assert shlex.split(initiate)[-1] == "Front desk"
+    assert '"code"' in json.dumps(inbox)
+    assert "verified" in status.stdout
+    assert again.returncode == 1
+    assert "the same rows were imported under this name" in again.stderr
+    assert demo.process.wait(60) == 0
+    demo.until("nothing is left behind")
+
+
+def test_without_a_redis_server_it_says_what_to_install(tmp_path):
+    code = (
+        "import worker.local.processes.redis_server as server; server._candidates = lambda: iter(());"
+        "from worker.cli import main; main(['demo'])"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, timeout=60, check=False
+    )
+
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: no Redis server")
+    assert "apt-get install redis-server" in done.stderr
+    assert "Traceback" not in done.stderr

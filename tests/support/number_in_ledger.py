@@ -1,0 +1,94 @@
+"""A ledger of its own with a clock that can be moved, and one number in it."""
+
+import secrets
+from datetime import UTC, datetime, timedelta
+
+from support.harness import fresh_number
+
+from ringproof.ledger import control
+from ringproof.ledger.acceptance import Newcomer
+from ringproof.ledger.answers import Outcome, Settled, Verdict
+from ringproof.ledger.ledger import Ledger
+from ringproof.ledger.record import Lane, Record, State
+from ringproof.policy import Policy, Rate
+
+UUID = "11111111-2222-3333-4444-555555555555"
+SENT = Outcome(State.CODE_SENT, verification_uuid=UUID, api_id=UUID)
+MINUTES = timedelta(minutes=1)
+
+# The clock of these tests: Redis' own, or when it was stopped, moved by what a key says.
+CLOCK = """
+local clock = redis.call('TIME')
+local now_us = tonumber(redis.call('GET', 'test:stopped_us')) or clock[1] * 1000000 + clock[2]
+now_us = now_us + 1000000 * (tonumber(redis.call('GET', 'test:clock')) or 0)
+local now = math.floor(now_us / 1000)
+"""
+
+
+class Book:
+    """One number's ledger with a clock that can be moved."""
+
+    def __init__(self, client, **options):
+        self.client = client
+        self.client.delete("test:clock", "test:stopped_us")
+        self.prefix = f"t{secrets.token_hex(4)}"
+        self.ledger = Ledger(client, prefix=self.prefix, clock=CLOCK, **options)
+        fast = Rate.parse("1000/0.1s")
+        self.ledger.tell(Policy(rate=fast, call_rate=fast, range_codes_per_hour=0))
+        self.number = fresh_number()
+
+    def stop(self):
+        """Stop its clock, which only `move` moves from now on: however long the test takes, it is the same moment."""
+        seconds, microseconds = self.client.time()
+        self.client.set("test:stopped_us", seconds * 1_000_000 + microseconds)
+
+    def move(self, by):
+        self.client.incrbyfloat("test:clock", by.total_seconds())
+
+    def now(self):
+        stopped_us, by = self.client.mget("test:stopped_us", "test:clock")
+        now = datetime.fromtimestamp(int(stopped_us) / 1e6, UTC) if stopped_us else datetime.now(UTC)
+        return now + timedelta(seconds=float(by or 0))
+
+    def accept(self, newcomer=Newcomer.PERSON, token=None, **options):
+        lane = Lane.BULK if newcomer is Newcomer.ROSTER else Lane.INTERACTIVE
+        token = token or secrets.token_hex(4)
+        return self.ledger.accept(self.number, token=token, newcomer=newcomer, lane=lane, **options)
+
+    def begin(self, request, **options):
+        return self.ledger.begin([(self.number, request)], **options)[0]
+
+    def settle(self, begun, outcome):
+        return self.ledger.settle(self.number, begun.record.request, begun.fence, outcome)
+
+    def bring(self, outcome, **options):
+        """Bring the number to an outcome by the ordinary way."""
+        begun = self.begin(self.accept(**options).request)
+        assert begun.verdict is Verdict.BEGUN
+        assert self.settle(begun, outcome) is Settled.SETTLED
+        return begun
+
+    def slots(self, bucket="account"):
+        """The next free slot of a bucket, in µs."""
+        return int(self.client.hget(f"{self.prefix}:pace", bucket))
+
+    def hold(self, lane=None):
+        """Pause, as a person does."""
+        control.pause(self.ledger, lane)
+
+    def looked(self):
+        """Plivo's list has been read, just now, and nobody has confirmed elsewhere."""
+        self.client.hset(f"{self.prefix}:reconcile", "looked", int(self.now().timestamp() * 1000) + 1)
+
+    @property
+    def record(self) -> Record:
+        return self.ledger.read(self.number)
+
+    def agenda(self):
+        score = self.client.zscore(f"{self.prefix}:agenda", self.number)
+        return datetime.fromtimestamp(score / 1000, UTC) if score else None
+
+
+def near(when, other, by=timedelta(seconds=10)):
+    """Whether these are the same moment, but for what passes between two lines of a test on a busy machine."""
+    return abs(when - other) < by

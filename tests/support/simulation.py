@@ -1,0 +1,113 @@
+"""A ledger in simulated time, and bookers that ask begin each at its turn."""
+
+import heapq
+import itertools
+import random
+import secrets
+from datetime import timedelta
+
+from support.harness import fresh_number
+
+from ringproof.ledger.acceptance import Newcomer
+from ringproof.ledger.answers import Verdict
+from ringproof.ledger.ledger import Ledger
+from ringproof.ledger.record import Lane, moment
+from ringproof.policy import Policy, Rate
+
+SECOND = 1_000_000
+START_US = 1_800_000_000 * SECOND
+
+# All time is what the test says, in µs.
+CLOCK = """
+local now_us = tonumber(redis.call('GET', 'test:now_us'))
+local now = math.floor(now_us / 1000)
+"""
+
+
+class Simulation:
+    """Bookers in simulated time: each asks begin at its turn, a little late, as a thread would."""
+
+    def __init__(self, client, rate="300/5s", **policy):
+        self.client = client
+        self.prefix = f"t{secrets.token_hex(4)}"
+        self.ledger = Ledger(client, prefix=self.prefix, clock=CLOCK)
+        self.rate = Rate.parse(rate)
+        self.ledger.tell(Policy(rate=self.rate, range_codes_per_hour=0, **policy))
+        self.chance = random.Random(1)
+        self.slots = {lane: [] for lane in Lane}
+        self.asked = 0
+        self.events, self.order = [], itertools.count()
+        self.at(START_US)
+        self.ledger.book()  # Redis is new: the first window is spent
+        self.at(START_US + self.rate.window_us + self.rate.spacing_us)
+
+    def at(self, now_us):
+        self.now_us = now_us
+        self.client.set("test:now_us", now_us)
+
+    def numbers(self, count, lane=Lane.BULK, channel="sms"):
+        newcomer = Newcomer.PERSON if lane is Lane.INTERACTIVE else Newcomer.ROSTER
+        found = [fresh_number() for _ in range(count)]
+        return [
+            (n, self.ledger.accept(n, token=n, newcomer=newcomer, lane=lane, channel=channel).request) for n in found
+        ]
+
+    def booker(self, requests, lane=Lane.BULK, when_us=None):
+        """Have somebody book for these, one after another, from then on."""
+        heapq.heappush(self.events, (when_us or self.now_us, next(self.order), list(requests), lane))
+
+    def person(self, when_us, channel="sms"):
+        self.booker(self.numbers(1, Lane.INTERACTIVE, channel), Lane.INTERACTIVE, when_us)
+
+    def run(self, until_us=None):
+        """Let time pass until nobody books any more."""
+        while self.events and (until_us is None or self.events[0][0] <= until_us):
+            when_us, _, left, lane = heapq.heappop(self.events)
+            self.at(max(when_us, self.now_us))
+            answers = self.ledger.begin(left[:10])
+            self.asked += 1
+            rest, ask_us = [], self.now_us
+            for asked, begun in zip(left, answers, strict=False):
+                if begun.verdict is Verdict.BEGUN:
+                    self.slots[lane].append(begun.at_us)
+                elif begun.verdict is Verdict.LATER:
+                    rest.append(asked)
+                    ask_us = begun.at_us
+            rest += left[10:]
+            if rest:
+                self.booker(rest, lane, max(ask_us, self.now_us) + self.chance.randrange(100, 1500))
+
+    def all_slots(self):
+        return sorted(itertools.chain.from_iterable(self.slots.values()))
+
+    def used(self, slots=None):
+        """The share of the pace between the first slot and the last."""
+        slots = slots or self.all_slots()
+        return (len(slots) - 1) * self.rate.spacing_us / (slots[-1] - slots[0])
+
+    def slots_from(self, bucket):
+        """The next free slot of a bucket, in µs."""
+        return int(self.client.hget(f"{self.prefix}:pace", bucket))
+
+    def pass_(self, seconds):
+        self.at(self.now_us + int(seconds * SECOND))
+
+    def begin(self, request, **options):
+        return self.ledger.begin([request], **options)[0]
+
+    def settle(self, begun, outcome):
+        return self.ledger.settle(begun.record.phone_number, begun.record.request, begun.fence, outcome)
+
+    def send(self, request, outcome):
+        """Begin a number and settle it with that outcome; its record then."""
+        begun = self.begin(request)
+        assert begun.verdict is Verdict.BEGUN, begun
+        self.at(max(self.now_us, begun.at_us))
+        self.settle(begun, outcome)
+        return self.record(request)
+
+    def record(self, request):
+        return self.ledger.read(request[0])
+
+    def moment(self, seconds=0.0):
+        return moment(self.now_us // 1000) + timedelta(seconds=seconds)

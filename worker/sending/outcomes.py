@@ -1,0 +1,89 @@
+"""How an attempt ends: one table from what the client raised to what the ledger is told."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Final
+
+from ringproof.errors import (
+    Forbidden,
+    LeaseOver,
+    Rejected,
+    RingproofError,
+    Throttled,
+    Unauthorized,
+    Unknown,
+    Unreachable,
+)
+from ringproof.ledger.answers import News, Outcome
+from ringproof.ledger.record import Reason, State
+
+FIRST_WAIT: Final = timedelta(seconds=30)
+LONGEST_WAIT: Final = timedelta(minutes=15)
+"""An unreachable Plivo is asked again after 30 s, 1, 2, 4 … 15 minutes: an outage is minutes, not seconds."""
+
+SHORTEST_WAIT: Final = timedelta(seconds=1)
+"""A `Retry-After` of 0 is no invitation to a busy loop."""
+
+
+def _rejected(error: Rejected, _: int) -> Outcome:
+    return Outcome(State.FAILED, Reason.REJECTED, error.detail, news=News.ANSWERED)
+
+
+def _forbidden(error: Forbidden, _: int) -> Outcome:
+    return Outcome(State.FAILED, Reason.FORBIDDEN, error.detail, news=News.FORBIDDEN)
+
+
+def _unknown(error: Unknown, _: int) -> Outcome:
+    return Outcome(State.IN_DOUBT, None, error.cause, news=News.DOUBTFUL)
+
+
+def _unreachable(error: Unreachable, attempts: int) -> Outcome:
+    wait = min(FIRST_WAIT * 2 ** min(attempts - 1, 10), LONGEST_WAIT)
+    if error.retry_after is not None:
+        wait = max(timedelta(seconds=error.retry_after), SHORTEST_WAIT)
+    return Outcome(State.WAITING, Reason.UNREACHABLE, error.cause, wait)
+
+
+# How long these wait is the scripts' matter, for it is the same for everybody.
+
+
+def _throttled(error: Throttled, _: int) -> Outcome:
+    return Outcome(
+        State.WAITING,
+        Reason.PACE,
+        error.cause,
+        counted=False,
+        news=News.THROTTLED,
+        retry_after=error.retry_after,
+    )
+
+
+def _unauthorized(error: Unauthorized, _: int) -> Outcome:
+    return Outcome(State.WAITING, Reason.PAUSED, error.cause, counted=False, news=News.UNAUTHORIZED)
+
+
+def _lease_over(error: LeaseOver, _: int) -> Outcome:
+    return Outcome(State.WAITING, Reason.PACE, error.cause, counted=False)
+
+
+OUTCOMES: Final[dict[type[RingproofError], Callable[..., Outcome]]] = {
+    Rejected: _rejected,
+    Forbidden: _forbidden,
+    Unknown: _unknown,
+    Unreachable: _unreachable,
+    LeaseOver: _lease_over,
+    Throttled: _throttled,
+    Unauthorized: _unauthorized,
+}
+
+
+def outcome_of(error: RingproofError, attempts: int) -> Outcome:
+    """Return what the ledger is told of an attempt, the `attempts`-th, that ended with this error."""
+    return OUTCOMES[type(error)](error, attempts)
+
+
+def news_of(error: RingproofError) -> News:
+    """Return what an error, of a request that was no send, says to all others."""
+    rule = OUTCOMES.get(type(error))
+    news = rule(error, 1).news if rule else News.NONE
+    return News.NONE if news is News.FORBIDDEN else News(news)  # of a look-up, not of the account's credit
