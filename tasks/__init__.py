@@ -1,4 +1,6 @@
-"""The registered tasks: their bodies, as workers run them. `from tasks import …` gives a producer what `ringproof` gives.
+"""The registered tasks: their bodies, as workers run them.
+
+`from tasks import initiate_verification` gives a producer the same task as `from ringproof import …`.
 
 A project that has a module `tasks` of its own imports the same three names from `ringproof`.
 """

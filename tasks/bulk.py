@@ -27,7 +27,7 @@ def work_chunk(self: MaskedTask, requests: Any) -> None:
     if not isinstance(requests, list) or not all(map(is_request, requests)):
         raise errors.InvalidRequest("requests", shown(requests), "they are Ringproof's own: [[number, request], …]")
     lane = lane_of(self.request.delivery_info["routing_key"])
-    with shutdown.sending():
+    with shutdown.defer_sigterm():
         rest = work(runtime.ledger(), runtime.plivo(), [(number, request) for number, request in requests], lane)
     if rest:
         send_chunk(rest, lane)

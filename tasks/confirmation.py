@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 from ringproof import errors, runtime
 from ringproof.celery.confirmation import ConfirmationTask
 from ringproof.celery.messages import CONFIRM, performs
-from ringproof.ledger.confirmation import HANDLE, Answer, Entered, Verified, refused, take, verified
+from ringproof.ledger.confirmation import HANDLE, Answer, Entered, Verified, code_rejected, mark_verified, take_code
 from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.record import Record, State
 from ringproof.phone.masking import mask
 from ringproof.phone.number import parse
 from worker.celery import shutdown
-from worker.sending.queries import paid
-from worker.sending.retry import insist
+from worker.sending.queries import ask_at_slot
+from worker.sending.retry import until_ledger_answers
 
 if TYPE_CHECKING:
     from ringproof.plivo.client import CallerId, PlivoClient
@@ -37,7 +37,7 @@ def verify_code(_task: ConfirmationTask, *args: Any, **kwargs: Any) -> dict[str,
     if len(args) != 1 or kwargs.keys() != {"handle"} or not isinstance(handle, str) or not HANDLE.fullmatch(handle):
         raise errors.InvalidRequest("message", "not Ringproof's own", "it holds a number, and the handle of a code")
     number = parse(args[0], runtime.settings().region).e164
-    with shutdown.sending():
+    with shutdown.defer_sigterm():
         try:
             return confirm(runtime.ledger(), runtime.plivo(), number, handle)
         except errors.LedgerUnavailable as error:
@@ -50,7 +50,7 @@ def confirm(ledger: Ledger, client: "PlivoClient", number: str, handle: str) -> 
 
     Where an answer was lost, of this code or of one before it, Plivo is asked by GET whether it has taken it.
     """
-    entered = insist(lambda: take(ledger, number, handle), seconds=LEDGER_SECONDS)
+    entered = until_ledger_answers(lambda: take_code(ledger, number, handle), seconds=LEDGER_SECONDS)
     if entered.answer not in {Answer.ASK, Answer.LOOK, Answer.DONE}:
         _explain(entered)
     record = entered.record
@@ -61,7 +61,7 @@ def confirm(ledger: Ledger, client: "PlivoClient", number: str, handle: str) -> 
         if entered.asked and _taken_before(ledger, client, record, entered.asked):
             raise errors.NothingPending(str(State.VERIFIED))
         _complete(ledger, client, record, entered, handle)
-    newest = insist(lambda: ledger.read(number)) or record
+    newest = until_ledger_answers(lambda: ledger.read(number)) or record
     _log.info("verified %s", mask(number))
     return {
         "state": str(State.VERIFIED),
@@ -90,20 +90,20 @@ def _complete(ledger: Ledger, client: "PlivoClient", record: Record, entered: En
     number, uuid = record.phone_number, record.verification_uuid
     assert uuid is not None  # noqa: S101  # or the answer is NOTHING
     try:
-        known = paid(ledger, partial(client.complete, uuid, entered.code), within=SLOT)
+        known = ask_at_slot(ledger, partial(client.complete, uuid, entered.code), within=SLOT)
     except errors.WrongCode as error:
-        left = insist(lambda: refused(ledger, number, handle))
+        left = until_ledger_answers(lambda: code_rejected(ledger, number, handle))
         _log.info("wrong code %s, tries left: %d", mask(number), left)
         raise errors.WrongCode(error.detail, left) from None
     except errors.Unknown:
         _look(ledger, client, record, handle)
     except (errors.Unsent, errors.Forbidden) as error:
-        insist(lambda: refused(ledger, number, handle, counted=False))
+        until_ledger_answers(lambda: code_rejected(ledger, number, handle, counted=False))
         raise errors.Unconfirmed(str(error)) from None
     else:
         # Plivo has checked the uuid; whatever number it names with it, this is the one that the code was sent to.
         ours = replace(known, phone_number=number)
-        insist(lambda: verified(ledger, [ours], handle))
+        until_ledger_answers(lambda: mark_verified(ledger, [ours], handle))
 
 
 def _look(ledger: Ledger, client: "PlivoClient", record: Record, handle: str) -> None:
@@ -111,7 +111,7 @@ def _look(ledger: Ledger, client: "PlivoClient", record: Record, handle: str) ->
     known = _get(ledger, client, record)
     if known is None:
         raise errors.Unconfirmed("Plivo's answer was lost, and it has not taken it so far")
-    (told,) = insist(lambda: verified(ledger, [known], handle))
+    (told,) = until_ledger_answers(lambda: mark_verified(ledger, [known], handle))
     if told is Verified.ALREADY:  # by another's code, for which Plivo has said yes
         raise errors.NothingPending(str(State.VERIFIED))
 
@@ -120,16 +120,16 @@ def _taken_before(ledger: Ledger, client: "PlivoClient", record: Record, handle:
     """Whether Plivo has taken the code of an earlier handle, whose answer was lost."""
     known = _get(ledger, client, record)
     if known:
-        insist(lambda: verified(ledger, [known], handle))
+        until_ledger_answers(lambda: mark_verified(ledger, [known], handle))
     return known is not None
 
 
 def _get(ledger: Ledger, client: "PlivoClient", record: Record) -> "CallerId | None":
     """Look the number up; None if Plivo does not have it by the record's last code. Raises `Unconfirmed`."""
-    if shutdown.told():
+    if shutdown.is_stopping():
         raise errors.Unconfirmed("Plivo's answer was lost, and this worker stops")
     try:
-        known = paid(ledger, partial(client.get, record.phone_number), within=SLOT)
+        known = ask_at_slot(ledger, partial(client.get, record.phone_number), within=SLOT)
     except errors.RingproofError as error:
         raise errors.Unconfirmed(str(error)) from None
     return known if known and known.verification_uuid == record.verification_uuid else None

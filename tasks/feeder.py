@@ -15,7 +15,7 @@ from ringproof.batches.feeding import Fed
 from ringproof.batches.model import BatchState, Packed
 from ringproof.celery.app import app
 from ringproof.celery.messages import send_chunk
-from ringproof.ledger.control import Situation, situation
+from ringproof.ledger.control import SendingStatus, sending_status
 from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.record import Lane
 from ringproof.ledger.row_outcomes import LISTS
@@ -53,7 +53,7 @@ class Done:
 def feed() -> None:
     """Take the tick if nobody else has, and feed."""
     ledger = runtime.ledger()
-    if not ledger.tick("feed", TICK):
+    if not ledger.claim_tick("feed", TICK):
         return
     done = feed_once(ledger, runtime.settings().quiet_hours)
     if done.rows or done.told:
@@ -70,7 +70,7 @@ def feed_once(ledger: Ledger, quiet: QuietHours | None = None) -> Done:
             done.told += feeding.heed(ledger, batch)
     running = [batch for batch in batches if batch.state is BatchState.RUNNING]
     if any(batch.left[channel] for batch in running for channel in LISTS):
-        now = situation(ledger, {})
+        now = sending_status(ledger)
         for channel in LISTS:
             room, least = _room(ledger, now, batches, channel)
             _feed_in_turns(ledger, running, channel, _Room(room, least, ends, quiet, now.now), done)
@@ -90,12 +90,12 @@ class _Room:
     now: datetime
 
 
-def _room(ledger: Ledger, now: Situation, batches: list[Fed], channel: str) -> tuple[int, int]:
+def _room(ledger: Ledger, now: SendingStatus, batches: list[Fed], channel: str) -> tuple[int, int]:
     """Return how many rows may be fed, and how few are not worth a message yet.
 
     While Plivo's answers pause everybody one is sent to first, now and then: that there is one, a few are fed.
     """
-    told = ledger.get("hgetall", ledger.key("pauses"))
+    told = ledger.run("hgetall", ledger.key("pauses"))
     if {"person:all", f"person:{Lane.BULK}", "credentials"} & told.keys():
         return 0, LEAST
     if {"account", "suspect", "doubts"} & told.keys() or now.closed_until:

@@ -11,15 +11,15 @@ from ringproof import runtime
 from ringproof.celery.app import app
 from ringproof.errors import InvalidRequest, RingproofError
 from ringproof.ledger import plivo_list
-from ringproof.ledger.confirmation import Asked, Verified, dated, verified
+from ringproof.ledger.confirmation import Asked, Verified, dated, mark_verified
 from ringproof.ledger.ledger import LONGEST_QUEUE, Ledger
-from ringproof.ledger.plivo_list import Look, PageTurn
+from ringproof.ledger.plivo_list import ListScan, ScanPage
 from ringproof.ledger.queues import queue
 from ringproof.ledger.record import Lane
 from ringproof.phone.masking import shown
 from worker.celery import shutdown
-from worker.sending.queries import heard
-from worker.sending.retry import insist
+from worker.sending.queries import ask_and_report
+from worker.sending.retry import until_ledger_answers
 
 if TYPE_CHECKING:
     from ringproof.plivo.client import Page, PlivoClient
@@ -34,7 +34,7 @@ SECONDS: Final = 4.0
 LAG: Final = timedelta(seconds=5)
 """How late a number may appear in Plivo's list: a look ends as much before what the last one has seen."""
 
-ASKED: Final = {Look.RECONCILE: Asked.CODE, Look.SYNC: Asked.LIST}
+ASKED: Final = {ListScan.RECONCILE: Asked.CODE, ListScan.SYNC: Asked.LIST}
 
 SKIPPED: Final = "skipped"
 """What is listed without a number or a uuid."""
@@ -43,26 +43,26 @@ _log = logging.getLogger(__name__)
 
 
 def look_on(
-    ledger: Ledger, client: "PlivoClient", seconds: float = SECONDS, look: Look = Look.RECONCILE
+    ledger: Ledger, client: "PlivoClient", seconds: float = SECONDS, look: ListScan = ListScan.RECONCILE
 ) -> Counter[str]:
     """Go on with a look for so long, a page at each turn; return what became of the numbers on them."""
     until = time.monotonic() + seconds
     found: Counter[str] = Counter()
-    while (turn := plivo_list.turn(ledger, look)).wait is not None:
+    while (turn := plivo_list.take_page(ledger, look)).wait is not None:
         if turn.page is None and time.monotonic() + turn.wait > until:
             break
-        if not shutdown.sleep(turn.wait):
+        if not shutdown.sleep_unless_stopping(turn.wait):
             break
         if turn.page:
-            page = heard(ledger, partial(client.list, offset=turn.page.offset))
-            told = insist(partial(verified, ledger, page.objects, asked=ASKED[look]))
+            page = ask_and_report(ledger, partial(client.list, offset=turn.page.offset))
+            told = until_ledger_answers(partial(mark_verified, ledger, page.objects, asked=ASKED[look]))
             of_page = Counter(map(str, told)) + Counter({SKIPPED: page.skipped})
             found.update(of_page)
             _go_on(ledger, turn.page, page, of_page)
     return found
 
 
-def _go_on(ledger: Ledger, turn: PageTurn, page: "Page", found: Counter[str]) -> None:
+def _go_on(ledger: Ledger, turn: ScanPage, page: "Page", found: Counter[str]) -> None:
     """Tell where the next page begins; none does once there is something on this one that was seen before."""
     dates = [date for date in map(dated, page.objects) if date]
     following = page.next
@@ -71,20 +71,22 @@ def _go_on(ledger: Ledger, turn: PageTurn, page: "Page", found: Counter[str]) ->
         following = max(0, turn.offset - (turn.total - page.total))
     elif dates and min(dates) < turn.mark - LAG:
         following = None
-    insist(lambda: plivo_list.read(ledger, turn, following, max(dates, default=None), page.total, found))
+    until_ledger_answers(
+        lambda: plivo_list.page_done(ledger, turn, following, max(dates, default=None), page.total, found)
+    )
 
 
 @app.task(name="ringproof.reconcile", shared=False, ignore_result=True, throws=(InvalidRequest,))
-def reconcile(look: str = Look.RECONCILE) -> None:
+def reconcile(look: str = ListScan.RECONCILE) -> None:
     """Go on with the look. If Plivo does not answer, the same page is anybody's turn again."""
-    if look not in set(Look):
-        raise InvalidRequest("look", shown(look), "it is Ringproof's own: " + ", ".join(Look))
+    if look not in set(ListScan):
+        raise InvalidRequest("look", shown(look), "it is Ringproof's own: " + ", ".join(ListScan))
     ledger = runtime.ledger()
     try:
-        found = look_on(ledger, runtime.plivo(), look=Look(look))
+        found = look_on(ledger, runtime.plivo(), look=ListScan(look))
     except RingproofError as error:
         _log.info("Plivo's list was not read: %s", error)
-        plivo_list.trouble(ledger, Look(look), str(error))
+        plivo_list.page_failed(ledger, ListScan(look), str(error))
         return
     if found[Verified.VERIFIED]:
         _log.info("confirmed elsewhere: %d", found[Verified.VERIFIED])
@@ -92,15 +94,19 @@ def reconcile(look: str = Look.RECONCILE) -> None:
         _log.info("verified at Plivo, and unknown here until now: %d", found[Verified.RECORDED])
 
 
-def begin_look(ledger: Ledger, look: Look) -> None:
+def request_scan_of_list(ledger: Ledger, look: ListScan) -> None:
     """Have a look begun now, for whoever waits for it; or gone on with, if it is under way."""
-    plivo_list.want(ledger, look)
-    if ledger.tick(look, EVERY):
+    plivo_list.request_scan(ledger, look)
+    if ledger.claim_tick(look, EVERY):
         app.send_task(reconcile.name, (look,), queue=QUEUE, ignore_result=True)
 
 
-def enqueue_look(ledger: Ledger) -> None:
+def enqueue_list_scan(ledger: Ledger) -> None:
     """Have each look gone on with that is wanted and was not told to just now."""
-    for look in Look:
-        if plivo_list.wanted(ledger, look) and ledger.waiting(QUEUE) < LONGEST_QUEUE and ledger.tick(look, EVERY):
+    for look in ListScan:
+        if (
+            plivo_list.is_scan_requested(ledger, look)
+            and ledger.queue_length(QUEUE) < LONGEST_QUEUE
+            and ledger.claim_tick(look, EVERY)
+        ):
             app.send_task(reconcile.name, (look,), queue=QUEUE, ignore_result=True)

@@ -10,8 +10,8 @@ from ringproof.celery.app import app
 from ringproof.celery.messages import MaskedTask
 from ringproof.errors import RingproofError
 from ringproof.phone.masking import mask
-from worker.sending.queries import paid
-from worker.sending.retry import insist
+from worker.sending.queries import ask_at_slot
+from worker.sending.retry import until_ledger_answers
 
 REMOVE: Final = "ringproof.remove"
 
@@ -25,7 +25,7 @@ def remove(phone_number: str) -> dict[str, bool]:
     Raises what the client does, and then nothing was changed here: asking again is safe.
     """
     ledger = runtime.ledger()
-    at_plivo = paid(ledger, partial(runtime.plivo().delete, phone_number))
-    here = insist(lambda: erase(ledger, phone_number))
+    at_plivo = ask_at_slot(ledger, partial(runtime.plivo().delete, phone_number))
+    here = until_ledger_answers(lambda: erase(ledger, phone_number))
     _log.info("removed %s", mask(phone_number))
     return {"at_plivo": at_plivo, "here": here}

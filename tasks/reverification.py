@@ -13,15 +13,15 @@ from ringproof import errors, runtime
 from ringproof.celery.app import app
 from ringproof.celery.messages import MaskedTask, send_chunk, send_numbers
 from ringproof.ledger import reverification
-from ringproof.ledger.acceptance import Disposition, Newcomer
-from ringproof.ledger.confirmation import Asked, Verified, verified
+from ringproof.ledger.acceptance import Disposition, Requester
+from ringproof.ledger.confirmation import Asked, Verified, mark_verified
 from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.queues import queue
 from ringproof.ledger.record import Lane, Record, State
 from ringproof.phone.masking import mask, shown
 from worker.celery import shutdown
-from worker.sending.queries import paid_in
-from worker.sending.retry import insist
+from worker.sending.queries import ask_in_lane
+from worker.sending.retry import until_ledger_answers
 
 if TYPE_CHECKING:
     from ringproof.plivo.client import PlivoClient
@@ -61,7 +61,7 @@ def reverify(numbers: Any) -> None:
     """Ask about each number that is due: whoever dies leaves it due again."""
     if not isinstance(numbers, list) or not all(isinstance(number, str) for number in numbers):
         raise errors.InvalidRequest("numbers", shown(numbers), "they are Ringproof's own: ['+14155550123', …]")
-    with shutdown.sending():
+    with shutdown.defer_sigterm():
         done = renew(runtime.ledger(), runtime.plivo(), numbers, mode=runtime.settings().reverify_mode)
     _log.info("re-verified: %s", ", ".join(f"{count} {what}" for what, count in done.items()))
 
@@ -73,9 +73,9 @@ def renew(ledger: Ledger, client: "PlivoClient", numbers: Sequence[str], *, mode
 
 
 def _renew(ledger: Ledger, client: "PlivoClient", mode: str, number: str) -> Renewed:
-    if shutdown.told():
+    if shutdown.is_stopping():
         return Renewed.LATER
-    record = insist(lambda: reverification.claim(ledger, number))
+    record = until_ledger_answers(lambda: reverification.claim(ledger, number))
     if record is None:
         return Renewed.NOT_DUE
     try:
@@ -84,7 +84,7 @@ def _renew(ledger: Ledger, client: "PlivoClient", mode: str, number: str) -> Ren
             return Renewed.THERE
     except (errors.Rejected, errors.InvalidNumber) as error:
         _log.warning("not asked about %s until its next turn: %s", mask(number), error)
-        insist(lambda: reverification.put_off(ledger, number))
+        until_ledger_answers(lambda: reverification.put_off(ledger, number))
         return Renewed.LATER
     except errors.RingproofError as error:
         _log.info("not asked about %s: %s", mask(number), error)
@@ -94,10 +94,10 @@ def _renew(ledger: Ledger, client: "PlivoClient", mode: str, number: str) -> Ren
 
 def _is_there(ledger: Ledger, client: "PlivoClient", number: str) -> bool:
     """Whether Plivo has the number still; if it has, the ledger knows, and the number's next turn is set."""
-    known = paid_in(ledger, Lane.SCHEDULED, partial(client.get, number), within=PATIENCE)
+    known = ask_in_lane(ledger, Lane.SCHEDULED, partial(client.get, number), within=PATIENCE)
     if known is None:
         return False
-    (told,) = insist(lambda: verified(ledger, [known], asked=Asked.NUMBER))
+    (told,) = until_ledger_answers(lambda: mark_verified(ledger, [known], asked=Asked.NUMBER))
     return told is not Verified.STALE
 
 
@@ -105,9 +105,11 @@ def _send(ledger: Ledger, record: Record) -> bool:
     """Have a code sent, in the scheduled lane; once: the token is made of the request that was verified."""
     number = record.phone_number
     token = f"reverify:{number}:{record.request}"
-    accepted = insist(lambda: ledger.follow(record, token=token, newcomer=Newcomer.REVERIFICATION, lane=Lane.SCHEDULED))
+    accepted = until_ledger_answers(
+        lambda: ledger.follow(record, token=token, requester=Requester.REVERIFICATION, lane=Lane.SCHEDULED)
+    )
     if accepted.disposition is Disposition.COUNTRY:
-        insist(lambda: reverification.put_off(ledger, number))
+        until_ledger_answers(lambda: reverification.put_off(ledger, number))
     if accepted.disposition is not Disposition.ACCEPTED:
         return False
     send_chunk([(number, accepted.request)], Lane.SCHEDULED)

@@ -12,17 +12,17 @@ from ringproof.batches.summary import is_cancelled
 from ringproof.celery.app import app
 from ringproof.celery.messages import MaskedTask, send_chunk, send_message
 from ringproof.errors import RingproofError
-from ringproof.ledger.acceptance import Disposition, Newcomer
-from ringproof.ledger.answers import Due, News, Outcome
+from ringproof.ledger.acceptance import Disposition, Requester
+from ringproof.ledger.answers import AgendaAction, Outcome, PlivoSignal
 from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.queues import TICKS, queue
 from ringproof.ledger.record import Lane, Reason, Record, State
 from ringproof.phone.masking import mask
-from tasks.reconcile import enqueue_look
+from tasks.reconcile import enqueue_list_scan
 from tasks.reverification import enqueue_renewals
 from worker.celery.beat import SWEEP
-from worker.sending.queries import paid
-from worker.sending.retry import insist
+from worker.sending.queries import ask_at_slot
+from worker.sending.retry import until_ledger_answers
 
 if TYPE_CHECKING:
     from ringproof.plivo.client import CallerId
@@ -40,39 +40,39 @@ TICK: Final = timedelta(milliseconds=800)
 _log = logging.getLogger(__name__)
 
 
-def sweep_once(ledger: Ledger, limit: int = PORTION) -> Counter[Due]:
+def sweep_once(ledger: Ledger, limit: int = PORTION) -> Counter[AgendaAction]:
     """Work off at most `limit` entries of the agenda that are due; return how many got what."""
-    worked = ledger.due(limit, QUEUES)
+    worked = ledger.work_off_agenda(limit, QUEUES)
     chunks: defaultdict[tuple[Lane, str], list[tuple[str, int]]] = defaultdict(list)
     for entry in worked:
-        if entry.due is Due.ENQUEUE and entry.lane is not Lane.INTERACTIVE:
+        if entry.action is AgendaAction.ENQUEUE and entry.lane is not Lane.INTERACTIVE:
             chunks[entry.lane, entry.channel].append((entry.phone_number, entry.request))
-        elif entry.due is Due.ENQUEUE:
+        elif entry.action is AgendaAction.ENQUEUE:
             send_message(entry.phone_number, entry.request, entry.lane)
-        elif entry.due is Due.LOOK_UP:
+        elif entry.action is AgendaAction.LOOK_UP:
             send_message(entry.phone_number, entry.request, entry.lane, task=look_up.name)
     for (lane, _), requests in chunks.items():
         for start in range(0, len(requests), CHUNK):
             send_chunk(requests[start : start + CHUNK], lane)
-    return Counter(entry.due for entry in worked)
+    return Counter(entry.action for entry in worked)
 
 
 @app.task(name=SWEEP, shared=False, ignore_result=True)
 def sweep() -> None:
     """Take the tick if nobody else has, and work the agenda off for as long as a tick lasts."""
     ledger = runtime.ledger()
-    if not ledger.tick("sweep", TICK):
+    if not ledger.claim_tick("sweep", TICK):
         return
     until = time.monotonic() + TICK.total_seconds()
-    done: Counter[Due] = Counter()
+    done: Counter[AgendaAction] = Counter()
     while (swept := sweep_once(ledger)).total():
         done += swept
         if time.monotonic() > until:
             break
-    mended = ledger.mend(PORTION)
+    mended = ledger.repair_agenda(PORTION)
     if ledger.probe_is_due():
         app.send_task(probe.name, queue=TICKS, ignore_result=True)
-    enqueue_look(ledger)
+    enqueue_list_scan(ledger)
     renewals = enqueue_renewals(ledger)
     if done or mended or renewals:
         told = [f"{count} {due}" for due, count in done.items()]
@@ -85,11 +85,11 @@ def probe() -> None:
     """Ask Plivo whether it knows the credentials again; if it does, everybody goes on."""
     ledger = runtime.ledger()
     try:
-        paid(ledger, runtime.plivo().probe)
+        ask_at_slot(ledger, runtime.plivo().probe)
     except RingproofError as error:
         _log.warning("still paused: %s", error)
         return
-    ledger.hear(News.KNOWN)
+    ledger.report_answer(PlivoSignal.KNOWN)
     _log.info("Plivo knows the credentials again; sending goes on")
 
 
@@ -104,7 +104,7 @@ def look_up(phone_number: str, request: int) -> None:
     if record is None or record.state is not State.IN_DOUBT:
         return
     try:
-        known = paid(ledger, partial(runtime.plivo().get, phone_number))
+        known = ask_at_slot(ledger, partial(runtime.plivo().get, phone_number))
     except RingproofError as error:
         _log.info("still in doubt %s: %s", mask(phone_number), error)
         return
@@ -123,16 +123,18 @@ def decide(ledger: Ledger, record: Record, known: "CallerId | None", *, hold: bo
     else:
         _send_again(ledger, record)
         return
-    insist(lambda: ledger.settle(number, record.request, record.fence or "", outcome))
+    until_ledger_answers(lambda: ledger.settle(number, record.request, record.fence or "", outcome))
     _log.info("%s %s after a doubt", outcome.state, mask(number))
 
 
 def _send_again(ledger: Ledger, record: Record) -> None:
     """Accept the request anew, as itself and once: the token is made of the doubtful one."""
     number = record.phone_number
-    newcomer = Newcomer.REVERIFICATION if record.reverifies else Newcomer.ROSTER
+    requester = Requester.REVERIFICATION if record.reverifies else Requester.ROSTER
     token = f"again:{number}:{record.request}"
-    accepted = insist(lambda: ledger.follow(record, token=token, newcomer=newcomer, lane=record.lane, again=True))
+    accepted = until_ledger_answers(
+        lambda: ledger.follow(record, token=token, requester=requester, lane=record.lane, again=True)
+    )
     if accepted.disposition is Disposition.ACCEPTED:
         _log.info("sending again to %s after a doubt", mask(number))
         send_message(number, accepted.request, record.lane)

@@ -15,7 +15,7 @@ from ringproof.phone.masking import shown
 from worker.celery import shutdown
 from worker.sending.attempt import attempt
 from worker.sending.booking import asleep, book
-from worker.sending.retry import insist
+from worker.sending.retry import until_ledger_answers
 
 FOREIGN_MEMORY: Final = timedelta(hours=24)
 """How long a foreign message's id is remembered: it may be delivered again for as long as its broker keeps it."""
@@ -31,7 +31,7 @@ def send_code(task: VerificationTask, *args: Any, request: Any = None, **kwargs:
         number = _named(args, request)
     lane = lane_of(task.request.delivery_info["routing_key"])
     requests = [(number, request)]
-    with shutdown.sending():
+    with shutdown.defer_sigterm():
         rest = book(ledger, requests, partial(attempt, ledger, client), asleep=asleep(ledger, requests, lane))
     if rest:
         # A new message, not Celery's Reject: requeuing in a warm shutdown was seen to hang the parent.
@@ -44,7 +44,7 @@ def _accept_foreign(ledger: Ledger, message: Any, args: Sequence[Any], kwargs: M
     asked = VerificationRequest.read(args, kwargs, runtime.settings().region)
     number = asked.number.e164
     token = f"message:{message.id}:{number}"
-    accepted = insist(lambda: accept(ledger, asked, lane, token=token, remember=FOREIGN_MEMORY))
+    accepted = until_ledger_answers(lambda: accept(ledger, asked, lane, token=token, remember=FOREIGN_MEMORY))
     return number, accepted.request
 
 

@@ -42,7 +42,7 @@ def pytest_configure():
         os.environ.pop(name, None)
     os.environ["RINGPROOF_REDIS_URL"] = REDIS.url
     client = connect(REDIS.url)
-    Ledger(client).tell(Settings.read(POLICY).policy)
+    Ledger(client).publish_policy(Settings.read(POLICY).policy)
     client.close()
     assert app.amqp.producer_pool  # with this Redis, whichever test comes first
     assert app.backend
@@ -83,7 +83,7 @@ def environ(sandbox):
 def ledger():
     """The ledger that this process, its producers and the worker share; a test may tell it another policy."""
     yield runtime.ledger()
-    runtime.ledger().tell(Settings.read(POLICY).policy)
+    runtime.ledger().publish_policy(Settings.read(POLICY).policy)
 
 
 @pytest.fixture(scope="session")

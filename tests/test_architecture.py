@@ -374,6 +374,7 @@ class TestAHostWithACeleryOfItsOwn:
         }
 
     def test_keeps_the_default_app_when_it_has_made_none(self):
-        code = "import json, tasks.verification, worker.celery; from celery import current_app; print(json.dumps(current_app.main))"
+        imports = "import json, ringproof.celery.verification, worker.celery; from celery import current_app"
+        code = f"{imports}; print(json.dumps(current_app.main))"
 
         assert run(code) == "default"

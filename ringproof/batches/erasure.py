@@ -21,7 +21,7 @@ def erase(ledger: Ledger, number: str) -> bool:
     """
     rows = _forget_rows(ledger, number)
     keys = [ledger.key("number", number), ledger.key("earlier", number)]
-    known = bool(ledger.ask("number/erase", keys, [number, secrets.token_hex(32)]))
+    known = bool(ledger.run_script("number/erase", keys, [number, secrets.token_hex(32)]))
     try:
         tokens = list(ledger.client.scan_iter(match=ledger.key("token", f"*{number}*"), count=1000))
         if tokens:
@@ -34,13 +34,15 @@ def erase(ledger: Ledger, number: str) -> bool:
 def _forget_rows(ledger: Ledger, number: str) -> int:
     """Forget it in all batches, but for the row that its record goes by; return in how many rows."""
     done = 0
-    for name in ledger.get("zrange", ledger.key("batches"), 0, -1):
+    for name in ledger.run("zrange", ledger.key("batches"), 0, -1):
         for channel, key in zip(LISTS, batch_keys(ledger, name).lists, strict=True):
             start = 0
-            while rows := ledger.get("lrange", key, start, start + WINDOW - 1):
+            while rows := ledger.run("lrange", key, start, start + WINDOW - 1):
                 for place, row in enumerate(rows, start):
                     if number in row and (known := unpack(row)).number == number:
                         asked = [ledger.key("number", number), key]
-                        done += int(ledger.ask("batch/erase_row", asked, [name, channel, place, known.country, row]))
+                        done += int(
+                            ledger.run_script("batch/erase_row", asked, [name, channel, place, known.country, row])
+                        )
                 start += WINDOW
     return done

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Final
 
 from ringproof.batches.model import BatchState, Packed, batch_keys, unpack
-from ringproof.ledger.acceptance import COLUMNS, Disposition, Newcomer
+from ringproof.ledger.acceptance import COLUMNS, Disposition, Requester
 from ringproof.ledger.durations import ms
 from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.record import Lane, pieces
@@ -47,15 +47,15 @@ class Portion:
 def fed(ledger: Ledger) -> list[Fed]:
     """Return the batches that are fed, or have to be told something: first the one whose turn is longest ago."""
     found = []
-    for name in ledger.get("zrange", ledger.key("feeding"), 0, -1):
+    for name in ledger.run("zrange", ledger.key("feeding"), 0, -1):
         keys = batch_keys(ledger, name)
-        told, counts, *sizes = ledger.get_all(
+        told, counts, *sizes = ledger.run_all(
             ("hgetall", keys.batch),
             ("hgetall", keys.counts),
             *(("llen", key) for key in (*keys.lists, *keys.again)),
         )
         if not told:  # it expired before all of its numbers had heard that it was cancelled
-            ledger.get("zrem", ledger.key("feeding"), name)
+            ledger.run("zrem", ledger.key("feeding"), name)
             continue
         cursors = {one: int(told.get(f"cursor:{one}", 0)) for one in LISTS}
         again = dict(zip(LISTS, sizes[len(LISTS) :], strict=True))
@@ -79,11 +79,11 @@ def next_portion(ledger: Ledger, batch: Fed, channel: str, most: int) -> Portion
     """Return the rows that come next, `most` of them at most."""
     keys, nth = batch_keys(ledger, batch.name), LISTS.index(channel)
     if batch.again[channel]:
-        places = tuple(map(int, ledger.get("lrange", keys.again[nth], 0, most - 1)))
-        rows = ledger.get_all(*(("lindex", keys.lists[nth], place) for place in places))
+        places = tuple(map(int, ledger.run("lrange", keys.again[nth], 0, most - 1)))
+        rows = ledger.run_all(*(("lindex", keys.lists[nth], place) for place in places))
         return Portion(places, tuple(map(unpack, rows)), again=True)
-    cursor = int(ledger.get("hget", keys.batch, f"cursor:{channel}") or 0)
-    rows = ledger.get("lrange", keys.lists[nth], cursor, cursor + most - 1)
+    cursor = int(ledger.run("hget", keys.batch, f"cursor:{channel}") or 0)
+    rows = ledger.run("lrange", keys.lists[nth], cursor, cursor + most - 1)
     return Portion(tuple(range(cursor, cursor + len(rows))), tuple(map(unpack, rows)), again=False)
 
 
@@ -106,13 +106,13 @@ def feed(
         fields = [part for key, value in facts.items() if value for part in (key, value)]
         until = asleep.get(row.number)
         args += [place, row.number, row.country, int(until.timestamp() * 1000) if until else 0, len(fields), *fields]
-    answers = ledger.ask(
+    answers = ledger.run_script(
         "batch/feed",
         [keys.batch, keys.again[LISTS.index(channel)], keys.feeding],
         [
             batch.name,
             channel,
-            COLUMNS[Newcomer.ROSTER],
+            COLUMNS[Requester.ROSTER],
             ms(ledger.durations.request(Lane.BULK)),
             int(portion.again),
             *args,
@@ -136,12 +136,12 @@ def heed(ledger: Ledger, batch: Fed) -> int:
     if batch.state is BatchState.CANCELLED:
         letters = "".join(set(OPEN) - {UNFED, BYTES["sending"], BYTES["in_doubt"], BYTES["in_doubt:worker_lost"]})
     start, told = int(place), 0
-    bytes_ = ledger.get("getrange", keys.bytes[LISTS.index(channel)], start, start + PAGE_OF_BYTES - 1)
+    bytes_ = ledger.run("getrange", keys.bytes[LISTS.index(channel)], start, start + PAGE_OF_BYTES - 1)
     for portion in found(ledger, batch.name, channel, start, bytes_, letters):
         told += int(
-            ledger.ask(
+            ledger.run_script(
                 "batch/notify_rows",
-                [ledger.channel(row.number) for _, row, _ in portion],
+                [ledger.record_key(row.number) for _, row, _ in portion],
                 [batch.name, *(part for at, row, _ in portion for part in (row.number, f"{channel}:{at}"))],
             )
         )
@@ -149,7 +149,7 @@ def heed(ledger: Ledger, batch: Fed) -> int:
         left = f"{channel}:{start + PAGE_OF_BYTES}:{since}"
     else:
         left = "" if channel == LISTS[-1] else f"{LISTS[LISTS.index(channel) + 1]}:0:{since}"
-    ledger.ask("batch/save_notified", [keys.batch, keys.feeding], [batch.name, batch.heed, left])
+    ledger.run_script("batch/save_notified", [keys.batch, keys.feeding], [batch.name, batch.heed, left])
     return told
 
 
@@ -162,7 +162,7 @@ def found(
     at = 0
     while hit := wanted.search(bytes_, at):
         at = hit.start()
-        rows = ledger.get("lrange", key, start + at, start + at + WINDOW - 1)
+        rows = ledger.run("lrange", key, start + at, start + at + WINDOW - 1)
         yield [
             (start + at + nth, row, byte)
             for nth, (row, byte) in enumerate(zip(map(unpack, rows), bytes_[at : at + WINDOW], strict=False))
@@ -174,9 +174,9 @@ def found(
 def completed(ledger: Ledger) -> Iterator[str]:
     """Give the batches that were completed and that nobody has told of; each is told of when the next is asked for."""
     key = ledger.key("completed")
-    for name in ledger.get("lrange", key, 0, -1):
+    for name in ledger.run("lrange", key, 0, -1):
         yield name
-        ledger.get("lrem", key, 1, name)
+        ledger.run("lrem", key, 1, name)
 
 
 def ahead(batches: list[Fed], channel: str, *, paused: bool) -> int:

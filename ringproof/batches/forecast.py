@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from ringproof.ledger.acceptance import TABLE, Disposition, Newcomer
-from ringproof.ledger.control import Situation, look
+from ringproof.ledger.acceptance import TABLE, Disposition, Requester
+from ringproof.ledger.control import SendingStatus, sending_status
 from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.record import State
 from ringproof.phone.quiet_hours import QuietHours
@@ -57,7 +57,7 @@ class Forecast:
     idle: Mapping[Disposition, int]
     asleep: int
     quiet_hours: str
-    situation: Situation | None
+    situation: SendingStatus | None
     exact: bool
 
     @property
@@ -75,7 +75,7 @@ def forecast(tally: Tally, ledger: Ledger | None) -> Forecast:
     sampled = tally.sample.numbers
     rows = tally.channels.total()
     each = rows / max(1, sum(one.rows for one in sampled))  # how many numbers one of the sample stands for
-    policy = ledger.policy.mapping() | ledger.get("hgetall", ledger.key("policy")) if ledger else {}
+    policy = ledger.policy.mapping() | ledger.run("hgetall", ledger.key("policy")) if ledger else {}
     told = list(_told(sampled, ledger, str(policy.get("countries", ""))))
     taken = [one for one, disposition in zip(sampled, told, strict=True) if disposition is Disposition.ACCEPTED]
     idle = Counter(disposition for disposition in told if disposition is not Disposition.ACCEPTED)
@@ -87,7 +87,7 @@ def forecast(tally: Tally, ledger: Ledger | None) -> Forecast:
         idle={disposition: round(count * each) for disposition, count in idle.items()},
         asleep=round(_asleep(taken, quiet_hours, ledger.now() if ledger else datetime.now(UTC)) * each),
         quiet_hours=quiet_hours,
-        situation=look(ledger) if ledger else None,
+        situation=sending_status(ledger) if ledger else None,
         exact=tally.sample.exact,
     )
 
@@ -106,7 +106,7 @@ def _told(sampled: Sequence[Sampled], ledger: Ledger | None, countries: str) -> 
                 yield Disposition.ACCEPTED
             else:
                 live = bool(record.live_until and record.live_until > now)
-                yield TABLE[State.VERIFIED if record.stands else record.state, live][Newcomer.ROSTER]
+                yield TABLE[State.VERIFIED if record.stands else record.state, live][Requester.ROSTER]
 
 
 def _of_channel(channel: str, tally: Tally, sampled: Sequence[Sampled], taken: Sequence[Sampled]) -> int:

@@ -77,7 +77,7 @@ class Importing:
         days = check_days(reverify_after_days)
         self.flush()
         keys = batch_keys(self._ledger, self.name)
-        told = self._ledger.ask(
+        told = self._ledger.run_script(
             "batch/finish_import",
             [keys.batch, keys.importer, keys.feeding, *keys.lists],
             [self.name, self._token, self._rows, int(paused), "" if days is None else days],
@@ -118,7 +118,7 @@ class Importing:
             return
         keys = batch_keys(self._ledger, self.name)
         first, second = (self._page[one] for one in LISTS)
-        told = self._ledger.ask(
+        told = self._ledger.run_script(
             "batch/add_rows",
             [keys.batch, keys.importer, keys.countries, *keys.lists],
             [self._token, ms(SILENCE), self._rows, self._digest.hexdigest(), len(first), *first, *second],
@@ -140,7 +140,7 @@ def open_batch(ledger: Ledger, name: str, *, fingerprint: str | None, source: st
     token = f"{here}:{secrets.token_hex(8)}"
     dead = ""
     while True:
-        what, told, more = ledger.ask(
+        what, told, more = ledger.run_script(
             "batch/open_import",
             [keys.batch, keys.importer, keys.all, *keys.lists],
             [name, token, ms(SILENCE), dead, fingerprint or "", source],
@@ -157,11 +157,11 @@ def open_batch(ledger: Ledger, name: str, *, fingerprint: str | None, source: st
 def discard(ledger: Ledger, name: str) -> bool:
     """Leave nothing of an import that was cut short; False if it came to its end. Raises `BatchBusy` if it goes on."""
     keys = batch_keys(ledger, name)
-    holder = ledger.get("get", keys.importer)
+    holder = ledger.run("get", keys.importer)
     if holder and not _is_dead(holder):
         raise BatchBusy(name)
     _leave(ledger, name, holder or "", stays=False)
-    state = ledger.get("hget", keys.batch, "state")
+    state = ledger.run("hget", keys.batch, "state")
     if state == BatchState.IMPORTING:
         raise BatchBusy(name)
     return state is None
@@ -169,7 +169,7 @@ def discard(ledger: Ledger, name: str) -> bool:
 
 def _leave(ledger: Ledger, name: str, token: str, *, stays: bool) -> None:
     keys = batch_keys(ledger, name)
-    ledger.ask(
+    ledger.run_script(
         "batch/leave_import", [keys.batch, keys.importer, keys.all, *keys.of_its_own], [name, token, int(not stays)]
     )
 

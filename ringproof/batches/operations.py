@@ -78,7 +78,7 @@ def import_roster(
 
 def names(ledger: Ledger) -> list[str]:
     """Return the names of all batches, newest first. One that has ended is kept as long as its records are."""
-    told: list[str] = ledger.ask("batch/names", [ledger.key("batches")])
+    told: list[str] = ledger.run_script("batch/names", [ledger.key("batches")])
     return told
 
 
@@ -107,7 +107,7 @@ def _steer(ledger: Ledger, name: str, word: str) -> Batch:
     keys = batch_keys(ledger, check_name(name))
     by_list = zip(keys.lists, keys.bytes, keys.again, strict=True)
     own = [keys.batch, keys.feeding, *(key for of_one in by_list for key in of_one), keys.counts, keys.countries]
-    batch = read(ledger, name) if ledger.ask("batch/change_state", own, [name, word, *LISTS]) else None
+    batch = read(ledger, name) if ledger.run_script("batch/change_state", own, [name, word, *LISTS]) else None
     if batch is None:
         raise UnknownBatch(name)
     return batch
@@ -128,18 +128,18 @@ def retry(ledger: Ledger, name: str, reasons: Collection[str]) -> int:
     again = 0
     for nth, channel in enumerate(LISTS):
         start = 0
-        while letters and (bytes_ := ledger.get("getrange", keys.bytes[nth], start, start + PAGE_OF_BYTES - 1)):
+        while letters and (bytes_ := ledger.run("getrange", keys.bytes[nth], start, start + PAGE_OF_BYTES - 1)):
             for portion in found(ledger, name, channel, start, bytes_, letters):
                 of_each = [part for place, row, byte in portion for part in (place, byte, row.country)]
                 asked = [keys.batch, keys.feeding, keys.bytes[nth], keys.again[nth]]
-                again += int(ledger.ask("batch/retry_rows", asked, [name, channel, *of_each]))
+                again += int(ledger.run_script("batch/retry_rows", asked, [name, channel, *of_each]))
             start += PAGE_OF_BYTES
     return again
 
 
 def _keys_of(ledger: Ledger, name: str) -> Keys:
     keys = batch_keys(ledger, check_name(name))
-    if not ledger.get("exists", keys.batch):
+    if not ledger.run("exists", keys.batch):
         raise UnknownBatch(name)
     return keys
 
@@ -149,8 +149,8 @@ def rows(ledger: Ledger, name: str) -> Iterator[BatchRow]:
     keys = _keys_of(ledger, name)
     for nth, channel in enumerate(LISTS):
         start = 0
-        while packed := ledger.get("lrange", keys.lists[nth], start, start + WINDOW - 1):
-            bytes_ = ledger.get("getrange", keys.bytes[nth], start, start + WINDOW - 1).ljust(len(packed), UNFED)
+        while packed := ledger.run("lrange", keys.lists[nth], start, start + WINDOW - 1):
+            bytes_ = ledger.run("getrange", keys.bytes[nth], start, start + WINDOW - 1).ljust(len(packed), UNFED)
             yield from _window(ledger, name, channel, start, packed, bytes_)
             start += WINDOW
 
@@ -158,7 +158,7 @@ def rows(ledger: Ledger, name: str) -> Iterator[BatchRow]:
 def _window(ledger: Ledger, name: str, channel: str, start: int, packed: list[str], bytes_: str) -> Iterator[BatchRow]:
     fields = ("batch", "row", "verification_uuid", "code_sent_at", "updated_at")
     unpacked = [unpack(row) for row in packed]
-    records = ledger.get_all(*(("hmget", ledger.channel(row.number), *fields) for row in unpacked))
+    records = ledger.run_all(*(("hmget", ledger.record_key(row.number), *fields) for row in unpacked))
     for place, (row, byte, record) in enumerate(zip(unpacked, bytes_, records, strict=True), start):
         batch, known, uuid, sent_at, updated_at = record
         own = batch == name and (known or "").rpartition(":")[0] == f"{channel}:{place}"

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from ringproof.batches.model import Batch, BatchState, batch_keys, check_name, unpack
-from ringproof.ledger.control import Situation, situation
+from ringproof.ledger.control import SendingStatus, sending_status
 from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.record import Lane, Record, moment
 from ringproof.ledger.row_outcomes import LISTS, OPEN, OUTCOMES, PENDING, UNFED
@@ -34,13 +34,13 @@ HOLDS: Final[Mapping[str, str]] = {
 
 def read(ledger: Ledger, name: str) -> Batch | None:
     """Return what is known of a batch, or None if there is none; takes as long for a million rows as for one."""
-    told, counts, countries, *sizes = ledger.get_all(*_kept(ledger, check_name(name)))
+    told, counts, countries, *sizes = ledger.run_all(*_kept(ledger, check_name(name)))
     if not told:
         return None
     batch = _batch(name, told, counts, countries, sum(sizes))
     if batch.state not in {BatchState.RUNNING, BatchState.PAUSED}:
         return batch
-    found = situation(ledger, {})
+    found = sending_status(ledger)
     holds = _holds(batch, found)
     return replace(
         batch,
@@ -56,7 +56,7 @@ def audit(ledger: Ledger, name: str) -> tuple[Batch, Batch] | None:
     Reads all rows, and a byte of each at once. Without the rate, the time left and what holds it back.
     """
     keys = batch_keys(ledger, check_name(name))
-    told, counts, countries, *rest = ledger.get_all(
+    told, counts, countries, *rest = ledger.run_all(
         *_kept(ledger, name), *(("get", key) for key in keys.bytes), of_one_moment=True
     )
     if not told:
@@ -69,7 +69,7 @@ def audit(ledger: Ledger, name: str) -> tuple[Batch, Batch] | None:
     for list_, size, bytes_ in zip(keys.lists, sizes, bytes_of_lists, strict=True):
         letters = (bytes_ or "").ljust(size, UNFED)
         for start in range(0, size, WINDOW):
-            rows = ledger.get("lrange", list_, start, min(start + WINDOW, size) - 1)
+            rows = ledger.run("lrange", list_, start, min(start + WINDOW, size) - 1)
             for row, byte in zip(rows, letters[start : start + WINDOW], strict=True):
                 outcome = OUTCOMES[byte]
                 outcomes[outcome] += 1
@@ -131,7 +131,7 @@ def is_cancelled(ledger: Ledger, record: Record) -> bool:
     if record.batch is None or record.lane is not Lane.BULK:
         return False
     batches = (record.batch, *record.joined_by)
-    states = ledger.get_all(*(("hget", batch_keys(ledger, name).batch, "state") for name in batches))
+    states = ledger.run_all(*(("hget", batch_keys(ledger, name).batch, "state") for name in batches))
     return all(state == BatchState.CANCELLED for state in states)
 
 
@@ -148,9 +148,9 @@ def _rate(told: Mapping[str, str], now: datetime) -> float | None:
     return weight / RATE_SECONDS / (1 - math.exp(-age / RATE_SECONDS))
 
 
-def _time_left(ledger: Ledger, counts: Mapping[str, str], sizes: list[int], found: Situation) -> timedelta:
+def _time_left(ledger: Ledger, counts: Mapping[str, str], sizes: list[int], found: SendingStatus) -> timedelta:
     """What is not fed and what is queued, at the pace of each channel, in turns with the other batches."""
-    others = max(1, int(ledger.get("zcard", ledger.key("feeding"))))
+    others = max(1, int(ledger.run("zcard", ledger.key("feeding"))))
     seconds = 0.0
     for channel, size, rate in zip(LISTS, sizes, (found.rate, found.call_rate), strict=True):
         fed = sum(int(count) for field, count in counts.items() if field.startswith(f"{channel}:"))
@@ -159,7 +159,7 @@ def _time_left(ledger: Ledger, counts: Mapping[str, str], sizes: list[int], foun
     return timedelta(seconds=round(seconds))
 
 
-def _holds(batch: Batch, found: Situation) -> str:
+def _holds(batch: Batch, found: SendingStatus) -> str:
     if batch.state is BatchState.PAUSED:
         return f"a person paused it, until ringproof batch resume {shlex.quote(batch.name)}"
     for pause in found.pauses:

@@ -9,7 +9,7 @@ from kombu.exceptions import OperationalError
 from ringproof import errors, runtime
 from ringproof.celery.app import app
 from ringproof.celery.messages import CONFIRM, EnqueuedTask, refuse
-from ringproof.ledger.confirmation import check_code, leave
+from ringproof.ledger.confirmation import check_code, store_code
 from ringproof.ledger.queues import queue
 from ringproof.ledger.record import Lane
 from ringproof.phone.masking import mask, shown
@@ -43,7 +43,7 @@ class ConfirmationTask(EnqueuedTask):
         number, code, region = _arguments(*(args or ()), **(kwargs or {}))
         known = parse(number, region or runtime.settings().region).e164
         ledger = runtime.ledger()
-        handle = leave(ledger, check_code(code))
+        handle = store_code(ledger, check_code(code))
         veiled = {"queue": QUEUE, "argsrepr": f"('{mask(known)}',)", "kwargsrepr": "{…}"}
         try:
             return super().apply_async((known,), {"handle": handle}, **{**options, **veiled})

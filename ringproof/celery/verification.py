@@ -93,10 +93,11 @@ def initiate_verification(self: VerificationTask, *args: Any, **kwargs: Any) -> 
 def accept(
     ledger: Ledger, asked: VerificationRequest, lane: Lane, *, token: str, remember: timedelta | None = None
 ) -> Acceptance:
+    """Have the ledger accept a checked request. Raises `CoolingDown`, `Capped`, or `InvalidNumber` for its country."""
     accepted = ledger.accept(
         asked.number.e164,
         token=token,
-        newcomer=asked.newcomer(lane),
+        requester=asked.requester(lane),
         lane=lane,
         channel=asked.channel,
         alias=asked.alias,

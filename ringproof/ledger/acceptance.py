@@ -9,7 +9,7 @@ from typing import Final
 from ringproof.ledger.record import State
 
 
-class Newcomer(StrEnum):
+class Requester(StrEnum):
     """Who asks: a person, a person again (`resend=True`), a roster or schedule, or the re-verification of a number."""
 
     PERSON = "a new request"
@@ -46,8 +46,8 @@ _OPEN = (_D.SAME, _D.SAME, _D.JOINED, _D.JOINED)
 _ENDED = (_D.RETURNED, _D.ACCEPTED, _D.LIVE, _D.LIVE)
 
 
-TABLE: Final[Mapping[tuple[State | None, bool], Mapping[Newcomer, Disposition]]] = {
-    situation: dict(zip(Newcomer, answers, strict=True))
+TABLE: Final[Mapping[tuple[State | None, bool], Mapping[Requester, Disposition]]] = {
+    situation: dict(zip(Requester, answers, strict=True))
     for situation, answers in {
         (None, False): (*_FREE[:3], _D.GONE),
         (State.EXPIRED, False): _FREE,
@@ -76,11 +76,11 @@ The scripts are handed their column of it, the README prints it, a test walks it
 """
 
 
-COLUMNS: Final[Mapping[Newcomer, str]] = {
-    newcomer: " ".join(
-        f"{state or 'none'}{':live' if live else ''}={answers[newcomer]}" for (state, live), answers in TABLE.items()
+COLUMNS: Final[Mapping[Requester, str]] = {
+    requester: " ".join(
+        f"{state or 'none'}{':live' if live else ''}={answers[requester]}" for (state, live), answers in TABLE.items()
     )
-    for newcomer in Newcomer
+    for requester in Requester
 }
 """Its columns, as the scripts are handed them."""
 

@@ -33,7 +33,7 @@ class Begun:
     record: Record | None
 
 
-class News(StrEnum):
+class PlivoSignal(StrEnum):
     """What an answer of Plivo's says to all others who would ask it."""
 
     NONE = ""
@@ -46,7 +46,7 @@ class News(StrEnum):
     DOUBTFUL = "doubtful"
 
 
-class Due(StrEnum):
+class AgendaAction(StrEnum):
     """What was done with an entry of the agenda that was due."""
 
     ENQUEUE = "enqueue"
@@ -62,10 +62,10 @@ class Due(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Worked:
+class AgendaResult:
     """One entry of the agenda, and what was done with it."""
 
-    due: Due
+    action: AgendaAction
     phone_number: str = field(repr=False)
     request: int
     lane: Lane
@@ -91,5 +91,5 @@ class Outcome:
     counted: bool = True
     verification_uuid: str = ""
     api_id: str = ""
-    news: News = News.NONE
+    plivo_signal: PlivoSignal = PlivoSignal.NONE
     retry_after: float | None = None

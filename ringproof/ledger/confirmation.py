@@ -85,32 +85,32 @@ def check_code(code: object) -> SecretStr:
     raise InvalidRequest("code", "(not shown)", "a string of 4 to 8 digits, with the zeros that it begins with")
 
 
-def leave(ledger: Ledger, code: SecretStr) -> str:
+def store_code(ledger: Ledger, code: SecretStr) -> str:
     """Leave a code to be taken within a minute; return its handle. Raises `LedgerUnavailable`."""
     handle = secrets.token_urlsafe(16)
-    ledger.put(_key(ledger, handle), code.get_secret_value(), KEPT)
+    ledger.store(_key(ledger, handle), code.get_secret_value(), KEPT)
     return handle
 
 
-def take(ledger: Ledger, number: str, handle: str) -> Entered:
+def take_code(ledger: Ledger, number: str, handle: str) -> Entered:
     """Take a code out, count the try, and say whether Plivo is to be asked.
 
     The same handle again gets no code: LOOK tells that Plivo was asked, or may have been.
     """
-    answer, code, tries_left, asked, flat = ledger.ask(
+    answer, code, tries_left, asked, flat = ledger.run_script(
         "number/take_code", [ledger.key("number", number), _key(ledger, handle)], [handle, TRIES]
     )
     record = Record.read(number, dict(zip(flat[::2], flat[1::2], strict=True))) if flat else None
     return Entered(Answer(answer), SecretStr(code), max(0, int(tries_left)), asked, record)
 
 
-def refused(ledger: Ledger, number: str, handle: str, *, counted: bool = True) -> int:
+def code_rejected(ledger: Ledger, number: str, handle: str, *, counted: bool = True) -> int:
     """Tell that Plivo did not take a code; return the tries left. It is not `counted` if Plivo was surely not asked."""
-    left = ledger.ask("number/reject_code", [ledger.key("number", number)], [handle, TRIES, int(not counted)])
+    left = ledger.run_script("number/reject_code", [ledger.key("number", number)], [handle, TRIES, int(not counted)])
     return max(0, int(left))
 
 
-def verified(
+def mark_verified(
     ledger: Ledger, found: Sequence["CallerId"], handle: str = "", *, asked: Asked = Asked.CODE
 ) -> list[Verified]:
     """Tell what Plivo says is verified, to whoever entered the code of that handle or, without one, in its list.
@@ -121,7 +121,7 @@ def verified(
         return []
     told = [_told(known) for known in found]
     keys = [ledger.key("number", known.phone_number) for known in found]
-    return [Verified(one) for one in ledger.ask("number/mark_verified", keys, [json.dumps(told), handle, asked])]
+    return [Verified(one) for one in ledger.run_script("number/mark_verified", keys, [json.dumps(told), handle, asked])]
 
 
 def dated(known: "CallerId") -> datetime | None:

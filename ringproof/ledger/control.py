@@ -21,7 +21,7 @@ KINDS: Final[Mapping[str, tuple[str, str]]] = {
     "suspect": ("Plivo refused one number (402, 403): another one tells whether it is the account", "suspect_until"),
     "doubts": ("five sends in a row without an answer that says what became of them", "doubts_until"),
 }
-"""What Plivo's answers pause, as `ringproof/ledger/lua/lib/pauses.lua` names it: why, and the field that says when it is asked."""
+"""What Plivo's answers pause, as lua/lib/pauses.lua names it: why, and the field with the time of the next probe."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Limit:
 
 
 @dataclass(frozen=True, slots=True)
-class Situation:
+class SendingStatus:
     """Where the pace stands: the rates that hold and what they are usually, what holds them back, what waits."""
 
     now: datetime
@@ -67,12 +67,12 @@ class Situation:
 def pause(ledger: Ledger, lane: Lane | None = None, reason: str = "") -> bool:
     """Keep all lanes, or one, from being sent to, within a second; False if it was paused before."""
     told = " ".join(reason.split())[:LONGEST_REASON]
-    return bool(ledger.ask("pace/pause", args=[lane or "all", 1, told]))
+    return bool(ledger.run_script("pace/pause", args=[lane or "all", 1, told]))
 
 
 def resume(ledger: Ledger, lane: Lane | None = None) -> bool:
     """Let a lane go on, or all, and then ask Plivo at once about what it had refused; False if nothing was paused."""
-    return bool(ledger.ask("pace/pause", args=[lane or "all", 0, ""]))
+    return bool(ledger.run_script("pace/pause", args=[lane or "all", 0, ""]))
 
 
 def limit(ledger: Ledger, lasts: timedelta, *, rate: Rate | None = None, call_rate: Rate | None = None) -> datetime:
@@ -83,38 +83,41 @@ def limit(ledger: Ledger, lasts: timedelta, *, rate: Rate | None = None, call_ra
     told = limits(rate, call_rate)
     line = {name: value for name, value in told.items() if name in {"rate", "call_rate"}}
     fields = [part for pair in told.items() for part in pair]
-    until = ledger.ask("pace/set_limits", [ledger.key("limits", "history")], [ms(lasts), json.dumps(line), *fields])
+    until = ledger.run_script(
+        "pace/set_limits", [ledger.key("limits", "history")], [ms(lasts), json.dumps(line), *fields]
+    )
     return moment(int(until))
 
 
 def unlimit(ledger: Ledger) -> None:
     """Put the usual limits back."""
-    ledger.ask("pace/set_limits", [ledger.key("limits", "history")], [0, "{}"])
+    ledger.run_script("pace/set_limits", [ledger.key("limits", "history")], [0, "{}"])
 
 
 def history(ledger: Ledger) -> list[Limit]:
     """Return the last hundred changes of the limits, oldest first."""
-    lines = [json.loads(line) for line in ledger.get("lrange", ledger.key("limits", "history"), 0, -1)]
+    lines = [json.loads(line) for line in ledger.run("lrange", ledger.key("limits", "history"), 0, -1)]
     return [
         Limit(moment(int(line["at_ms"])), moment(int(line["until_ms"])), line.get("rate"), line.get("call_rate"))
         for line in lines
     ]
 
 
-def situation(ledger: Ledger, queues: Mapping[str, str]) -> Situation:
-    """Look at all of it; `queues` are Celery's, by the name under which they are told."""
+def sending_status(ledger: Ledger) -> SendingStatus:
+    """Read the limits, the pauses, the refusals and the queues in one go."""
+    queues = {**{str(lane): queue(lane) for lane in Lane}, "ticks": TICKS}
     now = ledger.now()
-    policy, limited, pace, pauses, refusals, open_numbers, renewals, lapsed, *waiting = ledger.get_all(
+    policy, limited, pace, pauses, refusals, open_numbers, renewals, lapsed, *waiting = ledger.run_all(
         *(("hgetall", ledger.key(name)) for name in ("policy", "limits", "pace", "pauses", "refusals")),
         *(("zcard", ledger.key(name)) for name in ("agenda", "renewals")),
         ("scard", ledger.key("lapsed")),
-        *(("llen", queue) for queue in queues.values()),
+        *(("llen", name) for name in queues.values()),
     )
     usual = {name: str(value) for name, value in (Policy().mapping() | policy).items() if name.endswith("rate")}
     limited_until = _moment(limited.get("until_ms"))
     if limited_until and limited_until <= now:
         limited, limited_until = {}, None
-    return Situation(
+    return SendingStatus(
         now=now,
         rate=limited.get("rate", usual["rate"]),
         call_rate=limited.get("call_rate", usual["call_rate"]),
@@ -122,7 +125,7 @@ def situation(ledger: Ledger, queues: Mapping[str, str]) -> Situation:
         limited_until=limited_until,
         next_slot=_moment(pace.get("account"), 1000),
         closed_until=_after(now, _moment(pace.get("closed"), 1000)),
-        share=float(ledger.ask("pace/current_share")),
+        share=float(ledger.run_script("pace/current_share")),
         pauses=tuple(_pauses(pauses)),
         queues=dict(zip(queues, waiting, strict=True)),
         open_numbers=open_numbers,
@@ -151,8 +154,3 @@ def _moment(told: Any, of_a_ms: int = 1) -> datetime | None:
 
 def _after(now: datetime, when: datetime | None) -> datetime | None:
     return when if when and when > now else None
-
-
-def look(ledger: Ledger) -> Situation:
-    """Look at where sending stands."""
-    return situation(ledger, {**{str(lane): queue(lane) for lane in Lane}, "ticks": TICKS})

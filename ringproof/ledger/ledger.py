@@ -30,8 +30,8 @@ from redis.commands.core import Script
 
 from ringproof.clock import SlotClock, boot_clock
 from ringproof.errors import LedgerUnavailable, Throttled
-from ringproof.ledger.acceptance import COLUMNS, Acceptance, Disposition, Newcomer
-from ringproof.ledger.answers import Begun, Due, News, Outcome, Settled, Verdict, Worked
+from ringproof.ledger.acceptance import COLUMNS, Acceptance, Disposition, Requester
+from ringproof.ledger.answers import AgendaAction, AgendaResult, Begun, Outcome, PlivoSignal, Settled, Verdict
 from ringproof.ledger.durations import Durations, ms
 from ringproof.ledger.record import LETTERS, Lane, Record, State, cut, moment, pieces
 from ringproof.ledger.row_outcomes import BYTES, OPEN
@@ -76,7 +76,7 @@ class Ledger:
             self._scripts[name] = self.client.register_script(f"{self._preamble}\n{lua_source(name)}")
         return self._scripts[name]
 
-    def ask(self, name: str, keys: Sequence[str] = (), args: Sequence[Any] = ()) -> Any:
+    def run_script(self, name: str, keys: Sequence[str] = (), args: Sequence[Any] = ()) -> Any:
         """Run a script with what all of them are given, and with keys and arguments of its own."""
         shared = [self.key(one) for one in ("agenda", "policy", "limits", "pace", "pauses", "refusals")]
         return self._run(self.script(name), [*shared, *keys], [self._facts, self.prefix, *args])
@@ -86,7 +86,7 @@ class Ledger:
         number: str,
         *,
         token: str,
-        newcomer: Newcomer = Newcomer.PERSON,
+        requester: Requester = Requester.PERSON,
         lane: Lane = Lane.INTERACTIVE,
         channel: str = "sms",
         alias: str | None = None,
@@ -101,17 +101,17 @@ class Ledger:
 
         The same token again, within 15 minutes or what `remember` says, gets the same answer and changes nothing.
         """
-        flags = {"again": again, "reverifies": newcomer is Newcomer.REVERIFICATION}
+        flags = {"again": again, "reverifies": requester is Requester.REVERIFICATION}
         facts = {"subaccount": subaccount, **pieces("alias", alias), **{name: "1" for name, on in flags.items() if on}}
         if reverify_after_days is not None:
             facts["reverify_after"] = str(reverify_after_days)
-        disposition, request, until, promoted, limit = self.ask(
+        disposition, request, until, promoted, limit = self.run_script(
             "number/accept",
             [self._record(number), self.key("token", token)],
             [
                 number,
-                COLUMNS[newcomer],
-                int(newcomer is Newcomer.RESEND),
+                COLUMNS[requester],
+                int(requester is Requester.RESEND),
                 lane,
                 ms(self.durations.request(lane)),
                 ms(remember or self.durations.token),
@@ -128,12 +128,14 @@ class Ledger:
             limit=limit,
         )
 
-    def follow(self, record: Record, *, token: str, newcomer: Newcomer, lane: Lane, again: bool = False) -> Acceptance:
+    def follow(
+        self, record: Record, *, token: str, requester: Requester, lane: Lane, again: bool = False
+    ) -> Acceptance:
         """Take in a request that follows upon what is known of a number: to the same person, in the same way."""
         return self.accept(
             record.phone_number,
             token=token,
-            newcomer=newcomer,
+            requester=requester,
             lane=lane,
             channel=record.channel,
             alias=record.alias,
@@ -160,7 +162,7 @@ class Ledger:
         token = fence or secrets.token_hex(8)
         until = asleep or {}
         asked_at = boot_clock()
-        now_us, *answers = self.ask(
+        now_us, *answers = self.run_script(
             "number/begin",
             [self._record(number) for number, _ in requests],
             [
@@ -182,7 +184,7 @@ class Ledger:
             for (number, _), (told, at_us, flat) in zip(requests, answers, strict=True)
         ]
 
-    def book(self, *, within: timedelta | None = None) -> float:
+    def reserve_slot(self, *, within: timedelta | None = None) -> float:
         """Reserve a slot for a request that is no new code.
 
         Returns the moment by this process's `boot_clock()`. Raises `Throttled`, and has reserved none, if none comes
@@ -193,23 +195,23 @@ class Ledger:
             raise Throttled("the pace is taken by others for the next seconds")
         return slot
 
-    def book_again(self, record: Record) -> float | None:
+    def replace_slot(self, record: Record) -> float | None:
         """Reserve another slot for a send whose own has gone by; None, and none, if it is not to be sent any more."""
         return self._book([self._record(record.phone_number)], record.channel, "")
 
     def _book(self, keys: Sequence[str], channel: str, within: int | str) -> float | None:
         asked_at = boot_clock()
-        now_us, slot_us, _ = self.ask("pace/book_slot", keys, [channel, within, ""])
+        now_us, slot_us, _ = self.run_script("pace/book_slot", keys, [channel, within, ""])
         return self._clock.locate(asked_at, boot_clock(), int(now_us))(int(slot_us)) if slot_us else None
 
-    def book_in(self, lane: Lane, within: timedelta) -> tuple[float, bool]:
+    def reserve_in_lane(self, lane: Lane, within: timedelta) -> tuple[float, bool]:
         """Reserve a slot as a send of that lane does, so that the lanes keep their shares.
 
         Returns a moment by this process's `boot_clock()`, and whether it is the slot; else it is when to ask again,
         a turn that is kept for whoever comes `within` so long.
         """
         asked_at = boot_clock()
-        now_us, slot_us, turn_us = self.ask("pace/book_slot", args=["sms", ms(within), lane])
+        now_us, slot_us, turn_us = self.run_script("pace/book_slot", args=["sms", ms(within), lane])
         at = self._clock.locate(asked_at, boot_clock(), int(now_us))
         return at(int(slot_us or turn_us)), bool(slot_us)
 
@@ -217,20 +219,20 @@ class Ledger:
         """Return Redis' time."""
         return moment(int(self._run(self._now)) // 1000)
 
-    def hear(self, news: News, retry_after: float | None = None) -> None:
+    def report_answer(self, plivo_signal: PlivoSignal, retry_after: float | None = None) -> None:
         """Tell all others what Plivo answered to a request that was no send."""
-        self.ask("pace/report_answer", args=[news, _ms_or_none(retry_after)])
+        self.run_script("pace/report_answer", args=[plivo_signal, _ms_or_none(retry_after)])
 
     def probe_is_due(self) -> bool:
         """Whether Plivo is to be asked now if it knows the credentials again; true for one of all who ask."""
-        return bool(self.ask("pace/take_probe"))
+        return bool(self.run_script("pace/take_probe"))
 
     def settle(
         self, number: str, request: int, fence: str, outcome: Outcome, *, ago: timedelta = timedelta()
     ) -> Settled:
         """Tell what became of an attempt, `ago`. Repeat it until it answers: the second time says `already`."""
         return Settled(
-            self.ask(
+            self.run_script(
                 "number/settle",
                 [self._record(number)],
                 [
@@ -245,26 +247,26 @@ class Ledger:
                     outcome.verification_uuid,
                     outcome.api_id,
                     ms(ago),
-                    outcome.news,
+                    outcome.plivo_signal,
                     _ms_or_none(outcome.retry_after),
                 ],
             )
         )
 
-    def due(self, limit: int, queues: Mapping[Lane, str]) -> list[Worked]:
+    def work_off_agenda(self, limit: int, queues: Mapping[Lane, str]) -> list[AgendaResult]:
         """Work off at most `limit` entries of the agenda that are due, oldest first; `queues` are Celery's.
 
         Every transition that time makes is done here. What it cannot do is left to the caller: to send the messages
         of what is to be enqueued, and to look up the doubtful. Whoever dies before that loses nothing: they are due
         again.
         """
-        worked = self.ask("agenda/work_off", [queues[lane] for lane in Lane], [limit, LONGEST_QUEUE])
+        worked = self.run_script("agenda/work_off", [queues[lane] for lane in Lane], [limit, LONGEST_QUEUE])
         return [
-            Worked(Due(what), number, int(request), Lane(lane), channel)
+            AgendaResult(AgendaAction(what), number, int(request), Lane(lane), channel)
             for what, number, request, lane, channel in worked
         ]
 
-    def mend(self, records: int) -> int:
+    def repair_agenda(self, records: int) -> int:
         """Look at about so many records, where the last call stopped; put lost ones back on the agenda.
 
         Returns how many were put back. Nothing of ours loses an entry; a person with `redis-cli` may.
@@ -274,13 +276,13 @@ class Ledger:
         cursor, keys = self._run(self.client.scan, cursor, match=self._record("*"), count=records)
         self._run(self.client.set, place, cursor)
         numbers = [key.removeprefix(self._record("")) for key in keys]
-        return int(self.ask("agenda/repair", keys, numbers)) if keys else 0
+        return int(self.run_script("agenda/repair", keys, numbers)) if keys else 0
 
-    def waiting(self, queue: str) -> int:
+    def queue_length(self, queue: str) -> int:
         """Return how many messages wait in a Celery queue of this Redis."""
         return int(self._run(self.client.llen, queue))
 
-    def tick(self, name: str, every: timedelta) -> bool:
+    def claim_tick(self, name: str, every: timedelta) -> bool:
         """Take a tick of this name; False if another took one less than `every` ago."""
         return bool(self._run(self.client.set, self.key("tick", name), 1, nx=True, px=ms(every)))
 
@@ -315,19 +317,19 @@ class Ledger:
             for (number, request), packed in zip(asked, self._run(newest), strict=True)
         ]
 
-    def tell(self, policy: Policy) -> None:
+    def publish_policy(self, policy: Policy) -> None:
         """Put the workers' policy where all scripts read it."""
         self._run(self.client.hset, self.key("policy"), mapping=policy.mapping())
 
-    def put(self, key: str, value: str, lasts: timedelta) -> None:
+    def store(self, key: str, value: str, lasts: timedelta) -> None:
         """Put something down for a while that is no record."""
         self._run(self.client.set, key, value, px=ms(lasts))
 
-    def get(self, command: str, *args: Any) -> Any:
+    def run(self, command: str, *args: Any) -> Any:
         """Run a command that reads, or that does no harm when it comes twice."""
         return self._run(getattr(self.client, command), *args)
 
-    def get_all(self, *commands: tuple[Any, ...], of_one_moment: bool = False) -> list[Any]:
+    def run_all(self, *commands: tuple[Any, ...], of_one_moment: bool = False) -> list[Any]:
         """Run several commands that only read, in one round trip."""
 
         def at_once() -> list[Any]:
@@ -343,7 +345,7 @@ class Ledger:
         """Raise `LedgerUnavailable` unless Redis answers."""
         self._run(self.client.ping)
 
-    def channel(self, number: str) -> str:
+    def record_key(self, number: str) -> str:
         """Return the pub/sub channel on which every change of the number's record is told."""
         return self._record(number)
 

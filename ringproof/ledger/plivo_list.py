@@ -15,7 +15,7 @@ from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.record import cut, moment
 
 
-class Look(StrEnum):
+class ListScan(StrEnum):
     """Which look it is: the key of its hash."""
 
     RECONCILE = "reconcile"
@@ -23,18 +23,18 @@ class Look(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class ScanTurn:
     """Whose turn it is: `wait` seconds until the slot of a page, or until to ask again; None: nothing is wanted."""
 
     wait: float | None
-    page: "PageTurn | None" = None
+    page: "ScanPage | None" = None
 
 
 @dataclass(frozen=True, slots=True)
-class PageTurn:
+class ScanPage:
     """The page to be read: of the look that `began` then (ms), from `offset`, down to the date `mark`."""
 
-    look: Look
+    look: ListScan
     began: int
     offset: int
     mark: datetime
@@ -42,7 +42,7 @@ class PageTurn:
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class ScanProgress:
     """How far a look is: `found` says what became of how many numbers, of `total`; `trouble`: why a page was not read.
 
     `wanted_at` is None once it has come to its end, which it did for the look that began at `looked`.
@@ -55,42 +55,42 @@ class Progress:
     trouble: str
 
 
-def want(ledger: Ledger, look: Look) -> None:
+def request_scan(ledger: Ledger, look: ListScan) -> None:
     """Have a look begun, unless one is under way: then that is gone on with."""
-    ledger.get("hsetnx", ledger.key(look), "wanted", int(ledger.now().timestamp() * 1000))
+    ledger.run("hsetnx", ledger.key(look), "wanted", int(ledger.now().timestamp() * 1000))
 
 
-def wanted(ledger: Ledger, look: Look) -> bool:
+def is_scan_requested(ledger: Ledger, look: ListScan) -> bool:
     """Whether there is more to be read: for codes that are over, or for a person."""
-    return bool(ledger.get("hexists", ledger.key(look), "wanted"))
+    return bool(ledger.run("hexists", ledger.key(look), "wanted"))
 
 
-def progress(ledger: Ledger, look: Look) -> Progress:
+def scan_progress(ledger: Ledger, look: ListScan) -> ScanProgress:
     """Return how far a look is."""
-    told = ledger.get("hgetall", ledger.key(look))
+    told = ledger.run("hgetall", ledger.key(look))
     found = {field.removeprefix("found:"): int(count) for field, count in told.items() if field.startswith("found:")}
 
     def when(field: str) -> datetime | None:
         return moment(int(told[field])) if field in told else None
 
     total = int(told.get("total", -1))
-    return Progress(when("wanted"), when("looked"), found, total if total >= 0 else None, told.get("trouble", ""))
+    return ScanProgress(when("wanted"), when("looked"), found, total if total >= 0 else None, told.get("trouble", ""))
 
 
-def turn(ledger: Ledger, look: Look) -> Turn:
+def take_page(ledger: Ledger, look: ListScan) -> ScanTurn:
     """Take the turn to read the next page, if it is anybody's; its slot is paid for then."""
     asked_at = boot_clock()
-    asked = ledger.ask("plivo_list/take_page", [ledger.key(look)], [int(look is Look.SYNC)])
+    asked = ledger.run_script("plivo_list/take_page", [ledger.key(look)], [int(look is ListScan.SYNC)])
     now_us, slot_us, again_us, began, offset, mark, total = map(int, asked)
     if not slot_us:
-        return Turn((again_us - now_us) / 1e6 if again_us else None)
+        return ScanTurn((again_us - now_us) / 1e6 if again_us else None)
     wait = (slot_us - now_us) / 1e6 - (boot_clock() - asked_at)
-    return Turn(max(0.0, wait), PageTurn(look, began, offset, moment(mark), total if total >= 0 else None))
+    return ScanTurn(max(0.0, wait), ScanPage(look, began, offset, moment(mark), total if total >= 0 else None))
 
 
-def read(
+def page_done(
     ledger: Ledger,
-    page: PageTurn,
+    page: ScanPage,
     following: int | None,
     newest: datetime | None,
     total: int | None,
@@ -101,7 +101,7 @@ def read(
     `found` says what became of its numbers, and of how many.
     """
     return bool(
-        ledger.ask(
+        ledger.run_script(
             "plivo_list/save_page",
             [ledger.key(page.look)],
             [
@@ -116,6 +116,6 @@ def read(
     )
 
 
-def trouble(ledger: Ledger, look: Look, why: str) -> None:
+def page_failed(ledger: Ledger, look: ListScan, why: str) -> None:
     """Tell whoever waits why a page was not read."""
-    ledger.get("hset", ledger.key(look), "trouble", cut(why, 200))
+    ledger.run("hset", ledger.key(look), "trouble", cut(why, 200))

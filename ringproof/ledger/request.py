@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from ringproof.errors import InvalidRequest
-from ringproof.ledger.acceptance import Newcomer
+from ringproof.ledger.acceptance import Requester
 from ringproof.ledger.queues import queue
 from ringproof.ledger.record import Lane
 from ringproof.phone.caller_id import check_alias, check_subaccount
@@ -62,13 +62,13 @@ class VerificationRequest:
         number = parse(phone_number, region or default_region)
         return cls(number, route(number, channel), alias, subaccount, resend, check_days(reverify_after_days))
 
-    def newcomer(self, lane: Lane) -> Newcomer:
+    def requester(self, lane: Lane) -> Requester:
         """Who asks, for a request in this lane. Raises `InvalidRequest` for a resend that no person asked for."""
         if lane is Lane.INTERACTIVE:
-            return Newcomer.RESEND if self.resend else Newcomer.PERSON
+            return Requester.RESEND if self.resend else Requester.PERSON
         if self.resend:
             raise InvalidRequest("resend", "True", f"a resend is a person's: use queue={queue(Lane.INTERACTIVE)!r}")
-        return Newcomer.ROSTER
+        return Requester.ROSTER
 
 
 def _of_a_person(

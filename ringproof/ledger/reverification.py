@@ -27,29 +27,32 @@ def due(ledger: Ledger, most: int, in_a_message: int, queue: str) -> list[str]:
 
     None while the lane is paused, or its Celery queue is long enough.
     """
-    numbers: list[str] = ledger.ask("reverification/due", [queue], [most, in_a_message, LONGEST_QUEUE])
+    numbers: list[str] = ledger.run_script("reverification/due", [queue], [most, in_a_message, LONGEST_QUEUE])
     return numbers
 
 
 def claim(ledger: Ledger, number: str) -> Record | None:
     """Take the turn to ask about a number, for a minute; None if it is not due, or another has it."""
-    flat = ledger.ask("reverification/claim", [ledger.channel(number)], [number])
+    flat = ledger.run_script("reverification/claim", [ledger.record_key(number)], [number])
     return Record.read(number, dict(zip(flat[::2], flat[1::2], strict=True))) if flat else None
 
 
 def put_off(ledger: Ledger, number: str) -> None:
     """Have a number that cannot be asked about, for its own sake, wait for its next turn."""
-    ledger.ask("reverification/postpone", [ledger.channel(number)], [number])
+    ledger.run_script("reverification/postpone", [ledger.record_key(number)], [number])
 
 
 def ask_now(ledger: Ledger, numbers: Sequence[str]) -> list[Wanted]:
     """Have numbers asked about again now, as the lane's share and the pauses allow."""
-    return [Wanted(told) for told in ledger.ask("reverification/request", list(map(ledger.channel, numbers)), numbers)]
+    return [
+        Wanted(told)
+        for told in ledger.run_script("reverification/request", list(map(ledger.record_key, numbers)), numbers)
+    ]
 
 
 def when(ledger: Ledger, number: str) -> datetime | None:
     """Return when a number is asked about again; None: never, as far as is known."""
-    score = ledger.get("zscore", ledger.key("renewals"), number)
+    score = ledger.run("zscore", ledger.key("renewals"), number)
     return moment(int(score)) if score else None
 
 
@@ -57,7 +60,7 @@ def due_within(ledger: Ledger, duration: timedelta) -> Iterator[str]:
     """Give the numbers that fall due within a time from now."""
     until = ms(duration) + int(ledger.now().timestamp() * 1000)
     at = 0
-    while page := ledger.get("zrangebyscore", ledger.key("renewals"), "-inf", until, at, AT_ONCE):
+    while page := ledger.run("zrangebyscore", ledger.key("renewals"), "-inf", until, at, AT_ONCE):
         yield from page
         at += len(page)
 
@@ -78,7 +81,7 @@ def lapsed(ledger: Ledger) -> Iterator[str]:
 
 def verified(ledger: Ledger) -> Iterator[Record]:
     """Give the records of all numbers whose verification stands. Looks at all keys: some seconds for a million."""
-    prefix = ledger.channel("")
+    prefix = ledger.record_key("")
     for keys in _scanned(ledger, "scan", match=f"{prefix}*"):
         numbers = [key.removeprefix(prefix) for key in keys]
         yield from (record for record in _records(ledger, numbers) if record.stands)
@@ -92,7 +95,7 @@ def _scanned(ledger: Ledger, command: str, *key: str, match: str | None = None) 
     """Give what a set or Redis has, some at a time; seldom one of them twice."""
     cursor = 0
     while True:
-        cursor, found = ledger.get(command, *key, cursor, match, AT_ONCE)
+        cursor, found = ledger.run(command, *key, cursor, match, AT_ONCE)
         if found:
             yield found
         if not cursor:

@@ -17,4 +17,5 @@ def lua_table(letters: Mapping[str, str]) -> str:
 
 
 def lua_source(name: str) -> str:
+    """Read one of `ringproof/ledger/lua`, by its path below it and without `.lua`."""
     return files("ringproof.ledger").joinpath("lua", f"{name}.lua").read_text(encoding="utf-8") + "\n"

@@ -122,15 +122,15 @@ class PlivoClient:
         alias: str | None = None,
         channel: str = "sms",
         subaccount: str | None = None,
-        last_look: Callable[[], None] | None = None,
+        before_first_byte: Callable[[], None] | None = None,
     ) -> Sent:
         """Have a code sent to a number. **It cannot be undone**, and Plivo takes no idempotency key.
 
-        `last_look` is called directly before the first byte is written; what it raises keeps it from being sent.
+        `before_first_byte` is called directly before the first byte is written; what it raises keeps it from being sent.
         Raises `Rejected` if the request is wrong, and will be tomorrow; `Unknown` if a code may be out.
         """
         fields = {"phone_number": phone_number, "channel": channel, "alias": alias, "subaccount": subaccount}
-        answer = self._transport.exchange("POST", "", _body(fields), last_look)
+        answer = self._transport.exchange("POST", "", _body(fields), before_first_byte)
         if not _is_success(answer):
             raise self._refusal(answer)
         told = _object(answer)
@@ -140,16 +140,16 @@ class PlivoClient:
         return Sent(api_id if _is_id(api_id) else "", uuid)
 
     def complete(
-        self, verification_uuid: str, otp: SecretStr, *, last_look: Callable[[], None] | None = None
+        self, verification_uuid: str, otp: SecretStr, *, before_first_byte: Callable[[], None] | None = None
     ) -> CallerId:
         """Enter the code that a person got, as it is: 4 to 8 digits are not judged here. No error and no log shows it.
 
-        `last_look` as for `initiate`. Raises `WrongCode` for a 4xx other than 401, 402, 403, 408 and 429: whether the
+        `before_first_byte` as for `initiate`. Raises `WrongCode` for a 4xx other than 401, 402, 403, 408 and 429: whether the
         code was wrong, used or too old, or the verification unknown, no status tells. Raises `Unknown` if it may have
         been taken, and is used up then: `get` tells, by the `verification_uuid`.
         """
         path = f"Verification/{quote(verification_uuid, safe='')}/"
-        answer = self._transport.exchange("POST", path, _body({"otp": otp.get_secret_value()}), last_look)
+        answer = self._transport.exchange("POST", path, _body({"otp": otp.get_secret_value()}), before_first_byte)
         if not _is_success(answer):
             raise self._refusal(answer, otp)
         found = _caller_id(_object(answer))  # it may repeat the code, so that no local keeps it

@@ -98,11 +98,11 @@ class Transport:
             logging.getLogger(name).addFilter(_is_not_ours)
 
     def exchange(
-        self, method: str, path: str = "", body: Body | None = None, last_look: Callable[[], None] | None = None
+        self, method: str, path: str = "", body: Body | None = None, before_first_byte: Callable[[], None] | None = None
     ) -> Answer:
         """Send one request to `path` below the collection; it must be safe in a URL as it is.
 
-        `last_look` is called when the next thing to happen is the first byte; what it raises rises, and nothing
+        `before_first_byte` is called when the next thing to happen is the first byte; what it raises rises, and nothing
         is sent. Raises `Unreachable` if surely nothing was sent, after several tries within
         `limits.connecting_seconds`, and `Unknown` if the first byte was written and no head came back. After that
         byte nothing is ever repeated.
@@ -113,17 +113,17 @@ class Transport:
             request.body = body
             request.headers["Content-Type"] = "application/json"
             request.headers["Content-Length"] = str(len(body))
-        return self._connecting(self._once, request, boot_clock() + self._limits.connecting_seconds, last_look)
+        return self._connecting(self._once, request, boot_clock() + self._limits.connecting_seconds, before_first_byte)
 
     def close(self) -> None:
         """Close what is idle; an exchange under way ends by itself."""
         self._adapter.close()
 
     def _once(
-        self, request: requests.PreparedRequest, connecting_until: float, last_look: Callable[[], None] | None
+        self, request: requests.PreparedRequest, connecting_until: float, before_first_byte: Callable[[], None] | None
     ) -> Answer:
         outer = sys.exception()
-        attempt = _local.attempt = _Attempt(self._limits, connecting_until, last_look)
+        attempt = _local.attempt = _Attempt(self._limits, connecting_until, before_first_byte)
         seconds = (self._limits.connect_seconds, self._limits.answer_seconds)
         try:
             response = self._adapter.send(request, timeout=seconds)
@@ -166,9 +166,11 @@ def shorten(text: str) -> str:
 class _Attempt:
     """One try: until when it may connect, and from its first byte on, until when it must be answered."""
 
-    def __init__(self, limits: Limits, connecting_until: float, last_look: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self, limits: Limits, connecting_until: float, before_first_byte: Callable[[], None] | None = None
+    ) -> None:
         self.limits = limits
-        self._last_look = last_look
+        self._before_first_byte = before_first_byte
         self._connecting_until = connecting_until
         self._answer_until: float | None = None
 
@@ -180,8 +182,8 @@ class _Attempt:
         """Note that the first byte goes out now. Raises TimeoutError, noting nothing, if it is too late."""
         if self._answer_until is None:
             self.left()
-            if self._last_look:
-                self._last_look()
+            if self._before_first_byte:
+                self._before_first_byte()
             self._answer_until = boot_clock() + self.limits.answer_seconds
 
     def left(self) -> float:

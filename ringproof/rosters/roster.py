@@ -1,7 +1,7 @@
 """Rosters: the files, and the rows from Python, whose numbers are all to be verified.
 
 A file is CSV (comma, semicolon, tab) or NDJSON, packed with gzip or not, in UTF-8 or UTF-16. What it is, and which
-column holds what, is guessed from its first 64 KiB and 50 rows, by the rules of `ringproof.rosters.text`, `ringproof.rosters.csv_rows` and
+column holds what, is guessed from its first 64 KiB and 50 rows, by the rules of `text`, `csv_rows` and
 `ringproof.rosters.columns`: the same for the same file. It is read as a stream: memory does not grow with it.
 """
 

@@ -16,7 +16,7 @@ from ringproof.batches.model import pack, unpack
 from ringproof.batches.operations import BatchState
 from ringproof.errors import BatchBusy, BatchExists, InvalidRequest, InvalidRoster, UnknownBatch
 from ringproof.ledger import control
-from ringproof.ledger.answers import Due, News, Outcome, Verdict
+from ringproof.ledger.answers import AgendaAction, Outcome, PlivoSignal, Verdict
 from ringproof.ledger.record import Lane, Reason, State
 from ringproof.ledger.row_outcomes import BYTES, OPEN
 from ringproof.phone.quiet_hours import QuietHours
@@ -24,7 +24,7 @@ from ringproof.rosters.roster import roster_of
 from tasks import import_roster
 from tasks.sweep import decide
 
-REJECTED = Outcome(State.FAILED, Reason.REJECTED, "400", news=News.ANSWERED)
+REJECTED = Outcome(State.FAILED, Reason.REJECTED, "400", plivo_signal=PlivoSignal.ANSWERED)
 DOUBTFUL = Outcome(State.IN_DOUBT)
 MINUTE = 60
 
@@ -341,8 +341,8 @@ class TestTheFeeder:
         world.roster("spring", 300)
         world.feed()
         for _ in range(5):
-            world.work(Outcome(State.IN_DOUBT, news=News.DOUBTFUL), most=1)
-        assert control.situation(world.ledger, {}).pauses
+            world.work(Outcome(State.IN_DOUBT, plivo_signal=PlivoSignal.DOUBTFUL), most=1)
+        assert control.sending_status(world.ledger).pauses
         for _ in range(40):
             world.feed(1)
             world.work(most=1)
@@ -586,10 +586,10 @@ class TestACancel:
         (first, *_) = world.queue
         begun = world.begin(first)
         world.pass_(31)
-        swept = [entry.due for entry in world.ledger.due(100, {lane: f"test.{lane}" for lane in Lane})]
+        swept = [entry.action for entry in world.ledger.work_off_agenda(100, {lane: f"test.{lane}" for lane in Lane})]
 
         assert begun.verdict is Verdict.ENDED
-        assert swept == [Due.CANCELLED] * 9
+        assert swept == [AgendaAction.CANCELLED] * 9
         assert world.look("spring").outcomes == {"cancelled": 10}
 
     def test_of_very_many_that_were_to_be_fed_again_holds_up_nobody(self, world, client):
@@ -811,7 +811,7 @@ def cut_short(world, numbers, at):
         yield from numbers[:at]
         raise ZeroDivisionError
 
-    already = world.ledger.get_all(("llen", f"{world.prefix}:batch:spring:sms"))[0]
+    already = world.ledger.run_all(("llen", f"{world.prefix}:batch:spring:sms"))[0]
     with pytest.raises(ZeroDivisionError):
         import_rows(world.ledger, "spring", rows())
     return already

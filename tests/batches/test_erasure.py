@@ -12,9 +12,9 @@ from support.roster_of_batch import Batches, import_rows
 from ringproof.batches import feeding, operations
 from ringproof.batches.erasure import erase
 from ringproof.batches.model import BatchState
-from ringproof.ledger.acceptance import Disposition, Newcomer
+from ringproof.ledger.acceptance import Disposition, Requester
 from ringproof.ledger.answers import Outcome, Settled, Verdict
-from ringproof.ledger.confirmation import Answer, check_code, leave, take, verified
+from ringproof.ledger.confirmation import Answer, check_code, mark_verified, store_code, take_code
 from ringproof.ledger.record import Lane, State
 from ringproof.plivo.client import CallerId
 from ringproof.policy import Policy
@@ -62,7 +62,7 @@ def test_nothing_of_a_number_is_left_in_any_state(book, state):
             book.ledger.cancel(book.number, request)
         if state is not State.QUEUED:
             book.move(2 * MINUTES)
-            book.accept(Newcomer.RESEND)
+            book.accept(Requester.RESEND)
         assert traces(book)
 
     assert erase(book.ledger, book.number) == (state is not None)
@@ -87,18 +87,18 @@ def test_a_code_that_lives_is_not_doubled_and_then_nothing_is_left(book, client)
 
 
 @pytest.mark.parametrize(
-    ("newcomer", "disposition"),
+    ("requester", "disposition"),
     [
-        (Newcomer.PERSON, Disposition.RETURNED),
-        (Newcomer.ROSTER, Disposition.LIVE),
-        (Newcomer.RESEND, Disposition.COOLING_DOWN),
+        (Requester.PERSON, Disposition.RETURNED),
+        (Requester.ROSTER, Disposition.LIVE),
+        (Requester.RESEND, Disposition.COOLING_DOWN),
     ],
 )
-def test_whoever_asks_is_told_as_of_an_expired_number_whose_code_lives(book, newcomer, disposition):
+def test_whoever_asks_is_told_as_of_an_expired_number_whose_code_lives(book, requester, disposition):
     book.bring(SENT)
     erase(book.ledger, book.number)
 
-    assert book.accept(newcomer).disposition is disposition
+    assert book.accept(requester).disposition is disposition
 
 
 def test_a_resend_is_accepted_when_the_cooldown_is_over(book):
@@ -106,7 +106,7 @@ def test_a_resend_is_accepted_when_the_cooldown_is_over(book):
     erase(book.ledger, book.number)
     book.move(2 * MINUTES)
 
-    assert book.accept(Newcomer.RESEND).disposition is Disposition.ACCEPTED
+    assert book.accept(Requester.RESEND).disposition is Disposition.ACCEPTED
 
 
 def test_without_a_code_that_may_live_nothing_at_all_is_left(book):
@@ -133,15 +133,15 @@ def test_what_was_queued_is_not_sent(book):
     erase(book.ledger, book.number)
 
     assert book.begin(request).verdict is Verdict.NOTHING
-    assert book.ledger.due(10, dict.fromkeys(Lane, "nobody")) == []
+    assert book.ledger.work_off_agenda(10, dict.fromkeys(Lane, "nobody")) == []
 
 
 def test_its_code_cannot_be_entered_any_more(book):
     book.bring(SENT)
     erase(book.ledger, book.number)
 
-    handle = leave(book.ledger, check_code("1234"))
-    assert take(book.ledger, book.number, handle).answer is Answer.NOTHING
+    handle = store_code(book.ledger, check_code("1234"))
+    assert take_code(book.ledger, book.number, handle).answer is Answer.NOTHING
 
 
 def test_another_number_is_not_held_for_it(book):
@@ -154,7 +154,7 @@ def test_another_number_is_not_held_for_it(book):
 
 def test_the_counter_of_its_range_stays(client):
     book = Book(client)
-    book.ledger.tell(Policy(range_codes_per_hour=1))
+    book.ledger.publish_policy(Policy(range_codes_per_hour=1))
     book.begin(book.accept().request)
     erase(book.ledger, book.number)
     other = book.number[:-1] + str((int(book.number[-1]) + 1) % 10)
@@ -163,11 +163,11 @@ def test_the_counter_of_its_range_stays(client):
 
 
 def test_nothing_is_left_of_when_it_was_to_be_verified_again_and_that_it_had_lapsed(book):
-    book.ledger.tell(Policy(reverify_ms=90 * 86_400_000, range_codes_per_hour=0))
+    book.ledger.publish_policy(Policy(reverify_ms=90 * 86_400_000, range_codes_per_hour=0))
     book.bring(SENT)
     book.client.hset(f"{book.prefix}:number:{book.number}", "verified_at", 1)
     known = CallerId(book.number, "", "US", book.now(), book.now(), "", SENT.verification_uuid)
-    verified(book.ledger, [known])
+    mark_verified(book.ledger, [known])
     book.client.sadd(f"{book.prefix}:lapsed", book.number)
     assert f"{book.prefix}:renewals" in traces(book)
     erase(book.ledger, book.number)

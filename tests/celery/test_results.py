@@ -18,7 +18,7 @@ from ringproof.celery import backend
 from ringproof.celery.app import app
 from ringproof.celery.backend import CELERY_STATES, Verification
 from ringproof.errors import Cancelled, InDoubt, InvalidRequest, Rejected, Superseded
-from ringproof.ledger.acceptance import Newcomer
+from ringproof.ledger.acceptance import Requester
 from ringproof.ledger.answers import Outcome, Settled
 from ringproof.ledger.record import Reason, State
 from ringproof.policy import Policy, Rate
@@ -41,10 +41,10 @@ def settle(ledger, result, outcome=SENT):
     assert ledger.settle(number, int(request), begun.fence, outcome) is Settled.SETTLED
 
 
-def ask(ledger, number=None, newcomer=Newcomer.PERSON, **facts):
+def ask(ledger, number=None, requester=Requester.PERSON, **facts):
     """Enqueue without a message, so that no worker takes it."""
     number = number or fresh_number()
-    accepted = ledger.accept(number, token=secrets.token_hex(4), newcomer=newcomer, country="US", **facts)
+    accepted = ledger.accept(number, token=secrets.token_hex(4), requester=requester, country="US", **facts)
     return initiate_verification.AsyncResult(f"{number}/{accepted.request}")
 
 
@@ -162,7 +162,7 @@ def test_an_earlier_result_keeps_its_uuid_after_a_resend(ledger, client):
     settle(ledger, first)
     client.hset(f"ringproof:number:{number}", "code_sent_at", "1")  # long ago
     client.hset(f"ringproof:number:{number}", "live_until", "1")
-    second = ask(ledger, number, Newcomer.RESEND)
+    second = ask(ledger, number, Requester.RESEND)
     settle(ledger, second, Outcome(State.CODE_SENT, verification_uuid="another", api_id="another"))
 
     assert first.get(timeout=30)["verification_uuid"] == UUID
@@ -229,7 +229,7 @@ def test_fifty_waiting_threads_each_wake_when_theirs_is_settled_and_not_at_their
     for thread in threads:
         thread.start()
     waiting.wait()
-    channels = [ledger.channel(result.id.partition("/")[0]) for result in results]
+    channels = [ledger.record_key(result.id.partition("/")[0]) for result in results]
     eventually(lambda: all(count for _, count in ledger.client.pubsub_numsub(*channels)), within=60)
     for result in results:
         settle(ledger, result)
@@ -248,14 +248,14 @@ def test_a_restart_of_redis_in_the_middle_of_get_does_not_hang_it(monkeypatch):
         runtime._ledger.cache_clear()
         try:
             ledger = runtime.ledger()
-            ledger.tell(Policy(rate=Rate.parse("1000/0.1s")))
+            ledger.publish_policy(Policy(rate=Rate.parse("1000/0.1s")))
             number = fresh_number()
             accepted = ledger.accept(number, token="t")
             result = initiate_verification.AsyncResult(f"{number}/{accepted.request}")
             got = []
             thread = threading.Thread(target=lambda: got.append(result.get(timeout=60)))
             thread.start()
-            eventually(lambda: ledger.client.pubsub_numsub(ledger.channel(number))[0][1], within=60)
+            eventually(lambda: ledger.client.pubsub_numsub(ledger.record_key(number))[0][1], within=60)
             server.kill()
             server.restart()
             settle(ledger, result)
@@ -274,7 +274,7 @@ def test_hundreds_of_waiting_threads_do_not_keep_each_other_or_delay_from_redis(
     threads = [threading.Thread(target=lambda r=r: woke.append(r.get(timeout=60))) for r in results]
     for thread in threads:
         thread.start()
-    channels = [ledger.channel(result.id.partition("/")[0]) for result in results]
+    channels = [ledger.record_key(result.id.partition("/")[0]) for result in results]
     eventually(lambda: all(count for _, count in ledger.client.pubsub_numsub(*channels)), within=60)
     initiate_verification.apply_async((fresh_number(),), queue="ringproof.bulk").revoke()
     for result in results:

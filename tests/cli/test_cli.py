@@ -54,6 +54,8 @@ def test_every_command_has_a_help_and_is_listed_whole():
         "pause",
         "resume",
         "limits",
+        "worker",
+        "beat",
         "health",
         "sandbox",
         "demo",
@@ -226,7 +228,7 @@ def test_a_country_may_be_named(run):
 @pytest.mark.usefixtures("worker")
 def test_a_resend_within_the_cooldown_is_refused_until_when(run, plivo, ledger):
     number = fresh_number()
-    ledger.tell(Policy(rate=Rate.parse("1000/1s"), cooldown_ms=60_000))  # the session's second may be over
+    ledger.publish_policy(Policy(rate=Rate.parse("1000/1s"), cooldown_ms=60_000))  # the session's second may be over
     run("initiate", number)
 
     again, resend = run("initiate", number), run("initiate", "--resend", "--json", number)

@@ -39,7 +39,7 @@ def ledger(idle):
     """The ledger of a Redis without a worker, with a batch of three rows."""
     with ledger_of(idle) as found:
         found.client.flushall()
-        found.tell(Policy())
+        found.publish_policy(Policy())
         put(found, "spring", [number(0), {"phone": number(1), "alias": "=HYPERLINK(1)"}, number(2)])
         yield found
 

@@ -96,7 +96,7 @@ def test_what_is_no_code_is_a_wrong_usage_and_not_shown(code):
 
 
 def test_without_a_worker_it_says_so_and_is_not_finished(monkeypatch, client):
-    monkeypatch.setattr(number, "SECONDS", 0.2)
+    monkeypatch.setattr(number_commands, "SECONDS", 0.2)
     monkeypatch.setattr(number_commands.confirm_verification, "delay", lambda *_: Nobody())
     done = CliRunner().invoke(cli.main, ["confirm", "+14155550123"], input="1234")
 

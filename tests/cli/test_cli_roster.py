@@ -39,7 +39,8 @@ STOPPING = """
 import os
 import signal
 
-from worker import cli, importing
+from ringproof.batches import importing
+from worker import cli
 
 put = importing.Importing._put
 
@@ -83,7 +84,7 @@ def imports(run, idle, tmp_path):
     """Run it on a Redis without a worker, which has no batch before."""
     with ledger_of(idle) as ledger:
         ledger.client.flushall()
-        ledger.tell(Policy())
+        ledger.publish_policy(Policy())
         yield ledger
 
 
@@ -139,7 +140,7 @@ class TestAnImport:
     def test_tells_who_gets_no_code_who_sleeps_and_how_long_it_takes(self, ringproof, imports, tmp_path):
         hours = (imports.now().hour - 8) % 24  # about noon in San Francisco
         night = f"{(hours - 3) % 24:02}:00-{(hours + 3) % 24:02}:00"
-        imports.tell(Policy(quiet_hours=night, countries=("US", "GB")))
+        imports.publish_policy(Policy(quiet_hours=night, countries=("US", "GB")))
         sent = imports.accept(number(0), token="a", country="US").request
         (begun,) = imports.begin([(number(0), sent)])
         imports.settle(number(0), sent, begun.fence, Outcome(State.CODE_SENT, verification_uuid="u"))

@@ -10,7 +10,7 @@ import pytest
 from support.harness import Terminal, Worker, eventually, fresh_number, ledger_of, stopped
 
 from ringproof.ledger import reverification
-from ringproof.ledger.acceptance import Disposition, Newcomer
+from ringproof.ledger.acceptance import Disposition, Requester
 from ringproof.ledger.record import Reason, Record, State
 from ringproof.phone.masking import mask
 from worker.cli.verified import _seen
@@ -110,7 +110,7 @@ class TestSync:
     def test_of_an_emptied_list_misses_all_also_whose_last_request_was_cancelled(self, ringproof, ledger, plivo):
         numbers = [verified(plivo) for _ in range(2)]
         ringproof("sync")
-        request = ledger.accept(numbers[0], token="t", newcomer=Newcomer.RESEND).request
+        request = ledger.accept(numbers[0], token="t", requester=Requester.RESEND).request
         ledger.cancel(numbers[0], request)
         for number in numbers:
             plivo.delete(number)
@@ -167,7 +167,7 @@ class TestReverify:
         assert "write it as 90s, 30m, 1h or 2d, up to 3650d" in done.stderr
 
     def test_says_of_others_why_not(self, ringproof, ledger):
-        ledger.accept(waiting := fresh_number(), token="t", newcomer=Newcomer.PERSON)
+        ledger.accept(waiting := fresh_number(), token="t", requester=Requester.PERSON)
         done = ringproof("reverify", waiting, fresh_number())
 
         assert done.returncode == 1
@@ -189,7 +189,7 @@ class TestReverify:
     def test_lists_who_has_lapsed(self, ringproof, ledger, plivo):
         number = verified(plivo)
         ringproof("sync")
-        ledger.client.hset(ledger.channel(number), mapping={"state": "expired", "reason": "lapsed", "reverifies": 1})
+        ledger.client.hset(ledger.record_key(number), mapping={"state": "expired", "reason": "lapsed", "reverifies": 1})
         ledger.client.sadd(ledger.key("lapsed"), number)
         status, one = ringproof("status"), ringproof("status", number)
 
@@ -197,7 +197,7 @@ class TestReverify:
         assert "1 did not answer twice when they were: ringproof reverify --lapsed --dry-run" in status.stdout
         assert "it did not answer twice when it was to be verified again" in one.stdout
         assert ledger.read(number).reason is Reason.LAPSED
-        assert ledger.accept(number, token="t2", newcomer=Newcomer.ROSTER).disposition is Disposition.ACCEPTED
+        assert ledger.accept(number, token="t2", requester=Requester.ROSTER).disposition is Disposition.ACCEPTED
         assert ledger.client.scard(ledger.key("lapsed")) == 0
 
 

@@ -13,7 +13,7 @@ import click
 import pytest
 
 from ringproof.errors import InvalidNumber
-from ringproof.ledger.acceptance import TABLE, Disposition, Newcomer
+from ringproof.ledger.acceptance import TABLE, Disposition, Requester
 from ringproof.ledger.record import State
 from ringproof.settings import Settings
 from worker.cli import main
@@ -37,8 +37,8 @@ def table_of_requests():
     """Print *record × new request*, with the records that are told the same in one row."""
     rows = {}
     for (state, live), answers in TABLE.items():
-        rows.setdefault(tuple(answers[newcomer] for newcomer in Newcomer), {}).setdefault(state, set()).add(live)
-    lines = ["| record is | " + " | ".join(Newcomer) + " |", "|---" * (len(Newcomer) + 1) + "|"]
+        rows.setdefault(tuple(answers[requester] for requester in Requester), {}).setdefault(state, set()).add(live)
+    lines = ["| record is | " + " | ".join(Requester) + " |", "|---" * (len(Requester) + 1) + "|"]
     for answers, states in rows.items():
         names = []
         for state, lives in states.items():

@@ -26,7 +26,7 @@ import redis
 import redis.connection
 from support import celery_with_clock, celery_with_notes  # noqa: F401  # the first moves the ledger's clock
 
-import tasks.verification
+import ringproof
 from ringproof.ledger import ledger
 from ringproof.plivo import client, transport
 
@@ -81,13 +81,13 @@ def arm():
 def _arm_the_client():
     initiate = client.PlivoClient.initiate
 
-    def pointed(self, number, *, last_look, **options):
+    def pointed(self, number, *, before_first_byte, **options):
         def look():
             reach("last_look", number)
-            last_look()
+            before_first_byte()
 
         NUMBERS.sending = number
-        answer = initiate(self, number, last_look=look, **options)
+        answer = initiate(self, number, before_first_byte=look, **options)
         reach("answered", number)
         return answer
 
@@ -132,7 +132,7 @@ if __name__ == "__main__":
     celery_with_notes.note(os.environ["FIRST_BYTES"])
     if sys.argv[1] == "enqueue":
         for argument in sys.argv[2:]:
-            tasks.verification.initiate_verification.apply_async((argument,), queue="ringproof.bulk")
+            ringproof.initiate_verification.apply_async((argument,), queue="ringproof.bulk")
         sys.exit()
 
     from celery.__main__ import main

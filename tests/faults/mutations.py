@@ -95,7 +95,7 @@ MUTATIONS = (
     Mutation(
         "the slow hand puts lost entries back on the agenda",
         "tasks/sweep.py",
-        "mended = ledger.mend(PORTION)",
+        "mended = ledger.repair_agenda(PORTION)",
         "mended = 0",
         "tests/faults/test_storm.py::test_without_agenda_and_messages_everybody_gets_a_code",
     ),
@@ -109,7 +109,7 @@ MUTATIONS = (
     Mutation(
         "settle is repeated until it is told",
         "worker/sending/attempt.py",
-        "    insist(settle)\n",
+        "    until_ledger_answers(settle)\n",
         "    settle()\n",
         "tests/faults/test_redis_fails.py::test_redis_is_killed_and_restarted_under_load",
     ),
@@ -151,14 +151,14 @@ MUTATIONS = (
     Mutation(
         "what a frozen Redis has claimed is asked for until it is known",
         "worker/sending/booking.py",
-        "answers = insist(begin, ends_with_worker=True)",
+        "answers = until_ledger_answers(begin, ends_with_worker=True)",
         "answers = insist(begin, seconds=10.0)",
         "tests/sending/test_bulk.py::test_what_was_claimed_while_redis_stood_still_is_asked_for_until_it_is_known",
     ),
     Mutation(
         "a look-up pays for a slot",
         "worker/sending/queries.py",
-        "    time.sleep(max(0.0, ledger.book(within=within) - boot_clock()))\n",
+        "    time.sleep(max(0.0, ledger.reserve_slot(within=within) - boot_clock()))\n",
         "",
         "tests/faults/test_pace_fails.py::test_every_request_pays_look_ups_too",
     ),
@@ -265,7 +265,7 @@ MUTATIONS = (
     Mutation(
         "whoever waits for a slot gives it back when a stop is told",
         "worker/celery/shutdown.py",
-        "        if told():\n            return False\n",
+        "        if is_stopping():\n            return False\n",
         "",
         "tests/celery/test_shutdown.py::test_who_waits_for_a_slot_gives_it_back",
     ),

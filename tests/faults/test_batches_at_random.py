@@ -15,7 +15,7 @@ from world import LONG
 from ringproof.batches import erasure, operations
 from ringproof.batches.operations import BatchState
 from ringproof.ledger.acceptance import Disposition
-from ringproof.ledger.answers import News, Outcome, Verdict
+from ringproof.ledger.answers import Outcome, PlivoSignal, Verdict
 from ringproof.ledger.record import Reason, State
 from tasks.sweep import decide
 
@@ -25,7 +25,7 @@ CODE_US = 14 * 60 * 1_000_000  # a little less than a code lives
 WANTING = {BatchState.RUNNING, BatchState.COMPLETED}
 OUTCOMES = {
     TAKEN: 5,
-    Outcome(State.FAILED, Reason.REJECTED, "400", news=News.ANSWERED): 1,
+    Outcome(State.FAILED, Reason.REJECTED, "400", plivo_signal=PlivoSignal.ANSWERED): 1,
     Outcome(State.IN_DOUBT): 1,
     Outcome(State.WAITING, Reason.UNREACHABLE, "refused", timedelta(seconds=30)): 1,
 }

@@ -166,7 +166,7 @@ class TestPauses:
         world.start(children=4)
         world.plivo.befall("401", share=1.0)
         feed(world, 60)
-        eventually(lambda: control.situation(world.ledger, {}).pauses, within=30)
+        eventually(lambda: control.sending_status(world.ledger).pauses, within=30)
         world.until_settled(states={State.WAITING})
         requests = world.plivo.counts()["requests"]
         assert requests < 30, "nobody else has tried"
@@ -174,7 +174,7 @@ class TestPauses:
         eventually(lambda: world.plivo.counts()["requests"] == requests + 1, within=30, why="one has asked again")
         world.plivo.spare()
         world.move(timedelta(seconds=31))
-        eventually(lambda: not control.situation(world.ledger, {}).pauses, within=30)
+        eventually(lambda: not control.sending_status(world.ledger).pauses, within=30)
         world.move(timedelta(seconds=31))  # as often is a paused number of a roster looked at
 
         until_all_are_known(world)

@@ -11,8 +11,8 @@ from support.harness import eventually, fresh_number
 from support.number_in_ledger import CLOCK, SENT
 from world import LONG
 
-from ringproof.ledger.acceptance import TABLE, Disposition, Newcomer
-from ringproof.ledger.answers import Due, Outcome, Settled, Verdict
+from ringproof.ledger.acceptance import TABLE, Disposition, Requester
+from ringproof.ledger.answers import AgendaAction, Outcome, Settled, Verdict
 from ringproof.ledger.connection import connect
 from ringproof.ledger.durations import Durations
 from ringproof.ledger.ledger import Ledger
@@ -59,10 +59,10 @@ class Contestant(threading.Thread):
             self.ledger.client.close()
 
     def accept(self):
-        newcomer, number = self.chance.choice(list(Newcomer)), self.chance.choice(self.numbers)
-        lane = Lane.BULK if newcomer is Newcomer.ROSTER else Lane.INTERACTIVE
+        requester, number = self.chance.choice(list(Requester)), self.chance.choice(self.numbers)
+        lane = Lane.BULK if requester is Requester.ROSTER else Lane.INTERACTIVE
         self.accepted.append(
-            (number, self.ledger.accept(number, token=secrets.token_hex(6), newcomer=newcomer, lane=lane))
+            (number, self.ledger.accept(number, token=secrets.token_hex(6), requester=requester, lane=lane))
         )
 
     def send(self):
@@ -89,8 +89,8 @@ class Contestant(threading.Thread):
             self.cancelled.append((number, record.request, self.ledger.cancel(number, record.request)))
 
     def sweep(self):
-        for entry in self.ledger.due(10, QUEUES):
-            self.worked.append(entry.due)
+        for entry in self.ledger.work_off_agenda(10, QUEUES):
+            self.worked.append(entry.action)
 
 
 def test_of_all_that_happens_at_once_one_wins_and_the_others_are_told(redis_server, client):
@@ -99,7 +99,9 @@ def test_of_all_that_happens_at_once_one_wins_and_the_others_are_told(redis_serv
     numbers = [fresh_number() for _ in range(4)]
     ledger = Ledger(client, prefix=prefix, clock=CLOCK, durations=SHORT)
     client.delete("test:clock", "test:stopped_us")
-    ledger.tell(Policy(rate=Rate.parse("1000/0.001s"), cooldown_ms=50, max_codes_per_day=10**6, range_codes_per_hour=0))
+    ledger.publish_policy(
+        Policy(rate=Rate.parse("1000/0.001s"), cooldown_ms=50, max_codes_per_day=10**6, range_codes_per_hour=0)
+    )
     over = threading.Event()
     contestants = [Contestant(redis_server.url, prefix, numbers, over, seed + nth) for nth in range(THREADS)]
 
@@ -109,7 +111,7 @@ def test_of_all_that_happens_at_once_one_wins_and_the_others_are_told(redis_serv
     def was_a_race():
         """Whether there was enough of each: a busy machine needs longer."""
         told = {one for _, told in all_of("settled") for one in told}
-        worked = {Due.DOUBTED, Due.ENQUEUE} <= set(all_of("worked"))
+        worked = {AgendaAction.DOUBTED, AgendaAction.ENQUEUE} <= set(all_of("worked"))
         return worked and told == set(Settled) and sum(sent for _, _, sent, *_ in all_of("begun")) > 40
 
     for contestant in contestants:
@@ -127,7 +129,7 @@ def test_of_all_that_happens_at_once_one_wins_and_the_others_are_told(redis_serv
     seen = {accepted.disposition for _, accepted in all_of("accepted")}
     assert seen <= known
     assert {Disposition.ACCEPTED, Disposition.SAME, Disposition.RETURNED, Disposition.LIVE} <= seen, "it was a race"
-    assert {Due.DOUBTED, Due.ENQUEUE} <= set(all_of("worked"))
+    assert {AgendaAction.DOUBTED, AgendaAction.ENQUEUE} <= set(all_of("worked"))
 
     accepted = [(number, one.request) for number, one in all_of("accepted") if one.disposition is Disposition.ACCEPTED]
     assert len(accepted) == len(set(accepted)), "each accepted request has a number of its own"

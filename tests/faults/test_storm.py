@@ -35,7 +35,7 @@ def test_a_storm_of_kills_loses_nothing_and_doubles_nothing(tmp_path):
             killing.worker = world.start(children=CHILDREN)
         eventually(lambda: unfinished(world) < NUMBERS / 20, within=120, why=f"{world.states()}")
         calm = killing.end()
-        looked_at_by = last_look(world)
+        looked_at_by = before_first_byte(world)
         states = world.until_settled(within=120)
         took = time.monotonic() - calm
 
@@ -55,7 +55,7 @@ def unfinished(world):
     return states[State.QUEUED] + states[State.SENDING] + states[State.WAITING]
 
 
-def last_look(world):
+def before_first_byte(world):
     """Seconds until the last of those that are under way is looked at: its lease's end, or when it is enqueued next."""
     under_way = {State.QUEUED, State.WAITING, State.SENDING}
     agenda = dict(world.client.zrange("ringproof:agenda", 0, -1, withscores=True))

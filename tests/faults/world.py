@@ -18,7 +18,7 @@ from support import celery_with_notes
 from support.harness import AUTH_ID, AUTH_TOKEN, Process, Sandbox, eventually, fresh_number, stopped
 from support.number_in_ledger import CLOCK
 
-from ringproof.ledger.acceptance import Newcomer
+from ringproof.ledger.acceptance import Requester
 from ringproof.ledger.connection import connect
 from ringproof.ledger.durations import Durations
 from ringproof.ledger.ledger import Ledger
@@ -62,7 +62,7 @@ class World:
         self._stack.callback(self.client.close)
         short = Durations(**{name: timedelta(seconds=seconds) for name, seconds in self.durations.items()})
         self.ledger = Ledger(self.client, clock=CLOCK, durations=short)
-        for name in ("accept", "begin", "settle", "due"):
+        for name in ("number/accept", "number/begin", "number/settle", "agenda/work_off"):
             self.client.script_load(self.ledger.script(name).script)  # or a settle's first answer is that it is unknown
         self.producer = Celery("producer", broker=self.redis.url, set_as_current=False)
         self._stack.callback(self.producer.close)
@@ -117,10 +117,10 @@ class World:
     def accept(self, count, lane=Lane.BULK):
         """Accept so many numbers, with no message sent."""
         numbers = [fresh_number() for _ in range(count)]
-        newcomer = Newcomer.PERSON if lane is Lane.INTERACTIVE else Newcomer.ROSTER
+        requester = Requester.PERSON if lane is Lane.INTERACTIVE else Requester.ROSTER
         for number in numbers:
             token = secrets.token_hex(8)
-            accepted = self.ledger.accept(number, token=token, newcomer=newcomer, lane=lane, country="US")
+            accepted = self.ledger.accept(number, token=token, requester=requester, lane=lane, country="US")
             self.accepted[number] = accepted.request
         return numbers
 

@@ -9,8 +9,8 @@ from support.harness import fresh_number
 from support.number_in_ledger import MINUTES, SENT, Book, near
 
 from ringproof.errors import TooLate
-from ringproof.ledger.acceptance import Newcomer
-from ringproof.ledger.answers import Due, Outcome, Settled, Verdict
+from ringproof.ledger.acceptance import Requester
+from ringproof.ledger.answers import AgendaAction, Outcome, Settled, Verdict
 from ringproof.ledger.failures import failure_of
 from ringproof.ledger.queues import queue
 from ringproof.ledger.record import Lane, Reason, State
@@ -40,7 +40,7 @@ def due(book, queues):
     """Work off the agenda; return what was done, and the entries for which something was."""
 
     def work(limit=100):
-        return [worked.due for worked in book.ledger.due(limit, queues)]
+        return [worked.action for worked in book.ledger.work_off_agenda(limit, queues)]
 
     return work
 
@@ -54,11 +54,11 @@ def test_nothing_is_due_before_its_time(book, due):
 
 
 def test_a_queued_number_is_enqueued_again_ever_more_rarely(book, due):
-    book.accept(Newcomer.ROSTER)
+    book.accept(Requester.ROSTER)
     looked = []
     for second in range(3600):
         book.move(SECOND)
-        if due() == [Due.ENQUEUE]:
+        if due() == [AgendaAction.ENQUEUE]:
             looked.append(second + 1)
 
     assert looked[:4] == pytest.approx([30, 60, 120, 240], rel=0.03)
@@ -71,7 +71,7 @@ def test_a_request_that_is_past_its_end_fails_as_too_late_and_leaves_the_agenda(
     book.accept()
     book.move(15 * MINUTES + SECOND)
 
-    assert due() == [Due.TOO_LATE]
+    assert due() == [AgendaAction.TOO_LATE]
     assert (book.record.state, book.record.reason) == (State.FAILED, Reason.TOO_LATE)
     assert book.agenda() is None
 
@@ -80,7 +80,7 @@ def test_whom_plivo_could_not_be_reached_for_fails_as_unreachable_at_its_end(boo
     book.bring(Outcome(State.WAITING, Reason.UNREACHABLE, "refused", 14 * MINUTES))
     book.move(15 * MINUTES + SECOND)
 
-    assert due() == [Due.TOO_LATE]
+    assert due() == [AgendaAction.TOO_LATE]
     assert (book.record.state, book.record.reason) == (State.FAILED, Reason.UNREACHABLE)
     assert type(failure_of(book.record)) is TooLate
 
@@ -91,7 +91,7 @@ def test_what_waits_is_queued_again_when_it_is_due(book, due):
     assert due() == []
     book.move(2 * SECOND)
 
-    assert due() == [Due.ENQUEUE]
+    assert due() == [AgendaAction.ENQUEUE]
     assert (book.record.state, book.record.reason, book.record.due_at) == (State.QUEUED, None, None)
     assert near(book.agenda(), book.now() + 30 * SECOND)
     assert book.begin(book.record.request).verdict is Verdict.BEGUN
@@ -101,7 +101,7 @@ def test_what_waits_beyond_its_end_fails_at_its_end(book, due):
     book.bring(Outcome(State.WAITING, Reason.UNREACHABLE, "refused", 60 * MINUTES))
     book.move(15 * MINUTES + SECOND)
 
-    assert due() == [Due.TOO_LATE]
+    assert due() == [AgendaAction.TOO_LATE]
 
 
 def test_a_lease_that_is_over_leaves_a_doubt_until_the_last_possible_code_has_died(book, due):
@@ -110,7 +110,7 @@ def test_a_lease_that_is_over_leaves_a_doubt_until_the_last_possible_code_has_di
     assert due() == []
     book.move(2 * SECOND)
 
-    assert due() == [Due.DOUBTED]
+    assert due() == [AgendaAction.DOUBTED]
     assert (book.record.state, book.record.reason) == (State.IN_DOUBT, Reason.WORKER_LOST)
     assert book.agenda() == book.record.live_until == begun.record.lease_until + 15 * MINUTES
 
@@ -130,13 +130,13 @@ def test_a_code_that_nobody_entered_expires_once_plivos_list_was_read(book, due)
     book.move(14 * MINUTES)
     book.looked()
     book.move(MINUTES + SECOND)
-    assert due() == [Due.LIST]
+    assert due() == [AgendaAction.LIST]
     assert book.record.state is State.CODE_SENT
     assert due() == []
     book.looked()
     book.move(4 * SECOND)
 
-    assert due() == [Due.EXPIRED]
+    assert due() == [AgendaAction.EXPIRED]
     assert book.record.state is State.EXPIRED
     assert book.agenda() is None
     assert book.client.ttl(f"{book.prefix}:number:{book.number}") > 0
@@ -146,7 +146,7 @@ def test_a_list_that_cannot_be_read_keeps_no_code_from_expiring_for_ever(book, d
     book.bring(SENT)
     book.move(3 * 24 * 60 * MINUTES)  # without a beat: nobody has wanted a look before
     looks = 0
-    while due() == [Due.LIST]:
+    while due() == [AgendaAction.LIST]:
         looks += 1
         book.move(60 * SECOND)
 
@@ -160,10 +160,10 @@ def test_a_doubt_is_looked_up_when_no_code_can_live_and_again_until_somebody_set
     assert due() == []
     book.move(2 * MINUTES)
 
-    assert due() == [Due.LOOK_UP]
+    assert due() == [AgendaAction.LOOK_UP]
     assert due() == []
     book.move(61 * SECOND)
-    assert due() == [Due.LOOK_UP]
+    assert due() == [AgendaAction.LOOK_UP]
     assert book.record.state is State.IN_DOUBT
 
 
@@ -174,16 +174,16 @@ def test_an_entry_that_is_too_early_is_put_back_to_its_time(book, due):
         when = book.agenda()
         book.client.zadd(f"{book.prefix}:agenda", {book.number: 1})
 
-        worked = book.ledger.due(10, QUEUES)
+        worked = book.ledger.work_off_agenda(10, QUEUES)
 
-        assert [entry.due for entry in worked] == [Due.KEPT]
+        assert [entry.action for entry in worked] == [AgendaAction.KEPT]
         assert book.agenda() == when
 
 
 def test_an_entry_without_a_record_leaves(book, due):
     book.client.zadd(f"{book.prefix}:agenda", {fresh_number(): 1})
 
-    assert due() == [Due.GONE]
+    assert due() == [AgendaAction.GONE]
     assert book.client.zcard(f"{book.prefix}:agenda") == 0
 
 
@@ -194,14 +194,14 @@ def test_what_is_due_is_worked_off_in_order_and_in_portions(book, due):
         book.move(timedelta(milliseconds=5))
     book.move(40 * SECOND)
 
-    order = [worked.phone_number for _ in range(5) for worked in book.ledger.due(10, QUEUES)]
+    order = [worked.phone_number for _ in range(5) for worked in book.ledger.work_off_agenda(10, QUEUES)]
 
     assert order == numbers
 
 
 def test_thousands_of_queued_numbers_and_no_worker_for_an_hour_make_a_thousand_messages(book, queues, client):
     agenda, records = f"{book.prefix}:agenda", f"{book.prefix}:number:"
-    accepted = book.accept(Newcomer.ROSTER)
+    accepted = book.accept(Requester.ROSTER)
     packed = client.hgetall(records + book.number)
     with client.pipeline(transaction=False) as pipeline:
         for line in range(LINES):
@@ -213,8 +213,8 @@ def test_thousands_of_queued_numbers_and_no_worker_for_an_hour_make_a_thousand_m
     messages = 0
     for _ in range(60):
         book.move(MINUTES)
-        while worked := book.ledger.due(5000, queues):
-            enqueued = [entry for entry in worked if entry.due is Due.ENQUEUE]
+        while worked := book.ledger.work_off_agenda(5000, queues):
+            enqueued = [entry for entry in worked if entry.action is AgendaAction.ENQUEUE]
             messages += len(enqueued)
             if enqueued:  # what the sweep does: their messages, which nobody takes
                 client.rpush(queues[Lane.BULK], *(entry.phone_number for entry in enqueued))
@@ -227,24 +227,24 @@ def test_thousands_of_queued_numbers_and_no_worker_for_an_hour_make_a_thousand_m
 def test_three_days_without_a_beat_are_caught_up(client, due):
     def bring(outcome=None, begin=True):
         book = Book(client)
-        request = book.accept(Newcomer.ROSTER).request
+        request = book.accept(Requester.ROSTER).request
         begun = book.begin(request) if begin else None
         if outcome:
             book.settle(begun, outcome)
         return book
 
     books = {
-        Due.TOO_LATE: [bring(begin=False), bring(Outcome(State.WAITING, Reason.UNREACHABLE, wait=MINUTES))],
-        Due.EXPIRED: [bring(SENT)],
-        Due.LOOK_UP: [bring(), bring(Outcome(State.IN_DOUBT))],
+        AgendaAction.TOO_LATE: [bring(begin=False), bring(Outcome(State.WAITING, Reason.UNREACHABLE, wait=MINUTES))],
+        AgendaAction.EXPIRED: [bring(SENT)],
+        AgendaAction.LOOK_UP: [bring(), bring(Outcome(State.IN_DOUBT))],
     }
-    books[Due.TOO_LATE][0].move(timedelta(days=3))
+    books[AgendaAction.TOO_LATE][0].move(timedelta(days=3))
     for last, found in books.items():
         for book in found:
             book.looked()
             done = []
-            while worked := book.ledger.due(10, QUEUES):
-                done += [entry.due for entry in worked]
+            while worked := book.ledger.work_off_agenda(10, QUEUES):
+                done += [entry.action for entry in worked]
             assert done[-1] is last
             assert len(done) <= 2
 
@@ -260,7 +260,7 @@ def test_the_slow_hand_puts_lost_entries_back_and_nothing_else(client):
 
     mended = 0
     for _ in range(10_000):
-        mended += book.ledger.mend(500)
+        mended += book.ledger.repair_agenda(500)
         if client.get(f"{book.prefix}:slow_hand") == "0":
             break
 
@@ -269,7 +269,7 @@ def test_the_slow_hand_puts_lost_entries_back_and_nothing_else(client):
 
 
 def test_a_tick_is_taken_once(book):
-    taken = [book.ledger.tick("sweep", MINUTES) for _ in range(10)]
+    taken = [book.ledger.claim_tick("sweep", MINUTES) for _ in range(10)]
 
     assert taken == [True] + [False] * 9
 
@@ -278,7 +278,7 @@ def test_a_slot_can_be_booked_for_a_request_that_sends_no_code(book):
     request = book.accept().request
     begun = book.begin(request)
     bucket = book.slots()
-    at = book.ledger.book()
+    at = book.ledger.reserve_slot()
 
     assert at > begun.at - 0.1
     assert book.slots() == bucket + Rate.parse("1000/0.1s").spacing_us

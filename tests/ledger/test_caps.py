@@ -9,15 +9,15 @@ from support.simulation import Simulation
 
 from ringproof.errors import Capped, InvalidNumber, Rejected, Throttled, Unknown
 from ringproof.ledger import control
-from ringproof.ledger.acceptance import Disposition, Newcomer
-from ringproof.ledger.answers import Due, News, Outcome, Verdict
+from ringproof.ledger.acceptance import Disposition, Requester
+from ringproof.ledger.answers import AgendaAction, Outcome, PlivoSignal, Verdict
 from ringproof.ledger.failures import failure_of
 from ringproof.ledger.record import Lane, Reason, State
 from ringproof.policy import Policy
 from tasks import initiate_verification
 from worker.sending.outcomes import outcome_of
 
-TAKEN = Outcome(State.CODE_SENT, verification_uuid="uuid", api_id="api", news=News.TAKEN)
+TAKEN = Outcome(State.CODE_SENT, verification_uuid="uuid", api_id="api", plivo_signal=PlivoSignal.TAKEN)
 DAY, WEEK, HOUR = timedelta(days=1), timedelta(days=7), timedelta(hours=1)
 
 
@@ -27,9 +27,9 @@ def simulation(client):
 
 
 def again(simulation, number, lane=Lane.INTERACTIVE, **options):
-    newcomer = Newcomer.RESEND if lane is Lane.INTERACTIVE else Newcomer.ROSTER
+    requester = Requester.RESEND if lane is Lane.INTERACTIVE else Requester.ROSTER
     return simulation.ledger.accept(
-        number, token=secrets.token_hex(8), newcomer=newcomer, lane=lane, **{"country": "US"} | options
+        number, token=secrets.token_hex(8), requester=requester, lane=lane, **{"country": "US"} | options
     )
 
 
@@ -96,7 +96,9 @@ def test_bulk_waits_where_the_limit_ends_in_time_and_carries_it_otherwise(simula
     ]
     assert records[0].detail == "codes_per_day"
     simulation.at(int(records[0].due_at.timestamp() * 1_000_000) + 1_000_000)
-    assert [entry.due for entry in simulation.ledger.due(9, {lane: lane for lane in Lane})].count(Due.ENQUEUE) == 1
+    assert [entry.action for entry in simulation.ledger.work_off_agenda(9, {lane: lane for lane in Lane})].count(
+        AgendaAction.ENQUEUE
+    ) == 1
     assert simulation.begin((soon, records[0].request)).verdict is Verdict.BEGUN
 
 
@@ -115,7 +117,7 @@ def test_what_was_surely_not_sent_is_not_counted(simulation, error, counts):
 
 def test_a_range_has_an_hours_limit_for_persons_alone(client):
     simulation = Simulation(client)
-    simulation.ledger.tell(Policy(range_codes_per_hour=5))
+    simulation.ledger.publish_policy(Policy(range_codes_per_hour=5))
     while fresh_number()[-4:] > "9980":
         pass  # those that follow are of one range
     client.delete(f"{simulation.prefix}:range:{simulation.numbers(1)[0][0][:-4]}")
@@ -138,23 +140,23 @@ class TestCountries:
     @pytest.fixture
     def simulation(self, client):
         simulation = Simulation(client)
-        simulation.ledger.tell(Policy(countries=("US", "GB"), range_codes_per_hour=0))
+        simulation.ledger.publish_policy(Policy(countries=("US", "GB"), range_codes_per_hour=0))
         return simulation
 
     @pytest.mark.parametrize(("country", "allowed"), [("US", True), ("GB", True), ("B", False), ("DE", False)])
-    @pytest.mark.parametrize("newcomer", [Newcomer.PERSON, Newcomer.RESEND, Newcomer.ROSTER])
-    def test_others_are_refused_to_everybody(self, simulation, country, allowed, newcomer):
-        lane = Lane.BULK if newcomer is Newcomer.ROSTER else Lane.INTERACTIVE
+    @pytest.mark.parametrize("requester", [Requester.PERSON, Requester.RESEND, Requester.ROSTER])
+    def test_others_are_refused_to_everybody(self, simulation, country, allowed, requester):
+        lane = Lane.BULK if requester is Requester.ROSTER else Lane.INTERACTIVE
         number = f"+1415555{simulation.now_us % 10000:04}"
         simulation.pass_(1e-6)
-        told = simulation.ledger.accept(number, token=number, newcomer=newcomer, lane=lane, country=country)
+        told = simulation.ledger.accept(number, token=number, requester=requester, lane=lane, country=country)
 
         assert (told.disposition is Disposition.ACCEPTED) == allowed
         assert (told.disposition is Disposition.COUNTRY) != allowed
         assert (simulation.ledger.read(number) is None) != allowed
 
     def test_none_named_are_all(self, simulation):
-        simulation.ledger.tell(Policy())
+        simulation.ledger.publish_policy(Policy())
 
         assert simulation.ledger.accept("+4915112345678", token="t", country="DE").disposition is Disposition.ACCEPTED
 
@@ -165,7 +167,7 @@ def test_each_refusal_is_counted_by_its_limit(simulation):
         simulation.pass_(1)
         again(simulation, number)
 
-    assert control.situation(simulation.ledger, {}).refusals == {"codes_per_day": 2}
+    assert control.sending_status(simulation.ledger).refusals == {"codes_per_day": 2}
 
 
 @pytest.mark.usefixtures("worker")
@@ -173,7 +175,7 @@ class TestAtTheCall:
     """As a web app meets them: nothing was queued, and the error says what to do."""
 
     def test_a_capped_number_raises_capped(self, ledger, plivo):
-        ledger.tell(Policy(max_codes_per_day=1, range_codes_per_hour=0, cooldown_ms=0))
+        ledger.publish_policy(Policy(max_codes_per_day=1, range_codes_per_hour=0, cooldown_ms=0))
         number = fresh_number()
         initiate_verification.delay(number).get(timeout=60)
 
@@ -185,7 +187,7 @@ class TestAtTheCall:
         assert len(plivo.sends(number)) == 1
 
     def test_a_number_of_another_country_is_invalid(self, ledger):
-        ledger.tell(Policy(countries=("GB",)))
+        ledger.publish_policy(Policy(countries=("GB",)))
         number = fresh_number()
 
         with pytest.raises(InvalidNumber) as caught:

@@ -8,9 +8,17 @@ from support.harness import fresh_number
 from support.number_in_ledger import MINUTES, SENT, UUID, Book
 
 from ringproof.errors import InvalidRequest, NothingPending, Unknown
-from ringproof.ledger.acceptance import Newcomer
+from ringproof.ledger.acceptance import Requester
 from ringproof.ledger.answers import Outcome, Settled, Verdict
-from ringproof.ledger.confirmation import Answer, Verified, check_code, leave, refused, take, verified
+from ringproof.ledger.confirmation import (
+    Answer,
+    Verified,
+    check_code,
+    code_rejected,
+    mark_verified,
+    store_code,
+    take_code,
+)
 from ringproof.ledger.queues import queue
 from ringproof.ledger.record import Lane, Reason, State
 from ringproof.plivo.client import CallerId
@@ -24,13 +32,13 @@ class Entering(Book):
 
     def enter(self, code="0123"):
         """Enter a code; what is said before Plivo is asked, and its handle."""
-        handle = leave(self.ledger, check_code(code))
-        return take(self.ledger, self.number, handle), handle
+        handle = store_code(self.ledger, check_code(code))
+        return take_code(self.ledger, self.number, handle), handle
 
     def yes(self, handle="", uuid=UUID, dated=None, alias=""):
         """Plivo says yes: to whoever entered a code, or in its list."""
         known = CallerId(self.number, alias, "US", dated, dated, "", uuid)
-        (told,) = verified(self.ledger, [known], handle)
+        (told,) = mark_verified(self.ledger, [known], handle)
         return told
 
     def confirm(self):
@@ -64,11 +72,11 @@ def test_a_code_keeps_the_zeros_that_it_begins_with_and_shows_itself_to_nobody(b
 def test_a_code_waits_a_minute_and_is_taken_out_once(book, client):
     book.bring(SENT)
     began = time.monotonic()
-    handle = leave(book.ledger, check_code("123456"))
+    handle = store_code(book.ledger, check_code("123456"))
     left_ms = client.pttl(f"{book.prefix}:code:{handle}")
     assert 60_000 - 1000 * (time.monotonic() - began) - 1 <= left_ms <= 60_000
 
-    first, again = (take(book.ledger, book.number, handle) for _ in range(2))
+    first, again = (take_code(book.ledger, book.number, handle) for _ in range(2))
     assert (first.answer, again.answer) == (Answer.ASK, Answer.LOOK)
     assert (again.code.get_secret_value(), book.record.tries) == ("", 1)
     assert not client.exists(f"{book.prefix}:code:{handle}")
@@ -76,8 +84,8 @@ def test_a_code_waits_a_minute_and_is_taken_out_once(book, client):
 
 def test_a_right_code_verifies_the_number_for_good(book, client):
     book.bring(SENT, alias="Row 17")
-    handle = leave(book.ledger, check_code("1234"))
-    take(book.ledger, book.number, handle)
+    handle = store_code(book.ledger, check_code("1234"))
+    take_code(book.ledger, book.number, handle)
     assert book.yes(handle, alias="Front desk") is Verified.VERIFIED
 
     record = book.record
@@ -98,7 +106,7 @@ def test_wrong_codes_are_counted_and_after_five_plivo_is_not_asked(book):
     for _ in range(5):
         entered, handle = book.enter()
         assert entered.answer is Answer.ASK
-        left.append(refused(book.ledger, book.number, handle))
+        left.append(code_rejected(book.ledger, book.number, handle))
 
     assert left == [4, 3, 2, 1, 0]
     assert book.enter()[0].answer is Answer.TOO_MANY
@@ -106,9 +114,9 @@ def test_wrong_codes_are_counted_and_after_five_plivo_is_not_asked(book):
 
 def test_the_next_code_has_five_tries_of_its_own(book):
     book.bring(SENT)
-    refused(book.ledger, book.number, book.enter()[1])
+    code_rejected(book.ledger, book.number, book.enter()[1])
     book.move(2 * MINUTES)
-    resend = book.accept(Newcomer.RESEND).request
+    resend = book.accept(Requester.RESEND).request
     assert book.enter()[0].tries_left == 3, "the older code is the last sent one until then"
     book.settle(book.begin(resend), NEWER)
 
@@ -121,7 +129,7 @@ def test_a_try_for_which_plivo_was_not_asked_does_not_count(book):
     entered, handle = book.enter()
 
     assert entered.tries_left == 4
-    assert refused(book.ledger, book.number, handle, counted=False) == 5
+    assert code_rejected(book.ledger, book.number, handle, counted=False) == 5
 
 
 def test_there_is_nothing_to_enter_for_whom_nothing_was_sent(book):
@@ -141,16 +149,16 @@ def test_a_code_is_not_asked_about_after_its_time(book):
 
 def test_a_code_that_nobody_took_within_its_minute_is_lost_and_costs_no_try(book, client):
     book.bring(SENT)
-    handle = leave(book.ledger, check_code("1234"))
+    handle = store_code(book.ledger, check_code("1234"))
     client.delete(f"{book.prefix}:code:{handle}")
 
-    assert take(book.ledger, book.number, handle).answer is Answer.LOST
+    assert take_code(book.ledger, book.number, handle).answer is Answer.LOST
     assert book.record.tries == 0
 
 
 def test_while_plivo_does_not_know_the_credentials_it_is_not_asked(book):
     book.bring(SENT)
-    book.ledger.hear("unauthorized")
+    book.ledger.report_answer("unauthorized")
 
     assert book.enter()[0].answer is Answer.PAUSED
     assert book.record.tries == 0
@@ -177,7 +185,7 @@ class TestARace:
         _, handle = book.enter()
         book.move(16 * MINUTES)
         book.looked()
-        book.ledger.due(10, {lane: queue(lane) for lane in Lane})
+        book.ledger.work_off_agenda(10, {lane: queue(lane) for lane in Lane})
         assert book.record.state is State.EXPIRED
 
         assert book.yes(handle) is Verified.VERIFIED
@@ -189,7 +197,7 @@ class TestARace:
         book.bring(SENT)
         _, handle = book.enter()
         book.move(2 * MINUTES)
-        resend = book.accept(Newcomer.RESEND).request
+        resend = book.accept(Requester.RESEND).request
         if state is State.WAITING:
             book.settle(book.begin(resend), Outcome(State.WAITING, Reason.UNREACHABLE, wait=MINUTES))
         elif state is State.FAILED:
@@ -205,7 +213,7 @@ class TestARace:
         book.bring(SENT)
         _, handle = book.enter()
         book.move(2 * MINUTES)
-        begun = book.begin(book.accept(Newcomer.RESEND).request)
+        begun = book.begin(book.accept(Requester.RESEND).request)
         lives = book.record.live_until
 
         assert book.yes(handle) is Verified.VERIFIED
@@ -216,7 +224,7 @@ class TestARace:
         book.bring(SENT)
         _, handle = book.enter()
         book.move(2 * MINUTES)
-        book.bring(NEWER, newcomer=Newcomer.RESEND)
+        book.bring(NEWER, requester=Requester.RESEND)
         lives = book.record.live_until
 
         assert book.yes(handle) is Verified.VERIFIED
@@ -232,15 +240,15 @@ class TestARace:
 
         assert book.yes(first) is Verified.VERIFIED
         assert book.yes(second) is Verified.ALREADY
-        assert take(book.ledger, book.number, first).answer is Answer.DONE, "redelivered, it is told again"
-        assert take(book.ledger, book.number, second).answer is Answer.NOTHING
+        assert take_code(book.ledger, book.number, first).answer is Answer.DONE, "redelivered, it is told again"
+        assert take_code(book.ledger, book.number, second).answer is Answer.NOTHING
 
     def test_a_wrong_code_beside_a_right_one_undoes_nothing(self, book):
         book.bring(SENT)
         (_, wrong), (_, right) = book.enter(), book.enter()
         book.yes(right)
 
-        assert refused(book.ledger, book.number, wrong) == 5
+        assert code_rejected(book.ledger, book.number, wrong) == 5
         assert book.record.state is State.VERIFIED
 
     def test_with_an_erasure_leaves_nothing_behind(self, book, client):
@@ -249,7 +257,7 @@ class TestARace:
         client.delete(f"{book.prefix}:number:{book.number}")
 
         assert book.yes(handle) is Verified.GONE
-        assert refused(book.ledger, book.number, handle) == 5
+        assert code_rejected(book.ledger, book.number, handle) == 5
         assert book.record is None
 
 
@@ -265,7 +273,7 @@ class Plivo:
 
 def test_a_number_that_plivo_has_by_anothers_code_proves_nothing_for_mine(book):
     book.bring(SENT)
-    mine = leave(book.ledger, check_code("9999"))
+    mine = store_code(book.ledger, check_code("9999"))
     plivo = Plivo()
     plivo.complete = lambda *_: book.confirm() and Plivo.complete(plivo)  # another, meanwhile
 
@@ -277,16 +285,16 @@ def test_a_number_that_plivo_has_by_anothers_code_proves_nothing_for_mine(book):
 def test_what_became_of_a_code_whose_answer_was_lost_is_asked_before_the_next_one_is_entered(book):
     book.bring(SENT)
     _, lost = book.enter()
-    mine = leave(book.ledger, check_code("9999"))
+    mine = store_code(book.ledger, check_code("9999"))
 
     with pytest.raises(NothingPending):
         confirm(book.ledger, Plivo(), book.number, mine)
-    assert take(book.ledger, book.number, lost).answer is Answer.DONE
+    assert take_code(book.ledger, book.number, lost).answer is Answer.DONE
 
 
 def test_a_number_that_plivo_has_by_my_code_is_verified_by_it(book):
     book.bring(SENT)
-    mine = leave(book.ledger, check_code("0123"))
+    mine = store_code(book.ledger, check_code("0123"))
 
     assert confirm(book.ledger, Plivo(), book.number, mine)["state"] == "verified"
     assert confirm(book.ledger, Plivo(), book.number, mine)["verified_at"], "a message that comes twice is told again"
@@ -322,9 +330,9 @@ class TestTheList:
     def test_does_not_take_a_verified_numbers_new_request_for_its_old_one(self, book):
         book.bring(SENT)
         book.confirm()
-        resend = book.accept(Newcomer.RESEND)
+        resend = book.accept(Requester.RESEND)
         book.move(2 * MINUTES)
-        resend = book.accept(Newcomer.RESEND)
+        resend = book.accept(Requester.RESEND)
 
         assert resend.disposition == "accepted"
         assert book.yes() is Verified.ALREADY
@@ -340,5 +348,5 @@ class TestTheList:
     def test_knows_nothing_of_numbers_that_are_not_ours(self, book):
         found = [CallerId(fresh_number(), "", "US", None, None, "", UUID) for _ in range(3)]
 
-        assert verified(book.ledger, found) == [Verified.GONE] * 3
-        assert verified(book.ledger, []) == []
+        assert mark_verified(book.ledger, found) == [Verified.GONE] * 3
+        assert mark_verified(book.ledger, []) == []

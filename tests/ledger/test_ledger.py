@@ -9,7 +9,7 @@ from support.harness import fresh_number
 from support.number_in_ledger import MINUTES, SENT, UUID, Book, near
 
 from ringproof.errors import LedgerUnavailable
-from ringproof.ledger.acceptance import TABLE, Disposition, Newcomer
+from ringproof.ledger.acceptance import TABLE, Disposition, Requester
 from ringproof.ledger.answers import Outcome, Settled, Verdict
 from ringproof.ledger.durations import Durations
 from ringproof.ledger.ledger import Ledger
@@ -87,7 +87,7 @@ def test_a_request_that_is_past_its_end_is_not_sent(book):
 
 
 def test_bulk_requests_have_a_day(book):
-    accepted = book.accept(Newcomer.ROSTER)
+    accepted = book.accept(Requester.ROSTER)
     book.move(23 * 60 * MINUTES)
 
     assert book.begin(accepted.request).verdict is Verdict.BEGUN
@@ -95,7 +95,7 @@ def test_bulk_requests_have_a_day(book):
 
 def test_a_slot_beyond_the_requests_end_is_not_taken(client):
     book = Book(client)
-    book.ledger.tell(Policy(rate=Rate.parse("1/1200s")))
+    book.ledger.publish_policy(Policy(rate=Rate.parse("1/1200s")))
     request = book.accept().request
 
     assert book.begin(request).verdict is Verdict.ENDED
@@ -135,7 +135,7 @@ def bring_to(book, state, live):
     if before:
         book.bring(SENT)
         book.move(2 * MINUTES)
-    request = book.accept(Newcomer.RESEND if before else Newcomer.PERSON).request
+    request = book.accept(Requester.RESEND if before else Requester.PERSON).request
     if state is State.CANCELLED:
         book.ledger.cancel(book.number, request)
     elif state is not State.QUEUED:
@@ -148,17 +148,17 @@ def bring_to(book, state, live):
         book.move((2 if live else 17) * MINUTES)
 
 
-@pytest.mark.parametrize(("situation", "newcomer"), list(itertools.product(TABLE, Newcomer)))
-def test_the_table_says_what_a_new_request_meets(book, situation, newcomer):
+@pytest.mark.parametrize(("situation", "requester"), list(itertools.product(TABLE, Requester)))
+def test_the_table_says_what_a_new_request_meets(book, situation, requester):
     state, live = situation
     bring_to(book, state, live)
     before = book.record
     assert (before and before.state) == state
     assert (bool(before and before.live_until and before.live_until > book.now())) == (live or state is State.SENDING)
 
-    answer = book.accept(newcomer)
+    answer = book.accept(requester)
 
-    assert answer.disposition is TABLE[situation][newcomer]
+    assert answer.disposition is TABLE[situation][requester]
     if answer.disposition is Disposition.ACCEPTED:
         assert book.record.state is State.QUEUED
         assert answer.request > (before.request if before else 0)
@@ -174,7 +174,7 @@ def test_the_table_knows_every_state():
 
 
 def test_a_person_takes_over_a_request_of_bulk(book):
-    bulk = book.accept(Newcomer.ROSTER, alias="Row 17", channel="call").request
+    bulk = book.accept(Requester.ROSTER, alias="Row 17", channel="call").request
     person = book.accept(alias="Front desk", channel="sms")
 
     assert (person.disposition, person.promoted, person.request) == (Disposition.SAME, True, bulk)
@@ -187,14 +187,14 @@ def test_a_person_takes_over_a_request_of_bulk(book):
 
 
 def test_a_request_that_a_person_takes_over_is_looked_at_by_the_persons_end(book):
-    book.bring(Outcome(State.WAITING, Reason.UNREACHABLE, wait=120 * MINUTES), newcomer=Newcomer.ROSTER)
+    book.bring(Outcome(State.WAITING, Reason.UNREACHABLE, wait=120 * MINUTES), requester=Requester.ROSTER)
     book.accept()
 
     assert book.agenda() == book.record.ends_at
 
 
 def test_a_person_who_gives_no_alias_leaves_none_of_the_rows(book):
-    book.accept(Newcomer.ROSTER, alias="R" * 200)
+    book.accept(Requester.ROSTER, alias="R" * 200)
     book.accept()
 
     assert book.record.alias is None
@@ -202,7 +202,7 @@ def test_a_person_who_gives_no_alias_leaves_none_of_the_rows(book):
 
 def test_bulk_does_not_take_over_a_persons_request(book):
     book.accept(alias="Front desk")
-    bulk = book.accept(Newcomer.ROSTER, alias="Row 17")
+    bulk = book.accept(Requester.ROSTER, alias="Row 17")
 
     assert (bulk.disposition, bulk.promoted) == (Disposition.JOINED, False)
     assert (book.record.lane, book.record.alias) == (Lane.INTERACTIVE, "Front desk")
@@ -210,9 +210,9 @@ def test_bulk_does_not_take_over_a_persons_request(book):
 
 def test_a_resend_inside_the_cooldown_is_refused_until_its_end(book):
     book.bring(SENT)
-    early = book.accept(Newcomer.RESEND)
+    early = book.accept(Requester.RESEND)
     book.move(timedelta(seconds=61))
-    late = book.accept(Newcomer.RESEND)
+    late = book.accept(Requester.RESEND)
 
     assert early.disposition is Disposition.COOLING_DOWN
     assert early.until == datetime.fromtimestamp(early.until.timestamp(), UTC)
@@ -223,23 +223,23 @@ def test_a_resend_inside_the_cooldown_is_refused_until_its_end(book):
 def test_a_resend_of_a_doubtful_request_cools_down_from_when_it_may_have_been_sent_at_the_latest(book):
     book.bring(Outcome(State.IN_DOUBT))
 
-    assert book.accept(Newcomer.RESEND).disposition is Disposition.COOLING_DOWN
+    assert book.accept(Requester.RESEND).disposition is Disposition.COOLING_DOWN
     book.move(timedelta(seconds=45 + 60 + 1))
-    assert book.accept(Newcomer.RESEND).disposition is Disposition.ACCEPTED
+    assert book.accept(Requester.RESEND).disposition is Disposition.ACCEPTED
 
 
 def test_the_workers_policy_sets_the_cooldown(book):
-    book.ledger.tell(Policy(rate=Rate.parse("1000/0.1s"), cooldown_ms=0))
+    book.ledger.publish_policy(Policy(rate=Rate.parse("1000/0.1s"), cooldown_ms=0))
     book.bring(SENT)
 
-    assert book.accept(Newcomer.RESEND).disposition is Disposition.ACCEPTED
+    assert book.accept(Requester.RESEND).disposition is Disposition.ACCEPTED
 
 
 def test_a_sure_not_sent_puts_back_what_lived_before(book):
     book.bring(SENT)
     lived = book.record.live_until
     book.move(2 * MINUTES)
-    book.bring(Outcome(State.FAILED, Reason.REJECTED), newcomer=Newcomer.RESEND)
+    book.bring(Outcome(State.FAILED, Reason.REJECTED), requester=Requester.RESEND)
 
     assert book.record.live_until == lived
     assert book.record.live_before is None
@@ -275,7 +275,7 @@ def test_a_queued_request_does_not_begin_while_another_code_may_live(book):
 def test_a_resend_begins_while_the_older_code_lives_but_not_inside_the_cooldown(book):
     book.bring(SENT)
     book.move(2 * MINUTES)
-    resend = book.accept(Newcomer.RESEND).request
+    resend = book.accept(Requester.RESEND).request
     recent = int(book.now().timestamp() * 1000)
     book.client.hset(f"{book.prefix}:number:{book.number}", "code_sent_at", recent)
 
@@ -342,9 +342,9 @@ def test_a_late_answer_settles_a_doubt_but_never_a_newer_request(book):
     assert book.record.state is State.CODE_SENT
 
     book.move(2 * MINUTES)
-    doubtful = book.bring(Outcome(State.IN_DOUBT), newcomer=Newcomer.RESEND)
+    doubtful = book.bring(Outcome(State.IN_DOUBT), requester=Requester.RESEND)
     book.move(3 * MINUTES)
-    newer = book.accept(Newcomer.RESEND).request
+    newer = book.accept(Requester.RESEND).request
 
     assert book.settle(doubtful, SENT) is Settled.STALE
     assert (book.record.state, book.record.request) == (State.QUEUED, newer)
@@ -425,7 +425,7 @@ def test_a_failed_record_is_kept_for_its_days_and_a_new_request_keeps_it_for_goo
 def test_an_earlier_request_keeps_its_own_outcome_for_a_day(book, client):
     first = book.bring(SENT, alias="Grüße " * 30).record
     book.move(2 * MINUTES)
-    second = book.accept(Newcomer.RESEND)
+    second = book.accept(Requester.RESEND)
 
     kept = book.ledger.read(book.number, first.request)
     assert (kept.state, kept.verification_uuid, kept.alias) == (State.CODE_SENT, UUID, "Grüße " * 30)
@@ -444,7 +444,7 @@ def test_of_earlier_requests_the_last_eight_are_kept(book, client):
 def test_many_records_are_read_at_once_in_the_order_asked(book, client):
     first = book.bring(SENT).record.request
     book.move(2 * MINUTES)
-    newest = book.accept(Newcomer.RESEND).request
+    newest = book.accept(Requester.RESEND).request
 
     asked = [(book.number, newest), (fresh_number(), None), (book.number, first), (book.number, None)]
     states = [record and record.state for record in book.ledger.read_many(asked)]
@@ -492,17 +492,17 @@ def test_where_redis_has_no_policy_the_ledgers_own_holds(client):
     book = Book(client, policy=Policy(rate=Rate.parse("40/4s"), cooldown_ms=0))
     client.delete(f"{book.prefix}:policy")
     first = book.begin(book.accept().request)
-    book.ledger.book()
+    book.ledger.reserve_slot()
     book.settle(first, SENT)
 
     assert first.wait == timedelta(seconds=4)
     assert book.slots() == first.at_us + 2 * 101_500
-    assert book.accept(Newcomer.RESEND).disposition is Disposition.ACCEPTED
+    assert book.accept(Requester.RESEND).disposition is Disposition.ACCEPTED
 
 
 def test_slots_are_spaced_so_that_no_window_holds_more_than_the_limit(client):
     book = Book(client)
-    book.ledger.tell(Policy(rate=Rate.parse("10/1s"), range_codes_per_hour=0))
+    book.ledger.publish_policy(Policy(rate=Rate.parse("10/1s"), range_codes_per_hour=0))
     numbers = [fresh_number() for _ in range(25)]
     requests = [(n, book.ledger.accept(n, token=n).request) for n in numbers]
 
@@ -513,7 +513,7 @@ def test_slots_are_spaced_so_that_no_window_holds_more_than_the_limit(client):
 
 def test_without_a_bucket_the_first_window_is_spent(client):
     book = Book(client)
-    book.ledger.tell(Policy(rate=Rate.parse("300/5s")))
+    book.ledger.publish_policy(Policy(rate=Rate.parse("300/5s")))
     client.delete(f"{book.prefix}:pace")
 
     assert book.begin(book.accept().request).wait == timedelta(seconds=5)

@@ -7,11 +7,11 @@ from support.simulation import SECOND, Simulation
 
 from ringproof.errors import Forbidden, Rejected, Throttled, Unauthorized, Unknown, Unreachable
 from ringproof.ledger import control
-from ringproof.ledger.answers import Due, News, Outcome, Verdict
+from ringproof.ledger.answers import AgendaAction, Outcome, PlivoSignal, Verdict
 from ringproof.ledger.record import Lane, Reason, State
 from worker.sending.outcomes import outcome_of
 
-TAKEN = Outcome(State.CODE_SENT, verification_uuid="uuid", api_id="api", news=News.TAKEN)
+TAKEN = Outcome(State.CODE_SENT, verification_uuid="uuid", api_id="api", plivo_signal=PlivoSignal.TAKEN)
 FORBIDDEN = outcome_of(Forbidden("402 no credit"), 1)
 UNAUTHORIZED = outcome_of(Unauthorized("401"), 1)
 DOUBTFUL = outcome_of(Unknown("502"), 1)
@@ -25,7 +25,7 @@ def simulation(client):
 
 
 def whys(simulation):
-    return [pause.why for pause in control.situation(simulation.ledger, {}).pauses]
+    return [pause.why for pause in control.sending_status(simulation.ledger).pauses]
 
 
 def is_paused(simulation, lane=Lane.BULK):
@@ -37,7 +37,7 @@ class TestAPersons:
     def test_keeps_its_lane_or_all_from_being_sent_to_until_a_person_resumes(self, simulation, lane):
         assert control.pause(simulation.ledger, lane, "the  codes\nare wrong") is True
         held = {one for one in Lane if is_paused(simulation, one)}
-        (pause,) = control.situation(simulation.ledger, {}).pauses
+        (pause,) = control.sending_status(simulation.ledger).pauses
         assert control.resume(simulation.ledger, lane) is True
 
         assert held == ({lane} if lane else set(Lane))
@@ -74,9 +74,9 @@ class TestAPersons:
         done = []
         for _ in range(12):
             simulation.pass_(10)
-            done += [entry.due for entry in simulation.ledger.due(100, QUEUES)]
+            done += [entry.action for entry in simulation.ledger.work_off_agenda(100, QUEUES)]
 
-        assert set(done) == {Due.HELD}
+        assert set(done) == {AgendaAction.HELD}
         assert simulation.record(person).due_at == simulation.moment(5)
         assert all(simulation.record(one).due_at <= simulation.moment(30) for one in roster)
 
@@ -86,13 +86,13 @@ class TestAPersons:
         control.pause(simulation.ledger)
         for _ in range(3 * 24):
             simulation.pass_(3600)
-            simulation.ledger.due(100, QUEUES)
+            simulation.ledger.work_off_agenda(100, QUEUES)
         control.resume(simulation.ledger)
         simulation.pass_(31)
-        done = {entry.phone_number: entry.due for entry in simulation.ledger.due(100, QUEUES)}
+        done = {entry.phone_number: entry.action for entry in simulation.ledger.work_off_agenda(100, QUEUES)}
 
         assert simulation.record(person).reason is Reason.TOO_LATE
-        assert done == {roster[0]: Due.ENQUEUE}
+        assert done == {roster[0]: AgendaAction.ENQUEUE}
         assert simulation.record(roster).ends_at > ends
         assert simulation.begin(roster).verdict is Verdict.BEGUN
 
@@ -105,7 +105,7 @@ class TestAPersons:
         control.resume(simulation.ledger)
         simulation.pass_(30)
 
-        assert [entry.phone_number for entry in simulation.ledger.due(100, QUEUES)] == [
+        assert [entry.phone_number for entry in simulation.ledger.work_off_agenda(100, QUEUES)] == [
             number for number, _ in requests
         ]
 
@@ -117,7 +117,7 @@ class TestUnknownCredentials:
 
         assert (record.state, record.reason, record.attempts) == (State.WAITING, Reason.PAUSED, 0)
         assert is_paused(simulation, Lane.INTERACTIVE)
-        simulation.ledger.hear(News.KNOWN)
+        simulation.ledger.report_answer(PlivoSignal.KNOWN)
         assert simulation.begin(other).verdict is Verdict.BEGUN
 
     def test_are_asked_about_every_thirty_seconds_by_one(self, simulation):
@@ -207,10 +207,10 @@ class TestARefusal:
         (suspect,) = simulation.numbers(1)
         simulation.send(suspect, FORBIDDEN)
         simulation.pass_(31)
-        (entry,) = simulation.ledger.due(10, QUEUES)
+        (entry,) = simulation.ledger.work_off_agenda(10, QUEUES)
         record = simulation.send(suspect, FORBIDDEN)
 
-        assert entry.due is Due.ENQUEUE
+        assert entry.action is AgendaAction.ENQUEUE
         assert (record.state, record.reason) == (State.FAILED, Reason.FORBIDDEN)
         assert not is_paused(simulation)
 
@@ -252,7 +252,7 @@ class TestDoubtsInARow:
         self.doubt(simulation, 1)
         waits = []
         for _ in range(8):
-            waits.append((control.situation(simulation.ledger, {}).pauses[0].next_look - simulation.moment()).seconds)
+            waits.append((control.sending_status(simulation.ledger).pauses[0].next_look - simulation.moment()).seconds)
             assert is_paused(simulation)
             simulation.pass_(waits[-1] + 0.01)
             first, second = (simulation.begin(one) for one in simulation.numbers(2))
@@ -262,16 +262,16 @@ class TestDoubtsInARow:
 
         assert [round(wait) for wait in waits] == pytest.approx([1, 2, 4, 8, 16, 32, 60, 60], abs=1)
 
-    @pytest.mark.parametrize("news", [TAKEN, outcome_of(Rejected("400"), 1), outcome_of(Throttled("429"), 1)])
-    def test_a_sure_answer_between_begins_the_row_anew_and_ends_the_pause(self, simulation, news):
+    @pytest.mark.parametrize("plivo_signal", [TAKEN, outcome_of(Rejected("400"), 1), outcome_of(Throttled("429"), 1)])
+    def test_a_sure_answer_between_begins_the_row_anew_and_ends_the_pause(self, simulation, plivo_signal):
         self.doubt(simulation, 4)
-        simulation.send(simulation.numbers(1)[0], news)
+        simulation.send(simulation.numbers(1)[0], plivo_signal)
         simulation.pass_(10)
         self.doubt(simulation, 4)
         assert whys(simulation) == []
         self.doubt(simulation, 1)
         simulation.pass_(2)
-        simulation.send(simulation.numbers(1)[0], news)
+        simulation.send(simulation.numbers(1)[0], plivo_signal)
 
         assert whys(simulation) == []
 
@@ -281,14 +281,14 @@ class TestDoubtsInARow:
         for one in begun:
             simulation.settle(one, DOUBTFUL)
 
-        (pause,) = control.situation(simulation.ledger, {}).pauses
+        (pause,) = control.sending_status(simulation.ledger).pauses
         assert pause.next_look - simulation.moment() == timedelta(seconds=1)
 
 
 def test_a_look_up_is_heard_by_all(simulation):
-    simulation.ledger.hear(News.THROTTLED, 7.0)
+    simulation.ledger.report_answer(PlivoSignal.THROTTLED, 7.0)
     closed = simulation.slots_from("account") - simulation.now_us
-    simulation.ledger.hear(News.UNAUTHORIZED)
+    simulation.ledger.report_answer(PlivoSignal.UNAUTHORIZED)
 
     assert 7 * SECOND <= closed <= 7.8 * SECOND
     assert is_paused(simulation)

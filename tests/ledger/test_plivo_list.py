@@ -12,10 +12,10 @@ from support.number_in_ledger import MINUTES, Book
 
 from ringproof.errors import Unauthorized, Unreachable
 from ringproof.ledger import plivo_list
-from ringproof.ledger.acceptance import Newcomer
-from ringproof.ledger.answers import Due, Outcome
-from ringproof.ledger.confirmation import Verified, verified
-from ringproof.ledger.plivo_list import Look
+from ringproof.ledger.acceptance import Requester
+from ringproof.ledger.answers import AgendaAction, Outcome
+from ringproof.ledger.confirmation import Verified, mark_verified
+from ringproof.ledger.plivo_list import ListScan
 from ringproof.ledger.queues import queue
 from ringproof.ledger.record import Lane, State
 from ringproof.plivo.client import CallerId, Page
@@ -49,7 +49,7 @@ class Looking(Book):
     def __init__(self, client):
         super().__init__(client)
         self.plivo = Listed()
-        self.ledger.book()
+        self.ledger.reserve_slot()
         self.move(timedelta(seconds=1))  # past the first window
 
     def others(self, count, ago):
@@ -66,7 +66,7 @@ class Looking(Book):
         return number, uuid
 
     def due(self):
-        return Counter(worked.due for worked in self.ledger.due(1000, QUEUES))
+        return Counter(worked.action for worked in self.ledger.work_off_agenda(1000, QUEUES))
 
     def look(self, seconds=2.0):
         return look_on(self.ledger, self.plivo, seconds)
@@ -85,7 +85,7 @@ def test_nobody_asks_while_no_code_is_over(book):
     book.move(14 * MINUTES)
 
     assert book.due() == Counter()
-    assert not plivo_list.wanted(book.ledger, Look.RECONCILE)
+    assert not plivo_list.is_scan_requested(book.ledger, ListScan.RECONCILE)
     assert book.look() == Counter()
     assert book.plivo.asked == []
 
@@ -95,13 +95,13 @@ def test_who_is_on_the_list_is_verified_and_who_is_not_expires(book):
     book.move(MINUTES)
     book.plivo.add(here, book.now(), uuid)
     book.move(15 * MINUTES)
-    assert book.due() == Counter({Due.LIST: 2})
-    assert plivo_list.wanted(book.ledger, Look.RECONCILE)
+    assert book.due() == Counter({AgendaAction.LIST: 2})
+    assert plivo_list.is_scan_requested(book.ledger, ListScan.RECONCILE)
 
     assert book.look() == Counter({Verified.VERIFIED: 1})
-    assert not plivo_list.wanted(book.ledger, Look.RECONCILE)
+    assert not plivo_list.is_scan_requested(book.ledger, ListScan.RECONCILE)
     book.move(timedelta(seconds=4))
-    assert book.due() == Counter({Due.EXPIRED: 1})
+    assert book.due() == Counter({AgendaAction.EXPIRED: 1})
     assert (book.state(here), book.state(away)) == (State.VERIFIED, State.EXPIRED)
 
 
@@ -114,7 +114,7 @@ def test_a_look_that_began_before_a_codes_end_does_not_count_for_it(book):
     book.look()
     book.move(MINUTES)
 
-    assert book.due() == Counter({Due.EXPIRED: 1, Due.LIST: 1})
+    assert book.due() == Counter({AgendaAction.EXPIRED: 1, AgendaAction.LIST: 1})
     assert book.state(later) is State.CODE_SENT
 
 
@@ -165,7 +165,7 @@ def test_numbers_that_are_added_or_deleted_meanwhile_hide_nobody(book):
     book.look()
 
     assert book.state(number) is State.VERIFIED
-    assert not plivo_list.wanted(book.ledger, Look.RECONCILE)
+    assert not plivo_list.is_scan_requested(book.ledger, ListScan.RECONCILE)
 
 
 def test_it_takes_a_tenth_of_the_pace_and_pays_for_each_page(client, monkeypatch):
@@ -179,8 +179,8 @@ def test_it_takes_a_tenth_of_the_pace_and_pays_for_each_page(client, monkeypatch
         return True
 
     monkeypatch.setattr("tasks.reconcile.time", SimpleNamespace(monotonic=lambda: slept[0]))
-    monkeypatch.setattr("tasks.reconcile.stop.sleep", sleep)
-    book.ledger.tell(Policy(rate=Rate.parse("100/1s"), range_codes_per_hour=0))
+    monkeypatch.setattr("tasks.reconcile.shutdown.sleep_unless_stopping", sleep)
+    book.ledger.publish_policy(Policy(rate=Rate.parse("100/1s"), range_codes_per_hour=0))
     book.move(timedelta(seconds=2))
     book.others(200, ago=MINUTES)
     book.sent()
@@ -189,7 +189,7 @@ def test_it_takes_a_tenth_of_the_pace_and_pays_for_each_page(client, monkeypatch
     spacing, before = Rate.parse("100/1s").spacing_us, book.slots()
     book.look(seconds=0.5)
     first = len(book.plivo.asked)
-    while plivo_list.wanted(book.ledger, Look.RECONCILE):
+    while plivo_list.is_scan_requested(book.ledger, ListScan.RECONCILE):
         book.look(seconds=0.5)
 
     assert first == 5, "one at once, and one each 106 ms"
@@ -203,12 +203,12 @@ def test_two_who_go_on_with_it_read_no_page_twice(book):
     book.sent()
     book.move(16 * MINUTES)
     book.due()
-    turns = [plivo_list.turn(book.ledger, Look.RECONCILE) for _ in range(2)]
+    turns = [plivo_list.take_page(book.ledger, ListScan.RECONCILE) for _ in range(2)]
     assert [turn.page is not None for turn in turns] == [True, False]
     page = turns[0].page
 
-    assert plivo_list.read(book.ledger, page, 20, None, 100, {})
-    assert not plivo_list.read(book.ledger, page, 20, None, 100, {})
+    assert plivo_list.page_done(book.ledger, page, 20, None, 100, {})
+    assert not plivo_list.page_done(book.ledger, page, 20, None, 100, {})
 
 
 @pytest.mark.parametrize("error", [Unreachable("refused"), Unauthorized("401")])
@@ -227,10 +227,10 @@ def test_what_plivo_does_not_answer_is_asked_again_and_a_401_is_heard(book, erro
     book.plivo.meanwhile = lambda: None
     if isinstance(error, Unauthorized):
         assert book.look() == Counter(), "until Plivo knows the credentials again"
-        book.ledger.hear("known")
+        book.ledger.report_answer("known")
 
     assert book.look() == Counter({Verified.VERIFIED: 1})
-    assert not plivo_list.wanted(book.ledger, Look.RECONCILE)
+    assert not plivo_list.is_scan_requested(book.ledger, ListScan.RECONCILE)
 
 
 def test_of_last_year_and_in_doubt_today_is_not_verified(book):
@@ -251,12 +251,12 @@ class TestSync:
     """All of the list is read, whatever becomes of it meanwhile."""
 
     def sync(self, book):
-        plivo_list.want(book.ledger, Look.SYNC)
+        plivo_list.request_scan(book.ledger, ListScan.SYNC)
         for _ in range(50):
-            if not plivo_list.wanted(book.ledger, Look.SYNC):
-                return plivo_list.progress(book.ledger, Look.SYNC)
+            if not plivo_list.is_scan_requested(book.ledger, ListScan.SYNC):
+                return plivo_list.scan_progress(book.ledger, ListScan.SYNC)
             with contextlib.suppress(Unreachable):
-                look_on(book.ledger, book.plivo, 0.5, Look.SYNC)
+                look_on(book.ledger, book.plivo, 0.5, ListScan.SYNC)
         raise AssertionError
 
     def test_records_all_though_pages_fail_and_others_come_and_go(self, book):
@@ -286,7 +286,7 @@ class TestSync:
         book.plivo.add(number, book.now())
         self.sync(book)
         book.move(2 * MINUTES)
-        book.ledger.accept(number, token="t", newcomer=Newcomer.RESEND)
+        book.ledger.accept(number, token="t", requester=Requester.RESEND)
         before = book.now() - MINUTES
         self.sync(book)
 
@@ -306,9 +306,9 @@ class TestSync:
         number, _ = book.sent()
         if known:
             uuid = book.ledger.read(number).verification_uuid
-            verified(book.ledger, [CallerId(number, "", "US", book.now(), book.now(), "", uuid)], "handle")
+            mark_verified(book.ledger, [CallerId(number, "", "US", book.now(), book.now(), "", uuid)], "handle")
             book.move(2 * MINUTES)
-            request = book.ledger.accept(number, token="t", newcomer=Newcomer.RESEND).request
+            request = book.ledger.accept(number, token="t", requester=Requester.RESEND).request
             begun = book.ledger.begin([(number, request)])[0]
             newer = Outcome(State.CODE_SENT, verification_uuid="newer", api_id="newer")
             book.ledger.settle(number, request, begun.fence, newer)

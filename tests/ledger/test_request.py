@@ -6,13 +6,13 @@ import time
 
 import pytest
 
+from ringproof.celery.verification import VerificationTask, initiate_verification
 from ringproof.errors import InvalidNumber, InvalidRequest
-from ringproof.ledger.acceptance import Newcomer
+from ringproof.ledger.acceptance import Requester
 from ringproof.ledger.queues import lane_of, queue
 from ringproof.ledger.record import Lane
 from ringproof.ledger.request import _SIGNATURE, VerificationRequest
 from ringproof.phone.caller_id import ALIAS_LENGTH
-from tasks.verification import VerificationTask, initiate_verification
 
 NUMBER = "+12127360198"
 LANDLINE = "+442083661177"
@@ -268,21 +268,21 @@ class TestTheLane:
         assert len(str(caught.value)) < 200
 
     @pytest.mark.parametrize(
-        ("lane", "resend", "newcomer"),
+        ("lane", "resend", "requester"),
         [
-            (Lane.INTERACTIVE, False, Newcomer.PERSON),
-            (Lane.INTERACTIVE, True, Newcomer.RESEND),
-            (Lane.SCHEDULED, False, Newcomer.ROSTER),
-            (Lane.BULK, False, Newcomer.ROSTER),
+            (Lane.INTERACTIVE, False, Requester.PERSON),
+            (Lane.INTERACTIVE, True, Requester.RESEND),
+            (Lane.SCHEDULED, False, Requester.ROSTER),
+            (Lane.BULK, False, Requester.ROSTER),
         ],
     )
-    def test_says_who_asks(self, lane, resend, newcomer):
-        assert read(NUMBER, resend=resend).newcomer(lane) is newcomer
+    def test_says_who_asks(self, lane, resend, requester):
+        assert read(NUMBER, resend=resend).requester(lane) is requester
 
     @pytest.mark.parametrize("lane", [Lane.SCHEDULED, Lane.BULK])
     def test_of_a_roster_has_no_person_who_could_ask_for_a_resend(self, lane):
         with pytest.raises(InvalidRequest, match=r"ringproof\.interactive") as caught:
-            read(NUMBER, resend=True).newcomer(lane)
+            read(NUMBER, resend=True).requester(lane)
 
         assert (caught.value.field, caught.value.value) == ("resend", "True")
 

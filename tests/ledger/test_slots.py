@@ -7,7 +7,7 @@ import pytest
 from support.simulation import SECOND, Simulation
 
 from ringproof.ledger import control
-from ringproof.ledger.answers import News, Outcome, Verdict
+from ringproof.ledger.answers import Outcome, PlivoSignal, Verdict
 from ringproof.ledger.record import Lane, Reason, State
 from ringproof.policy import JITTER, Policy, Rate
 
@@ -145,7 +145,9 @@ class TestA429:
     def throttle(self, simulation, retry_after=None):
         request = simulation.numbers(1)
         (begun,) = simulation.ledger.begin(request)
-        outcome = Outcome(State.WAITING, Reason.PACE, counted=False, news=News.THROTTLED, retry_after=retry_after)
+        outcome = Outcome(
+            State.WAITING, Reason.PACE, counted=False, plivo_signal=PlivoSignal.THROTTLED, retry_after=retry_after
+        )
         simulation.ledger.settle(*request[0], begun.fence, outcome)
         return simulation.ledger.read(request[0][0])
 
@@ -182,7 +184,7 @@ class TestA429:
         begun = simulation.ledger.begin(requests)
         for told, request in zip(begun, requests, strict=True):
             simulation.at(told.at_us + 1000)
-            outcome = Outcome(State.WAITING, Reason.PACE, counted=False, news=News.THROTTLED)
+            outcome = Outcome(State.WAITING, Reason.PACE, counted=False, plivo_signal=PlivoSignal.THROTTLED)
             simulation.ledger.settle(*request, told.fence, outcome)
 
         assert client.hget(f"{simulation.prefix}:pace", "refusals") == "1"
@@ -217,7 +219,7 @@ class TestA429:
         shares = []
         for seconds in (0, 2, 10):
             simulation.at(struck + seconds * SECOND)
-            shares.append(control.situation(simulation.ledger, {}).share)
+            shares.append(control.sending_status(simulation.ledger).share)
             slots = [begun.at_us for begun in simulation.ledger.begin(simulation.numbers(3, Lane.INTERACTIVE))]
             assert 16_867 / (slots[-1] - slots[-2]) == pytest.approx(shares[-1], abs=0.02)
 
@@ -240,9 +242,9 @@ class TestOtherLimits:
     def test_end_by_themselves_and_the_usual_ones_are_back(self, client):
         simulation = Simulation(client)
         control.limit(simulation.ledger, timedelta(minutes=1), rate=Rate.parse("10/1s"), call_rate=Rate.parse("1/1s"))
-        during = control.situation(simulation.ledger, {})
+        during = control.sending_status(simulation.ledger)
         simulation.at(simulation.now_us + 61 * SECOND)
-        after = control.situation(simulation.ledger, {})
+        after = control.sending_status(simulation.ledger)
         slots = [begun.at_us for begun in simulation.ledger.begin(simulation.numbers(3, Lane.INTERACTIVE))]
 
         assert (during.rate, during.call_rate, after.rate, after.call_rate) == ("10/1s", "1/1s", "300/5s", "2/1s")
@@ -254,7 +256,7 @@ class TestOtherLimits:
         control.limit(simulation.ledger, timedelta(hours=1), rate=Rate.parse("10/1s"))
         control.unlimit(simulation.ledger)
 
-        assert control.situation(simulation.ledger, {}).rate == "300/5s"
+        assert control.sending_status(simulation.ledger).rate == "300/5s"
         assert [line.rate for line in control.history(simulation.ledger)] == ["10/1s", None]
 
     def test_take_back_what_was_booked_under_the_pace_before(self, client):
@@ -277,7 +279,9 @@ def test_after_redis_was_emptied_the_first_window_is_spent_for_calls_too(client)
     client.delete(f"{simulation.prefix}:pace")
     (text,) = simulation.ledger.begin(simulation.numbers(1, Lane.INTERACTIVE))
     client.delete(f"{simulation.prefix}:pace")
-    simulation.ledger.tell(Policy(rate=Rate.parse("1/1s"), call_rate=Rate.parse("1/4s"), range_codes_per_hour=0))
+    simulation.ledger.publish_policy(
+        Policy(rate=Rate.parse("1/1s"), call_rate=Rate.parse("1/4s"), range_codes_per_hour=0)
+    )
     (call,) = simulation.ledger.begin(simulation.numbers(1, Lane.INTERACTIVE, "call"))
 
     assert text.at_us == simulation.now_us + 5 * SECOND

@@ -12,8 +12,8 @@ from support.wire import NUMBER, outcome
 
 from ringproof.errors import InvalidRequest, WrongCode
 from ringproof.plivo.client import CallerId
+from worker.local.sandbox import people
 from worker.local.sandbox.people import Answers, Entry, People
-from worker.local.sandbox.server import people
 
 # As they are described
 

@@ -146,9 +146,9 @@ def test_the_last_look_may_keep_a_code_from_being_entered(serve, client_of):
     def too_late():
         raise LeaseOver("too slow")
 
-    assert type(outcome(client.complete, UUID, OTP, last_look=too_late)) is LeaseOver
+    assert type(outcome(client.complete, UUID, OTP, before_first_byte=too_late)) is LeaseOver
     assert server.requests == []
-    assert type(client.complete(UUID, OTP, last_look=lambda: None)) is CallerId
+    assert type(client.complete(UUID, OTP, before_first_byte=lambda: None)) is CallerId
 
 
 # List
@@ -594,7 +594,7 @@ def test_no_error_log_or_local_shows_the_code_when_the_answer_is_lost(serve, cli
     def too_late():
         raise LeaseOver("too slow")
 
-    got = outcome(client.complete, UUID, OTP, last_look=too_late if kind == "last look" else None)
+    got = outcome(client.complete, UUID, OTP, before_first_byte=too_late if kind == "last look" else None)
 
     shown = everything_shown(got) + locals_shown(got) + caplog.text
     assert "otp=SecretStr('**********')" in shown

@@ -36,11 +36,11 @@ def test_a_person_may_ask_for_another_code_but_not_at_once(plivo, worker, ledger
     number = fresh_number()
     initiate_verification.delay(number).get(timeout=30)
 
-    ledger.tell(Policy(cooldown_ms=60_000, range_codes_per_hour=0))
+    ledger.publish_policy(Policy(cooldown_ms=60_000, range_codes_per_hour=0))
     with pytest.raises(CoolingDown) as too_early:
         initiate_verification.delay(number, resend=True)
 
-    ledger.tell(Policy(cooldown_ms=1000, range_codes_per_hour=0))  # the minute is not waited for
+    ledger.publish_policy(Policy(cooldown_ms=1000, range_codes_per_hour=0))  # the minute is not waited for
 
     def resend_after_the_cooldown():
         try:

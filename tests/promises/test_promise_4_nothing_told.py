@@ -1,4 +1,4 @@
-"""Nobody's number, code or token in a log, an event or a repr. (tests/celery/test_logs.py looks into all of them at DEBUG.)"""
+"""Nobody's number, code or token in a log, an event or a repr. (celery/test_logs.py looks at DEBUG, too.)"""
 
 import pytest
 from support.harness import AUTH_TOKEN, fresh_number
@@ -20,7 +20,7 @@ def test_a_workers_log_has_one_line_for_each_outcome_and_no_number_in_it(plivo, 
 
 
 def test_a_code_is_in_no_log_no_result_and_no_message(plivo, worker, client):
-    """tests/celery/test_secrecy.py listens to all that Redis is told meanwhile, and looks into events and processes too."""
+    """celery/test_secrecy.py listens to all that Redis is told meanwhile, and looks into events and processes too."""
     plivo.switch(code_length=8)
     number = fresh_number()
     initiate_verification.delay(number).get(timeout=30)

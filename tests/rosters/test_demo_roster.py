@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-import worker.local
+import worker.local.demo
 from ringproof.errors import InvalidNumber
 from ringproof.phone.number import CHANNELS, parse, route
 
-FILE = Path(worker.local.__file__).with_name("roster.csv")
+FILE = Path(worker.local.demo.__file__).with_name("roster.csv")
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from benchmarks import rosters
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-import worker.local
+import worker.local.demo
 from ringproof.errors import InvalidRequest, InvalidRoster
 from ringproof.rosters.roster import SAMPLE, open_roster, roster_of
 from ringproof.rosters.row import REMEDIES, Row
@@ -130,7 +130,7 @@ class TestAFile:
         assert [(outcome.line, outcome.number.e164) for outcome in outcomes] == [(5, ONE), (9, TWO)]
 
     def test_of_the_demo_reads_as_its_test_says(self):
-        with open_roster(Path(worker.local.__file__).with_name("roster.csv")) as roster:
+        with open_roster(Path(worker.local.demo.__file__).with_name("roster.csv")) as roster:
             accepted = sum(isinstance(outcome, Row) for outcome in roster)
 
         assert roster.accepted == accepted == 180

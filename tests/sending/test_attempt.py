@@ -17,7 +17,7 @@ from ringproof.plivo.client import PlivoClient
 from ringproof.policy import Policy, Rate
 from worker.celery import shutdown
 from worker.sending.attempt import attempt
-from worker.sending.retry import insist
+from worker.sending.retry import until_ledger_answers
 
 
 @pytest.fixture
@@ -42,9 +42,9 @@ def test_whose_turn_it_is_sends_and_tells(client, plivo, to_plivo):
 
 
 def test_whose_slot_holds_no_longer_goes_back_and_sends_nothing(client, plivo, to_plivo, monkeypatch):
-    monkeypatch.setattr(shutdown, "sleep", lambda _: True)
+    monkeypatch.setattr(shutdown, "sleep_unless_stopping", lambda _: True)
     book = Book(client)
-    book.ledger.tell(Policy(rate=Rate.parse("1/4s")))
+    book.ledger.publish_policy(Policy(rate=Rate.parse("1/4s")))
     client.delete(f"{book.prefix}:pace")  # so that the first window is spent: the slot is far away
     begun = book.begin(book.accept().request)
     book.hold()
@@ -56,7 +56,7 @@ def test_whose_slot_holds_no_longer_goes_back_and_sends_nothing(client, plivo, t
 
 def test_a_slot_that_was_missed_is_booked_anew(client, plivo, to_plivo):
     book = Book(client)
-    book.ledger.tell(Policy(rate=Rate.parse("10/1s")))
+    book.ledger.publish_policy(Policy(rate=Rate.parse("10/1s")))
     late = replace(book.begin(book.accept().request), at=boot_clock() - 1)
     slots = book.slots()
 
@@ -83,16 +83,16 @@ def test_nor_for_a_number_that_was_erased(client):
     erase(book.ledger, book.number)
     slots = book.slots()
 
-    assert book.ledger.book_again(begun.record) is None
+    assert book.ledger.replace_slot(begun.record) is None
     assert book.slots() == slots
 
 
 def test_nor_is_one_that_was_booked_anew_used_in_a_pause(client, plivo, to_plivo, monkeypatch):
     book = Book(client)
-    book.ledger.tell(Policy(rate=Rate.parse("1/2s")))
+    book.ledger.publish_policy(Policy(rate=Rate.parse("1/2s")))
     begun = book.begin(book.accept().request)
-    book.ledger.book()  # so that the next one is seconds away
-    monkeypatch.setattr("worker.sending.attempt.stop.sleep", lambda seconds: seconds <= 0 or book.hold() or True)
+    book.ledger.reserve_slot()  # so that the next one is seconds away
+    monkeypatch.setattr(shutdown, "sleep_unless_stopping", lambda seconds: seconds <= 0 or book.hold() or True)
 
     assert attempt(book.ledger, to_plivo, replace(begun, at=boot_clock() - 1), boot_clock()) is False
     assert plivo.sends(book.number) == []
@@ -118,7 +118,7 @@ def test_the_ledger_is_asked_until_it_answers():
             raise answer
         return answer
 
-    assert insist(ask) == "told"
+    assert until_ledger_answers(ask) == "told"
 
 
 def test_or_for_as_long_as_it_makes_sense(monkeypatch):
@@ -126,7 +126,7 @@ def test_or_for_as_long_as_it_makes_sense(monkeypatch):
         raise LedgerUnavailable("redis://", "away")
 
     with pytest.raises(LedgerUnavailable):
-        insist(ask, seconds=0.1)
+        until_ledger_answers(ask, seconds=0.1)
     monkeypatch.setattr(shutdown, "_told_here", True)
     with pytest.raises(LedgerUnavailable):
-        insist(ask, ends_with_worker=True)
+        until_ledger_answers(ask, ends_with_worker=True)

@@ -16,7 +16,7 @@ from ringproof.celery import messages
 from ringproof.clock import boot_clock
 from ringproof.errors import LedgerUnavailable
 from ringproof.ledger import control
-from ringproof.ledger.acceptance import Newcomer
+from ringproof.ledger.acceptance import Requester
 from ringproof.ledger.answers import Verdict
 from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.record import Lane, Reason, State
@@ -31,8 +31,8 @@ def slow(client):
     """A ledger at one slot in ten seconds, whose first window is over."""
     client.delete("test:clock", "test:stopped_us")
     ledger = Ledger(client, prefix=f"t{fresh_number()}", clock=CLOCK)
-    ledger.tell(Policy(rate=Rate.parse("1/10s"), range_codes_per_hour=0))
-    ledger.book()
+    ledger.publish_policy(Policy(rate=Rate.parse("1/10s"), range_codes_per_hour=0))
+    ledger.reserve_slot()
     client.incrbyfloat("test:clock", 30)
     return ledger
 
@@ -40,7 +40,8 @@ def slow(client):
 def requests(ledger, count):
     numbers = [fresh_number() for _ in range(count)]
     return [
-        (n, ledger.accept(n, token=n, newcomer=Newcomer.ROSTER, lane=Lane.BULK, country="US").request) for n in numbers
+        (n, ledger.accept(n, token=n, requester=Requester.ROSTER, lane=Lane.BULK, country="US").request)
+        for n in numbers
     ]
 
 
@@ -54,7 +55,7 @@ def slept(monkeypatch):
         return True
 
     monkeypatch.setattr(booking, "boot_clock", lambda: began + sum(naps))
-    monkeypatch.setattr(booking.stop, "sleep", sleep)
+    monkeypatch.setattr(booking.shutdown, "sleep_unless_stopping", sleep)
     return lambda: sum(naps)
 
 
@@ -71,7 +72,7 @@ def test_what_has_no_turn_in_time_is_left_and_its_turn_to_others(client, slow, s
 def test_what_was_claimed_while_redis_stood_still_is_asked_for_until_it_is_known(slow, monkeypatch):
     """Nobody else knows its fence: given up, it would be in doubt, and nothing was sent."""
     minutes = SimpleNamespace(monotonic=count(step=60).__next__, sleep=lambda _: None)
-    monkeypatch.setattr("worker.sending.attempt.time", minutes)
+    monkeypatch.setattr("worker.sending.retry.time", minutes)
     asked, sent, unheard = requests(slow, 1), [], [True, True]
     begin = slow.begin
 
@@ -88,7 +89,7 @@ def test_what_was_claimed_while_redis_stood_still_is_asked_for_until_it_is_known
 
 
 def test_what_goes_back_before_its_slot_is_begun_anew(client, slow):
-    slow.tell(Policy(rate=Rate.parse("1000/0.1s"), range_codes_per_hour=0))
+    slow.publish_policy(Policy(rate=Rate.parse("1000/0.1s"), range_codes_per_hour=0))
     asked, told = requests(slow, 1), deque([False, True])
     begun = []
 
@@ -107,10 +108,10 @@ def test_what_goes_back_before_its_slot_is_begun_anew(client, slow):
 def test_a_chunk_is_sent_by_many_threads_each_at_its_slot(client, plivo):
     plivo.switch(latency_ms=200)
     ledger = Ledger(client, prefix=f"t{fresh_number()}")
-    ledger.tell(Policy(rate=Rate.parse("200/1s"), range_codes_per_hour=0))
+    ledger.publish_policy(Policy(rate=Rate.parse("200/1s"), range_codes_per_hour=0))
     to_plivo = PlivoClient(AUTH_ID, SecretStr(AUTH_TOKEN), plivo.base_url)
     asked = requests(ledger, 40)
-    time.sleep(max(0.0, ledger.book() - boot_clock()))  # Redis is new to this prefix: a window is spent
+    time.sleep(max(0.0, ledger.reserve_slot() - boot_clock()))  # Redis is new to this prefix: a window is spent
     began = boot_clock()
     rest = bulk.work(ledger, to_plivo, asked, Lane.BULK)
     took = boot_clock() - began
@@ -130,7 +131,7 @@ def test_what_is_no_request_of_ours_is_told_from_one(told):
 
 
 def test_quiet_hours_hold_bulk_until_its_morning_and_no_person(client, slow, monkeypatch):
-    slow.tell(Policy(rate=Rate.parse("1000/0.1s"), range_codes_per_hour=0))
+    slow.publish_policy(Policy(rate=Rate.parse("1000/0.1s"), range_codes_per_hour=0))
     here = slow.now().astimezone(ZoneInfo("America/Los_Angeles"))  # where fresh numbers are
     morning = here + timedelta(hours=2)
     monkeypatch.setenv("RINGPROOF_QUIET_HOURS", f"{here - timedelta(hours=2):%H:%M}-{morning:%H:%M}")
@@ -144,7 +145,7 @@ def test_quiet_hours_hold_bulk_until_its_morning_and_no_person(client, slow, mon
     assert record.ends_at - record.due_at > timedelta(hours=23), "the night takes nothing of its day"
 
     client.incrbyfloat("test:clock", (record.due_at - slow.now()).total_seconds() + 1)
-    slow.due(10, {lane: lane for lane in Lane})
+    slow.work_off_agenda(10, {lane: lane for lane in Lane})
     book(slow, asked, lambda begun, _: bool(sent.append(begun)) or True, asleep=asleep(slow, asked, Lane.BULK))
     assert len(sent) == 1
 

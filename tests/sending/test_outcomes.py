@@ -18,11 +18,11 @@ from ringproof.errors import (
     Unreachable,
     Unsent,
 )
-from ringproof.ledger.answers import News
+from ringproof.ledger.answers import PlivoSignal
 from ringproof.ledger.record import FIELD_BYTES, Reason, State, cut
 from ringproof.plivo import client, transport
 from worker.sending import outcomes
-from worker.sending.outcomes import OUTCOMES, news_of, outcome_of
+from worker.sending.outcomes import OUTCOMES, outcome_of, signal_of
 
 SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
 
@@ -101,23 +101,23 @@ def test_an_unreachable_plivo_is_asked_again_after_longer_and_longer(attempts, w
 
 
 @pytest.mark.parametrize(
-    ("error", "news"),
+    ("error", "plivo_signal"),
     [
-        (Rejected("400"), News.ANSWERED),
-        (Forbidden("403"), News.FORBIDDEN),
-        (Unknown("502"), News.DOUBTFUL),
-        (Unreachable("refused"), News.NONE),
-        (LeaseOver("frozen"), News.NONE),
-        (Throttled("429", 7.0), News.THROTTLED),
-        (Unauthorized("401"), News.UNAUTHORIZED),
+        (Rejected("400"), PlivoSignal.ANSWERED),
+        (Forbidden("403"), PlivoSignal.FORBIDDEN),
+        (Unknown("502"), PlivoSignal.DOUBTFUL),
+        (Unreachable("refused"), PlivoSignal.NONE),
+        (LeaseOver("frozen"), PlivoSignal.NONE),
+        (Throttled("429", 7.0), PlivoSignal.THROTTLED),
+        (Unauthorized("401"), PlivoSignal.UNAUTHORIZED),
     ],
 )
-def test_what_it_says_to_all_others_is_told_too(error, news):
+def test_what_it_says_to_all_others_is_told_too(error, plivo_signal):
     outcome = outcome_of(error, 1)
 
-    assert outcome.news is news
-    assert outcome.retry_after == (7.0 if news is News.THROTTLED else None)
-    assert news_of(error) is (News.NONE if news is News.FORBIDDEN else news)
+    assert outcome.plivo_signal is plivo_signal
+    assert outcome.retry_after == (7.0 if plivo_signal is PlivoSignal.THROTTLED else None)
+    assert signal_of(error) is (PlivoSignal.NONE if plivo_signal is PlivoSignal.FORBIDDEN else plivo_signal)
 
 
 @pytest.mark.parametrize(

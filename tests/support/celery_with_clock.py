@@ -1,4 +1,4 @@
-"""Celery, with Redis' time moved by what the key `test:clock` says: `python celery_with_clock.py -A worker worker …`."""
+"""Celery, with Redis' time moved by what the key `test:clock` says: `celery_with_clock.py -A worker worker`."""
 
 import sys
 from pathlib import Path

@@ -33,7 +33,7 @@ def note(file):
         is_first = not self.written
         write(self)
         if is_first:
-            os.write(into, f"{looked.at if self._last_look else clock()}\n".encode())
+            os.write(into, f"{looked.at if self._before_first_byte else clock()}\n".encode())
 
     worker.sending.attempt.boot_clock = looking
     transport._Attempt.write = writing

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from support.harness import fresh_number
 
 from ringproof.ledger import control
-from ringproof.ledger.acceptance import Newcomer
+from ringproof.ledger.acceptance import Requester
 from ringproof.ledger.answers import Outcome, Settled, Verdict
 from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.record import Lane, Record, State
@@ -34,7 +34,7 @@ class Book:
         self.prefix = f"t{secrets.token_hex(4)}"
         self.ledger = Ledger(client, prefix=self.prefix, clock=CLOCK, **options)
         fast = Rate.parse("1000/0.1s")
-        self.ledger.tell(Policy(rate=fast, call_rate=fast, range_codes_per_hour=0))
+        self.ledger.publish_policy(Policy(rate=fast, call_rate=fast, range_codes_per_hour=0))
         self.number = fresh_number()
 
     def stop(self):
@@ -50,10 +50,10 @@ class Book:
         now = datetime.fromtimestamp(int(stopped_us) / 1e6, UTC) if stopped_us else datetime.now(UTC)
         return now + timedelta(seconds=float(by or 0))
 
-    def accept(self, newcomer=Newcomer.PERSON, token=None, **options):
-        lane = Lane.BULK if newcomer is Newcomer.ROSTER else Lane.INTERACTIVE
+    def accept(self, requester=Requester.PERSON, token=None, **options):
+        lane = Lane.BULK if requester is Requester.ROSTER else Lane.INTERACTIVE
         token = token or secrets.token_hex(4)
-        return self.ledger.accept(self.number, token=token, newcomer=newcomer, lane=lane, **options)
+        return self.ledger.accept(self.number, token=token, requester=requester, lane=lane, **options)
 
     def begin(self, request, **options):
         return self.ledger.begin([(self.number, request)], **options)[0]

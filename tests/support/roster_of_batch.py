@@ -4,13 +4,13 @@ from support.harness import fresh_number
 from support.simulation import Simulation
 
 from ringproof.batches import operations
-from ringproof.ledger.answers import News, Outcome, Verdict
+from ringproof.ledger.answers import Outcome, PlivoSignal, Verdict
 from ringproof.ledger.record import State
 from ringproof.rosters.roster import roster_of
 from ringproof.rosters.row import Row
 from tasks import feeder, sweep
 
-TAKEN = Outcome(State.CODE_SENT, verification_uuid="uuid", api_id="api", news=News.TAKEN)
+TAKEN = Outcome(State.CODE_SENT, verification_uuid="uuid", api_id="api", plivo_signal=PlivoSignal.TAKEN)
 
 
 def import_rows(ledger, name, rows, *, paused=False, **options):

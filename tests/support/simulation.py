@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from support.harness import fresh_number
 
-from ringproof.ledger.acceptance import Newcomer
+from ringproof.ledger.acceptance import Requester
 from ringproof.ledger.answers import Verdict
 from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.record import Lane, moment
@@ -32,13 +32,13 @@ class Simulation:
         self.prefix = f"t{secrets.token_hex(4)}"
         self.ledger = Ledger(client, prefix=self.prefix, clock=CLOCK)
         self.rate = Rate.parse(rate)
-        self.ledger.tell(Policy(rate=self.rate, range_codes_per_hour=0, **policy))
+        self.ledger.publish_policy(Policy(rate=self.rate, range_codes_per_hour=0, **policy))
         self.chance = random.Random(1)
         self.slots = {lane: [] for lane in Lane}
         self.asked = 0
         self.events, self.order = [], itertools.count()
         self.at(START_US)
-        self.ledger.book()  # Redis is new: the first window is spent
+        self.ledger.reserve_slot()  # Redis is new: the first window is spent
         self.at(START_US + self.rate.window_us + self.rate.spacing_us)
 
     def at(self, now_us):
@@ -46,10 +46,10 @@ class Simulation:
         self.client.set("test:now_us", now_us)
 
     def numbers(self, count, lane=Lane.BULK, channel="sms"):
-        newcomer = Newcomer.PERSON if lane is Lane.INTERACTIVE else Newcomer.ROSTER
+        requester = Requester.PERSON if lane is Lane.INTERACTIVE else Requester.ROSTER
         found = [fresh_number() for _ in range(count)]
         return [
-            (n, self.ledger.accept(n, token=n, newcomer=newcomer, lane=lane, channel=channel).request) for n in found
+            (n, self.ledger.accept(n, token=n, requester=requester, lane=lane, channel=channel).request) for n in found
         ]
 
     def booker(self, requests, lane=Lane.BULK, when_us=None):

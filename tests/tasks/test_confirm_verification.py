@@ -171,7 +171,7 @@ def test_a_401_is_heard_and_while_it_lasts_plivo_is_not_asked(plivo, ledger, cli
         assert client.hexists("ringproof:pauses", "credentials")
         assert (asked(plivo, "complete"), ledger.read(number).tries) == (1, 0)
     finally:
-        ledger.hear("known")
+        ledger.report_answer("known")
 
     assert confirm(number, code_of(plivo, number))["state"] == "verified"
 

@@ -11,9 +11,9 @@ from support.number_in_ledger import MINUTES, UUID, Book
 from ringproof.batches.erasure import erase
 from ringproof.errors import Rejected, Unreachable
 from ringproof.ledger import reverification
-from ringproof.ledger.acceptance import Disposition, Newcomer
-from ringproof.ledger.answers import News, Outcome
-from ringproof.ledger.confirmation import Asked, verified
+from ringproof.ledger.acceptance import Disposition, Requester
+from ringproof.ledger.answers import Outcome, PlivoSignal
+from ringproof.ledger.confirmation import Asked, mark_verified
 from ringproof.ledger.queues import queue
 from ringproof.ledger.record import Lane, Reason, State
 from ringproof.ledger.reverification import Wanted
@@ -34,7 +34,7 @@ class Renewing(Book):
         super().__init__(client)
         self.plivo, self.asked, self.messages = {}, [], []
         self.period(days)
-        self.ledger.book()
+        self.ledger.reserve_slot()
         self.move(timedelta(seconds=1))  # past the first window
         monkeypatch.setattr(tasks, "send_numbers", lambda _, numbers, lane: self.messages.append((numbers, lane)))
         for module in (tasks, sweep):
@@ -42,7 +42,7 @@ class Renewing(Book):
 
     def period(self, days):
         told = Policy(rate=FAST, call_rate=FAST, range_codes_per_hour=0, reverify_ms=days * 86_400_000)
-        self.ledger.tell(told)
+        self.ledger.publish_policy(told)
 
     def get(self, number):
         """As Plivo's client: what it has of a number."""
@@ -61,7 +61,7 @@ class Renewing(Book):
         """Have a code sent, and entered."""
         self.send(number, request)
         known = self.has(number, self.ledger.read(number).verification_uuid)
-        verified(self.ledger, [known], "handle")
+        mark_verified(self.ledger, [known], "handle")
 
     def send(self, number, request, outcome=None):
         """Have a code sent, whose uuid is its own."""
@@ -166,7 +166,7 @@ class TestTheDay:
         book.move(400 * DAY)
         book.period(90)
         while not all(map(book.due_at, numbers)):  # the slow hand comes round
-            book.ledger.mend(1000)
+            book.ledger.repair_agenda(1000)
         days = [book.days_until(number) for number in numbers]
 
         assert all(44.9 < day <= 90 for day in days)
@@ -242,13 +242,13 @@ class TestChecking:
         assert reverification.claim(book.ledger, book.number)
 
     def test_waits_for_a_turn_in_the_scheduled_lane(self, book):
-        book.ledger.tell(Policy(rate=Rate.parse("2/1s"), reverify_ms=90 * 86_400_000))
+        book.ledger.publish_policy(Policy(rate=Rate.parse("2/1s"), reverify_ms=90 * 86_400_000))
         for number in (numbers := [fresh_number() for _ in range(3)]):
             book.verify(number)
             book.move(timedelta(seconds=5))
         book.move(100 * DAY)
         before = book.slots()
-        book.ledger.book()
+        book.ledger.reserve_slot()
         book.renew(numbers)
 
         assert (book.slots() - before) / 1e6 > 100 * 86_400 - 60
@@ -300,7 +300,7 @@ class TestSending:
     def test_lapsed_is_no_word_for_a_person_who_asked_by_themselves(self, book):
         book.verify()
         for _ in range(2):
-            book.accept(Newcomer.RESEND)
+            book.accept(Requester.RESEND)
             book.nobody_answers()
 
         assert book.state() == (State.EXPIRED, None)
@@ -335,16 +335,18 @@ class TestSending:
         book.verify()
         book.pass_to_the_due_date()
         book.renew(mode="send")
-        book.send(book.number, book.record.request, Outcome(State.FAILED, Reason.REJECTED, news=News.ANSWERED))
+        book.send(
+            book.number, book.record.request, Outcome(State.FAILED, Reason.REJECTED, plivo_signal=PlivoSignal.ANSWERED)
+        )
         assert book.state() == (State.FAILED, Reason.REJECTED)
         assert book.client.pttl(f"{book.prefix}:number:{book.number}") == -1
         assert 44.9 < book.days_until() <= 90
-        assert book.accept(Newcomer.ROSTER).disposition is Disposition.VERIFIED
-        book.accept(Newcomer.RESEND)
+        assert book.accept(Requester.ROSTER).disposition is Disposition.VERIFIED
+        book.accept(Requester.RESEND)
         book.ledger.cancel(book.number, book.record.request)
 
         assert book.state() == (State.CANCELLED, None)
-        assert book.accept(Newcomer.ROSTER).disposition is Disposition.VERIFIED
+        assert book.accept(Requester.ROSTER).disposition is Disposition.VERIFIED
         assert 44.9 < book.days_until() <= 90
 
 
@@ -364,7 +366,11 @@ class TestInBetween:
             book.move(25 * 60 * MINUTES)
             book.tick()
         elif way == "refused":
-            book.send(book.number, book.record.request, Outcome(State.FAILED, Reason.REJECTED, news=News.ANSWERED))
+            book.send(
+                book.number,
+                book.record.request,
+                Outcome(State.FAILED, Reason.REJECTED, plivo_signal=PlivoSignal.ANSWERED),
+            )
         else:
             book.ledger.cancel(book.number, book.record.request)
         assert book.state()[0] in {State.FAILED, State.CANCELLED}
@@ -380,7 +386,7 @@ class TestInBetween:
         book.renew(mode="send")
         book.send(book.number, book.record.request)
         book.move(5 * MINUTES)
-        book.accept(Newcomer.RESEND)
+        book.accept(Requester.RESEND)
         book.ledger.cancel(book.number, book.record.request)
         book.pass_the_code()
         assert book.is_kept()
@@ -392,7 +398,7 @@ class TestInBetween:
     def test_who_asked_by_themselves_and_did_not_answer_is_not_due_any_more(self, book):
         book.verify()
         book.move(2 * MINUTES)
-        book.accept(Newcomer.RESEND)
+        book.accept(Requester.RESEND)
         book.nobody_answers()
 
         assert book.due_at() is None
@@ -402,7 +408,9 @@ class TestInBetween:
         book.verify()
         book.pass_to_the_due_date()
         book.renew(mode="send")
-        book.send(book.number, doubtful := book.record.request, Outcome(State.IN_DOUBT, news=News.DOUBTFUL))
+        book.send(
+            book.number, doubtful := book.record.request, Outcome(State.IN_DOUBT, plivo_signal=PlivoSignal.DOUBTFUL)
+        )
         book.move(17 * MINUTES)
         sweep.sweep_once(book.ledger)
         sweep.decide(book.ledger, book.record, book.get(book.number), hold=False)
@@ -417,12 +425,12 @@ class TestInBetween:
         book.period(0)
         book.verify()
         book.move(2 * MINUTES)
-        book.accept(Newcomer.RESEND)
+        book.accept(Requester.RESEND)
         book.ledger.cancel(book.number, book.record.request)
         assert book.is_kept()
         book.period(90)
         while not book.due_at():  # the slow hand comes round
-            book.ledger.mend(10_000)
+            book.ledger.repair_agenda(10_000)
 
         assert 0 < book.days_until() <= 90
         assert list(reverification.verified(book.ledger)) == [book.record]
@@ -436,7 +444,7 @@ class TestInBetween:
         assert not book.is_kept()
         book.period(90)
         while not book.is_kept():  # the slow hand comes round
-            book.ledger.mend(10_000)
+            book.ledger.repair_agenda(10_000)
 
         assert 0 < book.days_until() <= 90
 
@@ -458,7 +466,7 @@ class TestInBetween:
         book.pass_to_the_due_date()
         book.silence()
         book.silence()
-        book.ledger.mend(10_000)
+        book.ledger.repair_agenda(10_000)
 
         assert book.due_at() is None
 
@@ -466,7 +474,7 @@ class TestInBetween:
         book.verify(country="US")
         book.pass_to_the_due_date()
         told = Policy(rate=FAST, call_rate=FAST, range_codes_per_hour=0, reverify_ms=90 * 86_400_000, countries=("CA",))
-        book.ledger.tell(told)
+        book.ledger.publish_policy(told)
         assert book.renew(mode="send") == {Renewed.LATER: 1}
 
         assert book.days_until() > 44
@@ -507,8 +515,8 @@ class TestInBetween:
         assert book.due_at() is None
 
     def test_a_doubt_that_is_erased_while_it_is_decided_is_not_brought_back(self, book):
-        book.accept(Newcomer.ROSTER)
-        book.send(book.number, book.record.request, Outcome(State.IN_DOUBT, news=News.DOUBTFUL))
+        book.accept(Requester.ROSTER)
+        book.send(book.number, book.record.request, Outcome(State.IN_DOUBT, plivo_signal=PlivoSignal.DOUBTFUL))
         book.move(17 * MINUTES)
         doubtful = book.record
         erase(book.ledger, book.number)
@@ -523,7 +531,7 @@ class TestInBetween:
         book.hold(Lane.SCHEDULED)
         assert book.renew(numbers) == {Renewed.NOT_DUE: 1}
         assert book.asked == []
-        book.ledger.ask("pace/pause", args=[Lane.SCHEDULED, 0, ""])
+        book.ledger.run_script("pace/pause", args=[Lane.SCHEDULED, 0, ""])
         book.move(11 * MINUTES)
 
         assert book.renew() == {Renewed.THERE: 1}
@@ -599,7 +607,7 @@ def test_a_pause_holds_it_and_three_days_without_a_beat_are_caught_up(book):
     book.move(93 * DAY)
     book.hold(Lane.SCHEDULED)
     assert book.tick() == []
-    book.ledger.ask("pace/pause", args=[Lane.SCHEDULED, 0, ""])
+    book.ledger.run_script("pace/pause", args=[Lane.SCHEDULED, 0, ""])
 
     assert sorted(book.tick()) == sorted(numbers)
     assert [len(sent) for sent, _ in book.messages] == [20, 10]
@@ -625,7 +633,7 @@ def test_many_due_at_once_are_asked_about_once_each_though_a_beat_dies_at_its_ti
     for number in numbers:
         book.plivo[number] = CallerId(number, "", "US", book.now(), book.now(), "", UUID)
     for start in range(0, count, 500):
-        verified(book.ledger, list(book.plivo.values())[start : start + 500], asked=Asked.LIST)
+        mark_verified(book.ledger, list(book.plivo.values())[start : start + 500], asked=Asked.LIST)
     book.move(91 * DAY)
     done = Counter()
     lost = reverification.due(book.ledger, 300, 20, queue(Lane.SCHEDULED))

@@ -14,9 +14,9 @@ from support.harness import Process, eventually, fresh_number, stopped
 from support.number_in_ledger import CLOCK, MINUTES, SENT, Book
 
 from ringproof.errors import CodeExpired, Unconfirmed, WrongCode
-from ringproof.ledger.acceptance import Newcomer
-from ringproof.ledger.answers import Due, Outcome
-from ringproof.ledger.confirmation import check_code, leave
+from ringproof.ledger.acceptance import Requester
+from ringproof.ledger.answers import AgendaAction, Outcome
+from ringproof.ledger.confirmation import check_code, store_code
 from ringproof.ledger.connection import connect
 from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.record import Lane, Reason, State
@@ -39,9 +39,9 @@ class World:
         own = environ | {"RINGPROOF_REDIS_URL": server.url, "RINGPROOF_RATE": "1000/0.1s"}
         self.worker = Process(command, folder / "worker.log", own, folder)
 
-    def accept(self, number, newcomer=Newcomer.PERSON):
-        lane = Lane.BULK if newcomer is Newcomer.ROSTER else Lane.INTERACTIVE
-        return self.ledger.accept(number, token=number, newcomer=newcomer, lane=lane, country="US").request
+    def accept(self, number, requester=Requester.PERSON):
+        lane = Lane.BULK if requester is Requester.ROSTER else Lane.INTERACTIVE
+        return self.ledger.accept(number, token=number, requester=requester, lane=lane, country="US").request
 
     def send(self, number, request):
         options = {"queue": "ringproof.interactive", "argsrepr": "(…)"}
@@ -52,7 +52,7 @@ class World:
         code = self.plivo.sends(number)[-1]["code"]
         entered = f"{(int(code) + wrong) % 10 ** len(code):0{len(code)}d}"
         options = {"queue": "ringproof.interactive", "argsrepr": "(…)"}
-        handle = {"handle": leave(self.ledger, check_code(entered))}
+        handle = {"handle": store_code(self.ledger, check_code(entered))}
         result = self.producer.send_task("confirm_verification", [number], handle, **options)
         return result.get(timeout=60, propagate=False)
 
@@ -179,10 +179,10 @@ def test_who_confirmed_elsewhere_is_found_in_plivos_list_and_so_is_a_doubt(world
     assert world.until(never, State.EXPIRED)
 
 
-def killed_in_mid_send(world, number, newcomer):
+def killed_in_mid_send(world, number, requester):
     """Have a worker killed after Plivo took its request; return when the ledger says that this is a doubt."""
     world.plivo.befall("timeout_after", number=number)
-    message = world.send(number, world.accept(number, newcomer))
+    message = world.send(number, world.accept(number, requester))
     eventually(lambda: world.plivo.sends(number))
     os.kill(world.beginning(message), signal.SIGKILL)
     world.move(46 * SECOND)
@@ -191,7 +191,7 @@ def killed_in_mid_send(world, number, newcomer):
 
 def test_a_worker_that_died_in_mid_send_leaves_a_doubt_and_a_person_asks_again(world):
     number = fresh_number()
-    assert killed_in_mid_send(world, number, Newcomer.PERSON).reason is Reason.WORKER_LOST
+    assert killed_in_mid_send(world, number, Requester.PERSON).reason is Reason.WORKER_LOST
     world.move(16 * MINUTES)
 
     assert world.until(number, State.FAILED).reason is Reason.IN_DOUBT
@@ -200,7 +200,7 @@ def test_a_worker_that_died_in_mid_send_leaves_a_doubt_and_a_person_asks_again(w
 
 def test_of_a_roster_it_is_sent_again_once_no_code_can_live(world):
     number = fresh_number()
-    doubtful = killed_in_mid_send(world, number, Newcomer.ROSTER)
+    doubtful = killed_in_mid_send(world, number, Requester.ROSTER)
     world.move(16 * MINUTES)
 
     sent = world.until(number, State.CODE_SENT)
@@ -212,7 +212,7 @@ def test_of_a_roster_it_is_sent_again_once_no_code_can_live(world):
 
 def test_a_number_that_was_verified_meanwhile_is_not_texted_again(world):
     number = fresh_number()
-    killed_in_mid_send(world, number, Newcomer.ROSTER)
+    killed_in_mid_send(world, number, Requester.ROSTER)
     world.plivo.complete(number)  # the person has entered the code that nobody had told of
     world.move(16 * MINUTES)
 
@@ -239,8 +239,8 @@ def book(client):
     return Book(client)
 
 
-def doubtful(book, newcomer=Newcomer.ROSTER, reason=None, **options):
-    book.bring(Outcome(State.IN_DOUBT, reason), newcomer=newcomer, **options)
+def doubtful(book, requester=Requester.ROSTER, reason=None, **options):
+    book.bring(Outcome(State.IN_DOUBT, reason), requester=requester, **options)
     book.move(17 * MINUTES)
     return book.record
 
@@ -314,8 +314,8 @@ def test_sweep_once_takes_at_most_so_many_and_says_what_it_did(book, monkeypatch
         book.ledger.accept(number, token=number)
     book.move(31 * SECOND)
 
-    assert sweep_once(book.ledger, 5) == Counter({Due.ENQUEUE: 5})
-    assert sweep_once(book.ledger, 5) == Counter({Due.ENQUEUE: 2})
+    assert sweep_once(book.ledger, 5) == Counter({AgendaAction.ENQUEUE: 5})
+    assert sweep_once(book.ledger, 5) == Counter({AgendaAction.ENQUEUE: 2})
     assert sorted(sent) == sorted(numbers)
 
 
@@ -327,7 +327,7 @@ def test_what_waited_in_bulk_goes_on_in_messages_of_one_channel_and_persons_one_
     numbers = {"sms": [fresh_number() for _ in range(3)], "call": [fresh_number()]}
     for channel, of_it in numbers.items():
         for number in of_it:
-            options = {"newcomer": Newcomer.ROSTER, "lane": Lane.BULK, "channel": channel}
+            options = {"requester": Requester.ROSTER, "lane": Lane.BULK, "channel": channel}
             book.ledger.accept(number, token=number, **options)
     book.accept()
     book.move(31 * SECOND)

@@ -134,7 +134,7 @@ def test_a_queue_that_is_none_of_ours_is_refused():
 def test_a_resend_inside_the_cooldown_raises_until_when(plivo, worker, ledger):
     number = fresh_number()
     initiate_verification.delay(number).get(timeout=30)
-    ledger.tell(Policy(cooldown_ms=60_000, range_codes_per_hour=0))
+    ledger.publish_policy(Policy(cooldown_ms=60_000, range_codes_per_hour=0))
 
     with pytest.raises(CoolingDown) as caught:
         initiate_verification.delay(number, resend=True)

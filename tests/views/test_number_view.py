@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from ringproof.ledger.record import Change, Reason, Record, State
-from worker.views.number import next_step, story
+from worker.views.number import next_step, number_view
 from worker.views.text import clock
 
 NOW = datetime.now(UTC)
@@ -24,6 +24,7 @@ def it_is_now(monkeypatch):
             return NOW.astimezone(tz)
 
     monkeypatch.setattr("worker.views.number.datetime", Still)
+    monkeypatch.setattr("worker.views.text.datetime", Still)
 
 
 def record(state, **fields):
@@ -39,7 +40,7 @@ def shown(told, width=80):
 
 @pytest.mark.parametrize("state", State)
 def test_every_state_tells_what_comes_next_and_shows_nobodys_number(state):
-    told = shown(story(record(state, alias="Front desk")))
+    told = shown(number_view(record(state, alias="Front desk")))
 
     assert next_step(record(state))
     assert "next" in told
@@ -67,7 +68,7 @@ def test_a_code_that_nobody_entered_is_not_said_to_work():
 
 
 def test_a_failure_says_why_and_what_to_do():
-    told = shown(story(record(State.FAILED, reason=Reason.REJECTED, detail="invalid number")), 200)
+    told = shown(number_view(record(State.FAILED, reason=Reason.REJECTED, detail="invalid number")), 200)
 
     assert "failed (rejected)" in told
     assert "invalid number" in told
@@ -77,7 +78,7 @@ def test_a_failure_says_why_and_what_to_do():
 def test_the_history_stands_in_its_order_with_reasons():
     changes = (Change(NOW, State.QUEUED, None), Change(NOW, State.WAITING, Reason.PAUSED))
 
-    told = shown(story(record(State.WAITING, history=changes)))
+    told = shown(number_view(record(State.WAITING, history=changes)))
 
     assert told.index("queued") < told.index("waiting (paused)", told.index("history"))
 
@@ -90,6 +91,6 @@ def test_another_days_time_has_its_date():
 
 
 def test_it_fits_a_narrow_terminal():
-    told = shown(story(record(State.SENDING, alias="x" * 200)), width=40)
+    told = shown(number_view(record(State.SENDING, alias="x" * 200)), width=40)
 
     assert max(map(len, told.splitlines())) <= 40

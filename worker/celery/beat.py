@@ -28,7 +28,7 @@ class Beat(Scheduler):
     def apply_entry(self, entry: Any, producer: Any = None) -> None:
         """Send a tick, unless some wait already; whatever fails is logged, and the next second tries again."""
         try:
-            if runtime.ledger().waiting(TICKS) < MOST_WAITING:
+            if runtime.ledger().queue_length(TICKS) < MOST_WAITING:
                 self.apply_async(entry, producer=producer, advance=False)
         except Exception as error:  # noqa: BLE001  # beat must outlive whatever befalls a tick
             _log.warning("no tick was sent: %s", error)

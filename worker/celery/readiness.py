@@ -30,9 +30,9 @@ class Readiness(bootsteps.StartStopStep):
         # would ever be taken. What workers tell one another there, revoked ids and a clock, is not used.
         parent.options.update(without_mingle=True, without_gossip=True)
         try:
-            shutdown.prepare()
+            shutdown.share_flag()
             runtime.plivo().close()
-            runtime.ledger().tell(runtime.settings().policy)
+            runtime.ledger().publish_policy(runtime.settings().policy)
             found = examine(runtime.ledger())
         except (Misconfigured, LedgerUnavailable) as error:
             sys.exit(f"ringproof: {error}")

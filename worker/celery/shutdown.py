@@ -27,30 +27,30 @@ _byte: mmap.mmap | None = None
 _told_here = False
 
 
-def prepare() -> None:
+def share_flag() -> None:
     """Make the byte, in the parent and before its children are forked, and write it when Celery stops."""
     global _byte  # noqa: PLW0603  # one for each process tree: whatever is forked shares it
     _byte = mmap.mmap(-1, 1)
     signals.worker_shutting_down.connect(_tell_children, weak=False)
 
 
-def told() -> bool:
+def is_stopping() -> bool:
     """Whether this worker stops: then nothing is begun any more."""
     return _told_here or (_byte is not None and _byte[0] != 0)
 
 
-def sleep(seconds: float) -> bool:
+def sleep_unless_stopping(seconds: float) -> bool:
     """Sleep; return at once, and False, when a stop is told."""
     until = time.monotonic() + seconds
     while (left := until - time.monotonic()) > 0:
-        if told():
+        if is_stopping():
             return False
         time.sleep(min(left, LOOK_SECONDS))
     return True
 
 
 @contextmanager
-def sending() -> Iterator[None]:
+def defer_sigterm() -> Iterator[None]:
     """Keep SIGTERM from cutting a stretch in two: from begin until the ledger was told. Then it ends the process.
 
     The handler is put up here and not at the process's start, after which billiard puts up its own.

@@ -20,7 +20,7 @@ from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.record import Reason
 from ringproof.rosters.output_file import Replacement
 from worker.cli.options import load_dotenv, says_what_is_wrong
-from worker.views.batch import ENDED, RETRIED, as_json, changes, pace, standing, watched
+from worker.views.batch import ENDED, RETRIED, as_json, batch_view, changes, pace, watched
 from worker.views.console import Exit, console
 from worker.views.text import clock
 
@@ -87,7 +87,7 @@ def show(name: str, *, watch: bool, recount: bool, as_json_: bool) -> None:
     elif as_json_:
         click.echo(as_json(found))
     else:
-        console().print(standing(found))
+        console().print(batch_view(found))
     sys.exit(_exit(found))
 
 

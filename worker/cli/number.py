@@ -13,7 +13,7 @@ from ringproof.celery.app import app
 from ringproof.ledger import reverification
 from ringproof.ledger.answers import Settled
 from ringproof.ledger.confirmation import check_code
-from ringproof.ledger.control import look
+from ringproof.ledger.control import sending_status
 from ringproof.ledger.queues import queue
 from ringproof.ledger.record import Lane
 from ringproof.phone.masking import mask
@@ -23,9 +23,9 @@ from tasks.removal import REMOVE
 from worker.cli.options import REVERIFY_AFTER, load_dotenv, numbers_of, says_what_is_wrong
 from worker.views.console import Exit, console
 from worker.views.follow import START_A_WORKER, Report, Watch, as_json_line, as_unknown
-from worker.views.number import next_step, story
+from worker.views.number import next_step, number_view
 from worker.views.sending import as_json as situation_as_json
-from worker.views.sending import outlook
+from worker.views.sending import sending_view
 
 SECONDS = 30.0
 """How long an answer is waited for: a slot, Plivo's 10 s, and once more if an answer is lost."""
@@ -184,18 +184,18 @@ def status(number: str | None, region: str | None, *, as_json: bool) -> None:
     """
     load_dotenv()
     if number is None:
-        found = look(runtime.ledger())
+        found = sending_status(runtime.ledger())
         if as_json:
             click.echo(situation_as_json(found))
         else:
-            console().print(outlook(found))
+            console().print(sending_view(found))
         return
     known = parse(number, region or runtime.settings().region).e164
     record = runtime.ledger().read(known)
     if as_json:
         click.echo(as_json_line(record) if record else as_unknown(known))
     elif record:
-        console().print(story(record, reverification.when(runtime.ledger(), known)))
+        console().print(number_view(record, reverification.when(runtime.ledger(), known)))
     else:
         console().print(f"{mask(known)} is unknown here; to send it a code: ringproof initiate NUMBER")
     sys.exit(Exit.of(record))

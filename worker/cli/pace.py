@@ -10,7 +10,7 @@ from rich.table import Table
 
 from ringproof import runtime
 from ringproof.ledger import control
-from ringproof.ledger.control import look
+from ringproof.ledger.control import sending_status
 from ringproof.ledger.record import Lane
 from ringproof.policy import Rate
 from worker.cli.options import Duration, load_dotenv, says_what_is_wrong
@@ -70,7 +70,7 @@ def limits(context: click.Context) -> None:
 def show(*, as_json: bool = False) -> None:
     """Show the limits, and their history."""
     load_dotenv()
-    found, history = look(runtime.ledger()), control.history(runtime.ledger())
+    found, history = sending_status(runtime.ledger()), control.history(runtime.ledger())
     if as_json:
         click.echo(situation_as_json(found))
         return

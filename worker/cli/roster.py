@@ -23,7 +23,7 @@ from ringproof.rosters.roster import Roster, fingerprint_of, open_roster
 from ringproof.rosters.row import Row
 from worker.cli.options import REVERIFY_AFTER, load_dotenv, says_what_is_wrong
 from worker.views.console import Exit, console
-from worker.views.forecast import counted, prospect
+from worker.views.forecast import counted, forecast_view
 from worker.views.progress import Progress
 
 ROWS_A_LOOK: Final = 1_000
@@ -204,7 +204,7 @@ def _sum_up(intake: Intake, ledger: Ledger, *, may_be_absent: bool = False) -> N
             raise
         console(stderr=True).print(f"without what is known of the numbers, and the pace: {error}")
         found = forecast(intake.tally, None)
-    console().print(prospect(intake.tally, found))
+    console().print(forecast_view(intake.tally, found))
 
 
 def _agreed(answers: TextIO) -> bool:

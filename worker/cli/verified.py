@@ -17,13 +17,13 @@ from ringproof.batches import operations
 from ringproof.ledger import plivo_list, reverification
 from ringproof.ledger.confirmation import Verified
 from ringproof.ledger.ledger import Ledger
-from ringproof.ledger.plivo_list import Look
+from ringproof.ledger.plivo_list import ListScan
 from ringproof.ledger.record import Record
 from ringproof.ledger.reverification import Wanted
 from ringproof.phone.masking import mask
 from ringproof.phone.number import parse
 from ringproof.rosters.output_file import Replacement
-from tasks.reconcile import LAG, begin_look
+from tasks.reconcile import LAG, request_scan_of_list
 from worker.cli.options import Duration, load_dotenv, numbers_of, says_what_is_wrong
 from worker.views.console import Exit, console
 from worker.views.follow import NO_PROGRESS_SECONDS, PATIENCE_SECONDS, START_A_WORKER, workers_that_answer
@@ -49,9 +49,9 @@ def sync(gone: str | None, *, as_json: bool) -> None:
     """
     load_dotenv()
     ledger = runtime.ledger()
-    begin_look(ledger, Look.SYNC)
+    request_scan_of_list(ledger, ListScan.SYNC)
     began = _read(ledger)
-    told = plivo_list.progress(ledger, Look.SYNC)
+    told = plivo_list.scan_progress(ledger, ListScan.SYNC)
     missing = [record.phone_number for record in reverification.verified(ledger) if not _seen(record, began)]
     if gone is not None:
         with Replacement(gone, "utf-8", kind="list of numbers", beginnings=[b"+"]) as written, written.telling():
@@ -166,7 +166,7 @@ def _until_read(ledger: Ledger, bar: Progress) -> datetime | None:
     task = bar.add_task("", total=None)
     progressed, explained, seen = time.monotonic(), set[str](), -1
     while (idle := time.monotonic() - progressed) < PATIENCE_SECONDS:
-        told = plivo_list.progress(ledger, Look.SYNC)
+        told = plivo_list.scan_progress(ledger, ListScan.SYNC)
         read = sum(told.found.values())
         bar.update(task, completed=read, total=told.total)
         if told.wanted_at is None and told.looked:
@@ -180,7 +180,7 @@ def _until_read(ledger: Ledger, bar: Progress) -> datetime | None:
     return None
 
 
-def _why(told: plivo_list.Progress) -> str:
+def _why(told: plivo_list.ScanProgress) -> str:
     if told.trouble:
         return f"Plivo's list was not read: {told.trouble}; it is tried again"
     if workers_that_answer():
@@ -195,7 +195,7 @@ def _seen(record: Record, began: datetime) -> bool:
 
 
 def _mode(ledger: Ledger) -> str:
-    return str(ledger.get("hget", ledger.key("policy"), "reverify_mode") or "check")
+    return str(ledger.run("hget", ledger.key("policy"), "reverify_mode") or "check")
 
 
 def _counted(count: int) -> str:

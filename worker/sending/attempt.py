@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING, Final
 
 from ringproof.clock import boot_clock
 from ringproof.errors import LeaseOver, LedgerUnavailable, RingproofError
-from ringproof.ledger.answers import Begun, News, Outcome, Verdict
+from ringproof.ledger.answers import Begun, Outcome, PlivoSignal, Verdict
 from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.record import Record, State
 from ringproof.phone.masking import mask
 from worker.celery import shutdown
 from worker.sending.outcomes import outcome_of
-from worker.sending.retry import _log, insist
+from worker.sending.retry import _log, until_ledger_answers
 
 if TYPE_CHECKING:
     from ringproof.plivo.client import PlivoClient, Sent
@@ -30,7 +30,7 @@ class SlotMissed(RingproofError):
     """The next slot is too far away to hold a connection for it; nothing was sent."""
 
 
-class WentBack(Exception):
+class SlotRevoked(Exception):
     """The number is queued again: it is not to be sent to at its slot any more; nothing was sent."""
 
 
@@ -43,21 +43,24 @@ def attempt(ledger: Ledger, client: "PlivoClient", begun: Begun, asked_at: float
     assert record is not None  # noqa: S101  # what begin claimed, it read
     # Counted from before begin was asked, so that the lease is never thought longer than it is.
     first_byte_until = asked_at + (begun.wait + ledger.durations.first_byte).total_seconds()
-    last_look = _LastLook(ledger, begun, record, first_byte_until)
+    before_first_byte = _FinalCheck(ledger, begun, record, first_byte_until)
     try:
-        sent = _send(client, record, last_look)
+        sent = _send(client, record, before_first_byte)
         outcome = Outcome(
-            State.CODE_SENT, verification_uuid=sent.verification_uuid, api_id=sent.api_id, news=News.TAKEN
+            State.CODE_SENT,
+            verification_uuid=sent.verification_uuid,
+            api_id=sent.api_id,
+            plivo_signal=PlivoSignal.TAKEN,
         )
-    except WentBack:
+    except SlotRevoked:
         return False
     except RingproofError as error:
         outcome = outcome_of(error, record.attempts)
-    _settle(ledger, begun, record, outcome, last_look.slot)
+    _settle(ledger, begun, record, outcome, before_first_byte.slot)
     return True
 
 
-class _LastLook:
+class _FinalCheck:
     """Looks at the clock when the first byte comes next: waits for the slot, or takes another if it is missed."""
 
     def __init__(self, ledger: Ledger, begun: Begun, record: Record, first_byte_until: float) -> None:
@@ -82,7 +85,7 @@ class _LastLook:
         except LedgerUnavailable as error:
             raise LeaseOver(str(error)) from error
         if again.verdict is not Verdict.BEGUN:
-            raise WentBack
+            raise SlotRevoked
 
     def __call__(self) -> None:
         """Return at the slot.
@@ -97,7 +100,7 @@ class _LastLook:
             if now <= self.slot + LATE_SECONDS:
                 return
             try:
-                slot = self._ledger.book_again(self._record)
+                slot = self._ledger.replace_slot(self._record)
             except LedgerUnavailable as error:
                 raise LeaseOver(str(error)) from error
             if slot is None:
@@ -107,21 +110,21 @@ class _LastLook:
                 raise SlotMissed
 
     def _sleep(self, until: float) -> None:
-        if not shutdown.sleep(until - boot_clock()):
+        if not shutdown.sleep_unless_stopping(until - boot_clock()):
             raise LeaseOver("this worker stops")
 
 
-def _send(client: "PlivoClient", record: Record, last_look: _LastLook) -> "Sent":
+def _send(client: "PlivoClient", record: Record, before_first_byte: _FinalCheck) -> "Sent":
     """Ask Plivo for a code, at the slot. Raises what the client does, `WentBack` and `LeaseOver`."""
     while True:
-        last_look.wait_to_connect()
+        before_first_byte.wait_to_connect()
         try:
             return client.initiate(
                 record.phone_number,
                 alias=record.alias,
                 channel=record.channel,
                 subaccount=record.subaccount,
-                last_look=last_look,
+                before_first_byte=before_first_byte,
             )
         except SlotMissed:
             continue
@@ -135,7 +138,7 @@ def _settle(ledger: Ledger, begun: Begun, record: Record, outcome: Outcome, slot
         ago = timedelta(seconds=boot_clock() - answered)
         ledger.settle(record.phone_number, record.request, begun.fence, outcome, ago=ago)
 
-    insist(settle)
+    until_ledger_answers(settle)
     why = f" ({outcome.reason or outcome.detail})" if outcome.reason or outcome.detail else ""
     took = (answered - slot) * 1000
     _log.info("%s %s %s %.0f ms%s", outcome.state, mask(record.phone_number), record.channel, max(took, 0), why)

@@ -14,7 +14,7 @@ from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.record import Lane
 from ringproof.phone.masking import mask
 from worker.celery import shutdown
-from worker.sending.retry import insist
+from worker.sending.retry import until_ledger_answers
 
 BOOKING_SECONDS: Final = 5.0
 """How long one message books; then its child is free for whatever is more urgent, and the rest is handed on."""
@@ -30,7 +30,7 @@ def asleep(ledger: Ledger, requests: Sequence[tuple[str, int]], lane: Lane) -> M
     quiet = runtime.settings().quiet_hours
     if quiet is None or lane is Lane.INTERACTIVE:
         return {}
-    now = insist(ledger.now, ends_with_worker=True)
+    now = until_ledger_answers(ledger.now, ends_with_worker=True)
     found = ((number, quiet.until(number, now)) for number, _ in requests)
     return {number: until for number, until in found if until}
 
@@ -52,18 +52,18 @@ def book(
     ends = boot_clock() + BOOKING_SECONDS
     asks = 0.0
     while left:
-        if not shutdown.sleep(min(asks, ends) - boot_clock()):
+        if not shutdown.sleep_unless_stopping(min(asks, ends) - boot_clock()):
             return left
         portion, fence = left[: min(room(), PORTION)], secrets.token_hex(8)
         asked_at = boot_clock()
-        if shutdown.told() or asked_at >= ends:
+        if shutdown.is_stopping() or asked_at >= ends:
             return left
         patience = timedelta(seconds=ends - asked_at)
         begin = partial(ledger.begin, portion, fence=fence, patience=patience, asleep=asleep)
         # A Redis that stood still takes what was asked meanwhile once it goes on. Only this fence tells of its claims:
         # they are asked for until they are known, or they would be in doubt and nothing sent. What comes too late for
         # its lease goes back.
-        answers = insist(begin, ends_with_worker=True)
+        answers = until_ledger_answers(begin, ends_with_worker=True)
         left = left[len(portion) :]
         later = []
         for asked, begun in zip(portion, answers, strict=True):

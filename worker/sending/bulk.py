@@ -19,7 +19,7 @@ THREADS: Final = 25
 """Sends under way in one child: with an API of 100 ms one child alone uses four times Plivo's pace."""
 
 
-class Senders:
+class SenderPool:
     """Threads that send what was begun, for as long as this is entered."""
 
     def __init__(self, ledger: Ledger, client: "PlivoClient") -> None:
@@ -66,8 +66,8 @@ class Senders:
 def work(
     ledger: Ledger, client: "PlivoClient", requests: Sequence[tuple[str, int]], lane: Lane
 ) -> Sequence[tuple[str, int]]:
-    """Send to each (number, request) whose turn comes within `worker.sending.booking.BOOKING_SECONDS`; return the others."""
+    """Send to each (number, request) whose turn comes within BOOKING_SECONDS; return the others."""
     sleepers = asleep(ledger, requests, lane)
-    with Senders(ledger, client) as senders:
+    with SenderPool(ledger, client) as senders:
         rest = book(ledger, requests, senders.send, room=senders.room, asleep=sleepers)
     return [*senders.back, *rest]

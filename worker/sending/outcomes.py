@@ -14,7 +14,7 @@ from ringproof.errors import (
     Unknown,
     Unreachable,
 )
-from ringproof.ledger.answers import News, Outcome
+from ringproof.ledger.answers import Outcome, PlivoSignal
 from ringproof.ledger.record import Reason, State
 
 FIRST_WAIT: Final = timedelta(seconds=30)
@@ -26,15 +26,15 @@ SHORTEST_WAIT: Final = timedelta(seconds=1)
 
 
 def _rejected(error: Rejected, _: int) -> Outcome:
-    return Outcome(State.FAILED, Reason.REJECTED, error.detail, news=News.ANSWERED)
+    return Outcome(State.FAILED, Reason.REJECTED, error.detail, plivo_signal=PlivoSignal.ANSWERED)
 
 
 def _forbidden(error: Forbidden, _: int) -> Outcome:
-    return Outcome(State.FAILED, Reason.FORBIDDEN, error.detail, news=News.FORBIDDEN)
+    return Outcome(State.FAILED, Reason.FORBIDDEN, error.detail, plivo_signal=PlivoSignal.FORBIDDEN)
 
 
 def _unknown(error: Unknown, _: int) -> Outcome:
-    return Outcome(State.IN_DOUBT, None, error.cause, news=News.DOUBTFUL)
+    return Outcome(State.IN_DOUBT, None, error.cause, plivo_signal=PlivoSignal.DOUBTFUL)
 
 
 def _unreachable(error: Unreachable, attempts: int) -> Outcome:
@@ -53,13 +53,13 @@ def _throttled(error: Throttled, _: int) -> Outcome:
         Reason.PACE,
         error.cause,
         counted=False,
-        news=News.THROTTLED,
+        plivo_signal=PlivoSignal.THROTTLED,
         retry_after=error.retry_after,
     )
 
 
 def _unauthorized(error: Unauthorized, _: int) -> Outcome:
-    return Outcome(State.WAITING, Reason.PAUSED, error.cause, counted=False, news=News.UNAUTHORIZED)
+    return Outcome(State.WAITING, Reason.PAUSED, error.cause, counted=False, plivo_signal=PlivoSignal.UNAUTHORIZED)
 
 
 def _lease_over(error: LeaseOver, _: int) -> Outcome:
@@ -82,8 +82,10 @@ def outcome_of(error: RingproofError, attempts: int) -> Outcome:
     return OUTCOMES[type(error)](error, attempts)
 
 
-def news_of(error: RingproofError) -> News:
+def signal_of(error: RingproofError) -> PlivoSignal:
     """Return what an error, of a request that was no send, says to all others."""
     rule = OUTCOMES.get(type(error))
-    news = rule(error, 1).news if rule else News.NONE
-    return News.NONE if news is News.FORBIDDEN else News(news)  # of a look-up, not of the account's credit
+    plivo_signal = rule(error, 1).plivo_signal if rule else PlivoSignal.NONE
+    return (
+        PlivoSignal.NONE if plivo_signal is PlivoSignal.FORBIDDEN else PlivoSignal(plivo_signal)
+    )  # of a look-up, not of the account's credit

@@ -10,37 +10,37 @@ from ringproof.errors import RingproofError, Throttled
 from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.record import Lane
 from worker.celery import shutdown
-from worker.sending.outcomes import news_of
+from worker.sending.outcomes import signal_of
 
 T = TypeVar("T")
 
 
-def paid(ledger: Ledger, ask: Callable[[], T], *, within: timedelta | None = None) -> T:
+def ask_at_slot(ledger: Ledger, ask: Callable[[], T], *, within: timedelta | None = None) -> T:
     """Ask, at the account's next slot. Raises what `ask` does.
 
     Raises `Throttled`, and has booked nothing, if no slot comes `within` so long: for whoever is waited for.
     """
-    time.sleep(max(0.0, ledger.book(within=within) - boot_clock()))
-    return heard(ledger, ask)
+    time.sleep(max(0.0, ledger.reserve_slot(within=within) - boot_clock()))
+    return ask_and_report(ledger, ask)
 
 
-def paid_in(ledger: Ledger, lane: Lane, ask: Callable[[], T], *, within: timedelta) -> T:
+def ask_in_lane(ledger: Ledger, lane: Lane, ask: Callable[[], T], *, within: timedelta) -> T:
     """Ask, at a slot of the lane's share. Raises what `ask` does; `Throttled` if there is none `within` so long."""
     ends = boot_clock() + within.total_seconds()
     while True:
-        at, is_slot = ledger.book_in(lane, timedelta(seconds=max(0.0, ends - boot_clock())))
+        at, is_slot = ledger.reserve_in_lane(lane, timedelta(seconds=max(0.0, ends - boot_clock())))
         if not is_slot and at > ends:
             raise Throttled("the pace is taken by others for the next seconds")
-        if not shutdown.sleep(at - boot_clock()) and not is_slot:
+        if not shutdown.sleep_unless_stopping(at - boot_clock()) and not is_slot:
             raise Throttled("this worker stops")
         if is_slot:
-            return heard(ledger, ask)
+            return ask_and_report(ledger, ask)
 
 
-def heard(ledger: Ledger, ask: Callable[[], T]) -> T:
+def ask_and_report(ledger: Ledger, ask: Callable[[], T]) -> T:
     """Ask, for whoever has a slot already. Raises what `ask` does."""
     try:
         return ask()
     except RingproofError as error:
-        ledger.hear(news_of(error), getattr(error, "retry_after", None))
+        ledger.report_answer(signal_of(error), getattr(error, "retry_after", None))
         raise

@@ -18,7 +18,7 @@ PAUSES: Final = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 _log = logging.getLogger(__name__)
 
 
-def insist(ask: Callable[[], T], *, seconds: float = float("inf"), ends_with_worker: bool = False) -> T:
+def until_ledger_answers(ask: Callable[[], T], *, seconds: float = float("inf"), ends_with_worker: bool = False) -> T:
     """Ask the ledger until it answers: whatever is asked here may be asked again, and counts once.
 
     Raises `LedgerUnavailable` if it has not answered within `seconds`, or when this worker stops, if it is to end then.
@@ -29,7 +29,7 @@ def insist(ask: Callable[[], T], *, seconds: float = float("inf"), ends_with_wor
         try:
             return ask()
         except LedgerUnavailable as error:
-            if time.monotonic() > gives_up or (ends_with_worker and shutdown.told()):
+            if time.monotonic() > gives_up or (ends_with_worker and shutdown.is_stopping()):
                 raise
             if not tries:
                 _log.warning("asking again: %s", error)

@@ -33,7 +33,7 @@ RETRIED: Final = (Reason.UNREACHABLE, Reason.TOO_LATE, Reason.IN_DOUBT)
 _STYLES: Final = {BatchState.PAUSED: "yellow", BatchState.CANCELLED: "red", BatchState.COMPLETED: "bold green"}
 
 
-def standing(batch: Batch) -> RenderableType:
+def batch_view(batch: Batch) -> RenderableType:
     """Tell all of it."""
     state = Text(batch.state, _STYLES.get(batch.state, "cyan"))
     source = f" ({batch.source})" if batch.source else ""
@@ -63,7 +63,7 @@ def watched(looks: Iterable[Batch], shown_on: Console) -> Iterator[Batch]:
     if shown_on.is_terminal:
         with Live(console=shown_on, auto_refresh=False) as live:
             for seen in looks:
-                live.update(standing(seen), refresh=True)
+                live.update(batch_view(seen), refresh=True)
                 yield seen
     else:
         for seen in changes(looks):
@@ -76,8 +76,8 @@ def changes(looks: Iterable[Batch]) -> Iterator[Batch]:
     told, told_at = None, 0.0
     for seen in looks:
         now = time.monotonic()
-        news = told is None or (seen.state, seen.holds) != (told.state, told.holds)
-        if news or (told and seen.outcomes != told.outcomes and now - told_at >= LINE_SECONDS):
+        plivo_signal = told is None or (seen.state, seen.holds) != (told.state, told.holds)
+        if plivo_signal or (told and seen.outcomes != told.outcomes and now - told_at >= LINE_SECONDS):
             told, told_at = seen, now
             yield seen
 

@@ -19,7 +19,7 @@ _GETS_NOTHING: Final[Mapping[Disposition, str]] = {
 }
 
 
-def prospect(tally: Tally, found: Forecast) -> Table:
+def forecast_view(tally: Tally, found: Forecast) -> Table:
     """Tell it in lines."""
     about = "" if found.exact else "about "
     told = {

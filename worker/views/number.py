@@ -79,7 +79,7 @@ def next_step(record: Record) -> str:
     return told
 
 
-def story(record: Record, again_at: datetime | None = None) -> Table:
+def number_view(record: Record, again_at: datetime | None = None) -> Table:
     """Tell a record's whole story, masked; `again_at`: when it is to be verified again."""
     state = Text(record.state, STYLES.get(record.state, "cyan"))
     state.append(f" ({record.reason})" if record.reason else "", "default")

@@ -7,12 +7,12 @@ from dataclasses import asdict
 from rich.table import Table
 from rich.text import Text
 
-from ringproof.ledger.control import Pause, Situation
+from ringproof.ledger.control import Pause, SendingStatus
 from ringproof.policy import Rate
 from worker.views.text import clock
 
 
-def outlook(found: Situation) -> Table:
+def sending_view(found: SendingStatus) -> Table:
     """Tell it in lines."""
     paused = Text("\n".join(map(_paused, found.pauses)), "yellow")
     told = {
@@ -32,7 +32,7 @@ def outlook(found: Situation) -> Table:
     return table
 
 
-def as_json(found: Situation) -> str:
+def as_json(found: SendingStatus) -> str:
     """Return the same as a line of JSON."""
     return json.dumps(asdict(found), default=lambda when: when.isoformat(timespec="milliseconds"))
 
@@ -43,14 +43,14 @@ def _paused(pause: Pause) -> str:
     return f"{lane}paused since {clock(pause.since)}: {pause.why}; {end}"
 
 
-def _renewals(found: Situation) -> Iterator[str]:
+def _renewals(found: SendingStatus) -> Iterator[str]:
     if found.renewals:
         yield f"{found.renewals:,} numbers are to be verified again, each at its time"
     if found.lapsed:
         yield f"{found.lapsed:,} did not answer twice when they were: ringproof reverify --lapsed --dry-run"
 
 
-def _pace(found: Situation) -> Iterator[str]:
+def _pace(found: SendingStatus) -> Iterator[str]:
     rate = Rate.parse(found.rate)
     a_second = 1_000_000 / rate.spacing_us * found.share
     yield f"{found.rate}, which is {a_second:,.{0 if a_second >= 100 else 1}f} a second; calls {found.call_rate}"

@@ -22,12 +22,12 @@ from ringproof.errors import UnknownBatch
 from ringproof.phone.masking import mask
 from ringproof.rosters.roster import open_roster
 from ringproof.rosters.row import Reject, Row
-from worker.local.demo.environment import ANSWER_SECONDS, Stage, set_stage
+from worker.local.demo.environment import ANSWER_SECONDS, Environment, set_up
 from worker.local.demo.incidents import Act, child_is_killed, choose_victim, person_asks
-from worker.local.demo.outcome import Reckoning
+from worker.local.demo.outcome import Comparison
 from worker.local.demo.phones import Phones
 from worker.views.batch import watched
-from worker.views.forecast import prospect
+from worker.views.forecast import forecast_view
 
 ROSTER: Final = Path(__file__).with_name("roster.csv")
 BATCH: Final = ROSTER.stem  # as ringproof import names it
@@ -51,11 +51,11 @@ def run(*, stay: bool) -> int:
     try:
         with ExitStack() as stack:
             try:
-                stage = set_stage(console, stack)
-                phones = Phones(stage.ask)
-                _play(console, stage, phones)
+                environment = set_up(console, stack)
+                phones = Phones(environment.ask)
+                _play(console, environment, phones)
                 if stay:
-                    _stay(console, stage, phones)
+                    _stay(console, environment, phones)
             finally:
                 for number in ends:  # a second Ctrl-C shall not disturb the tidying up, which is quick
                     signal.signal(number, signal.SIG_IGN)
@@ -73,16 +73,16 @@ def _interrupt(number: int, _frame: FrameType | None) -> NoReturn:
     raise KeyboardInterrupt(number)
 
 
-def _play(console: Console, stage: Stage, phones: Phones) -> None:
+def _play(console: Console, environment: Environment, phones: Phones) -> None:
     """Import the roster, watch its batch while things happen, and tell what came of it."""
     began = time.monotonic()
-    stage.ask("switches", SWITCHES)
+    environment.ask("switches", SWITCHES)
     rows = _foretell(console)
     victim = choose_victim(rows)
-    acts = [person_asks(stage), child_is_killed(stage, victim)]
+    acts = [person_asks(environment), child_is_killed(environment, victim)]
     rejects = _import(console)
-    _watch(console, stage, acts, phones)
-    reckoning = Reckoning.of(stage, BATCH, phones.said)
+    _watch(console, environment, acts, phones)
+    reckoning = Comparison.of(environment, BATCH, phones.said)
     total = reckoning.batch.rows + len(rejects)
     console.print(f"\n[bold]What became of the {total} rows[/], {time.monotonic() - began:.0f} s later\n")
     console.print(Padding.indent(reckoning.outcomes(rejects), 2))
@@ -100,7 +100,7 @@ def _foretell(console: Console) -> list[Row]:
         tally = Tally(reasons=roster.reasons)
     for row in rows:
         tally.add(row)
-    console.print(Padding.indent(prospect(tally, forecast(tally, runtime.ledger())), 2))
+    console.print(Padding.indent(forecast_view(tally, forecast(tally, runtime.ledger())), 2))
     return rows
 
 
@@ -114,14 +114,14 @@ def _import(console: Console) -> list[Reject]:
     return rejects
 
 
-def _watch(console: Console, stage: Stage, acts: Sequence[Act], phones: Phones) -> None:
+def _watch(console: Console, environment: Environment, acts: Sequence[Act], phones: Phones) -> None:
     """Show the batch until all acts have happened, its sending has come to rest and nobody answers any more."""
     console.print(f"[bold]$ {_command()} batch show {BATCH} --watch[/]\n", soft_wrap=True)
-    for _ in watched(_looks(console, stage, acts, phones), console):
+    for _ in watched(_looks(console, environment, acts, phones), console):
         pass
 
 
-def _looks(console: Console, stage: Stage, acts: Sequence[Act], phones: Phones) -> Iterator[Batch]:
+def _looks(console: Console, environment: Environment, acts: Sequence[Act], phones: Phones) -> Iterator[Batch]:
     """Yield the batch as it stands, and have the acts happen and the phones answer meanwhile."""
     waiting = list(acts)
     deadline = time.monotonic() + RUN_SECONDS
@@ -139,24 +139,24 @@ def _looks(console: Console, stage: Stage, acts: Sequence[Act], phones: Phones) 
         if at_rest and not phones.busy:  # in this order: what was sent since the last look may be answered
             return
         # Then nobody is left who could settle what is sending.
-        at_rest = not waiting and seen.open == seen.outcomes.get("sending", 0) and stage.is_idle()
-        stage.worker.check()
+        at_rest = not waiting and seen.open == seen.outcomes.get("sending", 0) and environment.is_idle()
+        environment.worker.check()
         if time.monotonic() > deadline:
             what = f"{seen.open} of {seen.rows} rows had no outcome, and {len(waiting)} of the acts had not happened"
-            raise stage.worker.failed(f"in {RUN_SECONDS:.0f} s {what}")
+            raise environment.worker.failed(f"in {RUN_SECONDS:.0f} s {what}")
         time.sleep(LOOK_SECONDS)
 
 
-def _stay(console: Console, stage: Stage, phones: Phones) -> None:
+def _stay(console: Console, environment: Environment, phones: Phones) -> None:
     console.print("[bold]Still running[/]. In a second terminal, or for your app:\n")
-    for name, value in stage.exports.items():
+    for name, value in environment.exports.items():
         console.print(f"  export {name}={value}", soft_wrap=True)
     console.print()
     for line in (
         f"{_command()} initiate +14155550123 --alias 'Front desk'",
         f"{_command()} status +14155550123",
         f"{_command()} batch show {BATCH}",
-        f"curl {stage.sandbox_url}/sandbox/phones/+14155550123   # that phone's inbox",
+        f"curl {environment.sandbox_url}/sandbox/phones/+14155550123   # that phone's inbox",
     ):
         console.print(f"  {line}", soft_wrap=True)
     low, high = ANSWER_SECONDS
@@ -166,8 +166,8 @@ def _stay(console: Console, stage: Stage, phones: Phones) -> None:
     console.print("one in ten enters a wrong one. Ctrl-C ends it")
     with suppress(KeyboardInterrupt):
         while True:
-            stage.worker.check()
-            stage.sandbox.check()
+            environment.worker.check()
+            environment.sandbox.check()
             for number in phones.look():
                 console.print(f"  {mask(number)}  {phones.said[number] or 'verified'}")
             time.sleep(LOOK_SECONDS)

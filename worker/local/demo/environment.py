@@ -22,10 +22,10 @@ from ringproof.celery.messages import WORK_CHUNK
 from ringproof.ledger.queues import queue
 from ringproof.ledger.record import Lane
 from tasks import initiate_verification
-from worker.local.processes.child_process import Companion
+from worker.local.processes.child_process import ChildProcess
 from worker.local.processes.redis_server import RedisServer
 from worker.local.sandbox.server import ANY_AUTH_ID, ANY_AUTH_TOKEN
-from worker.sending.queries import paid
+from worker.sending.queries import ask_at_slot
 
 ANSWERS: Final = "right=80,wrong=10,never=10"
 ANSWER_SECONDS: Final = (1, 5)
@@ -36,11 +36,11 @@ CHILDREN: Final = 6
 
 
 @dataclass(frozen=True)
-class Stage:
+class Environment:
     """What the demo has started, and where it is reached."""
 
-    sandbox: Companion
-    worker: Companion
+    sandbox: ChildProcess
+    worker: ChildProcess
     sandbox_url: str
     exports: Mapping[str, str]
 
@@ -53,7 +53,7 @@ class Stage:
         """Return the numbers in Plivo's list of verified ones."""
         ledger, found, offset = runtime.ledger(), set[str](), 0
         while True:
-            page = paid(ledger, partial(runtime.plivo().list, offset=offset))
+            page = ask_at_slot(ledger, partial(runtime.plivo().list, offset=offset))
             found.update(known.phone_number for known in page.objects)
             if page.next is None:
                 return found
@@ -78,7 +78,7 @@ class Stage:
 
         What a worker tells of its messages is masked; the broker has those that are not acknowledged, whole.
         """
-        kept = _sends(runtime.ledger().get("hvals", runtime.ledger().key("unacked")))
+        kept = _sends(runtime.ledger().run("hvals", runtime.ledger().key("unacked")))
         named = {message["headers"]["id"] for message in kept if number.encode() in base64.b64decode(message["body"])}
         answers = app.control.inspect(timeout=1.0, limit=1).active() or {}
         held = (task for tasks in answers.values() for task in tasks)
@@ -87,7 +87,7 @@ class Stage:
     def is_idle(self) -> bool:
         """Whether no message of bulk waits for a child, and none by which anything is sent is in the hands of one."""
         ledger = runtime.ledger()
-        waiting, held = ledger.get_all(("llen", queue(Lane.BULK)), ("hvals", ledger.key("unacked")))
+        waiting, held = ledger.run_all(("llen", queue(Lane.BULK)), ("hvals", ledger.key("unacked")))
         return not waiting and not _sends(held)
 
 
@@ -97,7 +97,7 @@ def _sends(kept: Iterable[str]) -> list[dict[str, Any]]:
     return [one for one in messages if one["headers"]["task"] in {WORK_CHUNK, initiate_verification.name}]
 
 
-def set_stage(console: Console, stack: ExitStack) -> Stage:
+def set_up(console: Console, stack: ExitStack) -> Environment:
     """Start Redis, Plivo and a worker, which end with `stack`, and make this process a producer of theirs."""
     console.print("[bold]Ringproof's demo[/]: a real Redis, real workers, real HTTP to a Plivo on this machine\n")
     temporary = tempfile.TemporaryDirectory(prefix="ringproof-demo-", ignore_cleanup_errors=True)
@@ -105,7 +105,7 @@ def set_stage(console: Console, stack: ExitStack) -> Stage:
     redis_server = stack.enter_context(RedisServer())
     console.print(f"  Redis    {redis_server.url}")
     people = ["--answers", ANSWERS, "--answer-after", "-".join(map(str, ANSWER_SECONDS))]
-    sandbox = Companion("sandbox", ["worker", "sandbox", "--port", "0", *people], folder)
+    sandbox = ChildProcess("sandbox", ["worker", "sandbox", "--port", "0", *people], folder)
     stack.callback(sandbox.stop)
     sandbox_url = "http://" + sandbox.until_logged("/sandbox/").log.partition("http://")[2].partition("/")[0]
     console.print(f"  Plivo    {sandbox_url}  (the sandbox: no text leaves this machine)")
@@ -119,8 +119,8 @@ def set_stage(console: Console, stack: ExitStack) -> Stage:
     }
     os.environ.update(exports)
     command = ["celery", "-A", "worker", "worker", "-B", "-c", str(CHILDREN)]
-    worker = Companion("worker", [*command, "-l", "INFO"], folder)
+    worker = ChildProcess("worker", [*command, "-l", "INFO"], folder)
     stack.callback(worker.stop)
     worker.until_logged(" ready.")
     console.print(f"  worker   {' '.join(command)}\n")
-    return Stage(sandbox, worker, sandbox_url, exports)
+    return Environment(sandbox, worker, sandbox_url, exports)

@@ -16,7 +16,7 @@ from ringproof.batches.model import Batch
 from ringproof.phone.masking import mask
 from ringproof.rosters.row import Row
 from tasks import initiate_verification
-from worker.local.demo.environment import Stage
+from worker.local.demo.environment import Environment
 
 Act = Callable[[Batch], str | None]
 
@@ -29,7 +29,7 @@ IN_FULL_SWING: Final = 40
 PATIENCE_SECONDS: Final = 10.0
 
 
-def person_asks(stage: Stage) -> Act:
+def person_asks(environment: Environment) -> Act:
     """Have a person ask for a code beside the bulk."""
 
     def ask(seen: Batch) -> str | None:
@@ -39,19 +39,19 @@ def person_asks(stage: Stage) -> Act:
         try:
             initiate_verification.delay(PERSON).get(timeout=PATIENCE_SECONDS)
         except CeleryTimeoutError:
-            raise stage.worker.failed(f"a person's code was not sent in {PATIENCE_SECONDS:.0f} s") from None
+            raise environment.worker.failed(f"a person's code was not sent in {PATIENCE_SECONDS:.0f} s") from None
         took = (time.monotonic() - began) * 1000
         return f"[cyan]a person asked meanwhile[/]: {took:.0f} ms from initiate_verification.delay to code_sent"
 
     return ask
 
 
-def child_is_killed(stage: Stage, victim: str) -> Act:
+def child_is_killed(environment: Environment, victim: str) -> Act:
     """Have the worker's child killed that is sending to the victim, whose code Plivo sends without ever answering."""
-    stage.ask("misfortunes", {"kind": "timeout_after", "number": victim})
+    environment.ask("misfortunes", {"kind": "timeout_after", "number": victim})
 
     def kill(_: Batch) -> str | None:
-        if not stage.sends(victim) or not (child := stage.child_with(victim)):
+        if not environment.sends(victim) or not (child := environment.child_with(victim)):
             return None
         os.kill(child, signal.SIGKILL)
         whom = f"a worker's child, in the midst of sending to {mask(victim)}, which Plivo has taken"

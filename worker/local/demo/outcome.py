@@ -17,10 +17,10 @@ from ringproof.errors import NotConfirmed, NothingPending, UnknownBatch, WrongCo
 from ringproof.ledger.record import Record, State
 from ringproof.phone.masking import mask
 from ringproof.rosters.row import Reject
-from worker.local.demo.environment import Stage
+from worker.local.demo.environment import Environment
 from worker.local.demo.incidents import PERSON
 from worker.views.console import as_options
-from worker.views.number import story
+from worker.views.number import number_view
 from worker.views.text import clock
 
 REDELIVERY_SECONDS: Final = 5.0
@@ -34,17 +34,17 @@ VERIFIED_BEFORE: Final = "the same, once it was verified"
 
 
 @dataclass(frozen=True)
-class Reckoning:
+class Comparison:
     """A batch whose sending has come to rest, and the records of its numbers."""
 
-    stage: Stage
+    environment: Environment
     batch: Batch
     verified_before: int  # rows of a number that another row had got verified
     records: Mapping[str, Record]
     said: Mapping[str, NotConfirmed | None]  # to whoever has entered a code: None if it was right
 
     @classmethod
-    def of(cls, stage: Stage, name: str, said: Mapping[str, NotConfirmed | None]) -> "Reckoning":
+    def of(cls, environment: Environment, name: str, said: Mapping[str, NotConfirmed | None]) -> "Comparison":
         """Read a batch and the records of its rows. Raises `UnknownBatch`."""
         ledger = runtime.ledger()
         rows = list(operations.rows(ledger, name))
@@ -53,7 +53,9 @@ class Reckoning:
         if batch is None:
             raise UnknownBatch(name)
         verified_before = sum(row.outcome == State.VERIFIED and row.uuid is None for row in rows)
-        return cls(stage, batch, verified_before, {record.phone_number: record for record in found if record}, said)
+        return cls(
+            environment, batch, verified_before, {record.phone_number: record for record in found if record}, said
+        )
 
     def in_state(self, state: State) -> list[Record]:
         """Return the records in a state, in the roster's order."""
@@ -98,12 +100,12 @@ class Reckoning:
             )
         right = {number for number, error in self.said.items() if error is None} & self.records.keys()
         if right != verified or self.records.keys() & self.said.keys() != verified | tries.keys() | in_vain:
-            raise self.stage.worker.failed(f"the records and what people were told differ ({told})")
+            raise self.environment.worker.failed(f"the records and what people were told differ ({told})")
         return told
 
     def compare(self) -> str:
         """Say that Plivo's lists have just the codes and numbers told of here, or raise what fails the demo."""
-        sends, at_plivo = self.stage.sends(), self.stage.verified()
+        sends, at_plivo = self.environment.sends(), self.environment.verified()
         sent, verified, killed = map(self._numbers, (State.CODE_SENT, State.VERIFIED, State.SENDING))
         taken = killed & sends.keys()
         doubled = sum(count > 1 for count in sends.values())
@@ -119,7 +121,7 @@ class Reckoning:
         rows = sum(self.batch.outcomes.get(state, 0) for state in (State.CODE_SENT, State.VERIFIED))
         agree = len(sent | verified) == rows - self.verified_before and at_plivo == here
         if doubled or not agree or sends.keys() != sent | verified | taken | {PERSON}:
-            raise self.stage.worker.failed(f"the batch and Plivo differ ({told})")
+            raise self.environment.worker.failed(f"the batch and Plivo differ ({told})")
         return told
 
     def _numbers(self, state: State) -> set[str]:
@@ -128,10 +130,10 @@ class Reckoning:
     def tell_of(self, console: Console, victim: str, command: str) -> None:
         """Tell the stories of a number like most, and of the one whose worker was killed."""
         console.print(f"[bold]One number's record[/] ({command} status NUMBER)\n")
-        console.print(Padding.indent(story(self.in_state(State.VERIFIED)[0]), 2))
-        codes = self.stage.sends(victim).total()
+        console.print(Padding.indent(number_view(self.in_state(State.VERIFIED)[0]), 2))
+        codes = self.environment.sends(victim).total()
         console.print(f"\n[bold]The number whose worker was killed[/]: codes at Plivo: {codes}\n")
-        console.print(Padding.indent(story(self.records[victim]), 2))
+        console.print(Padding.indent(number_view(self.records[victim]), 2))
         if self._came_again(victim):
             told = "it sent what had not begun, and nothing to this number"
             console.print(f"\nIts message came again, to another child: {told}")
@@ -141,7 +143,9 @@ class Reckoning:
         """Wait until the message that was lost with the child was delivered again; return whether it was."""
         deadline = time.monotonic() + REDELIVERY_SECONDS
         while time.monotonic() < deadline:
-            if any(mask(victim) in line and "nothing to send" in line for line in self.stage.worker.log.splitlines()):
+            if any(
+                mask(victim) in line and "nothing to send" in line for line in self.environment.worker.log.splitlines()
+            ):
                 return True
             time.sleep(LOOK_SECONDS)
         return False

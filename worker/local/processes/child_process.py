@@ -25,7 +25,7 @@ class CompanionFailed(RingproofError):
         return f"{self.what}; its last lines:\n{self.log}"
 
 
-class Companion:
+class ChildProcess:
     """`python -m ARGUMENTS…`, run in `folder`, which `stop` removes and, if this process is killed, its watchdog."""
 
     def __init__(self, name: str, arguments: list[str], folder: Path) -> None:
