@@ -38,6 +38,7 @@ check: $(INSTALLED) ## lint, formatting and types, as CI has them
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
 
 .venv: $(INSTALLED) ## build or refresh .venv
 

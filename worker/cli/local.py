@@ -8,9 +8,10 @@ from typing import Any
 import click
 
 from ringproof import errors, runtime
+from ringproof.celery.ping import workers_that_answer
 from worker.cli.options import load_dotenv, says_what_is_wrong
 from worker.views.console import Exit, console
-from worker.views.follow import START_A_WORKER, workers_that_answer
+from worker.views.follow import START_A_WORKER
 
 
 @click.command()

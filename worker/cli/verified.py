@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from ringproof import runtime
 from ringproof.batches import operations
+from ringproof.celery.ping import workers_that_answer
 from ringproof.ledger import plivo_list, reverification
 from ringproof.ledger.confirmation import Verified
 from ringproof.ledger.ledger import Ledger
@@ -26,7 +27,7 @@ from ringproof.rosters.output_file import Replacement
 from tasks.reconcile import LAG, request_scan_of_list
 from worker.cli.options import Duration, load_dotenv, numbers_of, says_what_is_wrong
 from worker.views.console import Exit, console
-from worker.views.follow import NO_PROGRESS_SECONDS, PATIENCE_SECONDS, START_A_WORKER, workers_that_answer
+from worker.views.follow import NO_PROGRESS_SECONDS, PATIENCE_SECONDS, START_A_WORKER
 
 LOOK_SECONDS: Final = 0.2
 MOST_SHOWN: Final = 20

@@ -8,13 +8,11 @@ from dataclasses import asdict, dataclass, field
 from itertools import islice
 
 import click
-import redis
-from kombu.exceptions import OperationalError
 from rich.table import Table
 from rich.text import Text
 
-from ringproof import errors, runtime
-from ringproof.celery.app import app
+from ringproof import errors
+from ringproof.celery.ping import workers_that_answer
 from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.record import Reason, Record, State
 from ringproof.phone.masking import mask
@@ -193,18 +191,6 @@ class Watch:
         if kind not in self._explained:
             self._explained.add(kind)
             self.report.say(text)
-
-
-def workers_that_answer() -> list[str]:
-    """Return the names of the workers that answer within a second, or within two more if none does.
-
-    Raises `LedgerUnavailable`.
-    """
-    try:
-        answers = app.control.ping(timeout=1.0) or app.control.ping(timeout=2.0)
-        return sorted(name for answer in answers for name in answer)
-    except (OperationalError, redis.RedisError) as error:
-        raise errors.LedgerUnavailable(runtime.settings().shown_redis_url, type(error).__name__) from error
 
 
 def _line(state: str, style: str, number: str, channel: str, told: str) -> Table:
