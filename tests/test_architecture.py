@@ -91,7 +91,8 @@ def ours(imported):
 
 def code_lines(name):
     """How many lines of a module hold code: no blank line, no comment, no docstring."""
-    texts = [node for node in ast.walk(tree(name)) if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)]
+    alone = [node for node in ast.walk(tree(name)) if isinstance(node, ast.Expr)]
+    texts = [node for node in alone if isinstance(node.value, ast.Constant)]
     described = {line for text in texts for line in range(text.lineno, text.end_lineno + 1)}
     lines = enumerate(SOURCES[name].read_text().splitlines(), 1)
     return sum(1 for at, line in lines if line.strip() and not line.lstrip().startswith("#") and at not in described)
