@@ -95,7 +95,7 @@ def _room(ledger: Ledger, now: SendingStatus, batches: list[Fed], channel: str) 
 
     While Plivo's answers pause everybody one is sent to first, now and then: that there is one, a few are fed.
     """
-    told = ledger.run("hgetall", ledger.key("pauses"))
+    told = ledger.run("hgetall", ledger.keys.pauses)
     if {"person:all", f"person:{Lane.BULK}", "credentials"} & told.keys():
         return 0, LEAST
     if {"account", "suspect", "doubts"} & told.keys() or now.closed_until:

@@ -4,7 +4,7 @@ import secrets
 
 import redis
 
-from ringproof.batches.model import batch_keys, unpack
+from ringproof.batches.model import unpack
 from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.row_outcomes import LISTS
 
@@ -20,10 +20,10 @@ def erase(ledger: Ledger, number: str) -> bool:
     answers to callers are looked for among all: a second for each million.
     """
     rows = _forget_rows(ledger, number)
-    keys = [ledger.key("number", number), ledger.key("earlier", number)]
+    keys = [ledger.keys.record(number), ledger.keys.earlier(number)]
     known = bool(ledger.run_script("number/erase", keys, [number, secrets.token_hex(32)]))
     try:
-        tokens = list(ledger.client.scan_iter(match=ledger.key("token", f"*{number}*"), count=1000))
+        tokens = list(ledger.client.scan_iter(match=ledger.keys.token(f"*{number}*"), count=1000))
         if tokens:
             ledger.client.delete(*tokens)
     except redis.RedisError as error:
@@ -34,13 +34,13 @@ def erase(ledger: Ledger, number: str) -> bool:
 def _forget_rows(ledger: Ledger, number: str) -> int:
     """Forget it in all batches, but for the row that its record goes by; return in how many rows."""
     done = 0
-    for name in ledger.run("zrange", ledger.key("batches"), 0, -1):
-        for channel, key in zip(LISTS, batch_keys(ledger, name).lists, strict=True):
+    for name in ledger.run("zrange", ledger.keys.batches, 0, -1):
+        for channel, key in zip(LISTS, ledger.keys.batch(name).lists, strict=True):
             start = 0
             while rows := ledger.run("lrange", key, start, start + WINDOW - 1):
                 for place, row in enumerate(rows, start):
                     if number in row and (known := unpack(row)).number == number:
-                        asked = [ledger.key("number", number), key]
+                        asked = [ledger.keys.record(number), key]
                         done += int(
                             ledger.run_script("batch/erase_row", asked, [name, channel, place, known.country, row])
                         )

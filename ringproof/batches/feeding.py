@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
-from ringproof.batches.model import BatchState, Packed, batch_keys, unpack
+from ringproof.batches.model import BatchState, Packed, unpack
 from ringproof.ledger.acceptance import COLUMNS, Disposition, Requester
 from ringproof.ledger.durations import ms
 from ringproof.ledger.ledger import Ledger
@@ -47,15 +47,15 @@ class Portion:
 def fed(ledger: Ledger) -> list[Fed]:
     """Return the batches that are fed, or have to be told something: first the one whose turn is longest ago."""
     found = []
-    for name in ledger.run("zrange", ledger.key("feeding"), 0, -1):
-        keys = batch_keys(ledger, name)
+    for name in ledger.run("zrange", ledger.keys.feeding, 0, -1):
+        keys = ledger.keys.batch(name)
         told, counts, *sizes = ledger.run_all(
             ("hgetall", keys.batch),
             ("hgetall", keys.counts),
-            *(("llen", key) for key in (*keys.lists, *keys.again)),
+            *(("llen", key) for key in (*keys.lists, *keys.retries)),
         )
         if not told:  # it expired before all of its numbers had heard that it was cancelled
-            ledger.run("zrem", ledger.key("feeding"), name)
+            ledger.run("zrem", ledger.keys.feeding, name)
             continue
         cursors = {one: int(told.get(f"cursor:{one}", 0)) for one in LISTS}
         again = dict(zip(LISTS, sizes[len(LISTS) :], strict=True))
@@ -77,9 +77,9 @@ def fed(ledger: Ledger) -> list[Fed]:
 
 def next_portion(ledger: Ledger, batch: Fed, channel: str, most: int) -> Portion:
     """Return the rows that come next, `most` of them at most."""
-    keys, nth = batch_keys(ledger, batch.name), LISTS.index(channel)
+    keys, nth = ledger.keys.batch(batch.name), LISTS.index(channel)
     if batch.again[channel]:
-        places = tuple(map(int, ledger.run("lrange", keys.again[nth], 0, most - 1)))
+        places = tuple(map(int, ledger.run("lrange", keys.retries[nth], 0, most - 1)))
         rows = ledger.run_all(*(("lindex", keys.lists[nth], place) for place in places))
         return Portion(places, tuple(map(unpack, rows)), again=True)
     cursor = int(ledger.run("hget", keys.batch, f"cursor:{channel}") or 0)
@@ -95,7 +95,7 @@ def feed(
     Who dies before he has sent their messages, or is told nothing because Redis went away, loses none: they are
     enqueued again.
     """
-    keys = batch_keys(ledger, batch.name)
+    keys = ledger.keys.batch(batch.name)
     args: list[str | int] = []
     for place, row in zip(portion.places, portion.rows, strict=True):
         facts = {
@@ -108,7 +108,7 @@ def feed(
         args += [place, row.number, row.country, int(until.timestamp() * 1000) if until else 0, len(fields), *fields]
     answers = ledger.run_script(
         "batch/feed",
-        [keys.batch, keys.again[LISTS.index(channel)], keys.feeding],
+        [keys.batch, keys.retries[LISTS.index(channel)], ledger.keys.feeding],
         [
             batch.name,
             channel,
@@ -130,7 +130,7 @@ def heed(ledger: Ledger, batch: Fed) -> int:
 
     Returns how many it was news to. Repeated from the same row if whoever does it dies.
     """
-    keys = batch_keys(ledger, batch.name)
+    keys = ledger.keys.batch(batch.name)
     channel, place, since = batch.heed.split(":")
     letters = BYTES["waiting:batch_paused"]
     if batch.state is BatchState.CANCELLED:
@@ -141,7 +141,7 @@ def heed(ledger: Ledger, batch: Fed) -> int:
         told += int(
             ledger.run_script(
                 "batch/notify_rows",
-                [ledger.record_key(row.number) for _, row, _ in portion],
+                [ledger.keys.record(row.number) for _, row, _ in portion],
                 [batch.name, *(part for at, row, _ in portion for part in (row.number, f"{channel}:{at}"))],
             )
         )
@@ -149,7 +149,7 @@ def heed(ledger: Ledger, batch: Fed) -> int:
         left = f"{channel}:{start + PAGE_OF_BYTES}:{since}"
     else:
         left = "" if channel == LISTS[-1] else f"{LISTS[LISTS.index(channel) + 1]}:0:{since}"
-    ledger.run_script("batch/save_notified", [keys.batch, keys.feeding], [batch.name, batch.heed, left])
+    ledger.run_script("batch/save_notified", [keys.batch, ledger.keys.feeding], [batch.name, batch.heed, left])
     return told
 
 
@@ -157,7 +157,7 @@ def found(
     ledger: Ledger, name: str, channel: str, start: int, bytes_: str, letters: str
 ) -> Iterator[list[tuple[int, Packed, str]]]:
     """Give the rows, from `start` on, whose byte is one of these letters: place, row and byte, many at a time."""
-    key = batch_keys(ledger, name).lists[LISTS.index(channel)]
+    key = ledger.keys.batch(name).lists[LISTS.index(channel)]
     wanted = re.compile(f"[{re.escape(letters)}]")
     at = 0
     while hit := wanted.search(bytes_, at):
@@ -173,7 +173,7 @@ def found(
 
 def completed(ledger: Ledger) -> Iterator[str]:
     """Give the batches that were completed and that nobody has told of; each is told of when the next is asked for."""
-    key = ledger.key("completed")
+    key = ledger.keys.completed
     for name in ledger.run("lrange", key, 0, -1):
         yield name
         ledger.run("lrem", key, 1, name)

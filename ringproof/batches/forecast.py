@@ -75,7 +75,7 @@ def forecast(tally: Tally, ledger: Ledger | None) -> Forecast:
     sampled = tally.sample.numbers
     rows = tally.channels.total()
     each = rows / max(1, sum(one.rows for one in sampled))  # how many numbers one of the sample stands for
-    policy = ledger.policy.mapping() | ledger.run("hgetall", ledger.key("policy")) if ledger else {}
+    policy = ledger.policy.mapping() | ledger.run("hgetall", ledger.keys.policy) if ledger else {}
     told = list(_told(sampled, ledger, str(policy.get("countries", ""))))
     taken = [one for one, disposition in zip(sampled, told, strict=True) if disposition is Disposition.ACCEPTED]
     idle = Counter(disposition for disposition in told if disposition is not Disposition.ACCEPTED)

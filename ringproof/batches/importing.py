@@ -12,7 +12,7 @@ from hashlib import blake2b
 from types import TracebackType
 from typing import Final, Self
 
-from ringproof.batches.model import Batch, BatchState, batch_keys, check_name, pack
+from ringproof.batches.model import Batch, BatchState, check_name, pack
 from ringproof.batches.summary import read
 from ringproof.errors import BatchBusy, BatchExists
 from ringproof.ledger.durations import ms
@@ -76,10 +76,10 @@ class Importing:
         """
         days = check_days(reverify_after_days)
         self.flush()
-        keys = batch_keys(self._ledger, self.name)
+        keys = self._ledger.keys.batch(self.name)
         told = self._ledger.run_script(
             "batch/finish_import",
-            [keys.batch, keys.importer, keys.feeding, *keys.lists],
+            [keys.batch, keys.importer, self._ledger.keys.feeding, *keys.lists],
             [self.name, self._token, self._rows, int(paused), "" if days is None else days],
         )
         batch = read(self._ledger, self.name) if told else None
@@ -116,7 +116,7 @@ class Importing:
     def _put(self) -> None:
         if not self._waiting:
             return
-        keys = batch_keys(self._ledger, self.name)
+        keys = self._ledger.keys.batch(self.name)
         first, second = (self._page[one] for one in LISTS)
         told = self._ledger.run_script(
             "batch/add_rows",
@@ -135,14 +135,14 @@ def open_batch(ledger: Ledger, name: str, *, fingerprint: str | None, source: st
     Raises `BatchExists` if there is one of this name that is imported, or of other content, and `BatchBusy` if
     another import of it is alive.
     """
-    keys = batch_keys(ledger, check_name(name))
+    keys = ledger.keys.batch(check_name(name))
     here = f"{socket.gethostname()}:{os.getpid()}"
     token = f"{here}:{secrets.token_hex(8)}"
     dead = ""
     while True:
         what, told, more = ledger.run_script(
             "batch/open_import",
-            [keys.batch, keys.importer, keys.all, *keys.lists],
+            [keys.batch, keys.importer, ledger.keys.batches, *keys.lists],
             [name, token, ms(SILENCE), dead, fingerprint or "", source],
         )
         if what == "opened":
@@ -156,7 +156,7 @@ def open_batch(ledger: Ledger, name: str, *, fingerprint: str | None, source: st
 
 def discard(ledger: Ledger, name: str) -> bool:
     """Leave nothing of an import that was cut short; False if it came to its end. Raises `BatchBusy` if it goes on."""
-    keys = batch_keys(ledger, name)
+    keys = ledger.keys.batch(name)
     holder = ledger.run("get", keys.importer)
     if holder and not _is_dead(holder):
         raise BatchBusy(name)
@@ -168,10 +168,9 @@ def discard(ledger: Ledger, name: str) -> bool:
 
 
 def _leave(ledger: Ledger, name: str, token: str, *, stays: bool) -> None:
-    keys = batch_keys(ledger, name)
-    ledger.run_script(
-        "batch/leave_import", [keys.batch, keys.importer, keys.all, *keys.of_its_own], [name, token, int(not stays)]
-    )
+    keys = ledger.keys.batch(name)
+    own = [keys.batch, keys.importer, ledger.keys.batches, *keys.content]
+    ledger.run_script("batch/leave_import", own, [name, token, int(not stays)])
 
 
 def _same(state: str) -> str:

@@ -1,33 +1,14 @@
-"""A batch as values: its states, its rows and how they are packed, and the byte that tells where a row stands.
-
-Keys, with `{P}` for the prefix, NAME the batch's and LIST `sms` or `call`: a list each, for a slow
-call must not hold a text. Those of one batch expire RECORD_DAYS after it was completed or cancelled:
-
-    {P}:batches                   sorted set, name @ when it was begun (µs)
-    {P}:feeding                   sorted set of those with rows to feed, name @ when it was last fed (µs)
-    {P}:completed                 names of completed ones whose line is not in the log yet
-    {P}:batch:NAME                hash: state, created_at, completed_at, source, digest, open, cursor:LIST …
-    {P}:batch:NAME:LIST           the rows, as `pack` writes them
-    {P}:batch:NAME:LIST:bytes     a byte a row
-    {P}:batch:NAME:LIST:again     places that a person has fed once more
-    {P}:batch:NAME:counts         LIST:outcome -> rows
-    {P}:batch:NAME:countries      country:word -> rows
-    {P}:batch:NAME:importer       who imports it, for as long as he lives
-"""
+"""A batch as values: its states, its rows and how they are packed."""
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from ringproof.errors import InvalidRequest
-from ringproof.ledger.row_outcomes import LISTS
 from ringproof.phone.masking import shown
-
-if TYPE_CHECKING:
-    from ringproof.ledger.ledger import Ledger
 
 
 class BatchState(StrEnum):
@@ -107,42 +88,4 @@ def check_name(name: object) -> str:
         return name
     raise InvalidRequest(
         "batch", shown(name), "name it by 1 to 64 of letters (A to Z), digits, . _ - and space; no - first"
-    )
-
-
-class Keys(NamedTuple):
-    """The keys of one batch, and those of all; `lists`, `bytes` and `again` in the order of `LISTS`."""
-
-    batch: str
-    importer: str
-    counts: str
-    countries: str
-    lists: tuple[str, ...]
-    bytes: tuple[str, ...]
-    again: tuple[str, ...]
-    all: str
-    feeding: str
-
-    @property
-    def of_its_own(self) -> list[str]:
-        """All but the hash and who imports it."""
-        return [self.counts, self.countries, *self.lists, *self.bytes, *self.again]
-
-
-def batch_keys(ledger: "Ledger", name: str) -> Keys:
-    """Return the keys of a batch."""
-
-    def key(*parts: str) -> str:
-        return ledger.key("batch", name, *parts)
-
-    return Keys(
-        key(),
-        key("importer"),
-        key("counts"),
-        key("countries"),
-        tuple(map(key, LISTS)),
-        tuple(key(one, "bytes") for one in LISTS),
-        tuple(key(one, "again") for one in LISTS),
-        ledger.key("batches"),
-        ledger.key("feeding"),
     )

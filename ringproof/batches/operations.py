@@ -8,10 +8,11 @@ from typing import Final
 from ringproof import runtime
 from ringproof.batches.feeding import PAGE_OF_BYTES, found
 from ringproof.batches.importing import Importing, discard, open_batch
-from ringproof.batches.model import Batch, BatchRow, BatchState, Keys, batch_keys, check_name, unpack
+from ringproof.batches.model import Batch, BatchRow, BatchState, check_name, unpack
 from ringproof.batches.summary import audit, read
 from ringproof.errors import InvalidRoster, UnknownBatch
 from ringproof.ledger.acceptance import Disposition
+from ringproof.ledger.keys import BatchKeys
 from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.record import Reason, moment
 from ringproof.ledger.row_outcomes import BYTES, LISTS, OUTCOMES, UNFED
@@ -78,7 +79,7 @@ def import_roster(
 
 def names(ledger: Ledger) -> list[str]:
     """Return the names of all batches, newest first. One that has ended is kept as long as its records are."""
-    told: list[str] = ledger.run_script("batch/names", [ledger.key("batches")])
+    told: list[str] = ledger.run_script("batch/names", [ledger.keys.batches])
     return told
 
 
@@ -104,9 +105,9 @@ def cancel(ledger: Ledger, name: str) -> Batch:
 
 
 def _steer(ledger: Ledger, name: str, word: str) -> Batch:
-    keys = batch_keys(ledger, check_name(name))
-    by_list = zip(keys.lists, keys.bytes, keys.again, strict=True)
-    own = [keys.batch, keys.feeding, *(key for of_one in by_list for key in of_one), keys.counts, keys.countries]
+    keys = ledger.keys.batch(check_name(name))
+    by_list = zip(keys.lists, keys.bytes, keys.retries, strict=True)
+    own = [keys.batch, ledger.keys.feeding, *(key for of_one in by_list for key in of_one), keys.counts, keys.countries]
     batch = read(ledger, name) if ledger.run_script("batch/change_state", own, [name, word, *LISTS]) else None
     if batch is None:
         raise UnknownBatch(name)
@@ -131,14 +132,14 @@ def retry(ledger: Ledger, name: str, reasons: Collection[str]) -> int:
         while letters and (bytes_ := ledger.run("getrange", keys.bytes[nth], start, start + PAGE_OF_BYTES - 1)):
             for portion in found(ledger, name, channel, start, bytes_, letters):
                 of_each = [part for place, row, byte in portion for part in (place, byte, row.country)]
-                asked = [keys.batch, keys.feeding, keys.bytes[nth], keys.again[nth]]
+                asked = [keys.batch, ledger.keys.feeding, keys.bytes[nth], keys.retries[nth]]
                 again += int(ledger.run_script("batch/retry_rows", asked, [name, channel, *of_each]))
             start += PAGE_OF_BYTES
     return again
 
 
-def _keys_of(ledger: Ledger, name: str) -> Keys:
-    keys = batch_keys(ledger, check_name(name))
+def _keys_of(ledger: Ledger, name: str) -> BatchKeys:
+    keys = ledger.keys.batch(check_name(name))
     if not ledger.run("exists", keys.batch):
         raise UnknownBatch(name)
     return keys
@@ -158,7 +159,7 @@ def rows(ledger: Ledger, name: str) -> Iterator[BatchRow]:
 def _window(ledger: Ledger, name: str, channel: str, start: int, packed: list[str], bytes_: str) -> Iterator[BatchRow]:
     fields = ("batch", "row", "verification_uuid", "code_sent_at", "updated_at")
     unpacked = [unpack(row) for row in packed]
-    records = ledger.run_all(*(("hmget", ledger.record_key(row.number), *fields) for row in unpacked))
+    records = ledger.run_all(*(("hmget", ledger.keys.record(row.number), *fields) for row in unpacked))
     for place, (row, byte, record) in enumerate(zip(unpacked, bytes_, records, strict=True), start):
         batch, known, uuid, sent_at, updated_at = record
         own = batch == name and (known or "").rpartition(":")[0] == f"{channel}:{place}"

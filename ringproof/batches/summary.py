@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from ringproof.batches.model import Batch, BatchState, batch_keys, check_name, unpack
+from ringproof.batches.model import Batch, BatchState, check_name, unpack
 from ringproof.ledger.control import SendingStatus, sending_status
 from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.record import Lane, Record, moment
@@ -55,7 +55,7 @@ def audit(ledger: Ledger, name: str) -> tuple[Batch, Batch] | None:
 
     Reads all rows, and a byte of each at once. Without the rate, the time left and what holds it back.
     """
-    keys = batch_keys(ledger, check_name(name))
+    keys = ledger.keys.batch(check_name(name))
     told, counts, countries, *rest = ledger.run_all(
         *_kept(ledger, name), *(("get", key) for key in keys.bytes), of_one_moment=True
     )
@@ -91,7 +91,7 @@ def audit(ledger: Ledger, name: str) -> tuple[Batch, Batch] | None:
 
 def _kept(ledger: Ledger, name: str) -> Iterator[tuple[str, ...]]:
     """Give the commands that read what is counted, and how many rows there are."""
-    keys = batch_keys(ledger, name)
+    keys = ledger.keys.batch(name)
     yield from (("hgetall", key) for key in (keys.batch, keys.counts, keys.countries))
     yield from (("llen", key) for key in keys.lists)
 
@@ -131,7 +131,7 @@ def is_cancelled(ledger: Ledger, record: Record) -> bool:
     if record.batch is None or record.lane is not Lane.BULK:
         return False
     batches = (record.batch, *record.joined_by)
-    states = ledger.run_all(*(("hget", batch_keys(ledger, name).batch, "state") for name in batches))
+    states = ledger.run_all(*(("hget", ledger.keys.batch(name).batch, "state") for name in batches))
     return all(state == BatchState.CANCELLED for state in states)
 
 
@@ -150,7 +150,7 @@ def _rate(told: Mapping[str, str], now: datetime) -> float | None:
 
 def _time_left(ledger: Ledger, counts: Mapping[str, str], sizes: list[int], found: SendingStatus) -> timedelta:
     """What is not fed and what is queued, at the pace of each channel, in turns with the other batches."""
-    others = max(1, int(ledger.run("zcard", ledger.key("feeding"))))
+    others = max(1, int(ledger.run("zcard", ledger.keys.feeding)))
     seconds = 0.0
     for channel, size, rate in zip(LISTS, sizes, (found.rate, found.call_rate), strict=True):
         fed = sum(int(count) for field, count in counts.items() if field.startswith(f"{channel}:"))

@@ -223,7 +223,7 @@ def _await_ready(
     while True:
         pubsub = ledger.client.pubsub(ignore_subscribe_messages=True)  # type: ignore[no-untyped-call]  # redis-py's
         try:
-            pubsub.subscribe(ledger.record_key(number))
+            pubsub.subscribe(ledger.keys.events_channel(number))
             while True:
                 meta: dict[str, Any] = result._get_task_meta()  # noqa: SLF001  # Celery's own way to read it
                 if meta["status"] in states.READY_STATES:

@@ -88,7 +88,7 @@ def check_code(code: object) -> SecretStr:
 def store_code(ledger: Ledger, code: SecretStr) -> str:
     """Leave a code to be taken within a minute; return its handle. Raises `LedgerUnavailable`."""
     handle = secrets.token_urlsafe(16)
-    ledger.store(_key(ledger, handle), code.get_secret_value(), KEPT)
+    ledger.store(ledger.keys.code(handle), code.get_secret_value(), KEPT)
     return handle
 
 
@@ -98,7 +98,7 @@ def take_code(ledger: Ledger, number: str, handle: str) -> Entered:
     The same handle again gets no code: LOOK tells that Plivo was asked, or may have been.
     """
     answer, code, tries_left, asked, flat = ledger.run_script(
-        "number/take_code", [ledger.key("number", number), _key(ledger, handle)], [handle, TRIES]
+        "number/take_code", [ledger.keys.record(number), ledger.keys.code(handle)], [handle, TRIES]
     )
     record = Record.read(number, dict(zip(flat[::2], flat[1::2], strict=True))) if flat else None
     return Entered(Answer(answer), SecretStr(code), max(0, int(tries_left)), asked, record)
@@ -106,7 +106,7 @@ def take_code(ledger: Ledger, number: str, handle: str) -> Entered:
 
 def code_rejected(ledger: Ledger, number: str, handle: str, *, counted: bool = True) -> int:
     """Tell that Plivo did not take a code; return the tries left. It is not `counted` if Plivo was surely not asked."""
-    left = ledger.run_script("number/reject_code", [ledger.key("number", number)], [handle, TRIES, int(not counted)])
+    left = ledger.run_script("number/reject_code", [ledger.keys.record(number)], [handle, TRIES, int(not counted)])
     return max(0, int(left))
 
 
@@ -120,7 +120,7 @@ def mark_verified(
     if not found:
         return []
     told = [_told(known) for known in found]
-    keys = [ledger.key("number", known.phone_number) for known in found]
+    keys = [ledger.keys.record(known.phone_number) for known in found]
     return [Verified(one) for one in ledger.run_script("number/mark_verified", keys, [json.dumps(told), handle, asked])]
 
 
@@ -151,7 +151,3 @@ def _own(number: str) -> tuple[str, str]:
         return route(known, "auto"), known.country
     except InvalidNumber:
         return "sms", ""
-
-
-def _key(ledger: Ledger, handle: str) -> str:
-    return ledger.key("code", handle)

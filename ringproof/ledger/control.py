@@ -83,20 +83,18 @@ def limit(ledger: Ledger, lasts: timedelta, *, rate: Rate | None = None, call_ra
     told = limits(rate, call_rate)
     line = {name: value for name, value in told.items() if name in {"rate", "call_rate"}}
     fields = [part for pair in told.items() for part in pair]
-    until = ledger.run_script(
-        "pace/set_limits", [ledger.key("limits", "history")], [ms(lasts), json.dumps(line), *fields]
-    )
+    until = ledger.run_script("pace/set_limits", [ledger.keys.limits_history], [ms(lasts), json.dumps(line), *fields])
     return moment(int(until))
 
 
 def unlimit(ledger: Ledger) -> None:
     """Put the usual limits back."""
-    ledger.run_script("pace/set_limits", [ledger.key("limits", "history")], [0, "{}"])
+    ledger.run_script("pace/set_limits", [ledger.keys.limits_history], [0, "{}"])
 
 
 def history(ledger: Ledger) -> list[Limit]:
     """Return the last hundred changes of the limits, oldest first."""
-    lines = [json.loads(line) for line in ledger.run("lrange", ledger.key("limits", "history"), 0, -1)]
+    lines = [json.loads(line) for line in ledger.run("lrange", ledger.keys.limits_history, 0, -1)]
     return [
         Limit(moment(int(line["at_ms"])), moment(int(line["until_ms"])), line.get("rate"), line.get("call_rate"))
         for line in lines
@@ -106,11 +104,11 @@ def history(ledger: Ledger) -> list[Limit]:
 def sending_status(ledger: Ledger) -> SendingStatus:
     """Read the limits, the pauses, the refusals and the queues in one go."""
     queues = {**{str(lane): queue(lane) for lane in Lane}, "ticks": TICKS}
-    now = ledger.now()
+    now, keys = ledger.now(), ledger.keys
     policy, limited, pace, pauses, refusals, open_numbers, renewals, lapsed, *waiting = ledger.run_all(
-        *(("hgetall", ledger.key(name)) for name in ("policy", "limits", "pace", "pauses", "refusals")),
-        *(("zcard", ledger.key(name)) for name in ("agenda", "renewals")),
-        ("scard", ledger.key("lapsed")),
+        *(("hgetall", key) for key in (keys.policy, keys.limits, keys.pace, keys.pauses, keys.refusals)),
+        *(("zcard", key) for key in (keys.agenda, keys.renewals)),
+        ("scard", keys.lapsed),
         *(("llen", name) for name in queues.values()),
     )
     usual = {name: str(value) for name, value in (Policy().mapping() | policy).items() if name.endswith("rate")}

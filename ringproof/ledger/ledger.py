@@ -1,21 +1,7 @@
 """The ledger: one record per number, and the scripts through which alone it changes.
 
 The broker may lose a message or deliver it twice; the record is the truth. Every function here is one atomic script
-in `ringproof/ledger/lua/`; all time is Redis' own. Keys, with `{P}` for the prefix:
-
-    {P}:number:{+E164}    the record, a packed hash          {P}:earlier:{+E164}   outcomes of replaced requests
-    {P}:agenda            sorted set, number @ when (ms)     {P}:token:{token}     answers already given
-    {P}:policy            what workers told the scripts      {P}:limits            what a person told for a while
-    {P}:pace              slots and turns (lua/pace.lua)     {P}:pauses            who is sent to (lua/pauses.lua)
-    {P}:refusals          how often each limit refused       {P}:range:{+E164 without its last four}   codes this hour
-    {P}:events            channel: what is not about one number, as JSON
-    {P}:code:{handle}     a code that a person entered, for a minute
-    {P}:erased, {P}:erased:{HMAC}   that a code of an erased number may live, until it has ended (lua/erased.lua)
-    {P}:reconcile, {P}:sync   how far Plivo's list was read (lua/look.lua)
-    {P}:renewals          sorted set, verified number @ when it is asked about again (lua/renewals.lua)
-    {P}:lapsed            numbers that did not answer when they were
-
-and those of batches, which `ringproof/batches/model.py` lists.
+in `ringproof/ledger/lua/`; all time is Redis' own. `ringproof/ledger/keys.py` lists the keys.
 Every method raises `LedgerUnavailable` when Redis refuses, does not answer in time, or is out of memory.
 """
 
@@ -33,6 +19,7 @@ from ringproof.errors import LedgerUnavailable, Throttled
 from ringproof.ledger.acceptance import COLUMNS, Acceptance, Disposition, Requester
 from ringproof.ledger.answers import AgendaAction, AgendaResult, Begun, Outcome, PlivoSignal, Settled, Verdict
 from ringproof.ledger.durations import Durations, ms
+from ringproof.ledger.keys import Keys
 from ringproof.ledger.record import LETTERS, Lane, Record, State, cut, moment, pieces
 from ringproof.ledger.row_outcomes import BYTES, OPEN
 from ringproof.ledger.scripts import PREAMBLE, lua_source, lua_table
@@ -56,7 +43,7 @@ class Ledger:
         clock: str | None = None,
     ) -> None:
         self.client = client
-        self.prefix = prefix
+        self.keys = Keys(prefix)
         self.shown_url = shown_url
         self.policy = policy  # holds where Redis has none: before the first worker, and when it was emptied
         self.durations = durations
@@ -78,8 +65,7 @@ class Ledger:
 
     def run_script(self, name: str, keys: Sequence[str] = (), args: Sequence[Any] = ()) -> Any:
         """Run a script with what all of them are given, and with keys and arguments of its own."""
-        shared = [self.key(one) for one in ("agenda", "policy", "limits", "pace", "pauses", "refusals")]
-        return self._run(self.script(name), [*shared, *keys], [self._facts, self.prefix, *args])
+        return self._run(self.script(name), [*self.keys.of_every_script, *keys], [self._facts, self.keys.prefix, *args])
 
     def accept(
         self,
@@ -107,7 +93,7 @@ class Ledger:
             facts["reverify_after"] = str(reverify_after_days)
         disposition, request, until, promoted, limit = self.run_script(
             "number/accept",
-            [self._record(number), self.key("token", token)],
+            [self.keys.record(number), self.keys.token(token)],
             [
                 number,
                 COLUMNS[requester],
@@ -164,7 +150,7 @@ class Ledger:
         asked_at = boot_clock()
         now_us, *answers = self.run_script(
             "number/begin",
-            [self._record(number) for number, _ in requests],
+            [self.keys.record(number) for number, _ in requests],
             [
                 token,
                 ms(patience),
@@ -197,7 +183,7 @@ class Ledger:
 
     def replace_slot(self, record: Record) -> float | None:
         """Reserve another slot for a send whose own has gone by; None, and none, if it is not to be sent any more."""
-        return self._book([self._record(record.phone_number)], record.channel, "")
+        return self._book([self.keys.record(record.phone_number)], record.channel, "")
 
     def _book(self, keys: Sequence[str], channel: str, within: int | str) -> float | None:
         asked_at = boot_clock()
@@ -234,7 +220,7 @@ class Ledger:
         return Settled(
             self.run_script(
                 "number/settle",
-                [self._record(number)],
+                [self.keys.record(number)],
                 [
                     number,
                     request,
@@ -271,11 +257,11 @@ class Ledger:
 
         Returns how many were put back. Nothing of ours loses an entry; a person with `redis-cli` may.
         """
-        place = self.key("slow_hand")
+        place = self.keys.repair_cursor
         cursor = int(self._run(self.client.get, place) or 0)
-        cursor, keys = self._run(self.client.scan, cursor, match=self._record("*"), count=records)
+        cursor, keys = self._run(self.client.scan, cursor, match=self.keys.record("*"), count=records)
         self._run(self.client.set, place, cursor)
-        numbers = [key.removeprefix(self._record("")) for key in keys]
+        numbers = list(map(self.keys.number, keys))
         return int(self.run_script("agenda/repair", keys, numbers)) if keys else 0
 
     def queue_length(self, queue: str) -> int:
@@ -284,7 +270,7 @@ class Ledger:
 
     def claim_tick(self, name: str, every: timedelta) -> bool:
         """Take a tick of this name; False if another took one less than `every` ago."""
-        return bool(self._run(self.client.set, self.key("tick", name), 1, nx=True, px=ms(every)))
+        return bool(self._run(self.client.set, self.keys.tick(name), 1, nx=True, px=ms(every)))
 
     def cancel(self, number: str, request: int) -> Settled:
         """Take back a request that was not begun; `stale` means that it was, or is another's."""
@@ -295,10 +281,10 @@ class Ledger:
 
         None: unknown here, or no longer kept.
         """
-        packed: dict[str, str] = self._run(self.client.hgetall, self._record(number))
+        packed: dict[str, str] = self._run(self.client.hgetall, self.keys.record(number))
         if packed and request in {None, int(packed["request"])}:
             return Record.read(number, packed)
-        flat = self._run(self.client.hget, self.key("earlier", number), str(request)) if request else None
+        flat = self._run(self.client.hget, self.keys.earlier(number), str(request)) if request else None
         return Record.read(number, _mapping(json.loads(flat))) if flat else None
 
     def read_many(self, asked: Sequence[tuple[str, int | None]]) -> list[Record | None]:
@@ -307,7 +293,7 @@ class Ledger:
         def newest() -> list[dict[str, str]]:
             with self.client.pipeline(transaction=False) as pipeline:
                 for number, _ in asked:
-                    pipeline.hgetall(self._record(number))
+                    pipeline.hgetall(self.keys.record(number))
                 return pipeline.execute()
 
         return [
@@ -319,7 +305,7 @@ class Ledger:
 
     def publish_policy(self, policy: Policy) -> None:
         """Put the workers' policy where all scripts read it."""
-        self._run(self.client.hset, self.key("policy"), mapping=policy.mapping())
+        self._run(self.client.hset, self.keys.policy, mapping=policy.mapping())
 
     def store(self, key: str, value: str, lasts: timedelta) -> None:
         """Put something down for a while that is no record."""
@@ -345,20 +331,9 @@ class Ledger:
         """Raise `LedgerUnavailable` unless Redis answers."""
         self._run(self.client.ping)
 
-    def record_key(self, number: str) -> str:
-        """Return the pub/sub channel on which every change of the number's record is told."""
-        return self._record(number)
-
     def unavailable(self, error: redis.RedisError) -> LedgerUnavailable:
         """Translate what redis-py raised."""
         return LedgerUnavailable(self.shown_url, f"{type(error).__name__}: {error}" if str(error) else "no answer")
-
-    def key(self, *parts: str) -> str:
-        """Return the name of a key."""
-        return ":".join((self.prefix, *parts))
-
-    def _record(self, number: str) -> str:
-        return self.key("number", number)
 
     def _run(self, command: Script | Any, *args: Any, **options: Any) -> Any:
         """Run a command; once more if a pooled connection had died: by its token or fence it counts once."""

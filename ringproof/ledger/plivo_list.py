@@ -57,17 +57,17 @@ class ScanProgress:
 
 def request_scan(ledger: Ledger, look: ListScan) -> None:
     """Have a look begun, unless one is under way: then that is gone on with."""
-    ledger.run("hsetnx", ledger.key(look), "wanted", int(ledger.now().timestamp() * 1000))
+    ledger.run("hsetnx", ledger.keys.list_scan(look), "wanted", int(ledger.now().timestamp() * 1000))
 
 
 def is_scan_requested(ledger: Ledger, look: ListScan) -> bool:
     """Whether there is more to be read: for codes that are over, or for a person."""
-    return bool(ledger.run("hexists", ledger.key(look), "wanted"))
+    return bool(ledger.run("hexists", ledger.keys.list_scan(look), "wanted"))
 
 
 def scan_progress(ledger: Ledger, look: ListScan) -> ScanProgress:
     """Return how far a look is."""
-    told = ledger.run("hgetall", ledger.key(look))
+    told = ledger.run("hgetall", ledger.keys.list_scan(look))
     found = {field.removeprefix("found:"): int(count) for field, count in told.items() if field.startswith("found:")}
 
     def when(field: str) -> datetime | None:
@@ -80,7 +80,7 @@ def scan_progress(ledger: Ledger, look: ListScan) -> ScanProgress:
 def take_page(ledger: Ledger, look: ListScan) -> ScanTurn:
     """Take the turn to read the next page, if it is anybody's; its slot is paid for then."""
     asked_at = boot_clock()
-    asked = ledger.run_script("plivo_list/take_page", [ledger.key(look)], [int(look is ListScan.SYNC)])
+    asked = ledger.run_script("plivo_list/take_page", [ledger.keys.list_scan(look)], [int(look is ListScan.SYNC)])
     now_us, slot_us, again_us, began, offset, mark, total = map(int, asked)
     if not slot_us:
         return ScanTurn((again_us - now_us) / 1e6 if again_us else None)
@@ -103,7 +103,7 @@ def page_done(
     return bool(
         ledger.run_script(
             "plivo_list/save_page",
-            [ledger.key(page.look)],
+            [ledger.keys.list_scan(page.look)],
             [
                 page.began,
                 page.offset,
@@ -118,4 +118,4 @@ def page_done(
 
 def page_failed(ledger: Ledger, look: ListScan, why: str) -> None:
     """Tell whoever waits why a page was not read."""
-    ledger.run("hset", ledger.key(look), "trouble", cut(why, 200))
+    ledger.run("hset", ledger.keys.list_scan(look), "trouble", cut(why, 200))

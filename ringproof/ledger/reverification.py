@@ -33,26 +33,26 @@ def due(ledger: Ledger, most: int, in_a_message: int, queue: str) -> list[str]:
 
 def claim(ledger: Ledger, number: str) -> Record | None:
     """Take the turn to ask about a number, for a minute; None if it is not due, or another has it."""
-    flat = ledger.run_script("reverification/claim", [ledger.record_key(number)], [number])
+    flat = ledger.run_script("reverification/claim", [ledger.keys.record(number)], [number])
     return Record.read(number, dict(zip(flat[::2], flat[1::2], strict=True))) if flat else None
 
 
 def put_off(ledger: Ledger, number: str) -> None:
     """Have a number that cannot be asked about, for its own sake, wait for its next turn."""
-    ledger.run_script("reverification/postpone", [ledger.record_key(number)], [number])
+    ledger.run_script("reverification/postpone", [ledger.keys.record(number)], [number])
 
 
 def ask_now(ledger: Ledger, numbers: Sequence[str]) -> list[Wanted]:
     """Have numbers asked about again now, as the lane's share and the pauses allow."""
     return [
         Wanted(told)
-        for told in ledger.run_script("reverification/request", list(map(ledger.record_key, numbers)), numbers)
+        for told in ledger.run_script("reverification/request", list(map(ledger.keys.record, numbers)), numbers)
     ]
 
 
 def when(ledger: Ledger, number: str) -> datetime | None:
     """Return when a number is asked about again; None: never, as far as is known."""
-    score = ledger.run("zscore", ledger.key("renewals"), number)
+    score = ledger.run("zscore", ledger.keys.renewals, number)
     return moment(int(score)) if score else None
 
 
@@ -60,7 +60,7 @@ def due_within(ledger: Ledger, duration: timedelta) -> Iterator[str]:
     """Give the numbers that fall due within a time from now."""
     until = ms(duration) + int(ledger.now().timestamp() * 1000)
     at = 0
-    while page := ledger.run("zrangebyscore", ledger.key("renewals"), "-inf", until, at, AT_ONCE):
+    while page := ledger.run("zrangebyscore", ledger.keys.renewals, "-inf", until, at, AT_ONCE):
         yield from page
         at += len(page)
 
@@ -75,15 +75,14 @@ def older_than(ledger: Ledger, duration: timedelta) -> Iterator[str]:
 
 def lapsed(ledger: Ledger) -> Iterator[str]:
     """Give the numbers that did not answer when they were asked again, as far as their records are kept."""
-    for numbers in _scanned(ledger, "sscan", ledger.key("lapsed")):
+    for numbers in _scanned(ledger, "sscan", ledger.keys.lapsed):
         yield from (record.phone_number for record in _records(ledger, numbers) if record.reason is Reason.LAPSED)
 
 
 def verified(ledger: Ledger) -> Iterator[Record]:
     """Give the records of all numbers whose verification stands. Looks at all keys: some seconds for a million."""
-    prefix = ledger.record_key("")
-    for keys in _scanned(ledger, "scan", match=f"{prefix}*"):
-        numbers = [key.removeprefix(prefix) for key in keys]
+    for keys in _scanned(ledger, "scan", match=ledger.keys.record("*")):
+        numbers = list(map(ledger.keys.number, keys))
         yield from (record for record in _records(ledger, numbers) if record.stands)
 
 

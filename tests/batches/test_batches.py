@@ -38,7 +38,7 @@ class TestABatch:
     def test_completes_when_each_of_its_rows_has_an_outcome_and_one_event_says_so(self, world, client):
         numbers = world.roster("spring", 150, call=5)
         with client.pubsub() as events:
-            events.subscribe(f"{world.prefix}:events")
+            events.subscribe(world.ledger.keys.events)
             sent = world.until_empty()
             world.feed(1)
             told = [
@@ -596,7 +596,7 @@ class TestACancel:
         world.roster("spring", 10)
         world.until_empty(lambda _: REJECTED)
         operations.retry(world.ledger, "spring", ["rejected"])
-        key, many = f"{world.prefix}:batch:spring", 300_000
+        key, many = world.ledger.keys.batch("spring").batch, 300_000
         client.rpush(f"{key}:sms", *["US+14155550123"] * (many - 10))
         client.rpush(f"{key}:sms:again", *range(10, many))
         client.setrange(f"{key}:sms:bytes", 10, "\0" * (many - 10))
@@ -737,7 +737,7 @@ class TestAnImport:
         late = operations.open_batch(world.ledger, "spring", fingerprint="f")
         for row in rows_of(numbers):
             late.add(row)
-        client.delete(f"{world.prefix}:batch:spring:importer")  # as its silence ends
+        client.delete(world.ledger.keys.batch("spring").importer)  # as its silence ends
         with operations.open_batch(world.ledger, "spring", fingerprint="f") as quicker:
             with pytest.raises(BatchBusy):
                 late.finish()
@@ -811,7 +811,7 @@ def cut_short(world, numbers, at):
         yield from numbers[:at]
         raise ZeroDivisionError
 
-    already = world.ledger.run_all(("llen", f"{world.prefix}:batch:spring:sms"))[0]
+    already = world.ledger.run_all(("llen", world.ledger.keys.batch("spring").lists[0]))[0]
     with pytest.raises(ZeroDivisionError):
         import_rows(world.ledger, "spring", rows())
     return already
@@ -862,7 +862,7 @@ class TestOneThatHasEnded:
 
         assert self.kept(world, client) == set()
         assert operations.names(world.ledger) == ["summer"]
-        assert client.zcard(f"{world.prefix}:batches") == 1
+        assert client.zcard(world.ledger.keys.batches) == 1
 
     def test_leaves_its_name_to_another_whose_rows_its_numbers_do_not_touch(self, world, client):
         number, later = world.roster("spring", 2)
@@ -886,7 +886,7 @@ class TestOneThatHasEnded:
 
         assert len(world.until_empty()) >= 1
         assert world.look("summer").state is BatchState.COMPLETED
-        assert client.zcard(f"{world.prefix}:feeding") == 0
+        assert client.zcard(world.ledger.keys.feeding) == 0
 
     def test_counts_its_rows_also_where_the_clock_was_put_back_since_its_import(self, world):
         world.roster("spring", 10)

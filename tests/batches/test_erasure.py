@@ -75,13 +75,13 @@ def test_a_code_that_lives_is_not_doubled_and_then_nothing_is_left(book, client)
     erase(book.ledger, book.number)
     (left,) = hmacs(book)
     assert 0 < client.ttl(left) <= 15 * 60
-    assert 0 < client.ttl(f"{book.prefix}:erased") <= 15 * 60
+    assert 0 < client.ttl(book.keys.erased) <= 15 * 60
 
     asked = book.accept()
     assert asked.disposition is Disposition.RETURNED
     assert (book.record.state, book.record.verification_uuid, hmacs(book)) == (State.EXPIRED, None, [])
     assert book.ledger.read(book.number, asked.request).state is State.EXPIRED, "its result is there at once"
-    assert client.ttl(f"{book.prefix}:number:{book.number}") > 0
+    assert client.ttl(book.keys.record(book.number)) > 0
     book.move(15 * MINUTES)
     assert book.accept().disposition is Disposition.ACCEPTED
 
@@ -165,11 +165,11 @@ def test_the_counter_of_its_range_stays(client):
 def test_nothing_is_left_of_when_it_was_to_be_verified_again_and_that_it_had_lapsed(book):
     book.ledger.publish_policy(Policy(reverify_ms=90 * 86_400_000, range_codes_per_hour=0))
     book.bring(SENT)
-    book.client.hset(f"{book.prefix}:number:{book.number}", "verified_at", 1)
+    book.client.hset(book.keys.record(book.number), "verified_at", 1)
     known = CallerId(book.number, "", "US", book.now(), book.now(), "", SENT.verification_uuid)
     mark_verified(book.ledger, [known])
-    book.client.sadd(f"{book.prefix}:lapsed", book.number)
-    assert f"{book.prefix}:renewals" in traces(book)
+    book.client.sadd(book.keys.lapsed, book.number)
+    assert book.keys.renewals in traces(book)
     erase(book.ledger, book.number)
 
     assert traces(book) == []
@@ -276,4 +276,4 @@ class TestARow:
         import_rows(world.ledger, "spring", numbers)
         erase(world.ledger, numbers[0])
 
-        assert not any(numbers[0] in row for row in client.lrange(f"{world.prefix}:batch:spring:sms", 0, -1))
+        assert not any(numbers[0] in row for row in client.lrange(world.ledger.keys.batch("spring").lists[0], 0, -1))

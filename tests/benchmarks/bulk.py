@@ -248,7 +248,7 @@ def where_the_bytes_are(world, count):
     """Delete one kind of key after the other; return how many bytes a number each has freed."""
     kinds = defaultdict(list)
     for key in world.client.scan_iter(count=1000):
-        word = key.removeprefix(f"{world.ledger.prefix}:").partition(":")[0]
+        word = key.removeprefix(f"{world.ledger.keys.prefix}:").partition(":")[0]
         kinds[KINDS.get(word, "all others")].append(key)
     freed = Counter()
     for kind, keys in kinds.items():

@@ -229,7 +229,7 @@ def test_fifty_waiting_threads_each_wake_when_theirs_is_settled_and_not_at_their
     for thread in threads:
         thread.start()
     waiting.wait()
-    channels = [ledger.record_key(result.id.partition("/")[0]) for result in results]
+    channels = [ledger.keys.events_channel(result.id.partition("/")[0]) for result in results]
     eventually(lambda: all(count for _, count in ledger.client.pubsub_numsub(*channels)), within=60)
     for result in results:
         settle(ledger, result)
@@ -255,7 +255,7 @@ def test_a_restart_of_redis_in_the_middle_of_get_does_not_hang_it(monkeypatch):
             got = []
             thread = threading.Thread(target=lambda: got.append(result.get(timeout=60)))
             thread.start()
-            eventually(lambda: ledger.client.pubsub_numsub(ledger.record_key(number))[0][1], within=60)
+            eventually(lambda: ledger.client.pubsub_numsub(ledger.keys.events_channel(number))[0][1], within=60)
             server.kill()
             server.restart()
             settle(ledger, result)
@@ -274,7 +274,7 @@ def test_hundreds_of_waiting_threads_do_not_keep_each_other_or_delay_from_redis(
     threads = [threading.Thread(target=lambda r=r: woke.append(r.get(timeout=60))) for r in results]
     for thread in threads:
         thread.start()
-    channels = [ledger.record_key(result.id.partition("/")[0]) for result in results]
+    channels = [ledger.keys.events_channel(result.id.partition("/")[0]) for result in results]
     eventually(lambda: all(count for _, count in ledger.client.pubsub_numsub(*channels)), within=60)
     initiate_verification.apply_async((fresh_number(),), queue="ringproof.bulk").revoke()
     for result in results:

@@ -30,8 +30,8 @@ def home(environ, tmp_path_factory):
 @pytest.fixture(autouse=True)
 def ledger(home):
     with ledger_of(home) as found:
-        for key in found.client.scan_iter(f"{found.prefix}:*"):
-            if key not in {found.key("policy"), found.key("pace")}:
+        for key in found.client.scan_iter(f"{found.keys.prefix}:*"):
+            if key not in {found.keys.policy, found.keys.pace}:
                 found.client.delete(key)
         yield found
 
@@ -189,8 +189,9 @@ class TestReverify:
     def test_lists_who_has_lapsed(self, ringproof, ledger, plivo):
         number = verified(plivo)
         ringproof("sync")
-        ledger.client.hset(ledger.record_key(number), mapping={"state": "expired", "reason": "lapsed", "reverifies": 1})
-        ledger.client.sadd(ledger.key("lapsed"), number)
+        lapsed = {"state": "expired", "reason": "lapsed", "reverifies": 1}
+        ledger.client.hset(ledger.keys.record(number), mapping=lapsed)
+        ledger.client.sadd(ledger.keys.lapsed, number)
         status, one = ringproof("status"), ringproof("status", number)
 
         assert ringproof("reverify", "--lapsed", "--dry-run").stdout == f"1 number: {mask(number)}\n"
@@ -198,7 +199,7 @@ class TestReverify:
         assert "it did not answer twice when it was to be verified again" in one.stdout
         assert ledger.read(number).reason is Reason.LAPSED
         assert ledger.accept(number, token="t2", requester=Requester.ROSTER).disposition is Disposition.ACCEPTED
-        assert ledger.client.scard(ledger.key("lapsed")) == 0
+        assert ledger.client.scard(ledger.keys.lapsed) == 0
 
 
 @pytest.mark.parametrize("days", [True, -1, 3651, "90", 1.5])

@@ -52,7 +52,7 @@ def _sends(world, resent):
     for number, sends in by_number.items():
         if number not in world.accepted:
             yield f"{number} was sent to, and never accepted"
-        requests = 1 + world.client.hlen(f"{world.ledger.prefix}:earlier:{number}")
+        requests = 1 + world.client.hlen(world.ledger.keys.earlier(number))
         if len(sends) > requests:
             yield f"{number}: {len(sends)} sends for {requests} requests"
         gaps = [later["at"] - earlier["at"] for earlier, later in itertools.pairwise(sends)]
@@ -66,11 +66,11 @@ def _sends(world, resent):
 
 def _agenda(world):
     """Unfinished records have an entry, finished ones and unknown ones have none, and none is overdue."""
-    agenda = dict(world.client.zrange(f"{world.ledger.prefix}:agenda", 0, -1, withscores=True))
+    agenda = dict(world.client.zrange(world.ledger.keys.agenda, 0, -1, withscores=True))
     offset = float(world.client.get("test:clock") or 0)
     now = datetime.now(UTC) + timedelta(seconds=offset)
     found = set()
-    for key in world.client.scan_iter(f"{world.ledger.prefix}:number:*", count=1000):
+    for key in world.client.scan_iter(world.ledger.keys.record("*"), count=1000):
         number = key.rpartition(":")[2]
         found.add(number)
         state = State(world.client.hget(key, "state"))

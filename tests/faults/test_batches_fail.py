@@ -31,7 +31,7 @@ def test_an_import_that_is_killed_five_times_has_every_row_once(tmp_path):
         numbers = [f"+1415{3_000_000 + nth}" for nth in range(20_000)]
         file = tmp_path / "spring.csv"
         file.write_text("\n".join(["phone", *numbers]))
-        key = world.ledger.key("batch", "spring", "sms")
+        key = world.ledger.keys.batch("spring").lists[0]
         for nth in range(5):
             wanted = 3000 * (nth + 1)
             process = importing(world, file, nth, 0.05, wanted + 3000)
@@ -79,5 +79,5 @@ def test_a_redis_that_is_out_of_memory_takes_a_page_of_a_batch_or_none_of_it(tmp
         assert isinstance(refused.value.__cause__, ResponseError)
         assert agrees(world, "spring") == before
         assert len(feeding.feed(world.ledger, batch, "sms", portion, {})) == 50
-        assert world.client.zcard(world.ledger.key("agenda")) == 50
+        assert world.client.zcard(world.ledger.keys.agenda) == 50
         assert {record.state for record in world.records().values()} == {State.QUEUED}

@@ -17,7 +17,7 @@ ROWS, LEFT = (5000, (0.8, 0.6, 0.4, 0.2)) if LONG else (250, (0.5,))
 
 def test_a_batch_completes_once_whatever_is_killed_and_every_number_gets_one_code(tmp_path):
     with World(tmp_path) as world, world.client.pubsub() as events:
-        events.subscribe(world.ledger.key("events"))
+        events.subscribe(world.ledger.keys.events)
         world.plivo.switch(latency_ms=[20, 80])
         numbers = [fresh_number() for _ in range(ROWS)]
         import_rows(world, "spring", numbers)

@@ -139,7 +139,7 @@ def test_a_code_that_nobody_entered_expires_once_plivos_list_was_read(book, due)
     assert due() == [AgendaAction.EXPIRED]
     assert book.record.state is State.EXPIRED
     assert book.agenda() is None
-    assert book.client.ttl(f"{book.prefix}:number:{book.number}") > 0
+    assert book.client.ttl(book.keys.record(book.number)) > 0
 
 
 def test_a_list_that_cannot_be_read_keeps_no_code_from_expiring_for_ever(book, due):
@@ -172,7 +172,7 @@ def test_an_entry_that_is_too_early_is_put_back_to_its_time(book, due):
         book = Book(book.client)
         book.bring(outcome)
         when = book.agenda()
-        book.client.zadd(f"{book.prefix}:agenda", {book.number: 1})
+        book.client.zadd(book.keys.agenda, {book.number: 1})
 
         worked = book.ledger.work_off_agenda(10, QUEUES)
 
@@ -181,10 +181,10 @@ def test_an_entry_that_is_too_early_is_put_back_to_its_time(book, due):
 
 
 def test_an_entry_without_a_record_leaves(book, due):
-    book.client.zadd(f"{book.prefix}:agenda", {fresh_number(): 1})
+    book.client.zadd(book.keys.agenda, {fresh_number(): 1})
 
     assert due() == [AgendaAction.GONE]
-    assert book.client.zcard(f"{book.prefix}:agenda") == 0
+    assert book.client.zcard(book.keys.agenda) == 0
 
 
 def test_what_is_due_is_worked_off_in_order_and_in_portions(book, due):
@@ -200,7 +200,7 @@ def test_what_is_due_is_worked_off_in_order_and_in_portions(book, due):
 
 
 def test_thousands_of_queued_numbers_and_no_worker_for_an_hour_make_a_thousand_messages(book, queues, client):
-    agenda, records = f"{book.prefix}:agenda", f"{book.prefix}:number:"
+    agenda, records = book.keys.agenda, book.keys.record("")
     accepted = book.accept(Requester.ROSTER)
     packed = client.hgetall(records + book.number)
     with client.pipeline(transaction=False) as pipeline:
@@ -256,16 +256,16 @@ def test_the_slow_hand_puts_lost_entries_back_and_nothing_else(client):
         request = book.ledger.accept(number, token=number).request
         if number in final:
             book.ledger.cancel(number, request)
-    client.delete(f"{book.prefix}:agenda")
+    client.delete(book.keys.agenda)
 
     mended = 0
     for _ in range(10_000):
         mended += book.ledger.repair_agenda(500)
-        if client.get(f"{book.prefix}:slow_hand") == "0":
+        if client.get(book.keys.repair_cursor) == "0":
             break
 
     assert mended == 30
-    assert set(client.zrange(f"{book.prefix}:agenda", 0, -1)) == set(unfinished)
+    assert set(client.zrange(book.keys.agenda, 0, -1)) == set(unfinished)
 
 
 def test_a_tick_is_taken_once(book):

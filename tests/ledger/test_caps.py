@@ -68,7 +68,7 @@ def test_a_request_that_was_accepted_before_the_last_code_fails_with_the_limit(s
     number = codes(simulation, 2)
     simulation.pass_(3600)
     request = again(simulation, number).request
-    simulation.client.hset(f"{simulation.prefix}:policy", "max_codes_per_day", 2)
+    simulation.client.hset(simulation.keys.policy, "max_codes_per_day", 2)
     begun = simulation.begin((number, request))
     record = simulation.ledger.read(number)
     failure = failure_of(record)
@@ -120,7 +120,7 @@ def test_a_range_has_an_hours_limit_for_persons_alone(client):
     simulation.ledger.publish_policy(Policy(range_codes_per_hour=5))
     while fresh_number()[-4:] > "9980":
         pass  # those that follow are of one range
-    client.delete(f"{simulation.prefix}:range:{simulation.numbers(1)[0][0][:-4]}")
+    client.delete(simulation.keys.range_of(simulation.numbers(1)[0][0]))
     requests = simulation.numbers(6, Lane.INTERACTIVE)
     verdicts = [simulation.begin(request).verdict for request in requests]
     ((person, _),) = simulation.numbers(1, Lane.INTERACTIVE)

@@ -73,13 +73,13 @@ def test_a_code_waits_a_minute_and_is_taken_out_once(book, client):
     book.bring(SENT)
     began = time.monotonic()
     handle = store_code(book.ledger, check_code("123456"))
-    left_ms = client.pttl(f"{book.prefix}:code:{handle}")
+    left_ms = client.pttl(book.keys.code(handle))
     assert 60_000 - 1000 * (time.monotonic() - began) - 1 <= left_ms <= 60_000
 
     first, again = (take_code(book.ledger, book.number, handle) for _ in range(2))
     assert (first.answer, again.answer) == (Answer.ASK, Answer.LOOK)
     assert (again.code.get_secret_value(), book.record.tries) == ("", 1)
-    assert not client.exists(f"{book.prefix}:code:{handle}")
+    assert not client.exists(book.keys.code(handle))
 
 
 def test_a_right_code_verifies_the_number_for_good(book, client):
@@ -96,7 +96,7 @@ def test_a_right_code_verifies_the_number_for_good(book, client):
         UUID,
     )
     assert (record.live_until, record.tries, book.agenda()) == (None, 0, None)
-    assert client.ttl(f"{book.prefix}:number:{book.number}") == -1
+    assert client.ttl(book.keys.record(book.number)) == -1
     assert book.accept().disposition == "returned"
 
 
@@ -150,7 +150,7 @@ def test_a_code_is_not_asked_about_after_its_time(book):
 def test_a_code_that_nobody_took_within_its_minute_is_lost_and_costs_no_try(book, client):
     book.bring(SENT)
     handle = store_code(book.ledger, check_code("1234"))
-    client.delete(f"{book.prefix}:code:{handle}")
+    client.delete(book.keys.code(handle))
 
     assert take_code(book.ledger, book.number, handle).answer is Answer.LOST
     assert book.record.tries == 0
@@ -190,7 +190,7 @@ class TestARace:
 
         assert book.yes(handle) is Verified.VERIFIED
         assert book.record.state is State.VERIFIED
-        assert client.ttl(f"{book.prefix}:number:{book.number}") == -1
+        assert client.ttl(book.keys.record(book.number)) == -1
 
     @pytest.mark.parametrize("state", [State.QUEUED, State.WAITING, State.FAILED, State.CANCELLED])
     def test_with_a_resend_that_was_not_sent_is_won_by_plivos_yes_and_nothing_more_is_sent(self, book, state):
@@ -254,7 +254,7 @@ class TestARace:
     def test_with_an_erasure_leaves_nothing_behind(self, book, client):
         book.bring(SENT)
         _, handle = book.enter()
-        client.delete(f"{book.prefix}:number:{book.number}")
+        client.delete(book.keys.record(book.number))
 
         assert book.yes(handle) is Verified.GONE
         assert code_rejected(book.ledger, book.number, handle) == 5
@@ -309,7 +309,7 @@ class TestTheList:
 
     def test_may_tell_it_after_the_expiry(self, book, client):
         book.bring(SENT)
-        client.hset(f"{book.prefix}:number:{book.number}", "state", "expired")
+        client.hset(book.keys.record(book.number), "state", "expired")
 
         assert book.yes() is Verified.VERIFIED
 

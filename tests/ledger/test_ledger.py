@@ -113,7 +113,7 @@ def test_a_late_settle_dates_the_code_from_plivos_answer(book):
 
 def test_the_request_number_starts_at_redis_seconds_so_that_an_erased_one_never_returns(book):
     first = book.accept().request
-    book.client.delete(f"{book.prefix}:number:{book.number}")
+    book.client.delete(book.keys.record(book.number))
     book.move(timedelta(seconds=1))
 
     assert abs(first - book.now().timestamp()) < 5
@@ -143,7 +143,7 @@ def bring_to(book, state, live):
         if state is not State.SENDING:
             book.settle(begun, (SENDS | FAILS)[state])
     if state in {State.EXPIRED, State.VERIFIED}:  # with a live code: of an erased number, or a newer code
-        book.client.hset(f"{book.prefix}:number:{book.number}", "state", state)
+        book.client.hset(book.keys.record(book.number), "state", state)
     if state in SENDS:
         book.move((2 if live else 17) * MINUTES)
 
@@ -263,7 +263,7 @@ def test_doubt_keeps_the_longest_life_that_the_code_may_have(book):
 def test_a_queued_request_does_not_begin_while_another_code_may_live(book):
     request = book.accept().request
     until = int((book.now() + 5 * MINUTES).timestamp() * 1000)
-    book.client.hset(f"{book.prefix}:number:{book.number}", "live_until", until)
+    book.client.hset(book.keys.record(book.number), "live_until", until)
 
     begun = book.begin(request)
 
@@ -277,7 +277,7 @@ def test_a_resend_begins_while_the_older_code_lives_but_not_inside_the_cooldown(
     book.move(2 * MINUTES)
     resend = book.accept(Requester.RESEND).request
     recent = int(book.now().timestamp() * 1000)
-    book.client.hset(f"{book.prefix}:number:{book.number}", "code_sent_at", recent)
+    book.client.hset(book.keys.record(book.number), "code_sent_at", recent)
 
     assert book.begin(resend).verdict is Verdict.WAITING
     assert near(book.record.due_at, book.now() + MINUTES)
@@ -297,8 +297,8 @@ def test_a_token_is_forgotten_after_its_time(book, client):
     book.accept(token="kept")
     book.accept(token="foreign", remember=timedelta(hours=24))
 
-    assert 14 * 60 < client.ttl(f"{book.prefix}:token:kept") <= 15 * 60
-    assert 23 * 3600 < client.ttl(f"{book.prefix}:token:foreign") <= 24 * 3600
+    assert 14 * 60 < client.ttl(book.keys.token("kept")) <= 15 * 60
+    assert 23 * 3600 < client.ttl(book.keys.token("foreign")) <= 24 * 3600
 
 
 def test_begin_asked_again_with_its_token_is_told_again_and_books_no_second_slot(book):
@@ -396,7 +396,7 @@ def test_every_unfinished_record_is_on_the_agenda_and_no_final_one(book):
     assert book.agenda() == begun.record.lease_until
     book.settle(begun, Outcome(State.WAITING, Reason.UNREACHABLE, wait=MINUTES))
     assert book.agenda() == book.record.due_at
-    book.client.hset(f"{book.prefix}:number:{book.number}", "state", "queued")
+    book.client.hset(book.keys.record(book.number), "state", "queued")
     begun = book.begin(accepted.request)
     book.settle(begun, SENT)
     assert book.agenda() == book.record.expires_at
@@ -413,7 +413,7 @@ def test_a_wait_is_not_looked_at_later_than_the_requests_end(book):
 
 
 def test_a_failed_record_is_kept_for_its_days_and_a_new_request_keeps_it_for_good(book, client):
-    key = f"{book.prefix}:number:{book.number}"
+    key = book.keys.record(book.number)
     book.bring(Outcome(State.FAILED, Reason.REJECTED, "400 nope"))
     assert 89 * 86400 < client.ttl(key) <= 90 * 86400
     book.accept()
@@ -430,13 +430,13 @@ def test_an_earlier_request_keeps_its_own_outcome_for_a_day(book, client):
     kept = book.ledger.read(book.number, first.request)
     assert (kept.state, kept.verification_uuid, kept.alias) == (State.CODE_SENT, UUID, "Grüße " * 30)
     assert book.ledger.read(book.number, second.request).state is State.QUEUED
-    assert 0 < client.ttl(f"{book.prefix}:earlier:{book.number}") <= 86400
+    assert 0 < client.ttl(book.keys.earlier(book.number)) <= 86400
 
 
 def test_of_earlier_requests_the_last_eight_are_kept(book, client):
     requests = [book.bring(Outcome(State.FAILED, Reason.REJECTED)).record.request for _ in range(12)]
 
-    assert client.hlen(f"{book.prefix}:earlier:{book.number}") == 8
+    assert client.hlen(book.keys.earlier(book.number)) == 8
     assert book.ledger.read(book.number, requests[2]) is None
     assert book.ledger.read(book.number, requests[-2]).state is State.FAILED
 
@@ -467,7 +467,7 @@ def test_a_finished_record_is_packed_and_costs_at_most_800_bytes(book, client):
     for _ in range(9):
         book.bring(Outcome(State.FAILED, Reason.REJECTED), alias="Dr. Amara Okafor", country="US")
     book.bring(SENT, alias="Dr. Amara Okafor, front desk, Berlin", subaccount="SA" + "X" * 18, country="US")
-    key = f"{book.prefix}:number:{book.number}"
+    key = book.keys.record(book.number)
 
     assert client.object("encoding", key) in {"ziplist", "listpack"}
     assert client.memory_usage(key) + 100 <= 800, "the record, and an agenda entry beside it"
@@ -478,19 +478,19 @@ def test_the_longest_alias_leaves_a_record_packed_and_comes_back_whole(book, cli
     book.accept(alias=alias)
 
     assert book.record.alias == alias
-    assert client.object("encoding", f"{book.prefix}:number:{book.number}") in {"ziplist", "listpack"}
+    assert client.object("encoding", book.keys.record(book.number)) in {"ziplist", "listpack"}
 
 
 def test_a_long_detail_is_cut_to_what_keeps_the_record_packed(book, client):
     book.bring(Outcome(State.FAILED, Reason.REJECTED, "400 " + "ü" * 300))
 
     assert len(book.record.detail.encode()) <= 64
-    assert client.object("encoding", f"{book.prefix}:number:{book.number}") in {"ziplist", "listpack"}
+    assert client.object("encoding", book.keys.record(book.number)) in {"ziplist", "listpack"}
 
 
 def test_where_redis_has_no_policy_the_ledgers_own_holds(client):
     book = Book(client, policy=Policy(rate=Rate.parse("40/4s"), cooldown_ms=0))
-    client.delete(f"{book.prefix}:policy")
+    client.delete(book.keys.policy)
     first = book.begin(book.accept().request)
     book.ledger.reserve_slot()
     book.settle(first, SENT)
@@ -514,7 +514,7 @@ def test_slots_are_spaced_so_that_no_window_holds_more_than_the_limit(client):
 def test_without_a_bucket_the_first_window_is_spent(client):
     book = Book(client)
     book.ledger.publish_policy(Policy(rate=Rate.parse("300/5s")))
-    client.delete(f"{book.prefix}:pace")
+    client.delete(book.keys.pace)
 
     assert book.begin(book.accept().request).wait == timedelta(seconds=5)
 

@@ -105,7 +105,7 @@ def test_persons_beyond_the_horizon_wait_each_for_a_turn_of_their_own(client):
     assert len(simulation.slots[Lane.INTERACTIVE]) == pytest.approx(5 * SECOND / 106_000, abs=2)
     waiting = [
         record
-        for key in client.scan_iter(f"{simulation.prefix}:number:*")
+        for key in client.scan_iter(simulation.keys.record("*"))
         if (record := simulation.ledger.read(key.rpartition(":")[2])).state is State.WAITING
     ]
     due = sorted(record.due_at for record in waiting)
@@ -152,7 +152,7 @@ class TestA429:
         return simulation.ledger.read(request[0][0])
 
     def closed_for(self, simulation):
-        return (int(simulation.client.hget(f"{simulation.prefix}:pace", "account")) - simulation.now_us) / SECOND
+        return (int(simulation.client.hget(simulation.keys.pace, "account")) - simulation.now_us) / SECOND
 
     @pytest.mark.parametrize(
         ("retry_after", "seconds"), [(7.0, 7), (900.0, 900), (0.0, 1), (None, 1)], ids=["7 s", "900 s", "0 s", "none"]
@@ -187,7 +187,7 @@ class TestA429:
             outcome = Outcome(State.WAITING, Reason.PACE, counted=False, plivo_signal=PlivoSignal.THROTTLED)
             simulation.ledger.settle(*request, told.fence, outcome)
 
-        assert client.hget(f"{simulation.prefix}:pace", "refusals") == "1"
+        assert client.hget(simulation.keys.pace, "refusals") == "1"
 
     def test_again_and_again_closes_it_for_longer_and_longer(self, client):
         simulation = Simulation(client)
@@ -276,9 +276,9 @@ class TestOtherLimits:
 
 def test_after_redis_was_emptied_the_first_window_is_spent_for_calls_too(client):
     simulation = Simulation(client)
-    client.delete(f"{simulation.prefix}:pace")
+    client.delete(simulation.keys.pace)
     (text,) = simulation.ledger.begin(simulation.numbers(1, Lane.INTERACTIVE))
-    client.delete(f"{simulation.prefix}:pace")
+    client.delete(simulation.keys.pace)
     simulation.ledger.publish_policy(
         Policy(rate=Rate.parse("1/1s"), call_rate=Rate.parse("1/4s"), range_codes_per_hour=0)
     )

@@ -45,7 +45,7 @@ def test_whose_slot_holds_no_longer_goes_back_and_sends_nothing(client, plivo, t
     monkeypatch.setattr(shutdown, "sleep_unless_stopping", lambda _: True)
     book = Book(client)
     book.ledger.publish_policy(Policy(rate=Rate.parse("1/4s")))
-    client.delete(f"{book.prefix}:pace")  # so that the first window is spent: the slot is far away
+    client.delete(book.keys.pace)  # so that the first window is spent: the slot is far away
     begun = book.begin(book.accept().request)
     book.hold()
 

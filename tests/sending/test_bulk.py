@@ -66,7 +66,7 @@ def test_what_has_no_turn_in_time_is_left_and_its_turn_to_others(client, slow, s
     assert sent == [asked[0][0]]
     assert rest == asked[1:]
     assert slept() == pytest.approx(booking.BOOKING_SECONDS)
-    assert not [field for field in client.hkeys(slow.key("pace")) if field.startswith("turn:")]
+    assert not [field for field in client.hkeys(slow.keys.pace) if field.startswith("turn:")]
 
 
 def test_what_was_claimed_while_redis_stood_still_is_asked_for_until_it_is_known(slow, monkeypatch):

@@ -33,6 +33,7 @@ class Book:
         self.client.delete("test:clock", "test:stopped_us")
         self.prefix = f"t{secrets.token_hex(4)}"
         self.ledger = Ledger(client, prefix=self.prefix, clock=CLOCK, **options)
+        self.keys = self.ledger.keys
         fast = Rate.parse("1000/0.1s")
         self.ledger.publish_policy(Policy(rate=fast, call_rate=fast, range_codes_per_hour=0))
         self.number = fresh_number()
@@ -70,7 +71,7 @@ class Book:
 
     def slots(self, bucket="account"):
         """The next free slot of a bucket, in µs."""
-        return int(self.client.hget(f"{self.prefix}:pace", bucket))
+        return int(self.client.hget(self.keys.pace, bucket))
 
     def hold(self, lane=None):
         """Pause, as a person does."""
@@ -78,14 +79,14 @@ class Book:
 
     def looked(self):
         """Plivo's list has been read, just now, and nobody has confirmed elsewhere."""
-        self.client.hset(f"{self.prefix}:reconcile", "looked", int(self.now().timestamp() * 1000) + 1)
+        self.client.hset(self.keys.list_scan("reconcile"), "looked", int(self.now().timestamp() * 1000) + 1)
 
     @property
     def record(self) -> Record:
         return self.ledger.read(self.number)
 
     def agenda(self):
-        score = self.client.zscore(f"{self.prefix}:agenda", self.number)
+        score = self.client.zscore(self.keys.agenda, self.number)
         return datetime.fromtimestamp(score / 1000, UTC) if score else None
 
 

@@ -49,7 +49,7 @@ class Batches(Simulation):
     def feed(self, seconds=0.0, quiet=None):
         """Let time pass, and the ticks of the feeder and the sweep happen, when Plivo's list was read."""
         self.pass_(seconds)
-        self.client.hset(self.ledger.key("reconcile"), "looked", self.now_us // 1000 + 1)
+        self.client.hset(self.ledger.keys.list_scan("reconcile"), "looked", self.now_us // 1000 + 1)
         sweep.sweep_once(self.ledger)
         return feeder.feed_once(self.ledger, quiet)
 

@@ -31,6 +31,7 @@ class Simulation:
         self.client = client
         self.prefix = f"t{secrets.token_hex(4)}"
         self.ledger = Ledger(client, prefix=self.prefix, clock=CLOCK)
+        self.keys = self.ledger.keys
         self.rate = Rate.parse(rate)
         self.ledger.publish_policy(Policy(rate=self.rate, range_codes_per_hour=0, **policy))
         self.chance = random.Random(1)
@@ -87,7 +88,7 @@ class Simulation:
 
     def slots_from(self, bucket):
         """The next free slot of a bucket, in µs."""
-        return int(self.client.hget(f"{self.prefix}:pace", bucket))
+        return int(self.client.hget(self.keys.pace, bucket))
 
     def pass_(self, seconds):
         self.at(self.now_us + int(seconds * SECOND))

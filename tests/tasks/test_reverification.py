@@ -115,7 +115,7 @@ class Renewing(Book):
 
     def is_kept(self):
         """Whether its record stays for good."""
-        return self.client.pttl(f"{self.prefix}:number:{self.number}") == -1
+        return self.client.pttl(self.keys.record(self.number)) == -1
 
 
 @pytest.fixture
@@ -253,7 +253,7 @@ class TestChecking:
 
         assert (book.slots() - before) / 1e6 > 100 * 86_400 - 60
         assert sorted(book.asked) == sorted(numbers)
-        assert book.client.hexists(f"{book.prefix}:pace", "floor:scheduled")
+        assert book.client.hexists(book.keys.pace, "floor:scheduled")
 
 
 class TestSending:
@@ -280,7 +280,7 @@ class TestSending:
 
         assert book.tick() == []
         assert list(reverification.lapsed(book.ledger)) == [book.number]
-        assert book.client.pttl(f"{book.prefix}:number:{book.number}") > 0
+        assert book.client.pttl(book.keys.record(book.number)) > 0
 
     def test_forgives_one_silence_once_there_was_an_answer(self, book):
         book.verify()
@@ -339,7 +339,7 @@ class TestSending:
             book.number, book.record.request, Outcome(State.FAILED, Reason.REJECTED, plivo_signal=PlivoSignal.ANSWERED)
         )
         assert book.state() == (State.FAILED, Reason.REJECTED)
-        assert book.client.pttl(f"{book.prefix}:number:{book.number}") == -1
+        assert book.client.pttl(book.keys.record(book.number)) == -1
         assert 44.9 < book.days_until() <= 90
         assert book.accept(Requester.ROSTER).disposition is Disposition.VERIFIED
         book.accept(Requester.RESEND)

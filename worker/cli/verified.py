@@ -196,7 +196,7 @@ def _seen(record: Record, began: datetime) -> bool:
 
 
 def _mode(ledger: Ledger) -> str:
-    return str(ledger.run("hget", ledger.key("policy"), "reverify_mode") or "check")
+    return str(ledger.run("hget", ledger.keys.policy, "reverify_mode") or "check")
 
 
 def _counted(count: int) -> str:

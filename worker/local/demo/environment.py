@@ -78,7 +78,7 @@ class Environment:
 
         What a worker tells of its messages is masked; the broker has those that are not acknowledged, whole.
         """
-        kept = _sends(runtime.ledger().run("hvals", runtime.ledger().key("unacked")))
+        kept = _sends(runtime.ledger().run("hvals", runtime.ledger().keys.unacked))
         named = {message["headers"]["id"] for message in kept if number.encode() in base64.b64decode(message["body"])}
         answers = app.control.inspect(timeout=1.0, limit=1).active() or {}
         held = (task for tasks in answers.values() for task in tasks)
@@ -87,7 +87,7 @@ class Environment:
     def is_idle(self) -> bool:
         """Whether no message of bulk waits for a child, and none by which anything is sent is in the hands of one."""
         ledger = runtime.ledger()
-        waiting, held = ledger.run_all(("llen", queue(Lane.BULK)), ("hvals", ledger.key("unacked")))
+        waiting, held = ledger.run_all(("llen", queue(Lane.BULK)), ("hvals", ledger.keys.unacked))
         return not waiting and not _sends(held)
 
 

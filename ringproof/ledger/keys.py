@@ -1,0 +1,145 @@
+"""The names of all keys in Redis: no other module writes one.
+
+`{P}` is the prefix, `RINGPROOF_PREFIX`. A TTL is given where the key ends by itself.
+
+| key | type | content |
+|---|---|---|
+| `{P}:number:+E164` | hash | the record of a number; also the channel on which each of its changes is published |
+| `{P}:earlier:+E164` | hash | the records of replaced requests, as JSON, by request number; 24 hours |
+| `{P}:agenda` | sorted set | numbers with the moment (ms) at which each one needs attention |
+| `{P}:renewals` | sorted set | verified numbers with the moment (ms) of their next re-verification |
+| `{P}:lapsed` | set | numbers whose user did not answer two re-verifications |
+| `{P}:token:TOKEN` | string | the answer to a caller's token; 15 minutes |
+| `{P}:code:HANDLE` | string | a code that a user entered; one minute |
+| `{P}:erased` | string | the key of the HMACs of erased numbers, until no code of one can be live |
+| `{P}:erased:HMAC` | string | the tombstone of one erased number, until its code has died |
+| `{P}:range:+E164 without its last four digits` | string | codes in this hour to a range of numbers; one hour |
+| `{P}:policy` | hash | the workers' settings, for all scripts |
+| `{P}:limits`, `{P}:limits:history` | hash, list | an operator's rates for a while, and their last 100 changes |
+| `{P}:pace` | hash | the next free slot of each bucket, and the turns (lua/lib/pace.lua) |
+| `{P}:pauses` | hash | what is paused, by an operator or by Plivo's answers (lua/lib/pauses.lua) |
+| `{P}:refusals` | hash | how often each cap has refused a request |
+| `{P}:reconcile`, `{P}:sync` | hash | how far each scan of Plivo's list is (lua/plivo_list) |
+| `{P}:repair_cursor` | string | where the agenda repair goes on with its scan of the records |
+| `{P}:tick:NAME` | string | a tick that a worker has claimed; its period |
+| `{P}:events` | channel | events that concern more than one number, as JSON |
+| `{P}:unacked` | hash | Celery's messages that a worker has taken and not acknowledged |
+| `{P}:batches` | sorted set | the names of all batches with the moment (µs) at which each import began |
+| `{P}:feeding` | sorted set | the names of batches with rows to feed, with the moment (µs) of the last feed |
+| `{P}:completed` | list | the names of completed batches that are not in the log yet |
+
+Those of one batch expire RECORD_DAYS after the batch was completed or cancelled. LIST is `sms` or `call`: each has a
+list of its own, so that slow calls do not keep texts back.
+
+| key | type | content |
+|---|---|---|
+| `{P}:batch:NAME` | hash | state, created_at, completed_at, source, digest, open, cursor:LIST … |
+| `{P}:batch:NAME:LIST` | list | the rows, as `ringproof.batches.model.pack` writes them |
+| `{P}:batch:NAME:LIST:bytes` | string | one byte for each row (`row_outcomes.BYTES`) |
+| `{P}:batch:NAME:LIST:again` | list | the places of rows that an operator retries |
+| `{P}:batch:NAME:counts` | hash | LIST:outcome -> rows |
+| `{P}:batch:NAME:countries` | hash | country:state -> rows |
+| `{P}:batch:NAME:importer` | string | the token of the import that runs, for as long as it shows life |
+"""
+
+from typing import NamedTuple
+
+from ringproof.ledger.row_outcomes import LISTS
+
+
+class BatchKeys(NamedTuple):
+    """The keys of one batch; `lists`, `bytes` and `retries` in the order of `LISTS`."""
+
+    batch: str
+    importer: str
+    counts: str
+    countries: str
+    lists: tuple[str, ...]
+    bytes: tuple[str, ...]
+    retries: tuple[str, ...]
+
+    @property
+    def content(self) -> list[str]:
+        """All but the hash and the importer."""
+        return [self.counts, self.countries, *self.lists, *self.bytes, *self.retries]
+
+
+class Keys:
+    """The names of the keys under one prefix.
+
+    >>> Keys("ringproof").record("+14155550123")
+    'ringproof:number:+14155550123'
+    """
+
+    def __init__(self, prefix: str) -> None:
+        self.prefix = prefix
+        self.agenda = f"{prefix}:agenda"
+        self.renewals = f"{prefix}:renewals"
+        self.lapsed = f"{prefix}:lapsed"
+        self.erased = f"{prefix}:erased"
+        self.policy = f"{prefix}:policy"
+        self.limits = f"{prefix}:limits"
+        self.limits_history = f"{prefix}:limits:history"
+        self.pace = f"{prefix}:pace"
+        self.pauses = f"{prefix}:pauses"
+        self.refusals = f"{prefix}:refusals"
+        self.repair_cursor = f"{prefix}:repair_cursor"
+        self.events = f"{prefix}:events"
+        self.unacked = f"{prefix}:unacked"
+        self.batches = f"{prefix}:batches"
+        self.feeding = f"{prefix}:feeding"
+        self.completed = f"{prefix}:completed"
+
+    @property
+    def of_every_script(self) -> list[str]:
+        """The keys that every script gets, in the order of `lua/lib/settings.lua`."""
+        return [self.agenda, self.policy, self.limits, self.pace, self.pauses, self.refusals]
+
+    def record(self, number: str) -> str:
+        """Return the key of a number's record; with `*`, a pattern for all of them."""
+        return f"{self.prefix}:number:{number}"
+
+    def number(self, record_key: str) -> str:
+        """Return the number of a record's key."""
+        return record_key.removeprefix(self.record(""))
+
+    def events_channel(self, number: str) -> str:
+        """Return the channel on which the scripts publish every change of a number's record."""
+        return self.record(number)
+
+    def earlier(self, number: str) -> str:
+        """Return the key of the records of a number's replaced requests."""
+        return f"{self.prefix}:earlier:{number}"
+
+    def token(self, token: str) -> str:
+        """Return the key of the answer to a token; with `*`, a pattern."""
+        return f"{self.prefix}:token:{token}"
+
+    def code(self, handle: str) -> str:
+        """Return the key of a code that a user entered."""
+        return f"{self.prefix}:code:{handle}"
+
+    def range_of(self, number: str) -> str:
+        """Return the key of the count of codes to the number's range: ten thousand numbers."""
+        return f"{self.prefix}:range:{number[:-4]}"
+
+    def list_scan(self, name: str) -> str:
+        """Return the key of a scan of Plivo's list: `reconcile` or `sync`."""
+        return f"{self.prefix}:{name}"
+
+    def tick(self, name: str) -> str:
+        """Return the key by which one worker claims a tick."""
+        return f"{self.prefix}:tick:{name}"
+
+    def batch(self, name: str) -> BatchKeys:
+        """Return the keys of a batch."""
+        batch = f"{self.prefix}:batch:{name}"
+        return BatchKeys(
+            batch,
+            f"{batch}:importer",
+            f"{batch}:counts",
+            f"{batch}:countries",
+            tuple(f"{batch}:{one}" for one in LISTS),
+            tuple(f"{batch}:{one}:bytes" for one in LISTS),
+            tuple(f"{batch}:{one}:again" for one in LISTS),
+        )
