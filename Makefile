@@ -1,9 +1,17 @@
 # A fresh machine needs python3 (3.11 or 3.12), make and git; whatever needs .venv builds it.
-# PYTHON=/path/to/python  builds .venv with that one     ARGS='...'  goes to pytest or to the demo
+# PYTHON=/path/to/python        builds .venv with that Python
+# REDIS=/path/to/redis-server   runs the tests, the benchmarks or the demo with that server (Valkey will do)
+# ARGS='...'                    goes to pytest, to a benchmark or to the demo
 
 BIN := .venv/bin
 # Touched after each installation, and so older than pyproject.toml when that has changed since.
 INSTALLED := .venv/.installed
+
+# Tests and demo take the first server on PATH, so that the chosen one is put in front under a name that they know.
+ifdef REDIS
+CHOSEN := $(CURDIR)/.venv/redis
+export PATH := $(CHOSEN):$(PATH)
+endif
 
 .DEFAULT_GOAL := help
 .PHONY: help test faults mutations bench-storm bench-pace bench-bulk check demo clean .venv
@@ -11,27 +19,27 @@ INSTALLED := .venv/.installed
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z.-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-demo: $(INSTALLED) ## see it work: a private Redis, Plivo's sandbox, a worker, and some misfortunes
+demo: $(INSTALLED) $(CHOSEN) ## see it work: a private Redis, Plivo's sandbox, a worker, and some misfortunes
 	@$(BIN)/ringproof demo $(ARGS)
 
-# Most of them wait for something, so that six processes are what two cores can do. The files with the longest tests come
-# first, as they are named: xdist would begin with the most tests, and end with one process at work. In one: ARGS='-n 0 …'
-test: $(INSTALLED) ## run the tests
+# Most tests wait for something, so that two cores can run six processes. tests/conftest.py puts the slowest files first:
+# xdist would begin with the files that have the most tests, and end with one process at work. In one: ARGS='-n 0 …'
+test: $(INSTALLED) $(CHOSEN) ## run the tests
 	@$(BIN)/python -m pytest -n 6 --dist loadfile --no-loadscope-reorder $(ARGS)
 
-faults: $(INSTALLED) ## the fault tests in their long form: about twenty minutes
+faults: $(INSTALLED) $(CHOSEN) ## the fault tests in their long form: about twenty minutes
 	@FAULTS_LONG=1 $(BIN)/python -m pytest -n 0 -s -o timeout=600 tests/faults $(ARGS)
 
-mutations: $(INSTALLED) ## take each guard out in turn, and see a test fail
+mutations: $(INSTALLED) $(CHOSEN) ## take each guard out in turn, and see a test fail
 	@$(BIN)/python tests/faults/mutations.py
 
-bench-storm: $(INSTALLED) ## the storm beside a bare Celery task; its table goes into the README
+bench-storm: $(INSTALLED) $(CHOSEN) ## the storm beside a bare Celery task; its table goes into the README
 	@$(BIN)/python tests/benchmarks/storm.py $(ARGS)
 
-bench-pace: $(INSTALLED) ## the share of the pace, beside other limiters; its tables go into the README (15 minutes)
+bench-pace: $(INSTALLED) $(CHOSEN) ## the share of the pace, beside other limiters; its tables go into the README (15 minutes)
 	@$(BIN)/python tests/benchmarks/pace.py $(ARGS)
 
-bench-bulk: $(INSTALLED) ## a million rows, and 20,000 sent; its tables go into the README (six minutes)
+bench-bulk: $(INSTALLED) $(CHOSEN) ## a million rows, and 20,000 sent; its tables go into the README (six minutes)
 	@$(BIN)/python tests/benchmarks/bulk.py $(ARGS)
 
 check: $(INSTALLED) ## lint, formatting and types, as CI has them
@@ -39,6 +47,13 @@ check: $(INSTALLED) ## lint, formatting and types, as CI has them
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+
+ifdef REDIS
+.PHONY: $(CHOSEN)
+$(CHOSEN): $(INSTALLED)
+	@"$(REDIS)" --version || { echo "REDIS=$(REDIS) does not run; name a redis-server or valkey-server."; exit 1; }
+	@mkdir -p $@ && ln -sf "$(abspath $(REDIS))" $@/redis-server
+endif
 
 .venv: $(INSTALLED) ## build or refresh .venv
 

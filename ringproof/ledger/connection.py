@@ -1,5 +1,6 @@
 """How the ledger connects to Redis: with short time limits, and without repeating a command by itself."""
 
+import re
 from typing import Final
 
 import redis
@@ -24,3 +25,29 @@ def connect(url: str) -> redis.Redis:
         retry=Retry(NoBackoff(), 0),
         max_connections=MAX_CONNECTIONS,
     )
+
+
+_CODES: Final = {redis.OutOfMemoryError: "OOM", redis.ReadOnlyError: "READONLY", redis.exceptions.NoPermissionError: "NOPERM"}
+"""The codes that redis-py cuts off, because it has a class for each."""
+
+_REFUSAL = re.compile(r"(?:^|[ :]-)(?P<text>[A-Z]{3,} .*?)(?: script: [0-9a-f]+, on @user_script:\d+\.)?$", re.DOTALL)
+
+
+def cause_of(error: redis.RedisError) -> str:
+    """Return why Redis did not do it, in the same words for every version of Redis.
+
+    A refusal begins with Redis' code for it. Redis 6.2 wraps a script's refusal in "Error running script", Redis 7
+    appends the script's name, and redis-py cuts off some codes.
+
+    >>> cause_of(redis.ResponseError("Error running script (call to f_0a): @user_script: 9: -OOM command not allowed"))
+    'OOM command not allowed'
+    >>> cause_of(redis.OutOfMemoryError("command not allowed script: 0a, on @user_script:9."))
+    'OOM command not allowed'
+    >>> cause_of(redis.TimeoutError("Timeout reading from socket"))
+    'TimeoutError: Timeout reading from socket'
+    """
+    code = next((code for kind, code in _CODES.items() if isinstance(error, kind)), "")
+    refusal = _REFUSAL.search(f"{code} {error}".strip())
+    if refusal:
+        return refusal["text"]
+    return f"{type(error).__name__}: {error}" if str(error) else "no answer"

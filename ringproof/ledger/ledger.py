@@ -18,6 +18,7 @@ from ringproof.clock import SlotClock, boot_clock
 from ringproof.errors import LedgerUnavailable, Throttled
 from ringproof.ledger.acceptance import COLUMNS, Acceptance, Disposition, Requester
 from ringproof.ledger.answers import AgendaAction, AgendaResult, Begun, Outcome, PlivoSignal, Settled, Verdict
+from ringproof.ledger.connection import cause_of
 from ringproof.ledger.durations import Durations, ms
 from ringproof.ledger.keys import Keys
 from ringproof.ledger.record import LETTERS, Lane, Record, State, cut, moment, pieces
@@ -333,7 +334,7 @@ class Ledger:
 
     def unavailable(self, error: redis.RedisError) -> LedgerUnavailable:
         """Translate what redis-py raised."""
-        return LedgerUnavailable(self.shown_url, f"{type(error).__name__}: {error}" if str(error) else "no answer")
+        return LedgerUnavailable(self.shown_url, cause_of(error))
 
     def _run(self, command: Script | Any, *args: Any, **options: Any) -> Any:
         """Run a command; once more if a pooled connection had died: by its token or fence it counts once."""

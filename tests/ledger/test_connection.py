@@ -1,0 +1,58 @@
+"""What Redis refuses has the same words, whichever version of Redis refuses it."""
+
+import pytest
+import redis
+
+from ringproof.ledger.connection import cause_of
+
+SCRIPT = "5c18478327e3ef9254ad2b8d8e5e8f3c9e1a0b77"
+MEMORY = "command not allowed when used memory > 'maxmemory'."
+REPLICA = "You can't write against a read only replica."
+DISK = "Errors writing to the AOF file: No space left on device"
+
+
+def in_a_script_of_6_2(code, text):
+    return redis.ResponseError(
+        f"Error running script (call to f_{SCRIPT}): @user_script:45: @user_script: 45: -{code} {text}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("cause", "errors"),
+    [
+        (
+            f"OOM {MEMORY}",
+            [
+                in_a_script_of_6_2("OOM", MEMORY),
+                redis.OutOfMemoryError(f"{MEMORY} script: {SCRIPT}, on @user_script:818."),
+                redis.OutOfMemoryError(MEMORY),
+            ],
+        ),
+        (
+            f"READONLY {REPLICA}",
+            [
+                in_a_script_of_6_2("READONLY", REPLICA),
+                redis.ReadOnlyError(f"{REPLICA} script: {SCRIPT}, on @user_script:3."),
+            ],
+        ),
+        (
+            f"MISCONF {DISK}",
+            [in_a_script_of_6_2("MISCONF", DISK), redis.ResponseError(f"MISCONF {DISK}")],
+        ),
+    ],
+)
+def test_a_refusal_begins_with_its_code_in_every_version_of_redis(cause, errors):
+    assert {cause_of(error) for error in errors} == {cause}
+
+
+@pytest.mark.parametrize(
+    ("error", "cause"),
+    [
+        (redis.ConnectionError("Error 111 connecting to 127.0.0.1:1. Connection refused."), "ConnectionError: Error 111"),
+        (redis.BusyLoadingError("Redis is loading the dataset in memory"), "BusyLoadingError: Redis is loading"),
+        (redis.AuthenticationError("Authentication required."), "AuthenticationError: Authentication required."),
+        (redis.TimeoutError(), "no answer"),
+    ],
+)
+def test_an_error_without_a_code_is_named_by_its_class(error, cause):
+    assert cause_of(error).startswith(cause)
