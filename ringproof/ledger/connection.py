@@ -27,7 +27,11 @@ def connect(url: str) -> redis.Redis:
     )
 
 
-_CODES: Final = {redis.OutOfMemoryError: "OOM", redis.ReadOnlyError: "READONLY", redis.exceptions.NoPermissionError: "NOPERM"}
+_CODES: Final = {
+    redis.OutOfMemoryError: "OOM",
+    redis.ReadOnlyError: "READONLY",
+    redis.exceptions.NoPermissionError: "NOPERM",
+}
 """The codes that redis-py cuts off, because it has a class for each."""
 
 _REFUSAL = re.compile(r"(?:^|[ :]-)(?P<text>[A-Z]{3,} .*?)(?: script: [0-9a-f]+, on @user_script:\d+\.)?$", re.DOTALL)

@@ -126,7 +126,7 @@ class PlivoClient:
     ) -> Sent:
         """Have a code sent to a number. **It cannot be undone**, and Plivo takes no idempotency key.
 
-        `before_first_byte` is called directly before the first byte is written; what it raises keeps it from being sent.
+        `before_first_byte` is called directly before the first byte is written. If it raises, nothing is sent.
         Raises `Rejected` if the request is wrong, and will be tomorrow; `Unknown` if a code may be out.
         """
         fields = {"phone_number": phone_number, "channel": channel, "alias": alias, "subaccount": subaccount}
@@ -144,9 +144,9 @@ class PlivoClient:
     ) -> CallerId:
         """Enter the code that a person got, as it is: 4 to 8 digits are not judged here. No error and no log shows it.
 
-        `before_first_byte` as for `initiate`. Raises `WrongCode` for a 4xx other than 401, 402, 403, 408 and 429: whether the
-        code was wrong, used or too old, or the verification unknown, no status tells. Raises `Unknown` if it may have
-        been taken, and is used up then: `get` tells, by the `verification_uuid`.
+        `before_first_byte` as for `initiate`. Raises `WrongCode` for a 4xx other than 401, 402, 403, 408 and 429: no status
+        shows whether the code was wrong, used or too old, or the verification unknown. Raises `Unknown` if Plivo may have
+        taken the code, which is then used up: `get` shows it, by the `verification_uuid`.
         """
         path = f"Verification/{quote(verification_uuid, safe='')}/"
         answer = self._transport.exchange("POST", path, _body({"otp": otp.get_secret_value()}), before_first_byte)
