@@ -1,8 +1,9 @@
-"""The clock that runs on while a machine sleeps, and how it is compared with the clock of Redis."""
+"""Time: the clock that runs on while a machine sleeps, its offset from the clock of Redis, and moments as values."""
 
 import math
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 # Counts the time that the machine was suspended, which time.monotonic() does not; only Linux has it.
 _BOOT_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
@@ -33,3 +34,18 @@ class SlotClock:
         self._apart, self._since = min(apart, known), answered_at
         offset = max(self._apart, asked_at - now_us / 1e6)
         return lambda at_us: at_us / 1e6 + offset
+
+
+def moment(milliseconds: int) -> datetime:
+    """Return a time of the scripts, in ms since 1970, as an aware datetime in UTC."""
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)
+
+
+def epoch_ms(when: datetime | None) -> int:
+    """Return a time as the scripts have it: ms since 1970, and 0 for none."""
+    return int(when.timestamp() * 1000) if when else 0
+
+
+def iso(when: datetime) -> str:
+    """Return a time as text, as in all output: `2026-11-29T00:41:24.123+00:00`."""
+    return when.isoformat(timespec="milliseconds")

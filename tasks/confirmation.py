@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 from ringproof import errors, runtime
 from ringproof.celery.confirmation import ConfirmationTask
 from ringproof.celery.messages import CONFIRM, performs
-from ringproof.ledger.confirmation import HANDLE, Answer, Entered, Verified, code_rejected, mark_verified, take_code
+from ringproof.clock import iso
+from ringproof.ledger.confirmation import HANDLE, Marked, NextStep, TakenCode, code_rejected, mark_verified, take_code
 from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.record import Record, State
 from ringproof.phone.masking import mask
@@ -51,14 +52,14 @@ def confirm(ledger: Ledger, client: "PlivoClient", number: str, handle: str) -> 
     Where an answer was lost, of this code or of one before it, Plivo is asked by GET whether it has taken it.
     """
     entered = until_ledger_answers(lambda: take_code(ledger, number, handle), seconds=LEDGER_SECONDS)
-    if entered.answer not in {Answer.ASK, Answer.LOOK, Answer.DONE}:
+    if entered.step not in {NextStep.ASK, NextStep.LOOK, NextStep.DONE}:
         _explain(entered)
     record = entered.record
     assert record is not None  # noqa: S101  # or the answer is NOTHING
-    if entered.answer is Answer.LOOK:
+    if entered.step is NextStep.LOOK:
         _look(ledger, client, record, handle)
-    elif entered.answer is Answer.ASK:
-        if entered.asked and _taken_before(ledger, client, record, entered.asked):
+    elif entered.step is NextStep.ASK:
+        if entered.unanswered_handle and _taken_before(ledger, client, record, entered.unanswered_handle):
             raise errors.NothingPending(str(State.VERIFIED))
         _complete(ledger, client, record, entered, handle)
     newest = until_ledger_answers(lambda: ledger.read(number)) or record
@@ -67,26 +68,26 @@ def confirm(ledger: Ledger, client: "PlivoClient", number: str, handle: str) -> 
         "state": str(State.VERIFIED),
         "verification_uuid": record.verification_uuid,
         "country": newest.country,
-        "verified_at": newest.verified_at.isoformat(timespec="milliseconds") if newest.verified_at else None,
+        "verified_at": iso(newest.verified_at) if newest.verified_at else None,
     }
 
 
-def _explain(entered: Entered) -> NoReturn:
+def _explain(entered: TakenCode) -> NoReturn:
     record = entered.record
-    match entered.answer:
-        case Answer.EXPIRED if record and record.expires_at:
+    match entered.step:
+        case NextStep.EXPIRED if record and record.expires_at:
             raise errors.CodeExpired(record.expires_at)
-        case Answer.TOO_MANY:
+        case NextStep.TOO_MANY:
             raise errors.TooManyTries
-        case Answer.LOST:
+        case NextStep.LOST:
             raise errors.Unconfirmed("no worker took it within a minute")
-        case Answer.PAUSED:
+        case NextStep.PAUSED:
             raise errors.Unconfirmed("Plivo does not know the credentials at present")
         case _:
             raise errors.NothingPending(str(record.state) if record else "")
 
 
-def _complete(ledger: Ledger, client: "PlivoClient", record: Record, entered: Entered, handle: str) -> None:
+def _complete(ledger: Ledger, client: "PlivoClient", record: Record, entered: TakenCode, handle: str) -> None:
     number, uuid = record.phone_number, record.verification_uuid
     assert uuid is not None  # noqa: S101  # or the answer is NOTHING
     try:
@@ -112,7 +113,7 @@ def _look(ledger: Ledger, client: "PlivoClient", record: Record, handle: str) ->
     if known is None:
         raise errors.Unconfirmed("Plivo's answer was lost, and it has not taken it so far")
     (told,) = until_ledger_answers(lambda: mark_verified(ledger, [known], handle))
-    if told is Verified.ALREADY:  # by another's code, for which Plivo has said yes
+    if told is Marked.ALREADY:  # by another's code, for which Plivo has said yes
         raise errors.NothingPending(str(State.VERIFIED))
 
 

@@ -11,7 +11,7 @@ from ringproof import runtime
 from ringproof.celery.app import app
 from ringproof.errors import InvalidRequest, RingproofError
 from ringproof.ledger import plivo_list
-from ringproof.ledger.confirmation import Asked, Verified, dated, mark_verified
+from ringproof.ledger.confirmation import Marked, Source, last_change, mark_verified
 from ringproof.ledger.ledger import LONGEST_QUEUE, Ledger
 from ringproof.ledger.plivo_list import ListScan, ScanPage
 from ringproof.ledger.queues import queue
@@ -34,7 +34,7 @@ SECONDS: Final = 4.0
 LAG: Final = timedelta(seconds=5)
 """How late a number may appear in Plivo's list: a look ends as much before what the last one has seen."""
 
-ASKED: Final = {ListScan.RECONCILE: Asked.CODE, ListScan.SYNC: Asked.LIST}
+SOURCES: Final = {ListScan.RECONCILE: Source.CODE, ListScan.SYNC: Source.LIST}
 
 SKIPPED: Final = "skipped"
 """What is listed without a number or a uuid."""
@@ -55,7 +55,7 @@ def look_on(
             break
         if turn.page:
             page = ask_and_report(ledger, partial(client.list, offset=turn.page.offset))
-            told = until_ledger_answers(partial(mark_verified, ledger, page.objects, asked=ASKED[look]))
+            told = until_ledger_answers(partial(mark_verified, ledger, page.objects, source=SOURCES[look]))
             of_page = Counter(map(str, told)) + Counter({SKIPPED: page.skipped})
             found.update(of_page)
             _go_on(ledger, turn.page, page, of_page)
@@ -64,7 +64,7 @@ def look_on(
 
 def _go_on(ledger: Ledger, turn: ScanPage, page: "Page", found: Counter[str]) -> None:
     """Tell where the next page begins; none does once there is something on this one that was seen before."""
-    dates = [date for date in map(dated, page.objects) if date]
+    dates = [date for date in map(last_change, page.objects) if date]
     following = page.next
     if turn.total is not None and page.total is not None and page.total < turn.total:
         # Some were deleted meanwhile, so that those behind them have moved up: perhaps off this page.
@@ -88,10 +88,10 @@ def reconcile(look: str = ListScan.RECONCILE) -> None:
         _log.info("Plivo's list was not read: %s", error)
         plivo_list.page_failed(ledger, ListScan(look), str(error))
         return
-    if found[Verified.VERIFIED]:
-        _log.info("confirmed elsewhere: %d", found[Verified.VERIFIED])
-    if found[Verified.RECORDED]:
-        _log.info("verified at Plivo, and unknown here until now: %d", found[Verified.RECORDED])
+    if found[Marked.VERIFIED]:
+        _log.info("confirmed elsewhere: %d", found[Marked.VERIFIED])
+    if found[Marked.RECORDED]:
+        _log.info("verified at Plivo, and unknown here until now: %d", found[Marked.RECORDED])
 
 
 def request_scan_of_list(ledger: Ledger, look: ListScan) -> None:

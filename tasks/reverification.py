@@ -14,7 +14,7 @@ from ringproof.celery.app import app
 from ringproof.celery.messages import MaskedTask, send_chunk, send_numbers
 from ringproof.ledger import reverification
 from ringproof.ledger.acceptance import Disposition, Requester
-from ringproof.ledger.confirmation import Asked, Verified, mark_verified
+from ringproof.ledger.confirmation import Marked, Source, mark_verified
 from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.queues import queue
 from ringproof.ledger.record import Lane, Record, State
@@ -84,7 +84,7 @@ def _renew(ledger: Ledger, client: "PlivoClient", mode: str, number: str) -> Ren
             return Renewed.THERE
     except (errors.Rejected, errors.InvalidNumber) as error:
         _log.warning("not asked about %s until its next turn: %s", mask(number), error)
-        until_ledger_answers(lambda: reverification.put_off(ledger, number))
+        until_ledger_answers(lambda: reverification.postpone(ledger, number))
         return Renewed.LATER
     except errors.RingproofError as error:
         _log.info("not asked about %s: %s", mask(number), error)
@@ -97,8 +97,8 @@ def _is_there(ledger: Ledger, client: "PlivoClient", number: str) -> bool:
     known = ask_in_lane(ledger, Lane.SCHEDULED, partial(client.get, number), within=PATIENCE)
     if known is None:
         return False
-    (told,) = until_ledger_answers(lambda: mark_verified(ledger, [known], asked=Asked.NUMBER))
-    return told is not Verified.STALE
+    (told,) = until_ledger_answers(lambda: mark_verified(ledger, [known], source=Source.NUMBER))
+    return told is not Marked.STALE
 
 
 def _send(ledger: Ledger, record: Record) -> bool:
@@ -109,7 +109,7 @@ def _send(ledger: Ledger, record: Record) -> bool:
         lambda: ledger.follow(record, token=token, requester=Requester.REVERIFICATION, lane=Lane.SCHEDULED)
     )
     if accepted.disposition is Disposition.COUNTRY:
-        until_ledger_answers(lambda: reverification.put_off(ledger, number))
+        until_ledger_answers(lambda: reverification.postpone(ledger, number))
     if accepted.disposition is not Disposition.ACCEPTED:
         return False
     send_chunk([(number, accepted.request)], Lane.SCHEDULED)

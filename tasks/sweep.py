@@ -148,6 +148,6 @@ def _sent_at(ledger: Ledger, record: Record) -> datetime | None:
 def _is_this(known: "CallerId", record: Record, sent_at: datetime | None) -> bool:
     """Whether what Plivo knows is about this request: a uuid of last year is no answer."""
     if known.verification_uuid == record.verification_uuid:
-        return not record.used
+        return not record.is_code_used
     dates: list[Any] = [date for date in (known.created_at, known.modified_at) if date]
     return bool(sent_at and dates and max(dates) > sent_at)

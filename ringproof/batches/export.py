@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, Final, TextIO
 
 from ringproof.batches.model import BatchRow
+from ringproof.clock import iso
 from ringproof.phone.masking import mask
 
 COLUMNS: Final = (
@@ -67,5 +68,5 @@ def _fields(row: BatchRow, *, masked: bool) -> dict[str, Any]:
 
 def _text(value: object) -> str:
     if isinstance(value, datetime):
-        return value.isoformat(timespec="milliseconds")
+        return iso(value)
     return "" if value is None else str(value)

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Final
 
 from ringproof.batches.model import BatchState, Packed, unpack
+from ringproof.clock import epoch_ms
 from ringproof.ledger.acceptance import COLUMNS, Disposition, Requester
 from ringproof.ledger.durations import ms
 from ringproof.ledger.ledger import Ledger
@@ -105,7 +106,7 @@ def feed(
         }
         fields = [part for key, value in facts.items() if value for part in (key, value)]
         until = asleep.get(row.number)
-        args += [place, row.number, row.country, int(until.timestamp() * 1000) if until else 0, len(fields), *fields]
+        args += [place, row.number, row.country, epoch_ms(until), len(fields), *fields]
     answers = ledger.run_script(
         "batch/feed",
         [keys.batch, keys.retries[LISTS.index(channel)], ledger.keys.feeding],

@@ -106,7 +106,7 @@ def _told(sampled: Sequence[Sampled], ledger: Ledger | None, countries: str) -> 
                 yield Disposition.ACCEPTED
             else:
                 live = bool(record.live_until and record.live_until > now)
-                yield TABLE[State.VERIFIED if record.stands else record.state, live][Requester.ROSTER]
+                yield TABLE[State.VERIFIED if record.is_verified else record.state, live][Requester.ROSTER]
 
 
 def _of_channel(channel: str, tally: Tally, sampled: Sequence[Sampled], taken: Sequence[Sampled]) -> int:

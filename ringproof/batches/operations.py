@@ -10,11 +10,12 @@ from ringproof.batches.feeding import PAGE_OF_BYTES, found
 from ringproof.batches.importing import Importing, discard, open_batch
 from ringproof.batches.model import Batch, BatchRow, BatchState, check_name, unpack
 from ringproof.batches.summary import audit, read
+from ringproof.clock import moment
 from ringproof.errors import InvalidRoster, UnknownBatch
 from ringproof.ledger.acceptance import Disposition
 from ringproof.ledger.keys import BatchKeys
 from ringproof.ledger.ledger import Ledger
-from ringproof.ledger.record import Reason, moment
+from ringproof.ledger.record import Reason
 from ringproof.ledger.row_outcomes import BYTES, LISTS, OUTCOMES, UNFED
 from ringproof.rosters.roster import Given, Roster, roster_of
 from ringproof.rosters.row import Reject, Row

@@ -9,9 +9,10 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from ringproof.batches.model import Batch, BatchState, check_name, unpack
+from ringproof.clock import moment
 from ringproof.ledger.control import SendingStatus, sending_status
 from ringproof.ledger.ledger import Ledger
-from ringproof.ledger.record import Lane, Record, moment
+from ringproof.ledger.record import Lane, Record
 from ringproof.ledger.row_outcomes import LISTS, OPEN, OUTCOMES, PENDING, UNFED
 from ringproof.policy import Rate
 

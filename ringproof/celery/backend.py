@@ -19,6 +19,7 @@ from celery.result import AsyncResult
 from kombu.utils.imports import symbol_by_name
 
 from ringproof import errors, runtime
+from ringproof.clock import iso
 from ringproof.ledger.answers import Settled
 from ringproof.ledger.failures import failure_of
 from ringproof.ledger.record import Record, State
@@ -208,7 +209,7 @@ def _meta(task_id: str, number: str, request: int | None) -> dict[str, Any]:
         "result": failure_of(record) or result_of(record),
         "children": [],
         "traceback": None,
-        "final": record.state.final,
+        "final": record.state.is_final,
     }
     if meta["status"] in states.READY_STATES:
         meta["date_done"] = record.updated_at
@@ -244,4 +245,4 @@ def _await_ready(
 
 
 def _iso(when: datetime | None) -> str | None:
-    return when.isoformat(timespec="milliseconds") if when else None
+    return iso(when) if when else None

@@ -1,6 +1,7 @@
-"""A code that a person entered, on its way to Plivo, and what is known of it then.
+"""A code that a user entered, on its way to Plivo, and what Plivo says about it.
 
-It waits under a random handle, for a minute; the message carries the handle, and whoever takes the code takes it out.
+The code waits under a random handle for a minute. The message carries the handle. The worker that takes the code
+removes it from Redis.
 """
 
 import json
@@ -14,7 +15,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import SecretStr
 
+from ringproof.clock import epoch_ms
 from ringproof.errors import InvalidNumber, InvalidRequest
+from ringproof.ledger.durations import ms
 from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.record import Record, pieces
 from ringproof.phone.caller_id import ALIAS_LENGTH, SUBACCOUNT
@@ -23,131 +26,137 @@ from ringproof.phone.number import parse, route
 if TYPE_CHECKING:
     from ringproof.plivo.client import CallerId
 
-KEPT: Final = timedelta(seconds=60)
-"""How long a code waits to be taken: whoever entered it has given up by then, and entered it again."""
+CODE_WAITS: Final = timedelta(seconds=60)
+"""How long a code waits for a worker. A user who still waits by then enters it again."""
 
 TRIES: Final = 5
-"""How often one code can be entered, rightly or wrongly: of four digits, 1 in 2,000 is guessed."""
+"""How often one code can be entered, right or wrong: a guesser hits a code of four digits in 1 of 2,000 cases."""
 
 HANDLE: Final = re.compile(r"[A-Za-z0-9_-]{16,64}")
 _CODE = re.compile(r"[0-9]{4,8}")
 
 
-class Answer(StrEnum):
-    """What becomes of a code that was entered, before Plivo is asked."""
+class NextStep(StrEnum):
+    """What the worker does next with a code that it took."""
 
-    ASK = "ask"
-    LOOK = "look"
-    DONE = "done"
-    NOTHING = "nothing"
-    LOST = "lost"
-    EXPIRED = "expired"
-    TOO_MANY = "too_many"
-    PAUSED = "paused"
-
-
-class Asked(StrEnum):
-    """What Plivo was asked: about codes, for all that it has, or whether it has a number that is known here."""
-
-    CODE = "code"
-    LIST = "list"
-    NUMBER = "number"
+    ASK = "ask"  # ask Plivo whether the code is right
+    LOOK = "look"  # a worker asked before, with the same handle: look up whether Plivo has the number as verified
+    DONE = "done"  # this handle's code has verified the number
+    NOTHING = "nothing"  # the number has no code to confirm
+    LOST = "lost"  # the code waited longer than a minute
+    EXPIRED = "expired"  # the code that Plivo sent is too old
+    TOO_MANY = "too_many"  # the code was entered five times
+    PAUSED = "paused"  # Plivo does not accept the credentials at present
 
 
-class Verified(StrEnum):
-    """What became of a record of which Plivo says that its number is verified."""
+class Source(StrEnum):
+    """What Plivo was asked when it reported numbers as verified."""
 
-    VERIFIED = "verified"
-    ALREADY = "already"
-    STALE = "stale"
-    RECORDED = "recorded"
-    GONE = "gone"
+    CODE = "code"  # about codes: only a request whose code may be confirmed changes
+    LIST = "list"  # for its whole list: numbers that are unknown here get a record
+    NUMBER = "number"  # whether it still has one number that is known here
+
+
+class Marked(StrEnum):
+    """What `mark_verified` did with one number."""
+
+    VERIFIED = "verified"  # its record is verified now, or this handle's code did it before
+    ALREADY = "already"  # it was verified before, by another code or another list
+    STALE = "stale"  # Plivo's entry is older than the request
+    RECORDED = "recorded"  # it was unknown here and has a record now
+    GONE = "gone"  # it has no record and gets none
 
 
 @dataclass(frozen=True, slots=True)
-class Entered:
-    """A code that was taken, once; `code` is empty unless Plivo is to be asked about it.
+class TakenCode:
+    """The answer of `take_code`.
 
-    `asked` is the handle of another for which Plivo was asked before and nobody told what came of it.
+    `code` is empty unless `step` is ASK. `unanswered_handle` is the handle of an earlier entry: Plivo was asked,
+    and its answer was lost. It is empty if there is none.
     """
 
-    answer: Answer
+    step: NextStep
     code: SecretStr
     tries_left: int
-    asked: str
+    unanswered_handle: str
     record: Record | None
 
 
 def check_code(code: object) -> SecretStr:
-    """Return a code as it was entered: a text, for 0123 is not 123. Raises `InvalidRequest`, which does not show it."""
+    """Return a code as the user entered it. It must be text, because 0123 is not 123.
+
+    Raises `InvalidRequest`, which does not show the code.
+    """
     if isinstance(code, str) and _CODE.fullmatch(code):
         return SecretStr(code)
     raise InvalidRequest("code", "(not shown)", "a string of 4 to 8 digits, with the zeros that it begins with")
 
 
 def store_code(ledger: Ledger, code: SecretStr) -> str:
-    """Leave a code to be taken within a minute; return its handle. Raises `LedgerUnavailable`."""
+    """Store a code for a minute and return its handle. Raises `LedgerUnavailable`."""
     handle = secrets.token_urlsafe(16)
-    ledger.store(ledger.keys.code(handle), code.get_secret_value(), KEPT)
+    ledger.run("set", ledger.keys.code(handle), code.get_secret_value(), px=ms(CODE_WAITS))
     return handle
 
 
-def take_code(ledger: Ledger, number: str, handle: str) -> Entered:
-    """Take a code out, count the try, and say whether Plivo is to be asked.
+def take_code(ledger: Ledger, number: str, handle: str) -> TakenCode:
+    """Take a code out of Redis, count the try, and return what to do with it.
 
-    The same handle again gets no code: LOOK tells that Plivo was asked, or may have been.
+    A second call with the same handle gets no code. It returns LOOK, because the first call may have asked Plivo.
     """
-    answer, code, tries_left, asked, flat = ledger.run_script(
+    step, code, tries_left, unanswered_handle, flat = ledger.run_script(
         "number/take_code", [ledger.keys.record(number), ledger.keys.code(handle)], [handle, TRIES]
     )
-    record = Record.read(number, dict(zip(flat[::2], flat[1::2], strict=True))) if flat else None
-    return Entered(Answer(answer), SecretStr(code), max(0, int(tries_left)), asked, record)
+    record = Record.from_pairs(number, flat)
+    return TakenCode(NextStep(step), SecretStr(code), max(0, int(tries_left)), unanswered_handle, record)
 
 
 def code_rejected(ledger: Ledger, number: str, handle: str, *, counted: bool = True) -> int:
-    """Tell that Plivo did not take a code; return the tries left. It is not `counted` if Plivo was surely not asked."""
+    """Record that Plivo did not accept a code, and return the tries left.
+
+    With `counted=False`, for a request that never reached Plivo, the try does not count.
+    """
     left = ledger.run_script("number/reject_code", [ledger.keys.record(number)], [handle, TRIES, int(not counted)])
     return max(0, int(left))
 
 
 def mark_verified(
-    ledger: Ledger, found: Sequence["CallerId"], handle: str = "", *, asked: Asked = Asked.CODE
-) -> list[Verified]:
-    """Tell what Plivo says is verified, to whoever entered the code of that handle or, without one, in its list.
+    ledger: Ledger, caller_ids: Sequence["CallerId"], handle: str = "", *, source: Source = Source.CODE
+) -> list[Marked]:
+    """Record numbers that Plivo reports as verified, and return what became of each, in the same order.
 
-    Of all that Plivo has, numbers that are unknown here are recorded, and the others known to be verified still.
+    `handle` is the handle of the code that Plivo accepted; without one, Plivo's list showed the numbers.
     """
-    if not found:
+    if not caller_ids:
         return []
-    told = [_told(known) for known in found]
-    keys = [ledger.keys.record(known.phone_number) for known in found]
-    return [Verified(one) for one in ledger.run_script("number/mark_verified", keys, [json.dumps(told), handle, asked])]
+    entries = json.dumps([_entry(one) for one in caller_ids])
+    keys = [ledger.keys.record(one.phone_number) for one in caller_ids]
+    return [Marked(one) for one in ledger.run_script("number/mark_verified", keys, [entries, handle, source])]
 
 
-def dated(known: "CallerId") -> datetime | None:
-    """Return when Plivo last verified or changed it."""
-    return max((date for date in (known.created_at, known.modified_at) if date), default=None)
+def last_change(caller_id: "CallerId") -> datetime | None:
+    """Return when Plivo last verified or changed a number; None if it gave no date."""
+    return max((date for date in (caller_id.created_at, caller_id.modified_at) if date), default=None)
 
 
-def _told(known: "CallerId") -> dict[str, Any]:
-    date = dated(known)
-    alias = known.alias.encode("utf-8", "replace").decode()[:ALIAS_LENGTH]  # whatever others have put there
-    channel, country = _own(known.phone_number)
+def _entry(caller_id: "CallerId") -> dict[str, Any]:
+    alias = caller_id.alias.encode("utf-8", "replace").decode()[:ALIAS_LENGTH]  # other programs write there, too
+    channel, country = _channel_and_country(caller_id.phone_number)
     return {
-        "number": known.phone_number,
-        "uuid": known.verification_uuid,
-        "dated": int(date.timestamp() * 1000) if date else 0,
+        "number": caller_id.phone_number,
+        "uuid": caller_id.verification_uuid,
+        "dated": epoch_ms(last_change(caller_id)),
         "channel": channel,
-        "subaccount": known.subaccount if SUBACCOUNT.fullmatch(known.subaccount) else "",
-        "country": known.country.upper() if re.fullmatch("[A-Za-z]{2}", known.country) else country,
+        "subaccount": caller_id.subaccount if SUBACCOUNT.fullmatch(caller_id.subaccount) else "",
+        "country": caller_id.country.upper() if re.fullmatch("[A-Za-z]{2}", caller_id.country) else country,
         "alias": pieces("alias", alias),
     }
 
 
-def _own(number: str) -> tuple[str, str]:
-    """Return how a code would reach it, for Plivo's list does not say how one did, and its country."""
+def _channel_and_country(number: str) -> tuple[str, str]:
+    """Return the channel by which a code would reach a number, and its country: Plivo's list has no channel."""
     try:
-        known = parse(number)
-        return route(known, "auto"), known.country
+        parsed = parse(number)
+        return route(parsed, "auto"), parsed.country
     except InvalidNumber:
         return "sms", ""

@@ -1,32 +1,40 @@
-"""What an operator does to the pace and sees of it: pause, resume, other limits for a while, where it all stands."""
+"""What an operator does to the sending and sees of it: pause, resume, other rates for a while, the status."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
+from ringproof.clock import moment
 from ringproof.ledger.durations import ms
 from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.queues import TICKS, queue
-from ringproof.ledger.record import Lane, moment
+from ringproof.ledger.record import Lane
 from ringproof.policy import Policy, Rate, limits
 
 LONGEST_REASON: Final = 200
-"""Characters of the reason that is given for a pause: a sentence, for whoever asks `ringproof status`."""
+"""Characters of the reason for a pause: one sentence in `ringproof status`."""
 
-KINDS: Final[Mapping[str, tuple[str, str]]] = {
-    "credentials": ("Plivo does not know the credentials (401)", "credentials_probe"),
-    "account": ("Plivo refuses the account: for want of credit or permission (402, 403)", "account_until"),
-    "suspect": ("Plivo refused one number (402, 403): another one tells whether it is the account", "suspect_until"),
-    "doubts": ("five sends in a row without an answer that says what became of them", "doubts_until"),
+KINDS: Final[Mapping[str, tuple[str, str, str]]] = {
+    "credentials": ("credentials", "credentials_probe", "Plivo does not know the credentials (401)"),
+    "account": ("account", "account_until", "Plivo refuses the account: no credit or no permission (402, 403)"),
+    "suspect": (
+        "suspect_slot",
+        "suspect_until",
+        "Plivo refused one number (402, 403): the next number shows whether it refuses the account",
+    ),
+    "doubts": ("doubts", "doubts_until", "five sends in a row had no answer that shows whether Plivo sent the code"),
 }
-"""What Plivo's answers pause, as lua/lib/pauses.lua names it: why, and the field with the time of the next probe."""
+"""The pauses by Plivo's answers, as lua/lib/pauses.lua names them.
+
+Each has the fields with its beginning and with the time of the next probe, and its reason.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """What keeps a lane, or all (None), from being sent to: since when, why, and when it is looked at again."""
+    """One pause, of a lane or of all (None): when it began, why, and when the next probe comes (None: no probe)."""
 
     lane: Lane | None
     since: datetime
@@ -35,8 +43,8 @@ class Pause:
 
 
 @dataclass(frozen=True, slots=True)
-class Limit:
-    """One line of the limits' history: what was set, when, and until when; without rates the usual ones came back."""
+class RateOverride:
+    """One line of the rates' history: an operator set these rates at `at`. Without rates: the usual ones came back."""
 
     at: datetime
     until: datetime
@@ -46,66 +54,78 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class SendingStatus:
-    """Where the pace stands: the rates that hold and what they are usually, what holds them back, what waits."""
+    """How the sending goes: the rates that apply and the usual ones, the pauses, the queues.
+
+    `ringproof status --json` prints it. An example: `rate="300/5s"`, `call_rate="2/1s"`, `share=1.0`,
+    `queues={"interactive": 0, "scheduled": 0, "bulk": 12, "ticks": 0}`, `refusals={"codes_per_day": 3}`.
+    """
 
     now: datetime
     rate: str
     call_rate: str
     usual: Mapping[str, str]
-    limited_until: datetime | None
+    limited_until: datetime | None  # until when an operator's rates apply
     next_slot: datetime | None
-    closed_until: datetime | None
-    share: float
+    closed_until: datetime | None  # after a 429 nothing is sent before
+    share: float  # how much of the pace is used: less than 1 for some seconds after several 429s
     pauses: tuple[Pause, ...]
     queues: Mapping[str, int]
-    open_numbers: int
-    renewals: int
+    open_numbers: int  # on the agenda
+    renewals: int  # with a date for their re-verification
     lapsed: int
-    refusals: Mapping[str, int]
+    refusals: Mapping[str, int]  # requests that each cap refused
 
 
 def pause(ledger: Ledger, lane: Lane | None = None, reason: str = "") -> bool:
-    """Keep all lanes, or one, from being sent to, within a second; False if it was paused before."""
-    told = " ".join(reason.split())[:LONGEST_REASON]
-    return bool(ledger.run_script("pace/pause", args=[lane or "all", 1, told]))
+    """Stop all sending, or that of one lane, within a second. Returns False if it was paused before."""
+    reason = " ".join(reason.split())[:LONGEST_REASON]
+    return bool(ledger.run_script("pace/pause", args=[lane or "all", 1, reason]))
 
 
 def resume(ledger: Ledger, lane: Lane | None = None) -> bool:
-    """Let a lane go on, or all, and then ask Plivo at once about what it had refused; False if nothing was paused."""
+    """End an operator's pause of a lane, or of all. Returns False if nothing was paused.
+
+    After a resume of all, Ringproof also probes at once what Plivo refused.
+    """
     return bool(ledger.run_script("pace/pause", args=[lane or "all", 0, ""]))
 
 
-def limit(ledger: Ledger, lasts: timedelta, *, rate: Rate | None = None, call_rate: Rate | None = None) -> datetime:
-    """Have other limits hold everywhere, within a second, for as long as told; return until when.
+def override_rates(
+    ledger: Ledger, lasts: timedelta, *, rate: Rate | None = None, call_rate: Rate | None = None
+) -> datetime:
+    """Set other rates for a time, everywhere within a second. Returns when they end.
 
-    What was sent under the pace before is in Plivo's window still, so that the first one is spent.
+    Plivo still counts what was sent at the old rates. So nothing is sent in the first window of the new rate.
     """
-    told = limits(rate, call_rate)
-    line = {name: value for name, value in told.items() if name in {"rate", "call_rate"}}
-    fields = [part for pair in told.items() for part in pair]
-    until = ledger.run_script("pace/set_limits", [ledger.keys.limits_history], [ms(lasts), json.dumps(line), *fields])
+    fields = limits(rate, call_rate)
+    line = {name: value for name, value in fields.items() if name in {"rate", "call_rate"}}
+    until = ledger.run_script(
+        "pace/set_limits",
+        [ledger.keys.limits_history],
+        [ms(lasts), json.dumps(line), *(part for pair in fields.items() for part in pair)],
+    )
     return moment(int(until))
 
 
-def unlimit(ledger: Ledger) -> None:
-    """Put the usual limits back."""
+def restore_rates(ledger: Ledger) -> None:
+    """End the operator's rates: the usual ones apply again."""
     ledger.run_script("pace/set_limits", [ledger.keys.limits_history], [0, "{}"])
 
 
-def history(ledger: Ledger) -> list[Limit]:
-    """Return the last hundred changes of the limits, oldest first."""
+def rate_history(ledger: Ledger) -> list[RateOverride]:
+    """Return the last hundred changes of the rates, oldest first."""
     lines = [json.loads(line) for line in ledger.run("lrange", ledger.keys.limits_history, 0, -1)]
     return [
-        Limit(moment(int(line["at_ms"])), moment(int(line["until_ms"])), line.get("rate"), line.get("call_rate"))
+        RateOverride(moment(int(line["at_ms"])), moment(int(line["until_ms"])), line.get("rate"), line.get("call_rate"))
         for line in lines
     ]
 
 
 def sending_status(ledger: Ledger) -> SendingStatus:
-    """Read the limits, the pauses, the refusals and the queues in one go."""
+    """Read the rates, the pauses, the refusals and the queues in one round trip."""
     queues = {**{str(lane): queue(lane) for lane in Lane}, "ticks": TICKS}
     now, keys = ledger.now(), ledger.keys
-    policy, limited, pace, pauses, refusals, open_numbers, renewals, lapsed, *waiting = ledger.run_all(
+    policy, limited, pace, pauses, refusals, open_numbers, renewals, lapsed, *lengths = ledger.run_all(
         *(("hgetall", key) for key in (keys.policy, keys.limits, keys.pace, keys.pauses, keys.refusals)),
         *(("zcard", key) for key in (keys.agenda, keys.renewals)),
         ("scard", keys.lapsed),
@@ -115,6 +135,7 @@ def sending_status(ledger: Ledger) -> SendingStatus:
     limited_until = _moment(limited.get("until_ms"))
     if limited_until and limited_until <= now:
         limited, limited_until = {}, None
+    closed_until = _moment(pace.get("closed"), 1000)
     return SendingStatus(
         now=now,
         rate=limited.get("rate", usual["rate"]),
@@ -122,10 +143,10 @@ def sending_status(ledger: Ledger) -> SendingStatus:
         usual=usual,
         limited_until=limited_until,
         next_slot=_moment(pace.get("account"), 1000),
-        closed_until=_after(now, _moment(pace.get("closed"), 1000)),
+        closed_until=closed_until if closed_until and closed_until > now else None,
         share=float(ledger.run_script("pace/current_share")),
         pauses=tuple(_pauses(pauses)),
-        queues=dict(zip(queues, waiting, strict=True)),
+        queues=dict(zip(queues, lengths, strict=True)),
         open_numbers=open_numbers,
         renewals=renewals,
         lapsed=lapsed,
@@ -133,22 +154,15 @@ def sending_status(ledger: Ledger) -> SendingStatus:
     )
 
 
-def _pauses(told: Mapping[str, str]) -> list[Pause]:
-    found = [
-        Pause(lane, since, told.get(f"{field}:reason") or "a person paused it", None)
-        for lane, field in [(None, "person:all"), *((lane, f"person:{lane}") for lane in Lane)]
-        if (since := _moment(told.get(field)))
-    ]
-    for kind, (why, look) in KINDS.items():
-        since = _moment(told.get("suspect_slot" if kind == "suspect" else kind)) if kind in told else None
-        if since:
-            found.append(Pause(None, since, why, _moment(told.get(look))))
-    return found
+def _pauses(fields: Mapping[str, str]) -> Iterator[Pause]:
+    for lane, field in [(None, "person:all"), *((lane, f"person:{lane}") for lane in Lane)]:
+        if since := _moment(fields.get(field)):
+            yield Pause(lane, since, fields.get(f"{field}:reason") or "a person paused it", None)
+    for kind, (began, next_probe, why) in KINDS.items():
+        if kind in fields and (since := _moment(fields.get(began))):
+            yield Pause(None, since, why, _moment(fields.get(next_probe)))
 
 
-def _moment(told: Any, of_a_ms: int = 1) -> datetime | None:
-    return moment(int(float(told)) // of_a_ms) if told else None
-
-
-def _after(now: datetime, when: datetime | None) -> datetime | None:
-    return when if when and when > now else None
+def _moment(field: str | None, per_ms: int = 1) -> datetime | None:
+    """Return a field of a script's hash as a time: `per_ms` is 1 for ms, and 1000 for µs."""
+    return moment(int(float(field)) // per_ms) if field else None

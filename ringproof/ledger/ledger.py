@@ -14,16 +14,17 @@ from typing import Any, Final
 import redis
 from redis.commands.core import Script
 
-from ringproof.clock import SlotClock, boot_clock
+from ringproof.clock import SlotClock, boot_clock, epoch_ms, moment
 from ringproof.errors import LedgerUnavailable, Throttled
 from ringproof.ledger.acceptance import COLUMNS, Acceptance, Disposition, Requester
 from ringproof.ledger.answers import AgendaAction, AgendaResult, Begun, Outcome, PlivoSignal, Settled, Verdict
 from ringproof.ledger.connection import cause_of
 from ringproof.ledger.durations import Durations, ms
 from ringproof.ledger.keys import Keys
-from ringproof.ledger.record import LETTERS, Lane, Record, State, cut, moment, pieces
+from ringproof.ledger.record import LETTERS, Lane, Record, State, pieces
 from ringproof.ledger.row_outcomes import BYTES, OPEN
 from ringproof.ledger.scripts import PREAMBLE, lua_source, lua_table
+from ringproof.phone.masking import shorten
 from ringproof.policy import Policy
 
 LONGEST_QUEUE: Final = 1000
@@ -155,7 +156,7 @@ class Ledger:
             [
                 token,
                 ms(patience),
-                *(part for pair in requests for part in (*pair, _epoch_ms(until.get(pair[0])))),
+                *(part for pair in requests for part in (*pair, epoch_ms(until.get(pair[0])))),
             ],
         )
         located = self._clock.locate(asked_at, boot_clock(), int(now_us))
@@ -166,7 +167,7 @@ class Ledger:
                 located(int(at_us)),
                 int(at_us),
                 token,
-                Record.read(number, _mapping(flat)) if flat else None,
+                Record.from_pairs(number, flat),
             )
             for (number, _), (told, at_us, flat) in zip(requests, answers, strict=True)
         ]
@@ -228,7 +229,7 @@ class Ledger:
                     fence,
                     outcome.state,
                     outcome.reason or "",
-                    cut(outcome.detail),
+                    shorten(outcome.detail),
                     ms(outcome.wait),
                     int(not outcome.counted),
                     outcome.verification_uuid,
@@ -284,9 +285,9 @@ class Ledger:
         """
         packed: dict[str, str] = self._run(self.client.hgetall, self.keys.record(number))
         if packed and request in {None, int(packed["request"])}:
-            return Record.read(number, packed)
+            return Record.unpack(number, packed)
         flat = self._run(self.client.hget, self.keys.earlier(number), str(request)) if request else None
-        return Record.read(number, _mapping(json.loads(flat))) if flat else None
+        return Record.from_pairs(number, json.loads(flat)) if flat else None
 
     def read_many(self, asked: Sequence[tuple[str, int | None]]) -> list[Record | None]:
         """Do what `read` does for many, in one round trip and two more for each that is not its number's newest."""
@@ -298,7 +299,7 @@ class Ledger:
                 return pipeline.execute()
 
         return [
-            Record.read(number, packed)
+            Record.unpack(number, packed)
             if packed and request in {None, int(packed["request"])}
             else self.read(number, request)
             for (number, request), packed in zip(asked, self._run(newest), strict=True)
@@ -308,13 +309,9 @@ class Ledger:
         """Put the workers' policy where all scripts read it."""
         self._run(self.client.hset, self.keys.policy, mapping=policy.mapping())
 
-    def store(self, key: str, value: str, lasts: timedelta) -> None:
-        """Put something down for a while that is no record."""
-        self._run(self.client.set, key, value, px=ms(lasts))
-
-    def run(self, command: str, *args: Any) -> Any:
-        """Run a command that reads, or that does no harm when it comes twice."""
-        return self._run(getattr(self.client, command), *args)
+    def run(self, command: str, *args: Any, **options: Any) -> Any:
+        """Run a command that reads, or that does no harm if it runs twice."""
+        return self._run(getattr(self.client, command), *args, **options)
 
     def run_all(self, *commands: tuple[Any, ...], of_one_moment: bool = False) -> list[Any]:
         """Run several commands that only read, in one round trip."""
@@ -345,14 +342,6 @@ class Ledger:
                 return command(*args, **options)
         except redis.RedisError as error:
             raise self.unavailable(error) from error
-
-
-def _mapping(flat: Sequence[str]) -> dict[str, str]:
-    return dict(zip(flat[::2], flat[1::2], strict=True))
-
-
-def _epoch_ms(when: datetime | None) -> int:
-    return int(when.timestamp() * 1000) if when else 0
 
 
 def _ms_or_none(seconds: float | None) -> int | str:

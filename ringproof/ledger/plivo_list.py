@@ -1,40 +1,36 @@
-"""Plivo's list, read page by page, newest first. lua/look.lua has the turns.
+"""The scans of Plivo's list of verified numbers, page by page, newest first. lua/plivo_list gives out the turns.
 
-RECONCILE reads until what an earlier look has seen: who was verified elsewhere is found there, at 20 numbers a
-request, and a code that nobody entered here is expired once a look that began after its end has come to its own. SYNC
-reads all of it, when a person wants it.
+RECONCILE reads the newest pages, 20 numbers a request, down to what the last scan has seen. So it finds users who
+confirmed elsewhere. A code that no user entered here expires only after a scan that began later has finished. SYNC
+reads the whole list when an operator asks for it.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
 
-from ringproof.clock import boot_clock
+from ringproof.clock import boot_clock, epoch_ms, moment
 from ringproof.ledger.ledger import Ledger
-from ringproof.ledger.record import cut, moment
+from ringproof.phone.masking import shorten
+
+FAILURE_BYTES: Final = 200
+"""How much is kept of the reason why a page was not read: a sentence for `ringproof sync`."""
 
 
 class ListScan(StrEnum):
-    """Which look it is: the key of its hash."""
+    """Which scan it is; its key in Redis has the same name."""
 
     RECONCILE = "reconcile"
     SYNC = "sync"
 
 
 @dataclass(frozen=True, slots=True)
-class ScanTurn:
-    """Whose turn it is: `wait` seconds until the slot of a page, or until to ask again; None: nothing is wanted."""
-
-    wait: float | None
-    page: "ScanPage | None" = None
-
-
-@dataclass(frozen=True, slots=True)
 class ScanPage:
-    """The page to be read: of the look that `began` then (ms), from `offset`, down to the date `mark`."""
+    """The page to read: of the scan that `began` at that time (ms), from `offset`, down to the date `mark`."""
 
-    look: ListScan
+    scan: ListScan
     began: int
     offset: int
     mark: datetime
@@ -42,50 +38,65 @@ class ScanPage:
 
 
 @dataclass(frozen=True, slots=True)
-class ScanProgress:
-    """How far a look is: `found` says what became of how many numbers, of `total`; `trouble`: why a page was not read.
+class ScanTurn:
+    """The answer of `take_page`.
 
-    `wanted_at` is None once it has come to its end, which it did for the look that began at `looked`.
+    With a `page`, `wait` is the seconds until its slot. Without one, `wait` is the seconds until the next question, or
+    None if no scan is requested.
     """
 
-    wanted_at: datetime | None
-    looked: datetime | None
-    found: Mapping[str, int]
+    wait: float | None
+    page: ScanPage | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ScanProgress:
+    """How far a scan is.
+
+    `requested_at` is None when no scan is requested. `finished_scan_began_at` is when the last finished scan began.
+    `counts` is what became of how many numbers out of `total`, such as `{"verified": 3, "already": 17}`. `failure` says
+    why the last page was not read; it is empty otherwise.
+    """
+
+    requested_at: datetime | None
+    finished_scan_began_at: datetime | None
+    counts: Mapping[str, int]
     total: int | None
-    trouble: str
+    failure: str
 
 
-def request_scan(ledger: Ledger, look: ListScan) -> None:
-    """Have a look begun, unless one is under way: then that is gone on with."""
-    ledger.run("hsetnx", ledger.keys.list_scan(look), "wanted", int(ledger.now().timestamp() * 1000))
+def request_scan(ledger: Ledger, scan: ListScan) -> None:
+    """Request a scan. If one is requested already, nothing changes."""
+    ledger.run("hsetnx", ledger.keys.list_scan(scan), "wanted", epoch_ms(ledger.now()))
 
 
-def is_scan_requested(ledger: Ledger, look: ListScan) -> bool:
-    """Whether there is more to be read: for codes that are over, or for a person."""
-    return bool(ledger.run("hexists", ledger.keys.list_scan(look), "wanted"))
+def is_scan_requested(ledger: Ledger, scan: ListScan) -> bool:
+    """Whether the scan has pages to read."""
+    return bool(ledger.run("hexists", ledger.keys.list_scan(scan), "wanted"))
 
 
-def scan_progress(ledger: Ledger, look: ListScan) -> ScanProgress:
-    """Return how far a look is."""
-    told = ledger.run("hgetall", ledger.keys.list_scan(look))
-    found = {field.removeprefix("found:"): int(count) for field, count in told.items() if field.startswith("found:")}
+def scan_progress(ledger: Ledger, scan: ListScan) -> ScanProgress:
+    """Return how far a scan is."""
+    fields = ledger.run("hgetall", ledger.keys.list_scan(scan))
+    counts = {name.removeprefix("found:"): int(count) for name, count in fields.items() if name.startswith("found:")}
 
     def when(field: str) -> datetime | None:
-        return moment(int(told[field])) if field in told else None
+        return moment(int(fields[field])) if field in fields else None
 
-    total = int(told.get("total", -1))
-    return ScanProgress(when("wanted"), when("looked"), found, total if total >= 0 else None, told.get("trouble", ""))
+    return ScanProgress(
+        when("wanted"), when("looked"), counts, _total(int(fields.get("total", -1))), fields.get("trouble", "")
+    )
 
 
-def take_page(ledger: Ledger, look: ListScan) -> ScanTurn:
-    """Take the turn to read the next page, if it is anybody's; its slot is paid for then."""
+def take_page(ledger: Ledger, scan: ListScan) -> ScanTurn:
+    """Take the turn to read the next page and reserve its slot, or return when to ask again."""
     asked_at = boot_clock()
-    asked = ledger.run_script("plivo_list/take_page", [ledger.keys.list_scan(look)], [int(look is ListScan.SYNC)])
-    now_us, slot_us, again_us, began, offset, mark, total = map(int, asked)
+    answer = ledger.run_script("plivo_list/take_page", [ledger.keys.list_scan(scan)], [int(scan is ListScan.SYNC)])
+    now_us, slot_us, again_us, began, offset, mark, total = map(int, answer)
     if not slot_us:
         return ScanTurn((again_us - now_us) / 1e6 if again_us else None)
     wait = (slot_us - now_us) / 1e6 - (boot_clock() - asked_at)
-    return ScanTurn(max(0.0, wait), ScanPage(look, began, offset, moment(mark), total if total >= 0 else None))
+    return ScanTurn(max(0.0, wait), ScanPage(scan, began, offset, moment(mark), _total(total)))
 
 
 def page_done(
@@ -94,28 +105,32 @@ def page_done(
     following: int | None,
     newest: datetime | None,
     total: int | None,
-    found: Mapping[str, int],
+    counts: Mapping[str, int],
 ) -> bool:
-    """Tell that a page was read, and where to go on (None: it is the end); False if somebody else has read it.
+    """Record that a page was read, and the offset of the next one (None: it was the last).
 
-    `found` says what became of its numbers, and of how many.
+    `counts` is what became of how many of its numbers. Returns False if another worker has recorded this page.
     """
     return bool(
         ledger.run_script(
             "plivo_list/save_page",
-            [ledger.keys.list_scan(page.look)],
+            [ledger.keys.list_scan(page.scan)],
             [
                 page.began,
                 page.offset,
                 "" if following is None else following,
-                int(newest.timestamp() * 1000) if newest else 0,
+                epoch_ms(newest),
                 -1 if total is None else total,
-                *(part for pair in found.items() for part in pair),
+                *(part for pair in counts.items() for part in pair),
             ],
         )
     )
 
 
-def page_failed(ledger: Ledger, look: ListScan, why: str) -> None:
-    """Tell whoever waits why a page was not read."""
-    ledger.run("hset", ledger.keys.list_scan(look), "trouble", cut(why, 200))
+def page_failed(ledger: Ledger, scan: ListScan, why: str) -> None:
+    """Record why a page was not read, for the operator who waits."""
+    ledger.run("hset", ledger.keys.list_scan(scan), "trouble", shorten(why, FAILURE_BYTES))
+
+
+def _total(count: int) -> int | None:
+    return count if count >= 0 else None

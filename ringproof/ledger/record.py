@@ -4,13 +4,14 @@ Redis keeps a hash packed while no field is longer than 64 bytes: 458 bytes a re
 is spread over several fields, and the history is one field of eight-byte changes.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Final, Self
 
-from ringproof.phone.masking import mask
+from ringproof.clock import moment
+from ringproof.phone.masking import mask, shorten
 
 FIELD_BYTES: Final = 64
 """Redis keeps a hash packed while no field is longer (hash-max-listpack-value, and -ziplist- before 7.0)."""
@@ -30,7 +31,7 @@ class State(StrEnum):
     CANCELLED = "cancelled"
 
     @property
-    def final(self) -> bool:
+    def is_final(self) -> bool:
         """Whether time alone changes nothing any more."""
         return self in {State.VERIFIED, State.EXPIRED, State.FAILED, State.CANCELLED}
 
@@ -127,7 +128,6 @@ class Record:
     ends_at: datetime | None = None
     lease_until: datetime | None = None
     live_until: datetime | None = None
-    live_before: datetime | None = None
     verification_uuid: str | None = None
     api_id: str | None = None
     code_sent_at: datetime | None = None
@@ -144,7 +144,7 @@ class Record:
     history: tuple[Change, ...] = field(default=(), repr=False)
 
     @classmethod
-    def read(cls, phone_number: str, packed: Mapping[str, str]) -> Self:
+    def unpack(cls, phone_number: str, packed: Mapping[str, str]) -> Self:
         """Unpack a record's hash, which is not empty."""
 
         def when(name: str) -> datetime | None:
@@ -170,7 +170,6 @@ class Record:
             ends_at=when("ends_at"),
             lease_until=when("lease_until"),
             live_until=when("live_until"),
-            live_before=when("live_before"),
             verification_uuid=packed.get("verification_uuid"),
             api_id=packed.get("api_id"),
             code_sent_at=when("code_sent_at"),
@@ -187,15 +186,20 @@ class Record:
             history=tuple(_unpack_history(packed.get("history", ""))),
         )
 
+    @classmethod
+    def from_pairs(cls, phone_number: str, flat: Sequence[str]) -> Self | None:
+        """Unpack a record as a script returns it: `["state", "queued", "request", "7", …]`. Empty: there is none."""
+        return cls.unpack(phone_number, dict(zip(flat[::2], flat[1::2], strict=True))) if flat else None
+
     @property
-    def used(self) -> bool:
+    def is_code_used(self) -> bool:
         """Whether the last sent code has done its work: the number was verified since."""
         return self.verified_at is not None and (self.code_sent_at is None or self.verified_at >= self.code_sent_at)
 
     @property
-    def stands(self) -> bool:
+    def is_verified(self) -> bool:
         """Whether the number is verified; also where a newer request has come to nothing."""
-        return self.state is State.VERIFIED or (self.state in {State.FAILED, State.CANCELLED} and self.used)
+        return self.state is State.VERIFIED or (self.state in {State.FAILED, State.CANCELLED} and self.is_code_used)
 
     @property
     def message(self) -> str | None:
@@ -209,21 +213,11 @@ class Record:
         return f"{mask(self.phone_number)} {self.state}{why}"
 
 
-def moment(milliseconds: int) -> datetime:
-    """Return a time of the scripts as an aware datetime."""
-    return datetime.fromtimestamp(milliseconds / 1000, UTC)
-
-
-def cut(text: str, size: int = FIELD_BYTES) -> str:
-    """Cut text to what fits into `size` bytes of UTF-8, between characters."""
-    return text.encode()[:size].decode(errors="ignore")
-
-
 def pieces(name: str, text: str | None) -> dict[str, str]:
     """Spread a long text over fields that each fit: name, name1, and so on."""
     pieces: dict[str, str] = {}
     while text:
-        piece = cut(text)
+        piece = shorten(text, FIELD_BYTES)
         pieces[f"{name}{len(pieces) or ''}"] = piece
         text = text[len(piece) :]
     return pieces

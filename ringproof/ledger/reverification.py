@@ -1,64 +1,62 @@
-"""Verified numbers are asked about again, each at a time of its own: lua/renewals.lua has when that is."""
+"""Verified numbers are asked about again, each at a date of its own. lua/lib/reverification.lua computes the dates."""
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
+from ringproof.clock import epoch_ms, moment
 from ringproof.ledger.durations import ms
 from ringproof.ledger.ledger import LONGEST_QUEUE, Ledger
-from ringproof.ledger.record import Reason, Record, moment
+from ringproof.ledger.record import Reason, Record
 
 AT_ONCE: Final = 500
-"""Records that are looked at in one round trip."""
+"""Records that one round trip reads."""
 
 
-class Wanted(StrEnum):
-    """What becomes of a number that a person wants to be asked about again."""
+class Requested(StrEnum):
+    """What `request` did with one number."""
 
-    DUE = "due"
-    OPEN = "open"
-    NEVER = "never"
-    UNKNOWN = "unknown"
+    DUE = "due"  # it is due now
+    OPEN = "open"  # a request of it is under way
+    NEVER = "never"  # it was not verified
+    UNKNOWN = "unknown"  # it has no record
 
 
 def due(ledger: Ledger, most: int, in_a_message: int, queue: str) -> list[str]:
-    """Return numbers that are due; each is due again ten minutes later, unless it was asked about.
+    """Return at most `most` numbers that are due. Each is due again ten minutes later, unless a worker asks about it.
 
-    None while the lane is paused, or its Celery queue is long enough.
+    Returns none while the lane is paused, or while its Celery queue is long enough.
     """
     numbers: list[str] = ledger.run_script("reverification/due", [queue], [most, in_a_message, LONGEST_QUEUE])
     return numbers
 
 
 def claim(ledger: Ledger, number: str) -> Record | None:
-    """Take the turn to ask about a number, for a minute; None if it is not due, or another has it."""
-    flat = ledger.run_script("reverification/claim", [ledger.keys.record(number)], [number])
-    return Record.read(number, dict(zip(flat[::2], flat[1::2], strict=True))) if flat else None
+    """Claim a number for a minute to ask about it; None if it is not due, or another worker has claimed it."""
+    return Record.from_pairs(number, ledger.run_script("reverification/claim", [ledger.keys.record(number)], [number]))
 
 
-def put_off(ledger: Ledger, number: str) -> None:
-    """Have a number that cannot be asked about, for its own sake, wait for its next turn."""
+def postpone(ledger: Ledger, number: str) -> None:
+    """Have a number wait for its next date, because the worker cannot ask about this number."""
     ledger.run_script("reverification/postpone", [ledger.keys.record(number)], [number])
 
 
-def ask_now(ledger: Ledger, numbers: Sequence[str]) -> list[Wanted]:
-    """Have numbers asked about again now, as the lane's share and the pauses allow."""
-    return [
-        Wanted(told)
-        for told in ledger.run_script("reverification/request", list(map(ledger.keys.record, numbers)), numbers)
-    ]
+def request(ledger: Ledger, numbers: Sequence[str]) -> list[Requested]:
+    """Make numbers due now, as an operator wants; the lane's share and the pauses still apply."""
+    answers = ledger.run_script("reverification/request", list(map(ledger.keys.record, numbers)), numbers)
+    return [Requested(answer) for answer in answers]
 
 
-def when(ledger: Ledger, number: str) -> datetime | None:
-    """Return when a number is asked about again; None: never, as far as is known."""
+def next_date(ledger: Ledger, number: str) -> datetime | None:
+    """Return when a number is due; None if it has no date."""
     score = ledger.run("zscore", ledger.keys.renewals, number)
     return moment(int(score)) if score else None
 
 
 def due_within(ledger: Ledger, duration: timedelta) -> Iterator[str]:
     """Give the numbers that fall due within a time from now."""
-    until = ms(duration) + int(ledger.now().timestamp() * 1000)
+    until = ms(duration) + epoch_ms(ledger.now())
     at = 0
     while page := ledger.run("zrangebyscore", ledger.keys.renewals, "-inf", until, at, AT_ONCE):
         yield from page
@@ -66,24 +64,24 @@ def due_within(ledger: Ledger, duration: timedelta) -> Iterator[str]:
 
 
 def older_than(ledger: Ledger, duration: timedelta) -> Iterator[str]:
-    """Give the verified numbers of which nobody has said so for a time: neither the person nor Plivo."""
+    """Give the verified numbers that neither the user nor Plivo has confirmed for a time."""
     oldest = ledger.now() - duration
     for record in verified(ledger):
-        if all(told < oldest for told in (record.verified_at, record.checked_at) if told):
+        if all(confirmed < oldest for confirmed in (record.verified_at, record.checked_at) if confirmed):
             yield record.phone_number
 
 
 def lapsed(ledger: Ledger) -> Iterator[str]:
-    """Give the numbers that did not answer when they were asked again, as far as their records are kept."""
+    """Give the numbers whose users did not answer the re-verification, as long as their records are kept."""
     for numbers in _scanned(ledger, "sscan", ledger.keys.lapsed):
         yield from (record.phone_number for record in _records(ledger, numbers) if record.reason is Reason.LAPSED)
 
 
 def verified(ledger: Ledger) -> Iterator[Record]:
-    """Give the records of all numbers whose verification stands. Looks at all keys: some seconds for a million."""
+    """Give the records of all verified numbers. It reads all keys: some seconds for a million."""
     for keys in _scanned(ledger, "scan", match=ledger.keys.record("*")):
         numbers = list(map(ledger.keys.number, keys))
-        yield from (record for record in _records(ledger, numbers) if record.stands)
+        yield from (record for record in _records(ledger, numbers) if record.is_verified)
 
 
 def _records(ledger: Ledger, numbers: Sequence[str]) -> Iterator[Record]:
@@ -91,11 +89,11 @@ def _records(ledger: Ledger, numbers: Sequence[str]) -> Iterator[Record]:
 
 
 def _scanned(ledger: Ledger, command: str, *key: str, match: str | None = None) -> Iterator[list[str]]:
-    """Give what a set or Redis has, some at a time; seldom one of them twice."""
+    """Give the members of a set, or the keys of Redis, some at a time. In rare cases one comes twice."""
     cursor = 0
     while True:
-        cursor, found = ledger.run(command, *key, cursor, match, AT_ONCE)
-        if found:
-            yield found
+        cursor, names = ledger.run(command, *key, cursor, match, AT_ONCE)
+        if names:
+            yield names
         if not cursor:
             return

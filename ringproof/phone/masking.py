@@ -126,3 +126,8 @@ def _veiled(found: re.Match[str]) -> str:
     number = found["named"] or found["plus"] or found["bare"]
     digits = "".join(str(unicodedata.decimal(sign)) for sign in number if sign.isdecimal())
     return mask(digits if found["bare"] else "+" + digits) + (found["request"] or "")
+
+
+def shorten(text: str, size: int = 64) -> str:
+    """Cut a text to `size` bytes of UTF-8, between two characters. A record keeps texts of up to 64 bytes packed."""
+    return text.encode("utf-8", "replace")[:size].decode("utf-8", "ignore")

@@ -29,8 +29,8 @@ from ringproof.errors import (
     Unreachable,
     WrongCode,
 )
-from ringproof.phone.masking import mask, redact, shown
-from ringproof.plivo.transport import LIMITS, Answer, Body, Limits, Transport, shorten
+from ringproof.phone.masking import mask, redact, shorten, shown
+from ringproof.plivo.transport import LIMITS, Answer, Body, Limits, Transport
 
 LONGEST_RETRY_AFTER_SECONDS = 900.0
 """A quarter of an hour, the life of a code: what is asked for beyond it is not believed."""
@@ -267,7 +267,7 @@ class PlivoClient:
         code = otp.get_secret_value() if otp else ""
         for ours in (self._auth_token.get_secret_value(), self._auth_id, code):
             text = text.replace(ours, "•••") if ours else text
-        return shorten(f"{answer.status} {redact(text) if otp is None else _DIGIT.sub('•', text)}")
+        return shorten(f"{answer.status} {redact(text) if otp is None else _DIGIT.sub('•', text)}").rstrip()
 
 
 def _version() -> str:

@@ -28,9 +28,7 @@ from urllib3.exceptions import HTTPError
 
 from ringproof.clock import boot_clock
 from ringproof.errors import Unknown, Unreachable
-
-DETAIL_BYTES = 64
-"""The longest text that is told of a failure: with a longer field a record in Redis is no longer packed."""
+from ringproof.phone.masking import shorten
 
 _LOGGERS = ("urllib3.connection", "urllib3.connectionpool", "urllib3.response", "urllib3.util.retry")
 
@@ -156,11 +154,6 @@ class Transport:
             pass
         response.raw.close()
         return None
-
-
-def shorten(text: str) -> str:
-    """Cut to DETAIL_BYTES of UTF-8, between two characters."""
-    return text.encode("utf-8", "replace")[:DETAIL_BYTES].decode("utf-8", "ignore").rstrip()
 
 
 class _Attempt:

@@ -14,7 +14,7 @@ from ringproof.batches.erasure import erase
 from ringproof.batches.model import BatchState
 from ringproof.ledger.acceptance import Disposition, Requester
 from ringproof.ledger.answers import Outcome, Settled, Verdict
-from ringproof.ledger.confirmation import Answer, check_code, mark_verified, store_code, take_code
+from ringproof.ledger.confirmation import NextStep, check_code, mark_verified, store_code, take_code
 from ringproof.ledger.record import Lane, State
 from ringproof.plivo.client import CallerId
 from ringproof.policy import Policy
@@ -141,7 +141,7 @@ def test_its_code_cannot_be_entered_any_more(book):
     erase(book.ledger, book.number)
 
     handle = store_code(book.ledger, check_code("1234"))
-    assert take_code(book.ledger, book.number, handle).answer is Answer.NOTHING
+    assert take_code(book.ledger, book.number, handle).step is NextStep.NOTHING
 
 
 def test_another_number_is_not_held_for_it(book):

@@ -65,7 +65,7 @@ class TestSync:
         assert (record.state, record.alias, record.country) == (State.VERIFIED, "Number 7", "US")
         assert record.verification_uuid == plivo.sends(numbers[7])[-1]["verification_uuid"]
         assert record.checked_at > record.verified_at
-        assert reverification.when(ledger, numbers[7]) - ledger.now() > timedelta(days=44)
+        assert reverification.next_date(ledger, numbers[7]) - ledger.now() > timedelta(days=44)
         assert "45 verified already" in imported.stdout
         assert len(plivo.sends()) == sent
 
@@ -183,7 +183,7 @@ class TestReverify:
         done = ringproof("reverify", "--batch", "spring", "--dry-run")
 
         assert done.stdout == f"1 number: {mask(numbers[0])}\n"
-        assert reverification.when(ledger, numbers[0]) - ledger.now() <= timedelta(days=10)
+        assert reverification.next_date(ledger, numbers[0]) - ledger.now() <= timedelta(days=10)
         assert ledger.read(numbers[1]).reverify_after_days == 10
 
     def test_lists_who_has_lapsed(self, ringproof, ledger, plivo):

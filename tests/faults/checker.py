@@ -74,11 +74,11 @@ def _agenda(world):
         number = key.rpartition(":")[2]
         found.add(number)
         state = State(world.client.hget(key, "state"))
-        if state.final and number in agenda:
+        if state.is_final and number in agenda:
             yield f"{number} is {state} and still on the agenda"
-        elif not state.final and number not in agenda:
+        elif not state.is_final and number not in agenda:
             yield f"{number} is {state} and not on the agenda"
-        elif not state.final and now - datetime.fromtimestamp(agenda[number] / 1000, UTC) > TICK:
+        elif not state.is_final and now - datetime.fromtimestamp(agenda[number] / 1000, UTC) > TICK:
             yield f"{number} is {state}, and overdue"
     yield from (f"{number} is on the agenda without a record" for number in agenda.keys() - found)
 

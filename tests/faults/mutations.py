@@ -186,7 +186,7 @@ MUTATIONS = (
     Mutation(
         "what Plivo has by another's code is no proof of mine",
         "tasks/confirmation.py",
-        "if told is Verified.ALREADY:",
+        "if told is Marked.ALREADY:",
         "if False:",
         "tests/ledger/test_confirmation.py::test_a_number_that_plivo_has_by_anothers_code_proves_nothing_for_mine",
     ),
@@ -243,7 +243,7 @@ MUTATIONS = (
     Mutation(
         "a doubt is not ended by the uuid of a code that had verified the number before",
         "tasks/sweep.py",
-        "return not record.used",
+        "return not record.is_code_used",
         "return True",
         "tests/tasks/test_reverification.py::TestInBetween::test_in_doubt_and_verified_long_ago_is_not_verified_anew",
     ),

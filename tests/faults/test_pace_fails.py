@@ -184,13 +184,13 @@ def test_other_limits_hold_within_a_second_also_for_slots_that_were_booked(world
     world.start(children=12)
     people = world.enqueue(150, Lane.INTERACTIVE)
     eventually(lambda: sent(world) > 20, within=30)
-    control.limit(world.ledger, timedelta(minutes=10), rate=Rate.parse("5/1s"))
+    control.override_rates(world.ledger, timedelta(minutes=10), rate=Rate.parse("5/1s"))
     changed = boot_clock()
     eventually(lambda: boot_clock() > changed + 3 or sent(world) == len(people), within=30)
     later = [at for at in world.first_bytes() if changed + 1 < at <= changed + 3]
 
     assert len(later) <= 2 * 5 + 1
-    control.unlimit(world.ledger)
+    control.restore_rates(world.ledger)
     world.move(timedelta(seconds=5))
     until_all_are_known(world)
 

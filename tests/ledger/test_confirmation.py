@@ -11,8 +11,8 @@ from ringproof.errors import InvalidRequest, NothingPending, Unknown
 from ringproof.ledger.acceptance import Requester
 from ringproof.ledger.answers import Outcome, Settled, Verdict
 from ringproof.ledger.confirmation import (
-    Answer,
-    Verified,
+    Marked,
+    NextStep,
     check_code,
     code_rejected,
     mark_verified,
@@ -43,8 +43,8 @@ class Entering(Book):
 
     def confirm(self):
         entered, handle = self.enter()
-        assert entered.answer is Answer.ASK
-        assert self.yes(handle) is Verified.VERIFIED
+        assert entered.step is NextStep.ASK
+        assert self.yes(handle) is Marked.VERIFIED
         return handle
 
 
@@ -77,7 +77,7 @@ def test_a_code_waits_a_minute_and_is_taken_out_once(book, client):
     assert 60_000 - 1000 * (time.monotonic() - began) - 1 <= left_ms <= 60_000
 
     first, again = (take_code(book.ledger, book.number, handle) for _ in range(2))
-    assert (first.answer, again.answer) == (Answer.ASK, Answer.LOOK)
+    assert (first.step, again.step) == (NextStep.ASK, NextStep.LOOK)
     assert (again.code.get_secret_value(), book.record.tries) == ("", 1)
     assert not client.exists(book.keys.code(handle))
 
@@ -86,7 +86,7 @@ def test_a_right_code_verifies_the_number_for_good(book, client):
     book.bring(SENT, alias="Row 17")
     handle = store_code(book.ledger, check_code("1234"))
     take_code(book.ledger, book.number, handle)
-    assert book.yes(handle, alias="Front desk") is Verified.VERIFIED
+    assert book.yes(handle, alias="Front desk") is Marked.VERIFIED
 
     record = book.record
     assert (record.state, record.alias, record.country, record.verification_uuid) == (
@@ -105,11 +105,11 @@ def test_wrong_codes_are_counted_and_after_five_plivo_is_not_asked(book):
     left = []
     for _ in range(5):
         entered, handle = book.enter()
-        assert entered.answer is Answer.ASK
+        assert entered.step is NextStep.ASK
         left.append(code_rejected(book.ledger, book.number, handle))
 
     assert left == [4, 3, 2, 1, 0]
-    assert book.enter()[0].answer is Answer.TOO_MANY
+    assert book.enter()[0].step is NextStep.TOO_MANY
 
 
 def test_the_next_code_has_five_tries_of_its_own(book):
@@ -121,7 +121,7 @@ def test_the_next_code_has_five_tries_of_its_own(book):
     book.settle(book.begin(resend), NEWER)
 
     entered, _ = book.enter()
-    assert (entered.tries_left, entered.asked, entered.record.verification_uuid) == (4, "", "a-newer-one")
+    assert (entered.tries_left, entered.unanswered_handle, entered.record.verification_uuid) == (4, "", "a-newer-one")
 
 
 def test_a_try_for_which_plivo_was_not_asked_does_not_count(book):
@@ -133,18 +133,18 @@ def test_a_try_for_which_plivo_was_not_asked_does_not_count(book):
 
 
 def test_there_is_nothing_to_enter_for_whom_nothing_was_sent(book):
-    assert book.enter()[0].answer is Answer.NOTHING
+    assert book.enter()[0].step is NextStep.NOTHING
     book.accept()
     entered, _ = book.enter()
 
-    assert (entered.answer, entered.record.state) == (Answer.NOTHING, State.QUEUED)
+    assert (entered.step, entered.record.state) == (NextStep.NOTHING, State.QUEUED)
 
 
 def test_a_code_is_not_asked_about_after_its_time(book):
     book.bring(SENT)
     book.move(15 * MINUTES + timedelta(seconds=1))
 
-    assert book.enter()[0].answer is Answer.EXPIRED
+    assert book.enter()[0].step is NextStep.EXPIRED
 
 
 def test_a_code_that_nobody_took_within_its_minute_is_lost_and_costs_no_try(book, client):
@@ -152,7 +152,7 @@ def test_a_code_that_nobody_took_within_its_minute_is_lost_and_costs_no_try(book
     handle = store_code(book.ledger, check_code("1234"))
     client.delete(book.keys.code(handle))
 
-    assert take_code(book.ledger, book.number, handle).answer is Answer.LOST
+    assert take_code(book.ledger, book.number, handle).step is NextStep.LOST
     assert book.record.tries == 0
 
 
@@ -160,7 +160,7 @@ def test_while_plivo_does_not_know_the_credentials_it_is_not_asked(book):
     book.bring(SENT)
     book.ledger.report_answer("unauthorized")
 
-    assert book.enter()[0].answer is Answer.PAUSED
+    assert book.enter()[0].step is NextStep.PAUSED
     assert book.record.tries == 0
 
 
@@ -168,7 +168,7 @@ def test_a_persons_pause_keeps_nobody_from_entering_a_code(book):
     book.bring(SENT)
     book.hold()
 
-    assert book.enter()[0].answer is Answer.ASK
+    assert book.enter()[0].step is NextStep.ASK
 
 
 def test_an_answer_that_was_lost_is_told_to_whoever_comes_next(book):
@@ -176,7 +176,7 @@ def test_an_answer_that_was_lost_is_told_to_whoever_comes_next(book):
     _, first = book.enter()
     entered, _ = book.enter()
 
-    assert (entered.answer, entered.asked) == (Answer.ASK, first)
+    assert (entered.step, entered.unanswered_handle) == (NextStep.ASK, first)
 
 
 class TestARace:
@@ -188,7 +188,7 @@ class TestARace:
         book.ledger.work_off_agenda(10, {lane: queue(lane) for lane in Lane})
         assert book.record.state is State.EXPIRED
 
-        assert book.yes(handle) is Verified.VERIFIED
+        assert book.yes(handle) is Marked.VERIFIED
         assert book.record.state is State.VERIFIED
         assert client.ttl(book.keys.record(book.number)) == -1
 
@@ -205,7 +205,7 @@ class TestARace:
         elif state is State.CANCELLED:
             book.ledger.cancel(book.number, resend)
 
-        assert book.yes(handle) is Verified.VERIFIED
+        assert book.yes(handle) is Marked.VERIFIED
         assert (book.record.state, book.record.live_until, book.agenda()) == (State.VERIFIED, None, None)
         assert book.begin(resend).verdict is Verdict.NOTHING
 
@@ -216,7 +216,7 @@ class TestARace:
         begun = book.begin(book.accept(Requester.RESEND).request)
         lives = book.record.live_until
 
-        assert book.yes(handle) is Verified.VERIFIED
+        assert book.yes(handle) is Marked.VERIFIED
         assert book.settle(begun, NEWER) is Settled.STALE
         assert (book.record.state, book.record.live_until) == (State.VERIFIED, lives)
 
@@ -227,7 +227,7 @@ class TestARace:
         book.bring(NEWER, requester=Requester.RESEND)
         lives = book.record.live_until
 
-        assert book.yes(handle) is Verified.VERIFIED
+        assert book.yes(handle) is Marked.VERIFIED
         assert (book.record.state, book.record.live_until, book.record.verification_uuid) == (
             State.VERIFIED,
             lives,
@@ -238,10 +238,10 @@ class TestARace:
         book.bring(SENT)
         (_, first), (_, second) = book.enter(), book.enter()
 
-        assert book.yes(first) is Verified.VERIFIED
-        assert book.yes(second) is Verified.ALREADY
-        assert take_code(book.ledger, book.number, first).answer is Answer.DONE, "redelivered, it is told again"
-        assert take_code(book.ledger, book.number, second).answer is Answer.NOTHING
+        assert book.yes(first) is Marked.VERIFIED
+        assert book.yes(second) is Marked.ALREADY
+        assert take_code(book.ledger, book.number, first).step is NextStep.DONE, "redelivered, it is told again"
+        assert take_code(book.ledger, book.number, second).step is NextStep.NOTHING
 
     def test_a_wrong_code_beside_a_right_one_undoes_nothing(self, book):
         book.bring(SENT)
@@ -256,7 +256,7 @@ class TestARace:
         _, handle = book.enter()
         client.delete(book.keys.record(book.number))
 
-        assert book.yes(handle) is Verified.GONE
+        assert book.yes(handle) is Marked.GONE
         assert code_rejected(book.ledger, book.number, handle) == 5
         assert book.record is None
 
@@ -289,7 +289,7 @@ def test_what_became_of_a_code_whose_answer_was_lost_is_asked_before_the_next_on
 
     with pytest.raises(NothingPending):
         confirm(book.ledger, Plivo(), book.number, mine)
-    assert take_code(book.ledger, book.number, lost).answer is Answer.DONE
+    assert take_code(book.ledger, book.number, lost).step is NextStep.DONE
 
 
 def test_a_number_that_plivo_has_by_my_code_is_verified_by_it(book):
@@ -304,27 +304,27 @@ class TestTheList:
     def test_verifies_whoever_confirmed_elsewhere(self, book):
         book.bring(SENT)
 
-        assert book.yes() is Verified.VERIFIED
-        assert book.yes() is Verified.ALREADY
+        assert book.yes() is Marked.VERIFIED
+        assert book.yes() is Marked.ALREADY
 
     def test_may_tell_it_after_the_expiry(self, book, client):
         book.bring(SENT)
         client.hset(book.keys.record(book.number), "state", "expired")
 
-        assert book.yes() is Verified.VERIFIED
+        assert book.yes() is Marked.VERIFIED
 
     def test_of_last_year_is_no_answer(self, book):
         book.bring(SENT)
         last_year = datetime.now(UTC) - timedelta(days=365)
 
-        assert book.yes(uuid="of-last-year", dated=last_year) is Verified.STALE
+        assert book.yes(uuid="of-last-year", dated=last_year) is Marked.STALE
         assert book.record.state is State.CODE_SENT
 
     def test_ends_a_doubt_if_its_dates_are_later_than_the_attempt(self, book):
         book.bring(Outcome(State.IN_DOUBT))
 
-        assert book.yes(uuid="unknown", dated=book.now() - MINUTES) is Verified.STALE
-        assert book.yes(uuid="unknown", dated=book.now() + MINUTES) is Verified.VERIFIED
+        assert book.yes(uuid="unknown", dated=book.now() - MINUTES) is Marked.STALE
+        assert book.yes(uuid="unknown", dated=book.now() + MINUTES) is Marked.VERIFIED
         assert (book.record.verification_uuid, book.record.live_until, book.agenda()) == ("unknown", None, None)
 
     def test_does_not_take_a_verified_numbers_new_request_for_its_old_one(self, book):
@@ -335,18 +335,18 @@ class TestTheList:
         resend = book.accept(Requester.RESEND)
 
         assert resend.disposition == "accepted"
-        assert book.yes() is Verified.ALREADY
+        assert book.yes() is Marked.ALREADY
         assert book.record.state is State.QUEUED
 
     @pytest.mark.parametrize("alias", ["\ud800", "é" * 400, "\x00", '"]}'], ids=ascii)
     def test_holds_whatever_others_have_called_their_numbers(self, book, alias):
         book.bring(SENT)
 
-        assert book.yes(alias=alias) is Verified.VERIFIED
+        assert book.yes(alias=alias) is Marked.VERIFIED
         assert len(book.record.alias) <= 255
 
     def test_knows_nothing_of_numbers_that_are_not_ours(self, book):
         found = [CallerId(fresh_number(), "", "US", None, None, "", UUID) for _ in range(3)]
 
-        assert mark_verified(book.ledger, found) == [Verified.GONE] * 3
+        assert mark_verified(book.ledger, found) == [Marked.GONE] * 3
         assert mark_verified(book.ledger, []) == []

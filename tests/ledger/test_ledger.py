@@ -8,6 +8,7 @@ import redis
 from support.harness import fresh_number
 from support.number_in_ledger import MINUTES, SENT, UUID, Book, near
 
+from ringproof.clock import epoch_ms
 from ringproof.errors import LedgerUnavailable
 from ringproof.ledger.acceptance import TABLE, Disposition, Requester
 from ringproof.ledger.answers import Outcome, Settled, Verdict
@@ -262,7 +263,7 @@ def test_doubt_keeps_the_longest_life_that_the_code_may_have(book):
 
 def test_a_queued_request_does_not_begin_while_another_code_may_live(book):
     request = book.accept().request
-    until = int((book.now() + 5 * MINUTES).timestamp() * 1000)
+    until = epoch_ms(book.now() + 5 * MINUTES)
     book.client.hset(book.keys.record(book.number), "live_until", until)
 
     begun = book.begin(request)
@@ -276,7 +277,7 @@ def test_a_resend_begins_while_the_older_code_lives_but_not_inside_the_cooldown(
     book.bring(SENT)
     book.move(2 * MINUTES)
     resend = book.accept(Requester.RESEND).request
-    recent = int(book.now().timestamp() * 1000)
+    recent = epoch_ms(book.now())
     book.client.hset(book.keys.record(book.number), "code_sent_at", recent)
 
     assert book.begin(resend).verdict is Verdict.WAITING

@@ -14,7 +14,7 @@ from ringproof.errors import Unauthorized, Unreachable
 from ringproof.ledger import plivo_list
 from ringproof.ledger.acceptance import Requester
 from ringproof.ledger.answers import AgendaAction, Outcome
-from ringproof.ledger.confirmation import Verified, mark_verified
+from ringproof.ledger.confirmation import Marked, mark_verified
 from ringproof.ledger.plivo_list import ListScan
 from ringproof.ledger.queues import queue
 from ringproof.ledger.record import Lane, State
@@ -98,7 +98,7 @@ def test_who_is_on_the_list_is_verified_and_who_is_not_expires(book):
     assert book.due() == Counter({AgendaAction.LIST: 2})
     assert plivo_list.is_scan_requested(book.ledger, ListScan.RECONCILE)
 
-    assert book.look() == Counter({Verified.VERIFIED: 1})
+    assert book.look() == Counter({Marked.VERIFIED: 1})
     assert not plivo_list.is_scan_requested(book.ledger, ListScan.RECONCILE)
     book.move(timedelta(seconds=4))
     assert book.due() == Counter({AgendaAction.EXPIRED: 1})
@@ -229,7 +229,7 @@ def test_what_plivo_does_not_answer_is_asked_again_and_a_401_is_heard(book, erro
         assert book.look() == Counter(), "until Plivo knows the credentials again"
         book.ledger.report_answer("known")
 
-    assert book.look() == Counter({Verified.VERIFIED: 1})
+    assert book.look() == Counter({Marked.VERIFIED: 1})
     assert not plivo_list.is_scan_requested(book.ledger, ListScan.RECONCILE)
 
 
@@ -243,7 +243,7 @@ def test_of_last_year_and_in_doubt_today_is_not_verified(book):
     book.move(16 * MINUTES)
     book.due()
 
-    assert book.look() == Counter({Verified.STALE: 1})
+    assert book.look() == Counter({Marked.STALE: 1})
     assert book.state(number) is State.IN_DOUBT
 
 

@@ -231,7 +231,7 @@ class TestOtherLimits:
     def test_hold_at_once_and_the_first_window_is_spent(self, client):
         simulation = Simulation(client)
         (before,) = simulation.ledger.begin(simulation.numbers(1, Lane.INTERACTIVE))
-        until = control.limit(simulation.ledger, timedelta(hours=1), rate=Rate.parse("10/1s"))
+        until = control.override_rates(simulation.ledger, timedelta(hours=1), rate=Rate.parse("10/1s"))
         after = simulation.ledger.begin(simulation.numbers(3, Lane.INTERACTIVE))
 
         assert before.at_us < simulation.now_us + 20_000
@@ -241,7 +241,8 @@ class TestOtherLimits:
 
     def test_end_by_themselves_and_the_usual_ones_are_back(self, client):
         simulation = Simulation(client)
-        control.limit(simulation.ledger, timedelta(minutes=1), rate=Rate.parse("10/1s"), call_rate=Rate.parse("1/1s"))
+        rates = {"rate": Rate.parse("10/1s"), "call_rate": Rate.parse("1/1s")}
+        control.override_rates(simulation.ledger, timedelta(minutes=1), **rates)
         during = control.sending_status(simulation.ledger)
         simulation.at(simulation.now_us + 61 * SECOND)
         after = control.sending_status(simulation.ledger)
@@ -253,11 +254,11 @@ class TestOtherLimits:
 
     def test_can_be_taken_back_and_all_is_in_the_history(self, client):
         simulation = Simulation(client)
-        control.limit(simulation.ledger, timedelta(hours=1), rate=Rate.parse("10/1s"))
-        control.unlimit(simulation.ledger)
+        control.override_rates(simulation.ledger, timedelta(hours=1), rate=Rate.parse("10/1s"))
+        control.restore_rates(simulation.ledger)
 
         assert control.sending_status(simulation.ledger).rate == "300/5s"
-        assert [line.rate for line in control.history(simulation.ledger)] == ["10/1s", None]
+        assert [line.rate for line in control.rate_history(simulation.ledger)] == ["10/1s", None]
 
     def test_take_back_what_was_booked_under_the_pace_before(self, client):
         simulation = Simulation(client, "10/1s")
@@ -265,7 +266,7 @@ class TestOtherLimits:
         fence = "f" * 16
         booked = simulation.ledger.begin(requests, fence=fence)
         simulation.at(simulation.now_us + 1000)
-        control.limit(simulation.ledger, timedelta(hours=1), rate=Rate.parse("1/1s"))
+        control.override_rates(simulation.ledger, timedelta(hours=1), rate=Rate.parse("1/1s"))
         again = simulation.ledger.begin(requests, fence=fence)
 
         assert {begun.verdict for begun in booked} == {Verdict.BEGUN}

@@ -19,7 +19,8 @@ from ringproof.errors import (
     Unsent,
 )
 from ringproof.ledger.answers import PlivoSignal
-from ringproof.ledger.record import FIELD_BYTES, Reason, State, cut
+from ringproof.ledger.record import FIELD_BYTES, Reason, State
+from ringproof.phone.masking import shorten
 from ringproof.plivo import client, transport
 from worker.sending import outcomes
 from worker.sending.outcomes import OUTCOMES, outcome_of, signal_of
@@ -139,7 +140,7 @@ def test_retry_after_is_honoured_but_is_no_invitation_to_a_busy_loop(retry_after
     "text", ["", "short", "e" * 10_000, "é" * 40, "☎" * 30, "👩‍👧" * 20, "a" * 63 + "é"], ids=lambda text: text[:5]
 )
 def test_the_detail_fits_a_packed_field_and_ends_between_two_characters(error, text):
-    kept = cut(outcome_of(error(text), 1).detail)
+    kept = shorten(outcome_of(error(text), 1).detail)
 
     assert len(kept.encode()) <= FIELD_BYTES
     assert text.startswith(kept)

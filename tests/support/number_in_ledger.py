@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 from support.harness import fresh_number
 
+from ringproof.clock import epoch_ms
 from ringproof.ledger import control
 from ringproof.ledger.acceptance import Requester
 from ringproof.ledger.answers import Outcome, Settled, Verdict
@@ -79,7 +80,7 @@ class Book:
 
     def looked(self):
         """Plivo's list has been read, just now, and nobody has confirmed elsewhere."""
-        self.client.hset(self.keys.list_scan("reconcile"), "looked", int(self.now().timestamp() * 1000) + 1)
+        self.client.hset(self.keys.list_scan("reconcile"), "looked", epoch_ms(self.now()) + 1)
 
     @property
     def record(self) -> Record:

@@ -8,10 +8,11 @@ from datetime import timedelta
 
 from support.harness import fresh_number
 
+from ringproof.clock import moment
 from ringproof.ledger.acceptance import Requester
 from ringproof.ledger.answers import Verdict
 from ringproof.ledger.ledger import Ledger
-from ringproof.ledger.record import Lane, moment
+from ringproof.ledger.record import Lane
 from ringproof.policy import Policy, Rate
 
 SECOND = 1_000_000

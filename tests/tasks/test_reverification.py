@@ -13,10 +13,10 @@ from ringproof.errors import Rejected, Unreachable
 from ringproof.ledger import reverification
 from ringproof.ledger.acceptance import Disposition, Requester
 from ringproof.ledger.answers import Outcome, PlivoSignal
-from ringproof.ledger.confirmation import Asked, mark_verified
+from ringproof.ledger.confirmation import Source, mark_verified
 from ringproof.ledger.queues import queue
 from ringproof.ledger.record import Lane, Reason, State
-from ringproof.ledger.reverification import Wanted
+from ringproof.ledger.reverification import Requested
 from ringproof.plivo.client import CallerId
 from ringproof.policy import Policy, Rate
 from tasks import reverification as tasks
@@ -80,7 +80,7 @@ class Renewing(Book):
         return self.plivo[number]
 
     def due_at(self, number=None):
-        return reverification.when(self.ledger, number or self.number)
+        return reverification.next_date(self.ledger, number or self.number)
 
     def days_until(self, number=None):
         return (self.due_at(number) - self.now()) / DAY
@@ -312,7 +312,7 @@ class TestSending:
         book.move(25 * 60 * MINUTES)
         book.tick()
         assert book.state() == (State.FAILED, Reason.TOO_LATE)
-        assert book.record.stands
+        assert book.record.is_verified
         book.move(DAY)
 
         assert book.renew(mode="send") == {Renewed.SENT_TO: 1}
@@ -543,7 +543,7 @@ class TestByHand:
     def test_it_has_both_its_codes_also_where_the_schedule_is_off(self, book):
         book.period(0)
         book.verify()
-        reverification.ask_now(book.ledger, [book.number])
+        reverification.request(book.ledger, [book.number])
         book.silence()
         book.silence()
 
@@ -557,12 +557,12 @@ class TestByHand:
         book.send(book.number, book.record.request)
         book.move(16 * MINUTES)
 
-        assert reverification.ask_now(book.ledger, [book.number]) == [Wanted.OPEN]
+        assert reverification.request(book.ledger, [book.number]) == [Requested.OPEN]
 
     def test_it_is_done_also_where_the_schedule_is_off(self, book):
         book.period(0)
         book.verify()
-        assert reverification.ask_now(book.ledger, [book.number]) == [Wanted.DUE]
+        assert reverification.request(book.ledger, [book.number]) == [Requested.DUE]
 
         assert book.renew() == {Renewed.THERE: 1}
         assert book.tick() == []
@@ -574,7 +574,7 @@ class TestByHand:
         book.pass_the_code()
         book.ledger.accept(others[0], token="open")
 
-        assert reverification.ask_now(book.ledger, others) == [Wanted.OPEN, Wanted.NEVER, Wanted.UNKNOWN]
+        assert reverification.request(book.ledger, others) == [Requested.OPEN, Requested.NEVER, Requested.UNKNOWN]
 
     def test_the_lapsed_have_another_two_codes(self, book):
         book.verify()
@@ -583,7 +583,7 @@ class TestByHand:
             book.renew(mode="send")
             book.nobody_answers()
             book.move(DAY)
-        assert reverification.ask_now(book.ledger, [book.number]) == [Wanted.DUE]
+        assert reverification.request(book.ledger, [book.number]) == [Requested.DUE]
         assert list(reverification.lapsed(book.ledger)) == []
         book.renew(mode="send")
         book.nobody_answers()
@@ -633,7 +633,7 @@ def test_many_due_at_once_are_asked_about_once_each_though_a_beat_dies_at_its_ti
     for number in numbers:
         book.plivo[number] = CallerId(number, "", "US", book.now(), book.now(), "", UUID)
     for start in range(0, count, 500):
-        mark_verified(book.ledger, list(book.plivo.values())[start : start + 500], asked=Asked.LIST)
+        mark_verified(book.ledger, list(book.plivo.values())[start : start + 500], source=Source.LIST)
     book.move(91 * DAY)
     done = Counter()
     lost = reverification.due(book.ledger, 300, 20, queue(Lane.SCHEDULED))

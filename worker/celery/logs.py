@@ -13,6 +13,7 @@ from typing import Any
 
 import celery.app.log
 
+from ringproof.clock import iso
 from ringproof.phone.masking import redact
 from ringproof.runtime import settings
 
@@ -54,7 +55,7 @@ class JsonLines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return the record as one line of JSON."""
         line: dict[str, Any] = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "time": iso(datetime.fromtimestamp(record.created, UTC)),
             "level": record.levelname.lower(),
             "logger": record.name,
             "process": record.processName,

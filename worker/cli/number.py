@@ -195,7 +195,7 @@ def status(number: str | None, region: str | None, *, as_json: bool) -> None:
     if as_json:
         click.echo(as_json_line(record) if record else as_unknown(known))
     elif record:
-        console().print(number_view(record, reverification.when(runtime.ledger(), known)))
+        console().print(number_view(record, reverification.next_date(runtime.ledger(), known)))
     else:
         console().print(f"{mask(known)} is unknown here; to send it a code: ringproof initiate NUMBER")
     sys.exit(Exit.of(record))

@@ -70,7 +70,7 @@ def limits(context: click.Context) -> None:
 def show(*, as_json: bool = False) -> None:
     """Show the limits, and their history."""
     load_dotenv()
-    found, history = sending_status(runtime.ledger()), control.history(runtime.ledger())
+    found, history = sending_status(runtime.ledger()), control.rate_history(runtime.ledger())
     if as_json:
         click.echo(situation_as_json(found))
         return
@@ -99,7 +99,7 @@ def set_(rates: Sequence[str], lasts: timedelta) -> None:
     """
     load_dotenv()
     asked = dict(_rate(written) for written in rates)
-    until = control.limit(runtime.ledger(), lasts, rate=asked.get("RATE"), call_rate=asked.get("CALL_RATE"))
+    until = control.override_rates(runtime.ledger(), lasts, rate=asked.get("RATE"), call_rate=asked.get("CALL_RATE"))
     console().print(f"{' '.join(f'{name}={rate}' for name, rate in asked.items())} until {clock(until)}")
 
 
@@ -108,7 +108,7 @@ def set_(rates: Sequence[str], lasts: timedelta) -> None:
 def reset() -> None:
     """Put the environment's limits back at once."""
     load_dotenv()
-    control.unlimit(runtime.ledger())
+    control.restore_rates(runtime.ledger())
     console().print("the usual limits hold")
 
 

@@ -16,11 +16,11 @@ from ringproof import runtime
 from ringproof.batches import operations
 from ringproof.celery.ping import workers_that_answer
 from ringproof.ledger import plivo_list, reverification
-from ringproof.ledger.confirmation import Verified
+from ringproof.ledger.confirmation import Marked
 from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.plivo_list import ListScan
 from ringproof.ledger.record import Record
-from ringproof.ledger.reverification import Wanted
+from ringproof.ledger.reverification import Requested
 from ringproof.phone.masking import mask
 from ringproof.phone.number import parse
 from ringproof.rosters.output_file import Replacement
@@ -52,17 +52,17 @@ def sync(gone: str | None, *, as_json: bool) -> None:
     ledger = runtime.ledger()
     request_scan_of_list(ledger, ListScan.SYNC)
     began = _read(ledger)
-    told = plivo_list.scan_progress(ledger, ListScan.SYNC)
+    progress = plivo_list.scan_progress(ledger, ListScan.SYNC)
     missing = [record.phone_number for record in reverification.verified(ledger) if not _seen(record, began)]
     if gone is not None:
         with Replacement(gone, "utf-8", kind="list of numbers", beginnings=[b"+"]) as written, written.telling():
             written.file.writelines(f"{number}\n" for number in missing)
-    here = told.found.get(Verified.RECORDED, 0)
+    here = progress.counts.get(Marked.RECORDED, 0)
     if as_json:
-        click.echo(json.dumps({"at_plivo": told.total, "recorded": here, "gone": len(missing)}))
+        click.echo(json.dumps({"at_plivo": progress.total, "recorded": here, "gone": len(missing)}))
         return
-    if told.total:
-        console().print(f"{_are(told.total)} verified at Plivo, {here:,} of them unknown here until now")
+    if progress.total:
+        console().print(f"{_are(progress.total)} verified at Plivo, {here:,} of them unknown here until now")
     else:
         console().print("no number is verified at Plivo")
     if missing:
@@ -129,10 +129,10 @@ def reverify(  # each is a way to say which
 
 
 def _ask(ledger: Ledger, known: Sequence[str], how: str) -> None:
-    told = Counter[Wanted]()
+    told = Counter[Requested]()
     for start in range(0, len(known), reverification.AT_ONCE):
-        told.update(reverification.ask_now(ledger, known[start : start + reverification.AT_ONCE]))
-    if due := told[Wanted.DUE]:
+        told.update(reverification.request(ledger, known[start : start + reverification.AT_ONCE]))
+    if due := told[Requested.DUE]:
         console().print(f"{_are(due)} to be verified again: {how}; what came of it: ringproof status NUMBER")
     for what, why in _WHY_NOT.items():
         if told[what]:
@@ -141,9 +141,9 @@ def _ask(ledger: Ledger, known: Sequence[str], how: str) -> None:
 
 
 _WHY_NOT: Final = {
-    Wanted.OPEN: "being asked at present: a request is under way, or its code can be entered still",
-    Wanted.NEVER: "not verified; for a first code: ringproof initiate NUMBER",
-    Wanted.UNKNOWN: "unknown here; for a first code: ringproof initiate NUMBER",
+    Requested.OPEN: "being asked at present: a request is under way, or its code can be entered still",
+    Requested.NEVER: "not verified; for a first code: ringproof initiate NUMBER",
+    Requested.UNKNOWN: "unknown here; for a first code: ringproof initiate NUMBER",
 }
 
 
@@ -167,23 +167,23 @@ def _until_read(ledger: Ledger, bar: Progress) -> datetime | None:
     task = bar.add_task("", total=None)
     progressed, explained, seen = time.monotonic(), set[str](), -1
     while (idle := time.monotonic() - progressed) < PATIENCE_SECONDS:
-        told = plivo_list.scan_progress(ledger, ListScan.SYNC)
-        read = sum(told.found.values())
-        bar.update(task, completed=read, total=told.total)
-        if told.wanted_at is None and told.looked:
-            return told.looked
+        progress = plivo_list.scan_progress(ledger, ListScan.SYNC)
+        read = sum(progress.counts.values())
+        bar.update(task, completed=read, total=progress.total)
+        if progress.requested_at is None and progress.finished_scan_began_at:
+            return progress.finished_scan_began_at
         if read != seen:
             seen, progressed = read, time.monotonic()
-        elif idle > NO_PROGRESS_SECONDS and (why := _why(told)) not in explained:
+        elif idle > NO_PROGRESS_SECONDS and (why := _why(progress)) not in explained:
             explained.add(why)
             console(stderr=True).print(why)
         time.sleep(LOOK_SECONDS)
     return None
 
 
-def _why(told: plivo_list.ScanProgress) -> str:
-    if told.trouble:
-        return f"Plivo's list was not read: {told.trouble}; it is tried again"
+def _why(progress: plivo_list.ScanProgress) -> str:
+    if progress.failure:
+        return f"Plivo's list was not read: {progress.failure}; it is tried again"
     if workers_that_answer():
         return "a worker reads it at one slot in ten; ringproof status says what holds it up"
     return f"no worker answers; start one: {START_A_WORKER}, with a beat (-B, or celery -A worker beat)"

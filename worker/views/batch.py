@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ringproof.batches.model import Batch, BatchState
+from ringproof.clock import iso
 from ringproof.ledger.record import Reason, State
 from worker.views.number import STYLES
 from worker.views.text import clock, lasting
@@ -106,7 +107,7 @@ def as_json(batch: Batch) -> str:
             return round(value.total_seconds(), 3)
         if isinstance(value, Mapping):
             return dict(value)
-        return value.isoformat(timespec="milliseconds") if isinstance(value, datetime) else str(value)
+        return iso(value) if isinstance(value, datetime) else str(value)
 
     told = {field.name: getattr(batch, field.name) for field in fields(batch)}
     return json.dumps(told, ensure_ascii=False, default=plain)

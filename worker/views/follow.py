@@ -13,6 +13,7 @@ from rich.text import Text
 
 from ringproof import errors
 from ringproof.celery.ping import workers_that_answer
+from ringproof.clock import iso
 from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.record import Reason, Record, State
 from ringproof.phone.masking import mask
@@ -207,7 +208,7 @@ def _line(state: str, style: str, number: str, channel: str, told: str) -> Table
 def as_json_line(record: Record) -> str:
     """Return everything of a record but its fence, which is between the worker and the ledger."""
     told = {name: value for name, value in asdict(record).items() if name != "fence"} | {"message": record.message}
-    return json.dumps(told, ensure_ascii=False, default=lambda when: when.isoformat(timespec="milliseconds"))
+    return json.dumps(told, ensure_ascii=False, default=iso)
 
 
 def as_unknown(number: str) -> str:

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from rich.table import Table
 from rich.text import Text
 
+from ringproof.clock import iso
 from ringproof.ledger.control import Pause, SendingStatus
 from ringproof.policy import Rate
 from worker.views.text import clock
@@ -34,7 +35,7 @@ def sending_view(found: SendingStatus) -> Table:
 
 def as_json(found: SendingStatus) -> str:
     """Return the same as a line of JSON."""
-    return json.dumps(asdict(found), default=lambda when: when.isoformat(timespec="milliseconds"))
+    return json.dumps(asdict(found), default=iso)
 
 
 def _paused(pause: Pause) -> str:
