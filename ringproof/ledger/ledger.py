@@ -21,9 +21,8 @@ from ringproof.ledger.answers import AgendaAction, AgendaResult, Begun, Outcome,
 from ringproof.ledger.connection import cause_of
 from ringproof.ledger.durations import Durations, ms
 from ringproof.ledger.keys import Keys
-from ringproof.ledger.record import LETTERS, Lane, Record, State, pieces
-from ringproof.ledger.row_outcomes import BYTES, OPEN
-from ringproof.ledger.scripts import PREAMBLE, lua_source, lua_table
+from ringproof.ledger.record import Lane, Record, State, pieces
+from ringproof.ledger.scripts import script_text
 from ringproof.phone.masking import shorten
 from ringproof.policy import Policy
 
@@ -51,18 +50,13 @@ class Ledger:
         self.durations = durations
         self._clock = SlotClock()
         self._facts = json.dumps(durations.facts() | policy.mapping(), separators=(",", ":"))
-        now = lua_source("lib/clock") if clock is None else clock
-        self._now = client.register_script(f"{now}\nreturn now_us")
-        preamble = [now, f"local LETTERS = {lua_table(LETTERS)}", f"local BYTES = {lua_table(BYTES)}"]
-        preamble.append(f"local OPEN = '{OPEN}'".replace("\0", "\\0"))
-        preamble += map(lua_source, PREAMBLE)
-        self._preamble = "\n".join(preamble)
+        self._lua_clock = clock
         self._scripts: dict[str, Script] = {}
 
     def script(self, name: str) -> Script:
-        """Return one of `ringproof/ledger/lua`, with all that is put in front of it."""
+        """Return a script of `ringproof/ledger/lua`, with the pieces that it needs in front of it."""
         if name not in self._scripts:
-            self._scripts[name] = self.client.register_script(f"{self._preamble}\n{lua_source(name)}")
+            self._scripts[name] = self.client.register_script(script_text(name, self._lua_clock))
         return self._scripts[name]
 
     def run_script(self, name: str, keys: Sequence[str] = (), args: Sequence[Any] = ()) -> Any:
@@ -205,7 +199,7 @@ class Ledger:
 
     def now(self) -> datetime:
         """Return Redis' time."""
-        return moment(int(self._run(self._now)) // 1000)
+        return moment(int(self.run_script("now")) // 1000)
 
     def report_answer(self, plivo_signal: PlivoSignal, retry_after: float | None = None) -> None:
         """Tell all others what Plivo answered to a request that was no send."""

@@ -1,21 +1,65 @@
-"""The Lua scripts as they are sent to Redis: each with the shared pieces in front of it."""
+"""The Lua scripts as Redis gets them: each with the shared pieces that it needs in front of it.
 
+The first line of a Lua file names these pieces: `-- needs: record, pace`. A piece is a file of `lua/lib`, or one of
+`TABLES`, which are written from Python's own values. A piece may need others in turn.
+"""
+
+import re
 from collections.abc import Mapping
 from importlib.resources import files
 from typing import Final
 
-PREAMBLE: Final = (
-    *("lib/settings", "lib/record", "lib/batch_rows", "lib/reverification", "lib/transition"),
-    *("lib/tombstone", "lib/limits", "lib/pace", "lib/pauses", "lib/request"),
-)
-"""What is put in front of every script: each needs those before it."""
+from ringproof.ledger.record import LETTERS
+from ringproof.ledger.row_outcomes import BYTES, OPEN
 
 
-def lua_table(letters: Mapping[str, str]) -> str:
-    """Write a table of Lua's."""
-    return "{" + ", ".join(f"['{name}'] = '{letter}'" for name, letter in letters.items()) + "}"
+def _lua_table(values: Mapping[str, str]) -> str:
+    return "{" + ", ".join(f"['{name}'] = '{value}'" for name, value in values.items()) + "}"
+
+
+def _lua_text(text: str) -> str:
+    return "'" + text.replace("\0", "\\0") + "'"
+
+
+TABLES: Final[Mapping[str, str]] = {
+    "history_letters": f"local LETTERS = {_lua_table(LETTERS)}\n",
+    "row_bytes": f"local BYTES = {_lua_table(BYTES)}\nlocal OPEN = {_lua_text(OPEN)}\n",
+}
+"""The pieces that are no files: what Python and Lua must say alike has its one place in Python."""
+
+_NEEDS = re.compile(r"-- needs: (\w+(?:, \w+)*)\n")
 
 
 def lua_source(name: str) -> str:
-    """Read one of `ringproof/ledger/lua`, by its path below it and without `.lua`."""
-    return files("ringproof.ledger").joinpath("lua", f"{name}.lua").read_text(encoding="utf-8") + "\n"
+    """Read a file of `ringproof/ledger/lua`; `number/accept` is `lua/number/accept.lua`."""
+    return files("ringproof.ledger").joinpath("lua", f"{name}.lua").read_text(encoding="utf-8")
+
+
+def needs(source: str) -> tuple[str, ...]:
+    """Return the pieces that the first line of a Lua source names."""
+    first_line = _NEEDS.match(source)
+    return tuple(first_line[1].split(", ")) if first_line else ()
+
+
+def script_text(name: str, clock: str | None = None) -> str:
+    """Return a script with all pieces that it needs in front of it, each once and after those that it needs itself.
+
+    `clock` takes the place of `lib/clock`. Raises `ValueError` if pieces need each other in a circle.
+    """
+    given = {**TABLES, "clock": clock}
+    texts: dict[str, str] = {}
+
+    def add(piece: str, on_the_way: tuple[str, ...]) -> None:
+        if piece in on_the_way:
+            raise ValueError(f"Lua pieces need each other in a circle: {' -> '.join((*on_the_way, piece))}")
+        if piece in texts:
+            return
+        text = given.get(piece) or lua_source(f"lib/{piece}")
+        for other in needs(text):
+            add(other, (*on_the_way, piece))
+        texts[piece] = text
+
+    script = lua_source(name)
+    for piece in needs(script):
+        add(piece, ())
+    return "\n".join((*texts.values(), script))

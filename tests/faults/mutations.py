@@ -299,7 +299,7 @@ MUTATIONS = (
     ),
     Mutation(
         "what another batch has joined goes on for that one",
-        "ringproof/ledger/lua/lib/pauses.lua",
+        "ringproof/ledger/lua/lib/batch_state.lua",
         "then word = other end",
         "then end",
         "tests/batches/test_batches.py::TestABatch::test_sends_what_it_has_joined_though_the_other_batch_is_kept_from_it_afterwards",

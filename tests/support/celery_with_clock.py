@@ -7,10 +7,10 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from support.number_in_ledger import CLOCK
 
-import ringproof.ledger.ledger
+import ringproof.ledger.scripts
 
-source = ringproof.ledger.ledger.lua_source
-ringproof.ledger.ledger.lua_source = lambda name: CLOCK if name == "lib/clock" else source(name)
+source = ringproof.ledger.scripts.lua_source
+ringproof.ledger.scripts.lua_source = lambda name: CLOCK if name == "lib/clock" else source(name)
 
 if __name__ == "__main__":
     from celery.__main__ import main

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 from celery import Celery
-from support import celery_with_clock
 from support.harness import Process, eventually, fresh_number, stopped
 from support.number_in_ledger import CLOCK, MINUTES, SENT, Book
 
@@ -34,7 +33,7 @@ class World:
         self.client, self.plivo = connect(server.url), plivo
         self.ledger = Ledger(self.client, clock=CLOCK)
         self.producer = Celery("producer", broker=server.url, backend=server.url, set_as_current=False)
-        clocked = [sys.executable, str(Path(celery_with_clock.__file__))]
+        clocked = [sys.executable, str(Path(__file__).parents[1] / "support" / "celery_with_clock.py")]
         command = [*clocked, "-A", "worker", "worker", "-B", "-c", "2", "-l", "INFO"]
         own = environ | {"RINGPROOF_REDIS_URL": server.url, "RINGPROOF_RATE": "1000/0.1s"}
         self.worker = Process(command, folder / "worker.log", own, folder)

@@ -1,3 +1,4 @@
+-- needs: clock, record, reverification
 -- mend: the slow hand. Puts an unfinished record that has no entry on the agenda back, due at once; and one that is to be
 -- asked about again among the renewals, when it has a period now and had none, or a verified one had a longer one.
 -- input:  KEYS[1…6], ARGV[1], [2] - as begin   KEYS[7…] - records   ARGV[3…] - their numbers

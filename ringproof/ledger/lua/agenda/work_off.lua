@@ -1,3 +1,4 @@
+-- needs: clock, settings, record, batch_state, transition, pauses
 -- due: works off what is due on the agenda, oldest first. Each entry gets its transition and its next look in one go;
 -- it leaves with a final state only.
 -- input:  KEYS[1…6], ARGV[1], [2] - as begin   KEYS[7…9] - Celery's queues of the lanes interactive, scheduled, bulk

@@ -6,9 +6,9 @@
 -- output: 1; or 0 if somebody else imports it, or has
 local holder = redis.call('GET', KEYS[8])
 if holder and holder ~= ARGV[3] or redis.call('HGET', KEYS[7], 'state') ~= 'importing' then return 0 end
-local before, count = tonumber(ARGV[5]), #ARGV - 7
+local before, new = tonumber(ARGV[5]), #ARGV - 7
 local rows = redis.call('LLEN', KEYS[10]) + redis.call('LLEN', KEYS[11])
-if rows ~= before then return rows == before + count and holder and 1 or 0 end
+if rows ~= before then return rows == before + new and holder and 1 or 0 end
 
 redis.call('SET', KEYS[8], ARGV[3], 'PX', ARGV[4])
 redis.call('HSET', KEYS[7], 'digest', ARGV[6])

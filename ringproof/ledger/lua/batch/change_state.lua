@@ -1,3 +1,4 @@
+-- needs: clock, row_bytes, settings, batch_rows
 -- batch_steer: a person pauses, resumes or cancels a batch. What is not fed yet heeds it at once; each record when its
 -- turn comes, or when the feeder has told it (`heed`: from which row on it has yet to, and since when).
 -- input:  KEYS[1…6], ARGV[1], [2] - as begin   KEYS[7] - the batch   KEYS[8] - batches that are fed

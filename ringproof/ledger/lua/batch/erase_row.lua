@@ -1,3 +1,4 @@
+-- needs: record, batch_state, batch_rows
 -- erase_row: forgets a number in a row of a batch, unless the number's record goes by that row.
 -- input:  KEYS[1…6], ARGV[1], [2] - as begin   KEYS[7] - the number's record   KEYS[8] - the list
 --         ARGV[3] - the batch's name   ARGV[4] - the list, which is the channel   ARGV[5] - place   ARGV[6] - country

@@ -1,3 +1,4 @@
+-- needs: clock, record, batch_state, batch_rows, tombstone, request
 -- feed: accepts a page of a batch and moves its cursor, in one go.
 -- input:  KEYS[1…6], ARGV[1], [2] - as begin
 --         KEYS[7] - the batch   KEYS[8] - the places of the list that are fed again   KEYS[9] - batches that are fed

@@ -1,3 +1,4 @@
+-- needs: record, batch_rows
 -- batch_finish: the last row is in: from now on the batch is fed, unless it is to be paused first.
 -- input:  KEYS[1…6], ARGV[1], [2] - as begin   KEYS[7] - the batch   KEYS[8] - who imports it
 --         KEYS[9] - batches that are fed       KEYS[10…11] - its lists

@@ -1,3 +1,4 @@
+-- needs: batch_state
 -- batch_names: the names of all batches; those whose keys have expired are forgotten here.
 -- input:  KEYS[1…6], ARGV[1], [2] - as begin   KEYS[7] - all batches
 -- output: the names, newest first

@@ -1,3 +1,4 @@
+-- needs: clock, record, batch_state, transition
 -- heed: numbers of a batch are told that it goes on, or that it is cancelled.
 -- input:  KEYS[1…6], ARGV[1], [2] - as begin   KEYS[7…] - their records
 --         ARGV[3] - the batch's name   ARGV[4…] - of each its number and its row, as 'sms:17'

@@ -1,3 +1,4 @@
+-- needs: clock
 -- batch_open: begins the import of a batch, or goes on with one that was cut short.
 -- input:  KEYS[1…6], ARGV[1], [2] - as begin   KEYS[7] - the batch   KEYS[8] - who imports it   KEYS[9] - all batches
 --         KEYS[10…11] - its lists   ARGV[3] - name   ARGV[4] - token   ARGV[5] - ms without a word until it counts as dead

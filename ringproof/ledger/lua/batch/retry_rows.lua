@@ -1,3 +1,4 @@
+-- needs: batch_rows
 -- batch_again: rows whose outcome a person does not accept are fed once more; a completed batch is running again.
 -- input:  KEYS[1…6], ARGV[1], [2] - as begin   KEYS[7] - the batch   KEYS[8] - batches that are fed
 --         KEYS[9] - the list's row bytes       KEYS[10] - the places that are fed again

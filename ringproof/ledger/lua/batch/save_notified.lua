@@ -1,3 +1,4 @@
+-- needs: record
 -- heeded: how far the numbers of a batch have been told.
 -- input:  KEYS[1…6], ARGV[1], [2] - as begin   KEYS[7] - the batch   KEYS[8] - batches that are fed
 --         ARGV[3] - name   ARGV[4] - from which row on they had yet to be told   ARGV[5] - the same now ('': all are)

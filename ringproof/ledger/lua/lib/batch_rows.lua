@@ -1,26 +1,9 @@
+-- needs: clock, row_bytes, settings, batch_state
 -- rows: the rows of batches. A byte a row tells where it stands, in a string per list; what the bytes tell is counted.
 -- needs: now, facts, and BYTES (outcome -> its byte) and OPEN (the bytes that are no outcome yet), which ledger.py writes
 --        ARGV[2] - what all keys begin with: a record names its batch and row, so that their keys cannot be in KEYS
 -- A record's `row` is 'sms:17:US': its list, its place there, and its country.
 local RATE_MS = 10000  -- over how long the codes sent lately are weighed
-
-local function batch_key(...)
-  return table.concat({ARGV[2], 'batch', ...}, ':')
-end
-
-local batch_states = {}
-local function batch_state(name)
-  batch_states[name] = batch_states[name] or redis.call('HGET', batch_key(name), 'state')
-  return batch_states[name]
-end
-
--- Whether a record is a row of the batch that has this name now: the name is free again once a batch is forgotten, and
--- a verified number's record is older than its heir.
-local function is_row(record)
-  if not (record.batch and batch_state(record.batch)) then return false end
-  local created_at = tonumber(redis.call('HGET', batch_key(record.batch), 'created_at'))
-  return tonumber(record.request) >= math.floor(created_at / 1000)
-end
 
 -- All keys of a batch that has ended go at one time, its hash not after the others: without it nothing is counted, and
 -- so no key comes back. One that runs again (ms is nil) is kept.

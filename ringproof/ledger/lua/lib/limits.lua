@@ -1,3 +1,4 @@
+-- needs: clock, settings, record, transition
 -- caps: how many codes a number gets a day, how many calls a week, and how many codes a range of numbers an hour.
 -- Codes are counted when they are begun; what was surely not sent is counted back.
 -- needs: now, facts, stamp   KEYS[6] - how often each limit has refused

@@ -1,3 +1,4 @@
+-- needs: clock, settings
 -- pace: the slots. A bucket gives them so far apart that no window of Plivo's holds too many; each lane may book only
 -- so far ahead, and whoever may not yet is given a turn: a time to ask again at which nobody else does.
 -- needs: now_us, facts   KEYS[4] - pace, a hash of times in µs:

@@ -1,3 +1,4 @@
+-- needs: clock, settings, record, batch_state, batch_rows, reverification, transition, limits
 -- newcomer: what becomes of a new request, and how one that is accepted is written; for one number, or for a row.
 -- needs: now, facts, read, change, capped, batch_word, joiners   KEYS[6] - how often each limit has refused
 --        ARGV[2] - what all keys begin with: a page's records are found by its numbers, so they cannot be in KEYS

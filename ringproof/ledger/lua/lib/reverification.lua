@@ -1,3 +1,4 @@
+-- needs: clock, settings, record
 -- renewals: when a verified number is asked about again. They are a sorted set, number @ when in ms, apart from the agenda:
 -- what is verified is at its end until then.
 -- needs: now, facts, used   ARGV[2] - what all keys begin with: a record's change has its number alone

@@ -1,3 +1,4 @@
+-- needs: clock
 -- facts: what every script is told: durations, and the policy. Put in front of each of them.
 -- needs: now   KEYS[2] - policy   KEYS[3] - limits that a person has set for a while   ARGV[1] - JSON
 -- gives: DAY_MS, and facts, a table: durations and the policy where workers have told none, overlaid by what they told, and that

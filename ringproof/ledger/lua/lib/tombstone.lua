@@ -1,3 +1,4 @@
+-- needs: clock, record, transition
 -- erased: what is left of a number that was erased while a code of it may live: that, under an HMAC of the number.
 -- needs: now, facts, read, change   ARGV[2] - what all keys begin with: the key of what is left is made of the number
 -- The HMAC's key is random, of this Redis, and ends with the last that was made by it. Then nobody can tell any more.

@@ -1,3 +1,4 @@
+-- needs: clock, history_letters, settings, record, batch_rows, reverification
 -- change: how a record changes its state.
 -- needs: now, facts, used, move_row_of, renew, and LETTERS (state or reason -> its letter in the history), which
 --        ledger.py writes   KEYS[1] - agenda

@@ -1,3 +1,4 @@
+-- needs: clock, settings, record, transition, tombstone, request
 -- accept: a new request for one number, or why there is none.
 -- input:  KEYS[1…6], ARGV[1], [2] - as begin
 --         KEYS[7] - the number's record   KEYS[8] - the caller's token

@@ -1,3 +1,4 @@
+-- needs: clock, settings, record, batch_state, transition, limits, pace, pauses
 -- begin: reserves a slot of the pace and claims, for each number that may be sent to now. What it claims is
 -- `sending` before anybody has written a byte to Plivo.
 -- input:  KEYS[1…6] - agenda, policy, limits, pace, pauses, refusals   KEYS[7…] - the numbers' records

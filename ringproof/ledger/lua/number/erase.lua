@@ -1,3 +1,4 @@
+-- needs: record, batch_state, batch_rows, reverification, tombstone, pauses
 -- erase: forgets a number.
 -- input:  KEYS[1…6], ARGV[1], [2] - as begin   KEYS[7] - the number's record   KEYS[8] - its earlier requests
 --         ARGV[3] - number, E.164   ARGV[4] - 64 random characters: the HMAC's key, if Redis has none

@@ -1,3 +1,4 @@
+-- needs: clock, settings, record, reverification, transition
 -- verify: Plivo says that numbers are verified: to whoever entered a code, or in its list.
 -- input:  KEYS[1…6], ARGV[1], [2] - as begin   KEYS[7…] - the numbers' records
 --         ARGV[3] - JSON, for each record: {number, uuid, dated, country, channel, subaccount, alias}; `dated` is the

@@ -1,3 +1,4 @@
+-- needs: record
 -- unconfirm: Plivo has not verified a number by the code for which it was asked.
 -- input:  KEYS[1…6], ARGV[1], [2] - as begin   KEYS[7] - the number's record
 --         ARGV[3] - handle   ARGV[4] - how often one code may be entered

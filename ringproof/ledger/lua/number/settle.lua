@@ -1,3 +1,4 @@
+-- needs: clock, settings, record, transition, limits, pace, plivo_signal
 -- settle: what became of a request, told by whoever holds its fence; without a fence, by whoever takes it back.
 -- input:  KEYS[1…6], ARGV[1], [2] - as begin   KEYS[7] - the number's record
 --         ARGV[3] - number, E.164         ARGV[4] - request    ARGV[5] - fence ('': a cancel)

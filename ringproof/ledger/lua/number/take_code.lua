@@ -1,3 +1,4 @@
+-- needs: clock, record, pauses
 -- confirm: takes a code that a person entered, once, and says whether Plivo is to be asked about it. The try is counted
 -- before anybody has asked.
 -- input:  KEYS[1…6], ARGV[1], [2] - as begin   KEYS[7] - the number's record   KEYS[8] - the code, under its handle

@@ -1,3 +1,4 @@
+-- needs: clock, record, pace, pauses
 -- book: reserves a slot for a request that is no new code: a look-up, a probe, or a send whose own slot has gone by.
 -- input:  KEYS[1…6], ARGV[1], [2] - as begin   ARGV[3] - channel: 'call' takes a slot of both buckets
 --         KEYS[7] - the record of such a send (none: another request): it gets none if nobody is to be sent to

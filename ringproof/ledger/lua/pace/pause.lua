@@ -1,3 +1,4 @@
+-- needs: clock, pauses
 -- hold: a person pauses all lanes, or one, or resumes.
 -- input:  KEYS[1…6], ARGV[1], [2] - as begin   ARGV[3] - 'all' or a lane   ARGV[4] - '1' to pause   ARGV[5] - why
 -- output: 1 if that changed something

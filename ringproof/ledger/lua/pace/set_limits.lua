@@ -1,3 +1,4 @@
+-- needs: clock, settings, pace
 -- limit: a person sets other limits for a while, or puts the usual ones back.
 -- input:  KEYS[1…6], ARGV[1], [2] - as begin   KEYS[7] - history
 --         ARGV[3] - ms that they hold (0: put the usual ones back)   ARGV[4] - the history's line, JSON without times

@@ -1,3 +1,4 @@
+-- needs: clock, pauses
 -- probe: whether Plivo is to be asked now if it knows the credentials again; once in a while, for one of all who ask.
 -- input:  KEYS[1…6], ARGV[1], [2] - as begin
 -- output: 1 or 0

@@ -1,3 +1,4 @@
+-- needs: record
 -- looked: a page of Plivo's list was read, and what it says is in the records.
 -- input:  KEYS[1…6], ARGV[1], [2] - as begin   KEYS[7] - the look, as look.lua has it
 --         ARGV[3] - when the look began   ARGV[4] - the page's offset

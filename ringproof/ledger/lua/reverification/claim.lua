@@ -1,3 +1,4 @@
+-- needs: clock, settings, record, reverification, pauses
 -- renew_claim: takes the turn to ask about a number that is due, for a minute; it is nobody else's until then.
 -- input:  KEYS[1…6], ARGV[1], [2] - as begin   KEYS[7] - the number's record   ARGV[3] - number, E.164
 -- output: the record's fields; none if it is not due any more, another has the turn, or the lane is paused by now

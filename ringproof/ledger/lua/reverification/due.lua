@@ -1,3 +1,4 @@
+-- needs: clock, settings, record, reverification, pauses
 -- renew: verified numbers that are due to be asked about again; each is due again later, for whoever dies.
 -- input:  KEYS[1…6], ARGV[1], [2] - as begin   KEYS[7] - Celery's queue of the lane scheduled
 --         ARGV[3] - numbers at most            ARGV[4] - how many go into a message

@@ -1,3 +1,4 @@
+-- needs: record, reverification
 -- renew_later: a number that cannot be asked about, for its own sake, waits for its next turn.
 -- input:  KEYS[1…6], ARGV[1], [2] - as begin   KEYS[7] - the number's record   ARGV[3] - number, E.164
 -- output: none

@@ -1,3 +1,4 @@
+-- needs: clock, record, reverification
 -- renew_now: a person wants numbers to be asked about again now.
 -- input:  KEYS[1…6], ARGV[1], [2] - as begin   KEYS[7…] - records   ARGV[3…] - their numbers
 -- output: for each: due; open (a request of it is under way), never (it was not verified) or unknown
