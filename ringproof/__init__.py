@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from ringproof.batches.operations import import_roster
+    from ringproof.batches.importing import import_roster
     from ringproof.celery.confirmation import confirm_verification
     from ringproof.celery.verification import initiate_verification
 
@@ -15,7 +15,7 @@ __all__ = ["confirm_verification", "import_roster", "initiate_verification"]
 
 _MODULES: Final = {
     "confirm_verification": "ringproof.celery.confirmation",
-    "import_roster": "ringproof.batches.operations",
+    "import_roster": "ringproof.batches.importing",
     "initiate_verification": "ringproof.celery.verification",
 }
 

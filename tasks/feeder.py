@@ -1,18 +1,17 @@
-"""The feeder: hands rows of batches to the ledger, two seconds of pace ahead, in turns, and sends messages."""
+"""The feeder: each second it hands rows of the batches to the ledger, two seconds of pace ahead of the sending."""
 
 import logging
 import math
 import time
 from collections import defaultdict
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
 from ringproof import runtime
 from ringproof.batches import feeding
-from ringproof.batches.feeding import Fed
-from ringproof.batches.model import BatchState, Packed
+from ringproof.batches.feeding import FeedingBatch
+from ringproof.batches.model import BatchState, StoredRow
 from ringproof.celery.app import app
 from ringproof.celery.messages import send_chunk
 from ringproof.ledger.control import SendingStatus, sending_status
@@ -24,121 +23,126 @@ from ringproof.policy import Rate
 from worker.celery.beat import FEED
 
 AHEAD_SECONDS: Final = 2.0
-"""How much of the pace is with the ledger and not begun: a tick, and a late one."""
+"""How much of the pace is fed and has not begun: enough for one tick, and for one that comes late."""
 
-LEAST: Final = 5
-MOST: Final = 100
-"""Numbers in one message: fewer cost a message each, more would hold a child beyond its five seconds of booking."""
+FEWEST_ROWS: Final = 5
+MOST_ROWS: Final = 100
+"""Numbers in one message. Fewer cost a message each; more would keep a child busy beyond its five seconds of slots."""
 
-MOST_AHEAD: Final = 4000
-"""Rows ahead at a pace that is out of reach: two seconds of what the workers of one machine can do, and more."""
+MOST_ROWS_AHEAD: Final = 4000
+"""Rows ahead at a very high pace: more than the workers of one machine can send in two seconds."""
 
 TICK: Final = timedelta(milliseconds=800)
+
 FEED_SECONDS: Final = 0.5
-"""How long a tick feeds: the sweep's comes in between."""
+"""How long one tick feeds, so that the sweep's tick can run in between."""
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
-class Done:
-    """What a tick has done: rows handed to the ledger, messages sent, numbers told what a person said."""
+class Fed:
+    """What one tick did: the rows it fed, the messages it sent, the numbers it notified of a resume or a cancel."""
 
     rows: int = 0
     messages: int = 0
-    told: int = 0
+    notified: int = 0
 
 
 @app.task(name=FEED, shared=False, ignore_result=True)
 def feed() -> None:
-    """Take the tick if nobody else has, and feed."""
+    """Feed the batches, unless another worker has taken this tick."""
     ledger = runtime.ledger()
     if not ledger.claim_tick("feed", TICK):
         return
-    done = feed_once(ledger, runtime.settings().quiet_hours)
-    if done.rows or done.told:
-        _log.info("fed %d rows in %d messages; %d heard of a person's word", done.rows, done.messages, done.told)
+    fed = feed_once(ledger, runtime.settings().quiet_hours)
+    if fed.rows or fed.notified:
+        _log.info("fed %d rows in %d messages; notified %d numbers", fed.rows, fed.messages, fed.notified)
 
 
-def feed_once(ledger: Ledger, quiet: QuietHours | None = None) -> Done:
-    """Feed each channel as far ahead as it may be; tell of batches that were completed."""
-    done = Done()
+def feed_once(ledger: Ledger, quiet_hours: QuietHours | None = None) -> Fed:
+    """Notify numbers of resumed and cancelled batches, feed the running ones, and log those that were completed."""
     ends = time.monotonic() + FEED_SECONDS
-    batches = feeding.fed(ledger)
-    for batch in batches:
-        if batch.heed:
-            done.told += feeding.heed(ledger, batch)
+    batches = feeding.batches_to_feed(ledger)
+    fed = Fed(notified=sum(feeding.notify_rows(ledger, batch) for batch in batches if batch.notify_from))
     running = [batch for batch in batches if batch.state is BatchState.RUNNING]
     if any(batch.left[channel] for batch in running for channel in LISTS):
-        now = sending_status(ledger)
+        status = sending_status(ledger)
         for channel in LISTS:
-            room, least = _room(ledger, now, batches, channel)
-            _feed_in_turns(ledger, running, channel, _Room(room, least, ends, quiet, now.now), done)
-    for name in feeding.completed(ledger):
+            room, fewest = _room_ahead(ledger, status, batches, channel)
+            turn = _Turn(ledger, channel, running, room, fewest, ends, quiet_hours, status.now, fed)
+            turn.feed()
+    for name in feeding.newly_completed(ledger):
         _log.info("batch %s is completed", name)
-    return done
+    return fed
+
+
+def _room_ahead(ledger: Ledger, status: SendingStatus, batches: list[FeedingBatch], channel: str) -> tuple[int, int]:
+    """Return how many rows may be fed now, and how many are the fewest for a message.
+
+    While Plivo's answers pause all sending, a number is sent now and then as a probe; a few rows are fed for that.
+    """
+    pauses = ledger.run("hgetall", ledger.keys.pauses).keys()
+    if pauses & {"person:all", f"person:{Lane.BULK}", "credentials"}:
+        return 0, FEWEST_ROWS
+    if pauses & {"account", "suspect", "doubts"} or status.closed_until:
+        return FEWEST_ROWS - feeding.rows_ahead(batches, channel, with_paused=True), 1
+    rate = Rate.parse(status.rate if channel == "sms" else status.call_rate)
+    ahead = math.ceil(AHEAD_SECONDS * 1e6 / rate.spacing_us * status.share)
+    room = min(max(ahead, FEWEST_ROWS), MOST_ROWS_AHEAD) - feeding.rows_ahead(batches, channel, with_paused=False)
+    return room, FEWEST_ROWS
 
 
 @dataclass(slots=True)
-class _Room:
-    """How many rows may still be fed, from how many on it is worth a message, and until when."""
+class _Turn:
+    """The feeding of one channel in one tick: at most `room` rows, in messages of at least `fewest`, until `ends`."""
 
-    rows: int
-    least: int
+    ledger: Ledger
+    channel: str
+    batches: list[FeedingBatch]
+    room: int
+    fewest: int
     ends: float
-    quiet: QuietHours | None
+    quiet_hours: QuietHours | None
     now: datetime
+    fed: Fed
 
+    def feed(self) -> None:
+        """Give each batch its share, the one fed longest ago first; batches with more rows share what is left."""
+        left = {batch.name: batch.left[self.channel] for batch in self.batches if batch.left[self.channel]}
+        while left and self.room > 0 and time.monotonic() < self.ends:
+            share = min(MOST_ROWS, max(self.fewest, math.ceil(self.room / len(left))))
+            for batch in [batch for batch in self.batches if batch.name in left]:
+                most = min(share, self.room)
+                if most < min(self.fewest, left[batch.name]) or time.monotonic() > self.ends:
+                    return
+                rows = self._feed_page(batch, most)
+                left[batch.name] -= rows
+                if not rows or left[batch.name] <= 0:
+                    del left[batch.name]
 
-def _room(ledger: Ledger, now: SendingStatus, batches: list[Fed], channel: str) -> tuple[int, int]:
-    """Return how many rows may be fed, and how few are not worth a message yet.
+    def _feed_page(self, batch: FeedingBatch, most: int) -> int:
+        """Feed the next rows of a batch, and send their messages; return how many rows there were.
 
-    While Plivo's answers pause everybody one is sent to first, now and then: that there is one, a few are fed.
-    """
-    told = ledger.run("hgetall", ledger.keys.pauses)
-    if {"person:all", f"person:{Lane.BULK}", "credentials"} & told.keys():
-        return 0, LEAST
-    if {"account", "suspect", "doubts"} & told.keys() or now.closed_until:
-        return LEAST - feeding.ahead(batches, channel, paused=True), 1
-    rate = Rate.parse(now.rate if channel == "sms" else now.call_rate)
-    wanted = math.ceil(AHEAD_SECONDS * 1e6 / rate.spacing_us * now.share)
-    return min(max(wanted, LEAST), MOST_AHEAD) - feeding.ahead(batches, channel, paused=False), LEAST
+        Numbers in quiet hours take no room: they wait, and are not sent at the pace now.
+        """
+        page = feeding.next_page(self.ledger, batch, self.channel, most)
+        if not page.rows:
+            return 0
+        accepted = feeding.feed_page(self.ledger, batch, self.channel, page, self._quiet_until(page.rows))
+        by_subaccount: defaultdict[str, list[tuple[str, int]]] = defaultdict(list)
+        for row, request in accepted:
+            by_subaccount[row.subaccount].append((row.number, request))
+        for requests in by_subaccount.values():
+            send_chunk(requests, Lane.BULK)
+        self.room -= len(accepted)
+        self.fed.rows += len(page.rows)
+        self.fed.messages += len(by_subaccount)
+        return len(page.rows)
 
-
-def _feed_in_turns(ledger: Ledger, running: list[Fed], channel: str, room: _Room, done: Done) -> None:
-    """Give each batch its share, the one first that has waited longest, and what is left over to those with more."""
-    left = {batch.name: batch.left[channel] for batch in running if batch.left[channel]}
-    while left and room.rows > 0 and time.monotonic() < room.ends:
-        share = min(MOST, max(room.least, math.ceil(room.rows / len(left))))
-        for batch in [batch for batch in running if batch.name in left]:
-            most = min(share, room.rows)
-            if most < min(room.least, left[batch.name]) or time.monotonic() > room.ends:
-                return
-            fed = _feed_a_portion(ledger, batch, channel, most, room, done)
-            left[batch.name] -= fed
-            if not fed or left[batch.name] <= 0:
-                del left[batch.name]
-
-
-def _feed_a_portion(ledger: Ledger, batch: Fed, channel: str, most: int, room: _Room, done: Done) -> int:
-    """Feed some rows of a batch; return how many there were. Those that sleep take no room."""
-    portion = feeding.next_portion(ledger, batch, channel, most)
-    if not portion.rows:
-        return 0
-    begin = feeding.feed(ledger, batch, channel, portion, _asleep(portion.rows, room))
-    chunks: defaultdict[str, list[tuple[str, int]]] = defaultdict(list)
-    for row, request in begin:
-        chunks[row.subaccount].append((row.number, request))
-    for requests in chunks.values():
-        send_chunk(requests, Lane.BULK)
-    room.rows -= len(begin)
-    done.rows += len(portion.rows)
-    done.messages += len(chunks)
-    return len(portion.rows)
-
-
-def _asleep(rows: tuple[Packed, ...], room: _Room) -> Mapping[str, datetime]:
-    if room.quiet is None:
-        return {}
-    found = ((row.number, room.quiet.until(row.number, room.now)) for row in rows if row.number)
-    return {number: until for number, until in found if until}
+    def _quiet_until(self, rows: tuple[StoredRow, ...]) -> dict[str, datetime]:
+        """Return the numbers that are in their quiet hours, with the end of these."""
+        if self.quiet_hours is None:
+            return {}
+        ends = ((row.number, self.quiet_hours.until(row.number, self.now)) for row in rows if row.number)
+        return {number: end for number, end in ends if end}

@@ -5,7 +5,7 @@ from functools import partial
 from typing import Final
 
 from ringproof import runtime
-from ringproof.batches.erasure import erase
+from ringproof.batches.erasure import erase_number
 from ringproof.celery.app import app
 from ringproof.celery.messages import MaskedTask
 from ringproof.errors import RingproofError
@@ -26,6 +26,6 @@ def remove(phone_number: str) -> dict[str, bool]:
     """
     ledger = runtime.ledger()
     at_plivo = ask_at_slot(ledger, partial(runtime.plivo().delete, phone_number))
-    here = until_ledger_answers(lambda: erase(ledger, phone_number))
+    here = until_ledger_answers(lambda: erase_number(ledger, phone_number))
     _log.info("removed %s", mask(phone_number))
     return {"at_plivo": at_plivo, "here": here}

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from ringproof import runtime
-from ringproof.batches.summary import is_cancelled
+from ringproof.batches.summary import belongs_to_cancelled_batches
 from ringproof.celery.app import app
 from ringproof.celery.messages import MaskedTask, send_chunk, send_message
 from ringproof.errors import RingproofError
@@ -118,7 +118,7 @@ def decide(ledger: Ledger, record: Record, known: "CallerId | None", *, hold: bo
         outcome = Outcome(State.VERIFIED, verification_uuid=known.verification_uuid)
     elif record.again and record.reason is Reason.WORKER_LOST:
         outcome = Outcome(State.FAILED, Reason.CRASHES_WORKER)
-    elif record.again or hold or lane is Lane.INTERACTIVE or is_cancelled(ledger, record):
+    elif record.again or hold or lane is Lane.INTERACTIVE or belongs_to_cancelled_batches(ledger, record):
         outcome = Outcome(State.FAILED, Reason.IN_DOUBT)
     else:
         _send_again(ledger, record)

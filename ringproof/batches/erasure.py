@@ -1,48 +1,59 @@
-"""A number is forgotten: its record, its history, its earlier requests, its rows in batches, what the agenda has."""
+"""Erase a number: its record and history, its earlier requests, its batch rows, and its agenda entry."""
 
 import secrets
 
 import redis
 
-from ringproof.batches.model import unpack
+from ringproof.batches.model import unpack_row
 from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.row_outcomes import LISTS
 
-WINDOW = 10_000
-"""Rows that are read at once."""
+ROWS_AT_ONCE = 10_000
+"""Rows that one command reads."""
 
 
-def erase(ledger: Ledger, number: str) -> bool:
-    """Forget a number; False if it was unknown here. A code that may live is not doubled for that: see lua/erased.lua.
+def erase_number(ledger: Ledger, number: str) -> bool:
+    """Delete everything that Ringproof knows about a number; return False if it knew nothing.
 
-    A request that has not begun will not begin. Its rows keep their outcome and their country, so that counts stay what
-    they were; one without an outcome is `erased`. What a message in a queue says of it ends with that message. Rows and
-    answers to callers are looked for among all: a second for each million.
+    This deletes the record with its history, the outcomes of earlier requests, the agenda entry, the date of the next
+    re-verification, the mark of a lapsed or suspect number, and the answers that are kept for repeated calls. In its
+    batch rows the number, the alias and the subaccount are deleted; the outcome and the country stay, so that the
+    counts do not change. A row without an outcome becomes `erased`.
+
+    A request that has not begun never begins. While a code of the number may be live, a tombstone prevents a second
+    one (`lua/lib/tombstone.lua`). A queued message still has the number until a worker takes it. Reading all batch rows
+    takes a second for each million.
     """
-    rows = _forget_rows(ledger, number)
+    rows = _erase_rows(ledger, number)
     keys = [ledger.keys.record(number), ledger.keys.earlier(number)]
-    known = bool(ledger.run_script("number/erase", keys, [number, secrets.token_hex(32)]))
+    has_record = bool(ledger.run_script("number/erase", keys, [number, secrets.token_hex(32)]))
     try:
         tokens = list(ledger.client.scan_iter(match=ledger.keys.token(f"*{number}*"), count=1000))
         if tokens:
             ledger.client.delete(*tokens)
     except redis.RedisError as error:
         raise ledger.unavailable(error) from error
-    return known or rows > 0
+    return has_record or rows > 0
 
 
-def _forget_rows(ledger: Ledger, number: str) -> int:
-    """Forget it in all batches, but for the row that its record goes by; return in how many rows."""
-    done = 0
+def _erase_rows(ledger: Ledger, number: str) -> int:
+    """Erase the number's rows in all batches; return how many.
+
+    The row that the number's record belongs to is left: the script `number/erase` erases it with the record.
+    """
+    erased = 0
     for name in ledger.run("zrange", ledger.keys.batches, 0, -1):
-        for channel, key in zip(LISTS, ledger.keys.batch(name).lists, strict=True):
+        for channel, list_key in zip(LISTS, ledger.keys.batch(name).lists, strict=True):
             start = 0
-            while rows := ledger.run("lrange", key, start, start + WINDOW - 1):
-                for place, row in enumerate(rows, start):
-                    if number in row and (known := unpack(row)).number == number:
-                        asked = [ledger.keys.record(number), key]
-                        done += int(
-                            ledger.run_script("batch/erase_row", asked, [name, channel, place, known.country, row])
+            while rows := ledger.run("lrange", list_key, start, start + ROWS_AT_ONCE - 1):
+                for place, packed in enumerate(rows, start):
+                    if number in packed and (row := unpack_row(packed)).number == number:
+                        erased += int(
+                            ledger.run_script(
+                                "batch/erase_row",
+                                [ledger.keys.record(number), list_key],
+                                [name, channel, place, row.country, packed],
+                            )
                         )
-                start += WINDOW
-    return done
+                start += ROWS_AT_ONCE
+    return erased

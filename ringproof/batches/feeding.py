@@ -1,13 +1,11 @@
-"""What the feeder does to batches: hands rows to the ledger, tells numbers what a person has said."""
+"""Feed batches: hand their rows to the ledger, and notify their numbers of a resume or a cancel."""
 
-import re
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final
 
-from ringproof.batches.model import BatchState, Packed, unpack
+from ringproof.batches.model import BatchState, StoredRow, unpack_row
+from ringproof.batches.rows import BYTES_AT_ONCE, rows_with_bytes
 from ringproof.clock import epoch_ms
 from ringproof.ledger.acceptance import COLUMNS, Disposition, Requester
 from ringproof.ledger.durations import ms
@@ -15,97 +13,97 @@ from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.record import Lane, pieces
 from ringproof.ledger.row_outcomes import BYTES, LISTS, OPEN, UNFED
 
-WINDOW: Final = 1000
-"""Rows that are read at once when numbers of a batch are looked for."""
-
-PAGE_OF_BYTES: Final = 100_000
-
 
 @dataclass(frozen=True, slots=True)
-class Fed:
-    """A batch as the feeder needs it; `left` and `queued` by channel."""
+class FeedingBatch:
+    """A batch as the feeder needs it. `left`, `retries`, `queued` and `paused` count its rows by channel.
+
+    `left` are the rows to feed, with those of `retries`. `notify_from` is the row from which on the numbers have not
+    been notified of a resume or a cancel, as `sms:2000:MICROSECONDS`; it is empty if all have been.
+    """
 
     name: str
     state: BatchState
-    heed: str
-    cursors: Mapping[str, int]
+    notify_from: str
     left: Mapping[str, int]
-    again: Mapping[str, int]
+    retries: Mapping[str, int]
     queued: Mapping[str, int]
     paused: Mapping[str, int]
     reverify_after: str
 
 
 @dataclass(frozen=True, slots=True)
-class Portion:
-    """Rows that come next: the place of each in its list, and what it is; `again`: a person wants them once more."""
+class Page:
+    """The next rows of a list, with their places in it; `is_retry` if an operator has them fed once more."""
 
     places: tuple[int, ...]
-    rows: tuple[Packed, ...] = field(repr=False)
-    again: bool
+    rows: tuple[StoredRow, ...] = field(repr=False)
+    is_retry: bool
 
 
-def fed(ledger: Ledger) -> list[Fed]:
-    """Return the batches that are fed, or have to be told something: first the one whose turn is longest ago."""
-    found = []
+def batches_to_feed(ledger: Ledger) -> list[FeedingBatch]:
+    """Return the batches with rows to feed or numbers to notify, the one first that was fed longest ago."""
+    batches = []
     for name in ledger.run("zrange", ledger.keys.feeding, 0, -1):
         keys = ledger.keys.batch(name)
-        told, counts, *sizes = ledger.run_all(
+        fields, counts, *lengths = ledger.run_all(
             ("hgetall", keys.batch),
             ("hgetall", keys.counts),
             *(("llen", key) for key in (*keys.lists, *keys.retries)),
         )
-        if not told:  # it expired before all of its numbers had heard that it was cancelled
+        if not fields:  # a cancelled batch that expired before all of its numbers were notified
             ledger.run("zrem", ledger.keys.feeding, name)
             continue
-        cursors = {one: int(told.get(f"cursor:{one}", 0)) for one in LISTS}
-        again = dict(zip(LISTS, sizes[len(LISTS) :], strict=True))
-        found.append(
-            Fed(
+        rows = dict(zip(LISTS, lengths[: len(LISTS)], strict=True))
+        retries = dict(zip(LISTS, lengths[len(LISTS) :], strict=True))
+        batches.append(
+            FeedingBatch(
                 name,
-                BatchState(told["state"]),
-                told.get("heed", ""),
-                cursors,
-                {one: size - cursors[one] + again[one] for one, size in zip(LISTS, sizes, strict=False)},
-                again,
-                {one: int(counts.get(f"{one}:queued", 0)) for one in LISTS},
-                {one: int(counts.get(f"{one}:waiting:paused", 0)) for one in LISTS},
-                told.get("reverify_after", ""),
+                BatchState(fields["state"]),
+                fields.get("heed", ""),
+                {
+                    channel: rows[channel] - int(fields.get(f"cursor:{channel}", 0)) + retries[channel]
+                    for channel in LISTS
+                },
+                retries,
+                {channel: int(counts.get(f"{channel}:queued", 0)) for channel in LISTS},
+                {channel: int(counts.get(f"{channel}:waiting:paused", 0)) for channel in LISTS},
+                fields.get("reverify_after", ""),
             )
         )
-    return found
+    return batches
 
 
-def next_portion(ledger: Ledger, batch: Fed, channel: str, most: int) -> Portion:
-    """Return the rows that come next, `most` of them at most."""
+def next_page(ledger: Ledger, batch: FeedingBatch, channel: str, most: int) -> Page:
+    """Return the next rows of a batch, at most `most`: first those of a retry."""
     keys, nth = ledger.keys.batch(batch.name), LISTS.index(channel)
-    if batch.again[channel]:
+    if batch.retries[channel]:
         places = tuple(map(int, ledger.run("lrange", keys.retries[nth], 0, most - 1)))
         rows = ledger.run_all(*(("lindex", keys.lists[nth], place) for place in places))
-        return Portion(places, tuple(map(unpack, rows)), again=True)
+        return Page(places, tuple(map(unpack_row, rows)), is_retry=True)
     cursor = int(ledger.run("hget", keys.batch, f"cursor:{channel}") or 0)
     rows = ledger.run("lrange", keys.lists[nth], cursor, cursor + most - 1)
-    return Portion(tuple(range(cursor, cursor + len(rows))), tuple(map(unpack, rows)), again=False)
+    return Page(tuple(range(cursor, cursor + len(rows))), tuple(map(unpack_row, rows)), is_retry=False)
 
 
-def feed(
-    ledger: Ledger, batch: Fed, channel: str, portion: Portion, asleep: Mapping[str, datetime]
-) -> list[tuple[Packed, int]]:
-    """Hand rows to the ledger, all or none; return those that are to be sent to now, with their requests.
+def feed_page(
+    ledger: Ledger, batch: FeedingBatch, channel: str, page: Page, quiet_until: Mapping[str, datetime]
+) -> list[tuple[StoredRow, int]]:
+    """Hand a page of rows to the ledger, all or none; return the accepted rows to send now, with their requests.
 
-    Who dies before he has sent their messages, or is told nothing because Redis went away, loses none: they are
-    enqueued again.
+    `quiet_until` has the numbers that are in their quiet hours, and when these end: their requests wait until then.
+    If the process dies before it sends the messages, nothing is lost: the sweep sends them again.
     """
     keys = ledger.keys.batch(batch.name)
     args: list[str | int] = []
-    for place, row in zip(portion.places, portion.rows, strict=True):
-        facts = {
+    for place, row in zip(page.places, page.rows, strict=True):
+        request = {
             "subaccount": row.subaccount,
             **pieces("alias", row.alias),
             "reverify_after": batch.reverify_after,
         }
-        fields = [part for key, value in facts.items() if value for part in (key, value)]
-        until = asleep.get(row.number)
+        fields = [part for name, value in request.items() if value for part in (name, value)]
+        until = quiet_until.get(row.number)
         args += [place, row.number, row.country, epoch_ms(until), len(fields), *fields]
     answers = ledger.run_script(
         "batch/feed",
@@ -115,75 +113,51 @@ def feed(
             channel,
             COLUMNS[Requester.ROSTER],
             ms(ledger.durations.request(Lane.BULK)),
-            int(portion.again),
+            int(page.is_retry),
             *args,
         ],
     )
     return [
-        (row, int(request))
-        for row, (disposition, request) in zip(portion.rows, answers, strict=False)
-        if disposition == Disposition.ACCEPTED and row.number not in asleep
+        (row, int(request_number))
+        for row, (disposition, request_number) in zip(page.rows, answers, strict=False)
+        if disposition == Disposition.ACCEPTED and row.number not in quiet_until
     ]
 
 
-def heed(ledger: Ledger, batch: Fed) -> int:
-    """Tell numbers of a batch that it goes on, or is cancelled; of a page of rows, or of the last ones.
+def notify_rows(ledger: Ledger, batch: FeedingBatch) -> int:
+    """Apply a resume or a cancel to the next 100,000 rows of a batch; return how many records that changed.
 
-    Returns how many it was news to. Repeated from the same row if whoever does it dies.
+    If the process dies in between, the next tick begins with the same row.
     """
     keys = ledger.keys.batch(batch.name)
-    channel, place, since = batch.heed.split(":")
-    letters = BYTES["waiting:batch_paused"]
+    channel, place, since = batch.notify_from.split(":")
+    wanted = BYTES["waiting:batch_paused"]
     if batch.state is BatchState.CANCELLED:
-        letters = "".join(set(OPEN) - {UNFED, BYTES["sending"], BYTES["in_doubt"], BYTES["in_doubt:worker_lost"]})
-    start, told = int(place), 0
-    bytes_ = ledger.run("getrange", keys.bytes[LISTS.index(channel)], start, start + PAGE_OF_BYTES - 1)
-    for portion in found(ledger, batch.name, channel, start, bytes_, letters):
-        told += int(
-            ledger.run_script(
-                "batch/notify_rows",
-                [ledger.keys.record(row.number) for _, row, _ in portion],
-                [batch.name, *(part for at, row, _ in portion for part in (row.number, f"{channel}:{at}"))],
-            )
-        )
-    if len(bytes_) == PAGE_OF_BYTES:
-        left = f"{channel}:{start + PAGE_OF_BYTES}:{since}"
+        wanted = "".join(set(OPEN) - {UNFED, BYTES["sending"], BYTES["in_doubt"], BYTES["in_doubt:worker_lost"]})
+    start, notified = int(place), 0
+    row_bytes = ledger.run("getrange", keys.bytes[LISTS.index(channel)], start, start + BYTES_AT_ONCE - 1)
+    for rows in rows_with_bytes(ledger, batch.name, channel, start, row_bytes, wanted):
+        records = [ledger.keys.record(row.number) for _, row, _ in rows]
+        numbers = [part for place, row, _ in rows for part in (row.number, f"{channel}:{place}")]
+        notified += int(ledger.run_script("batch/notify_rows", records, [batch.name, *numbers]))
+    if len(row_bytes) == BYTES_AT_ONCE:
+        notify_from = f"{channel}:{start + BYTES_AT_ONCE}:{since}"
     else:
-        left = "" if channel == LISTS[-1] else f"{LISTS[LISTS.index(channel) + 1]}:0:{since}"
-    ledger.run_script("batch/save_notified", [keys.batch, ledger.keys.feeding], [batch.name, batch.heed, left])
-    return told
+        notify_from = "" if channel == LISTS[-1] else f"{LISTS[LISTS.index(channel) + 1]}:0:{since}"
+    ledger.run_script(
+        "batch/save_notified", [keys.batch, ledger.keys.feeding], [batch.name, batch.notify_from, notify_from]
+    )
+    return notified
 
 
-def found(
-    ledger: Ledger, name: str, channel: str, start: int, bytes_: str, letters: str
-) -> Iterator[list[tuple[int, Packed, str]]]:
-    """Give the rows, from `start` on, whose byte is one of these letters: place, row and byte, many at a time."""
-    key = ledger.keys.batch(name).lists[LISTS.index(channel)]
-    wanted = re.compile(f"[{re.escape(letters)}]")
-    at = 0
-    while hit := wanted.search(bytes_, at):
-        at = hit.start()
-        rows = ledger.run("lrange", key, start + at, start + at + WINDOW - 1)
-        yield [
-            (start + at + nth, row, byte)
-            for nth, (row, byte) in enumerate(zip(map(unpack, rows), bytes_[at : at + WINDOW], strict=False))
-            if byte in letters and row.number  # of an erased one nobody is left
-        ]
-        at += WINDOW
-
-
-def completed(ledger: Ledger) -> Iterator[str]:
-    """Give the batches that were completed and that nobody has told of; each is told of when the next is asked for."""
+def newly_completed(ledger: Ledger) -> Iterator[str]:
+    """Yield the completed batches that are not in the log yet; each is removed when the next one is asked for."""
     key = ledger.keys.completed
     for name in ledger.run("lrange", key, 0, -1):
         yield name
         ledger.run("lrem", key, 1, name)
 
 
-def ahead(batches: list[Fed], channel: str, *, paused: bool) -> int:
-    """How many rows are with the ledger and not begun: what is queued, and if all wait for one, what is paused."""
-    counts: Counter[str] = Counter()
-    for batch in batches:
-        counts["queued"] += batch.queued[channel]
-        counts["paused"] += batch.paused[channel]
-    return counts["queued"] + (counts["paused"] if paused else 0)
+def rows_ahead(batches: list[FeedingBatch], channel: str, *, with_paused: bool) -> int:
+    """Return how many fed rows have not begun: the queued ones, and with `with_paused` those that a pause holds."""
+    return sum(batch.queued[channel] + (batch.paused[channel] if with_paused else 0) for batch in batches)

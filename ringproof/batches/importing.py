@@ -1,193 +1,252 @@
-"""Puts the rows of a roster into a batch, of which nothing is fed before the last is in.
+"""Import a roster: store its rows as a batch. The feeder takes no row before the import is finished.
 
-An import that is cut short goes on where it was: the same rows are read anew, and as many are passed over as are in.
+A resumed import reads the same file again and skips the rows that are already stored.
 """
 
+import logging
 import os
 import secrets
 import shlex
 import socket
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from hashlib import blake2b
 from types import TracebackType
 from typing import Final, Self
 
-from ringproof.batches.model import Batch, BatchState, check_name, pack
-from ringproof.batches.summary import read
-from ringproof.errors import BatchBusy, BatchExists
+from ringproof import runtime
+from ringproof.batches.model import Batch, BatchState, check_name, pack_row
+from ringproof.batches.summary import batch_summary
+from ringproof.errors import BatchBusy, BatchExists, InvalidRoster
 from ringproof.ledger.durations import ms
 from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.request import check_days
 from ringproof.ledger.row_outcomes import LISTS
-from ringproof.rosters.row import Row
+from ringproof.rosters.columns import ColumnMapping
+from ringproof.rosters.roster import Roster, roster_of
+from ringproof.rosters.row import Reject, Row
 
-PAGE: Final = 1000
-"""Rows put in by one script, in about 2 ms in which Redis does nothing else."""
+PAGE_ROWS: Final = 1000
+"""Rows that one script stores. It takes about 2 ms, and Redis does nothing else in that time."""
 
-SILENCE: Final = timedelta(seconds=10)
-"""An importer that has not put in a page for so long may be dead, and another one may go on in its place."""
+IMPORTER_TIMEOUT: Final = timedelta(seconds=10)
+"""An import that has stored no page for so long may be dead. Another one may then continue in its place."""
 
-_STATES: Final = {
-    "completed": "it is completed",
-    "cancelled": "it is cancelled",
-    "importing": "its import has not come to its end",
-}
+_log = logging.getLogger(__name__)
 
 
-class Importing:
-    """A batch that is being imported; left with an error, it can be gone on with."""
+def import_roster(
+    rows: Iterable[object] | Roster,
+    batch: str,
+    *,
+    paused: bool = False,
+    mapping: ColumnMapping | None = None,
+    region: str | None = None,
+    channel: str = "sms",
+    reverify_after_days: int | None = None,
+    rejected: Callable[[Reject], object] | None = None,
+) -> Batch:
+    """Send a code to each number of `rows`, at the pace: make them a batch, which the workers then send.
 
-    def __init__(self, ledger: Ledger, name: str, token: str, already: int, digest: str) -> None:
+    `rows` are numbers as text, mappings such as `{"phone": …, "alias": …}`, or an open roster. Nothing is sent before
+    all rows are stored. `rejected` is called with each row that is rejected; without it, a warning in the log counts
+    them. If the import is cut short, call it again with the same rows: it continues where it was.
+
+        >>> batch = import_roster(["+14155550123", {"phone": "+14155550124", "alias": "Front desk"}], "spring")
+        >>> batch.rows, batch.state
+        (2, <BatchState.RUNNING: 'running'>)
+
+    Raises `InvalidRoster` and `InvalidRequest` as `open_roster` does, and `InvalidRoster` also if all rows are
+    rejected. Raises `BatchExists` and `BatchBusy` as `begin_import` does, and `LedgerUnavailable`.
+    """
+    roster = rows if isinstance(rows, Roster) else roster_of(rows, mapping=mapping, region=region, channel=channel)
+    with begin_import(runtime.ledger(), batch, fingerprint=roster.fingerprint, source=roster.name) as importing:
+        for row in roster:
+            if isinstance(row, Row):
+                importing.add(row)
+            elif rejected:
+                rejected(row)
+        reasons = ", ".join(f"{count} {reason}" for reason, count in roster.reasons.most_common())
+        if not roster.accepted:
+            importing.abandon()
+            raise InvalidRoster(roster.name, f"all rows are rejected ({reasons})", "correct them")
+        if roster.reasons and not rejected:
+            _log.warning("batch %s: %d rows were rejected: %s", batch, roster.reasons.total(), reasons)
+        return importing.finish(paused=paused, reverify_after_days=reverify_after_days)
+
+
+def begin_import(ledger: Ledger, name: str, *, fingerprint: str | None, source: str = "") -> "BatchImport":
+    """Begin the import of a batch, or continue one that was cut short.
+
+    `fingerprint` identifies the content of the roster; `source` is its name, as the batch's summary shows it.
+
+    Raises `BatchExists` if a batch of this name is imported already, or has other content. Raises `BatchBusy` while
+    another import of the batch is alive.
+    """
+    keys = ledger.keys.batch(check_name(name))
+    token = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(8)}"
+    dead_importer = ""
+    while True:
+        answer, detail, more = ledger.run_script(
+            "batch/open_import",
+            [keys.batch, keys.importer, ledger.keys.batches, *keys.lists],
+            [name, token, ms(IMPORTER_TIMEOUT), dead_importer, fingerprint or "", source],
+        )
+        if answer == "opened":
+            return BatchImport(ledger, name, token, already_stored=int(detail), digest=more)
+        if answer == "exists":
+            raise BatchExists(name, _same_rows(detail) if more else _other_rows(name, detail))
+        if dead_importer or not _is_dead(detail):
+            raise BatchBusy(name)
+        dead_importer = detail
+
+
+class BatchImport:
+    """A batch that is being imported. If its `with` block ends with an error, another import can continue it.
+
+    >>> with begin_import(ledger, "spring", fingerprint=roster.fingerprint) as importing:
+    ...     for row in roster:
+    ...         if isinstance(row, Row):
+    ...             importing.add(row)
+    ...     batch = importing.finish()
+    """
+
+    def __init__(self, ledger: Ledger, name: str, token: str, *, already_stored: int, digest: str) -> None:
         self.name = name
-        self.already = already
-        self._ledger, self._token, self._known = ledger, token, digest
-        self._rows = already
-        self._passed = 0
-        self._digest = blake2b(digest_size=16)
-        self._page: dict[str, list[str]] = {one: [] for one in LISTS}
-        self._waiting = 0
+        self.already_stored = already_stored
+        """How many rows an earlier run stored."""
+        self._ledger, self._token = ledger, token
+        self._stored_digest, self._digest = digest, blake2b(digest_size=16)
+        self._stored = already_stored
+        self._skipped = 0
+        self._page: dict[str, list[str]] = {channel: [] for channel in LISTS}
+        self._page_rows = 0
 
     def add(self, row: Row) -> None:
-        """Put a row in; or pass it over, if an earlier run did, as long as all that is in comes again.
+        """Add a row, or skip it if an earlier run stored it.
 
-        Raises `BatchExists` at the last of these if they are others, and `BatchBusy` if another import has taken over.
+        Raises `BatchExists` at the last row to skip if the skipped rows are not the stored ones. Raises `BatchBusy` if
+        another import has taken over.
         """
-        packed = self._hash(row)
-        if self._passed < self.already:
-            self._passed += 1
-            if self._passed == self.already and self._digest.hexdigest() != self._known:
-                raise self._others()
+        packed = pack_row(row.number.e164, row.number.country, row.alias, row.subaccount)
+        self._digest.update(f"{row.channel} {packed}\n".encode())
+        if self._skipped < self.already_stored:
+            self._skipped += 1
+            if self._skipped == self.already_stored and self._digest.hexdigest() != self._stored_digest:
+                raise self._has_other_rows()
             return
         self._page[row.channel].append(packed)
-        self._waiting += 1
-        if self._waiting == PAGE:
-            self._put()
+        self._page_rows += 1
+        if self._page_rows == PAGE_ROWS:
+            self._store_page()
 
     def flush(self) -> None:
-        """Put in what is left of the last page. Raises `BatchExists` if fewer rows came than were in, and as `add`."""
-        if self._passed < self.already:
-            raise self._others()
-        self._put()
+        """Store the rows of the last page.
+
+        Raises `BatchExists` if fewer rows were added than an earlier run stored, and `BatchBusy` as `add` does.
+        """
+        if self._skipped < self.already_stored:
+            raise self._has_other_rows()
+        self._store_page()
 
     def finish(self, *, paused: bool = False, reverify_after_days: int | None = None) -> Batch:
-        """Have the batch fed from now on, or paused.
+        """End the import, so that the batch is fed from now on, or is paused; return its summary.
 
-        Its numbers are to be verified again after so many days, 0 for never; None: as all others. Raises as `flush`.
+        `reverify_after_days` is the re-verification period of the batch's numbers: 0 is never, None is the period of
+        all other numbers. Raises `InvalidRequest` if there is no such period, and the errors of `flush`.
         """
         days = check_days(reverify_after_days)
         self.flush()
         keys = self._ledger.keys.batch(self.name)
-        told = self._ledger.run_script(
+        is_finished = self._ledger.run_script(
             "batch/finish_import",
             [keys.batch, keys.importer, self._ledger.keys.feeding, *keys.lists],
-            [self.name, self._token, self._rows, int(paused), "" if days is None else days],
+            [self.name, self._token, self._stored, int(paused), "" if days is None else days],
         )
-        batch = read(self._ledger, self.name) if told else None
+        batch = batch_summary(self._ledger, self.name) if is_finished else None
         if batch is None:
             raise BatchBusy(self.name)
         return batch
 
     def abandon(self) -> None:
-        """Leave nothing of it."""
-        self._leave(stays=False)
+        """Delete the batch with all of its rows."""
+        _leave_import(self._ledger, self.name, self._token, delete=True)
 
     def __enter__(self) -> Self:
-        """Return itself."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Let another import go on at once."""
+        """After an error, let another import continue at once: it need not wait for the timeout."""
         if kind and not issubclass(kind, BatchBusy):
-            self._leave(stays=True)
+            _leave_import(self._ledger, self.name, self._token, delete=False)
 
-    def _leave(self, *, stays: bool) -> None:
-        _leave(self._ledger, self.name, self._token, stays=stays)
+    def _has_other_rows(self) -> BatchExists:
+        return BatchExists(self.name, _other_rows(self.name, BatchState.IMPORTING))
 
-    def _others(self) -> BatchExists:
-        return BatchExists(self.name, _other(self.name, "importing"))
-
-    def _hash(self, row: Row) -> str:
-        packed = pack(row.number.e164, row.number.country, row.alias, row.subaccount)
-        self._digest.update(f"{row.channel} {packed}\n".encode())
-        return packed
-
-    def _put(self) -> None:
-        if not self._waiting:
+    def _store_page(self) -> None:
+        if not self._page_rows:
             return
         keys = self._ledger.keys.batch(self.name)
-        first, second = (self._page[one] for one in LISTS)
-        told = self._ledger.run_script(
+        texts, calls = (self._page[channel] for channel in LISTS)
+        is_stored = self._ledger.run_script(
             "batch/add_rows",
             [keys.batch, keys.importer, keys.countries, *keys.lists],
-            [self._token, ms(SILENCE), self._rows, self._digest.hexdigest(), len(first), *first, *second],
+            [self._token, ms(IMPORTER_TIMEOUT), self._stored, self._digest.hexdigest(), len(texts), *texts, *calls],
         )
-        if not told:
+        if not is_stored:
             raise BatchBusy(self.name)
-        self._rows += self._waiting
-        self._page, self._waiting = {one: [] for one in LISTS}, 0
+        self._stored += self._page_rows
+        self._page, self._page_rows = {channel: [] for channel in LISTS}, 0
 
 
-def open_batch(ledger: Ledger, name: str, *, fingerprint: str | None, source: str = "") -> Importing:
-    """Begin the import of a batch, or go on with one that was cut short; `fingerprint` tells its content.
+def discard_import(ledger: Ledger, name: str) -> bool:
+    """Delete a batch whose import was cut short; return False if its import was finished meanwhile.
 
-    Raises `BatchExists` if there is one of this name that is imported, or of other content, and `BatchBusy` if
-    another import of it is alive.
+    Raises `BatchBusy` while the import is alive.
     """
-    keys = ledger.keys.batch(check_name(name))
-    here = f"{socket.gethostname()}:{os.getpid()}"
-    token = f"{here}:{secrets.token_hex(8)}"
-    dead = ""
-    while True:
-        what, told, more = ledger.run_script(
-            "batch/open_import",
-            [keys.batch, keys.importer, ledger.keys.batches, *keys.lists],
-            [name, token, ms(SILENCE), dead, fingerprint or "", source],
-        )
-        if what == "opened":
-            return Importing(ledger, name, token, int(told), more)
-        if what == "exists":
-            raise BatchExists(name, _same(told) if more else _other(name, told))
-        if dead or not _is_dead(told):
-            raise BatchBusy(name)
-        dead = told
-
-
-def discard(ledger: Ledger, name: str) -> bool:
-    """Leave nothing of an import that was cut short; False if it came to its end. Raises `BatchBusy` if it goes on."""
     keys = ledger.keys.batch(name)
-    holder = ledger.run("get", keys.importer)
-    if holder and not _is_dead(holder):
+    importer = ledger.run("get", keys.importer)
+    if importer and not _is_dead(importer):
         raise BatchBusy(name)
-    _leave(ledger, name, holder or "", stays=False)
+    _leave_import(ledger, name, importer or "", delete=True)
     state = ledger.run("hget", keys.batch, "state")
     if state == BatchState.IMPORTING:
         raise BatchBusy(name)
     return state is None
 
 
-def _leave(ledger: Ledger, name: str, token: str, *, stays: bool) -> None:
+def _leave_import(ledger: Ledger, name: str, token: str, *, delete: bool) -> None:
     keys = ledger.keys.batch(name)
     own = [keys.batch, keys.importer, ledger.keys.batches, *keys.content]
-    ledger.run_script("batch/leave_import", own, [name, token, int(not stays)])
+    ledger.run_script("batch/leave_import", own, [name, token, int(delete)])
 
 
-def _same(state: str) -> str:
-    told = _STATES.get(state, "it is being sent")
-    return f"the same rows were imported under this name, and {told}; ringproof batch show tells of it"
+_STATES: Final = {
+    "importing": "its import was not finished",
+    "completed": "it is completed",
+    "cancelled": "it is cancelled",
+}
 
 
-def _other(name: str, state: str) -> str:
-    remedy = "name another"
+def _same_rows(state: str) -> str:
+    """Return what to do if a batch with the same rows exists."""
+    stands = _STATES.get(state, "it is being sent")
+    return f"the same rows were imported under this name, and {stands}; look at it with ringproof batch show"
+
+
+def _other_rows(name: str, state: str) -> str:
+    """Return what to do if a batch with other rows exists, or with rows that cannot be compared."""
+    stands = _STATES.get(state, "it is being sent")
+    remedy = "choose another name"
     if state == BatchState.IMPORTING:
-        remedy += f", or take away what is in: ringproof batch cancel {shlex.quote(name)}"
-    told = _STATES.get(state, "it is being sent")
-    return f"a batch of this name has other rows, as far as is known, and {told}; {remedy}"
+        remedy += f", or delete the stored rows: ringproof batch cancel {shlex.quote(name)}"
+    return f"a batch of this name has other rows, as far as Ringproof can see, and {stands}; {remedy}"
 
 
 def _is_dead(token: str) -> bool:
-    """Whether an importer was a process of this machine, and is no more."""
+    """Whether an importer was a process of this machine that no longer runs; of another machine's, nothing is known."""
     host, pid, _ = token.rsplit(":", 2)
     if host != socket.gethostname():
         return False

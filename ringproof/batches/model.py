@@ -31,12 +31,12 @@ class Batch:
     completed_at: datetime | None
     rows: int
     fed: int  # handed to the ledger so far
-    open: int  # rows without an outcome: not fed, queued, waiting, sending or in doubt
+    unfinished: int  # rows without an outcome: pending, queued, waiting, sending or in doubt
     outcomes: Mapping[str, int]
     countries: Mapping[str, Mapping[str, int]]  # "US" -> {"rows": 10, "code_sent": 3, "failed": 1, …}
     rate_per_second: float | None  # codes sent lately
     time_left: timedelta | None  # at the present pace, shared with the other running batches
-    holds: str  # what holds it back, in a sentence
+    held_back_by: str  # a sentence, or empty
     source: str
 
 
@@ -55,7 +55,7 @@ class BatchRow:
     updated_at: datetime | None
 
 
-class Packed(NamedTuple):
+class StoredRow(NamedTuple):
     """A row as it is kept, beside the list that it is in."""
 
     country: str
@@ -64,22 +64,17 @@ class Packed(NamedTuple):
     subaccount: str
 
 
-def pack(number: str, country: str | None, alias: str | None, subaccount: str | None) -> str:
+def pack_row(number: str, country: str | None, alias: str | None, subaccount: str | None) -> str:
     """Write a row: `US+14155550123`, and what else it has after tabs, which no alias can have in it."""
     extras = f"\t{alias or ''}\t{subaccount or ''}".rstrip("\t") if alias or subaccount else ""
     return f"{country or ''}{number}{extras}"
 
 
-def blank(row: Packed) -> str:
-    """Write what is left of an erased row: it goes on counting for its country."""
-    return row.country
-
-
-def unpack(row: str) -> Packed:
-    """Read what `pack` wrote."""
+def unpack_row(row: str) -> StoredRow:
+    """Read what `pack_row` wrote."""
     whole, alias, subaccount = [*row.split("\t"), "", ""][:3]
     country, plus, digits = whole.partition("+")
-    return Packed(country, plus + digits, alias, subaccount)
+    return StoredRow(country, plus + digits, alias, subaccount)
 
 
 def check_name(name: object) -> str:

@@ -1,4 +1,4 @@
-"""What is known of a batch: its counts, as the scripts keep them and as its row bytes tell, its rate, what holds it."""
+"""Summarize a batch: its counts by outcome and country, its rate, the time left, and what holds it back."""
 
 import math
 import shlex
@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from ringproof.batches.model import Batch, BatchState, check_name, unpack
+from ringproof.batches.model import Batch, BatchState, check_name, unpack_row
 from ringproof.clock import moment
 from ringproof.ledger.control import SendingStatus, sending_status
 from ringproof.ledger.ledger import Ledger
@@ -17,88 +17,98 @@ from ringproof.ledger.row_outcomes import LISTS, OPEN, OUTCOMES, PENDING, UNFED
 from ringproof.policy import Rate
 
 RATE_SECONDS: Final = 10.0
-"""Over how long the codes sent lately are weighed: RATE_MS of `ringproof/ledger/lua/lib/batch_rows.lua`."""
+"""Over how long the recently sent codes are weighed: RATE_MS of `ringproof/ledger/lua/lib/batch_rows.lua`."""
 
-WINDOW: Final = 10_000
-"""Rows that a recount reads at once."""
+ROWS_AT_ONCE: Final = 10_000
+"""Rows that a recount reads with one command."""
 
-HOLDS: Final[Mapping[str, str]] = {
-    "waiting:quiet_hours": "wait for the morning where they are",
+WAITS_FOR: Final[Mapping[str, str]] = {
+    "waiting:quiet_hours": "wait for the morning where the numbers are",
     "waiting:unreachable": "wait because Plivo could not be reached",
-    "waiting:cap": "wait because their numbers got as many codes as they may",
-    "waiting:cooldown": "wait because another code was sent a short while ago",
-    "in_doubt": "are in doubt: a code may be out, and nothing tells",
-    "in_doubt:worker_lost": "are in doubt, for their worker died: a code may be out, and nothing tells",
+    "waiting:cap": "wait because their numbers have reached a cap",
+    "waiting:cooldown": "wait because their numbers got another code a short while ago",
+    "in_doubt": "are in doubt: Plivo may have sent a code, but did not say so",
+    "in_doubt:worker_lost": "are in doubt because their worker died: Plivo may have sent a code",
 }
-"""What rows wait for when nothing else of the batch goes on."""
+"""What rows wait for, by their outcome, if nothing else of the batch goes on."""
 
 
-def read(ledger: Ledger, name: str) -> Batch | None:
-    """Return what is known of a batch, or None if there is none; takes as long for a million rows as for one."""
-    told, counts, countries, *sizes = ledger.run_all(*_kept(ledger, check_name(name)))
-    if not told:
+def batch_names(ledger: Ledger) -> list[str]:
+    """Return the names of all batches, newest first. An ended batch is kept as long as its records are."""
+    names: list[str] = ledger.run_script("batch/names", [ledger.keys.batches])
+    return names
+
+
+def batch_summary(ledger: Ledger, name: str) -> Batch | None:
+    """Return the summary of a batch, or None if there is no such batch. Takes the same time for any number of rows.
+
+    >>> batch_summary(ledger, "spring").outcomes
+    {'code_sent': 36, 'failed:rejected': 2, 'queued': 2}
+    """
+    fields, counts, countries, *lengths = ledger.run_all(*_count_commands(ledger, check_name(name)))
+    if not fields:
         return None
-    batch = _batch(name, told, counts, countries, sum(sizes))
+    batch = _counted(name, fields, counts, countries, sum(lengths))
     if batch.state not in {BatchState.RUNNING, BatchState.PAUSED}:
         return batch
-    found = sending_status(ledger)
-    holds = _holds(batch, found)
+    sending = sending_status(ledger)
+    held_back_by = _held_back_by(batch, sending)
     return replace(
         batch,
-        rate_per_second=_rate(told, found.now),
-        time_left=None if holds else _time_left(ledger, counts, sizes, found),
-        holds=holds,
+        rate_per_second=_rate(fields, sending.now),
+        time_left=None if held_back_by else _time_left(ledger, counts, lengths, sending),
+        held_back_by=held_back_by,
     )
 
 
-def audit(ledger: Ledger, name: str) -> tuple[Batch, Batch] | None:
-    """Return a batch as it was counted change by change, and as its row bytes tell, of one moment: they must agree.
+def recount(ledger: Ledger, name: str) -> tuple[Batch, Batch] | None:
+    """Return the kept counts of a batch and a recount of its row bytes, both of one moment: they must be equal.
 
-    Reads all rows, and a byte of each at once. Without the rate, the time left and what holds it back.
+    Reads all rows. The rate, the time left and what holds the batch back are left out. None if there is no such batch.
     """
     keys = ledger.keys.batch(check_name(name))
-    told, counts, countries, *rest = ledger.run_all(
-        *_kept(ledger, name), *(("get", key) for key in keys.bytes), of_one_moment=True
+    fields, counts, countries, *rest = ledger.run_all(
+        *_count_commands(ledger, name), *(("get", key) for key in keys.bytes), of_one_moment=True
     )
-    if not told:
+    if not fields:
         return None
-    sizes, bytes_of_lists = rest[: len(LISTS)], rest[len(LISTS) :]
-    batch = _batch(name, told, counts, countries, sum(sizes))
+    lengths, bytes_of_lists = rest[: len(LISTS)], rest[len(LISTS) :]
+    kept = _counted(name, fields, counts, countries, sum(lengths))
     outcomes: Counter[str] = Counter()
     by_country: dict[str, Counter[str]] = {}
-    open_rows = 0
-    for list_, size, bytes_ in zip(keys.lists, sizes, bytes_of_lists, strict=True):
-        letters = (bytes_ or "").ljust(size, UNFED)
-        for start in range(0, size, WINDOW):
-            rows = ledger.run("lrange", list_, start, min(start + WINDOW, size) - 1)
-            for row, byte in zip(rows, letters[start : start + WINDOW], strict=True):
+    unfinished = 0
+    for list_key, length, list_bytes in zip(keys.lists, lengths, bytes_of_lists, strict=True):
+        row_bytes = (list_bytes or "").ljust(length, UNFED)
+        for start in range(0, length, ROWS_AT_ONCE):
+            rows = ledger.run("lrange", list_key, start, min(start + ROWS_AT_ONCE, length) - 1)
+            for row, byte in zip(rows, row_bytes[start : start + ROWS_AT_ONCE], strict=True):
                 outcome = OUTCOMES[byte]
                 outcomes[outcome] += 1
-                words = by_country.setdefault(unpack(row).country, Counter())
-                words["rows"] += 1
+                of_country = by_country.setdefault(unpack_row(row).country, Counter())
+                of_country["rows"] += 1
                 if byte != UNFED:
-                    words[outcome.partition(":")[0]] += 1
-                open_rows += byte in OPEN
-    counted = replace(
-        batch,
+                    of_country[outcome.partition(":")[0]] += 1
+                unfinished += byte in OPEN
+    recounted = replace(
+        kept,
         rows=outcomes.total(),
         fed=outcomes.total() - outcomes[PENDING],
-        open=open_rows,
-        outcomes=_some(outcomes),
-        countries={country: _some(words) for country, words in sorted(by_country.items())},
+        unfinished=unfinished,
+        outcomes=_without_zeros(outcomes),
+        countries={country: _without_zeros(of_country) for country, of_country in sorted(by_country.items())},
     )
-    return batch, counted
+    return kept, recounted
 
 
-def _kept(ledger: Ledger, name: str) -> Iterator[tuple[str, ...]]:
-    """Give the commands that read what is counted, and how many rows there are."""
+def _count_commands(ledger: Ledger, name: str) -> Iterator[tuple[str, ...]]:
+    """Yield the commands that read a batch's counts and the lengths of its lists."""
     keys = ledger.keys.batch(name)
     yield from (("hgetall", key) for key in (keys.batch, keys.counts, keys.countries))
     yield from (("llen", key) for key in keys.lists)
 
 
-def _batch(
-    name: str, told: Mapping[str, str], counts: Mapping[str, str], countries: Mapping[str, str], rows: int
+def _counted(
+    name: str, fields: Mapping[str, str], counts: Mapping[str, str], countries: Mapping[str, str], rows: int
 ) -> Batch:
     outcomes: Counter[str] = Counter()
     for field, count in counts.items():
@@ -107,28 +117,28 @@ def _batch(
     outcomes[PENDING] = rows - fed
     by_country: dict[str, Counter[str]] = {}
     for field, count in countries.items():
-        country, _, word = field.partition(":")
-        by_country.setdefault(country, Counter())[word] += int(count)
-    state = BatchState(told["state"])
+        country, _, outcome = field.partition(":")
+        by_country.setdefault(country, Counter())[outcome] += int(count)
+    state = BatchState(fields["state"])
     return Batch(
         name=name,
         state=state,
-        created_at=moment(int(told["created_at"])),
-        completed_at=moment(int(told["completed_at"])) if "completed_at" in told else None,
+        created_at=moment(int(fields["created_at"])),
+        completed_at=moment(int(fields["completed_at"])) if "completed_at" in fields else None,
         rows=rows,
         fed=fed,
-        open=rows if state is BatchState.IMPORTING else int(told["open"]),
-        outcomes=_some(outcomes),
-        countries={country: _some(words) for country, words in sorted(by_country.items())},
+        unfinished=rows if state is BatchState.IMPORTING else int(fields["open"]),
+        outcomes=_without_zeros(outcomes),
+        countries={country: _without_zeros(of_country) for country, of_country in sorted(by_country.items())},
         rate_per_second=None,
         time_left=None,
-        holds="",
-        source=told.get("source", ""),
+        held_back_by="",
+        source=fields.get("source", ""),
     )
 
 
-def is_cancelled(ledger: Ledger, record: Record) -> bool:
-    """Whether a record goes by the word of a batch that is cancelled, and so are all that have joined it."""
+def belongs_to_cancelled_batches(ledger: Ledger, record: Record) -> bool:
+    """Whether a record's batch is cancelled, and so is each batch that joined the record's request."""
     if record.batch is None or record.lane is not Lane.BULK:
         return False
     batches = (record.batch, *record.joined_by)
@@ -136,43 +146,44 @@ def is_cancelled(ledger: Ledger, record: Record) -> bool:
     return all(state == BatchState.CANCELLED for state in states)
 
 
-def _some(counts: Mapping[str, int]) -> dict[str, int]:
-    return {what: count for what, count in sorted(counts.items()) if count}
+def _without_zeros(counts: Mapping[str, int]) -> dict[str, int]:
+    return {outcome: count for outcome, count in sorted(counts.items()) if count}
 
 
-def _rate(told: Mapping[str, str], now: datetime) -> float | None:
-    if "sent_at" not in told:
+def _rate(fields: Mapping[str, str], now: datetime) -> float | None:
+    """Return how many codes a second were sent lately: a mean whose weights fade over ten seconds."""
+    if "sent_at" not in fields:
         return None
-    last, since = moment(int(told["sent_at"])), moment(int(told["sent_since"]))
-    weight = float(told["sent_weight"]) * math.exp((last - now).total_seconds() / RATE_SECONDS)
+    last, since = moment(int(fields["sent_at"])), moment(int(fields["sent_since"]))
+    weight = float(fields["sent_weight"]) * math.exp((last - now).total_seconds() / RATE_SECONDS)
     age = max(1.0, (now - since).total_seconds())
     return weight / RATE_SECONDS / (1 - math.exp(-age / RATE_SECONDS))
 
 
-def _time_left(ledger: Ledger, counts: Mapping[str, str], sizes: list[int], found: SendingStatus) -> timedelta:
-    """What is not fed and what is queued, at the pace of each channel, in turns with the other batches."""
-    others = max(1, int(ledger.run("zcard", ledger.keys.feeding)))
+def _time_left(ledger: Ledger, counts: Mapping[str, str], lengths: list[int], sending: SendingStatus) -> timedelta:
+    """Return how long the pending and queued rows take at the pace of each channel, shared with the other batches."""
+    batches = max(1, int(ledger.run("zcard", ledger.keys.feeding)))
     seconds = 0.0
-    for channel, size, rate in zip(LISTS, sizes, (found.rate, found.call_rate), strict=True):
+    for channel, length, rate in zip(LISTS, lengths, (sending.rate, sending.call_rate), strict=True):
         fed = sum(int(count) for field, count in counts.items() if field.startswith(f"{channel}:"))
-        left = size - fed + int(counts.get(f"{channel}:queued", 0))
-        seconds = max(seconds, left * others * Rate.parse(rate).spacing_us / 1e6 / found.share)
+        left = length - fed + int(counts.get(f"{channel}:queued", 0))
+        seconds = max(seconds, left * batches * Rate.parse(rate).spacing_us / 1e6 / sending.share)
     return timedelta(seconds=round(seconds))
 
 
-def _holds(batch: Batch, found: SendingStatus) -> str:
+def _held_back_by(batch: Batch, sending: SendingStatus) -> str:
     if batch.state is BatchState.PAUSED:
-        return f"a person paused it, until ringproof batch resume {shlex.quote(batch.name)}"
-    for pause in found.pauses:
+        return f"an operator paused the batch; to go on: ringproof batch resume {shlex.quote(batch.name)}"
+    for pause in sending.pauses:
         if pause.lane in {None, Lane.BULK}:
             lane = f" --lane {pause.lane}" if pause.lane else ""
-            then = "" if pause.next_look else f"; to go on: ringproof resume{lane}"
-            return f"{pause.lane or 'sending'} is paused: {pause.why}{then}"
-    if found.closed_until:
-        return f"Plivo said 429: nothing is sent before {found.closed_until:%H:%M:%S %Z}"
-    going_on = sum(batch.outcomes.get(one, 0) for one in (PENDING, "queued", "sending"))
-    waiting = {what: count for what, count in batch.outcomes.items() if HOLDS.get(what)}
+            remedy = "" if pause.next_look else f"; to go on: ringproof resume{lane}"
+            return f"{pause.lane or 'sending'} is paused: {pause.why}{remedy}"
+    if sending.closed_until:
+        return f"Plivo answered 429: nothing is sent before {sending.closed_until:%H:%M:%S %Z}"
+    going_on = sum(batch.outcomes.get(outcome, 0) for outcome in (PENDING, "queued", "sending"))
+    waiting = {outcome: count for outcome, count in batch.outcomes.items() if outcome in WAITS_FOR}
     if going_on or not waiting:
         return ""
-    most = max(waiting, key=lambda what: waiting[what])
-    return f"{waiting[most]:,} rows {HOLDS[most]}"
+    most = max(waiting, key=lambda outcome: waiting[outcome])
+    return f"{waiting[most]:,} rows {WAITS_FOR[most]}"

@@ -34,7 +34,7 @@ list of its own, so that slow calls do not keep texts back.
 | key | type | content |
 |---|---|---|
 | `{P}:batch:NAME` | hash | state, created_at, completed_at, source, digest, open, cursor:LIST … |
-| `{P}:batch:NAME:LIST` | list | the rows, as `ringproof.batches.model.pack` writes them |
+| `{P}:batch:NAME:LIST` | list | the rows, as `ringproof.batches.model.pack_row` writes them |
 | `{P}:batch:NAME:LIST:bytes` | string | one byte for each row (`row_outcomes.BYTES`) |
 | `{P}:batch:NAME:LIST:again` | list | the places of rows that an operator retries |
 | `{P}:batch:NAME:counts` | hash | LIST:outcome -> rows |

@@ -16,6 +16,10 @@ MOST_COLUMNS: Final = 1_000
 """Spreadsheets with more are no rosters but something turned by 90 degrees."""
 
 
+ColumnMapping = Mapping[str, str | int]
+"""The columns of a roster by what they hold, by name or number: `{"number": "Phone", "alias": 3}`."""
+
+
 def _plain(name: str) -> str:
     """Return a column's name without case, accents and signs."""
     return "".join(filter(str.isalnum, unicodedata.normalize("NFKD", name).casefold()))
@@ -71,7 +75,7 @@ def guess_columns(
     *,
     file: str,
     keys: Sequence[str] | None = None,
-    mapping: Mapping[str, str | int] | None = None,
+    mapping: ColumnMapping | None = None,
     region: str | None = None,
 ) -> Columns:
     """Tell which column holds what, from a file's first rows; `keys` are their names where they come with names.

@@ -1,4 +1,4 @@
-"""A file that takes the place of an earlier one of its kind when it is whole, and of nothing else."""
+"""Write a file so that it takes its place when it is complete, and replaces only an earlier file of the same kind."""
 
 import fcntl
 import glob
@@ -11,39 +11,45 @@ from typing import Final, Self, TextIO
 
 from ringproof.errors import Unwritable
 
-_MARK: Final = b"\xef\xbb\xbf"
+_BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 _SUFFIX: Final = ".part"
 
 
-class Replacement:
-    """A text file that only its owner can read (0600), written beside its place and put there when closed.
+class OutputFile:
+    """A text file that only its owner can read (0600). It is written beside its place, and moved there when closed.
 
-    Until then, and if an error leaves the `with`, what stands there stays. What stands there must be empty or begin as
-    one of `beginnings`, or else it is refused: it is something else. A device or pipe is written to directly. What a
-    killed one has left beside its place, with people's numbers in it, the next one takes away.
-    Raises `Unwritable` for that, and for all that the system refuses, such as for want of room.
+        >>> with OutputFile("numbers.txt", "utf-8", holds="numbers", beginnings=[b"+"]) as output:
+        ...     with output.errors_named():
+        ...         output.file.writelines(numbers)
+
+    Until it is closed, and after an error in the `with` block, the earlier file stays as it was. The earlier file must
+    be empty or begin with one of `beginnings`; any other file is never replaced, and the error says that it holds no
+    `holds`. A device or a pipe is written to directly. Leftover temporary files of killed runs are removed: they have
+    people's numbers in them.
+
+    Raises `Unwritable` for all of that, and for every error of the system, such as a full disk.
     """
 
-    def __init__(self, path: str | os.PathLike[str], encoding: str, *, kind: str, beginnings: Sequence[bytes]) -> None:
+    def __init__(self, path: str | os.PathLike[str], encoding: str, *, holds: str, beginnings: Sequence[bytes]) -> None:
         self._name, self._encoding = os.fspath(path), encoding
-        self._kind, self._beginnings = kind, tuple(beginnings)
+        self._holds, self._beginnings = holds, tuple(beginnings)
         self._part: Path | None = None
         self._file: TextIO | None = None
-        with self.telling():
+        with self.errors_named():
             self._place = Path(self._name).resolve()
             self._file = self._open()
 
     @property
     def file(self) -> TextIO:
-        """What is to be written to, within `telling`."""
-        assert self._file is not None  # noqa: S101 - there is none only while it is opened
+        """The stream to write to, within `errors_named`."""
+        assert self._file is not None  # noqa: S101 - it is None only while the file is being opened
         return self._file
 
     def close(self) -> None:
-        """Put the file into its place, and see that it is on the disk."""
+        """Write everything to the disk, and move the file to its place."""
         if self.file.closed:
             return
-        with self.telling():
+        with self.errors_named():
             self.file.flush()
             if self._part:
                 os.fsync(self.file.fileno())
@@ -53,9 +59,9 @@ class Replacement:
                 self._part = None
 
     def abandon(self) -> None:
-        """Leave nothing but what was there before."""
+        """Remove the new file; the earlier one stays."""
         if self._file:
-            with suppress(OSError):  # what could not be written cannot be when it is closed, either
+            with suppress(OSError):  # closing writes the rest, which fails once more on a full disk
                 self._file.close()
         if self._part:
             self._part.unlink(missing_ok=True)
@@ -71,40 +77,40 @@ class Replacement:
             self.abandon()
 
     @contextmanager
-    def telling(self) -> Iterator[None]:
-        """Say of what the system refuses which file it is, and leave no half of it."""
+    def errors_named(self) -> Iterator[None]:
+        """Turn an error of the system into `Unwritable`, which names the file, and remove the new file."""
         try:
             yield
         except OSError as error:
             self.abandon()
             cause = f"it cannot be written: {error.strerror or error}"
-            raise Unwritable(self._name, cause, "make room, or name a file that can be") from error
+            raise Unwritable(self._name, cause, "make room, or name a file that can be written") from error
 
     def _open(self) -> TextIO:
         if self._place.exists() and not self._place.is_file():
             return self._place.open("w", encoding=self._encoding, newline="")
-        if self._place.exists() and not self._is_ours():
+        if self._place.exists() and not self._is_replaceable():
             raise Unwritable(
-                self._name, f"it exists and holds no {self._kind}", "name another file, or take this one away"
+                self._name, f"it exists and holds no {self._holds}", "name another file, or remove this one"
             )
-        beside, prefix = self._place.parent, f".{self._place.name[:50]}."
-        _clear(beside.glob(f"{glob.escape(prefix)}*{_SUFFIX}"))
-        handle, part = tempfile.mkstemp(prefix=prefix, suffix=_SUFFIX, dir=beside)
+        folder, prefix = self._place.parent, f".{self._place.name[:50]}."
+        _remove_leftovers(folder.glob(f"{glob.escape(prefix)}*{_SUFFIX}"))
+        handle, part = tempfile.mkstemp(prefix=prefix, suffix=_SUFFIX, dir=folder)
         self._part = Path(part)
-        with suppress(OSError):  # a file system without locks: then nothing is taken away, either
+        with suppress(OSError):  # a file system without locks: there no leftovers are removed, either
             fcntl.flock(handle, fcntl.LOCK_EX)
         # JSON may escape half a surrogate, which UTF-8 cannot hold: it is escaped again.
         return open(handle, "w", encoding=self._encoding, errors="backslashreplace", newline="")  # noqa: PTH123 - a handle has no path
 
-    def _is_ours(self) -> bool:
-        """Tell whether what stands there is one of this kind, or empty."""
+    def _is_replaceable(self) -> bool:
+        """Whether the file at the place is empty or of the same kind."""
         with self._place.open("rb") as file:
-            head = file.read(200).removeprefix(_MARK)
+            head = file.read(200).removeprefix(_BYTE_ORDER_MARK)
         return not head or head.startswith(self._beginnings)
 
 
-def _clear(parts: Iterable[Path]) -> None:
-    """Take away what nobody writes any more: whoever does has locked it, and a lock ends with its process."""
+def _remove_leftovers(parts: Iterable[Path]) -> None:
+    """Remove temporary files without a writer: a writer locks its file, and the lock ends with the process."""
     for part in parts:
         with suppress(OSError), part.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -9,7 +9,7 @@ from typing import Final, Self
 from ringproof.phone.masking import shown
 from ringproof.rosters.columns import OURS
 from ringproof.rosters.csv_rows import DELIMITERS
-from ringproof.rosters.output_file import Replacement
+from ringproof.rosters.output_file import OutputFile
 from ringproof.rosters.roster import Roster
 from ringproof.rosters.row import Raw, Reject
 
@@ -34,7 +34,7 @@ class Rejects:
         # A spreadsheet that wrote a byte order mark wants one, or it takes the file for Latin-1.
         encoding = "utf-8" if roster.encoding in {None, "utf-8"} else "utf-8-sig"
         self._delimiter = roster.delimiter
-        self._replacement = Replacement(path, encoding, kind="rejects", beginnings=_BEGINNINGS)
+        self._replacement = OutputFile(path, encoding, holds="rejects", beginnings=_BEGINNINGS)
         if self._delimiter:
             self._write_fields(*OURS, *roster.columns.names)
 
@@ -45,7 +45,7 @@ class Rejects:
         if self._delimiter:
             self._write_fields(*ours, *reject.raw)
         else:
-            with self._replacement.telling():
+            with self._replacement.errors_named():
                 self._replacement.file.write(_json_line(dict(zip(OURS, ours, strict=True)), reject.raw))
 
     def close(self) -> None:
@@ -59,7 +59,7 @@ class Rejects:
         self._replacement.__exit__(kind, *error)
 
     def _write_fields(self, *fields: object) -> None:
-        with self._replacement.telling():
+        with self._replacement.errors_named():
             writer = csv.writer(self._replacement.file, delimiter=self._delimiter or ",", lineterminator="\n")
             writer.writerow(fields)
 

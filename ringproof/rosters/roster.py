@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final, Literal, NamedTuple, Self
 
 from ringproof.errors import InvalidRoster
-from ringproof.rosters.columns import OURS, Columns, guess_columns
+from ringproof.rosters.columns import OURS, ColumnMapping, Columns, guess_columns
 from ringproof.rosters.csv_rows import Unclosed, guess_delimiter, read_table
 from ringproof.rosters.row import Cells, Judge, Reject, Row
 from ringproof.rosters.text import Lines
@@ -28,9 +28,6 @@ SAMPLE: Final = 50
 COLUMN_OF_LONE_VALUES: Final = "phone"
 
 _NOWHERE = object()  # a key that no object has
-
-Given = Mapping[str, str | int]
-"""Which column holds what: `{"number": "Phone", "alias": 3}`; see `guess_columns`."""
 
 
 class _Contents(NamedTuple):
@@ -79,9 +76,9 @@ class Roster:
         return self._lines.size if self._lines else None
 
     @property
-    def taken(self) -> int:
+    def bytes_read(self) -> int:
         """How many bytes were read so far, to tell how far it is."""
-        return self._lines.taken if self._lines else 0
+        return self._lines.bytes_read if self._lines else 0
 
     def __iter__(self) -> Iterator[Row | Reject]:
         return self._given
@@ -117,7 +114,7 @@ def fingerprint_of(rosters: Sequence[Roster]) -> str | None:
 def open_roster(
     source: str | os.PathLike[str] | BinaryIO,
     *,
-    mapping: Given | None = None,
+    mapping: ColumnMapping | None = None,
     region: str | None = None,
     channel: str = "sms",
 ) -> Roster:
@@ -140,7 +137,7 @@ def roster_of(
     rows: Iterable[object],
     *,
     name: str = "rows",
-    mapping: Given | None = None,
+    mapping: ColumnMapping | None = None,
     region: str | None = None,
     channel: str = "sms",
 ) -> Roster:
@@ -180,7 +177,7 @@ def _stream(source: str | os.PathLike[str] | BinaryIO, opened: ExitStack) -> tup
         raise InvalidRoster(name, f"it cannot be opened: {why}", "name a file that can be read") from error
 
 
-def _contents(lines: Lines, mapping: Given | None, region: str | None) -> _Contents:
+def _contents(lines: Lines, mapping: ColumnMapping | None, region: str | None) -> _Contents:
     """Tell a table from objects by the first sign, and read either."""
     stream = iter(lines)
     head = list(islice(stream, SAMPLE))
@@ -196,7 +193,9 @@ def _contents(lines: Lines, mapping: Given | None, region: str | None) -> _Conte
     return _table(whole, guess_delimiter(head), lines.name, mapping, region)
 
 
-def _table(lines: Iterator[str], delimiter: str, name: str, mapping: Given | None, region: str | None) -> _Contents:
+def _table(
+    lines: Iterator[str], delimiter: str, name: str, mapping: ColumnMapping | None, region: str | None
+) -> _Contents:
     rows: Iterator[tuple[int, list[str]]] = dropwhile(
         lambda row: not any(map(str.strip, row[1])), read_table(lines, delimiter)
     )
@@ -256,7 +255,9 @@ def _parsed(lines: Iterator[str]) -> Iterator[tuple[int, object]]:
             yield number, _NoJson(text)
 
 
-def _objects(rows: Iterator[tuple[int, object]], name: str, mapping: Given | None, region: str | None) -> _Contents:
+def _objects(
+    rows: Iterator[tuple[int, object]], name: str, mapping: ColumnMapping | None, region: str | None
+) -> _Contents:
     sample = list(islice(rows, SAMPLE))
     if not sample:
         raise InvalidRoster(name, "it has no row", "give it rows")

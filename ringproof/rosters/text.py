@@ -50,14 +50,14 @@ class Lines:
         """A digest of the unpacked bytes; None before a stream that is read once has ended."""
         self.size: int | None = None
         """How many bytes there are to be read, as they lie on the disk; None of a stream that is read once."""
-        self.taken = 0
+        self.bytes_read = 0
         """How many of them were."""
         self._stream = stream
         start = self._place()
         if start is not None:
             deque(self._reading(), maxlen=0)
             self._call(stream.seek, start)
-            self.size, self.taken = self.taken, 0
+            self.size, self.bytes_read = self.bytes_read, 0
         self._lines = self._reading()
 
     def __iter__(self) -> Iterator[str]:
@@ -162,7 +162,7 @@ class Lines:
         while (chunk := self._call(self._stream.read, _CHUNK_BYTES)) != b"":
             if chunk is None:  # what is no error to Python would be the end of the roster
                 self._refuse("it has nothing to read yet, and does not wait", "write it into a file first")
-            self.taken += len(chunk)
+            self.bytes_read += len(chunk)
             yield chunk
 
     def _call(self, method: Callable[[int], T], argument: int) -> T:

@@ -12,8 +12,10 @@ from support.simulation import SECOND
 
 from ringproof import runtime
 from ringproof.batches import feeding, operations
-from ringproof.batches.model import pack, unpack
-from ringproof.batches.operations import BatchState
+from ringproof.batches.importing import begin_import
+from ringproof.batches.model import BatchState, pack_row, unpack_row
+from ringproof.batches.rows import batch_rows
+from ringproof.batches.summary import batch_names, batch_summary
 from ringproof.errors import BatchBusy, BatchExists, InvalidRequest, InvalidRoster, UnknownBatch
 from ringproof.ledger import control
 from ringproof.ledger.answers import AgendaAction, Outcome, PlivoSignal, Verdict
@@ -47,8 +49,8 @@ class TestABatch:
                 if one["type"] == "message"
             ]
 
-        found = world.look("spring")
-        assert (found.state, found.rows, found.fed, found.open) == (BatchState.COMPLETED, 150, 150, 0)
+        found = world.summary("spring")
+        assert (found.state, found.rows, found.fed, found.unfinished) == (BatchState.COMPLETED, 150, 150, 0)
         assert found.outcomes == {"code_sent": 150}
         assert found.countries == {"US": {"rows": 150, "code_sent": 150}}
         assert sorted(sent) == sorted(numbers)
@@ -60,15 +62,15 @@ class TestABatch:
         world.until_empty()
         world.feed(16 * MINUTE)
 
-        assert world.look("spring").outcomes == {"expired": 6}
-        assert world.look("spring").state is BatchState.COMPLETED
+        assert world.summary("spring").outcomes == {"expired": 6}
+        assert world.summary("spring").state is BatchState.COMPLETED
 
     def test_counts_a_number_that_is_in_it_twice_as_two_rows_and_sends_it_one_code(self, world):
         number, other = fresh_number(), fresh_number()
         import_rows(world.ledger, "spring", [number, other, number])
 
         assert sorted(world.until_empty()) == sorted([number, other])
-        assert world.look("spring").outcomes == {"code_sent": 2, "joined": 1}
+        assert world.summary("spring").outcomes == {"code_sent": 2, "joined": 1}
 
     def test_completes_beside_another_with_the_same_numbers_and_each_gets_one_code(self, world):
         numbers = [fresh_number() for _ in range(60)]
@@ -78,8 +80,8 @@ class TestABatch:
 
         assert sorted(sent) == sorted(numbers)
         for name in ("spring", "summer"):
-            assert world.look(name).state is BatchState.COMPLETED
-        outcomes = [world.look(name).outcomes for name in ("spring", "summer")]
+            assert world.summary(name).state is BatchState.COMPLETED
+        outcomes = [world.summary(name).outcomes for name in ("spring", "summer")]
         assert sum(one.get("code_sent", 0) for one in outcomes) == 60
 
     @pytest.mark.parametrize(("word", "outcome"), [(operations.pause, "joined"), (operations.cancel, "cancelled")])
@@ -88,15 +90,15 @@ class TestABatch:
         world.feed()
         word(world.ledger, "spring")
         import_rows(world.ledger, "summer", numbers)
-        (summer,) = [one for one in feeding.fed(world.ledger) if one.name == "summer"]
-        begin = feeding.feed(world.ledger, summer, "sms", feeding.next_portion(world.ledger, summer, "sms", 20), {})
+        (summer,) = [batch for batch in feeding.batches_to_feed(world.ledger) if batch.name == "summer"]
+        begin = feeding.feed_page(world.ledger, summer, "sms", feeding.next_page(world.ledger, summer, "sms", 20), {})
         world.queue += [(row.number, request) for row, request in begin]
 
         assert len(begin) == 20
-        assert world.look("spring").outcomes == {outcome: 20}
+        assert world.summary("spring").outcomes == {outcome: 20}
         assert sorted(world.until_empty()) == sorted(numbers)
-        assert world.look("summer").outcomes == {"code_sent": 20}
-        assert world.look("spring").outcomes == {outcome: 20}
+        assert world.summary("summer").outcomes == {"code_sent": 20}
+        assert world.summary("spring").outcomes == {outcome: 20}
 
     @pytest.mark.parametrize("word", [operations.pause, operations.cancel])
     def test_sends_what_it_has_joined_though_the_other_batch_is_kept_from_it_afterwards(self, world, word):
@@ -104,12 +106,12 @@ class TestABatch:
         world.feed()
         import_rows(world.ledger, "summer", numbers)
         world.feed()
-        assert world.look("summer").outcomes == {"joined": 20}
+        assert world.summary("summer").outcomes == {"joined": 20}
         word(world.ledger, "spring")
 
         assert sorted(world.until_empty()) == sorted(numbers)
-        assert world.look("spring").outcomes == {"code_sent": 20}
-        assert world.look("summer").outcomes == {"joined": 20}
+        assert world.summary("spring").outcomes == {"code_sent": 20}
+        assert world.summary("summer").outcomes == {"joined": 20}
 
     def test_does_not_send_what_both_are_kept_from(self, world):
         numbers = world.roster("spring", 20)
@@ -120,8 +122,8 @@ class TestABatch:
             operations.cancel(world.ledger, name)
 
         assert world.until_empty() == []
-        assert world.look("spring").outcomes == {"cancelled": 20}
-        assert world.look("summer").outcomes == {"cancelled": 1, "joined": 20}
+        assert world.summary("spring").outcomes == {"cancelled": 20}
+        assert world.summary("summer").outcomes == {"cancelled": 1, "joined": 20}
 
     def test_is_waited_for_by_what_it_has_joined_while_it_is_paused(self, world):
         numbers = world.roster("spring", 20)
@@ -159,7 +161,7 @@ class TestABatch:
             operations.cancel(world.ledger, name)
 
         assert sorted(world.until_empty()) == sorted(numbers)
-        assert world.look("autumn").outcomes == {"joined": 20}
+        assert world.summary("autumn").outcomes == {"joined": 20}
 
     def test_that_is_paused_and_taken_over_by_another_has_its_numbers_sent_though_that_is_cancelled(self, world):
         numbers = world.roster("spring", 20)
@@ -167,15 +169,15 @@ class TestABatch:
         operations.pause(world.ledger, "spring")
         import_rows(world.ledger, "summer", [*numbers, fresh_number()])
         world.feed()
-        assert world.look("spring").outcomes == {"joined": 20}
+        assert world.summary("spring").outcomes == {"joined": 20}
         operations.cancel(world.ledger, "summer")
         assert world.until_empty() == []
-        assert world.look("spring").state is BatchState.PAUSED
+        assert world.summary("spring").state is BatchState.PAUSED
 
         assert operations.resume(world.ledger, "spring").state is BatchState.COMPLETED
         world.pass_(10 * MINUTE)
         assert sorted(world.until_empty()) == sorted(numbers)
-        assert world.look("summer").outcomes == {"cancelled": 1, "code_sent": 20}
+        assert world.summary("summer").outcomes == {"cancelled": 1, "code_sent": 20}
 
     def test_that_is_paused_is_completed_by_its_last_row_if_it_has_joined_none(self, world):
         world.roster("spring", 1)
@@ -184,8 +186,8 @@ class TestABatch:
         operations.pause(world.ledger, "spring")
         world.settle(begun, TAKEN)
 
-        assert world.look("spring").outcomes == {"code_sent": 1}
-        assert world.look("spring").state is BatchState.COMPLETED
+        assert world.summary("spring").outcomes == {"code_sent": 1}
+        assert world.summary("spring").state is BatchState.COMPLETED
 
     def test_that_is_paused_keeps_what_it_has_joined_though_the_other_one_is_forgotten(self, world, client):
         (number,) = world.roster("spring", 1)
@@ -218,7 +220,7 @@ class TestABatch:
         import_rows(world.ledger, "spring", rows)
         world.feed()
 
-        found = world.look("spring")
+        found = world.summary("spring")
         assert found.outcomes == {"verified": 1, "capped:calls_per_week": 1, "country": 1}
         assert found.state is BatchState.COMPLETED
 
@@ -235,7 +237,7 @@ class TestABatch:
 
         assert (record.alias, record.subaccount, record.channel) == (alias.strip(), subaccount, "call")
         assert (record.batch, record.row, record.lane, record.country) == ("spring", "call:0:US", Lane.BULK, "US")
-        exported = {row.number: row for row in operations.rows(world.ledger, "spring")}
+        exported = {row.number: row for row in batch_rows(world.ledger, "spring")}
         assert exported[first].alias == alias.strip()
         assert (exported[second].alias, exported[second].outcome) == (None, "queued")
 
@@ -243,7 +245,7 @@ class TestABatch:
         numbers = world.roster("spring", 12)
         bad = set(numbers[:3])
         world.until_empty(lambda number: REJECTED if number in bad else TAKEN)
-        exported = list(operations.rows(world.ledger, "spring"))
+        exported = list(batch_rows(world.ledger, "spring"))
 
         assert [row.number for row in exported] == numbers
         assert {(row.outcome, row.reason, row.uuid) for row in exported if row.number in bad} == {
@@ -256,26 +258,26 @@ class TestABatch:
 
     def test_tells_its_rate_and_how_long_it_will_take_at_the_pace(self, world):
         world.roster("spring", 3000)
-        before = world.look("spring")
+        before = world.summary("spring")
         for _ in range(20):
             world.feed(0)
             world.work(most=50)
-        during = world.look("spring")
+        during = world.summary("spring")
 
         assert before.rate_per_second is None
         assert before.time_left == timedelta(seconds=round(3000 * 5.06 / 300))
         assert during.rate_per_second == pytest.approx(300 / 5.06, rel=0.1)
         assert during.time_left == timedelta(seconds=round(2000 * 5.06 / 300))
         world.pass_(60)
-        assert world.look("spring").rate_per_second < 1
+        assert world.summary("spring").rate_per_second < 1
 
     @pytest.mark.parametrize("name", ["", "-n", "--", "a/b", "a:b", "x" * 65, " a", "a\n", "été", None])
     def test_has_a_name_that_can_be_typed(self, world, name):
         with pytest.raises(InvalidRequest, match="batch"):
-            operations.open_batch(world.ledger, name, fingerprint=None)
+            begin_import(world.ledger, name, fingerprint=None)
 
     def test_that_nobody_knows_is_told_so(self, world):
-        assert operations.read(world.ledger, "spring") is None
+        assert batch_summary(world.ledger, "spring") is None
         for ask in (operations.pause, operations.resume, operations.cancel):
             with pytest.raises(UnknownBatch):
                 ask(world.ledger, "spring")
@@ -290,7 +292,7 @@ class TestTheFeeder:
         assert first.rows == 119 + 5, "300/5s without the room for jitter, and least for calls"
         assert {one.rows for one in again} == {0}
         assert all(5 <= len(message) <= 100 for message in world.messages[: first.messages])
-        assert world.look("spring").outcomes == {"pending": 1000 - 124, "queued": 124}
+        assert world.summary("spring").outcomes == {"pending": 1000 - 124, "queued": 124}
 
     def test_uses_the_whole_pace(self, world):
         world.roster("spring", 900)
@@ -314,8 +316,8 @@ class TestTheFeeder:
             world.work(most=60)
 
         assert {world.state_of(number) for number in small} == {State.CODE_SENT}
-        assert world.look("small").state is BatchState.COMPLETED
-        assert world.look("large").fed < 400
+        assert world.summary("small").state is BatchState.COMPLETED
+        assert world.summary("large").fed < 400
 
     def test_gives_many_batches_turns_with_calls_too(self, world):
         for nth in range(12):
@@ -324,15 +326,15 @@ class TestTheFeeder:
             world.feed(1)
             world.work(most=5)
 
-        assert all(world.look(f"batch {nth}").fed for nth in range(12))
+        assert all(world.summary(f"batch {nth}").fed for nth in range(12))
 
     @pytest.mark.parametrize("lane", [None, Lane.BULK])
     def test_feeds_nothing_while_a_person_has_paused_sending(self, world, lane):
         control.pause(world.ledger, lane)
         world.roster("spring", 100)
         assert world.feed().rows == 0
-        assert "paused" in world.look("spring").holds
-        assert "; to go on: ringproof resume" in world.look("spring").holds
+        assert "paused" in world.summary("spring").held_back_by
+        assert "; to go on: ringproof resume" in world.summary("spring").held_back_by
 
         control.resume(world.ledger, lane)
         assert world.feed().rows == 100
@@ -348,7 +350,7 @@ class TestTheFeeder:
             world.work(most=1)
         world.until_empty()
 
-        assert world.look("spring").outcomes == {"code_sent": 295, "in_doubt": 5}
+        assert world.summary("spring").outcomes == {"code_sent": 295, "in_doubt": 5}
 
     def test_lets_sleepers_wait_and_those_awake_take_the_pace(self, client, monkeypatch):
         world = Batches(client, monkeypatch)
@@ -362,13 +364,13 @@ class TestTheFeeder:
 
         assert fed.rows == 260
         assert sorted(number for number, _ in world.queue) == germans
-        found = world.look("spring")
+        found = world.summary("spring")
         assert found.outcomes == {"queued": 60, "waiting:quiet_hours": 200}
         record = world.ledger.read(americans[0])
         assert record.due_at == quiet.until(americans[0], world.moment()).replace(microsecond=record.due_at.microsecond)
         assert record.ends_at - record.due_at == timedelta(hours=24)
         world.work()
-        assert "morning" in world.look("spring").holds
+        assert "morning" in world.summary("spring").held_back_by
         world.feed(8 * 3600)
         assert len(world.until_empty()) == 200
 
@@ -405,17 +407,17 @@ class TestTheFeeder:
         first, second = (feed_portion(world, portion) for _ in range(2))
 
         assert (len(first), second) == (30, [])
-        assert world.look("spring").outcomes == {"queued": 30}
+        assert world.summary("spring").outcomes == {"queued": 30}
 
 
 def batches_portion(world):
-    (batch,) = feeding.fed(world.ledger)
-    return feeding.next_portion(world.ledger, batch, "sms", 100)
+    (batch,) = feeding.batches_to_feed(world.ledger)
+    return feeding.next_page(world.ledger, batch, "sms", 100)
 
 
 def feed_portion(world, portion):
-    (batch,) = feeding.fed(world.ledger)
-    return feeding.feed(world.ledger, batch, "sms", portion, {})
+    (batch,) = feeding.batches_to_feed(world.ledger)
+    return feeding.feed_page(world.ledger, batch, "sms", portion, {})
 
 
 class TestAPerson:
@@ -430,7 +432,7 @@ class TestAPerson:
         world.work()
 
         assert (promoted.promoted, begun.verdict) == (True, Verdict.BEGUN)
-        assert world.look("spring").outcomes == {"cancelled": 19, "code_sent": 1}
+        assert world.summary("spring").outcomes == {"cancelled": 19, "code_sent": 1}
 
     def test_who_asks_anew_leaves_the_row_its_last_outcome(self, world):
         numbers = world.roster("spring", 5)
@@ -440,19 +442,19 @@ class TestAPerson:
         request = world.person(mine).request
         world.send((mine, request), REJECTED)
 
-        assert world.look("spring").outcomes == {"expired": 5}
+        assert world.summary("spring").outcomes == {"expired": 5}
         assert world.ledger.read(mine).batch is None
 
     def test_who_asks_anew_in_place_of_a_doubt_gives_the_row_its_outcome(self, world):
         (mine,) = world.roster("spring", 1)
         world.feed()
         world.work(DOUBTFUL)
-        assert world.look("spring").state is BatchState.RUNNING
+        assert world.summary("spring").state is BatchState.RUNNING
         world.pass_(17 * MINUTE)
         world.person(mine)
 
-        assert world.look("spring").outcomes == {"joined": 1}
-        assert world.look("spring").state is BatchState.COMPLETED
+        assert world.summary("spring").outcomes == {"joined": 1}
+        assert world.summary("spring").state is BatchState.COMPLETED
 
 
 class TestADoubt:
@@ -465,9 +467,9 @@ class TestADoubt:
         record = world.ledger.read(number)
 
         assert (record.batch, record.row, record.again) == ("spring", "sms:0:US", True)
-        assert world.look("spring").outcomes == {"queued": 1}
+        assert world.summary("spring").outcomes == {"queued": 1}
         world.work()
-        assert world.look("spring").outcomes == {"code_sent": 1}
+        assert world.summary("spring").outcomes == {"code_sent": 1}
 
     def test_of_a_cancelled_batch_is_not(self, world):
         (number,) = world.roster("spring", 1)
@@ -477,8 +479,8 @@ class TestADoubt:
         world.pass_(17 * MINUTE)
         decide(world.ledger, world.ledger.read(number), None, hold=False)
 
-        assert world.look("spring").outcomes == {"failed:in_doubt": 1}
-        assert world.look("spring").state is BatchState.CANCELLED
+        assert world.summary("spring").outcomes == {"failed:in_doubt": 1}
+        assert world.summary("spring").state is BatchState.CANCELLED
 
 
 class TestAPause:
@@ -489,13 +491,13 @@ class TestAPause:
         operations.pause(world.ledger, "spring")
         assert world.work() == []
         assert world.feed(3600).rows == 0
-        held = world.look("spring")
+        held = world.summary("spring")
         operations.resume(world.ledger, "spring")
         world.feed(1)
         world.feed(1)
 
         assert held.outcomes == {"pending": 181, "waiting:batch_paused": 109, "expired": 10}
-        assert held.holds == "a person paused it, until ringproof batch resume spring"
+        assert held.held_back_by == "an operator paused the batch; to go on: ringproof batch resume spring"
         assert len(world.queue) >= 109
         assert len(world.until_empty()) == 290
 
@@ -563,10 +565,10 @@ class TestACancel:
         while any(world.state_of(n) is State.QUEUED for n in numbers if world.ledger.read(n)):
             world.feed(1)
 
-        found = world.look("spring")
+        found = world.summary("spring")
         assert at_once.outcomes["cancelled"] == 300 - 124
         assert found.outcomes == {"code_sent": 21, "cancelled": 279}
-        assert (found.state, found.open) == (BatchState.CANCELLED, 0)
+        assert (found.state, found.unfinished) == (BatchState.CANCELLED, 0)
         assert world.work() == []
 
     def test_ends_what_waits_for_the_morning_before_it_comes(self, world):
@@ -577,7 +579,7 @@ class TestACancel:
         world.feed(1)
         world.feed(1)
 
-        assert world.look("spring").outcomes == {"cancelled": 10}
+        assert world.summary("spring").outcomes == {"cancelled": 10}
 
     def test_that_the_feeder_has_not_told_of_is_heeded_when_its_turn_comes(self, world):
         world.roster("spring", 10)
@@ -590,7 +592,7 @@ class TestACancel:
 
         assert begun.verdict is Verdict.ENDED
         assert swept == [AgendaAction.CANCELLED] * 9
-        assert world.look("spring").outcomes == {"cancelled": 10}
+        assert world.summary("spring").outcomes == {"cancelled": 10}
 
     def test_of_very_many_that_were_to_be_fed_again_holds_up_nobody(self, world, client):
         world.roster("spring", 10)
@@ -606,7 +608,7 @@ class TestACancel:
         operations.cancel(world.ledger, "spring")
         took_us = max((entry["duration"] for entry in client.slowlog_get()), default=0)
 
-        assert world.look("spring").outcomes == {"cancelled": many}
+        assert world.summary("spring").outcomes == {"cancelled": many}
         assert took_us < 250_000, "for every place once it was 770 ms"
 
     def test_is_for_good(self, world):
@@ -614,7 +616,7 @@ class TestACancel:
         operations.cancel(world.ledger, "spring")
         operations.resume(world.ledger, "spring")
 
-        assert world.look("spring").state is BatchState.CANCELLED
+        assert world.summary("spring").state is BatchState.CANCELLED
         assert world.until_empty() == []
 
 
@@ -623,16 +625,16 @@ class TestARetry:
         numbers = world.roster("spring", 40, call=2)
         bad = set(numbers[:8])
         world.until_empty(lambda number: REJECTED if number in bad else TAKEN)
-        before = world.look("spring")
+        before = world.summary("spring")
         count = operations.retry(world.ledger, "spring", ["rejected", "too_late"])
-        during = world.look("spring")
+        during = world.summary("spring")
         sent = world.until_empty()
 
         assert (before.state, before.outcomes) == (BatchState.COMPLETED, {"code_sent": 32, "failed:rejected": 8})
-        assert (count, during.state, during.fed, during.open) == (8, BatchState.RUNNING, 32, 8)
+        assert (count, during.state, during.fed, during.unfinished) == (8, BatchState.RUNNING, 32, 8)
         assert set(sent) == bad
-        assert world.look("spring").outcomes == {"code_sent": 40}
-        assert world.look("spring").state is BatchState.COMPLETED
+        assert world.summary("spring").outcomes == {"code_sent": 40}
+        assert world.summary("spring").state is BatchState.COMPLETED
 
     def test_of_whom_plivo_could_not_be_reached_for_is_of_those_whose_day_is_over(self, world):
         world.roster("spring", 5)
@@ -643,12 +645,12 @@ class TestARetry:
         for _ in range(24 * 4 + 2):
             world.feed(15 * MINUTE)
             world.work(lambda _: gone)
-        failed = world.look("spring").outcomes
+        failed = world.summary("spring").outcomes
         late = operations.retry(world.ledger, "spring", [Reason.UNREACHABLE])
 
         assert (early, failed, late) == (0, {"failed:unreachable": 5}, 5)
         assert len(world.until_empty()) == 5
-        assert world.look("spring").outcomes == {"code_sent": 5}
+        assert world.summary("spring").outcomes == {"code_sent": 5}
 
     def test_of_the_capped_is_of_those_that_a_limit_kept_out_too(self, client, monkeypatch):
         world = Batches(client, monkeypatch, max_calls_per_week=1)
@@ -657,7 +659,7 @@ class TestARetry:
         world.pass_(16 * MINUTE)
         import_rows(world.ledger, "spring", [{"phone": called, "channel": "call"}])
         world.feed()
-        before = world.look("spring").outcomes
+        before = world.summary("spring").outcomes
         world.pass_(8 * 86_400)
 
         assert before == {"capped:calls_per_week": 1}
@@ -669,17 +671,17 @@ class TestARetry:
         world.until_empty()
 
         assert operations.retry(world.ledger, "spring", ["rejected", "no such reason"]) == 0
-        assert world.look("spring").state is BatchState.COMPLETED
+        assert world.summary("spring").state is BatchState.COMPLETED
 
     def test_of_a_single_row_does_not_complete_its_batch_before_that_has_an_outcome(self, world):
         world.roster("spring", 1)
         world.until_empty(REJECTED)
         operations.retry(world.ledger, "spring", ["rejected"])
         world.feed()
-        assert (world.look("spring").state, world.look("spring").open) == (BatchState.RUNNING, 1)
+        assert (world.summary("spring").state, world.summary("spring").unfinished) == (BatchState.RUNNING, 1)
 
         world.until_empty()
-        assert world.look("spring").state is BatchState.COMPLETED
+        assert world.summary("spring").state is BatchState.COMPLETED
 
     def test_that_is_cancelled_is_counted_as_such(self, world):
         world.roster("spring", 10)
@@ -687,16 +689,16 @@ class TestARetry:
         operations.retry(world.ledger, "spring", ["rejected"])
         operations.cancel(world.ledger, "spring")
 
-        assert world.look("spring").outcomes == {"cancelled": 10}
+        assert world.summary("spring").outcomes == {"cancelled": 10}
 
 
 class TestAnImport:
     def test_feeds_nothing_before_its_end(self, world):
-        with operations.open_batch(world.ledger, "spring", fingerprint="f") as importing:
+        with begin_import(world.ledger, "spring", fingerprint="f") as importing:
             for row in rows_of([fresh_number() for _ in range(1500)]):
                 importing.add(row)
             assert world.feed().rows == 0
-            assert world.look("spring").state is BatchState.IMPORTING
+            assert world.summary("spring").state is BatchState.IMPORTING
             importing.finish()
 
         assert world.feed().rows > 0
@@ -707,7 +709,7 @@ class TestAnImport:
         import_rows(world.ledger, "spring", numbers)
 
         assert already == [0, 1000, 3000]
-        assert [row.number for row in operations.rows(world.ledger, "spring")] == numbers
+        assert [row.number for row in batch_rows(world.ledger, "spring")] == numbers
 
     def test_does_not_go_on_with_other_rows(self, world):
         numbers = [fresh_number() for _ in range(1200)]
@@ -717,28 +719,28 @@ class TestAnImport:
                 import_rows(world.ledger, "spring", others)
         import_rows(world.ledger, "spring", numbers)
 
-        assert world.look("spring").rows == 1200
+        assert world.summary("spring").rows == 1200
 
     @pytest.mark.parametrize(("fingerprint", "told"), [("f", "the same"), ("g", "other"), (None, "other")])
     def test_of_a_name_that_is_taken_is_refused_with_the_way_out(self, world, fingerprint, told):
-        with operations.open_batch(world.ledger, "spring", fingerprint="f") as one:
+        with begin_import(world.ledger, "spring", fingerprint="f") as one:
             one.finish()
 
         with pytest.raises(BatchExists) as refused:
-            operations.open_batch(world.ledger, "spring", fingerprint=fingerprint)
+            begin_import(world.ledger, "spring", fingerprint=fingerprint)
         assert told in refused.value.remedy
 
     def test_beside_another_of_the_same_batch_is_refused(self, world):
-        with operations.open_batch(world.ledger, "spring", fingerprint="f"), pytest.raises(BatchBusy):
-            operations.open_batch(world.ledger, "spring", fingerprint="f")
+        with begin_import(world.ledger, "spring", fingerprint="f"), pytest.raises(BatchBusy):
+            begin_import(world.ledger, "spring", fingerprint="f")
 
     def test_that_was_taken_over_puts_nothing_in_any_more(self, world, client):
         numbers = [fresh_number() for _ in range(1500)]
-        late = operations.open_batch(world.ledger, "spring", fingerprint="f")
+        late = begin_import(world.ledger, "spring", fingerprint="f")
         for row in rows_of(numbers):
             late.add(row)
         client.delete(world.ledger.keys.batch("spring").importer)  # as its silence ends
-        with operations.open_batch(world.ledger, "spring", fingerprint="f") as quicker:
+        with begin_import(world.ledger, "spring", fingerprint="f") as quicker:
             with pytest.raises(BatchBusy):
                 late.finish()
             for row in rows_of(numbers):
@@ -748,15 +750,15 @@ class TestAnImport:
         with pytest.raises(BatchBusy):
             late.finish()
         late.abandon()
-        assert world.look("spring").rows == 1500
+        assert world.summary("spring").rows == 1500
 
     def test_that_is_abandoned_leaves_nothing(self, world, client):
-        with operations.open_batch(world.ledger, "spring", fingerprint="f") as importing:
+        with begin_import(world.ledger, "spring", fingerprint="f") as importing:
             for row in rows_of([fresh_number() for _ in range(1500)]):
                 importing.add(row)
             importing.abandon()
 
-        assert operations.names(world.ledger) == []
+        assert batch_names(world.ledger) == []
         assert not list(client.scan_iter(f"{world.prefix}:batch*"))
 
     def test_lists_the_newest_first(self, world):
@@ -764,7 +766,7 @@ class TestAnImport:
             world.roster(name, 1)
             world.pass_(1)
 
-        assert operations.names(world.ledger) == ["autumn", "summer", "spring"]
+        assert batch_names(world.ledger) == ["autumn", "summer", "spring"]
 
 
 class TestFromPython:
@@ -786,7 +788,7 @@ class TestFromPython:
         with pytest.raises(InvalidRoster):
             import_roster(rows, name)
 
-        assert name not in operations.names(runtime.ledger())
+        assert name not in batch_names(runtime.ledger())
 
     def test_what_nobody_asks_for_is_logged_as_a_number_of_rows(self, caplog):
         name = f"python {fresh_number()[-7:]}"
@@ -794,7 +796,7 @@ class TestFromPython:
         operations.cancel(runtime.ledger(), name)
 
         (told,) = caplog.messages
-        assert "1 rows are not in it" in told
+        assert "1 rows were rejected" in told
 
     def test_a_producer_that_enqueues_single_numbers_does_not_load_it(self):
         look = "print('ringproof.rosters.roster' in sys.modules)"
@@ -861,7 +863,7 @@ class TestOneThatHasEnded:
         world.feed(16 * MINUTE)  # the codes expire
 
         assert self.kept(world, client) == set()
-        assert operations.names(world.ledger) == ["summer"]
+        assert batch_names(world.ledger) == ["summer"]
         assert client.zcard(world.ledger.keys.batches) == 1
 
     def test_leaves_its_name_to_another_whose_rows_its_numbers_do_not_touch(self, world, client):
@@ -874,7 +876,7 @@ class TestOneThatHasEnded:
         world.feed(1)
         world.work()
 
-        assert world.look("spring").outcomes == {"code_sent": 2}
+        assert world.summary("spring").outcomes == {"code_sent": 2}
         assert world.state_of(later) is State.EXPIRED
 
     def test_and_was_not_heard_of_by_all_of_its_numbers_keeps_the_feeder_from_nothing(self, world, client):
@@ -885,7 +887,7 @@ class TestOneThatHasEnded:
         world.roster("summer", 1)
 
         assert len(world.until_empty()) >= 1
-        assert world.look("summer").state is BatchState.COMPLETED
+        assert world.summary("summer").state is BatchState.COMPLETED
         assert client.zcard(world.ledger.keys.feeding) == 0
 
     def test_counts_its_rows_also_where_the_clock_was_put_back_since_its_import(self, world):
@@ -893,7 +895,7 @@ class TestOneThatHasEnded:
         world.pass_(-3600)
         world.until_empty()
 
-        assert world.look("spring").state is BatchState.COMPLETED
+        assert world.summary("spring").state is BatchState.COMPLETED
 
 
 class TestTheBytes:
@@ -922,7 +924,7 @@ class TestTheBytes:
     @pytest.mark.parametrize("subaccount", [None, "SAXXXXXXXXXXXXXXXXXX"])
     @pytest.mark.parametrize("country", [None, "US", "001"])
     def test_and_rows_are_packed_and_unpacked(self, alias, subaccount, country):
-        found = unpack(pack("+14155550123", country, alias, subaccount))
+        found = unpack_row(pack_row("+14155550123", country, alias, subaccount))
 
         assert found == (country or "", "+14155550123", alias or "", subaccount or "")
 

@@ -10,8 +10,10 @@ from support.number_in_ledger import MINUTES, SENT, Book
 from support.roster_of_batch import Batches, import_rows
 
 from ringproof.batches import feeding, operations
-from ringproof.batches.erasure import erase
+from ringproof.batches.erasure import erase_number
+from ringproof.batches.importing import begin_import
 from ringproof.batches.model import BatchState
+from ringproof.batches.rows import batch_rows
 from ringproof.ledger.acceptance import Disposition, Requester
 from ringproof.ledger.answers import Outcome, Settled, Verdict
 from ringproof.ledger.confirmation import NextStep, check_code, mark_verified, store_code, take_code
@@ -65,14 +67,14 @@ def test_nothing_of_a_number_is_left_in_any_state(book, state):
             book.accept(Requester.RESEND)
         assert traces(book)
 
-    assert erase(book.ledger, book.number) == (state is not None)
+    assert erase_number(book.ledger, book.number) == (state is not None)
     assert traces(book) == []
     assert book.record is None
 
 
 def test_a_code_that_lives_is_not_doubled_and_then_nothing_is_left(book, client):
     book.bring(SENT)
-    erase(book.ledger, book.number)
+    erase_number(book.ledger, book.number)
     (left,) = hmacs(book)
     assert 0 < client.ttl(left) <= 15 * 60
     assert 0 < client.ttl(book.keys.erased) <= 15 * 60
@@ -96,14 +98,14 @@ def test_a_code_that_lives_is_not_doubled_and_then_nothing_is_left(book, client)
 )
 def test_whoever_asks_is_told_as_of_an_expired_number_whose_code_lives(book, requester, disposition):
     book.bring(SENT)
-    erase(book.ledger, book.number)
+    erase_number(book.ledger, book.number)
 
     assert book.accept(requester).disposition is disposition
 
 
 def test_a_resend_is_accepted_when_the_cooldown_is_over(book):
     book.bring(SENT)
-    erase(book.ledger, book.number)
+    erase_number(book.ledger, book.number)
     book.move(2 * MINUTES)
 
     assert book.accept(Requester.RESEND).disposition is Disposition.ACCEPTED
@@ -112,7 +114,7 @@ def test_a_resend_is_accepted_when_the_cooldown_is_over(book):
 def test_without_a_code_that_may_live_nothing_at_all_is_left(book):
     book.bring(SENT)
     book.move(16 * MINUTES)
-    erase(book.ledger, book.number)
+    erase_number(book.ledger, book.number)
 
     assert hmacs(book) == []
     assert book.accept().disposition is Disposition.ACCEPTED
@@ -120,7 +122,7 @@ def test_without_a_code_that_may_live_nothing_at_all_is_left(book):
 
 def test_what_is_being_sent_then_is_told_to_nobody_and_not_doubled(book):
     begun = book.begin(book.accept().request)
-    erase(book.ledger, book.number)
+    erase_number(book.ledger, book.number)
 
     assert book.settle(begun, SENT) is Settled.STALE
     asked = book.accept()
@@ -130,7 +132,7 @@ def test_what_is_being_sent_then_is_told_to_nobody_and_not_doubled(book):
 
 def test_what_was_queued_is_not_sent(book):
     request = book.accept().request
-    erase(book.ledger, book.number)
+    erase_number(book.ledger, book.number)
 
     assert book.begin(request).verdict is Verdict.NOTHING
     assert book.ledger.work_off_agenda(10, dict.fromkeys(Lane, "nobody")) == []
@@ -138,7 +140,7 @@ def test_what_was_queued_is_not_sent(book):
 
 def test_its_code_cannot_be_entered_any_more(book):
     book.bring(SENT)
-    erase(book.ledger, book.number)
+    erase_number(book.ledger, book.number)
 
     handle = store_code(book.ledger, check_code("1234"))
     assert take_code(book.ledger, book.number, handle).step is NextStep.NOTHING
@@ -146,7 +148,7 @@ def test_its_code_cannot_be_entered_any_more(book):
 
 def test_another_number_is_not_held_for_it(book):
     book.bring(SENT)
-    erase(book.ledger, book.number)
+    erase_number(book.ledger, book.number)
     book.number = fresh_number()
 
     assert book.accept().disposition is Disposition.ACCEPTED
@@ -156,7 +158,7 @@ def test_the_counter_of_its_range_stays(client):
     book = Book(client)
     book.ledger.publish_policy(Policy(range_codes_per_hour=1))
     book.begin(book.accept().request)
-    erase(book.ledger, book.number)
+    erase_number(book.ledger, book.number)
     other = book.number[:-1] + str((int(book.number[-1]) + 1) % 10)
 
     assert book.ledger.accept(other, token="t").disposition is Disposition.CAPPED
@@ -170,7 +172,7 @@ def test_nothing_is_left_of_when_it_was_to_be_verified_again_and_that_it_had_lap
     mark_verified(book.ledger, [known])
     book.client.sadd(book.keys.lapsed, book.number)
     assert book.keys.renewals in traces(book)
-    erase(book.ledger, book.number)
+    erase_number(book.ledger, book.number)
 
     assert traces(book) == []
 
@@ -189,72 +191,72 @@ class TestARow:
         world.until_empty()
         assert len(traces(world, number)) >= 3
 
-        assert erase(world.ledger, number)
+        assert erase_number(world.ledger, number)
         assert traces(world, number) == []
-        assert world.look("spring").outcomes == {"code_sent": 3}
-        assert world.look("summer").outcomes == {"live": 1}
-        assert [row.number for row in operations.rows(world.ledger, "summer")] == [""]
-        assert [row.alias for row in operations.rows(world.ledger, "summer")] == [None]
+        assert world.summary("spring").outcomes == {"code_sent": 3}
+        assert world.summary("summer").outcomes == {"live": 1}
+        assert [row.number for row in batch_rows(world.ledger, "summer")] == [""]
+        assert [row.alias for row in batch_rows(world.ledger, "summer")] == [None]
 
     def test_that_waited_is_erased_which_is_an_outcome(self, world):
         number = world.roster("spring", 3)[1]
         world.feed()
-        erase(world.ledger, number)
+        erase_number(world.ledger, number)
 
         assert number not in world.until_empty()
-        assert world.look("spring").outcomes == {"code_sent": 2, "erased": 1}
-        assert world.look("spring").state is BatchState.COMPLETED
+        assert world.summary("spring").outcomes == {"code_sent": 2, "erased": 1}
+        assert world.summary("spring").state is BatchState.COMPLETED
         assert traces(world, number) == []
 
     def test_whose_turn_has_not_come_is_passed_over(self, world):
         number = world.roster("spring", 3)[1]
-        assert erase(world.ledger, number)
-        assert world.look("spring").outcomes == {"pending": 3}
+        assert erase_number(world.ledger, number)
+        assert world.summary("spring").outcomes == {"pending": 3}
 
         assert len(world.until_empty()) == 2
-        assert world.look("spring").outcomes == {"code_sent": 2, "erased": 1}
-        assert world.look("spring").state is BatchState.COMPLETED
+        assert world.summary("spring").outcomes == {"code_sent": 2, "erased": 1}
+        assert world.summary("spring").state is BatchState.COMPLETED
 
     def test_that_is_in_the_feeders_hands_is_passed_over_as_well(self, world):
         number = world.roster("spring", 3)[1]
-        (batch,) = feeding.fed(world.ledger)
-        portion = feeding.next_portion(world.ledger, batch, "sms", 10)
-        erase(world.ledger, number)
+        (batch,) = feeding.batches_to_feed(world.ledger)
+        portion = feeding.next_page(world.ledger, batch, "sms", 10)
+        erase_number(world.ledger, number)
 
-        assert len(feeding.feed(world.ledger, batch, "sms", portion, {})) == 2
+        assert len(feeding.feed_page(world.ledger, batch, "sms", portion, {})) == 2
         assert traces(world, number) == []
 
     def test_that_had_failed_is_not_asked_for_again(self, world):
         number = world.roster("spring", 3)[1]
         world.until_empty(Outcome(State.FAILED, "rejected"))
-        erase(world.ledger, number)
+        erase_number(world.ledger, number)
 
         assert operations.retry(world.ledger, "spring", ["rejected"]) == 2
         assert number not in world.until_empty()
-        assert world.look("spring").outcomes == {"code_sent": 2, "failed:rejected": 1}
+        assert world.summary("spring").outcomes == {"code_sent": 2, "failed:rejected": 1}
 
     def test_of_a_batch_that_is_cancelled_is_cancelled(self, world):
         number = world.roster("spring", 3)[1]
-        erase(world.ledger, number)
+        erase_number(world.ledger, number)
         operations.cancel(world.ledger, "spring")
 
-        assert world.look("spring").outcomes == {"cancelled": 3}
+        assert world.summary("spring").outcomes == {"cancelled": 3}
 
     def test_that_is_being_imported_is_forgotten_and_the_import_goes_on(self, world):
         numbers = [fresh_number() for _ in range(2000)]
         rows = [{"phone": number} for number in numbers]
-        with suppress(ConnectionError), operations.open_batch(world.ledger, "spring", fingerprint="f") as importing:
+        with suppress(ConnectionError), begin_import(world.ledger, "spring", fingerprint="f") as importing:
             for row in list(roster_of(rows))[:1500]:
                 importing.add(row)
             raise ConnectionError
-        erase(world.ledger, numbers[7])
-        with operations.open_batch(world.ledger, "spring", fingerprint="f") as importing:
+        erase_number(world.ledger, numbers[7])
+        with begin_import(world.ledger, "spring", fingerprint="f") as importing:
             for row in roster_of(rows):
                 importing.add(row)
             importing.finish()
 
         assert len(world.until_empty()) == 1999
-        assert world.look("spring").outcomes == {"code_sent": 1999, "erased": 1}
+        assert world.summary("spring").outcomes == {"code_sent": 1999, "erased": 1}
 
     def test_of_a_batch_that_is_forgotten_is_no_row_of_the_next_of_that_name(self, world, client):
         number, _ = world.roster("spring", 2)
@@ -263,10 +265,10 @@ class TestARow:
         world.pass_(90 * 86_400)
         others = world.roster("spring", 2)
         import_rows(world.ledger, "summer", [number])
-        erase(world.ledger, number)
+        erase_number(world.ledger, number)
 
-        assert [row.number for row in operations.rows(world.ledger, "spring")] == others
-        assert world.look("spring").outcomes == {"pending": 2}
+        assert [row.number for row in batch_rows(world.ledger, "spring")] == others
+        assert world.summary("spring").outcomes == {"pending": 2}
 
     def test_that_an_earlier_batch_had_at_the_same_place_is_forgotten(self, world, client):
         numbers = world.roster("spring", 2)
@@ -274,6 +276,6 @@ class TestARow:
         client.delete(*client.scan_iter(f"{world.prefix}:batch:spring*"))
         world.pass_(10)
         import_rows(world.ledger, "spring", numbers)
-        erase(world.ledger, numbers[0])
+        erase_number(world.ledger, numbers[0])
 
         assert not any(numbers[0] in row for row in client.lrange(world.ledger.keys.batch("spring").lists[0], 0, -1))

@@ -32,8 +32,8 @@ from table import Tables, measured_with, percent, write  # noqa: E402
 from workload import Ours, judged, leaving_nothing, pace, work  # noqa: E402
 from world import World  # noqa: E402
 
-from ringproof.batches import operations  # noqa: E402
-from ringproof.batches.operations import BatchState  # noqa: E402
+from ringproof.batches.model import BatchState  # noqa: E402
+from ringproof.batches.summary import batch_summary, recount  # noqa: E402
 from ringproof.policy import Rate  # noqa: E402
 from ringproof.rosters.roster import open_roster  # noqa: E402
 from ringproof.rosters.row import Row  # noqa: E402
@@ -111,7 +111,7 @@ def million(tables, size):
             for name in NAMES:
                 loops.append(timed(bare, numbers))
                 imports.append(import_roster(environ, folder, file, "--paused", "--batch", name))
-            pending = [operations.read(ledger, name).rows for name in NAMES]
+            pending = [batch_summary(ledger, name).rows for name in NAMES]
             each = (memory(ledger.client) - before) / sum(pending)
             seconds, peaks = zip(*imports, strict=True)
             rate, bare_rate = size.rows / min(seconds), size.rows / min(loops)
@@ -146,7 +146,7 @@ def timed(deed, *arguments):
 def shown(tables, ledger, environ, folder):
     """Read what `show` reads, again and again, and run it."""
     ledger.client.config_resetstat()
-    waited = [timed(operations.read, ledger, NAMES[0]) * 1000 for _ in range(READS)]
+    waited = [timed(batch_summary, ledger, NAMES[0]) * 1000 for _ in range(READS)]
     told = ledger.client.info("commandstats")
     own = sum(one["usec"] for name, one in told.items() if "config" not in name and "info" not in name)
     in_redis = own / READS / 1000
@@ -176,7 +176,7 @@ def sent(tables, size):
         import_roster(world.environ(), world.folder, file)
         distinct = len(set(numbers))
         grown = watch(world, {name: processes[name] for name in ("bulk-0", "ticks-0")}, distinct)
-        eventually(lambda: operations.read(world.ledger, BATCH).state is BatchState.COMPLETED, within=30)
+        eventually(lambda: batch_summary(world.ledger, BATCH).state is BatchState.COMPLETED, within=30)
         seconds = time.monotonic() - began
         tables.row("codes a second", f"{Arrivals(world.plivo.requests()).per_second:,.0f}", "")
         tables.row("from the import's start until the batch was completed", f"{seconds:.0f} s", "")
@@ -238,7 +238,7 @@ def exact(tables, world, numbers):
     lost, doubled = len(set(numbers) - sends.keys()), sum(count > 1 for count in sends.values())
     tables.row("numbers lost", f"{lost}", "0", none_lost=not lost)
     tables.row("numbers sent to twice", f"{doubled}", "0", none_doubled=not doubled)
-    kept, counted = operations.audit(world.ledger, BATCH)
+    kept, counted = recount(world.ledger, BATCH)
     told = ", ".join(f"{what} {count:,}" for what, count in kept.outcomes.items())
     right = kept == counted and kept.rows == len(numbers) and kept.outcomes["code_sent"] == len(sends)
     tables.row(f"its counts ({told}): the same, row by row", "yes" if right else "no", "yes", exact=right)
@@ -281,7 +281,7 @@ def person(tables, size):
         sends = world.plivo.sends()
         numbers = [send["phone_number"] for send in sends]
         assert len(numbers) == len(set(numbers)), "somebody was texted twice"
-        assert operations.read(world.ledger, BATCH).outcomes.get("pending"), "the batch was too short"
+        assert batch_summary(world.ledger, BATCH).outcomes.get("pending"), "the batch was too short"
         waited = [(at - float(asked[number])) * 1000 for number, at in at_plivo(world, asked).items()]
         together = sum(send["at"] >= began for send in sends) / lasted / pace(DOCUMENTED)
     tables.row(f"median of {size.persons}", f"{within(waited, 50):.0f} ms", "")

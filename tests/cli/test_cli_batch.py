@@ -20,7 +20,10 @@ from support.harness import Terminal, Worker, ledger_of, started, stopped
 from ringproof import runtime
 from ringproof.batches import operations
 from ringproof.batches.export import write_csv
+from ringproof.batches.importing import begin_import
 from ringproof.batches.model import Batch, BatchRow, BatchState
+from ringproof.batches.rows import batch_rows
+from ringproof.batches.summary import batch_names, batch_summary
 from ringproof.ledger.connection import connect
 from ringproof.ledger.ledger import Ledger
 from ringproof.phone.masking import mask
@@ -45,7 +48,7 @@ def ledger(idle):
 
 
 def put(ledger, name, rows):
-    with operations.open_batch(ledger, name, fingerprint=None, source=f"{name}.csv") as importing:
+    with begin_import(ledger, name, fingerprint=None, source=f"{name}.csv") as importing:
         for row in roster_of(rows):
             importing.add(row)
         importing.finish()
@@ -88,7 +91,8 @@ class TestWhereItStands:
         operations.pause(ledger, "summer sale")
 
         assert (
-            "a person paused it, until ringproof batch resume 'summer sale'" in ringproof("show", "summer sale").stdout
+            "an operator paused the batch; to go on: ringproof batch resume 'summer sale'"
+            in ringproof("show", "summer sale").stdout
         )
 
     def test_is_a_line_of_json(self, ringproof):
@@ -116,12 +120,12 @@ class TestWhereItStands:
             completed_at=None,
             rows=1000,
             fed=500,
-            open=600,
+            unfinished=600,
             outcomes={"code_sent": 300, "failed:too_late": 100, "pending": 600},
             countries={},
             rate_per_second=58.24,
             time_left=timedelta(minutes=200),
-            holds="it is night there",
+            held_back_by="it is night there",
             source="",
         )
 
@@ -154,7 +158,7 @@ class TestAWatch:
             assert screen.end() == 3
         assert "spring goes on without this; to look again: ringproof batch show spring --watch" in screen.shown
         assert "Traceback" not in screen.shown
-        assert operations.read(ledger, "spring").state is BatchState.RUNNING
+        assert batch_summary(ledger, "spring").state is BatchState.RUNNING
 
 
 @pytest.fixture
@@ -195,7 +199,7 @@ class TestControl:
             (0, "spring goes on, at the pace\n"),
             (1, "spring was not paused: it is running\n"),
         ]
-        assert operations.read(ledger, "spring").state is BatchState.RUNNING
+        assert batch_summary(ledger, "spring").state is BatchState.RUNNING
 
     def test_is_cancel_once_and_for_all(self, ringproof, ledger):
         told = [ringproof(word, "spring") for word in ("cancel", "cancel", "resume", "pause", "retry")]
@@ -207,10 +211,10 @@ class TestControl:
             (1, "spring is cancelled; there is nothing to pause\n"),
             (1, "spring is cancelled; there is nothing to retry\n"),
         ]
-        assert operations.read(ledger, "spring").outcomes == {"cancelled": 3}
+        assert batch_summary(ledger, "spring").outcomes == {"cancelled": 3}
 
     def test_takes_away_an_import_that_was_cut_short(self, ringproof, run, idle, ledger, tmp_path):
-        with pytest.raises(RuntimeError), operations.open_batch(ledger, "fall sale", fingerprint="f"):
+        with pytest.raises(RuntimeError), begin_import(ledger, "fall sale", fingerprint="f"):
             raise RuntimeError
         (tmp_path / "other.csv").write_text(f"phone\n{number(4)}\n")
         redis = idle["RINGPROOF_REDIS_URL"]
@@ -218,7 +222,7 @@ class TestControl:
         told = [ringproof(word, "fall sale") for word in ("pause", "retry", "show", "cancel", "cancel")]
 
         way_out = "ringproof batch cancel 'fall sale'"
-        assert f"or take away what is in: {way_out}\n" in other.stderr
+        assert f"or delete the stored rows: {way_out}\n" in other.stderr
         assert [(done.returncode, done.stdout) for done in told[:2]] == [
             (1, f"fall sale is importing; there is nothing to {word}; to take it away: {way_out}\n")
             for word in ("pause", "retry")
@@ -226,11 +230,11 @@ class TestControl:
         assert f"{way_out} takes it away" in told[2].stdout
         assert [done.returncode for done in told[3:]] == [0, 1]
         assert told[3].stdout == "fall sale was not imported to its end; nothing is left of it\n"
-        assert operations.names(ledger) == ["spring"]
+        assert batch_names(ledger) == ["spring"]
         assert list(ledger.client.scan_iter("*fall*")) == []
 
     def test_leaves_an_import_alone_that_goes_on(self, ringproof, ledger):
-        with operations.open_batch(ledger, "summer", fingerprint="f") as importing:
+        with begin_import(ledger, "summer", fingerprint="f") as importing:
             done = ringproof("cancel", "summer")
             importing.abandon()
 
@@ -243,7 +247,7 @@ class TestControl:
             screen.types("n\n")
 
             assert screen.end() == 1
-        assert operations.read(ledger, "spring").state is BatchState.RUNNING
+        assert batch_summary(ledger, "spring").state is BatchState.RUNNING
 
     def test_is_retry_of_what_failed_for_a_reason_that_there_is(self, ringproof):
         none, wrong = ringproof("retry", "spring"), ringproof("retry", "spring", "--reason", "too_late,bad luck")
@@ -283,7 +287,7 @@ class TestStandardOutput:
         assert done.returncode == 1
         assert done.stderr.startswith("error: standard output cannot be written: No space left on device; ")
         assert len(done.stderr.splitlines()) == 1
-        assert operations.names(ledger) == ["spring"]
+        assert batch_names(ledger) == ["spring"]
 
     def test_that_is_closed_is_a_wrong_usage(self, shell):
         done = shell("batch show spring >&-")
@@ -297,7 +301,7 @@ class TestStandardOutput:
         os.close(writes)
 
         assert done.returncode != 0
-        assert operations.names(ledger) == ["spring"]
+        assert batch_names(ledger) == ["spring"]
 
 
 class TestAnExport:
@@ -353,4 +357,4 @@ class TestAnExport:
         done = run("import", "out.csv", RINGPROOF_REDIS_URL=idle["RINGPROOF_REDIS_URL"])
 
         assert done.returncode == 0, done.stderr
-        assert [row.number for row in operations.rows(ledger, "out")] == [number(at) for at in range(3)]
+        assert [row.number for row in batch_rows(ledger, "out")] == [number(at) for at in range(3)]

@@ -16,8 +16,10 @@ from click.testing import CliRunner
 from support.harness import Terminal, eventually, ledger_of, started
 
 from ringproof import runtime
-from ringproof.batches import operations
+from ringproof.batches.importing import begin_import, import_roster
 from ringproof.batches.model import BatchState
+from ringproof.batches.rows import batch_rows
+from ringproof.batches.summary import batch_names, batch_summary
 from ringproof.ledger.answers import Outcome
 from ringproof.ledger.record import State
 from ringproof.policy import Policy
@@ -42,16 +44,16 @@ import signal
 from ringproof.batches import importing
 from worker import cli
 
-put = importing.Importing._put
+put = importing.BatchImport._store_page
 
 
 def put_and_stop(self):
     put(self)
-    importing.Importing._put = put
+    importing.BatchImport._store_page = put
     os.kill(os.getpid(), signal.SIGSTOP)
 
 
-importing.Importing._put = put_and_stop
+importing.BatchImport._store_page = put_and_stop
 cli.main(prog_name="ringproof")
 """
 
@@ -103,21 +105,21 @@ class TestAnImport:
         (tmp_path / "people.csv").write_text(roster(30))
 
         done = ringproof("import", "people.csv")
-        found = operations.read(imports, "people")
+        found = batch_summary(imports, "people")
 
         assert done.returncode == 0
         assert re.search(r"to send +30 texts", done.stdout)
         assert "people: 30 rows are in; to watch: ringproof batch show people --watch" in done.stdout
         assert number(3) not in done.stdout + done.stderr
-        assert (found.state, found.rows, found.open) == (BatchState.RUNNING, 30, 30)
-        assert [row.number for row in operations.rows(imports, "people")] == [number(at) for at in range(30)]
+        assert (found.state, found.rows, found.unfinished) == (BatchState.RUNNING, 30, 30)
+        assert [row.number for row in batch_rows(imports, "people")] == [number(at) for at in range(30)]
 
     def test_makes_one_of_several_files_of_any_kind_and_standard_input(self, ringproof, imports, tmp_path):
         (tmp_path / "a.csv.gz").write_bytes(gzip.compress(roster(3).encode()))
         (tmp_path / "b.ndjson").write_text(f'{{"msisdn": "{number(3)}"}}\n')
 
         done = ringproof("import", "a.csv.gz", "b.ndjson", "-", "--paused", stdin=f"{number(4)}\n".encode("utf-16"))
-        found = operations.read(imports, "a")
+        found = batch_summary(imports, "a")
 
         assert done.returncode == 0, done.stderr
         assert "5 rows are in, paused; to go on: ringproof batch resume a" in done.stdout
@@ -170,7 +172,7 @@ class TestRejects:
         (tmp_path / "people.csv").write_text(rows)
 
         done = ringproof("import", "people.csv", "--rejects", "rejects.csv")
-        left = operations.names(imports)
+        left = batch_names(imports)
         again = ringproof("import", "people.csv", "--region", "US")
 
         assert (done.returncode, done.stdout, left) == (1, "", [])
@@ -179,7 +181,7 @@ class TestRejects:
         assert stat.S_IMODE((tmp_path / "rejects.csv").stat().st_mode) == 0o600
         assert "10,Phone,no_country,4155552671," in (tmp_path / "rejects.csv").read_text()
         assert again.returncode == 0
-        assert operations.read(imports, "people").rows == 10
+        assert batch_summary(imports, "people").rows == 10
 
     def test_of_each_file_can_be_corrected_and_imported(self, ringproof, imports, tmp_path):
         for name, first in (("a.csv", 0), ("b.ndjson", 10)):
@@ -194,7 +196,7 @@ class TestRejects:
 
         assert done.returncode == 0, done.stderr
         assert ringproof("import", "bad.b.txt", "--batch", "corrected").returncode == 0
-        assert [row.number for row in operations.rows(imports, "corrected")] == [number(11)]
+        assert [row.number for row in batch_rows(imports, "corrected")] == [number(11)]
 
     def test_that_cannot_be_written_leave_nothing(self, ringproof, imports, tmp_path):
         (tmp_path / "people.csv").write_text(roster(90, bad=("nix,\n",)))
@@ -207,7 +209,7 @@ class TestRejects:
         assert "/dev/full: it cannot be written: No space left on device" in full.stderr
         assert "notes.txt: it exists and holds no rejects" in mine.stderr
         assert (tmp_path / "notes.txt").read_text() == "mine\n"
-        assert operations.names(imports) == []
+        assert batch_names(imports) == []
 
     def test_of_all_rows_are_no_roster_whatever_share_is_allowed(self, ringproof, imports, tmp_path):
         (tmp_path / "people.csv").write_text("phone\nnix\n")
@@ -216,7 +218,7 @@ class TestRejects:
 
         assert done.returncode == 1
         assert "1 of 1 rows are rejected" in done.stderr
-        assert operations.names(imports) == []
+        assert batch_names(imports) == []
 
 
 class TestAtATerminal:
@@ -231,13 +233,13 @@ class TestAtATerminal:
     def test_it_asks_and_a_no_leaves_nothing(self, terminal, imports, answer, left, exits):
         with terminal() as screen:
             screen.until_shown(self.QUESTION)
-            before = operations.read(imports, "people")
+            before = batch_summary(imports, "people")
             screen.types(answer)
 
             assert screen.end() == exits
         assert before.state is BatchState.IMPORTING
         assert re.search(r"to send +30 texts", screen.shown)
-        assert operations.names(imports) == left
+        assert batch_names(imports) == left
 
     def test_ctrl_c_once_or_twice_leaves_nothing(self, terminal, imports):
         with terminal() as screen:
@@ -248,13 +250,13 @@ class TestAtATerminal:
             assert screen.end() == 1
         assert "interrupted; nothing was imported" in screen.shown
         assert "Traceback" not in screen.shown
-        assert operations.names(imports) == []
+        assert batch_names(imports) == []
 
     def test_yes_is_not_asked(self, terminal, imports):
         with terminal("--yes") as screen:
             assert screen.end() == 0
         assert self.QUESTION not in screen.shown
-        assert operations.read(imports, "people").state is BatchState.RUNNING
+        assert batch_summary(imports, "people").state is BatchState.RUNNING
 
 
 class TestProgress:
@@ -289,14 +291,14 @@ class TestGoingOn:
         (tmp_path / "people.csv").write_text(roster(10_000))
         with halfway() as process:
             process.kill()
-        killed = operations.read(imports, "people")
+        killed = batch_summary(imports, "people")
 
         done = ringproof("import", "people.csv")
 
         assert (killed.state, killed.rows) == (BatchState.IMPORTING, 1000)
         assert done.returncode == 0, done.stderr
         assert "an earlier run has put 1,000 rows in; going on after them" in done.stderr
-        assert [row.number for row in operations.rows(imports, "people")] == [number(at) for at in range(10_000)]
+        assert [row.number for row in batch_rows(imports, "people")] == [number(at) for at in range(10_000)]
 
     def test_is_refused_with_other_content_and_with_the_way_out(self, ringproof, imports, tmp_path):
         (tmp_path / "people.csv").write_text(roster(3))
@@ -308,11 +310,11 @@ class TestGoingOn:
         assert (done.returncode, done.stdout) == (1, "")
         assert "people" in done.stderr
         assert "name" in done.stderr
-        assert operations.read(imports, "people").rows == 3
+        assert batch_summary(imports, "people").rows == 3
 
     @pytest.mark.parametrize("rows", [20, 40_000])
     def test_does_not_take_what_an_earlier_pipe_held_for_what_this_one_does(self, ringproof, imports, rows):
-        with suppress(KeyboardInterrupt), operations.open_batch(imports, "people", fingerprint=None) as importing:
+        with suppress(KeyboardInterrupt), begin_import(imports, "people", fingerprint=None) as importing:
             for row in roster_of([number(at) for at in range(5_000)]):
                 importing.add(row)
             raise KeyboardInterrupt
@@ -320,7 +322,7 @@ class TestGoingOn:
 
         assert (done.returncode, done.stdout) == (1, "")
         assert "error: people: a batch of this name has other rows" in done.stderr
-        assert (operations.read(imports, "people").state, operations.read(imports, "people").rows) == (
+        assert (batch_summary(imports, "people").state, batch_summary(imports, "people").rows) == (
             "importing",
             5_000,
         )
@@ -338,7 +340,7 @@ class TestGoingOn:
         runtime._ledger.cache_clear()
         (tmp_path / "people.csv").write_text(roster(30))
         with open_roster(tmp_path / "people.csv") as rows:
-            operations.import_roster(rows, "people")
+            import_roster(rows, "people")
         runtime.ledger().client.close()
         runtime._ledger.cache_clear()
 
@@ -359,7 +361,7 @@ class TestGoingOn:
         assert "another import of it is alive" in second.stderr
         assert (process.returncode, output) == (1, "interrupted; nothing was imported\n")
         assert "Traceback" not in said
-        assert operations.names(imports) == []
+        assert batch_names(imports) == []
 
     def test_is_left_to_the_same_command_when_redis_takes_no_more(self, ringproof, imports, halfway, tmp_path):
         (tmp_path / "people.csv").write_text(roster(10_000))
@@ -374,7 +376,7 @@ class TestGoingOn:
         assert "the same command goes on where it was" in said
         assert "did not take it" in said
         assert done.returncode == 0, done.stderr
-        assert operations.read(imports, "people").rows == 10_000
+        assert batch_summary(imports, "people").rows == 10_000
 
 
 BAD = {
@@ -414,7 +416,7 @@ class TestBadInput:
         assert re.match(r"error: (good\.csv, )?people\.csv: ", done.stderr) or "rejected" in done.stderr
         assert said in done.stderr
         assert len(done.stderr) < 400
-        assert operations.names(imports) == []
+        assert batch_names(imports) == []
 
     def test_of_a_gigabyte_in_one_line_takes_no_time_and_no_memory(self, ringproof, imports, tmp_path):
         with (tmp_path / "people.csv").open("wb") as file:
@@ -427,7 +429,7 @@ class TestBadInput:
         assert done.returncode == 1
         assert "people.csv: line 1 is longer than 65,536 characters" in done.stderr
         assert time.monotonic() - began < 10
-        assert operations.names(imports) == []
+        assert batch_names(imports) == []
 
     @pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
     def test_of_a_file_that_may_not_be_read_says_so(self, ringproof, tmp_path):
@@ -453,7 +455,7 @@ class TestBadInput:
 
         assert (process.returncode, output) == (1, "")
         assert "people.csv: it changed while it was read; import it once nothing writes to it any more" in said
-        assert operations.names(imports) == []
+        assert batch_names(imports) == []
 
     @pytest.mark.parametrize(
         ("arguments", "said"),
@@ -480,7 +482,7 @@ class TestBadInput:
 
         assert (done.exit_code, done.stdout) == (2, "")
         assert said in done.stderr
-        assert operations.names(imports) == []
+        assert batch_names(imports) == []
 
 
 def test_columns_may_be_told_also_by_names_with_commas(ringproof, imports, tmp_path):
@@ -489,4 +491,4 @@ def test_columns_may_be_told_also_by_names_with_commas(ringproof, imports, tmp_p
     done = ringproof("import", "people.csv", "--map", "number=Phone, home,alias=Who")
 
     assert done.returncode == 0, done.stderr
-    assert [(row.number, row.alias) for row in operations.rows(imports, "people")] == [(number(0), "Ada")]
+    assert [(row.number, row.alias) for row in batch_rows(imports, "people")] == [(number(0), "Ada")]

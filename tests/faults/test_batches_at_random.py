@@ -13,7 +13,9 @@ from support.roster_of_batch import TAKEN, Batches, import_rows
 from world import LONG
 
 from ringproof.batches import erasure, operations
-from ringproof.batches.operations import BatchState
+from ringproof.batches.model import BatchState
+from ringproof.batches.rows import batch_rows
+from ringproof.batches.summary import batch_summary, recount
 from ringproof.ledger.acceptance import Disposition
 from ringproof.ledger.answers import Outcome, PlivoSignal, Verdict
 from ringproof.ledger.record import Reason, State
@@ -52,13 +54,13 @@ class Play:
         self.agree()
 
     def state(self, name):
-        return operations.read(self.world.ledger, name).state
+        return batch_summary(self.world.ledger, name).state
 
     def agree(self):
         for name in self.wanted:
-            kept, counted = operations.audit(self.world.ledger, name)
+            kept, counted = recount(self.world.ledger, name)
             assert kept == counted
-            assert kept.state is not BatchState.COMPLETED or not kept.open
+            assert kept.state is not BatchState.COMPLETED or not kept.unfinished
 
     def import_one(self):
         name = f"b{len(self.wanted)}"
@@ -140,7 +142,7 @@ class Play:
         number = self.chance.choice(self.numbers)
         self.erased.add(number)
         print("erase", number)
-        erasure.erase(self.world.ledger, number)
+        erasure.erase_number(self.world.ledger, number)
 
     def wait(self):
         self.world.feed(self.chance.choice([60, 600]))
@@ -173,7 +175,7 @@ class Play:
         for name in self.wanted:
             if self.state(name) is BatchState.CANCELLED:
                 continue
-            for row in operations.rows(self.world.ledger, name):
+            for row in batch_rows(self.world.ledger, name):
                 record = self.world.ledger.read(row.number) if row.outcome == "joined" else None
                 if record is None or record.state is not State.CANCELLED or row.number in self.persons | self.erased:
                     continue
@@ -191,7 +193,11 @@ def test_whatever_happens_in_any_order_all_is_counted_and_nobody_is_lost_or_sent
     play.end()
 
     for name in play.wanted:
-        found = operations.read(play.world.ledger, name)
+        found = batch_summary(play.world.ledger, name)
         capped = any(outcome.startswith("waiting:cap") for outcome in found.outcomes)
-        assert found.state is BatchState.COMPLETED or (found.state is BatchState.CANCELLED and not found.open) or capped
+        assert (
+            found.state is BatchState.COMPLETED
+            or (found.state is BatchState.CANCELLED and not found.unfinished)
+            or capped
+        )
     assert not list(play.lost())

@@ -9,8 +9,9 @@ from redis.exceptions import ResponseError
 from support.harness import Process, eventually, fresh_number
 from world import World
 
-from ringproof.batches import feeding, operations
-from ringproof.batches.operations import BatchState
+from ringproof.batches import feeding
+from ringproof.batches.model import BatchState
+from ringproof.batches.summary import batch_summary
 from ringproof.errors import LedgerUnavailable
 from ringproof.ledger.record import State
 
@@ -37,13 +38,13 @@ def test_an_import_that_is_killed_five_times_has_every_row_once(tmp_path):
             process = importing(world, file, nth, 0.05, wanted + 3000)
             eventually(lambda wanted=wanted: world.client.llen(key) >= wanted, within=60)
             process.kill()
-            assert operations.read(world.ledger, "spring").state is BatchState.IMPORTING
+            assert batch_summary(world.ledger, "spring").state is BatchState.IMPORTING
             assert world.client.llen(key) < 20_000
         importing(world, file, 5).until_logged("imported 20000", within=60)
 
         assert world.client.lrange(key, 0, -1) == [f"US{number}" for number in numbers]
         found = agrees(world, "spring")
-        assert (found.state, found.rows, found.open) == (BatchState.RUNNING, 20_000, 20_000)
+        assert (found.state, found.rows, found.unfinished) == (BatchState.RUNNING, 20_000, 20_000)
         assert found.countries == {"US": {"rows": 20_000}}
 
 
@@ -66,18 +67,18 @@ def test_a_redis_that_is_out_of_memory_takes_a_page_of_a_batch_or_none_of_it(tmp
         import_rows(world, "spring", [fresh_number() for _ in range(50)])
         known = world.ledger.accept("+14155550100", token="known", country="US")
         world.ledger.cancel("+14155550100", known.request)
-        (batch,) = feeding.fed(world.ledger)
-        portion = feeding.next_portion(world.ledger, batch, "sms", 50)
+        (batch,) = feeding.batches_to_feed(world.ledger)
+        portion = feeding.next_page(world.ledger, batch, "sms", 50)
         before = agrees(world, "spring")
         world.client.config_set("maxmemory", 1)
         try:
             with pytest.raises(LedgerUnavailable) as refused:
-                feeding.feed(world.ledger, batch, "sms", portion, {})
+                feeding.feed_page(world.ledger, batch, "sms", portion, {})
         finally:
             world.client.config_set("maxmemory", 0)
 
         assert isinstance(refused.value.__cause__, ResponseError)
         assert agrees(world, "spring") == before
-        assert len(feeding.feed(world.ledger, batch, "sms", portion, {})) == 50
+        assert len(feeding.feed_page(world.ledger, batch, "sms", portion, {})) == 50
         assert world.client.zcard(world.ledger.keys.agenda) == 50
         assert {record.state for record in world.records().values()} == {State.QUEUED}

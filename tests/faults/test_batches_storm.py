@@ -9,7 +9,8 @@ from support.harness import eventually, fresh_number
 from world import LONG, KillingOfChildren, World
 
 from ringproof.batches import operations
-from ringproof.batches.operations import BatchState
+from ringproof.batches.model import BatchState
+from ringproof.batches.summary import batch_summary
 from ringproof.clock import boot_clock
 
 ROWS, LEFT = (5000, (0.8, 0.6, 0.4, 0.2)) if LONG else (250, (0.5,))
@@ -27,7 +28,7 @@ def test_a_batch_completes_once_whatever_is_killed_and_every_number_gets_one_cod
         killing.worker = world.start(children=4)
         killing.start()
         for left in LEFT:
-            eventually(lambda left=left: operations.read(world.ledger, "spring").open <= left * ROWS, within=60)
+            eventually(lambda left=left: batch_summary(world.ledger, "spring").open <= left * ROWS, within=60)
             killing.worker.kill()
             killing.worker = world.start(children=4)
             agrees(world, "spring")
@@ -47,7 +48,7 @@ def test_a_batch_completes_once_whatever_is_killed_and_every_number_gets_one_cod
             assert told.count(name) == 1
             eventually(lambda name=name: lines(world, name) == 1, within=30)
         spring, summer = agrees(world, "spring"), agrees(world, "summer")
-        assert (spring.open, summer.open, spring.fed, summer.fed) == (0, 0, ROWS, ROWS // 2)
+        assert (spring.unfinished, summer.unfinished, spring.fed, summer.fed) == (0, 0, ROWS, ROWS // 2)
         check(world)
         assert {send["phone_number"] for send in world.plivo.sends()} == set(numbers)
         print(f"{killing.killed} children killed; {spring.outcomes}; {summer.outcomes}")
@@ -59,16 +60,16 @@ def lines(world, name):
 
 
 def queued(world):
-    found = operations.read(world.ledger, "spring").outcomes
+    found = batch_summary(world.ledger, "spring").outcomes
     return sum(found.get(one, 0) for one in ("pending", "queued", "sending"))
 
 
 def under_way(world):
-    return operations.read(world.ledger, "spring").outcomes.get("sending")
+    return batch_summary(world.ledger, "spring").outcomes.get("sending")
 
 
 def completed(world, name):
-    return operations.read(world.ledger, name).state is BatchState.COMPLETED
+    return batch_summary(world.ledger, name).state is BatchState.COMPLETED
 
 
 def test_a_pause_a_resume_and_a_cancel_are_heeded_by_workers(tmp_path):

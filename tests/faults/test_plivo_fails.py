@@ -9,7 +9,7 @@ from checker import check
 from support.harness import eventually, fresh_number
 from world import LONG, SETTLED, World
 
-from ringproof.batches.operations import BatchState
+from ringproof.batches.model import BatchState
 from ringproof.ledger import control
 from ringproof.ledger.record import Reason, State
 from worker.local.sandbox.misfortunes import Kind

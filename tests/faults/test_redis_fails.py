@@ -11,8 +11,8 @@ from redis.exceptions import RedisError
 from support.harness import eventually, fresh_number
 from world import LONG, World
 
-from ringproof.batches import operations
-from ringproof.batches.operations import BatchState
+from ringproof.batches.model import BatchState
+from ringproof.batches.summary import batch_summary
 from ringproof.errors import LedgerUnavailable
 from ringproof.ledger.record import State
 
@@ -65,12 +65,12 @@ def until_all_have_one(world, worker):
     assert worker.popen.poll() is None
     check(world)
     if world.load == "batch":
-        eventually(lambda: operations.read(world.ledger, "spring").state is BatchState.COMPLETED)
+        eventually(lambda: batch_summary(world.ledger, "spring").state is BatchState.COMPLETED)
         assert agrees(world, "spring").outcomes == {"code_sent": world.numbers}
 
 
 def all_have_one(world):
-    if world.load == "batch" and operations.read(world.ledger, "spring").open:
+    if world.load == "batch" and batch_summary(world.ledger, "spring").open:
         return False
     return set(world.states()) == {State.CODE_SENT}
 

@@ -8,7 +8,7 @@ from pydantic import SecretStr
 from support.harness import AUTH_ID, AUTH_TOKEN
 from support.number_in_ledger import Book
 
-from ringproof.batches.erasure import erase
+from ringproof.batches.erasure import erase_number
 from ringproof.clock import boot_clock
 from ringproof.errors import LedgerUnavailable
 from ringproof.ledger.durations import Durations
@@ -80,7 +80,7 @@ def test_a_slot_that_was_missed_is_not_booked_anew_in_a_pause(client, plivo, to_
 def test_nor_for_a_number_that_was_erased(client):
     book = Book(client)
     begun = book.begin(book.accept().request)
-    erase(book.ledger, book.number)
+    erase_number(book.ledger, book.number)
     slots = book.slots()
 
     assert book.ledger.replace_slot(begun.record) is None

@@ -8,7 +8,7 @@ import pytest
 from support.harness import fresh_number
 from support.number_in_ledger import MINUTES, UUID, Book
 
-from ringproof.batches.erasure import erase
+from ringproof.batches.erasure import erase_number
 from ringproof.errors import Rejected, Unreachable
 from ringproof.ledger import reverification
 from ringproof.ledger.acceptance import Disposition, Requester
@@ -495,7 +495,7 @@ class TestInBetween:
         known = book.get(book.number) if there else None
 
         def get(_):
-            erase(book.ledger, book.number)
+            erase_number(book.ledger, book.number)
             return known
 
         claim = reverification.claim
@@ -519,7 +519,7 @@ class TestInBetween:
         book.send(book.number, book.record.request, Outcome(State.IN_DOUBT, plivo_signal=PlivoSignal.DOUBTFUL))
         book.move(17 * MINUTES)
         doubtful = book.record
-        erase(book.ledger, book.number)
+        erase_number(book.ledger, book.number)
         sweep.decide(book.ledger, doubtful, None, hold=False)
 
         assert book.record is None

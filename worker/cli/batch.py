@@ -16,9 +16,11 @@ from ringproof import errors, runtime
 from ringproof.batches import operations
 from ringproof.batches.export import BEGINNINGS, write_csv, write_ndjson
 from ringproof.batches.model import Batch, BatchState
+from ringproof.batches.rows import batch_rows
+from ringproof.batches.summary import batch_names, batch_summary, recount
 from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.record import Reason
-from ringproof.rosters.output_file import Replacement
+from ringproof.rosters.output_file import OutputFile
 from worker.cli.options import load_dotenv, says_what_is_wrong
 from worker.views.batch import ENDED, RETRIED, as_json, batch_view, changes, pace, watched
 from worker.views.console import Exit, console
@@ -54,13 +56,13 @@ def list_() -> None:
     """List the batches, newest first."""
     load_dotenv()
     ledger = runtime.ledger()
-    found = [known for name in operations.names(ledger) if (known := operations.read(ledger, name))]
+    found = [known for name in batch_names(ledger) if (known := batch_summary(ledger, name))]
     if not found:
         console().print("there is no batch; to make one: ringproof import FILE")
         return
     table = Table.grid(padding=(0, 2))
     for known in found:
-        done = f"{known.rows - known.open:,} of {known.rows:,}"
+        done = f"{known.rows - known.unfinished:,} of {known.rows:,}"
         table.add_row(*map(Text, (known.name, known.state, clock(known.created_at), done, pace(known))))
     console().print(table)
 
@@ -136,7 +138,7 @@ def cancel(name: str, *, yes: bool) -> None:
     load_dotenv()
     before = _unfinished(name, "cancel")
     if not yes and sys.stdin.isatty() and sys.stdout.isatty():
-        click.confirm(f"{before.open:,} of {before.rows:,} rows have no outcome yet. Cancel {name}?", abort=True)
+        click.confirm(f"{before.unfinished:,} of {before.rows:,} rows have no outcome yet. Cancel {name}?", abort=True)
     after = operations.cancel(runtime.ledger(), name)
     if before.state is BatchState.IMPORTING:
         console().print(f"{name} was not imported to its end; nothing is left of it")
@@ -199,7 +201,7 @@ def export(name: str, format_: str, output: str | None, *, excel: bool) -> None:
         raise click.BadParameter("is for --format csv", param_hint="--excel")
     ledger = runtime.ledger()
     _known(ledger, name)
-    rows = operations.rows(ledger, name)
+    rows = batch_rows(ledger, name)
     with _opened(output, "utf-8-sig" if excel else "utf-8") as to:
         masked = to is sys.stdout and to.isatty()
         if format_ == "csv":
@@ -221,18 +223,18 @@ def _opened(output: str | None, encoding: str) -> Iterator[TextIO]:
         yield sys.stdout
         sys.stdout.flush()
         return
-    with Replacement(output, encoding, kind="export", beginnings=BEGINNINGS) as replacement, replacement.telling():
+    with OutputFile(output, encoding, holds="export", beginnings=BEGINNINGS) as replacement, replacement.errors_named():
         yield replacement.file
 
 
 def _known(ledger: Ledger, name: str) -> Batch:
     """Return the batch, or end with the names of those that there are."""
     try:
-        found = operations.read(ledger, name)
+        found = batch_summary(ledger, name)
     except errors.InvalidRequest:  # no batch can be named so
         found = None
     if found is None:
-        names = operations.names(ledger)
+        names = batch_names(ledger)
         there = f"there are {', '.join(names[:20])}" if names else "there is none; to make one: ringproof import FILE"
         console(stderr=True).print(Text.assemble(("error: ", "red"), f"no batch is named {name}; {there}"))
         sys.exit(Exit.REFUSED)
@@ -255,7 +257,7 @@ def _nothing_to(found: Batch, what: str) -> NoReturn:
 
 def _recounted(ledger: Ledger, known: Batch) -> Batch:
     """Count again, row by row, and say if it is what was counted change by change; both are of one moment."""
-    both = operations.audit(ledger, known.name)
+    both = recount(ledger, known.name)
     if both is None:  # deleted meanwhile
         return known
     kept, counted = both
@@ -287,9 +289,9 @@ def _looks(ledger: Ledger, found: Batch) -> Iterator[Batch]:
     while found.state not in ENDED:
         time.sleep(LOOK_SECONDS)
         try:
-            found = operations.read(ledger, found.name) or replace(found, state=BatchState.CANCELLED)
+            found = batch_summary(ledger, found.name) or replace(found, state=BatchState.CANCELLED)
         except errors.LedgerUnavailable as error:
-            found = replace(found, holds=str(error))
+            found = replace(found, held_back_by=str(error))
         yield found
 
 

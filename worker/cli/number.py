@@ -8,7 +8,7 @@ import click
 from celery.exceptions import TimeoutError as CeleryTimeoutError
 
 from ringproof import errors, runtime
-from ringproof.batches.erasure import erase as forget
+from ringproof.batches.erasure import erase_number
 from ringproof.celery.app import app
 from ringproof.ledger import reverification
 from ringproof.ledger.answers import Settled
@@ -110,7 +110,7 @@ def erase(number: str, region: str | None, *, yes: bool) -> None:
     known = _known(number, region)
     if not yes:
         click.confirm(f"Erase all that is known here of {mask(known)}?", abort=True, err=True)
-    erased = forget(runtime.ledger(), known)
+    erased = erase_number(runtime.ledger(), known)
     console().print(f"{mask(known)} is {'erased' if erased else 'unknown here'}")
     sys.exit(Exit.DONE if erased else Exit.REFUSED)
 

@@ -13,8 +13,8 @@ from typing import Any, Final, TextIO
 import click
 
 from ringproof import errors, runtime
-from ringproof.batches import operations
 from ringproof.batches.forecast import Tally, forecast
+from ringproof.batches.importing import BatchImport, begin_import
 from ringproof.batches.model import check_name
 from ringproof.ledger.ledger import Ledger
 from ringproof.phone.number import CHANNELS
@@ -112,7 +112,7 @@ def import_(
                 console().print("nothing was imported: --dry-run")
                 return
             source = ", ".join(one.name for one in rosters)[:200]
-            with operations.open_batch(ledger, name, fingerprint=fingerprint_of(rosters), source=source) as importing:
+            with begin_import(ledger, name, fingerprint=fingerprint_of(rosters), source=source) as importing:
                 _fill(importing, intake, ledger, asks=None if yes else _terminal(files))
                 found = importing.finish(paused=paused, reverify_after_days=reverify_after_days)
         except KeyboardInterrupt:
@@ -133,13 +133,13 @@ class Intake:
         self._files, self._rosters, self._most = files, rosters, most
         self._rejects = _a_file_each(rejects, files) if rejects else None
 
-    def read(self, importing: operations.Importing | None = None) -> None:
+    def read(self, importing: BatchImport | None = None) -> None:
         """Read all, and hand it on.
 
         Raises `InvalidRoster` if too many rows are rejected, or all; the rejects are written then, too. Raises
         `BatchExists` if an earlier run has put in other rows than these.
         """
-        passed = importing.already if importing else 0
+        passed = importing.already_stored if importing else 0
         if passed:
             console(stderr=True).print(f"an earlier run has put {passed:,} rows in; going on after them")
         with ExitStack() as opened, Progress(self._rosters) as progress:
@@ -153,9 +153,7 @@ class Intake:
         if importing:
             importing.flush()
 
-    def _read(
-        self, roster: Roster, rejects: Rejects | None, importing: operations.Importing | None, progress: Progress
-    ) -> None:
+    def _read(self, roster: Roster, rejects: Rejects | None, importing: BatchImport | None, progress: Progress) -> None:
         tally = self.tally
         for number, outcome in enumerate(roster, tally.rows + 1):
             if isinstance(outcome, Row):
@@ -182,7 +180,7 @@ class Intake:
         raise errors.InvalidRoster(", ".join(roster.name for roster in self._rosters), told, remedy)
 
 
-def _fill(importing: operations.Importing, intake: Intake, ledger: Ledger, asks: TextIO | None) -> None:
+def _fill(importing: BatchImport, intake: Intake, ledger: Ledger, asks: TextIO | None) -> None:
     """Put all rows in, and ask whether they are to be sent to; leave nothing if they are not, or cannot be read."""
     try:
         intake.read(importing)

@@ -13,7 +13,7 @@ import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ringproof import runtime
-from ringproof.batches import operations
+from ringproof.batches.rows import batch_rows
 from ringproof.celery.ping import workers_that_answer
 from ringproof.ledger import plivo_list, reverification
 from ringproof.ledger.confirmation import Marked
@@ -23,7 +23,7 @@ from ringproof.ledger.record import Record
 from ringproof.ledger.reverification import Requested
 from ringproof.phone.masking import mask
 from ringproof.phone.number import parse
-from ringproof.rosters.output_file import Replacement
+from ringproof.rosters.output_file import OutputFile
 from tasks.reconcile import LAG, request_scan_of_list
 from worker.cli.options import Duration, load_dotenv, numbers_of, says_what_is_wrong
 from worker.views.console import Exit, console
@@ -55,7 +55,7 @@ def sync(gone: str | None, *, as_json: bool) -> None:
     progress = plivo_list.scan_progress(ledger, ListScan.SYNC)
     missing = [record.phone_number for record in reverification.verified(ledger) if not _seen(record, began)]
     if gone is not None:
-        with Replacement(gone, "utf-8", kind="list of numbers", beginnings=[b"+"]) as written, written.telling():
+        with OutputFile(gone, "utf-8", holds="list of numbers", beginnings=[b"+"]) as written, written.errors_named():
             written.file.writelines(f"{number}\n" for number in missing)
     here = progress.counts.get(Marked.RECORDED, 0)
     if as_json:
@@ -109,7 +109,7 @@ def reverify(  # each is a way to say which
         home = region or runtime.settings().region
         chosen.append(parse(number, home).e164 for number in numbers_of(numbers))
     if batch:
-        chosen.append(row.number for row in operations.rows(ledger, batch) if row.outcome == "verified" and row.number)
+        chosen.append(row.number for row in batch_rows(ledger, batch) if row.outcome == "verified" and row.number)
     if older_than:
         chosen.append(reverification.older_than(ledger, older_than))
     if due_within:

@@ -31,6 +31,9 @@ ENDED: Final = frozenset({BatchState.COMPLETED, BatchState.CANCELLED})
 RETRIED: Final = (Reason.UNREACHABLE, Reason.TOO_LATE, Reason.IN_DOUBT)
 """What may well succeed now: nothing is wrong with these numbers."""
 
+_JSON_NAMES: Final = {"unfinished": "open", "held_back_by": "holds"}
+"""The fields of a batch that have another name in JSON."""
+
 _STYLES: Final = {BatchState.PAUSED: "yellow", BatchState.CANCELLED: "red", BatchState.COMPLETED: "bold green"}
 
 
@@ -42,12 +45,12 @@ def batch_view(batch: Batch) -> RenderableType:
         "batch": Text(f"{batch.name}{source}"),
         "state": state.append(f" since {clock(batch.completed_at)}" if batch.completed_at else "", "default"),
         "imported": Text(clock(batch.created_at)),
-        "rows": Text(f"{batch.rows:,}: {batch.rows - batch.open:,} have an outcome{_fed(batch)}"),
-        "": ProgressBar(total=max(1, batch.rows), completed=batch.rows - batch.open, width=50),
+        "rows": Text(f"{batch.rows:,}: {batch.rows - batch.unfinished:,} have an outcome{_fed(batch)}"),
+        "": ProgressBar(total=max(1, batch.rows), completed=batch.rows - batch.unfinished, width=50),
         "outcomes": _outcomes(batch.outcomes),
         "countries": _countries(batch.countries),
         "pace": Text(pace(batch)),
-        "held back": Text(batch.holds, "yellow"),
+        "held back": Text(batch.held_back_by, "yellow"),
         "next": Text("\n".join(_next(batch))),
     }
     table = Table.grid(padding=(0, 2))
@@ -77,7 +80,7 @@ def changes(looks: Iterable[Batch]) -> Iterator[Batch]:
     told, told_at = None, 0.0
     for seen in looks:
         now = time.monotonic()
-        plivo_signal = told is None or (seen.state, seen.holds) != (told.state, told.holds)
+        plivo_signal = told is None or (seen.state, seen.held_back_by) != (told.state, told.held_back_by)
         if plivo_signal or (told and seen.outcomes != told.outcomes and now - told_at >= LINE_SECONDS):
             told, told_at = seen, now
             yield seen
@@ -85,10 +88,10 @@ def changes(looks: Iterable[Batch]) -> Iterator[Batch]:
 
 def line(batch: Batch) -> str:
     """Tell it in a line, for a log."""
-    told = [f"{batch.name} {batch.state}: {batch.rows - batch.open:,} of {batch.rows:,}"]
+    told = [f"{batch.name} {batch.state}: {batch.rows - batch.unfinished:,} of {batch.rows:,}"]
     told += [f"{_words(outcome)} {count:,}" for outcome, count in batch.outcomes.items() if count]
     told += [pace(batch)] if pace(batch) else []
-    return ", ".join(told) + (f"; {batch.holds}" if batch.holds else "")
+    return ", ".join(told) + (f"; {batch.held_back_by}" if batch.held_back_by else "")
 
 
 def pace(batch: Batch) -> str:
@@ -109,7 +112,7 @@ def as_json(batch: Batch) -> str:
             return dict(value)
         return iso(value) if isinstance(value, datetime) else str(value)
 
-    told = {field.name: getattr(batch, field.name) for field in fields(batch)}
+    told = {_JSON_NAMES.get(field.name, field.name): getattr(batch, field.name) for field in fields(batch)}
     return json.dumps(told, ensure_ascii=False, default=plain)
 
 

@@ -52,7 +52,7 @@ class Progress:
         self._told = now
         lasted = now - self._began
         told = f"{rows:,} rows, {rows / lasted:,.0f} a second"
-        taken = sum(roster.taken for roster in self._rosters)
+        taken = sum(roster.bytes_read for roster in self._rosters)
         if self._bar:
             self._bar.update(self._task, completed=taken, told=told)
             return

@@ -15,9 +15,10 @@ from rich.console import Console
 from rich.padding import Padding
 
 from ringproof import runtime
-from ringproof.batches import operations
 from ringproof.batches.forecast import Tally, forecast
+from ringproof.batches.importing import import_roster
 from ringproof.batches.model import Batch
+from ringproof.batches.summary import batch_summary
 from ringproof.errors import UnknownBatch
 from ringproof.phone.masking import mask
 from ringproof.rosters.roster import open_roster
@@ -108,7 +109,7 @@ def _import(console: Console) -> list[Reject]:
     """Import the roster; return the rows that were rejected."""
     rejects: list[Reject] = []
     with open_roster(_near(ROSTER)) as roster:
-        batch = operations.import_roster(roster, BATCH, rejected=rejects.append)
+        batch = import_roster(roster, BATCH, rejected=rejects.append)
     console.print(f"\n{batch.name}: {batch.rows} rows are in")
     console.print("(a new Redis knows nothing of codes sent before, so the first waits out Plivo's window: 5 s)\n")
     return rejects
@@ -128,7 +129,7 @@ def _looks(console: Console, environment: Environment, acts: Sequence[Act], phon
     at_rest = False
     while True:
         phones.look()
-        seen = operations.read(runtime.ledger(), BATCH)
+        seen = batch_summary(runtime.ledger(), BATCH)
         if seen is None:
             raise UnknownBatch(BATCH)
         yield seen
@@ -139,10 +140,12 @@ def _looks(console: Console, environment: Environment, acts: Sequence[Act], phon
         if at_rest and not phones.busy:  # in this order: what was sent since the last look may be answered
             return
         # Then nobody is left who could settle what is sending.
-        at_rest = not waiting and seen.open == seen.outcomes.get("sending", 0) and environment.is_idle()
+        at_rest = not waiting and seen.unfinished == seen.outcomes.get("sending", 0) and environment.is_idle()
         environment.worker.check()
         if time.monotonic() > deadline:
-            what = f"{seen.open} of {seen.rows} rows had no outcome, and {len(waiting)} of the acts had not happened"
+            what = (
+                f"{seen.unfinished} of {seen.rows} rows had no outcome, and {len(waiting)} of the acts had not happened"
+            )
             raise environment.worker.failed(f"in {RUN_SECONDS:.0f} s {what}")
         time.sleep(LOOK_SECONDS)
 

@@ -11,8 +11,9 @@ from rich.padding import Padding
 from rich.table import Table
 
 from ringproof import runtime
-from ringproof.batches import operations
 from ringproof.batches.model import Batch
+from ringproof.batches.rows import batch_rows
+from ringproof.batches.summary import batch_summary
 from ringproof.errors import NotConfirmed, NothingPending, UnknownBatch, WrongCode
 from ringproof.ledger.record import Record, State
 from ringproof.phone.masking import mask
@@ -47,9 +48,9 @@ class Comparison:
     def of(cls, environment: Environment, name: str, said: Mapping[str, NotConfirmed | None]) -> "Comparison":
         """Read a batch and the records of its rows. Raises `UnknownBatch`."""
         ledger = runtime.ledger()
-        rows = list(operations.rows(ledger, name))
+        rows = list(batch_rows(ledger, name))
         found = ledger.read_many([(number, None) for number in dict.fromkeys(row.number for row in rows)])
-        batch = operations.read(ledger, name)
+        batch = batch_summary(ledger, name)
         if batch is None:
             raise UnknownBatch(name)
         verified_before = sum(row.outcome == State.VERIFIED and row.uuid is None for row in rows)
