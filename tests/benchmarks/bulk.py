@@ -1,8 +1,8 @@
 """A roster of a million rows, and 20,000 sent as fast as the machine can: `make bench-bulk`.
 
 Rosters are of real number plans, with 3 % bad rows and 5 % duplicates, and come in by the real command; workers are
-those of the Procfile. All of it takes six minutes and goes into the README; a short form, or a part, does not.
-The exit is 1 if a goal was missed.
+those of the Procfile. All of it takes six minutes and goes into docs/operating/measured.md; a short form,
+or a part, does not. The exit is 1 if a goal was missed.
 """
 
 import argparse
@@ -314,7 +314,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a short form of all, one minute; writes nothing")
     parser.add_argument("--only", choices=PARTS, action="append", help="a part, or several; writes nothing")
-    parser.add_argument("--dry-run", action="store_true", help="do not write the README")
+    parser.add_argument("--dry-run", action="store_true", help="do not write the page")
     told = parser.parse_args()
     tables = Tables()
     with leaving_nothing():

@@ -1,8 +1,8 @@
 """How much of the pace is used, and never more than that, with the sandbox as the judge: `make bench-pace`.
 
 Workers are those of the Procfile, `bulk` twice: four processes that send. Each request is 0 to 50 ms under way, and
-then a strict sliding window judges it. All of it takes about a quarter of an hour and goes into the README; a short
-form, or a part, does not. The exit is 1 if a goal was missed.
+then a strict sliding window judges it. All of it takes about a quarter of an hour and goes into
+docs/operating/measured.md; a short form, or a part, does not. The exit is 1 if a goal was missed.
 """
 
 import argparse
@@ -29,7 +29,7 @@ SLOW, SLOWEST = Rate.parse("2/1s"), Rate.parse("1/2s")
 SLOT_MS = 1000 / pace(DOCUMENTED)
 
 LEAST_SHARE = 0.97
-"""What the README promises of the pace."""
+"""What the documentation promises of the pace."""
 
 PATIENCE_SECONDS = 90.0
 """For a peer's 1,500 numbers, which at the limit take 15."""
@@ -235,7 +235,7 @@ PARTS = {part.__name__: part for part in (steady, lanes, peers)}
 
 
 def report(tables):
-    """What goes into the README."""
+    """Return what goes into docs/operating/measured.md."""
     low, high = UNDER_WAY_MS
     measured = (
         f"Each request is {low} to {high} ms under way, and then a strict window judges it; the pace is what leaves "
@@ -250,7 +250,7 @@ def main():
     parser.add_argument("--long", action="store_true", help="five minutes at 300/5s as well")
     parser.add_argument("--only", choices=PARTS, action="append", help="a part, or several; writes nothing")
     parser.add_argument("--single", action="store_true", help="one message a number in place of chunks; writes nothing")
-    parser.add_argument("--dry-run", action="store_true", help="do not write the README")
+    parser.add_argument("--dry-run", action="store_true", help="do not write the page")
     told = parser.parse_args()
     told.size = QUICK if told.quick else FULL
     tables = Tables()

@@ -1,7 +1,7 @@
 """The same storm for Ringproof and for a bare Celery task, side by side: `make bench-storm`.
 
 Children are killed every 0.3 s and the whole worker several times, while the sandbox answers in 50 to 200 ms. It writes
-its table into the README.
+its table into docs/operating/measured.md.
 """
 
 import argparse
@@ -121,7 +121,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--numbers", type=int, default=2000)
     parser.add_argument("--workers-killed", type=int, default=10)
-    parser.add_argument("--dry-run", action="store_true", help="do not write the README")
+    parser.add_argument("--dry-run", action="store_true", help="do not write the page")
     told = parser.parse_args()
     rows = [storm(system, told.numbers, told.workers_killed) for system in (Bare, Ours)]
     storms = f"a child killed every 0.3 s, the whole worker {told.workers_killed} times"

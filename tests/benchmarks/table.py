@@ -1,4 +1,4 @@
-"""What a benchmark has measured: tables, which are told as they come and put into the README, between its marks."""
+"""The tables of a benchmark: printed as they come, and put into docs/operating/measured.md between its marks."""
 
 import os
 import platform
@@ -9,18 +9,16 @@ from pathlib import Path
 
 from worker.local.processes import redis_server
 
-README = Path(__file__).parents[2] / "README.md"
+PAGE = Path(__file__).parents[2] / "docs/operating/measured.md"
 
 
 def write(name, text):
     """Replace what stands between `<!-- NAME -->` and `<!-- end -->`."""
     pattern = rf"(<!-- {re.escape(name)} -->\n).*?(<!-- end -->)"
-    changed, count = re.subn(
-        pattern, lambda marks: f"{marks[1]}{text}\n{marks[2]}", README.read_text(), flags=re.DOTALL
-    )
+    changed, count = re.subn(pattern, lambda marks: f"{marks[1]}{text}\n{marks[2]}", PAGE.read_text(), flags=re.DOTALL)
     if count != 1:
-        raise SystemExit(f"the README has {count} blocks named {name!r}")
-    README.write_text(changed)
+        raise SystemExit(f"{PAGE.name} has {count} blocks named {name!r}")
+    PAGE.write_text(changed)
 
 
 def tell(line):
@@ -29,7 +27,7 @@ def tell(line):
 
 
 def percent(share):
-    """Write a share as the README does."""
+    """Write a share as the tables do."""
     return f"{share * 100:.1f} %"
 
 
@@ -43,7 +41,7 @@ def measured_with():
 
 
 class Tables:
-    """What was measured, as the README shows it, and which goals were missed."""
+    """What was measured, as the page shows it, and which goals were missed."""
 
     def __init__(self):
         self.lines, self.missed = [], []

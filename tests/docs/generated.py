@@ -1,0 +1,203 @@
+"""The parts of the documentation that are made, not typed: tables from the code, output of the commands.
+
+`python tests/docs/generated.py` writes all of them between their marks, `<!-- NAME -->` and `<!-- end -->`, wherever
+these stand. The demo's output is written by `python tests/docs/generated.py demo`, which runs the demo; the benchmarks
+write their own tables (tests/benchmarks/table.py).
+"""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+from click.testing import CliRunner
+from pages import PAGES, ROOT
+
+from ringproof.errors import Capped, InvalidNumber
+from ringproof.ledger.acceptance import TABLE, Disposition, Newcomer
+from ringproof.rosters.row import REMEDIES
+from worker.cli import main
+from worker.local.sandbox import misfortunes
+
+DEMO = "output: make demo"
+
+WORDS = {
+    Disposition.ACCEPTED: "accepted",
+    Disposition.SAME: "the same request",
+    Disposition.RETURNED: "returns it, sends nothing",
+    Disposition.IN_DOUBT: "raises `InDoubt` at `.get()`",
+    Disposition.JOINED: "joins it",
+    Disposition.LIVE: "sends nothing: `live`",
+    Disposition.VERIFIED: "sends nothing: `verified`",
+    Disposition.GONE: "sends nothing: `gone`",
+}
+
+
+def requests() -> str:
+    """Return *record × new request*; records with the same answers share a row."""
+    rows: dict[tuple[Disposition, ...], dict[str, set[bool]]] = {}
+    for (state, live), answers in TABLE.items():
+        rows.setdefault(tuple(answers[newcomer] for newcomer in Newcomer), {}).setdefault(state, set()).add(live)
+    lines = ["| record is | " + " | ".join(Newcomer) + " |", "|---" * (len(Newcomer) + 1) + "|"]
+    for answers, states in rows.items():
+        names = []
+        for state, lives in states.items():
+            both = lives == {kind for known, kind in TABLE if known == state}
+            names.append(
+                (state or "none") + ("" if both else ", a code may live" if True in lives else ", no code lives")
+            )
+        lines.append(f"| {'; '.join(names)} | " + " | ".join(WORDS[answer] for answer in answers) + " |")
+    lines += [
+        "",
+        "A person's request takes over one of bulk or schedule that has not begun: its lane, channel and alias.",
+        "For bulk and schedule, a number stays `verified` if a later request failed or was cancelled.",
+    ]
+    return "\n".join(lines)
+
+
+def settings() -> str:
+    """Return the table of variables: .env.example's sentences and defaults."""
+    lines = ["| variable | default | |", "|---|---|---|"]
+    comment = ""
+    for line in (ROOT / ".env.example").read_text().split("\n\n", 1)[1].splitlines():
+        if line.startswith("# "):
+            comment += line[2:] + " "
+        elif line and not line.startswith("REDIS_PASSWORD"):
+            name, _, value = line.partition("=")
+            lines.append(f"| `{name}` | {f'`{value}`' if value else ''} | {comment.strip()} |")
+            comment = ""
+    lines.append("| `REDIS_URL` | | Is read if there is no `RINGPROOF_REDIS_URL`. |")
+    return "\n".join(lines)
+
+
+def _explained(kind: str, texts: dict[str, str]) -> str:
+    rows = (f'| <a id="{kind}-{word}"></a>`{word}` | {text} |' for word, text in texts.items())
+    return "\n".join([f"| `{kind if kind == 'limit' else 'reason'}` | meaning, and what to do |", "|---|---|", *rows])
+
+
+def number_reasons() -> str:
+    """Return the reasons of InvalidNumber, each with its anchor."""
+    return _explained("number", dict(InvalidNumber.REMEDIES))
+
+
+def caps() -> str:
+    """Return the limits of Capped, each with its anchor."""
+    return _explained("limit", dict(Capped.LIMITS))
+
+
+def row_reasons() -> str:
+    """Return the reasons for which a whole row is rejected, each with its anchor."""
+    return _explained("row", dict(REMEDIES))
+
+
+def sandbox_misfortunes() -> str:
+    """Return the table that the module has on top."""
+    return "\n".join(line for line in (misfortunes.__doc__ or "").splitlines() if line.startswith("|"))
+
+
+def commands() -> str:
+    """Return the help of each command, and of each command of a group."""
+    sections = []
+    for words, command in _commands(main, "ringproof"):
+        if command is not main:
+            sections.append(f"{'##' if len(words) == 2 else '###'} {' '.join(words)}\n")
+        shown = CliRunner().invoke(main, [*words[1:], "--help"], prog_name="ringproof", terminal_width=100)
+        sections.append("```text\n" + "\n".join(line.rstrip() for line in shown.output.splitlines()) + "\n```\n")
+    return "\n".join(sections).rstrip()
+
+
+def _commands(command: click.Command, *words: str) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    yield words, command
+    for name, inner in command.commands.items() if isinstance(command, click.Group) else ():
+        yield from _commands(inner, *words, name)
+
+
+def measured() -> str:
+    """Return what the README says of the tables that the benchmarks have written."""
+    pace, storm, bulk = (rows(block(f"output: make bench-{name}")) for name in ("pace", "storm", "bulk"))
+    bare, ours = storm["a bare Celery task"], storm["Ringproof"]
+    memory = bulk["the importer's peak memory"][0]
+    figures = {
+        "share of Plivo's 300 requests in 5 s that is used": f"{pace['300/5s'][2]}, {pace['300/5s'][3]} answers 429",
+        "a person beside a batch, from `.delay` to Plivo, 99 of 100": f"within {bulk['99 % within'][0]}",
+        "2,000 numbers while workers are killed": f"{ours[0]} lost, {ours[1]} with two codes "
+        f"(a bare Celery task: {bare[0]} and {bare[1]})",
+        "import of a million rows": f"{bulk['rows a second, the whole command'][0]} rows a second, {memory} of memory",
+        "Redis, for each finished number": bulk["Redis, a finished number, all keys counted"][0],
+    }
+    return "\n".join(["| | measured |", "|---|---|", *(f"| {what} | {figure} |" for what, figure in figures.items())])
+
+
+def rows(text: str) -> dict[str, list[str]]:
+    """Return the cells of each row of the tables in a text, by its first cell."""
+    cells = ([cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line[:2] == "| ")
+    return {first: rest for first, *rest in cells}
+
+
+SHOWN = (r"roster: \d+ rows", "a person asked", "kill -9", "What became of", r"  \d+  verified", r"  queued \d")
+"""The lines of the demo's output that the README has, by how they begin."""
+
+
+def demo_in_short() -> str:
+    """Return ten lines of the demo's output."""
+    lines = block(DEMO).splitlines()
+    first = next(place for place, line in enumerate(lines) if line.startswith("Plivo's own list"))
+    kept = [line for line in lines if any(re.match(beginning, line) for beginning in SHOWN)]
+    return "\n".join(["```console", "$ make demo", *kept, *lines[first : first + 2], "```"])
+
+
+def demo() -> str:
+    """Run the demo, and return what it printed."""
+    environ = os.environ | {"COLUMNS": "100", "NO_COLOR": "1"}
+    done = subprocess.run(
+        [sys.executable, "-m", "worker", "demo"], capture_output=True, text=True, check=True, env=environ
+    )
+    shown = "\n".join(line.rstrip() for line in done.stdout.strip().splitlines())
+    return f"```console\n$ make demo\n{shown}\n```"
+
+
+GENERATED = {
+    "table: record × new request": requests,
+    "table: settings": settings,
+    "table: reasons of InvalidNumber": number_reasons,
+    "table: caps": caps,
+    "table: reasons of rejected rows": row_reasons,
+    "table: misfortunes": sandbox_misfortunes,
+    "table: measured": measured,
+    "output: ringproof --help": commands,
+    "output: make demo, in short": demo_in_short,
+}
+
+
+def blocks() -> dict[str, tuple[Path, str]]:
+    """Return what stands between marks, with its page, by the marks' name."""
+    found = {}
+    for page in PAGES:
+        for name, text in re.findall(r"<!-- ([a-z]+: .*?) -->\n(.*?)\n?<!-- end -->", page.read_text(), re.DOTALL):
+            assert name not in found, f"{name!r} is in {page} and {found[name][0]}"
+            found[name] = (page, text)
+    return found
+
+
+def block(name: str) -> str:
+    """Return what stands between the marks of this name."""
+    return blocks()[name][1]
+
+
+def write(name: str, text: str) -> None:
+    """Put a text between the marks of this name."""
+    if name not in blocks():
+        raise SystemExit(f"no page has marks named {name!r}")
+    page = blocks()[name][0]
+    pattern = rf"(<!-- {re.escape(name)} -->\n).*?(<!-- end -->)"
+    page.write_text(re.sub(pattern, lambda marks: f"{marks[1]}{text}\n{marks[2]}", page.read_text(), flags=re.DOTALL))
+
+
+if __name__ == "__main__":
+    if "demo" in sys.argv[1:]:
+        write(DEMO, demo())
+    for name, make in GENERATED.items():
+        write(name, make())

@@ -1,0 +1,93 @@
+"""The examples of the documentation do what it says: they run against a real Redis, a real worker and the sandbox."""
+
+import doctest
+import importlib.util
+import os
+import re
+
+import pytest
+from pages import ROOT, fences, file
+from support.harness import fresh_number
+
+from ringproof.phone.masking import mask
+
+WRITTEN = re.compile(r"\+1[ (.-]*415[ ).-]*555[ .-]*0123")
+REDIS_URL = "redis://127.0.0.1:6379/0"
+MASKED = "+1•••••••23"
+RIGHT, WRONG = '"0123"', '"9999"'
+PYCON = sorted({fence.page for fence in fences("pycon")})
+
+
+@pytest.fixture
+def number():
+    return fresh_number()
+
+
+def with_number(text, number):
+    """Write another number in the place of the documentation's own, in its notation."""
+
+    def rewrite(match):
+        digits = iter(number.removeprefix("+"))
+        return re.sub(r"\d", lambda _: next(digits), match[0])
+
+    return WRITTEN.sub(rewrite, text)
+
+
+@pytest.mark.parametrize("page", PYCON, ids=lambda page: str(page.relative_to(ROOT)))
+@pytest.mark.usefixtures("worker", "batches_end")
+def test_what_a_page_shows_is_what_happens(page, plivo, number):
+    text = "\n".join(fence.text for fence in fences("pycon") if fence.page == page)
+    text = with_number(text, number).replace(MASKED, mask(number)).replace("…", "...")
+    text = text.replace(RIGHT, "right()").replace(WRONG, "wrong()")
+
+    def right():
+        return plivo.sends(number)[-1]["code"]
+
+    def wrong():
+        return str((int(right()) + 1) % 10_000).zfill(4)
+
+    flags = doctest.ELLIPSIS | doctest.IGNORE_EXCEPTION_DETAIL
+    example = doctest.DocTestParser().get_doctest(text, {"right": right, "wrong": wrong}, page.name, str(page), 0)
+    told = []
+    results = doctest.DocTestRunner(verbose=False, optionflags=flags).run(example, out=told.append)
+
+    assert results.attempted
+    assert not results.failed, "".join(told)
+
+
+@pytest.fixture
+def batches_end(ledger):
+    """Cancel the batches that a page has made."""
+    from ringproof.batches import operations  # noqa: PLC0415  # for this fixture alone
+
+    before = set(operations.names(ledger))
+    yield
+    for name in set(operations.names(ledger)) - before:
+        operations.cancel(ledger, name)
+
+
+def loaded(title, folder, number):
+    """Write a file of the documentation into a folder, with this session's Redis, and load it as a module."""
+    path = folder / title
+    path.write_text(with_number(file(title), number).replace(REDIS_URL, os.environ["RINGPROOF_REDIS_URL"]))
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.usefixtures("worker")
+def test_an_application_without_ringproof_sends_and_confirms_by_name(plivo, number, tmp_path):
+    loaded("by_name.py", tmp_path, number).send_code(number)
+    confirmed = loaded("confirm_by_name.py", tmp_path, number).confirm(number, plivo.sends(number)[-1]["code"])
+
+    assert confirmed["state"] == "verified"
+
+
+@pytest.mark.usefixtures("worker")
+def test_the_test_of_a_users_application_passes(plivo, number, tmp_path, monkeypatch):
+    monkeypatch.setenv("SANDBOX", f"{plivo.root}/sandbox")
+
+    loaded("test_sign_up.py", tmp_path, number).test_a_user_verifies_a_number()
+
+    assert len(plivo.sends(number)) == 1
