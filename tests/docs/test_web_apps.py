@@ -1,4 +1,4 @@
-"""The web applications of the guide, as they are written there: from a number to a verified one, and what may go wrong."""
+"""The web applications of the guide, as they are written there: from a number to a verified one, and the errors."""
 
 import json
 import os
