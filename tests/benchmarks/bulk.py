@@ -94,8 +94,8 @@ def memory(client):
 def million(tables, size):
     """Import a million rows, beside a bare loop over the same numbers; look at the batch."""
     tables.begin(
-        f"{size.rows:,} rows by `ringproof import --paused`, which sends nothing; the command and a loop in turns, "
-        "the better of two each:",
+        f"{size.rows:,} rows by `ringproof import --paused`, which sends nothing. The command and a bare loop take "
+        "turns, and the better of two runs counts:",
         "",
         "measured",
         "goal",
@@ -160,7 +160,7 @@ def shown(tables, ledger, environ, folder):
 def sent(tables, size):
     """Send a roster with the pace out of reach; count what was lost, doubled, and kept in Redis."""
     tables.begin(
-        f"{size.sent:,} rows sent at {OUT_OF_REACH}, a pace out of reach, by the Procfile's processes:",
+        f"{size.sent:,} rows, sent by the Procfile's processes at {OUT_OF_REACH}, which they cannot reach:",
         "",
         "measured",
         "goal",
@@ -262,7 +262,7 @@ def where_the_bytes_are(world, count):
 def person(tables, size):
     """Ask as a web app does while a batch takes the whole pace."""
     tables.begin(
-        f"A person's request at {DOCUMENTED}, with a batch that takes the whole pace, and an API of {API_MS} ms; "
+        f"A person's request at {DOCUMENTED} beside a batch that takes the whole pace, with an API of {API_MS} ms, "
         "from `.delay` until Plivo has it:",
         "",
         "measured",

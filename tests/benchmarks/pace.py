@@ -202,8 +202,8 @@ def peers(tables, told):
     count, installed = told.size.peers, install()
     pinned = f" ({PINNED})" if installed else ""
     tables.begin(
-        f"{count:,} numbers at {HUNDRED}, by a bare Celery task with a limiter that one can have today{pinned}, in "
-        f"{WORKERS} workers of {CHILDREN} children, and by Ringproof in its four processes; a 429 has a `Retry-After`:",
+        f"{count:,} numbers at {HUNDRED}, by a bare Celery task in {WORKERS} workers of {CHILDREN} children with "
+        f"limiters of today{pinned}, and by Ringproof in its four processes. A 429 has a `Retry-After`:",
         "",
         "share of the limit",
         "429s",
@@ -238,8 +238,8 @@ def report(tables):
     """Return what goes into docs/operating/measured.md."""
     low, high = UNDER_WAY_MS
     measured = (
-        f"Each request is {low} to {high} ms under way, and then a strict window judges it; the pace is what leaves "
-        f"room for that, N in W + {JITTER.total_seconds() * 1000:.0f} ms. Four processes send. {measured_with()}"
+        f"Each request takes {low} to {high} ms to arrive, and then a strict window judges it. The pace leaves room "
+        f"for that: N in W + {JITTER.total_seconds() * 1000:.0f} ms. Four processes send. {measured_with()}"
     )
     return "\n".join([measured, *tables.lines])
 

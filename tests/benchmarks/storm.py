@@ -124,12 +124,12 @@ def main():
     parser.add_argument("--dry-run", action="store_true", help="do not write the page")
     told = parser.parse_args()
     rows = [storm(system, told.numbers, told.workers_killed) for system in (Bare, Ours)]
-    storms = f"a child killed every 0.3 s, the whole worker {told.workers_killed} times"
+    storms = f"A child is killed every 0.3 s, and the whole worker {told.workers_killed} times."
     where = f"Celery {version('celery')}, two cores, {datetime.now(UTC):%Y-%m-%d}"
     lines = [
-        f"{told.numbers:,} numbers, {CHILDREN} children, an API of 50 to 200 ms; {storms}. {where}.",
+        f"{told.numbers:,} numbers, {CHILDREN} children, an API of 50 to 200 ms. {storms} {where}.",
         "",
-        "| | lost | texted twice | seconds until all are known | of them in doubt, with a time at which that ends |",
+        "| | lost | texted twice | seconds until each has a state | in doubt, with an end |",
         "|---|---|---|---|---|",
         *rows,
     ]
