@@ -72,7 +72,7 @@ TABLE: Final[Mapping[tuple[State | None, bool], Mapping[Requester, Disposition]]
 }
 """*Record × new request*: for each state, and whether a code may live, what each newcomer is told.
 
-The scripts are handed their column of it, the README prints it, a test walks it: there is no second copy.
+The scripts are handed their column of it, the documentation prints it, a test walks it: there is no second copy.
 """
 
 

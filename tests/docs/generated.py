@@ -17,7 +17,7 @@ from click.testing import CliRunner
 from pages import PAGES, ROOT
 
 from ringproof.errors import Capped, InvalidNumber
-from ringproof.ledger.acceptance import TABLE, Disposition, Newcomer
+from ringproof.ledger.acceptance import TABLE, Disposition, Requester
 from ringproof.rosters.row import REMEDIES
 from worker.cli import main
 from worker.local.sandbox import misfortunes
@@ -40,8 +40,8 @@ def requests() -> str:
     """Return *record × new request*; records with the same answers share a row."""
     rows: dict[tuple[Disposition, ...], dict[str, set[bool]]] = {}
     for (state, live), answers in TABLE.items():
-        rows.setdefault(tuple(answers[newcomer] for newcomer in Newcomer), {}).setdefault(state, set()).add(live)
-    lines = ["| record is | " + " | ".join(Newcomer) + " |", "|---" * (len(Newcomer) + 1) + "|"]
+        rows.setdefault(tuple(answers[requester] for requester in Requester), {}).setdefault(state, set()).add(live)
+    lines = ["| record is | " + " | ".join(Requester) + " |", "|---" * (len(Requester) + 1) + "|"]
     for answers, states in rows.items():
         names = []
         for state, lives in states.items():

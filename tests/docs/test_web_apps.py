@@ -22,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("worker", "cooldown_of_a_minute")
 @pytest.fixture
 def cooldown_of_a_minute(ledger):
     """Have a resend come too early, however busy the machine is."""
-    ledger.tell(Settings.read(POLICY | {"RINGPROOF_RESEND_COOLDOWN_SECONDS": "60"}).policy)
+    ledger.publish_policy(Settings.read(POLICY | {"RINGPROOF_RESEND_COOLDOWN_SECONDS": "60"}).policy)
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ import psutil
 import pytest
 from support.harness import eventually
 
-README = Path(__file__).parents[2] / "README.md"
+PAGE = Path(__file__).parents[2] / "docs/guide/demo.md"
 TRAPS = {  # none of it may reach the demo
     "RINGPROOF_REDIS_URL": "redis://127.0.0.1:1/0",
     "RINGPROOF_PREFIX": "mine",
@@ -172,12 +172,12 @@ def test_it_keeps_what_it_says(tmp_path):
         assert "\x1b" not in demo.shown
         assert list(demo.cwd.iterdir()) == [demo.cwd / ".env"]
         assert demo.left() == []
-        assert not [line for line in told_in_the_readme() if line not in demo.shown], "python tests/docs/test_readme.py"
+        assert not [line for line in on_the_page() if line not in demo.shown], "python tests/docs/generated.py demo"
 
 
-def told_in_the_readme():
-    """The lines of the README's output that are the same in every run."""
-    block = README.read_text().partition("$ make demo\n")[2].partition("```")[0]
+def on_the_page():
+    """The lines of the page's output that are the same in every run."""
+    block = PAGE.read_text().partition("$ make demo\n")[2].partition("```")[0]
     varies = re.compile(
         r"\d\d:\d\d|127\.0\.0\.1|kill -9|roster running|s left|asked meanwhile|uuid|request|later|"
         r"own list|whose worker was killed|got two|verified here|queued \d|these \d+ codes|ids were unknown|"

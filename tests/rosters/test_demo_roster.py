@@ -1,4 +1,4 @@
-"""The demo's roster is as clean and as dirty as the README says."""
+"""The demo's roster is as clean and as dirty as the documentation says."""
 
 import csv
 from collections import Counter
