@@ -73,9 +73,9 @@ def slots_given(client):
 def draw(client):
     """Return the picture as SVG."""
     slots = slots_given(client)
+    size = f"0 0 {LEFT + WIDTH + RIGHT} {HEIGHT}"
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {LEFT + WIDTH + RIGHT} {HEIGHT}" role="img" '
-        'aria-labelledby="title">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{size}" role="img" aria-labelledby="title">',
         '<title id="title">The slots of the pace at 20 requests a second, and the lane that gets each</title>',
         f"<style>{STYLE}</style>",
         f'<rect class="card" x="0.5" y="0.5" width="{LEFT + WIDTH + RIGHT - 1}" height="{HEIGHT - 1}" rx="6"/>',
