@@ -9,11 +9,13 @@ The script runs the real Lua files in a real Redis, in simulated time, and draws
 import sys
 from pathlib import Path
 
-import redis
-from simulation import SECOND, Simulation
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from worker.local.redis_server import RedisServer
-from worker.record import Lane
+import redis
+from support.simulation import SECOND, Simulation
+
+from ringproof.ledger.record import Lane
+from worker.local.processes.redis_server import RedisServer
 
 PICTURE = Path(__file__).parents[2] / "docs" / "how-it-works" / "slots-and-lanes.svg"
 
@@ -128,5 +130,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).parents[1]))
     main()
