@@ -16,6 +16,7 @@ from ringproof.celery.app import app
 from ringproof.celery.messages import send_chunk
 from ringproof.ledger.control import SendingStatus, sending_status
 from ringproof.ledger.ledger import Ledger
+from ringproof.ledger.queues import claim_tick
 from ringproof.ledger.record import Lane
 from ringproof.ledger.row_outcomes import LISTS
 from ringproof.phone.quiet_hours import QuietHours
@@ -53,7 +54,7 @@ class Fed:
 def feed() -> None:
     """Feed the batches, unless another worker has taken this tick."""
     ledger = runtime.ledger()
-    if not ledger.claim_tick("feed", TICK):
+    if not claim_tick(ledger, "feed", TICK):
         return
     fed = feed_once(ledger, runtime.settings().quiet_hours)
     if fed.rows or fed.notified:

@@ -12,9 +12,9 @@ from ringproof.celery.app import app
 from ringproof.errors import InvalidRequest, RingproofError
 from ringproof.ledger import plivo_list
 from ringproof.ledger.confirmation import Marked, Source, last_change, mark_verified
-from ringproof.ledger.ledger import LONGEST_QUEUE, Ledger
+from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.plivo_list import ListScan, ScanPage
-from ringproof.ledger.queues import queue
+from ringproof.ledger.queues import LONGEST_QUEUE, claim_tick, queue, queue_length
 from ringproof.ledger.record import Lane
 from ringproof.phone.masking import shown
 from worker.celery import shutdown
@@ -97,7 +97,7 @@ def reconcile(look: str = ListScan.RECONCILE) -> None:
 def request_scan_of_list(ledger: Ledger, look: ListScan) -> None:
     """Have a look begun now, for whoever waits for it; or gone on with, if it is under way."""
     plivo_list.request_scan(ledger, look)
-    if ledger.claim_tick(look, EVERY):
+    if claim_tick(ledger, look, EVERY):
         app.send_task(reconcile.name, (look,), queue=QUEUE, ignore_result=True)
 
 
@@ -106,7 +106,7 @@ def enqueue_list_scan(ledger: Ledger) -> None:
     for look in ListScan:
         if (
             plivo_list.is_scan_requested(ledger, look)
-            and ledger.queue_length(QUEUE) < LONGEST_QUEUE
-            and ledger.claim_tick(look, EVERY)
+            and queue_length(ledger, QUEUE) < LONGEST_QUEUE
+            and claim_tick(ledger, look, EVERY)
         ):
             app.send_task(reconcile.name, (look,), queue=QUEUE, ignore_result=True)

@@ -13,9 +13,11 @@ from ringproof.celery.app import app
 from ringproof.celery.messages import MaskedTask, send_chunk, send_message
 from ringproof.errors import RingproofError
 from ringproof.ledger.acceptance import Disposition, Requester
+from ringproof.ledger.agenda import repair_agenda, work_off_agenda
 from ringproof.ledger.answers import AgendaAction, Outcome, PlivoSignal
 from ringproof.ledger.ledger import Ledger
-from ringproof.ledger.queues import TICKS, queue
+from ringproof.ledger.pace import report_answer, take_probe
+from ringproof.ledger.queues import TICKS, claim_tick, queue
 from ringproof.ledger.record import Lane, Reason, Record, State
 from ringproof.phone.masking import mask
 from tasks.reconcile import enqueue_list_scan
@@ -42,7 +44,7 @@ _log = logging.getLogger(__name__)
 
 def sweep_once(ledger: Ledger, limit: int = PORTION) -> Counter[AgendaAction]:
     """Work off at most `limit` entries of the agenda that are due; return how many got what."""
-    worked = ledger.work_off_agenda(limit, QUEUES)
+    worked = work_off_agenda(ledger, limit, QUEUES)
     chunks: defaultdict[tuple[Lane, str], list[tuple[str, int]]] = defaultdict(list)
     for entry in worked:
         if entry.action is AgendaAction.ENQUEUE and entry.lane is not Lane.INTERACTIVE:
@@ -61,7 +63,7 @@ def sweep_once(ledger: Ledger, limit: int = PORTION) -> Counter[AgendaAction]:
 def sweep() -> None:
     """Take the tick if nobody else has, and work the agenda off for as long as a tick lasts."""
     ledger = runtime.ledger()
-    if not ledger.claim_tick("sweep", TICK):
+    if not claim_tick(ledger, "sweep", TICK):
         return
     until = time.monotonic() + TICK.total_seconds()
     done: Counter[AgendaAction] = Counter()
@@ -69,8 +71,8 @@ def sweep() -> None:
         done += swept
         if time.monotonic() > until:
             break
-    mended = ledger.repair_agenda(PORTION)
-    if ledger.probe_is_due():
+    mended = repair_agenda(ledger, PORTION)
+    if take_probe(ledger):
         app.send_task(probe.name, queue=TICKS, ignore_result=True)
     enqueue_list_scan(ledger)
     renewals = enqueue_renewals(ledger)
@@ -89,7 +91,7 @@ def probe() -> None:
     except RingproofError as error:
         _log.warning("still paused: %s", error)
         return
-    ledger.report_answer(PlivoSignal.KNOWN)
+    report_answer(ledger, PlivoSignal.KNOWN)
     _log.info("Plivo knows the credentials again; sending goes on")
 
 

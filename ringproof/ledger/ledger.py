@@ -1,37 +1,51 @@
-"""The ledger: one record per number, and the scripts through which alone it changes.
+"""The ledger: one record for each number in Redis, and the scripts that alone change it.
 
-The broker may lose a message or deliver it twice; the record is the truth. Every function here is one atomic script
-in `ringproof/ledger/lua/`; all time is Redis' own. `ringproof/ledger/keys.py` lists the keys.
-Every method raises `LedgerUnavailable` when Redis refuses, does not answer in time, or is out of memory.
+A broker may lose a message or deliver it twice, so messages decide nothing: the record is the truth. A script in
+`ringproof/ledger/lua/` makes each change as a whole or not at all, by the clock of Redis. `keys.py` lists the keys.
+
+`Ledger` is the connection, the scripts, and what happens to a number: accept, begin, settle, cancel, read. All else is
+a function of the module that is about it, with the ledger as its first argument: `pace.reserve_slot(ledger)`,
+`agenda.work_off_agenda(ledger, …)`, `control.pause(ledger)`, `confirmation.take_code(ledger, …)`.
+All of them raise `LedgerUnavailable` if Redis refuses, does not answer in time, or is out of memory.
 """
 
 import json
 import secrets
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any
 
 import redis
 from redis.commands.core import Script
 
 from ringproof.clock import SlotClock, boot_clock, epoch_ms, moment
-from ringproof.errors import LedgerUnavailable, Throttled
+from ringproof.errors import LedgerUnavailable
 from ringproof.ledger.acceptance import COLUMNS, Acceptance, Disposition, Requester
-from ringproof.ledger.answers import AgendaAction, AgendaResult, Begun, Outcome, PlivoSignal, Settled, Verdict
+from ringproof.ledger.answers import Begun, Outcome, Settled, Verdict
 from ringproof.ledger.connection import cause_of
-from ringproof.ledger.durations import Durations, ms
+from ringproof.ledger.durations import Durations, ms, optional_ms
 from ringproof.ledger.keys import Keys
 from ringproof.ledger.record import Lane, Record, State, pieces
 from ringproof.ledger.scripts import script_text
 from ringproof.phone.masking import shorten
 from ringproof.policy import Policy
 
-LONGEST_QUEUE: Final = 1000
-"""Messages that a lane's queue may hold while numbers are enqueued again: beyond it workers are busy, not deaf."""
-
 
 class Ledger:
-    """The typed functions in front of the scripts. Thread-safe; one per process."""
+    """The typed functions in front of the scripts. Thread-safe; a process needs one.
+
+    A number's way through it, with `ledger = Ledger(connect("redis://localhost:6379/0"))`:
+
+        accepted = ledger.accept("+14155550123", token="order 17")
+        assert accepted.disposition is Disposition.ACCEPTED
+        (begun,) = ledger.begin([("+14155550123", accepted.request)])
+        while begun.verdict is Verdict.LATER:
+            time.sleep(begun.wait.total_seconds())
+            (begun,) = ledger.begin([("+14155550123", accepted.request)])
+        sent = Outcome(State.CODE_SENT, verification_uuid="3fa85f64-5717-4562-b3fc-2c963f66afa6")
+        assert ledger.settle("+14155550123", accepted.request, begun.fence, sent) is Settled.SETTLED
+        assert str(ledger.read("+14155550123")) == "+1•••••••23 code_sent"
+    """
 
     def __init__(
         self,
@@ -46,22 +60,12 @@ class Ledger:
         self.client = client
         self.keys = Keys(prefix)
         self.shown_url = shown_url
-        self.policy = policy  # holds where Redis has none: before the first worker, and when it was emptied
+        self.policy = policy  # applies where Redis has none: before the first worker, and after Redis was emptied
         self.durations = durations
-        self._clock = SlotClock()
-        self._facts = json.dumps(durations.facts() | policy.mapping(), separators=(",", ":"))
+        self.slot_clock = SlotClock()
+        self._config = json.dumps(durations.mapping() | policy.mapping(), separators=(",", ":"))
         self._lua_clock = clock
         self._scripts: dict[str, Script] = {}
-
-    def script(self, name: str) -> Script:
-        """Return a script of `ringproof/ledger/lua`, with the pieces that it needs in front of it."""
-        if name not in self._scripts:
-            self._scripts[name] = self.client.register_script(script_text(name, self._lua_clock))
-        return self._scripts[name]
-
-    def run_script(self, name: str, keys: Sequence[str] = (), args: Sequence[Any] = ()) -> Any:
-        """Run a script with what all of them are given, and with keys and arguments of its own."""
-        return self._run(self.script(name), [*self.keys.of_every_script, *keys], [self._facts, self.keys.prefix, *args])
 
     def accept(
         self,
@@ -78,15 +82,19 @@ class Ledger:
         reverify_after_days: int | None = None,
         remember: timedelta | None = None,
     ) -> Acceptance:
-        """Take in a new request for `number` (E.164), or say why not. `again`: it repeats a doubtful one, by itself.
-        `reverify_after_days`: once verified it is asked about again so much later, 0 for never; None: as all others.
+        """Take a new request for a number into the ledger, or return why not. The table is `acceptance.TABLE`.
 
-        The same token again, within 15 minutes or what `remember` says, gets the same answer and changes nothing.
+        A second call with the same `token`, within 15 minutes or the time `remember`, returns the same answer and
+        changes nothing. `again` marks the request that Ringproof itself makes after a doubt. `reverify_after_days` is
+        the number's own period of re-verification: 0 for never, None for the policy's.
+
+            ledger.accept("+14155550123", token="order 17", country="US")
+            # Acceptance(disposition=ACCEPTED, request=1764376884, until=None, promoted=False, limit="")
         """
         flags = {"again": again, "reverifies": requester is Requester.REVERIFICATION}
-        facts = {"subaccount": subaccount, **pieces("alias", alias), **{name: "1" for name, on in flags.items() if on}}
+        fields = {"subaccount": subaccount, **pieces("alias", alias), **{name: "1" for name, on in flags.items() if on}}
         if reverify_after_days is not None:
-            facts["reverify_after"] = str(reverify_after_days)
+            fields["reverify_after"] = str(reverify_after_days)
         disposition, request, until, promoted, limit = self.run_script(
             "number/accept",
             [self.keys.record(number), self.keys.token(token)],
@@ -99,7 +107,7 @@ class Ledger:
                 ms(remember or self.durations.token),
                 channel,
                 country or "",
-                *(part for name, value in facts.items() if value for part in (name, value)),
+                *(part for name, value in fields.items() if value for part in (name, value)),
             ],
         )
         return Acceptance(
@@ -113,7 +121,7 @@ class Ledger:
     def follow(
         self, record: Record, *, token: str, requester: Requester, lane: Lane, again: bool = False
     ) -> Acceptance:
-        """Take in a request that follows upon what is known of a number: to the same person, in the same way."""
+        """Accept a request that follows a record: with the same channel, alias, subaccount and country."""
         return self.accept(
             record.phone_number,
             token=token,
@@ -134,12 +142,15 @@ class Ledger:
         patience: timedelta = timedelta(days=1),
         asleep: Mapping[str, datetime] | None = None,
     ) -> list[Begun]:
-        """Reserve a slot and claim, for each (number, request), in their order; say of each what came of it.
+        """Reserve a slot for each (number, request) and claim it. Returns one `Begun` for each, in the same order.
 
-        Whoever gets BEGUN, and nobody else, sends for that number: at its slot, and well before its lease ends. LATER
-        leaves it queued: nothing is claimed before `at`, and then ask again; that turn is kept if it comes within
-        `patience`. Asked again with the same fence it tells the same, or LATER when what it claimed is not to be sent
-        at that slot any more. `asleep` are the numbers that get nothing before a time.
+        BEGUN: this caller alone sends for the number, at its slot and well before its lease ends.
+        LATER: the number stays queued; call again at `at`. The turn is reserved for you if `at` is within `patience`.
+        A second call with the same fence returns the same answers, or LATER if a slot was revoked by a pause, a 429 or
+        other rates. `asleep` gives numbers that get no code before a time, because it is night where they are.
+
+            ledger.begin([("+14155550123", 1764376884)])
+            # [Begun(verdict=BEGUN, wait=timedelta(microseconds=16867), at=3061.4, at_us=1764376884216867, …)]
         """
         token = fence or secrets.token_hex(8)
         until = asleep or {}
@@ -153,66 +164,30 @@ class Ledger:
                 *(part for pair in requests for part in (*pair, epoch_ms(until.get(pair[0])))),
             ],
         )
-        located = self._clock.locate(asked_at, boot_clock(), int(now_us))
+        local = self.slot_clock.locate(asked_at, boot_clock(), int(now_us))
         return [
             Begun(
-                Verdict(told),
+                Verdict(verdict),
                 timedelta(microseconds=max(0, int(at_us) - int(now_us))),
-                located(int(at_us)),
+                local(int(at_us)),
                 int(at_us),
                 token,
                 Record.from_pairs(number, flat),
             )
-            for (number, _), (told, at_us, flat) in zip(requests, answers, strict=True)
+            for (number, _), (verdict, at_us, flat) in zip(requests, answers, strict=True)
         ]
-
-    def reserve_slot(self, *, within: timedelta | None = None) -> float:
-        """Reserve a slot for a request that is no new code.
-
-        Returns the moment by this process's `boot_clock()`. Raises `Throttled`, and has reserved none, if none comes
-        `within` so long.
-        """
-        slot = self._book([], "sms", "" if within is None else ms(within))
-        if slot is None:
-            raise Throttled("the pace is taken by others for the next seconds")
-        return slot
-
-    def replace_slot(self, record: Record) -> float | None:
-        """Reserve another slot for a send whose own has gone by; None, and none, if it is not to be sent any more."""
-        return self._book([self.keys.record(record.phone_number)], record.channel, "")
-
-    def _book(self, keys: Sequence[str], channel: str, within: int | str) -> float | None:
-        asked_at = boot_clock()
-        now_us, slot_us, _ = self.run_script("pace/book_slot", keys, [channel, within, ""])
-        return self._clock.locate(asked_at, boot_clock(), int(now_us))(int(slot_us)) if slot_us else None
-
-    def reserve_in_lane(self, lane: Lane, within: timedelta) -> tuple[float, bool]:
-        """Reserve a slot as a send of that lane does, so that the lanes keep their shares.
-
-        Returns a moment by this process's `boot_clock()`, and whether it is the slot; else it is when to ask again,
-        a turn that is kept for whoever comes `within` so long.
-        """
-        asked_at = boot_clock()
-        now_us, slot_us, turn_us = self.run_script("pace/book_slot", args=["sms", ms(within), lane])
-        at = self._clock.locate(asked_at, boot_clock(), int(now_us))
-        return at(int(slot_us or turn_us)), bool(slot_us)
-
-    def now(self) -> datetime:
-        """Return Redis' time."""
-        return moment(int(self.run_script("now")) // 1000)
-
-    def report_answer(self, plivo_signal: PlivoSignal, retry_after: float | None = None) -> None:
-        """Tell all others what Plivo answered to a request that was no send."""
-        self.run_script("pace/report_answer", args=[plivo_signal, _ms_or_none(retry_after)])
-
-    def probe_is_due(self) -> bool:
-        """Whether Plivo is to be asked now if it knows the credentials again; true for one of all who ask."""
-        return bool(self.run_script("pace/take_probe"))
 
     def settle(
         self, number: str, request: int, fence: str, outcome: Outcome, *, ago: timedelta = timedelta()
     ) -> Settled:
-        """Tell what became of an attempt, `ago`. Repeat it until it answers: the second time says `already`."""
+        """Write down the result of an attempt, which ended some time `ago`.
+
+        Repeat the call until it returns: a second one returns ALREADY and changes nothing. STALE: the fence is not, or
+        no longer, the record's.
+
+            ledger.settle("+14155550123", 1764376884, begun.fence, Outcome(State.FAILED, Reason.REJECTED, "400 …"))
+            # Settled.SETTLED
+        """
         return Settled(
             self.run_script(
                 "number/settle",
@@ -230,85 +205,69 @@ class Ledger:
                     outcome.api_id,
                     ms(ago),
                     outcome.plivo_signal,
-                    _ms_or_none(outcome.retry_after),
+                    optional_ms(outcome.retry_after),
                 ],
             )
         )
 
-    def work_off_agenda(self, limit: int, queues: Mapping[Lane, str]) -> list[AgendaResult]:
-        """Work off at most `limit` entries of the agenda that are due, oldest first; `queues` are Celery's.
-
-        Every transition that time makes is done here. What it cannot do is left to the caller: to send the messages
-        of what is to be enqueued, and to look up the doubtful. Whoever dies before that loses nothing: they are due
-        again.
-        """
-        worked = self.run_script("agenda/work_off", [queues[lane] for lane in Lane], [limit, LONGEST_QUEUE])
-        return [
-            AgendaResult(AgendaAction(what), number, int(request), Lane(lane), channel)
-            for what, number, request, lane, channel in worked
-        ]
-
-    def repair_agenda(self, records: int) -> int:
-        """Look at about so many records, where the last call stopped; put lost ones back on the agenda.
-
-        Returns how many were put back. Nothing of ours loses an entry; a person with `redis-cli` may.
-        """
-        place = self.keys.repair_cursor
-        cursor = int(self._run(self.client.get, place) or 0)
-        cursor, keys = self._run(self.client.scan, cursor, match=self.keys.record("*"), count=records)
-        self._run(self.client.set, place, cursor)
-        numbers = list(map(self.keys.number, keys))
-        return int(self.run_script("agenda/repair", keys, numbers)) if keys else 0
-
-    def queue_length(self, queue: str) -> int:
-        """Return how many messages wait in a Celery queue of this Redis."""
-        return int(self._run(self.client.llen, queue))
-
-    def claim_tick(self, name: str, every: timedelta) -> bool:
-        """Take a tick of this name; False if another took one less than `every` ago."""
-        return bool(self._run(self.client.set, self.keys.tick(name), 1, nx=True, px=ms(every)))
-
     def cancel(self, number: str, request: int) -> Settled:
-        """Take back a request that was not begun; `stale` means that it was, or is another's."""
+        """Take back a request that has not begun. STALE: it has begun, or a newer request has replaced it."""
         return self.settle(number, request, "", Outcome(State.CANCELLED))
 
     def read(self, number: str, request: int | None = None) -> Record | None:
-        """Return the number's record, or that of an earlier request as it stood when a newer one replaced it.
+        """Return a number's record; with `request`, the record as it was when a newer request replaced that one.
 
-        None: unknown here, or no longer kept.
+        Returns None if the number or the request is unknown here, or no longer kept.
+
+            ledger.read("+14155550123")
+            # Record(state=CODE_SENT, request=1764376884, lane=INTERACTIVE, channel="sms", attempts=1, …)
         """
-        packed: dict[str, str] = self._run(self.client.hgetall, self.keys.record(number))
+        packed: dict[str, str] = self.run("hgetall", self.keys.record(number))
         if packed and request in {None, int(packed["request"])}:
             return Record.unpack(number, packed)
-        flat = self._run(self.client.hget, self.keys.earlier(number), str(request)) if request else None
+        flat = self.run("hget", self.keys.earlier(number), str(request)) if request else None
         return Record.from_pairs(number, json.loads(flat)) if flat else None
 
-    def read_many(self, asked: Sequence[tuple[str, int | None]]) -> list[Record | None]:
-        """Do what `read` does for many, in one round trip and two more for each that is not its number's newest."""
-
-        def newest() -> list[dict[str, str]]:
-            with self.client.pipeline(transaction=False) as pipeline:
-                for number, _ in asked:
-                    pipeline.hgetall(self.keys.record(number))
-                return pipeline.execute()
-
+    def read_many(self, requests: Sequence[tuple[str, int | None]]) -> list[Record | None]:
+        """Read many records in one round trip, and two more for each request that is not its number's newest."""
+        newest = self.run_all(*(("hgetall", self.keys.record(number)) for number, _ in requests))
         return [
             Record.unpack(number, packed)
             if packed and request in {None, int(packed["request"])}
             else self.read(number, request)
-            for (number, request), packed in zip(asked, self._run(newest), strict=True)
+            for (number, request), packed in zip(requests, newest, strict=True)
         ]
 
     def publish_policy(self, policy: Policy) -> None:
-        """Put the workers' policy where all scripts read it."""
-        self._run(self.client.hset, self.keys.policy, mapping=policy.mapping())
+        """Write the workers' policy into Redis, where all scripts read it."""
+        self.run("hset", self.keys.policy, mapping=policy.mapping())
+
+    def now(self) -> datetime:
+        """Return the time of Redis."""
+        return moment(int(self.run_script("now")) // 1000)
+
+    def ping(self) -> None:
+        """Raise `LedgerUnavailable` unless Redis answers."""
+        self.run("ping")
+
+    def run_script(self, name: str, keys: Sequence[str] = (), args: Sequence[Any] = ()) -> Any:
+        """Run a script with the keys and arguments that all scripts get, and then its own."""
+        return self._run(
+            self.script(name), [*self.keys.of_every_script, *keys], [self._config, self.keys.prefix, *args]
+        )
+
+    def script(self, name: str) -> Script:
+        """Return a script of `ringproof/ledger/lua` with the pieces that it needs in front of it."""
+        if name not in self._scripts:
+            self._scripts[name] = self.client.register_script(script_text(name, self._lua_clock))
+        return self._scripts[name]
 
     def run(self, command: str, *args: Any, **options: Any) -> Any:
         """Run a command that reads, or that does no harm if it runs twice."""
         return self._run(getattr(self.client, command), *args, **options)
 
     def run_all(self, *commands: tuple[Any, ...], of_one_moment: bool = False) -> list[Any]:
-        """Run several commands that only read, in one round trip."""
+        """Run several commands that only read, in one round trip: `run_all(("llen", "a"), ("hget", "b", "state"))`."""
 
         def at_once() -> list[Any]:
             with self.client.pipeline(transaction=of_one_moment) as pipeline:
@@ -319,16 +278,12 @@ class Ledger:
         answers: list[Any] = self._run(at_once)
         return answers
 
-    def ping(self) -> None:
-        """Raise `LedgerUnavailable` unless Redis answers."""
-        self._run(self.client.ping)
-
     def unavailable(self, error: redis.RedisError) -> LedgerUnavailable:
-        """Translate what redis-py raised."""
+        """Translate an error of redis-py."""
         return LedgerUnavailable(self.shown_url, cause_of(error))
 
     def _run(self, command: Script | Any, *args: Any, **options: Any) -> Any:
-        """Run a command; once more if a pooled connection had died: by its token or fence it counts once."""
+        """Run a command, and once more if a pooled connection had died. A token or fence makes it count once."""
         try:
             try:
                 return command(*args, **options)
@@ -336,7 +291,3 @@ class Ledger:
                 return command(*args, **options)
         except redis.RedisError as error:
             raise self.unavailable(error) from error
-
-
-def _ms_or_none(seconds: float | None) -> int | str:
-    return "" if seconds is None else round(seconds * 1000)

@@ -1,22 +1,42 @@
-"""The Celery queues: one for each lane, and one for the ticks of beat."""
+"""The Celery queues: one for each lane, and one for the ticks that beat sends."""
 
+from datetime import timedelta
 from typing import Final
 
 from ringproof.errors import InvalidRequest
+from ringproof.ledger.durations import ms
+from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.record import Lane
 from ringproof.phone.masking import shown
 
 TICKS: Final = "ringproof.ticks"
 
+LONGEST_QUEUE: Final = 1000
+"""Messages in a lane's queue. With more, workers are busy and messages are not lost, so the sweep adds no others."""
+
 
 def queue(lane: Lane) -> str:
-    """Return the Celery queue of a lane; the prefix of Redis' keys has no part in it."""
+    """Return the Celery queue of a lane. The prefix of the keys in Redis is not part of it.
+
+    >>> queue(Lane.BULK)
+    'ringproof.bulk'
+    """
     return f"ringproof.{lane}"
 
 
 def lane_of(queue_name: str) -> Lane:
-    """Return the lane of a Celery queue. Raises `InvalidRequest` for a queue that is none of ours."""
+    """Return the lane of a Celery queue. Raises `InvalidRequest` for a queue that is not Ringproof's."""
     for lane in Lane:
         if queue(lane) == queue_name:
             return lane
     raise InvalidRequest("queue", shown(queue_name), "one of " + ", ".join(map(queue, Lane)))
+
+
+def queue_length(ledger: Ledger, name: str) -> int:
+    """Return how many messages wait in a Celery queue of this Redis."""
+    return int(ledger.run("llen", name))
+
+
+def claim_tick(ledger: Ledger, name: str, every: timedelta) -> bool:
+    """Claim a tick of this name; False if another process claimed one less than `every` ago."""
+    return bool(ledger.run("set", ledger.keys.tick(name), 1, nx=True, px=ms(every)))

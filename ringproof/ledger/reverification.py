@@ -7,7 +7,8 @@ from typing import Final
 
 from ringproof.clock import epoch_ms, moment
 from ringproof.ledger.durations import ms
-from ringproof.ledger.ledger import LONGEST_QUEUE, Ledger
+from ringproof.ledger.ledger import Ledger
+from ringproof.ledger.queues import LONGEST_QUEUE
 from ringproof.ledger.record import Reason, Record
 
 AT_ONCE: Final = 500

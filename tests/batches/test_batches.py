@@ -18,6 +18,7 @@ from ringproof.batches.rows import batch_rows
 from ringproof.batches.summary import batch_names, batch_summary
 from ringproof.errors import BatchBusy, BatchExists, InvalidRequest, InvalidRoster, UnknownBatch
 from ringproof.ledger import control
+from ringproof.ledger.agenda import work_off_agenda
 from ringproof.ledger.answers import AgendaAction, Outcome, PlivoSignal, Verdict
 from ringproof.ledger.record import Lane, Reason, State
 from ringproof.ledger.row_outcomes import BYTES, OPEN
@@ -588,7 +589,7 @@ class TestACancel:
         (first, *_) = world.queue
         begun = world.begin(first)
         world.pass_(31)
-        swept = [entry.action for entry in world.ledger.work_off_agenda(100, {lane: f"test.{lane}" for lane in Lane})]
+        swept = [entry.action for entry in work_off_agenda(world.ledger, 100, {lane: f"test.{lane}" for lane in Lane})]
 
         assert begun.verdict is Verdict.ENDED
         assert swept == [AgendaAction.CANCELLED] * 9

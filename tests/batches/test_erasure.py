@@ -15,6 +15,7 @@ from ringproof.batches.importing import begin_import
 from ringproof.batches.model import BatchState
 from ringproof.batches.rows import batch_rows
 from ringproof.ledger.acceptance import Disposition, Requester
+from ringproof.ledger.agenda import work_off_agenda
 from ringproof.ledger.answers import Outcome, Settled, Verdict
 from ringproof.ledger.confirmation import NextStep, check_code, mark_verified, store_code, take_code
 from ringproof.ledger.record import Lane, State
@@ -135,7 +136,7 @@ def test_what_was_queued_is_not_sent(book):
     erase_number(book.ledger, book.number)
 
     assert book.begin(request).verdict is Verdict.NOTHING
-    assert book.ledger.work_off_agenda(10, dict.fromkeys(Lane, "nobody")) == []
+    assert work_off_agenda(book.ledger, 10, dict.fromkeys(Lane, "nobody")) == []
 
 
 def test_its_code_cannot_be_entered_any_more(book):

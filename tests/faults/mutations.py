@@ -95,7 +95,7 @@ MUTATIONS = (
     Mutation(
         "the slow hand puts lost entries back on the agenda",
         "tasks/sweep.py",
-        "mended = ledger.repair_agenda(PORTION)",
+        "mended = repair_agenda(ledger, PORTION)",
         "mended = 0",
         "tests/faults/test_storm.py::test_without_agenda_and_messages_everybody_gets_a_code",
     ),
@@ -158,7 +158,7 @@ MUTATIONS = (
     Mutation(
         "a look-up pays for a slot",
         "worker/sending/queries.py",
-        "    time.sleep(max(0.0, ledger.reserve_slot(within=within) - boot_clock()))\n",
+        "    time.sleep(max(0.0, reserve_slot(ledger, within=within) - boot_clock()))\n",
         "",
         "tests/faults/test_pace_fails.py::test_every_request_pays_look_ups_too",
     ),

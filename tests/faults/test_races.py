@@ -12,6 +12,7 @@ from support.number_in_ledger import CLOCK, SENT
 from world import LONG
 
 from ringproof.ledger.acceptance import TABLE, Disposition, Requester
+from ringproof.ledger.agenda import work_off_agenda
 from ringproof.ledger.answers import AgendaAction, Outcome, Settled, Verdict
 from ringproof.ledger.connection import connect
 from ringproof.ledger.durations import Durations
@@ -89,7 +90,7 @@ class Contestant(threading.Thread):
             self.cancelled.append((number, record.request, self.ledger.cancel(number, record.request)))
 
     def sweep(self):
-        for entry in self.ledger.work_off_agenda(10, QUEUES):
+        for entry in work_off_agenda(self.ledger, 10, QUEUES):
             self.worked.append(entry.action)
 
 

@@ -10,9 +10,11 @@ from support.number_in_ledger import MINUTES, SENT, Book, near
 
 from ringproof.errors import TooLate
 from ringproof.ledger.acceptance import Requester
+from ringproof.ledger.agenda import repair_agenda, work_off_agenda
 from ringproof.ledger.answers import AgendaAction, Outcome, Settled, Verdict
 from ringproof.ledger.failures import failure_of
-from ringproof.ledger.queues import queue
+from ringproof.ledger.pace import reserve_slot
+from ringproof.ledger.queues import claim_tick, queue
 from ringproof.ledger.record import Lane, Reason, State
 from ringproof.policy import Rate
 
@@ -40,7 +42,7 @@ def due(book, queues):
     """Work off the agenda; return what was done, and the entries for which something was."""
 
     def work(limit=100):
-        return [worked.action for worked in book.ledger.work_off_agenda(limit, queues)]
+        return [worked.action for worked in work_off_agenda(book.ledger, limit, queues)]
 
     return work
 
@@ -174,7 +176,7 @@ def test_an_entry_that_is_too_early_is_put_back_to_its_time(book, due):
         when = book.agenda()
         book.client.zadd(book.keys.agenda, {book.number: 1})
 
-        worked = book.ledger.work_off_agenda(10, QUEUES)
+        worked = work_off_agenda(book.ledger, 10, QUEUES)
 
         assert [entry.action for entry in worked] == [AgendaAction.KEPT]
         assert book.agenda() == when
@@ -194,7 +196,7 @@ def test_what_is_due_is_worked_off_in_order_and_in_portions(book, due):
         book.move(timedelta(milliseconds=5))
     book.move(40 * SECOND)
 
-    order = [worked.phone_number for _ in range(5) for worked in book.ledger.work_off_agenda(10, QUEUES)]
+    order = [worked.phone_number for _ in range(5) for worked in work_off_agenda(book.ledger, 10, QUEUES)]
 
     assert order == numbers
 
@@ -213,7 +215,7 @@ def test_thousands_of_queued_numbers_and_no_worker_for_an_hour_make_a_thousand_m
     messages = 0
     for _ in range(60):
         book.move(MINUTES)
-        while worked := book.ledger.work_off_agenda(5000, queues):
+        while worked := work_off_agenda(book.ledger, 5000, queues):
             enqueued = [entry for entry in worked if entry.action is AgendaAction.ENQUEUE]
             messages += len(enqueued)
             if enqueued:  # what the sweep does: their messages, which nobody takes
@@ -243,7 +245,7 @@ def test_three_days_without_a_beat_are_caught_up(client, due):
         for book in found:
             book.looked()
             done = []
-            while worked := book.ledger.work_off_agenda(10, QUEUES):
+            while worked := work_off_agenda(book.ledger, 10, QUEUES):
                 done += [entry.action for entry in worked]
             assert done[-1] is last
             assert len(done) <= 2
@@ -260,7 +262,7 @@ def test_the_slow_hand_puts_lost_entries_back_and_nothing_else(client):
 
     mended = 0
     for _ in range(10_000):
-        mended += book.ledger.repair_agenda(500)
+        mended += repair_agenda(book.ledger, 500)
         if client.get(book.keys.repair_cursor) == "0":
             break
 
@@ -269,7 +271,7 @@ def test_the_slow_hand_puts_lost_entries_back_and_nothing_else(client):
 
 
 def test_a_tick_is_taken_once(book):
-    taken = [book.ledger.claim_tick("sweep", MINUTES) for _ in range(10)]
+    taken = [claim_tick(book.ledger, "sweep", MINUTES) for _ in range(10)]
 
     assert taken == [True] + [False] * 9
 
@@ -278,7 +280,7 @@ def test_a_slot_can_be_booked_for_a_request_that_sends_no_code(book):
     request = book.accept().request
     begun = book.begin(request)
     bucket = book.slots()
-    at = book.ledger.reserve_slot()
+    at = reserve_slot(book.ledger)
 
     assert at > begun.at - 0.1
     assert book.slots() == bucket + Rate.parse("1000/0.1s").spacing_us

@@ -10,6 +10,7 @@ from support.simulation import Simulation
 from ringproof.errors import Capped, InvalidNumber, Rejected, Throttled, Unknown
 from ringproof.ledger import control
 from ringproof.ledger.acceptance import Disposition, Requester
+from ringproof.ledger.agenda import work_off_agenda
 from ringproof.ledger.answers import AgendaAction, Outcome, PlivoSignal, Verdict
 from ringproof.ledger.failures import failure_of
 from ringproof.ledger.record import Lane, Reason, State
@@ -96,7 +97,7 @@ def test_bulk_waits_where_the_limit_ends_in_time_and_carries_it_otherwise(simula
     ]
     assert records[0].detail == "codes_per_day"
     simulation.at(int(records[0].due_at.timestamp() * 1_000_000) + 1_000_000)
-    assert [entry.action for entry in simulation.ledger.work_off_agenda(9, {lane: lane for lane in Lane})].count(
+    assert [entry.action for entry in work_off_agenda(simulation.ledger, 9, {lane: lane for lane in Lane})].count(
         AgendaAction.ENQUEUE
     ) == 1
     assert simulation.begin((soon, records[0].request)).verdict is Verdict.BEGUN

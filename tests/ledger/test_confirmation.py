@@ -9,6 +9,7 @@ from support.number_in_ledger import MINUTES, SENT, UUID, Book
 
 from ringproof.errors import InvalidRequest, NothingPending, Unknown
 from ringproof.ledger.acceptance import Requester
+from ringproof.ledger.agenda import work_off_agenda
 from ringproof.ledger.answers import Outcome, Settled, Verdict
 from ringproof.ledger.confirmation import (
     Marked,
@@ -19,6 +20,7 @@ from ringproof.ledger.confirmation import (
     store_code,
     take_code,
 )
+from ringproof.ledger.pace import report_answer
 from ringproof.ledger.queues import queue
 from ringproof.ledger.record import Lane, Reason, State
 from ringproof.plivo.client import CallerId
@@ -158,7 +160,7 @@ def test_a_code_that_nobody_took_within_its_minute_is_lost_and_costs_no_try(book
 
 def test_while_plivo_does_not_know_the_credentials_it_is_not_asked(book):
     book.bring(SENT)
-    book.ledger.report_answer("unauthorized")
+    report_answer(book.ledger, "unauthorized")
 
     assert book.enter()[0].step is NextStep.PAUSED
     assert book.record.tries == 0
@@ -185,7 +187,7 @@ class TestARace:
         _, handle = book.enter()
         book.move(16 * MINUTES)
         book.looked()
-        book.ledger.work_off_agenda(10, {lane: queue(lane) for lane in Lane})
+        work_off_agenda(book.ledger, 10, {lane: queue(lane) for lane in Lane})
         assert book.record.state is State.EXPIRED
 
         assert book.yes(handle) is Marked.VERIFIED

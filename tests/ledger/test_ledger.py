@@ -1,7 +1,11 @@
 """The ledger: who may send, once; what a new request meets; what a record costs."""
 
 import itertools
+import secrets
+import time
 from datetime import UTC, datetime, timedelta
+from inspect import cleandoc
+from textwrap import dedent
 
 import pytest
 import redis
@@ -10,10 +14,12 @@ from support.number_in_ledger import MINUTES, SENT, UUID, Book, near
 
 from ringproof.clock import epoch_ms
 from ringproof.errors import LedgerUnavailable
+from ringproof.ledger import acceptance, answers
 from ringproof.ledger.acceptance import TABLE, Disposition, Requester
 from ringproof.ledger.answers import Outcome, Settled, Verdict
 from ringproof.ledger.durations import Durations
 from ringproof.ledger.ledger import Ledger
+from ringproof.ledger.pace import reserve_slot
 from ringproof.ledger.record import Lane, Reason, State
 from ringproof.policy import Policy, Rate
 
@@ -45,6 +51,17 @@ def test_a_request_is_accepted_begun_and_settled(book):
     assert near(record.code_sent_at, book.now())
     assert record.expires_at - record.code_sent_at == record.live_until - record.code_sent_at == 15 * MINUTES
     assert [change.state for change in record.history] == [State.QUEUED, State.SENDING, State.CODE_SENT]
+
+
+def test_the_example_in_the_ledgers_docstring_is_true(client):
+    _, _, example = cleandoc(Ledger.__doc__).partition(":\n\n")
+    ledger = Ledger(client, prefix=f"t{secrets.token_hex(4)}", policy=Policy(rate=Rate.parse("1000/0.1s")))
+
+    exec(  # noqa: S102  # our own text
+        dedent(example), {**vars(answers), **vars(acceptance), "time": time, "ledger": ledger}
+    )
+
+    assert "assert" in example
 
 
 def test_what_begins_is_sending_before_anybody_wrote_to_plivo(book):
@@ -493,7 +510,7 @@ def test_where_redis_has_no_policy_the_ledgers_own_holds(client):
     book = Book(client, policy=Policy(rate=Rate.parse("40/4s"), cooldown_ms=0))
     client.delete(book.keys.policy)
     first = book.begin(book.accept().request)
-    book.ledger.reserve_slot()
+    reserve_slot(book.ledger)
     book.settle(first, SENT)
 
     assert first.wait == timedelta(seconds=4)

@@ -7,7 +7,9 @@ from support.simulation import SECOND, Simulation
 
 from ringproof.errors import Forbidden, Rejected, Throttled, Unauthorized, Unknown, Unreachable
 from ringproof.ledger import control
+from ringproof.ledger.agenda import work_off_agenda
 from ringproof.ledger.answers import AgendaAction, Outcome, PlivoSignal, Verdict
+from ringproof.ledger.pace import report_answer, take_probe
 from ringproof.ledger.record import Lane, Reason, State
 from worker.sending.outcomes import outcome_of
 
@@ -74,7 +76,7 @@ class TestAPersons:
         done = []
         for _ in range(12):
             simulation.pass_(10)
-            done += [entry.action for entry in simulation.ledger.work_off_agenda(100, QUEUES)]
+            done += [entry.action for entry in work_off_agenda(simulation.ledger, 100, QUEUES)]
 
         assert set(done) == {AgendaAction.HELD}
         assert simulation.record(person).due_at == simulation.moment(5)
@@ -86,10 +88,10 @@ class TestAPersons:
         control.pause(simulation.ledger)
         for _ in range(3 * 24):
             simulation.pass_(3600)
-            simulation.ledger.work_off_agenda(100, QUEUES)
+            work_off_agenda(simulation.ledger, 100, QUEUES)
         control.resume(simulation.ledger)
         simulation.pass_(31)
-        done = {entry.phone_number: entry.action for entry in simulation.ledger.work_off_agenda(100, QUEUES)}
+        done = {entry.phone_number: entry.action for entry in work_off_agenda(simulation.ledger, 100, QUEUES)}
 
         assert simulation.record(person).reason is Reason.TOO_LATE
         assert done == {roster[0]: AgendaAction.ENQUEUE}
@@ -105,7 +107,7 @@ class TestAPersons:
         control.resume(simulation.ledger)
         simulation.pass_(30)
 
-        assert [entry.phone_number for entry in simulation.ledger.work_off_agenda(100, QUEUES)] == [
+        assert [entry.phone_number for entry in work_off_agenda(simulation.ledger, 100, QUEUES)] == [
             number for number, _ in requests
         ]
 
@@ -117,7 +119,7 @@ class TestUnknownCredentials:
 
         assert (record.state, record.reason, record.attempts) == (State.WAITING, Reason.PAUSED, 0)
         assert is_paused(simulation, Lane.INTERACTIVE)
-        simulation.ledger.report_answer(PlivoSignal.KNOWN)
+        report_answer(simulation.ledger, PlivoSignal.KNOWN)
         assert simulation.begin(other).verdict is Verdict.BEGUN
 
     def test_are_asked_about_every_thirty_seconds_by_one(self, simulation):
@@ -125,7 +127,7 @@ class TestUnknownCredentials:
         asked = []
         for _ in range(9):
             simulation.pass_(10)
-            asked.append([simulation.ledger.probe_is_due() for _ in range(3)])
+            asked.append([take_probe(simulation.ledger) for _ in range(3)])
 
         assert [any(three) for three in asked] == [False, False, True] * 3
         assert sum(map(sum, asked)) == 3
@@ -134,7 +136,7 @@ class TestUnknownCredentials:
         simulation.send(simulation.numbers(1)[0], UNAUTHORIZED)
         control.resume(simulation.ledger)
 
-        assert simulation.ledger.probe_is_due()
+        assert take_probe(simulation.ledger)
 
     def test_are_not_known_because_an_older_send_was_taken(self, simulation):
         first, second = simulation.numbers(2, Lane.INTERACTIVE)
@@ -145,7 +147,7 @@ class TestUnknownCredentials:
         assert is_paused(simulation)
 
     def test_without_them_nobody_is_asked_about_them(self, simulation):
-        assert not simulation.ledger.probe_is_due()
+        assert not take_probe(simulation.ledger)
 
 
 class TestARefusal:
@@ -207,7 +209,7 @@ class TestARefusal:
         (suspect,) = simulation.numbers(1)
         simulation.send(suspect, FORBIDDEN)
         simulation.pass_(31)
-        (entry,) = simulation.ledger.work_off_agenda(10, QUEUES)
+        (entry,) = work_off_agenda(simulation.ledger, 10, QUEUES)
         record = simulation.send(suspect, FORBIDDEN)
 
         assert entry.action is AgendaAction.ENQUEUE
@@ -286,9 +288,9 @@ class TestDoubtsInARow:
 
 
 def test_a_look_up_is_heard_by_all(simulation):
-    simulation.ledger.report_answer(PlivoSignal.THROTTLED, 7.0)
+    report_answer(simulation.ledger, PlivoSignal.THROTTLED, 7.0)
     closed = simulation.slots_from("account") - simulation.now_us
-    simulation.ledger.report_answer(PlivoSignal.UNAUTHORIZED)
+    report_answer(simulation.ledger, PlivoSignal.UNAUTHORIZED)
 
     assert 7 * SECOND <= closed <= 7.8 * SECOND
     assert is_paused(simulation)

@@ -13,8 +13,10 @@ from support.number_in_ledger import MINUTES, Book
 from ringproof.errors import Unauthorized, Unreachable
 from ringproof.ledger import plivo_list
 from ringproof.ledger.acceptance import Requester
+from ringproof.ledger.agenda import work_off_agenda
 from ringproof.ledger.answers import AgendaAction, Outcome
 from ringproof.ledger.confirmation import Marked, mark_verified
+from ringproof.ledger.pace import report_answer, reserve_slot
 from ringproof.ledger.plivo_list import ListScan
 from ringproof.ledger.queues import queue
 from ringproof.ledger.record import Lane, State
@@ -49,7 +51,7 @@ class Looking(Book):
     def __init__(self, client):
         super().__init__(client)
         self.plivo = Listed()
-        self.ledger.reserve_slot()
+        reserve_slot(self.ledger)
         self.move(timedelta(seconds=1))  # past the first window
 
     def others(self, count, ago):
@@ -66,7 +68,7 @@ class Looking(Book):
         return number, uuid
 
     def due(self):
-        return Counter(worked.action for worked in self.ledger.work_off_agenda(1000, QUEUES))
+        return Counter(worked.action for worked in work_off_agenda(self.ledger, 1000, QUEUES))
 
     def look(self, seconds=2.0):
         return look_on(self.ledger, self.plivo, seconds)
@@ -227,7 +229,7 @@ def test_what_plivo_does_not_answer_is_asked_again_and_a_401_is_heard(book, erro
     book.plivo.meanwhile = lambda: None
     if isinstance(error, Unauthorized):
         assert book.look() == Counter(), "until Plivo knows the credentials again"
-        book.ledger.report_answer("known")
+        report_answer(book.ledger, "known")
 
     assert book.look() == Counter({Marked.VERIFIED: 1})
     assert not plivo_list.is_scan_requested(book.ledger, ListScan.RECONCILE)

@@ -12,6 +12,7 @@ from ringproof.batches.erasure import erase_number
 from ringproof.clock import boot_clock
 from ringproof.errors import LedgerUnavailable
 from ringproof.ledger.durations import Durations
+from ringproof.ledger.pace import replace_slot, reserve_slot
 from ringproof.ledger.record import Reason, State
 from ringproof.plivo.client import PlivoClient
 from ringproof.policy import Policy, Rate
@@ -83,7 +84,7 @@ def test_nor_for_a_number_that_was_erased(client):
     erase_number(book.ledger, book.number)
     slots = book.slots()
 
-    assert book.ledger.replace_slot(begun.record) is None
+    assert replace_slot(book.ledger, begun.record) is None
     assert book.slots() == slots
 
 
@@ -91,7 +92,7 @@ def test_nor_is_one_that_was_booked_anew_used_in_a_pause(client, plivo, to_plivo
     book = Book(client)
     book.ledger.publish_policy(Policy(rate=Rate.parse("1/2s")))
     begun = book.begin(book.accept().request)
-    book.ledger.reserve_slot()  # so that the next one is seconds away
+    reserve_slot(book.ledger)  # so that the next one is seconds away
     monkeypatch.setattr(shutdown, "sleep_unless_stopping", lambda seconds: seconds <= 0 or book.hold() or True)
 
     assert attempt(book.ledger, to_plivo, replace(begun, at=boot_clock() - 1), boot_clock()) is False

@@ -17,8 +17,10 @@ from ringproof.clock import boot_clock
 from ringproof.errors import LedgerUnavailable
 from ringproof.ledger import control
 from ringproof.ledger.acceptance import Requester
+from ringproof.ledger.agenda import work_off_agenda
 from ringproof.ledger.answers import Verdict
 from ringproof.ledger.ledger import Ledger
+from ringproof.ledger.pace import reserve_slot
 from ringproof.ledger.record import Lane, Reason, State
 from ringproof.plivo.client import PlivoClient
 from ringproof.policy import Policy, Rate
@@ -32,7 +34,7 @@ def slow(client):
     client.delete("test:clock", "test:stopped_us")
     ledger = Ledger(client, prefix=f"t{fresh_number()}", clock=CLOCK)
     ledger.publish_policy(Policy(rate=Rate.parse("1/10s"), range_codes_per_hour=0))
-    ledger.reserve_slot()
+    reserve_slot(ledger)
     client.incrbyfloat("test:clock", 30)
     return ledger
 
@@ -111,7 +113,7 @@ def test_a_chunk_is_sent_by_many_threads_each_at_its_slot(client, plivo):
     ledger.publish_policy(Policy(rate=Rate.parse("200/1s"), range_codes_per_hour=0))
     to_plivo = PlivoClient(AUTH_ID, SecretStr(AUTH_TOKEN), plivo.base_url)
     asked = requests(ledger, 40)
-    time.sleep(max(0.0, ledger.reserve_slot() - boot_clock()))  # Redis is new to this prefix: a window is spent
+    time.sleep(max(0.0, reserve_slot(ledger) - boot_clock()))  # Redis is new to this prefix: a window is spent
     began = boot_clock()
     rest = bulk.work(ledger, to_plivo, asked, Lane.BULK)
     took = boot_clock() - began
@@ -145,7 +147,7 @@ def test_quiet_hours_hold_bulk_until_its_morning_and_no_person(client, slow, mon
     assert record.ends_at - record.due_at > timedelta(hours=23), "the night takes nothing of its day"
 
     client.incrbyfloat("test:clock", (record.due_at - slow.now()).total_seconds() + 1)
-    slow.work_off_agenda(10, {lane: lane for lane in Lane})
+    work_off_agenda(slow, 10, {lane: lane for lane in Lane})
     book(slow, asked, lambda begun, _: bool(sent.append(begun)) or True, asleep=asleep(slow, asked, Lane.BULK))
     assert len(sent) == 1
 

@@ -12,6 +12,7 @@ from ringproof.clock import moment
 from ringproof.ledger.acceptance import Requester
 from ringproof.ledger.answers import Verdict
 from ringproof.ledger.ledger import Ledger
+from ringproof.ledger.pace import reserve_slot
 from ringproof.ledger.record import Lane
 from ringproof.policy import Policy, Rate
 
@@ -40,7 +41,7 @@ class Simulation:
         self.asked = 0
         self.events, self.order = [], itertools.count()
         self.at(START_US)
-        self.ledger.reserve_slot()  # Redis is new: the first window is spent
+        reserve_slot(self.ledger)  # Redis is new: the first window is spent
         self.at(START_US + self.rate.window_us + self.rate.spacing_us)
 
     def at(self, now_us):

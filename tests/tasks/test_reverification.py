@@ -12,8 +12,10 @@ from ringproof.batches.erasure import erase_number
 from ringproof.errors import Rejected, Unreachable
 from ringproof.ledger import reverification
 from ringproof.ledger.acceptance import Disposition, Requester
+from ringproof.ledger.agenda import repair_agenda
 from ringproof.ledger.answers import Outcome, PlivoSignal
 from ringproof.ledger.confirmation import Source, mark_verified
+from ringproof.ledger.pace import reserve_slot
 from ringproof.ledger.queues import queue
 from ringproof.ledger.record import Lane, Reason, State
 from ringproof.ledger.reverification import Requested
@@ -34,7 +36,7 @@ class Renewing(Book):
         super().__init__(client)
         self.plivo, self.asked, self.messages = {}, [], []
         self.period(days)
-        self.ledger.reserve_slot()
+        reserve_slot(self.ledger)
         self.move(timedelta(seconds=1))  # past the first window
         monkeypatch.setattr(tasks, "send_numbers", lambda _, numbers, lane: self.messages.append((numbers, lane)))
         for module in (tasks, sweep):
@@ -166,7 +168,7 @@ class TestTheDay:
         book.move(400 * DAY)
         book.period(90)
         while not all(map(book.due_at, numbers)):  # the slow hand comes round
-            book.ledger.repair_agenda(1000)
+            repair_agenda(book.ledger, 1000)
         days = [book.days_until(number) for number in numbers]
 
         assert all(44.9 < day <= 90 for day in days)
@@ -248,7 +250,7 @@ class TestChecking:
             book.move(timedelta(seconds=5))
         book.move(100 * DAY)
         before = book.slots()
-        book.ledger.reserve_slot()
+        reserve_slot(book.ledger)
         book.renew(numbers)
 
         assert (book.slots() - before) / 1e6 > 100 * 86_400 - 60
@@ -430,7 +432,7 @@ class TestInBetween:
         assert book.is_kept()
         book.period(90)
         while not book.due_at():  # the slow hand comes round
-            book.ledger.repair_agenda(10_000)
+            repair_agenda(book.ledger, 10_000)
 
         assert 0 < book.days_until() <= 90
         assert list(reverification.verified(book.ledger)) == [book.record]
@@ -444,7 +446,7 @@ class TestInBetween:
         assert not book.is_kept()
         book.period(90)
         while not book.is_kept():  # the slow hand comes round
-            book.ledger.repair_agenda(10_000)
+            repair_agenda(book.ledger, 10_000)
 
         assert 0 < book.days_until() <= 90
 
@@ -466,7 +468,7 @@ class TestInBetween:
         book.pass_to_the_due_date()
         book.silence()
         book.silence()
-        book.ledger.repair_agenda(10_000)
+        repair_agenda(book.ledger, 10_000)
 
         assert book.due_at() is None
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 from celery.beat import Scheduler
 
 from ringproof import runtime
-from ringproof.ledger.queues import TICKS
+from ringproof.ledger.queues import TICKS, queue_length
 
 MOST_WAITING: Final = 3
 """Ticks that may wait for a worker: each finds all that is due, so more of them would find nothing."""
@@ -28,7 +28,7 @@ class Beat(Scheduler):
     def apply_entry(self, entry: Any, producer: Any = None) -> None:
         """Send a tick, unless some wait already; whatever fails is logged, and the next second tries again."""
         try:
-            if runtime.ledger().queue_length(TICKS) < MOST_WAITING:
+            if queue_length(runtime.ledger(), TICKS) < MOST_WAITING:
                 self.apply_async(entry, producer=producer, advance=False)
         except Exception as error:  # noqa: BLE001  # beat must outlive whatever befalls a tick
             _log.warning("no tick was sent: %s", error)

@@ -7,6 +7,7 @@ from ringproof.clock import boot_clock
 from ringproof.errors import LeaseOver, LedgerUnavailable, RingproofError
 from ringproof.ledger.answers import Begun, Outcome, PlivoSignal, Verdict
 from ringproof.ledger.ledger import Ledger
+from ringproof.ledger.pace import replace_slot
 from ringproof.ledger.record import Record, State
 from ringproof.phone.masking import mask
 from worker.celery import shutdown
@@ -100,7 +101,7 @@ class _FinalCheck:
             if now <= self.slot + LATE_SECONDS:
                 return
             try:
-                slot = self._ledger.replace_slot(self._record)
+                slot = replace_slot(self._ledger, self._record)
             except LedgerUnavailable as error:
                 raise LeaseOver(str(error)) from error
             if slot is None:

@@ -8,6 +8,7 @@ from typing import TypeVar
 from ringproof.clock import boot_clock
 from ringproof.errors import RingproofError, Throttled
 from ringproof.ledger.ledger import Ledger
+from ringproof.ledger.pace import report_answer, reserve_in_lane, reserve_slot
 from ringproof.ledger.record import Lane
 from worker.celery import shutdown
 from worker.sending.outcomes import signal_of
@@ -20,7 +21,7 @@ def ask_at_slot(ledger: Ledger, ask: Callable[[], T], *, within: timedelta | Non
 
     Raises `Throttled`, and has booked nothing, if no slot comes `within` so long: for whoever is waited for.
     """
-    time.sleep(max(0.0, ledger.reserve_slot(within=within) - boot_clock()))
+    time.sleep(max(0.0, reserve_slot(ledger, within=within) - boot_clock()))
     return ask_and_report(ledger, ask)
 
 
@@ -28,7 +29,7 @@ def ask_in_lane(ledger: Ledger, lane: Lane, ask: Callable[[], T], *, within: tim
     """Ask, at a slot of the lane's share. Raises what `ask` does; `Throttled` if there is none `within` so long."""
     ends = boot_clock() + within.total_seconds()
     while True:
-        at, is_slot = ledger.reserve_in_lane(lane, timedelta(seconds=max(0.0, ends - boot_clock())))
+        at, is_slot = reserve_in_lane(ledger, lane, timedelta(seconds=max(0.0, ends - boot_clock())))
         if not is_slot and at > ends:
             raise Throttled("the pace is taken by others for the next seconds")
         if not shutdown.sleep_unless_stopping(at - boot_clock()) and not is_slot:
@@ -42,5 +43,5 @@ def ask_and_report(ledger: Ledger, ask: Callable[[], T]) -> T:
     try:
         return ask()
     except RingproofError as error:
-        ledger.report_answer(signal_of(error), getattr(error, "retry_after", None))
+        report_answer(ledger, signal_of(error), getattr(error, "retry_after", None))
         raise

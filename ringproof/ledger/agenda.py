@@ -1,0 +1,34 @@
+"""The agenda: every number that is not final is on it, with the moment at which it needs attention."""
+
+from collections.abc import Mapping
+
+from ringproof.ledger.answers import AgendaAction, AgendaResult
+from ringproof.ledger.ledger import Ledger
+from ringproof.ledger.queues import LONGEST_QUEUE
+from ringproof.ledger.record import Lane
+
+
+def work_off_agenda(ledger: Ledger, limit: int, queues: Mapping[Lane, str]) -> list[AgendaResult]:
+    """Act on at most `limit` due entries, oldest first, and return what was done. `queues` are Celery's.
+
+    The script makes every change of state. The caller sends the messages of ENQUEUE and LOOK_UP. If it dies before it
+    has sent them nothing is lost: the entries are due again.
+    """
+    results = ledger.run_script("agenda/work_off", [queues[lane] for lane in Lane], [limit, LONGEST_QUEUE])
+    return [
+        AgendaResult(AgendaAction(action), number, int(request), Lane(lane), channel)
+        for action, number, request, lane, channel in results
+    ]
+
+
+def repair_agenda(ledger: Ledger, records: int) -> int:
+    """Check about so many records, from where the last call stopped, and put missing entries back on the agenda.
+
+    Returns how many it put back. Ringproof loses no entry; an operator with `redis-cli` may.
+    """
+    place = ledger.keys.repair_cursor
+    cursor = int(ledger.run("get", place) or 0)
+    cursor, keys = ledger.run("scan", cursor, match=ledger.keys.record("*"), count=records)
+    ledger.run("set", place, cursor)
+    numbers = list(map(ledger.keys.number, keys))
+    return int(ledger.run_script("agenda/repair", keys, numbers)) if keys else 0

@@ -1,0 +1,65 @@
+"""Slots for requests to Plivo that are no new codes, and what Plivo's answers to them mean for all workers.
+
+Sending a code reserves its slot by `Ledger.begin`. These functions are for look-ups, list pages, probes and
+confirmations.
+"""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from ringproof.clock import boot_clock
+from ringproof.errors import Throttled
+from ringproof.ledger.answers import PlivoSignal
+from ringproof.ledger.durations import ms, optional_ms
+from ringproof.ledger.ledger import Ledger
+from ringproof.ledger.record import Lane, Record
+
+
+def reserve_slot(ledger: Ledger, *, within: timedelta | None = None) -> float:
+    """Reserve the next free slot and return its moment by this process's `boot_clock()`.
+
+    Raises `Throttled`, and reserves none, if no slot comes `within` that time.
+    """
+    slot = _book(ledger, [], "sms", "" if within is None else ms(within))
+    if slot is None:
+        raise Throttled("the pace is taken by others for the next seconds")
+    return slot
+
+
+def replace_slot(ledger: Ledger, record: Record) -> float | None:
+    """Reserve another slot for a send that has missed its own.
+
+    Returns None, and reserves none, if the number must not be sent to any more: it is paused, cancelled or erased.
+    """
+    return _book(ledger, [ledger.keys.record(record.phone_number)], record.channel, "")
+
+
+def reserve_in_lane(ledger: Ledger, lane: Lane, within: timedelta) -> tuple[float, bool]:
+    """Reserve a slot out of the lane's share of the pace.
+
+    Returns a moment by this process's `boot_clock()`, and whether it is the slot. If not, it is the turn at which to
+    ask again; the turn is kept for a caller that asks again `within` that time.
+    """
+    asked_at = boot_clock()
+    now_us, slot_us, turn_us = ledger.run_script("pace/book_slot", args=["sms", ms(within), lane])
+    local = ledger.slot_clock.locate(asked_at, boot_clock(), int(now_us))
+    return local(int(slot_us or turn_us)), bool(slot_us)
+
+
+def report_answer(ledger: Ledger, signal: PlivoSignal, retry_after: float | None = None) -> None:
+    """Report Plivo's answer to a request that was no send: it may start or end a pause for all workers.
+
+    `retry_after` is the seconds that Plivo asked for.
+    """
+    ledger.run_script("pace/report_answer", args=[signal, optional_ms(retry_after)])
+
+
+def take_probe(ledger: Ledger) -> bool:
+    """Whether this process probes now if Plivo knows the credentials again. Only one process gets True."""
+    return bool(ledger.run_script("pace/take_probe"))
+
+
+def _book(ledger: Ledger, keys: Sequence[str], channel: str, within: int | str) -> float | None:
+    asked_at = boot_clock()
+    now_us, slot_us, _ = ledger.run_script("pace/book_slot", keys, [channel, within, ""])
+    return ledger.slot_clock.locate(asked_at, boot_clock(), int(now_us))(int(slot_us)) if slot_us else None
