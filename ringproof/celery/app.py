@@ -1,69 +1,81 @@
 """The Celery application, as a producer needs it; `worker.celery` adds what a worker process needs.
 
-Importing it reads no environment and opens no socket; the configuration is made when Celery first asks for it. It is
-never the current app, so a host project's `@shared_task` stays where it was.
+Importing this module reads no environment and opens no socket. Celery asks for the configuration when it first needs
+it. The application is never the current one, so the `@shared_task`s of a host project stay with the project's own.
 """
 
 import ssl
+import sys
+from collections.abc import Callable
 from typing import Any, Final
 
-import click
 from celery import Celery
 from kombu import Exchange, Queue
 from kombu.utils.imports import symbol_by_name
 
 from ringproof import runtime
-from ringproof.errors import Misconfigured
 from ringproof.ledger.connection import SOCKET_SECONDS
 from ringproof.ledger.queues import TICKS, queue
 from ringproof.ledger.record import Lane
 from ringproof.settings import Settings
 
 VISIBILITY_SECONDS: Final = 300
-"""When an unacknowledged message is delivered again: far beyond one send; twice, it finds nothing to begin."""
+"""After this time Redis delivers an unacknowledged message again. It is far longer than one send takes, and the second
+delivery finds nothing to begin.
+"""
 
-
-def _settings() -> Settings:
-    """Read the environment; a `celery` command ends with the list of what is wrong in it, and no traceback."""
-    context = click.get_current_context(silent=True)
-    if context is None or context.find_root().command.name != "celery":
-        return runtime.settings()
-    try:
-        return runtime.settings(worker=context.info_name == "worker")
-    except Misconfigured as error:
-        raise click.ClickException("\n       ".join(error.problems)) from error
+NO_BODIES: Final = (
+    "ringproof: the application `ringproof.celery.app` is for programs that make requests, and cannot perform them. "
+    "Start `ringproof worker` and `ringproof beat`, or `celery -A worker worker` and `celery -A worker beat`."
+)
 
 
 class Ringproof(Celery):
-    """Takes its broker and its results from our settings alone.
+    """A Celery application whose broker and results come from Ringproof's settings alone.
 
-    As configuration they would lose against CELERY_BROKER_URL and CELERY_RESULT_BACKEND, which a host project may
-    have in its environment, and `celery report` and `inspect conf` would show Redis' password.
+    As Celery's configuration they would lose against CELERY_BROKER_URL and CELERY_RESULT_BACKEND, which a host project
+    may have in its environment. `celery report` and `inspect conf` would also show Redis' password.
     """
+
+    read_settings: Callable[[], Settings] = staticmethod(runtime.settings)
+    """Reads the environment; `worker.celery` puts its own in place, which ends a command with a clear list."""
+
+    is_service = False
+    """Whether `worker.celery` has added the task bodies, so that this process may be a worker or beat."""
 
     def connection_for_read(self, url: str | None = None, **options: Any) -> Any:
         """Connect to the Redis that keeps the ledger."""
-        return self._connection(url or _settings().redis_url.get_secret_value(), **options)
+        return self._connection(url or self.read_settings().redis_url.get_secret_value(), **options)
 
     connection_for_write = connection_for_read
 
+    @property
+    def Worker(self) -> Any:  # noqa: N802  # Celery's name
+        """Celery's worker. Ends the process with a message if this application has no task bodies."""
+        return super().Worker if self.is_service else sys.exit(NO_BODIES)
+
+    @property
+    def Beat(self) -> Any:  # noqa: N802  # Celery's name
+        """Celery's beat. Ends the process with a message if this application has no schedule."""
+        return super().Beat if self.is_service else sys.exit(NO_BODIES)
+
     def _get_backend(self) -> Any:
         backend = symbol_by_name("ringproof.celery.backend:LedgerBackend")
-        return backend(app=self, url=_settings().redis_url.get_secret_value())
+        return backend(app=self, url=self.read_settings().redis_url.get_secret_value())
 
 
 app = Ringproof(
     "ringproof",
     set_as_current=False,
     amqp="ringproof.celery.broker:AMQP",
-    fixups=(),  # Django's would read DJANGO_SETTINGS_MODULE, and hook a host project's database into our workers
+    fixups=(),  # Django's reads DJANGO_SETTINGS_MODULE, and would tie a host project's database to our workers
 )
 
 
 @app.on_configure.connect
 def _configure(sender: Celery, **_: Any) -> None:
-    """Hand Celery its configuration, made from the environment, at the first look at it."""
-    current = _settings()
+    """Make Celery's configuration from the environment, when Celery first asks for it."""
+    current = app.read_settings()
     url = current.redis_url.get_secret_value()
     tls = {"ssl_cert_reqs": ssl.CERT_REQUIRED} if url.startswith("rediss:") else None
     names = (TICKS, *map(queue, Lane))
@@ -83,7 +95,7 @@ def _configure(sender: Celery, **_: Any) -> None:
             "worker_cancel_long_running_tasks_on_connection_loss": False,
             "broker_connection_retry_on_startup": True,
             "broker_connection_max_retries": None,
-            "broker_channel_error_retry": True,  # out of memory, or a replica: it will not stay so
+            "broker_channel_error_retry": True,  # Redis is out of memory, or a replica, for a while only
             "task_publish_retry_policy": {"max_retries": 1, "interval_start": 0},
             "redis_socket_timeout": SOCKET_SECONDS,
             "redis_socket_connect_timeout": SOCKET_SECONDS,
@@ -92,7 +104,7 @@ def _configure(sender: Celery, **_: Any) -> None:
                 "socket_connect_timeout": SOCKET_SECONDS,
                 "visibility_timeout": VISIBILITY_SECONDS,
                 "queue_order_strategy": "priority",
-                # A Redis shared with another Celery application: neither restores the other's messages.
+                # Two Celery applications may share a Redis: neither delivers the other's messages again.
                 "unacked_key": f"{current.prefix}:unacked",
                 "unacked_index_key": f"{current.prefix}:unacked_index",
                 "unacked_mutex_key": f"{current.prefix}:unacked_mutex",

@@ -190,7 +190,7 @@ class Verification(AsyncResult):
 
 
 def _restored(task_id: str) -> Verification:
-    app = symbol_by_name("worker.celery:app")
+    app = symbol_by_name("ringproof.celery.app:app")
     return Verification(task_id, backend=app.backend, app=app)
 
 

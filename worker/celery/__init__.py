@@ -1,6 +1,7 @@
 """The Celery application as a worker process runs it: `celery -A worker worker`, `from worker.celery import app`.
 
-It is the application of `ringproof.celery.app`, with the task bodies, the readiness check, beat and the logging added.
+It is the application of `ringproof.celery.app`. This module adds the task bodies, the check at the start, beat and
+logging.
 """
 
 from typing import Final
@@ -8,6 +9,7 @@ from typing import Final
 from ringproof.celery.app import app
 from worker.celery.beat import SCHEDULE
 from worker.celery.readiness import Readiness
+from worker.celery.startup import settings_or_exit
 
 __all__ = ["app"]
 
@@ -16,10 +18,12 @@ TASKS: Final = (
     *("sweep", "feeder", "reconcile", "removal"),
 )
 
+app.is_service = True
+app.read_settings = settings_or_exit
 app.log_cls = "worker.celery.logs:Logging"
 app.conf.update(
     include=[f"tasks.{name}" for name in TASKS],
-    beat_scheduler="worker.celery.beat:Beat",
+    beat_scheduler="worker.celery.beat:PatientScheduler",
     beat_schedule=SCHEDULE,
 )
 app.steps["worker"].add(Readiness)

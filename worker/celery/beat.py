@@ -22,7 +22,7 @@ SCHEDULE: Final = {
 _log = logging.getLogger(__name__)
 
 
-class Beat(Scheduler):
+class PatientScheduler(Scheduler):
     """The stock one leaves three files in the current directory; a tick needs no memory."""
 
     def apply_entry(self, entry: Any, producer: Any = None) -> None:

@@ -1,16 +1,16 @@
 """The commands that run Ringproof's processes: a worker, and beat.
 
-They start what `celery -A worker worker` and `celery -A worker beat` start. Celery puts the current folder before all
-others on Python's path while it loads modules, so that a project's own `worker.py` or `tasks.py` there would be loaded
-in place of Ringproof's. These commands have loaded the right ones before.
+They start what `celery -A worker worker` and `celery -A worker beat` start. With those, Celery looks for modules in the
+current folder first, so a project's own `worker.py` or `tasks.py` there would be loaded in place of Ringproof's. These
+commands load Ringproof's modules before Celery looks.
 """
 
-import sys
 from importlib import import_module
 
 import click
+from celery.bin.celery import celery
 
-from worker.celery import TASKS, app
+from worker.celery import TASKS
 from worker.cli.options import load_dotenv, says_what_is_wrong
 
 PASSES_ON = {"ignore_unknown_options": True, "allow_interspersed_args": False}
@@ -22,8 +22,9 @@ PASSES_ON = {"ignore_unknown_options": True, "allow_interspersed_args": False}
 def worker(arguments: tuple[str, ...]) -> None:
     """Run a worker, from any folder.
 
-    All options are those of Celery: ringproof worker -n bulk@%h -Q ringproof.scheduled,ringproof.bulk -c 2. They are
-    listed by: celery worker --help. Without any, the worker serves all four queues, a process for each core.
+    The options are those of Celery's worker: ringproof worker -n bulk@%h -Q ringproof.scheduled,ringproof.bulk -c 2.
+    To list them: celery worker --help. Without options, the worker serves all four queues with one process for each
+    core. Add -B to run beat in the same worker.
     """
     _run("worker", arguments)
 
@@ -32,15 +33,18 @@ def worker(arguments: tuple[str, ...]) -> None:
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[OPTIONS OF CELERY]...")
 @says_what_is_wrong
 def beat(arguments: tuple[str, ...]) -> None:
-    """Run beat, which has the sweep and the feeder run each second.
+    """Run beat, which starts the sweep and the feeder each second.
 
-    Several may run. All options are those of Celery, as celery beat --help lists them.
+    Several beats may run at once. The options are those of Celery's beat. To list them: celery beat --help.
     """
     _run("beat", arguments)
 
 
 def _run(process: str, arguments: tuple[str, ...]) -> None:
+    """Run Celery's own command on our application, and end as it ends."""
+    if {"-D", "--detach"} & set(arguments):
+        raise click.UsageError("A detached process would not find Ringproof. Run it under a supervisor instead.")
     load_dotenv()
     for name in TASKS:
         import_module(f"tasks.{name}")
-    sys.exit(app.start([process, *arguments]))
+    celery.main(["-A", "worker", process, *arguments], prog_name="ringproof", auto_envvar_prefix="CELERY")
