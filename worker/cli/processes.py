@@ -8,7 +8,6 @@ commands load Ringproof's modules before Celery looks.
 from importlib import import_module
 
 import click
-from celery.bin.celery import celery
 
 from worker.celery import TASKS
 from worker.cli.options import load_dotenv, says_what_is_wrong
@@ -42,6 +41,8 @@ def beat(arguments: tuple[str, ...]) -> None:
 
 def _run(process: str, arguments: tuple[str, ...]) -> None:
     """Run Celery's own command on our application, and end as it ends."""
+    from celery.bin.celery import celery  # noqa: PLC0415  # its import looks up this machine's name
+
     if {"-D", "--detach"} & set(arguments):
         raise click.UsageError("A detached process would not find Ringproof. Run it under a supervisor instead.")
     load_dotenv()
