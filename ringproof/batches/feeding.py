@@ -1,5 +1,6 @@
 """Feed batches: hand their rows to the ledger, and notify their numbers of a resume or a cancel."""
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -11,7 +12,7 @@ from ringproof.ledger.acceptance import COLUMNS, Disposition, Requester
 from ringproof.ledger.durations import ms
 from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.record import Lane, pieces
-from ringproof.ledger.row_outcomes import BYTES, LISTS, OPEN, UNFED
+from ringproof.ledger.row_outcomes import BYTES, LISTS, UNBEGUN_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ def batches_to_feed(ledger: Ledger) -> list[FeedingBatch]:
             FeedingBatch(
                 name,
                 BatchState(fields["state"]),
-                fields.get("heed", ""),
+                fields.get("notify_from", ""),
                 {
                     channel: rows[channel] - int(fields.get(f"cursor:{channel}", 0)) + retries[channel]
                     for channel in LISTS
@@ -95,16 +96,22 @@ def feed_page(
     If the process dies before it sends the messages, nothing is lost: the sweep sends them again.
     """
     keys = ledger.keys.batch(batch.name)
-    args: list[str | int] = []
+    described = []
     for place, row in zip(page.places, page.rows, strict=True):
         request = {
             "subaccount": row.subaccount,
             **pieces("alias", row.alias),
             "reverify_after": batch.reverify_after,
         }
-        fields = [part for name, value in request.items() if value for part in (name, value)]
-        until = quiet_until.get(row.number)
-        args += [place, row.number, row.country, epoch_ms(until), len(fields), *fields]
+        described.append(
+            {
+                "place": str(place),
+                "number": row.number,
+                "country": row.country,
+                "asleep_until": epoch_ms(quiet_until.get(row.number)),
+                "fields": [part for name, value in request.items() if value for part in (name, value)],
+            }
+        )
     answers = ledger.run_script(
         "batch/feed",
         [keys.batch, keys.retries[LISTS.index(channel)], ledger.keys.feeding],
@@ -114,7 +121,7 @@ def feed_page(
             COLUMNS[Requester.ROSTER],
             ms(ledger.durations.request(Lane.BULK)),
             int(page.is_retry),
-            *args,
+            json.dumps(described),
         ],
     )
     return [
@@ -133,7 +140,7 @@ def notify_rows(ledger: Ledger, batch: FeedingBatch) -> int:
     channel, place, since = batch.notify_from.split(":")
     wanted = BYTES["waiting:batch_paused"]
     if batch.state is BatchState.CANCELLED:
-        wanted = "".join(set(OPEN) - {UNFED, BYTES["sending"], BYTES["in_doubt"], BYTES["in_doubt:worker_lost"]})
+        wanted = UNBEGUN_BYTES
     start, notified = int(place), 0
     row_bytes = ledger.run("getrange", keys.bytes[LISTS.index(channel)], start, start + BYTES_AT_ONCE - 1)
     for rows in rows_with_bytes(ledger, batch.name, channel, start, row_bytes, wanted):

@@ -33,7 +33,17 @@ class State(StrEnum):
     @property
     def is_final(self) -> bool:
         """Whether time alone changes nothing any more."""
-        return self in {State.VERIFIED, State.EXPIRED, State.FAILED, State.CANCELLED}
+        return self in FINAL
+
+
+UNBEGUN: Final = frozenset({State.QUEUED, State.WAITING})
+"""The states of a request that no worker has begun."""
+
+UNFINISHED: Final = UNBEGUN | {State.SENDING, State.IN_DOUBT}
+"""The states of a request that has no outcome yet."""
+
+FINAL: Final = frozenset({State.VERIFIED, State.EXPIRED, State.FAILED, State.CANCELLED})
+"""The states that time alone does not change. Each other record has an entry on the agenda."""
 
 
 class Reason(StrEnum):

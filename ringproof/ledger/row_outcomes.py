@@ -1,7 +1,9 @@
 """The byte of a batch row: one letter for each outcome that a row can have."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Final
+
+from ringproof.ledger.record import UNBEGUN, UNFINISHED, State
 
 LISTS: Final = ("sms", "call")
 
@@ -52,7 +54,13 @@ PENDING: Final = "pending"
 OUTCOMES: Final[Mapping[str, str]] = {byte: outcome for outcome, byte in BYTES.items()} | {UNFED: PENDING}
 
 
-OPEN: Final = UNFED + "".join(
-    byte for outcome, byte in BYTES.items() if outcome.split(":")[0] in {"queued", "waiting", "sending", "in_doubt"}
-)
+def _bytes_of(states: Collection[State]) -> str:
+    return "".join(byte for outcome, byte in BYTES.items() if outcome.partition(":")[0] in states)
+
+
+UNBEGUN_BYTES: Final = _bytes_of(UNBEGUN)
+"""The bytes of rows that were fed and whose request no worker has begun."""
+
+
+OPEN: Final = UNFED + _bytes_of(UNFINISHED)
 """The bytes of rows that have no outcome yet: what waits has none, and what is in doubt will have another."""

@@ -5,27 +5,54 @@ The first line of a Lua file names these pieces: `-- needs: record, pace`. A pie
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.resources import files
 from typing import Final
 
-from ringproof.ledger.record import LETTERS
+from ringproof.ledger.keys import Keys
+from ringproof.ledger.record import FINAL, LETTERS, UNBEGUN, UNFINISHED, Lane
 from ringproof.ledger.row_outcomes import BYTES, OPEN
-
-
-def _lua_table(values: Mapping[str, str]) -> str:
-    return "{" + ", ".join(f"['{name}'] = '{value}'" for name, value in values.items()) + "}"
 
 
 def _lua_text(text: str) -> str:
     return "'" + text.replace("\0", "\\0") + "'"
 
 
+def _lua_list(texts: Iterable[str]) -> str:
+    return "{" + ", ".join(map(_lua_text, texts)) + "}"
+
+
+def _lua_table(values: Mapping[str, str]) -> str:
+    return "{" + ", ".join(f"[{_lua_text(name)}] = {_lua_text(value)}" for name, value in values.items()) + "}"
+
+
+def _lua_set(texts: Iterable[str]) -> str:
+    return "{" + ", ".join(f"{text} = true" for text in sorted(texts)) + "}"
+
+
+def _batch_key_suffixes() -> list[str]:
+    keys = Keys("").batch("")
+    return [key.removeprefix(f"{keys.batch}:") for key in keys.content]
+
+
 TABLES: Final[Mapping[str, str]] = {
-    "history_letters": f"local LETTERS = {_lua_table(LETTERS)}\n",
-    "row_bytes": f"local BYTES = {_lua_table(BYTES)}\nlocal OPEN = {_lua_text(OPEN)}\n",
+    "lanes": f"local LANES = {_lua_list(Lane)}\n",
+    "states": f"""
+-- The states of a request that no worker has begun; of one without an outcome; and those that time does not change.
+local UNBEGUN, UNFINISHED, FINAL = {_lua_set(UNBEGUN)}, {_lua_set(UNFINISHED)}, {_lua_set(FINAL)}
+""",
+    "history_letters": f"""
+-- The letter of each state and reason in a record's history.
+local LETTERS = {_lua_table(LETTERS)}
+""",
+    "batch_tables": f"""
+-- The byte of each outcome, the bytes of rows without an outcome, and what follows the name in the keys of a batch.
+local BYTES = {_lua_table(BYTES)}
+local UNFINISHED_BYTES = {_lua_text(OPEN)}
+local BATCH_KEYS = {_lua_list(_batch_key_suffixes())}
+""",
 }
-"""The pieces that are no files: what Python and Lua must say alike has its one place in Python."""
+"""The pieces that are written from Python's values, so that each list has one place."""
 
 _NEEDS = re.compile(r"-- needs: (\w+(?:, \w+)*)\n")
 

@@ -46,7 +46,7 @@ MUTATIONS = (
     Mutation(
         "the intent is written before the POST",
         "ringproof/ledger/lua/number/begin.lua",
-        "change(key, record, number, 'sending', '', lease_until)",
+        "set_state(key, record, number, 'sending', '', lease_until)",
         "",
         "tests/faults/test_points.py::test_whoever_is_killed_leaves_a_record_that_knows",
     ),
@@ -81,7 +81,7 @@ MUTATIONS = (
     Mutation(
         "the token: the same call again gets the same answer",
         "ringproof/ledger/lua/number/accept.lua",
-        "if told then return cjson.decode(told) end",
+        "if answered then return cjson.decode(answered) end",
         "",
         "tests/ledger/test_ledger.py::test_the_same_token_gets_the_same_answer_whatever_came_between",
     ),
@@ -102,7 +102,7 @@ MUTATIONS = (
     Mutation(
         "a message that was lost is sent again",
         "ringproof/ledger/lua/agenda/work_off.lua",
-        "return room_in(record.lane) and 'enqueue' or 'held'",
+        "return queue_has_room(record.lane) and 'enqueue' or 'held'",
         "return 'held'",
         "tests/faults/test_storm.py::test_without_a_single_message_everybody_gets_a_code",
     ),
@@ -123,8 +123,8 @@ MUTATIONS = (
     Mutation(
         "after Redis was emptied the first window is spent",
         "ringproof/ledger/lua/lib/pace.lua",
-        "if not pace.account then move('account', now_us + facts.window_us) end",
-        "if not pace.account then move('account', now_us) end",
+        "if not pace.account then set_pace('account', now_us + config.window_us) end",
+        "if not pace.account then set_pace('account', now_us) end",
         "tests/ledger/test_ledger.py::test_without_a_bucket_the_first_window_is_spent",
     ),
     Mutation(
@@ -144,7 +144,7 @@ MUTATIONS = (
     Mutation(
         "a slot that was missed is not booked anew in a pause",
         "ringproof/ledger/lua/pace/book_slot.lua",
-        "if not record.state or is_held(record) then",
+        "if not record.state or is_on_hold(record) then",
         "if not record.state then",
         "tests/sending/test_attempt.py::test_a_slot_that_was_missed_is_not_booked_anew_in_a_pause",
     ),
@@ -165,7 +165,7 @@ MUTATIONS = (
     Mutation(
         "a 429 closes the pace to everybody",
         "ringproof/ledger/lua/lib/pace.lua",
-        "    move('account', math.max(pace.account, pace.closed))\n",
+        "    set_pace('account', math.max(pace.account, pace.closed))\n",
         "",
         "tests/ledger/test_slots.py::TestA429::test_closes_the_bucket_to_everybody_never_before_plivos_time",
     ),
@@ -179,8 +179,8 @@ MUTATIONS = (
     Mutation(
         "a code that was entered is taken out once",
         "ringproof/ledger/lua/number/take_code.lua",
-        "redis.call('GETDEL', KEYS[8])",
-        "redis.call('GET', KEYS[8])",
+        "redis.call('GETDEL', code_key)",
+        "redis.call('GET', code_key)",
         "tests/ledger/test_confirmation.py::test_a_code_waits_a_minute_and_is_taken_out_once",
     ),
     Mutation(
@@ -193,14 +193,14 @@ MUTATIONS = (
     Mutation(
         "what Plivo's list has of last year is no answer",
         "ringproof/ledger/lua/number/mark_verified.lua",
-        "  if not is_this(record, known) then return 'stale' end\n",
+        "  if not is_of_last_code(record, caller_id) then return 'stale' end\n",
         "",
         "tests/ledger/test_plivo_list.py::test_of_last_year_and_in_doubt_today_is_not_verified",
     ),
     Mutation(
         "a code that is over is not expired before Plivo's list was read",
         "ringproof/ledger/lua/agenda/work_off.lua",
-        "    if await_look(number, expires_at) then return 'list' end\n",
+        "    if await_scan(number, expires_at) then return 'list' end\n",
         "",
         "tests/ledger/test_plivo_list.py::test_who_is_on_the_list_is_verified_and_who_is_not_expires",
     ),
@@ -221,21 +221,21 @@ MUTATIONS = (
     Mutation(
         "a number that was asked about is not asked about by a message that comes late",
         "ringproof/ledger/lua/reverification/claim.lua",
-        "if not due_at or due_at > now + facts.enqueue_again_longest_ms or not renewable(record) then return {} end\n",
+        "if not is_due then return {} end\n",
         "",
         "tests/tasks/test_reverification.py::TestChecking::test_is_once_for_each_however_many_messages_there_are",
     ),
     Mutation(
         "whoever does not answer twice is left alone",
         "ringproof/ledger/lua/lib/reverification.lua",
-        "      ask_again(number, nil)\n      return 'lapsed'\n",
+        "      schedule_reverification(number, nil)\n      return 'lapsed'\n",
         "",
         "tests/tasks/test_reverification.py::TestSending::test_has_whoever_does_not_answer_twice_in_a_row_lapse",
     ),
     Mutation(
         "a request that came to nothing takes nothing from a verification that stands",
         "ringproof/ledger/lua/lib/transition.lua",
-        "state == 'verified' or used(record) or",
+        "state == 'verified' or is_code_used(record) or",
         "state == 'verified' or",
         "tests/tasks/test_reverification.py::TestInBetween"
         "::test_a_standing_number_whose_last_request_failed_has_its_day_once_the_schedule_is_on",
@@ -272,42 +272,42 @@ MUTATIONS = (
     Mutation(
         "a page of a batch is fed from the cursor, and once",
         "ringproof/ledger/lua/batch/feed.lua",
-        "elseif (redis.call('HGET', KEYS[7], cursor) or '0') ~= page[1].place then",
+        "elseif (redis.call('HGET', batch_hash, cursor_field) or '0') ~= page[1].place then",
         "elseif false then",
         "tests/batches/test_batches.py::TestTheFeeder::test_that_is_asked_twice_by_a_lost_answer_feeds_no_row_twice",
     ),
     Mutation(
         "a row's counts move with its record, in the same script",
         "ringproof/ledger/lua/lib/transition.lua",
-        "if record.batch then move_row_of(record, state, reason) end",
+        "if record.batch then update_row_of(record, state, reason) end",
         "",
         "tests/batches/test_batches.py::TestABatch::test_completes_when_each_of_its_rows_has_an_outcome_and_one_event_says_so",
     ),
     Mutation(
         "a replaced record leaves its row an outcome",
         "ringproof/ledger/lua/lib/request.lua",
-        "    leave_row(record)",
+        "    release_row(record)",
         "",
         "tests/batches/test_batches.py::TestAPerson::test_who_asks_anew_in_place_of_a_doubt_gives_the_row_its_outcome",
     ),
     Mutation(
         "a batch's pause and cancel are looked at when a slot is used",
         "ringproof/ledger/lua/lib/pauses.lua",
-        " or word == 'paused' or word == 'cancelled'",
+        " or state == 'paused' or state == 'cancelled'",
         "",
         "tests/batches/test_batches.py::TestAPause::test_takes_back_what_has_a_slot_that_it_has_not_used",
     ),
     Mutation(
         "what another batch has joined goes on for that one",
         "ringproof/ledger/lua/lib/batch_state.lua",
-        "then word = other end",
+        "then state = other end",
         "then end",
         "tests/batches/test_batches.py::TestABatch::test_sends_what_it_has_joined_though_the_other_batch_is_kept_from_it_afterwards",
     ),
     Mutation(
         "an import that was taken over puts nothing in",
         "ringproof/ledger/lua/batch/add_rows.lua",
-        "if holder and holder ~= ARGV[3] or redis",
+        "if holder and holder ~= token or redis",
         "if redis",
         "tests/batches/test_batches.py::TestAnImport::test_that_was_taken_over_puts_nothing_in_any_more",
     ),

@@ -27,13 +27,9 @@ _TOKEN = re.compile(
 
 def defined(source: str) -> set[str]:
     """Return the names that a piece gives to what follows it: its locals that are indented by nothing."""
-    names: set[str] = set()
-    for line in source.splitlines():
-        if function := re.match(r"local function (\w+)", line):
-            names.add(function[1])
-        elif values := re.match(r"local ([\w, ]+?) *(?:=|$)", line):
-            names.update(values[1].split(", "))
-    return names
+    functions = re.findall(r"^local function (\w+)", source, re.MULTILINE)
+    values = re.findall(r"^local (?!function\b)(\w+(?:,\s+\w+)*)", source, re.MULTILINE)
+    return {*functions, *(name for names in values for name in re.split(r",\s+", names))}
 
 
 def taken(source: str) -> set[str]:

@@ -1,4 +1,4 @@
 -- needs: clock
--- now: Redis' time.
--- output: microseconds since 1970
+-- Returns Redis' time.
+-- output: µs since 1970
 return now_us

@@ -1,35 +1,36 @@
--- needs: clock, record, reverification
--- mend: the slow hand. Puts an unfinished record that has no entry on the agenda back, due at once; and one that is to be
--- asked about again among the renewals, when it has a period now and had none, or a verified one had a longer one.
--- input:  KEYS[1…6], ARGV[1], [2] - as begin   KEYS[7…] - records   ARGV[3…] - their numbers
+-- needs: arguments, clock, states, record, reverification
+-- Repairs what an operator has removed by hand. Puts an unfinished record without an agenda entry back on the agenda,
+-- due at once. Puts a verified number back on the schedule of re-verifications if it has a period and no entry, or an
+-- entry that is later than its period.
+-- input:  KEYS    records
+--         ARGV    their numbers
 -- output: how many were put back
 
--- When it falls due, if that is to be put down; nil if it is to be left as it is.
-local function lost_turn(record, number)
-  if not renewable(record) or record.reason == 'lapsed' then return nil end
-  local proven = math.max(milliseconds(record, 'verified_at'), milliseconds(record, 'checked_at'))
-  local due_at = falls_due(record, number, proven)
-  if due_at and due_at < now then due_at = falls_due(record, number, now) end  -- not all of them at once
-  local kept = redis.call('ZSCORE', renewals_key, number)
-  if kept and (record.state ~= 'verified' or due_at and tonumber(kept) <= due_at) then return nil end
+-- Returns the date of a number that should be on the schedule, or is there too late; nil if its entry is right.
+local function missing_date(record, number)
+  if not can_reverify(record) or record.reason == 'lapsed' then return nil end
+  local last_proof = math.max(milliseconds(record, 'verified_at'), milliseconds(record, 'checked_at'))
+  local due_at = next_due(record, number, last_proof)
+  if due_at and due_at < now then due_at = next_due(record, number, now) end  -- overdue ones must not all come at once
+  local entry = redis.call('ZSCORE', renewals_key, number)
+  if entry and (record.state ~= 'verified' or due_at and tonumber(entry) <= due_at) then return nil end
   return due_at
 end
 
-local mended = 0
+local repaired = 0
 for i = 7, #KEYS do
-  local number = ARGV[i - 4]
-  local state = redis.call('HGET', KEYS[i], 'state')
-  local final = not state or state == 'verified' or state == 'expired' or state == 'failed' or state == 'cancelled'
-  if not final and not redis.call('ZSCORE', KEYS[1], number) then
-    redis.call('ZADD', KEYS[1], now, number)
-    mended = mended + 1
-  elseif final and state then
-    local due_at = lost_turn(read(KEYS[i]), number)
+  local key, number = KEYS[i], ARGV[i - 4]
+  local state = redis.call('HGET', key, 'state')
+  if state and not FINAL[state] and not redis.call('ZSCORE', agenda_key, number) then
+    redis.call('ZADD', agenda_key, now, number)
+    repaired = repaired + 1
+  elseif state and FINAL[state] then
+    local due_at = missing_date(read(key), number)
     if due_at then
-      redis.call('PERSIST', KEYS[i])
-      ask_again(number, due_at)
-      mended = mended + 1
+      redis.call('PERSIST', key)
+      schedule_reverification(number, due_at)
+      repaired = repaired + 1
     end
   end
 end
-return mended
+return repaired

@@ -1,104 +1,111 @@
--- needs: clock, settings, record, batch_state, transition, pauses
--- due: works off what is due on the agenda, oldest first. Each entry gets its transition and its next look in one go;
--- it leaves with a final state only.
--- input:  KEYS[1…6], ARGV[1], [2] - as begin   KEYS[7…9] - Celery's queues of the lanes interactive, scheduled, bulk
---         ARGV[3] - entries at most
---         ARGV[4] - messages that a lane's queue may hold; beyond it nothing is enqueued again
--- output: for each entry: what was done, number, request, lane, channel; what was done is
---         enqueue (send its message), held (its queue is long enough, or nobody is to be sent to), too_late, cancelled
---         (its batch is), doubted, expired, look_up (ask Plivo whether the number is verified), list (its code is over,
---         and Plivo's list is to be read before it is expired), kept (not due after all) or gone (no record)
-local first_ms, longest_ms, bound = facts.enqueue_again_ms, facts.enqueue_again_longest_ms, tonumber(ARGV[4])
-local FIRST_LOOK_MS, LONGEST_LOOK_MS = 3000, 60000  -- how often it is seen whether the list was read
-local queues = {interactive = KEYS[7], scheduled = KEYS[8], bulk = KEYS[9]}
-local lengths = {}
-local look_key = ARGV[2] .. ':reconcile'
-local look = read(look_key)
+-- needs: arguments, clock, states, settings, record, batch_state, transition, pauses
+-- Works off the entries of the agenda that are due, oldest first. Each entry gets its transition and its next moment in
+-- one go. Only a final state takes a number off the agenda.
+-- input:  KEYS    Celery's queues of the lanes interactive, scheduled and bulk
+--         ARGV    entries at most; messages that a lane's queue may hold: beyond it nothing is enqueued again
+-- output: for each entry: the action, number, request, lane, channel. The action is enqueue (send its message), held (it
+--         is paused, or its queue is long enough), too_late, cancelled (its batch is), doubted, expired, look_up (ask
+--         Plivo whether the number is verified), list (its code has died: read Plivo's list before it can expire), kept
+--         (not due after all) or gone (there is no record)
+local interactive_queue, scheduled_queue, bulk_queue = unpack(KEYS, 7)
+local most_entries, longest_queue = ARGV[3], tonumber(ARGV[4])
+local first_ms, longest_ms = config.enqueue_again_ms, config.enqueue_again_longest_ms
+local FIRST_LOOK_MS, LONGEST_LOOK_MS = 3000, 60000  -- how often an entry checks whether the list was read
 
-local function room_in(lane)
+local queues = {interactive = interactive_queue, scheduled = scheduled_queue, bulk = bulk_queue}
+local lengths = {}
+local scan_key = prefix .. ':reconcile'
+local scan = read(scan_key)
+
+local function queue_has_room(lane)
   lengths[lane] = (lengths[lane] or redis.call('LLEN', queues[lane])) + 1
-  return lengths[lane] <= bound
+  return lengths[lane] <= longest_queue
 end
 
--- A message that nobody has taken by now is likely lost. Twice as long each time, as the time since the last change
--- says: 30 s, 1, 2, 4 … 10 minutes.
+-- No worker has taken the message so far, so it is probably lost. The wait before the next one doubles, because it equals
+-- the time since the last change: 30 s, 1, 2, 4 … 10 minutes.
 local function enqueue_again(record, number, since_ms)
   local wait_ms = math.min(math.max(since_ms, first_ms), longest_ms)
-  redis.call('ZADD', KEYS[1], math.min(now + wait_ms, milliseconds(record, 'ends_at')), number)
-  return room_in(record.lane) and 'enqueue' or 'held'
+  redis.call('ZADD', agenda_key, math.min(now + wait_ms, milliseconds(record, 'ends_at')), number)
+  return queue_has_room(record.lane) and 'enqueue' or 'held'
 end
 
-local function keep(number, when)
-  redis.call('ZADD', KEYS[1], when, number)
+local function keep(number, agenda_at)
+  redis.call('ZADD', agenda_key, agenda_at, number)
   return 'kept'
 end
 
--- Whether a code that is over may have been entered elsewhere, for all that is known: until Plivo's list was read. Where
--- that has failed for as long as a code lives, nobody waits for it any more; what it says later still counts.
-local function await_look(number, expires_at)
-  if milliseconds(look, 'looked') > expires_at then return false end
-  if not look.wanted then
-    look.wanted = now
-    redis.call('HSET', look_key, 'wanted', now)
+-- Whether a number whose code has died has to wait for a scan of Plivo's list: until then, the user may have entered the
+-- code elsewhere. If the scan fails for `look_longest_ms`, the number expires without it; a later scan still counts.
+local function await_scan(number, expires_at)
+  if milliseconds(scan, 'looked') > expires_at then return false end
+  if not scan.wanted then
+    scan.wanted = now
+    redis.call('HSET', scan_key, 'wanted', now)
   end
-  local wanted = milliseconds(look, 'wanted')
-  if wanted + facts.look_longest_ms <= now then return false end
-  redis.call('ZADD', KEYS[1], now + math.min(math.max(now - wanted, FIRST_LOOK_MS), LONGEST_LOOK_MS), number)
+  local wanted_at = milliseconds(scan, 'wanted')
+  if wanted_at + config.look_longest_ms <= now then return false end
+  redis.call('ZADD', agenda_key, now + math.min(math.max(now - wanted_at, FIRST_LOOK_MS), LONGEST_LOOK_MS), number)
   return true
 end
 
-local function work_off(key, record, number)
-  local state, ends_at = record.state, milliseconds(record, 'ends_at')
-  local open = state == 'queued' or state == 'waiting'
-  local word = open and batch_word(record)
-  local paused_until = open and paused(record.lane)
-  local reason = 'paused'
-  if word == 'paused' then paused_until, reason = now + BATCH_LOOK_MS, 'batch_paused' end
-  if word == 'cancelled' then
+-- Handles a request that has not begun: queued or waiting.
+local function work_off_unbegun(key, record, number)
+  local ends_at = milliseconds(record, 'ends_at')
+  local applies = batch_state_for(record)
+  local hold_ms, hold_reason = paused_until(record.lane), 'paused'
+  if applies == 'paused' then hold_ms, hold_reason = now + BATCH_LOOK_MS, 'batch_paused' end
+  if applies == 'cancelled' then
     redis.call('HDEL', key, 'due_at', 'detail')
-    change(key, record, number, 'cancelled', '')
+    set_state(key, record, number, 'cancelled', '')
     return 'cancelled'
-  elseif open and ends_at <= now and (record.lane == 'interactive' or not paused_until) then
-    change(key, record, number, 'failed', record.reason == 'unreachable' and 'unreachable' or 'too_late')
+  elseif ends_at <= now and (record.lane == 'interactive' or not hold_ms) then
+    set_state(key, record, number, 'failed', record.reason == 'unreachable' and 'unreachable' or 'too_late')
     return 'too_late'
-  elseif state == 'waiting' and milliseconds(record, 'due_at') > now then
+  elseif record.state == 'waiting' and milliseconds(record, 'due_at') > now then
     return keep(number, math.min(milliseconds(record, 'due_at'), ends_at))
-  elseif paused_until then
-    wait_out(key, record, number, paused_until, reason)
+  elseif hold_ms then
+    hold_until(key, record, number, hold_ms, hold_reason)
     return 'held'
-  elseif state == 'queued' then
+  elseif record.state == 'queued' then
     return enqueue_again(record, number, now - milliseconds(record, 'updated_at'))
-  elseif state == 'waiting' then
-    redis.call('HDEL', key, 'due_at', 'detail')
-    change(key, record, number, 'queued', '', now)
-    return enqueue_again(record, number, 0)
+  end
+  redis.call('HDEL', key, 'due_at', 'detail')
+  set_state(key, record, number, 'queued', '', now)
+  return enqueue_again(record, number, 0)
+end
+
+local function work_off(key, record, number)
+  local state = record.state
+  if UNBEGUN[state] then
+    return work_off_unbegun(key, record, number)
   elseif state == 'sending' then
     local lease_until = milliseconds(record, 'lease_until')
     if lease_until > now then return keep(number, lease_until) end
-    change(key, record, number, 'in_doubt', 'worker_lost', milliseconds(record, 'live_until'))
+    set_state(key, record, number, 'in_doubt', 'worker_lost', milliseconds(record, 'live_until'))
     return 'doubted'
   elseif state == 'code_sent' then
     local expires_at = milliseconds(record, 'expires_at')
     if expires_at > now then return keep(number, expires_at) end
-    if await_look(number, expires_at) then return 'list' end
-    change(key, record, number, 'expired', '')
+    if await_scan(number, expires_at) then return 'list' end
+    set_state(key, record, number, 'expired', '')
     return 'expired'
   elseif state == 'in_doubt' then
     local live_until = milliseconds(record, 'live_until')
     if live_until > now then return keep(number, live_until) end
-    redis.call('ZADD', KEYS[1], now + facts.look_up_ms, number)
+    redis.call('ZADD', agenda_key, now + config.look_up_ms, number)
     return 'look_up'
   end
-  redis.call('ZREM', KEYS[1], number)
+  redis.call('ZREM', agenda_key, number)
   return 'gone'
 end
 
-local done = {}
-for _, number in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, ARGV[3])) do
-  local key = ARGV[2] .. ':number:' .. number
+local results = {}
+for _, number in ipairs(redis.call('ZRANGEBYSCORE', agenda_key, '-inf', now, 'LIMIT', 0, most_entries)) do
+  local key = key_of_record(number)
   local record = read(key)
-  done[#done + 1] = {
+  results[#results + 1] = {
     work_off(key, record, number), number, record.request or '0', record.lane or 'interactive', record.channel or '',
   }
 end
-return done
+return results

@@ -1,24 +1,27 @@
--- batch_put: puts a page of rows into a batch that is imported; told again, it counts once.
--- input:  KEYS[1…6], ARGV[1], [2] - as begin   KEYS[7] - the batch   KEYS[8] - who imports it   KEYS[9] - its countries
---         KEYS[10…11] - its lists   ARGV[3] - token   ARGV[4] - ms without a word until it counts as dead
---         ARGV[5] - how many rows were in it before   ARGV[6] - digest of the rows with these
---         ARGV[7] - how many of the rows are for the first list   ARGV[8…] - the rows, each begins with its country
--- output: 1; or 0 if somebody else imports it, or has
-local holder = redis.call('GET', KEYS[8])
-if holder and holder ~= ARGV[3] or redis.call('HGET', KEYS[7], 'state') ~= 'importing' then return 0 end
-local before, new = tonumber(ARGV[5]), #ARGV - 7
-local rows = redis.call('LLEN', KEYS[10]) + redis.call('LLEN', KEYS[11])
-if rows ~= before then return rows == before + new and holder and 1 or 0 end
+-- Adds a page of rows to a batch that is being imported. The same page again is added once.
+-- input:  KEYS    the batch, its importer, its countries, its lists
+--         ARGV    the importer's token, ms without a sign of life after which an importer counts as dead,
+--                 how many rows the batch had before, the digest of the rows with these,
+--                 how many of the rows belong to the first list, and the rows; each begins with its country
+-- output: 1; or 0 if another importer has taken over, or the import has ended
+local batch_hash, importer_key, countries_key, first_list, second_list = unpack(KEYS, 7)
+local token, silence_ms, rows_before, digest, first_count = unpack(ARGV, 3)
+local rows = {unpack(ARGV, 8)}
+rows_before, first_count = tonumber(rows_before), tonumber(first_count)
 
-redis.call('SET', KEYS[8], ARGV[3], 'PX', ARGV[4])
-redis.call('HSET', KEYS[7], 'digest', ARGV[6])
-local split = 7 + tonumber(ARGV[7])
-if split >= 8 then redis.call('RPUSH', KEYS[10], unpack(ARGV, 8, split)) end
-if split < #ARGV then redis.call('RPUSH', KEYS[11], unpack(ARGV, split + 1)) end
-local countries = {}
-for i = 8, #ARGV do
-  local country = ARGV[i]:match('^%w*')
-  countries[country] = (countries[country] or 0) + 1
+local holder = redis.call('GET', importer_key)
+if holder and holder ~= token or redis.call('HGET', batch_hash, 'state') ~= 'importing' then return 0 end
+local rows_now = redis.call('LLEN', first_list) + redis.call('LLEN', second_list)
+if rows_now ~= rows_before then return rows_now == rows_before + #rows and holder and 1 or 0 end
+
+redis.call('SET', importer_key, token, 'PX', silence_ms)
+redis.call('HSET', batch_hash, 'digest', digest)
+if first_count > 0 then redis.call('RPUSH', first_list, unpack(rows, 1, first_count)) end
+if first_count < #rows then redis.call('RPUSH', second_list, unpack(rows, first_count + 1)) end
+local by_country = {}
+for _, row in ipairs(rows) do
+  local country = row:match('^%w*')
+  by_country[country] = (by_country[country] or 0) + 1
 end
-for country, more in pairs(countries) do redis.call('HINCRBY', KEYS[9], country .. ':rows', more) end
+for country, more in pairs(by_country) do redis.call('HINCRBY', countries_key, country .. ':rows', more) end
 return 1

@@ -1,59 +1,65 @@
--- needs: clock, row_bytes, settings, batch_rows
--- batch_steer: a person pauses, resumes or cancels a batch. What is not fed yet heeds it at once; each record when its
--- turn comes, or when the feeder has told it (`heed`: from which row on it has yet to, and since when).
--- input:  KEYS[1…6], ARGV[1], [2] - as begin   KEYS[7] - the batch   KEYS[8] - batches that are fed
---         KEYS[9], [10], [11] - a list, its row bytes, the places that are fed again   KEYS[12…14] - the other's
---         KEYS[15] - counts   KEYS[16] - countries
---         ARGV[3] - name   ARGV[4] - pause, resume or cancel   ARGV[5…6] - what the lists are called
--- output: its state now ('': no such batch)
-local name, word = ARGV[3], ARGV[4]
-local state = redis.call('HGET', KEYS[7], 'state')
+-- needs: clock, batch_tables, settings, batch_rows
+-- Pauses, resumes or cancels a batch, for an operator. Rows that were not fed change at once. Records change when they
+-- are next looked at, or when the feeder reaches them: the batch's `notify_from` is the row from which on it has yet to
+-- notify them, and since when.
+-- input:  KEYS    the batch; the batches that are fed; of each list: the rows, their bytes, the places of its retries;
+--                 the counts; the countries
+--         ARGV    name, pause, resume or cancel, the names of the lists
+-- output: the batch's state now ('': there is no such batch)
+local batch_hash, feeding_key, sms_rows, sms_bytes, sms_retries, call_rows, call_bytes, call_retries, counts_key,
+  countries_key = unpack(KEYS, 7)
+local name, command, sms, call = unpack(ARGV, 3)
+local state = redis.call('HGET', batch_hash, 'state')
 if not state then return '' end
 
-local function cancel_the_unfed(first, list)
-  local rows, cursor = redis.call('LLEN', KEYS[first]), tonumber(redis.call('HGET', KEYS[7], 'cursor:' .. list)) or 0
+-- Cancels the rows of a list that were not fed; returns how many.
+local function cancel_unfed_rows(list, rows_key, bytes_key, retries_key)
+  local cursor_field = 'cursor:' .. list
+  local rows, cursor = redis.call('LLEN', rows_key), tonumber(redis.call('HGET', batch_hash, cursor_field)) or 0
   local unfed = rows - cursor
   if unfed > 0 then
-    redis.call('SETRANGE', KEYS[first + 1], cursor, string.rep(BYTES.cancelled, unfed))
-    redis.call('HSET', KEYS[7], 'cursor:' .. list, rows)
+    redis.call('SETRANGE', bytes_key, cursor, string.rep(BYTES.cancelled, unfed))
+    redis.call('HSET', batch_hash, cursor_field, rows)
   end
-  if redis.call('DEL', KEYS[first + 2]) == 1 then  -- what is fed again has no byte, before the cursor as after it
-    local bytes, again = redis.call('GETRANGE', KEYS[first + 1], 0, -1):gsub('%z', BYTES.cancelled)
-    redis.call('SETRANGE', KEYS[first + 1], 0, bytes)
-    unfed = unfed + again
+  if redis.call('DEL', retries_key) == 1 then  -- a row that is retried has a zero byte, also before the cursor
+    local bytes, retried = redis.call('GETRANGE', bytes_key, 0, -1):gsub('%z', BYTES.cancelled)
+    redis.call('SETRANGE', bytes_key, 0, bytes)
+    unfed = unfed + retried
   end
-  if unfed > 0 then redis.call('HINCRBY', KEYS[15], list .. ':cancelled', unfed) end
+  if unfed > 0 then redis.call('HINCRBY', counts_key, list .. ':cancelled', unfed) end
   return unfed
 end
 
-local function cancel_their_countries()
-  local left, flat = {}, redis.call('HGETALL', KEYS[16])
+-- Counts the same rows by country: those that have no other outcome.
+local function cancel_unfed_countries()
+  local unfed_rows, flat = {}, redis.call('HGETALL', countries_key)
   for i = 1, #flat, 2 do
     local country, outcome = flat[i]:match('^(.-):(.+)$')
-    left[country] = (left[country] or 0) + (outcome == 'rows' and 1 or -1) * tonumber(flat[i + 1])
+    unfed_rows[country] = (unfed_rows[country] or 0) + (outcome == 'rows' and 1 or -1) * tonumber(flat[i + 1])
   end
-  for country, unfed in pairs(left) do
-    if unfed > 0 then redis.call('HINCRBY', KEYS[16], country .. ':cancelled', unfed) end
+  for country, unfed in pairs(unfed_rows) do
+    if unfed > 0 then redis.call('HINCRBY', countries_key, country .. ':cancelled', unfed) end
   end
 end
 
-local told_from_the_first = string.format('%s:0:%.0f', ARGV[5], now_us)
-if word == 'pause' and state == 'running' then
+local first_row_now = string.format('%s:0:%.0f', sms, now_us)
+if command == 'pause' and state == 'running' then
   state = 'paused'
-  redis.call('HSET', KEYS[7], 'state', state)
-elseif word == 'resume' and state == 'paused' then
+  redis.call('HSET', batch_hash, 'state', state)
+elseif command == 'resume' and state == 'paused' then
   state = 'running'
-  redis.call('HSET', KEYS[7], 'state', state, 'heed', told_from_the_first)
-  if redis.call('HGET', KEYS[7], 'open') == '0' then
-    complete(name)
+  redis.call('HSET', batch_hash, 'state', state, 'notify_from', first_row_now)
+  if redis.call('HGET', batch_hash, 'open') == '0' then
+    complete_batch(name)
     state = 'completed'
   end
-elseif word == 'cancel' and (state == 'running' or state == 'paused') then
+elseif command == 'cancel' and (state == 'running' or state == 'paused') then
   state = 'cancelled'
-  redis.call('HSET', KEYS[7], 'state', state, 'heed', told_from_the_first)
-  local unfed = cancel_the_unfed(9, ARGV[5]) + cancel_the_unfed(12, ARGV[6])
-  cancel_their_countries()
-  if unfed > 0 then redis.call('HINCRBY', KEYS[7], 'open', -unfed) end
-  keep_batch(name, facts.record_ms)
+  redis.call('HSET', batch_hash, 'state', state, 'notify_from', first_row_now)
+  local unfed = cancel_unfed_rows(sms, sms_rows, sms_bytes, sms_retries)
+    + cancel_unfed_rows(call, call_rows, call_bytes, call_retries)
+  cancel_unfed_countries()
+  if unfed > 0 then redis.call('HINCRBY', batch_hash, 'open', -unfed) end
+  expire_batch(name, config.record_ms)
 end
 return state

@@ -1,13 +1,14 @@
--- batch_leave: an importer goes: another may go on at once; or nothing of its batch is to stay.
--- input:  KEYS[1…6], ARGV[1], [2] - as begin   KEYS[7] - the batch   KEYS[8] - who imports it   KEYS[9] - all batches
---         KEYS[10…] - all other keys of the batch
---         ARGV[3] - name   ARGV[4] - token   ARGV[5] - '1': nothing is to stay
+-- Ends an importer's work on a batch: another importer may go on at once, or the batch is deleted.
+-- input:  KEYS    the batch, its importer, the batches, and all other keys of the batch
+--         ARGV    name, the importer's token, '1' to delete the batch, if its import has not ended
 -- output: none
-local holder = redis.call('GET', KEYS[8])
-if holder and holder ~= ARGV[4] then return end
-redis.call('DEL', KEYS[8])
-if ARGV[5] == '1' and redis.call('HGET', KEYS[7], 'state') == 'importing' then
+local batch_hash, importer_key, batches_key = unpack(KEYS, 7)
+local name, token, is_deleted = unpack(ARGV, 3)
+local holder = redis.call('GET', importer_key)
+if holder and holder ~= token then return end
+redis.call('DEL', importer_key)
+if is_deleted == '1' and redis.call('HGET', batch_hash, 'state') == 'importing' then
   redis.call('UNLINK', unpack(KEYS, 10))
-  redis.call('UNLINK', KEYS[7])
-  redis.call('ZREM', KEYS[9], ARGV[3])
+  redis.call('UNLINK', batch_hash)
+  redis.call('ZREM', batches_key, name)
 end

@@ -1,13 +1,14 @@
 -- needs: batch_state
--- batch_names: the names of all batches; those whose keys have expired are forgotten here.
--- input:  KEYS[1…6], ARGV[1], [2] - as begin   KEYS[7] - all batches
+-- Returns the names of all batches, and forgets those whose keys have expired.
+-- input:  KEYS    the batches
 -- output: the names, newest first
+local batches_key = KEYS[7]
 local names = {}
-for _, name in ipairs(redis.call('ZREVRANGE', KEYS[7], 0, -1)) do
+for _, name in ipairs(redis.call('ZREVRANGE', batches_key, 0, -1)) do
   if batch_state(name) then
     names[#names + 1] = name
   else
-    redis.call('ZREM', KEYS[7], name)
+    redis.call('ZREM', batches_key, name)
   end
 end
 return names

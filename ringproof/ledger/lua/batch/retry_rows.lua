@@ -1,28 +1,28 @@
 -- needs: batch_rows
--- batch_again: rows whose outcome a person does not accept are fed once more; a completed batch is running again.
--- input:  KEYS[1…6], ARGV[1], [2] - as begin   KEYS[7] - the batch   KEYS[8] - batches that are fed
---         KEYS[9] - the list's row bytes       KEYS[10] - the places that are fed again
---         ARGV[3] - name   ARGV[4] - list   ARGV[5…] - of each row its place, its byte and its country
--- output: how many are fed again: those that have that byte still
-local name, list = ARGV[3], ARGV[4]
-local state = redis.call('HGET', KEYS[7], 'state')
+-- Has failed rows fed once more, for an operator. A completed batch runs again.
+-- input:  KEYS    the batch, the batches that are fed, the list's bytes, the places of its retries
+--         ARGV    the batch's name, the list's name, and for each row its place, its byte and its country
+-- output: how many rows are fed once more: those that still have that byte
+local batch_hash, feeding_key, bytes_key, retries_key = unpack(KEYS, 7)
+local name, list = unpack(ARGV, 3)
+local state = redis.call('HGET', batch_hash, 'state')
 if state == 'importing' or state == 'cancelled' then return 0 end
-local again = 0
+local retried = 0
 for i = 5, #ARGV, 3 do
-  local place, byte, country = ARGV[i], ARGV[i + 1], ARGV[i + 2]
-  if redis.call('GETRANGE', KEYS[9], place, place) == byte then
-    redis.call('RPUSH', KEYS[10], place)
-    redis.call('SETRANGE', KEYS[9], place, '\0')
-    tally(name, list, country, byte, -1)
-    again = again + 1
+  local place, byte, country = unpack(ARGV, i, i + 2)
+  if redis.call('GETRANGE', bytes_key, place, place) == byte then
+    redis.call('RPUSH', retries_key, place)
+    redis.call('SETRANGE', bytes_key, place, '\0')
+    count_row(name, list, country, byte, -1)
+    retried = retried + 1
   end
 end
-if again == 0 then return 0 end
-redis.call('HINCRBY', KEYS[7], 'open', again)
+if retried == 0 then return 0 end
+redis.call('HINCRBY', batch_hash, 'open', retried)
 if state == 'completed' then
-  redis.call('HSET', KEYS[7], 'state', 'running')
-  redis.call('HDEL', KEYS[7], 'completed_at')
-  redis.call('ZADD', KEYS[8], 0, name)
-  keep_batch(name)
+  redis.call('HSET', batch_hash, 'state', 'running')
+  redis.call('HDEL', batch_hash, 'completed_at')
+  redis.call('ZADD', feeding_key, 0, name)
+  expire_batch(name, nil)
 end
-return again
+return retried

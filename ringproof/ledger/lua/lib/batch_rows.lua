@@ -1,16 +1,13 @@
--- needs: clock, row_bytes, settings, batch_state
--- rows: the rows of batches. A byte a row tells where it stands, in a string per list; what the bytes tell is counted.
--- needs: now, facts, and BYTES (outcome -> its byte) and OPEN (the bytes that are no outcome yet), which ledger.py writes
---        ARGV[2] - what all keys begin with: a record names its batch and row, so that their keys cannot be in KEYS
--- A record's `row` is 'sms:17:US': its list, its place there, and its country.
-local RATE_MS = 10000  -- over how long the codes sent lately are weighed
+-- needs: arguments, clock, batch_tables, settings, batch_state
+-- The rows of batches. Each row has one byte that says where it stands, and every count of a batch follows the bytes.
+local RATE_MS = 10000  -- the rate of a batch weighs the codes of about the last ten seconds
 
--- All keys of a batch that has ended go at one time, its hash not after the others: without it nothing is counted, and
--- so no key comes back. One that runs again (ms is nil) is kept.
-local function keep_batch(name, ms)
-  for _, rest in ipairs({{}, {'counts'}, {'countries'}, {'sms'}, {'sms', 'bytes'}, {'sms', 'again'},
-      {'call'}, {'call', 'bytes'}, {'call', 'again'}}) do
-    local key = batch_key(name, unpack(rest))
+-- All keys of an ended batch expire at one time. None may outlive the hash: without the hash nothing is counted, so no
+-- script creates a key again. `ms` is nil for a batch that runs again: its keys stay.
+local function expire_batch(name, ms)
+  local keys = {batch_key(name)}
+  for i, suffix in ipairs(BATCH_KEYS) do keys[i + 1] = batch_key(name, suffix) end
+  for _, key in ipairs(keys) do
     if ms then redis.call('PEXPIRE', key, ms) else redis.call('PERSIST', key) end
   end
 end
@@ -18,20 +15,21 @@ end
 local OUTCOMES = {}
 for outcome, byte in pairs(BYTES) do OUTCOMES[byte] = outcome end
 
-local function is_open(byte)
-  return byte == '' or OPEN:find(byte, 1, true) ~= nil
+local function is_unfinished(byte)
+  return byte == '' or UNFINISHED_BYTES:find(byte, 1, true) ~= nil
 end
 
-local function tally(name, list, country, byte, by)
+-- Adds `by` to the counts of the byte's outcome. A row that was not fed is in no count.
+local function count_row(name, list, country, byte, by)
   local outcome = OUTCOMES[byte]
-  if not outcome then return end  -- it was not fed
+  if not outcome then return end
   redis.call('HINCRBY', batch_key(name, 'counts'), list .. ':' .. outcome, by)
   redis.call('HINCRBY', batch_key(name, 'countries'), country .. ':' .. outcome:match('^[^:]+'), by)
 end
 
--- Whoever gives the last row its outcome completes the batch: once, for the state tells. One that is paused, and has rows
--- for which another's request stands, is completed when it is resumed: that request may wait for it.
-local function complete(name)
+-- Completes a batch whose last row has got its outcome; its state makes sure that this happens once. A paused batch with
+-- joined rows is completed only when it is resumed, because the joined request may depend on it.
+local function complete_batch(name)
   local key = batch_key(name)
   local state = redis.call('HGET', key, 'state')
   if state == 'paused' then
@@ -43,52 +41,57 @@ local function complete(name)
   end
   redis.call('HSET', key, 'state', 'completed', 'completed_at', now)
   batch_states[name] = 'completed'
-  redis.call('ZREM', ARGV[2] .. ':feeding', name)
-  redis.call('RPUSH', ARGV[2] .. ':completed', name)  -- for whoever writes the line in the log
-  keep_batch(name, facts.record_ms)
-  redis.call('PUBLISH', ARGV[2] .. ':events', cjson.encode({event = 'batch_completed', batch = name, at_ms = now}))
+  redis.call('ZREM', prefix .. ':feeding', name)
+  redis.call('RPUSH', prefix .. ':completed', name)  -- the feeder writes a line to the log for each of these
+  expire_batch(name, config.record_ms)
+  redis.call('PUBLISH', prefix .. ':events', cjson.encode({event = 'batch_completed', batch = name, at_ms = now}))
 end
 
-local function note_a_send(name)
+-- Counts a sent code for the rate of its batch: older codes weigh less.
+local function count_send(name)
   local key = batch_key(name)
-  local told = redis.call('HMGET', key, 'sent_weight', 'sent_at')
-  local weight = (tonumber(told[1]) or 0) * math.exp(((tonumber(told[2]) or now) - now) / RATE_MS)
+  local old_weight, sent_at = unpack(redis.call('HMGET', key, 'sent_weight', 'sent_at'))
+  local weight = (tonumber(old_weight) or 0) * math.exp(((tonumber(sent_at) or now) - now) / RATE_MS)
   if weight < 0.01 then redis.call('HSET', key, 'sent_since', now) end
   redis.call('HSET', key, 'sent_weight', string.format('%.4f', weight + 1), 'sent_at', now)
 end
 
-local function move_row(name, list, place, country, outcome)
-  local bytes, after = batch_key(name, list, 'bytes'), BYTES[outcome] or BYTES[outcome:match('^[^:]+')]
-  local before = redis.call('GETRANGE', bytes, place, place)
+-- Sets the byte of a row to an outcome ('state', 'state:reason', or why there is no request), and moves the counts.
+local function set_row_outcome(name, list, place, country, outcome)
+  local bytes_key, after = batch_key(name, list, 'bytes'), BYTES[outcome] or BYTES[outcome:match('^[^:]+')]
+  local before = redis.call('GETRANGE', bytes_key, place, place)
   if before == after then return end
-  redis.call('SETRANGE', bytes, place, after)
-  tally(name, list, country, before, -1)
-  tally(name, list, country, after, 1)
-  if outcome == 'code_sent' then note_a_send(name) end
-  local opened = (is_open(after) and 1 or 0) - (is_open(before) and 1 or 0)
-  if opened ~= 0 and redis.call('HINCRBY', batch_key(name), 'open', opened) == 0 then complete(name) end
+  redis.call('SETRANGE', bytes_key, place, after)
+  count_row(name, list, country, before, -1)
+  count_row(name, list, country, after, 1)
+  if outcome == 'code_sent' then count_send(name) end
+  local more_unfinished = (is_unfinished(after) and 1 or 0) - (is_unfinished(before) and 1 or 0)
+  if more_unfinished ~= 0 and redis.call('HINCRBY', batch_key(name), 'open', more_unfinished) == 0 then
+    complete_batch(name)
+  end
 end
 
--- What a record has become, its row is; of a batch that is no more nothing is kept.
-local function move_row_of(record, state, reason)
+-- Gives the row of a record the state that the record has now. Nothing is kept for a batch that has expired.
+local function update_row_of(record, state, reason)
   if not is_row(record) then return end
-  local list, place, country = record.row:match('^(%l+):(%d+):(%w*)$')
-  move_row(record.batch, list, place, country, reason ~= '' and state .. ':' .. reason or state)
+  local list, place, country = row_of(record)
+  set_row_outcome(record.batch, list, place, country, reason ~= '' and state .. ':' .. reason or state)
 end
 
--- A row is forgotten: its country is left of it, to be counted. If it was fed and had no outcome, that is one.
+-- Erases a row: only its country stays, for the counts. A row that was fed and had no outcome gets the outcome `erased`.
 local function blank_row(name, list, place, country)
   redis.call('LSET', batch_key(name, list), place, country)
   local byte = redis.call('GETRANGE', batch_key(name, list, 'bytes'), place, place)
-  if OUTCOMES[byte] and is_open(byte) then move_row(name, list, place, country, 'erased') end
+  if OUTCOMES[byte] and is_unfinished(byte) then set_row_outcome(name, list, place, country, 'erased') end
 end
 
--- A record that is replaced leaves its row what it was; if that was no outcome, another's request stands for it now,
--- unless its batch is cancelled, of which it had not heard yet.
-local function leave_row(record)
+-- A newer request is about to replace this record, whose row keeps its outcome. A row without outcome becomes `joined`,
+-- or `cancelled` if its batch was cancelled and the record was not notified yet.
+local function release_row(record)
   if not is_row(record) then return end
-  local list, place, country = record.row:match('^(%l+):(%d+):(%w*)$')
-  if is_open(redis.call('GETRANGE', batch_key(record.batch, list, 'bytes'), place, place)) then
-    move_row(record.batch, list, place, country, batch_state(record.batch) == 'cancelled' and 'cancelled' or 'joined')
+  local list, place, country = row_of(record)
+  if is_unfinished(redis.call('GETRANGE', batch_key(record.batch, list, 'bytes'), place, place)) then
+    local outcome = batch_state(record.batch) == 'cancelled' and 'cancelled' or 'joined'
+    set_row_outcome(record.batch, list, place, country, outcome)
   end
 end

@@ -1,9 +1,13 @@
--- the keys of a batch, its state, and the state by which a record goes
--- ARGV[2] - what all keys begin with: a record names its batch, so that its keys cannot be in KEYS
-local WANTS = {cancelled = 1, paused = 2, running = 3, completed = 3}  -- how much a batch wants its numbers sent to
+-- needs: arguments
+-- The state of a batch, and the batch state that applies to a record.
+-- A record's `batch` is the name of its batch; its `row` is 'sms:17:US': list, place in the list, country. `joined_by`
+-- names the other batches that joined its request, with '/' between them.
+
+-- Where several batches want one number, the state with the highest priority applies.
+local PRIORITY = {cancelled = 1, paused = 2, running = 3, completed = 3}
 
 local function batch_key(...)
-  return table.concat({ARGV[2], 'batch', ...}, ':')
+  return table.concat({prefix, 'batch', ...}, ':')
 end
 
 local batch_states = {}
@@ -12,32 +16,37 @@ local function batch_state(name)
   return batch_states[name]
 end
 
--- Whether a record is a row of the batch that has this name now: the name is free again once a batch is forgotten, and
--- a verified number's record is older than its heir.
+-- Whether a record is a row of the present batch of that name. A name can be reused after its batch has expired, and the
+-- record of a verified number outlives its batch. So the request's number must not be older than the batch.
 local function is_row(record)
   if not (record.batch and batch_state(record.batch)) then return false end
   local created_at = tonumber(redis.call('HGET', batch_key(record.batch), 'created_at'))
   return tonumber(record.request) >= math.floor(created_at / 1000)
 end
 
--- The state of the batch by whose word a record goes; nil if it is no row, or a person has taken it over. Where others
--- have joined the request, `joined_by`, it goes by the word of whichever wants it most.
-local function batch_word(record)
-  if not (record.batch and record.lane == 'bulk') then return nil end
-  local word = batch_state(record.batch)
-  for name in (record.joined_by or ''):gmatch('[^/]+') do
-    local other = batch_state(name)
-    if (WANTS[other] or 0) > (WANTS[word] or 0) then word = other end
-  end
-  return word or nil
+-- Returns the list, the place and the country of a record's row.
+local function row_of(record)
+  return record.row:match('^(%l+):(%d+):(%w*)$')
 end
 
--- Of batches, '/' between their names, those for which a request of the batch `own` stands, too.
-local function joiners(own, names)
-  local found, seen = {}, {[own] = true}
+-- Returns the batch state that decides whether a record may be sent to; nil if it is no row, or if a person has taken
+-- the request over. A batch that has joined the request keeps it going when the first batch is paused or cancelled.
+local function batch_state_for(record)
+  if not (record.batch and record.lane == 'bulk') then return nil end
+  local state = batch_state(record.batch)
+  for name in (record.joined_by or ''):gmatch('[^/]+') do
+    local other = batch_state(name)
+    if (PRIORITY[other] or 0) > (PRIORITY[state] or 0) then state = other end
+  end
+  return state or nil
+end
+
+-- Returns those of `names` ('/' between them) that still want a request of the batch `own`, each once, for `joined_by`.
+local function joining_batches(own, names)
+  local joining, seen = {}, {[own] = true}
   for name in names:gmatch('[^/]+') do
-    if not seen[name] and (WANTS[batch_state(name)] or 0) > WANTS.cancelled then found[#found + 1] = name end
+    if not seen[name] and (PRIORITY[batch_state(name)] or 0) > PRIORITY.cancelled then joining[#joining + 1] = name end
     seen[name] = true
   end
-  return table.concat(found, '/')
+  return table.concat(joining, '/')
 end

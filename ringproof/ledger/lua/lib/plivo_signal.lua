@@ -1,64 +1,72 @@
--- needs: clock, record, transition, pace, pauses
--- what an answer of Plivo's says to all the others
-local ROW = 5                     -- doubts in a row that are no accident
-local LONGEST_WAIT_MS = 60000     -- after them: 1, 2, 4 … 60 s
+-- needs: arguments, clock, record, transition, pace, pauses
+-- What one answer of Plivo's means for all other requests: it pauses them, or ends a pause.
+local DOUBTS_IN_A_ROW = 5         -- so many doubtful answers in a row are no accident
+local LONGEST_WAIT_MS = 60000     -- after them the pauses last 1, 2, 4 … 60 s
 
--- It was the number's own: another one, sent to later, was taken.
-local function condemn_the_suspect()
-  local key = ARGV[2] .. ':number:' .. pauses.suspect
+local function clear_suspect()
+  clear_pauses('suspect', 'suspect_request', 'suspect_slot', 'suspect_until')
+end
+
+-- Fails the suspect: Plivo has accepted another number with a later slot, so the account is not at fault.
+local function fail_suspect()
+  local key = key_of_record(pauses.suspect)
   local record = read(key)
   if record.request == pauses.suspect_request and record.state == 'waiting' and record.reason == 'paused' then
     redis.call('HDEL', key, 'due_at')
-    change(key, record, pauses.suspect, 'failed', 'forbidden')
+    set_state(key, record, pauses.suspect, 'failed', 'forbidden')
   end
 end
 
-local function forbidden(number, request, slot)
+local function after_forbidden(number, request, slot)
   if pauses.account then
-    pause({account_until = now + PROBE_MS, account_slot = slot})
+    set_pauses({account_until = now + PROBE_MS, account_slot = slot})
   elseif pauses.suspect == number then
-    lift('suspect', 'suspect_request', 'suspect_slot', 'suspect_until')
+    clear_suspect()
     return 'failed'
   elseif pauses.suspect then
-    lift('suspect', 'suspect_request', 'suspect_slot', 'suspect_until')
-    pause({account = now, account_slot = slot, account_until = now + PROBE_MS})
+    clear_suspect()
+    set_pauses({account = now, account_slot = slot, account_until = now + PROBE_MS})
   else
-    pause({suspect = number, suspect_request = request, suspect_slot = slot, suspect_until = now + PROBE_MS})
+    set_pauses({suspect = number, suspect_request = request, suspect_slot = slot, suspect_until = now + PROBE_MS})
   end
   return 'waiting', now + PROBE_MS
 end
 
-local function doubted()
+local function after_doubt()
   if not pauses.doubts then
-    pause({doubts_row = since('doubts_row') + 1})
-    if since('doubts_row') >= ROW then pause({doubts = now, doubts_wait = 1000, doubts_until = now + 1000}) end
-  elseif since('doubts_until') <= now then
-    local wait = math.min(2 * since('doubts_wait'), LONGEST_WAIT_MS)
-    pause({doubts_wait = wait, doubts_until = now + wait})
+    set_pauses({doubts_row = pause_time('doubts_row') + 1})
+    if pause_time('doubts_row') >= DOUBTS_IN_A_ROW then
+      set_pauses({doubts = now, doubts_wait = 1000, doubts_until = now + 1000})
+    end
+  elseif pause_time('doubts_until') <= now then
+    local wait = math.min(2 * pause_time('doubts_wait'), LONGEST_WAIT_MS)
+    set_pauses({doubts_wait = wait, doubts_until = now + wait})
   end
 end
 
--- What Plivo said, for all the others: taken, answered (surely not taken, by its own fault), forbidden, throttled,
--- unauthorized, doubtful, known (the credentials are), or '' (nothing). `slot` is its slot in ms.
--- Returns, of a refused request, what becomes of it and when (ms) it is due, where that is not its own matter.
-local function hear(news, slot, retry_ms, fence, number, request)
-  if pauses.probe and pauses.probe == fence then lift('probe', 'probe_until') end
-  if news == 'doubtful' then return doubted() end
-  if news ~= '' then lift('doubts', 'doubts_wait', 'doubts_until', 'doubts_row') end
-  if news == 'taken' then
-    if pauses.suspect and slot > since('suspect_slot') then
-      condemn_the_suspect()
-      lift('suspect', 'suspect_request', 'suspect_slot', 'suspect_until')
+-- Applies a signal, one of Python's PlivoSignal, to the pauses and the pace.
+-- `slot` is the request's slot in ms, `retry_ms` the time that Plivo asks for (nil: none). A request that sent no code
+-- has '' as fence, number and request.
+-- Returns nil if the request's own outcome counts, or the state that the signal forces upon it: 'waiting' and until when
+-- (ms), or 'failed'.
+local function apply_signal(signal, slot, retry_ms, fence, number, request)
+  if pauses.probe and pauses.probe == fence then clear_pauses('probe', 'probe_until') end
+  if signal == 'doubtful' then return after_doubt() end
+  if signal ~= '' then clear_pauses('doubts', 'doubts_wait', 'doubts_until', 'doubts_row') end
+  if signal == 'taken' then
+    if pauses.suspect and slot > pause_time('suspect_slot') then
+      fail_suspect()
+      clear_suspect()
     end
-    if slot > since('account_slot') then lift('account', 'account_slot', 'account_until') end
-  elseif news == 'known' then
-    lift('credentials', 'credentials_probe')
-  elseif news == 'unauthorized' then
-    if not pauses.credentials then pause({credentials = now, credentials_probe = now + PROBE_MS}) end
+    if slot > pause_time('account_slot') then clear_pauses('account', 'account_slot', 'account_until') end
+  elseif signal == 'known' then
+    clear_pauses('credentials', 'credentials_probe')
+  elseif signal == 'unauthorized' then
+    if not pauses.credentials then set_pauses({credentials = now, credentials_probe = now + PROBE_MS}) end
     return 'waiting', now + PROBE_MS
-  elseif news == 'forbidden' then
-    return forbidden(number, request, slot)
-  elseif news == 'throttled' then
-    return 'waiting', close(slot * 1000, retry_ms)
+  elseif signal == 'forbidden' then
+    return after_forbidden(number, request, slot)
+  elseif signal == 'throttled' then
+    return 'waiting', close_pace(slot * 1000, retry_ms)
   end
 end

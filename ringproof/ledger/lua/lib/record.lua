@@ -1,5 +1,6 @@
--- record: how a record is read. Put in front of each script, as all that follows down to newcomer.lua.
+-- How scripts read and write a hash, above all a number's record. An absent field stands for an empty value.
 
+-- Returns the hash as a table of texts, and as the flat list that Redis returned.
 local function read(key)
   local flat = redis.call('HGETALL', key)
   local record = {}
@@ -19,14 +20,14 @@ local function set_or_delete(key, field, value)
   end
 end
 
--- An alias is spread over as many fields as it needs.
-local function drop_alias(key, record)
+-- A long alias is spread over several fields: alias, alias1, …
+local function delete_alias(key, record)
   for field in pairs(record) do
     if field:find('^alias') then redis.call('HDEL', key, field) end
   end
 end
 
--- Whether the last sent code has done its work: the number was verified since.
-local function used(record)
+-- Whether the last sent code has verified the number.
+local function is_code_used(record)
   return record.verified_at ~= nil and milliseconds(record, 'verified_at') >= milliseconds(record, 'code_sent_at')
 end

@@ -1,17 +1,16 @@
--- needs: clock
--- facts: what every script is told: durations, and the policy. Put in front of each of them.
--- needs: now   KEYS[2] - policy   KEYS[3] - limits that a person has set for a while   ARGV[1] - JSON
--- gives: DAY_MS, and facts, a table: durations and the policy where workers have told none, overlaid by what they told, and that
---        by the limits while they last
+-- needs: arguments, clock
+-- The settings that all scripts follow: durations, and the workers' policy.
+-- Gives `config`, by the names of Python's Durations (with _ms) and Policy. The call brings the defaults. The policy
+-- in Redis overrides them, and an operator's limits override both while they last.
 local DAY_MS = 86400000
-local facts = cjson.decode(ARGV[1])
+local config = cjson.decode(default_config)
 
 local function overlay(key)
-  local told, flat = {}, redis.call('HGETALL', key)
-  for i = 1, #flat, 2 do told[flat[i]] = tonumber(flat[i + 1]) or flat[i + 1] end
-  if told.until_ms and told.until_ms <= now then return end
-  for name, value in pairs(told) do facts[name] = value end
+  local fields, flat = {}, redis.call('HGETALL', key)
+  for i = 1, #flat, 2 do fields[flat[i]] = tonumber(flat[i + 1]) or flat[i + 1] end
+  if fields.until_ms and fields.until_ms <= now then return end
+  for name, value in pairs(fields) do config[name] = value end
 end
 
-overlay(KEYS[2])
-overlay(KEYS[3])
+overlay(policy_key)
+overlay(limits_key)

@@ -1,52 +1,55 @@
--- needs: clock, settings, record, transition, tombstone, request
--- accept: a new request for one number, or why there is none.
--- input:  KEYS[1…6], ARGV[1], [2] - as begin
---         KEYS[7] - the number's record   KEYS[8] - the caller's token
---         ARGV[3] - number, E.164         ARGV[4] - the newcomer's column of the table: 'state[:live]=disposition …'
---         ARGV[5] - '1' for a resend      ARGV[6] - lane of the request
---         ARGV[7] - ms until it ends      ARGV[8] - ms a token is remembered
---         ARGV[9] - channel               ARGV[10] - country
---         ARGV[11…] - the request's other fields and values
--- output: disposition, request (0: none), until when in ms (0: no matter), 1 if a person's request promoted it,
---         the limit that refused it ('': none)
-local number, key = ARGV[3], KEYS[7]
--- What begin looks at anew for a person, who is awake, is told at once of a limit, and has no part in the batch.
-local held = {quiet_hours = true, cap = true, pace = true, paused = true, batch_paused = true}
-local told = redis.call('GET', KEYS[8])
-if told then return cjson.decode(told) end
+-- needs: arguments, clock, states, settings, record, transition, tombstone, limits, request
+-- Takes in a new request for one number, or says why not.
+-- input:  KEYS    the number's record, the answer to the caller's token
+--         ARGV    number (E.164), the requester's column of the table ('state[:live]=disposition …'),
+--                 '1' for a resend, lane, ms until the deadline, ms for which the token is remembered, channel, country,
+--                 and other fields of the request with their values
+-- output: disposition; request (0: none); until when in ms (0: no matter); 1 if a person's request has promoted it;
+--         the cap that refuses it ('': none)
+local key, token_key = unpack(KEYS, 7)
+local number, column, is_resend, lane, lasts_ms, token_ms, channel, country = unpack(ARGV, 3)
+local fields = {unpack(ARGV, 11)}
 
--- What follows upon a request, its own repetition or a re-verification, does not bring an erased number back.
-local fields = {}
-for i = 11, #ARGV, 2 do fields[ARGV[i]] = ARGV[i + 1] end
-local follows = fields.again or fields.reverifies
+-- begin checks these reasons again, and they do not apply to a person: a person is awake, learns of a cap at once, and
+-- is no part of a batch. So a promotion queues a request that waits for one of them.
+local ENDS_BY_PROMOTION = {quiet_hours = true, cap = true, pace = true, paused = true, batch_paused = true}
+
+local answered = redis.call('GET', token_key)
+if answered then return cjson.decode(answered) end
+
+-- An automatic resend and a re-verification follow an earlier request. They do not bring an erased number back.
+local follows = false
+for i = 1, #fields, 2 do follows = follows or fields[i] == 'again' or fields[i] == 'reverifies' end
 if follows and redis.call('EXISTS', key) == 0 then return {'gone', 0, 0, 0, ''} end
 
-local record, flat = recall(key, number)
+local record, flat = read_or_revive(key, number)
 local asked = {
-  column = column(ARGV[4]), resend = ARGV[5] == '1' or nil, lane = ARGV[6], ends_at = now + tonumber(ARGV[7]),
-  channel = ARGV[9], country = ARGV[10], asleep_until = 0, fields = {unpack(ARGV, 11)},
+  answers = parse_answers(column), resend = is_resend == '1' or nil, lane = lane, ends_at = now + tonumber(lasts_ms),
+  channel = channel, country = country, asleep_until = 0, fields = fields,
 }
-local disposition, request, until_when, limit = consider(record, number, asked)
-local promoted = disposition == 'same' and asked.lane == 'interactive' and record.lane ~= 'interactive'
-  and (record.state == 'queued' or record.state == 'waiting')
+local decision = decide(record, number, asked)
+if decision.refused_by then count_refusal(decision.refused_by) end
+local promoted = decision.disposition == 'same' and lane == 'interactive' and record.lane ~= 'interactive'
+  and UNBEGUN[record.state]
 
--- The first write is one that Redis refuses when it is out of memory: a DEL would open the door to the others.
-local answer = {disposition, request, until_when, promoted and 1 or 0, limit}
-redis.call('SET', KEYS[8], cjson.encode(answer), 'PX', ARGV[8])
+-- The first write must be one that Redis refuses when it is out of memory, or a part of the change would be made: Redis
+-- refuses a SET, and would allow a DEL.
+local answer = {decision.disposition, decision.request, decision.until_ms, promoted and 1 or 0, decision.limit}
+redis.call('SET', token_key, cjson.encode(answer), 'PX', token_ms)
 
-if disposition == 'accepted' then
-  take_in(key, record, flat, number, request, asked)
+if decision.disposition == 'accepted' then
+  write_request(key, record, flat, number, decision.request, asked)
 elseif promoted then
-  drop_alias(key, record)
+  delete_alias(key, record)
   redis.call('HDEL', key, 'subaccount', 'reverifies')
-  redis.call('HSET', key, 'lane', asked.lane, 'channel', asked.channel, 'ends_at', asked.ends_at, 'updated_at', now)
-  set_or_delete(key, 'country', asked.country)
-  if asked.fields[1] then redis.call('HSET', key, unpack(asked.fields)) end
-  if record.state == 'waiting' and held[record.reason] then
+  redis.call('HSET', key, 'lane', lane, 'channel', channel, 'ends_at', asked.ends_at, 'updated_at', now)
+  set_or_delete(key, 'country', country)
+  if fields[1] then redis.call('HSET', key, unpack(fields)) end
+  if record.state == 'waiting' and ENDS_BY_PROMOTION[record.reason] then
     redis.call('HDEL', key, 'due_at', 'detail')
-    change(key, record, number, 'queued', '', math.min(now + facts.enqueue_again_ms, asked.ends_at))
+    set_state(key, record, number, 'queued', '', math.min(now + config.enqueue_again_ms, asked.ends_at))
   else
-    redis.call('ZADD', KEYS[1], 'LT', asked.ends_at, number)
+    redis.call('ZADD', agenda_key, 'LT', asked.ends_at, number)
   end
 end
 return answer

@@ -1,16 +1,18 @@
 -- needs: record
--- unconfirm: Plivo has not verified a number by the code for which it was asked.
--- input:  KEYS[1…6], ARGV[1], [2] - as begin   KEYS[7] - the number's record
---         ARGV[3] - handle   ARGV[4] - how often one code may be entered
---         ARGV[5] - '1' if it was surely not asked: then the try does not count
--- output: tries left
-local record = read(KEYS[7])
+-- Writes down that Plivo has not verified a number by the code that was entered.
+-- input:  KEYS    the number's record
+--         ARGV    the code's handle, how often one code may be entered, '1' if Plivo was surely not asked: then the entry
+--                 does not count
+-- output: the entries that are left
+local key = KEYS[7]
+local handle, most_tries, was_not_asked = unpack(ARGV, 3)
+local record = read(key)
 local tries = tonumber(record.tries) or 0
-if record.confirm == ARGV[3] and not used(record) then
-  redis.call('HDEL', KEYS[7], 'confirm')
-  if ARGV[5] == '1' then
+if record.confirm == handle and not is_code_used(record) then
+  redis.call('HDEL', key, 'confirm')
+  if was_not_asked == '1' then
     tries = tries - 1
-    redis.call('HSET', KEYS[7], 'tries', tries)
+    redis.call('HSET', key, 'tries', tries)
   end
 end
-return tonumber(ARGV[4]) - tries
+return tonumber(most_tries) - tries

@@ -1,24 +1,26 @@
 -- needs: clock, record, pace, pauses
--- book: reserves a slot for a request that is no new code: a look-up, a probe, or a send whose own slot has gone by.
--- input:  KEYS[1…6], ARGV[1], [2] - as begin   ARGV[3] - channel: 'call' takes a slot of both buckets
---         KEYS[7] - the record of such a send (none: another request): it gets none if nobody is to be sent to
---         ARGV[4] - ms within which it is wanted ('': whenever it comes)
---         ARGV[5] - lane, for a request that has no haste and keeps to its share ('': the next slot is taken)
--- output: now, and the slot, in µs; 0: there is none within that time, and none was reserved. In a lane also when to
---         ask again: its turn has not come
-if ARGV[5] ~= '' then
-  local slot_us, turn_us = book(ARGV[5], ARGV[3], tonumber(ARGV[4]) * 1000)
-  keep_pace()
+-- Reserves a slot for a request that is not a new code: a look-up, a probe, or a send that has missed its slot.
+-- input:  KEYS    the record of such a send: it gets no slot if it must not be sent any more (none: another request)
+--         ARGV    channel: 'call' takes a slot of both buckets;
+--                 ms within which the slot must come ('': any);
+--                 lane, for a request that can wait and keeps to its lane's share ('': take the next slot)
+-- output: now in µs; the slot in µs, or 0 if none comes within that time, and none was reserved; in a lane also the
+--         moment to ask again, if its turn has not come
+local key = KEYS[7]
+local channel, within_ms, lane = unpack(ARGV, 3)
+if lane ~= '' then
+  local slot_us, turn_us = reserve(lane, channel, tonumber(within_ms) * 1000)
+  save_pace()
   return {now_us, slot_us or 0, turn_us or 0}
 end
-if KEYS[7] then
-  local record = read(KEYS[7])
-  if not record.state or is_held(record) then return {now_us, 0, 0} end  -- no state: it was erased
+if key then
+  local record = read(key)
+  if not record.state or is_on_hold(record) then return {now_us, 0, 0} end  -- no state: the number was erased
 end
 local slot_us = math.max(now_us, pace.account)
-if ARGV[3] == 'call' then slot_us = math.max(slot_us, pace.call) end
-if ARGV[4] ~= '' and slot_us > now_us + tonumber(ARGV[4]) * 1000 then return {now_us, 0, 0} end
-if ARGV[3] == 'call' then move('call', slot_us + spacing_us('call')) end
-move('account', slot_us + spacing_us('account'))
-keep_pace()
+if channel == 'call' then slot_us = math.max(slot_us, pace.call) end
+if within_ms ~= '' and slot_us > now_us + tonumber(within_ms) * 1000 then return {now_us, 0, 0} end
+if channel == 'call' then set_pace('call', slot_us + spacing_us('call')) end
+set_pace('account', slot_us + spacing_us('account'))
+save_pace()
 return {now_us, slot_us, 0}

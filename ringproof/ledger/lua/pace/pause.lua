@@ -1,21 +1,22 @@
--- needs: clock, pauses
--- hold: a person pauses all lanes, or one, or resumes.
--- input:  KEYS[1…6], ARGV[1], [2] - as begin   ARGV[3] - 'all' or a lane   ARGV[4] - '1' to pause   ARGV[5] - why
--- output: 1 if that changed something
--- To resume all is also to try at once what Plivo had refused.
-local field = 'person:' .. ARGV[3]
-local before = pauses[field] ~= nil
-if ARGV[4] == '1' then
-  pause({[field] = before and pauses[field] or now, [field .. ':reason'] = ARGV[5]})
-  return before and 0 or 1
+-- needs: clock, lanes, pauses
+-- Pauses all lanes, or one, for an operator; or resumes.
+-- input:  ARGV    'all' or a lane, '1' to pause ('0' to resume), the reason
+-- output: 1 if that has changed something
+-- To resume all lanes also makes the probes due at once that Plivo's refusals have put off.
+local lane, is_pause, reason = unpack(ARGV, 3)
+local field = 'person:' .. lane
+local was_paused = pauses[field] ~= nil
+if is_pause == '1' then
+  set_pauses({[field] = was_paused and pauses[field] or now, [field .. ':reason'] = reason})
+  return was_paused and 0 or 1
 end
-lift(field, field .. ':reason')
-if ARGV[3] ~= 'all' then return before and 1 or 0 end
-for _, lane in ipairs({'interactive', 'scheduled', 'bulk'}) do
-  before = before or pauses['person:' .. lane] ~= nil
-  lift('person:' .. lane, 'person:' .. lane .. ':reason')
+clear_pauses(field, field .. ':reason')
+if lane ~= 'all' then return was_paused and 1 or 0 end
+for _, one in ipairs(LANES) do
+  was_paused = was_paused or pauses['person:' .. one] ~= nil
+  clear_pauses('person:' .. one, 'person:' .. one .. ':reason')
 end
 for _, one in ipairs({'credentials_probe', 'account_until', 'doubts_until', 'suspect_until'}) do
-  if pauses[one] then pause({[one] = now}) end
+  if pauses[one] then set_pauses({[one] = now}) end
 end
-return before and 1 or 0
+return was_paused and 1 or 0

@@ -1,6 +1,7 @@
 -- needs: clock, pace, plivo_signal
--- hear: what Plivo answered to a request that was about no send: a look-up, a probe.
--- input:  KEYS[1…6], ARGV[1], [2] - as begin   ARGV[3] - news   ARGV[4] - ms that Plivo asked for ('': none)
+-- Applies Plivo's answer to a request that sent no code, such as a look-up or a probe, to all other requests.
+-- input:  ARGV    what the answer means for others (Python's PlivoSignal), ms that Plivo asks all to wait ('': none)
 -- output: none
-hear(ARGV[3], now, tonumber(ARGV[4]), '', '', '')
-keep_pace()
+local signal, retry_ms = unpack(ARGV, 3)
+apply_signal(signal, now, tonumber(retry_ms), '', '', '')
+save_pace()

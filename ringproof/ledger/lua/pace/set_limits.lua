@@ -1,24 +1,27 @@
--- needs: clock, settings, pace
--- limit: a person sets other limits for a while, or puts the usual ones back.
--- input:  KEYS[1…6], ARGV[1], [2] - as begin   KEYS[7] - history
---         ARGV[3] - ms that they hold (0: put the usual ones back)   ARGV[4] - the history's line, JSON without times
---         ARGV[5…] - fields and values over the policy's
--- output: until when in ms
--- What was booked under the pace before goes back; and what was sent under it is in Plivo's window still, so the first
--- one is spent.
-local until_ms = now + tonumber(ARGV[3])
-local line = cjson.decode(ARGV[4])
+-- needs: arguments, clock, settings, pace
+-- Sets an operator's rates for a while, or puts the usual ones back.
+-- input:  KEYS    the history of the limits
+--         ARGV    ms for which they apply (0: put the usual ones back), the line of the history (JSON without times),
+--                 and fields of the policy with their new values
+-- output: until when, in ms
+-- Slots that were reserved under the old pace are given back. Plivo's window still has what was sent under it, so the
+-- first window counts as used.
+local history_key = KEYS[7]
+local lasts_ms, line_json = unpack(ARGV, 3)
+local fields = {unpack(ARGV, 5)}
+local until_ms = now + tonumber(lasts_ms)
+local line = cjson.decode(line_json)
 line.at_ms, line.until_ms = now, until_ms
-redis.call('RPUSH', KEYS[7], cjson.encode(line))
-redis.call('LTRIM', KEYS[7], -100, -1)
-redis.call('DEL', KEYS[3])
+redis.call('RPUSH', history_key, cjson.encode(line))
+redis.call('LTRIM', history_key, -100, -1)
+redis.call('DEL', limits_key)
 if until_ms > now then
-  redis.call('HSET', KEYS[3], 'until_ms', until_ms, unpack(ARGV, 5))
-  redis.call('PEXPIRE', KEYS[3], ARGV[3])
-  for i = 5, #ARGV, 2 do facts[ARGV[i]] = tonumber(ARGV[i + 1]) or ARGV[i + 1] end
+  redis.call('HSET', limits_key, 'until_ms', until_ms, unpack(fields))
+  redis.call('PEXPIRE', limits_key, lasts_ms)
+  for i = 1, #fields, 2 do config[fields[i]] = tonumber(fields[i + 1]) or fields[i + 1] end
 end
-move('account', math.max(now_us + facts.window_us, pace.closed or 0))
-move('call', math.max(now_us + facts.call_window_us, pace.closed or 0))
-move('changed', now)
-keep_pace()
+set_pace('account', math.max(now_us + config.window_us, pace.closed or 0))
+set_pace('call', math.max(now_us + config.call_window_us, pace.closed or 0))
+set_pace('changed', now)
+save_pace()
 return until_ms

@@ -1,7 +1,6 @@
 -- needs: clock, pauses
--- probe: whether Plivo is to be asked now if it knows the credentials again; once in a while, for one of all who ask.
--- input:  KEYS[1…6], ARGV[1], [2] - as begin
--- output: 1 or 0
-if not pauses.credentials or since('credentials_probe') > now then return 0 end
-pause({credentials_probe = now + PROBE_MS})
+-- Claims the probe that asks Plivo whether it accepts the credentials again. It is due now and then, for one caller.
+-- output: 1 if the caller is to ask Plivo, or 0
+if not pauses.credentials or pause_time('credentials_probe') > now then return 0 end
+set_pauses({credentials_probe = now + PROBE_MS})
 return 1

@@ -1,25 +1,21 @@
--- needs: clock, record, reverification
--- renew_now: a person wants numbers to be asked about again now.
--- input:  KEYS[1…6], ARGV[1], [2] - as begin   KEYS[7…] - records   ARGV[3…] - their numbers
--- output: for each: due; open (a request of it is under way), never (it was not verified) or unknown
-local answers = {}
-for i = 7, #KEYS do
-  local key, number = KEYS[i], ARGV[i - 4]
+-- needs: clock, states, record, reverification
+-- Makes numbers due for re-verification now, for an operator.
+-- input:  KEYS    records
+--         ARGV    their numbers
+-- output: for each: due, open (it has a request under way), never (it was not verified) or unknown
+local function request(key, number)
   local record = read(key)
   local state = record.state
-  local open = state == 'queued' or state == 'waiting' or state == 'sending' or state == 'in_doubt'
-  if not state then
-    answers[#answers + 1] = 'unknown'
-  elseif open or state == 'code_sent' then
-    answers[#answers + 1] = 'open'
-  elseif renewable(record) then
-    redis.call('HSET', key, 'by_hand', 1)
-    redis.call('HDEL', key, 'unanswered')
-    redis.call('SREM', lapsed_key, number)
-    ask_again(number, now)
-    answers[#answers + 1] = 'due'
-  else
-    answers[#answers + 1] = 'never'
-  end
+  if not state then return 'unknown' end
+  if UNFINISHED[state] or state == 'code_sent' then return 'open' end
+  if not can_reverify(record) then return 'never' end
+  redis.call('HSET', key, 'requested_by_person', 1)
+  redis.call('HDEL', key, 'unanswered')
+  redis.call('SREM', lapsed_key, number)
+  schedule_reverification(number, now)
+  return 'due'
 end
+
+local answers = {}
+for i = 7, #KEYS do answers[#answers + 1] = request(KEYS[i], ARGV[i - 4]) end
 return answers
