@@ -3,10 +3,10 @@
 -- one go. Only a final state takes a number off the agenda.
 -- input:  KEYS    Celery's queues of the lanes interactive, scheduled and bulk
 --         ARGV    entries at most; messages that a lane's queue may hold: beyond it nothing is enqueued again
--- output: for each entry: the action, number, request, lane, channel. The action is enqueue (send its message), held (it
---         is paused, or its queue is long enough), too_late, cancelled (its batch is), doubted, expired, look_up (ask
---         Plivo whether the number is verified), list (its code has died: read Plivo's list before it can expire), kept
---         (not due after all) or gone (there is no record)
+-- output: for each entry: the action, number, request, lane, channel. The action is enqueue (send its message), held
+--         (it is paused, or its queue is long enough), too_late, cancelled (its batch is), doubted, expired, look_up
+--         (ask Plivo whether the number is verified), list (its code has died: read Plivo's list before it can expire),
+--         kept (not due after all) or gone (there is no record)
 local interactive_queue, scheduled_queue, bulk_queue = unpack(KEYS, 7)
 local most_entries, longest_queue = ARGV[3], tonumber(ARGV[4])
 local first_ms, longest_ms = config.enqueue_again_ms, config.enqueue_again_longest_ms
@@ -22,8 +22,8 @@ local function queue_has_room(lane)
   return lengths[lane] <= longest_queue
 end
 
--- No worker has taken the message so far, so it is probably lost. The wait before the next one doubles, because it equals
--- the time since the last change: 30 s, 1, 2, 4 … 10 minutes.
+-- No worker has taken the message so far, so it is probably lost. The wait before the next one doubles, because it
+-- equals the time since the last change: 30 s, 1, 2, 4 … 10 minutes.
 local function enqueue_again(record, number, since_ms)
   local wait_ms = math.min(math.max(since_ms, first_ms), longest_ms)
   redis.call('ZADD', agenda_key, math.min(now + wait_ms, milliseconds(record, 'ends_at')), number)
@@ -35,8 +35,9 @@ local function keep(number, agenda_at)
   return 'kept'
 end
 
--- Whether a number whose code has died has to wait for a scan of Plivo's list: until then, the user may have entered the
--- code elsewhere. If the scan fails for `look_longest_ms`, the number expires without it; a later scan still counts.
+-- Whether a number whose code has died has to wait for a scan of Plivo's list: until then, the user may have entered
+-- the code elsewhere. If the scan fails for `look_longest_ms`, the number expires without it; a later scan still
+-- counts.
 local function await_scan(number, expires_at)
   if milliseconds(scan, 'looked') > expires_at then return false end
   if not scan.wanted then

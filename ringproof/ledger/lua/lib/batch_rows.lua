@@ -27,8 +27,8 @@ local function count_row(name, list, country, byte, by)
   redis.call('HINCRBY', batch_key(name, 'countries'), country .. ':' .. outcome:match('^[^:]+'), by)
 end
 
--- Completes a batch whose last row has got its outcome; its state makes sure that this happens once. A paused batch with
--- joined rows is completed only when it is resumed, because the joined request may depend on it.
+-- Completes a batch whose last row has got its outcome; its state makes sure that this happens once. A paused batch
+-- with joined rows is completed only when it is resumed, because the joined request may depend on it.
 local function complete_batch(name)
   local key = batch_key(name)
   local state = redis.call('HGET', key, 'state')
@@ -78,7 +78,8 @@ local function update_row_of(record, state, reason)
   set_row_outcome(record.batch, list, place, country, reason ~= '' and state .. ':' .. reason or state)
 end
 
--- Erases a row: only its country stays, for the counts. A row that was fed and had no outcome gets the outcome `erased`.
+-- Erases a row: only its country stays, for the counts. A row that was fed and had no outcome gets the outcome
+-- `erased`.
 local function blank_row(name, list, place, country)
   redis.call('LSET', batch_key(name, list), place, country)
   local byte = redis.call('GETRANGE', batch_key(name, list, 'bytes'), place, place)

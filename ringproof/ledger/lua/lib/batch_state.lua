@@ -16,8 +16,8 @@ local function batch_state(name)
   return batch_states[name]
 end
 
--- Whether a record is a row of the present batch of that name. A name can be reused after its batch has expired, and the
--- record of a verified number outlives its batch. So the request's number must not be older than the batch.
+-- Whether a record is a row of the present batch of that name. A name can be reused after its batch has expired, and
+-- the record of a verified number outlives its batch. So the request's number must not be older than the batch.
 local function is_row(record)
   if not (record.batch and batch_state(record.batch)) then return false end
   local created_at = tonumber(redis.call('HGET', batch_key(record.batch), 'created_at'))

@@ -4,8 +4,8 @@
 -- A record's `codes` and `calls` are the seconds of its last ten, in six base-36 digits each.
 local WEEK_MS, HOUR_MS = 7 * DAY_MS, DAY_MS / 24
 
--- Returns the key of the count of a range: all numbers that differ in their last four digits only. An attacker who makes
--- a web app send texts for profit uses one number of a range after the other.
+-- Returns the key of the count of a range: all numbers that differ in their last four digits only. An attacker who
+-- makes a web app send texts for profit uses one number of a range after the other.
 local function range_key(number)
   return prefix .. ':range:' .. number:sub(1, -5)
 end

@@ -13,7 +13,7 @@
 --   changed                     when (ms) an operator last changed the limits
 local AHEAD_US = 5000000          -- horizon of the lane interactive: longer than that a child should not be blocked
 local LEAST_AHEAD_US, MOST_AHEAD_US = 20000, 500000  -- horizon of the other lanes: one slot, within these bounds
-local CALL_AHEAD_US = 5000        -- a call's slot may lie so far beyond the account's next one: the slots between are lost
+local CALL_AHEAD_US = 5000        -- a call's slot may lie so far beyond the account's next: slots between are lost
 local SHARE = 9                   -- one slot in so many belongs to a lane that has work: a floor of about 10 %
 local LEAST_TURN_US = 10000       -- between two turns: at a fast pace one turn reserves several slots
 local WANTED_US = 50000           -- a lane that still has work asks again within this time after its turn
@@ -56,7 +56,8 @@ local function spacing_us(bucket)
 end
 
 local function turn_of(field, at, step)
-  return {field = 'turn:' .. field, at = math.max(pace['turn:' .. field] or 0, at), step = math.max(step, LEAST_TURN_US)}
+  field = 'turn:' .. field
+  return {field = field, at = math.max(pace[field] or 0, at), step = math.max(step, LEAST_TURN_US)}
 end
 
 -- Reserves the next slot of the account, and for a call a slot of its own bucket too. Returns the slot (µs); or nil and

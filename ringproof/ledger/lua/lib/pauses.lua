@@ -2,10 +2,10 @@
 -- What keeps all lanes, or one, from being sent to.
 -- The hash of `pauses_key`, times in ms:
 --   person:all, person:LANE, and each with :reason   since when; until an operator resumes
---   credentials, credentials_probe    since when Plivo does not accept the credentials (401); when the next probe is due
---   suspect, suspect_request, suspect_slot, suspect_until   the number that Plivo refused with 402 or 403. The next number
---                                     shows whether the account is at fault. Without a next one, the suspect itself is
---                                     sent to again at suspect_until
+--   credentials, credentials_probe    since when Plivo refuses the credentials (401); when the next probe is due
+--   suspect, suspect_request, suspect_slot, suspect_until   the number that Plivo refused with 402 or 403. The next
+--                                     number shows whether the account is at fault. Without a next one, the suspect
+--                                     itself is sent to again at suspect_until
 --   account, account_slot, account_until    since when Plivo refuses the account; when the next probe is due
 --   doubts, doubts_wait, doubts_until, doubts_row    the same after several doubtful answers in a row
 --   probe, probe_until                the fence of the request that is the probe, and the end of its lease
@@ -55,13 +55,14 @@ local function is_on_hold(record)
   return paused_until(record.lane) or state == 'paused' or state == 'cancelled'
 end
 
--- Returns whether a number may be sent to now: nil (it may), 'paused' and until when (ms), 'later' and when to ask again
--- (ms), or 'first': it may, as the probe for which all others wait.
+-- Returns whether a number may be sent to now: nil (it may), 'paused' and until when (ms), 'later' and when to ask
+-- again (ms), or 'first': it may, as the probe for which all others wait.
 local function admission(lane, number)
   local until_ms = paused_until(lane)
   if until_ms then return 'paused', until_ms end
   if not (pauses.account or pauses.doubts or pauses.suspect) then return nil end
-  if pauses.suspect == number and pause_time('suspect_until') > now then return 'paused', pause_time('suspect_until') end
+  local suspect_until = pause_time('suspect_until')
+  if pauses.suspect == number and suspect_until > now then return 'paused', suspect_until end
   if pause_time('probe_until') > now then return 'later', now + PROBE_LOOK_MS end
   return 'first'
 end

@@ -47,8 +47,8 @@ end
 -- Applies a signal, one of Python's PlivoSignal, to the pauses and the pace.
 -- `slot` is the request's slot in ms, `retry_ms` the time that Plivo asks for (nil: none). A request that sent no code
 -- has '' as fence, number and request.
--- Returns nil if the request's own outcome counts, or the state that the signal forces upon it: 'waiting' and until when
--- (ms), or 'failed'.
+-- Returns nil if the request's own outcome counts, or the state that the signal forces upon it: 'waiting' and until
+-- when (ms), or 'failed'.
 local function apply_signal(signal, slot, retry_ms, fence, number, request)
   if pauses.probe and pauses.probe == fence then clear_pauses('probe', 'probe_until') end
   if signal == 'doubtful' then return after_doubt() end

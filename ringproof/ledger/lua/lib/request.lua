@@ -24,7 +24,9 @@ local function decide(record, number, asked)
     state = 'verified'  -- a request that failed or was cancelled does not end an earlier verification
   end
   local situation = state .. (live_until > now and ':live' or '')
-  local decision = {disposition = asked.answers[situation], request = tonumber(record.request) or 0, until_ms = 0, limit = ''}
+  local decision = {
+    disposition = asked.answers[situation], request = tonumber(record.request) or 0, until_ms = 0, limit = '',
+  }
   if decision.disposition == 'in_doubt' then decision.until_ms = live_until end
   if decision.disposition ~= 'accepted' then return decision end
 
@@ -66,7 +68,7 @@ local function write_request(key, record, flat, number, request, asked)
   -- If a person asks for another code, the code that a re-verification has sent counts as not answered.
   if record.reverifies and record.state == 'code_sent' then record.unanswered = record.unanswered or '1' end
   if record.reason == 'lapsed' then redis.call('SREM', lapsed_key, number) end
-  -- These fields belong to the number, not to a request: which codes may be live, the last code's uuid, how many there were.
+  -- These fields belong to the number, not to a request: which codes may be live, the last one's uuid, how many.
   for _, field in ipairs({'live_until', 'verification_uuid', 'api_id', 'code_sent_at', 'expires_at', 'verified_at',
       'tries', 'confirm', 'codes', 'calls', 'checked_at', 'reverify_after', 'unanswered'}) do
     if record[field] then redis.call('HSET', key, field, record[field]) end

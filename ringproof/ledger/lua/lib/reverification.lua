@@ -21,8 +21,8 @@ local function next_due(record, number, base)
   return base + period - (base + period - offset) % half
 end
 
--- Whether a number whose request has failed or was cancelled may be asked again: its verification stands, or the request
--- was a re-verification, or it has left a single re-verification unanswered.
+-- Whether a number whose request has failed or was cancelled may be asked again: its verification stands, or the
+-- request was a re-verification, or it has left a single re-verification unanswered.
 local function may_ask_again(record)
   local unanswered = tonumber(record.unanswered) or 0
   return is_code_used(record) or record.reverifies ~= nil or unanswered > 0 and unanswered < MOST_UNANSWERED
@@ -53,7 +53,8 @@ local function postpone(key, record, number)
   end
 end
 
--- Adapts the schedule to a record that goes to `state`, and returns the reason that the record gets: `reason`, or lapsed.
+-- Adapts the schedule to a record that goes to `state`, and returns the reason that the record gets: `reason`, or
+-- lapsed.
 --   A code of a re-verification was not entered: try once more after `reverify_again_ms`, then mark as lapsed.
 --   Any other code was not entered: take the number off the schedule.
 --   A re-verification could not be sent: try after `reverify_again_ms`. Plivo refused it: wait for the regular date.

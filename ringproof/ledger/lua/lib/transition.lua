@@ -13,13 +13,13 @@ local function second36()
   return text
 end
 
--- Sets the state and the reason of a record: every change of a state goes through this function. `agenda_at` (ms) is the
--- moment at which the number needs attention next; nil for a final state.
+-- Sets the state and the reason of a record: every change of a state goes through this function. `agenda_at` (ms) is
+-- the moment at which the number needs attention next; nil for a final state.
 -- It adds to the history, updates the row of a batch, and publishes the state on the channel of the record's name.
 local function set_state(key, record, number, state, reason, agenda_at)
   reason = update_reverification(key, record, number, state, reason)
-  -- An entry has eight bytes: a letter for the state, one for the reason, and the second. Eight entries fill the 64 bytes
-  -- up to which Redis keeps a hash packed.
+  -- An entry has eight bytes: a letter for the state, one for the reason, and the second. Eight entries fill the 64
+  -- bytes up to which Redis keeps a hash packed.
   local history_entry = LETTERS[state] .. (LETTERS[reason] or '-') .. second36()
   local history = string.sub((record.history or '') .. history_entry, -64)
   redis.call('HSET', key, 'state', state, 'updated_at', now, 'history', history)
@@ -28,7 +28,8 @@ local function set_state(key, record, number, state, reason, agenda_at)
     redis.call('ZADD', agenda_key, agenda_at, number)
   else
     redis.call('ZREM', agenda_key, number)
-    -- A failed request does not end an earlier verification, and a scheduled re-verification needs the record: both stay.
+    -- A failed request does not end an earlier verification, and a scheduled re-verification needs the record: both
+    -- stay.
     local stays = state == 'verified' or is_code_used(record) or redis.call('ZSCORE', renewals_key, number)
     if not stays then redis.call('PEXPIRE', key, config.record_ms) end
   end

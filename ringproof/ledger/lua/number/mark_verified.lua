@@ -1,8 +1,8 @@
 -- needs: clock, settings, record, reverification, transition
 -- Writes down that Plivo has numbers as verified: after a code was entered, or from Plivo's list.
 -- input:  KEYS    the numbers' records
---         ARGV    JSON, for each record: {number, uuid, dated, country, channel, subaccount, alias}; `dated` is the later
---                 one of Plivo's dates in ms (0: none), `alias` the fields of the alias (none: Plivo has none);
+--         ARGV    JSON, for each record: {number, uuid, dated, country, channel, subaccount, alias}; `dated` is the
+--                 later one of Plivo's dates in ms (0: none), `alias` the fields of the alias (none: Plivo has none);
 --                 the handle of the code that Plivo accepted ('': the numbers come from the list);
 --                 what Plivo was asked for: 'code' (verifications by code), 'list' (all verified numbers: unknown ones
 --                 are recorded) or 'number' (whether it has a number that is known here)

@@ -1,8 +1,8 @@
 -- needs: record
 -- Writes down that Plivo has not verified a number by the code that was entered.
 -- input:  KEYS    the number's record
---         ARGV    the code's handle, how often one code may be entered, '1' if Plivo was surely not asked: then the entry
---                 does not count
+--         ARGV    the code's handle, how often one code may be entered, '1' if Plivo was surely not asked: then the
+--                 entry does not count
 -- output: the entries that are left
 local key = KEYS[7]
 local handle, most_tries, was_not_asked = unpack(ARGV, 3)

@@ -1,8 +1,8 @@
 -- needs: clock, states, settings, record, transition, limits, pace, plivo_signal
 -- Writes down the result of an attempt, for the caller that knows its fence; or cancels a request that has not begun.
 -- input:  KEYS    the number's record
---         ARGV    number (E.164), request, fence ('': cancel), the new state, reason, detail, ms to wait (for `waiting`),
---                 '1' if the attempt does not count, verification_uuid, api_id, ms since Plivo answered,
+--         ARGV    number (E.164), request, fence ('': cancel), the new state, reason, detail, ms to wait (for
+--                 `waiting`), '1' if the attempt does not count, verification_uuid, api_id, ms since Plivo answered,
 --                 what the answer means for others (Python's PlivoSignal), ms that Plivo asks all to wait ('': none)
 -- output: settled; already (the same was settled before); stale (not the caller's request or attempt: nothing changes)
 local key = KEYS[7]
@@ -26,8 +26,8 @@ end
 local undecided = reason == 'in_doubt' or reason == 'crashes_worker'
 if undecided and milliseconds(record, 'live_until') > now then return 'stale' end
 
--- The first write frees memory: Redis allows it when it is out of memory, and then allows the others of this script too.
--- So no answer of Plivo's is lost.
+-- The first write frees memory: Redis allows it when it is out of memory, and then allows the others of this script
+-- too. So no answer of Plivo's is lost.
 redis.call('HDEL', key, 'lease_until')
 local slot = milliseconds(record, 'live_until') - config.code_ms - config.lease_ms
 local due_at = now + tonumber(wait_ms)

@@ -1,5 +1,6 @@
 -- needs: arguments, clock, settings, record, reverification, pauses
--- Returns numbers that are due for re-verification. Each is due again later, in case the worker that asks about it dies.
+-- Returns numbers that are due for re-verification. Each is due again later, in case the worker that asks about it
+-- dies.
 -- input:  KEYS    Celery's queue of the lane scheduled
 --         ARGV    numbers at most, how many numbers go into one message, messages that the queue may hold: beyond it
 --                 nothing is enqueued
