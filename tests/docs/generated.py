@@ -11,12 +11,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import click
 from click.testing import CliRunner
 from pages import PAGES, ROOT
 
 from ringproof.errors import Capped, InvalidNumber
+from ringproof.ledger import keys
 from ringproof.ledger.acceptance import TABLE, Disposition, Requester
 from ringproof.rosters.row import REMEDIES
 from worker.cli import main
@@ -98,6 +100,21 @@ def sandbox_misfortunes() -> str:
     return "\n".join(line for line in (misfortunes.__doc__ or "").splitlines() if line.startswith("|"))
 
 
+def _tables(module: ModuleType) -> list[str]:
+    """Return the tables in a module's docstring."""
+    return re.findall(r"(?:^\|.*\n)+", module.__doc__ or "", re.MULTILINE)
+
+
+def keys_of_all() -> str:
+    """Return the table of the keys in Redis."""
+    return _tables(keys)[0].rstrip()
+
+
+def keys_of_a_batch() -> str:
+    """Return the table of the keys of one batch."""
+    return _tables(keys)[1].rstrip()
+
+
 def commands() -> str:
     """Return the help of each command, and of each command of a group."""
     sections = []
@@ -167,6 +184,8 @@ GENERATED = {
     "table: reasons of rejected rows": row_reasons,
     "table: misfortunes": sandbox_misfortunes,
     "table: measured": measured,
+    "table: keys": keys_of_all,
+    "table: keys of a batch": keys_of_a_batch,
     "output: ringproof --help": commands,
     "output: make demo, in short": demo_in_short,
 }
