@@ -58,11 +58,11 @@ def test_what_a_page_shows_is_what_happens(page, plivo, number):
 @pytest.fixture
 def batches_end(ledger):
     """Cancel the batches that a page has made."""
-    from ringproof.batches import operations  # noqa: PLC0415  # for this fixture alone
+    from ringproof.batches import operations, summary  # noqa: PLC0415  # for this fixture alone
 
-    before = set(operations.names(ledger))
+    before = set(summary.batch_names(ledger))
     yield
-    for name in set(operations.names(ledger)) - before:
+    for name in set(summary.batch_names(ledger)) - before:
         operations.cancel(ledger, name)
 
 
