@@ -10,25 +10,25 @@ _BOOT_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 def boot_clock() -> float:
-    """Return the seconds by which slots and leases are kept in this process; their zero means nothing."""
+    """Return the seconds that slots and leases use in this process. Only differences mean something."""
     return time.clock_gettime(_BOOT_CLOCK)
 
 
 class SlotClock:
-    """Tells when a moment of Redis' clock comes by this process's boot clock. Thread-safe.
+    """Converts moments of Redis' clock to this process's boot clock. Thread-safe.
 
-    What Redis answered is late by a way back whose length nobody knows. The quickest answer of late tells how far the
-    two clocks are apart; how long this one took bounds that from both sides, whatever a clock has jumped meanwhile.
+    The reply's travel time is unknown. The fastest recent reply gives the best estimate of the offset between the
+    clocks. This reply's own round trip bounds the offset from both sides, even if a clock has jumped.
     """
 
     DRIFT = 500e-6
-    """How much two clocks may part, in seconds a second: what NTP slews at most."""
+    """How fast two clocks may drift apart, in seconds a second: the most by which NTP slews a clock."""
 
     def __init__(self) -> None:
         self._apart, self._since = math.inf, 0.0
 
     def locate(self, asked_at: float, answered_at: float, now_us: int) -> Callable[[int], float]:
-        """Return what turns µs of Redis' into seconds of ours, by an answer that told Redis' `now_us`."""
+        """Return a function that converts µs of Redis to seconds of this clock, from an answer with Redis' `now_us`."""
         apart = answered_at - now_us / 1e6
         known = self._apart + self.DRIFT * (answered_at - self._since)
         self._apart, self._since = min(apart, known), answered_at

@@ -1,6 +1,6 @@
-"""Builds this process's world, once, on first use and never at import: settings, ledger, Plivo's client.
+"""Builds settings, ledger and Plivo's client, once for each process, on first use and never at import.
 
-A child has its own: what was built before a fork is not used after it.
+A child process builds its own: it does not use what was built before the fork.
 """
 
 import os
@@ -16,17 +16,20 @@ if TYPE_CHECKING:
 
 
 def settings(*, worker: bool = False) -> Settings:
-    """Return what the environment says, to a worker or not. Raises `Misconfigured` with every problem in it."""
+    """Read the settings from the environment, those of a worker or of a producer.
+
+    Raises `Misconfigured` with all problems at once.
+    """
     return Settings.read(os.environ, worker=worker)
 
 
 def ledger() -> Ledger:
-    """Return this process's ledger; nothing is connected before its first call."""
+    """Return this process's ledger. It connects at its first call."""
     return _ledger(os.getpid())
 
 
 def plivo() -> "PlivoClient":
-    """Return this process's client. Raises `Misconfigured` without Plivo's credentials."""
+    """Return this process's client of Plivo. Raises `Misconfigured` without Plivo's credentials."""
     return _plivo(os.getpid())
 
 
@@ -46,6 +49,6 @@ def _plivo(_pid: int) -> "PlivoClient":
     from ringproof.plivo.client import PlivoClient  # noqa: PLC0415  # a producer never loads requests
 
     current = settings(worker=True)
-    assert current.plivo_auth_id is not None  # noqa: S101  # read(worker=True) has seen to it
+    assert current.plivo_auth_id is not None  # noqa: S101  # read(worker=True) has checked it
     assert current.plivo_auth_token is not None  # noqa: S101
     return PlivoClient(current.plivo_auth_id, current.plivo_auth_token, current.plivo_base_url)

@@ -13,7 +13,7 @@ from ringproof.clock import moment
 from ringproof.ledger.control import SendingStatus, sending_status
 from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.record import Lane, Record
-from ringproof.ledger.row_outcomes import LISTS, OPEN, OUTCOMES, PENDING, UNFED
+from ringproof.ledger.row_outcomes import LISTS, OUTCOMES, PENDING, UNFED, UNFINISHED_BYTES
 from ringproof.policy import Rate
 
 RATE_SECONDS: Final = 10.0
@@ -88,7 +88,7 @@ def recount(ledger: Ledger, name: str) -> tuple[Batch, Batch] | None:
                 of_country["rows"] += 1
                 if byte != UNFED:
                     of_country[outcome.partition(":")[0]] += 1
-                unfinished += byte in OPEN
+                unfinished += byte in UNFINISHED_BYTES
     recounted = replace(
         kept,
         rows=outcomes.total(),

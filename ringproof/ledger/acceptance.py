@@ -1,4 +1,4 @@
-"""What becomes of a new request: the table of record and requester, and the answer of the script `accept`."""
+"""The answer to a new request: the table *record × requester*, and the answer of the script `number/accept`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from ringproof.ledger.record import State
 
 
 class Requester(StrEnum):
-    """Who asks: a person, a person again (`resend=True`), a roster or schedule, or the re-verification of a number."""
+    """Who makes a request. The values head the columns of the table in the documentation."""
 
     PERSON = "a new request"
     RESEND = "with `resend=True`, cooldown over"
@@ -19,30 +19,25 @@ class Requester(StrEnum):
 
 
 class Disposition(StrEnum):
-    """What becomes of a new request."""
+    """The answer to a new request."""
 
-    ACCEPTED = "accepted"
-    SAME = "same"
-    RETURNED = "returned"
-    IN_DOUBT = "in_doubt"
-    JOINED = "joined"
-    LIVE = "live"
-    VERIFIED = "verified"
-    COOLING_DOWN = "cooling_down"
-    CAPPED = "capped"
-    COUNTRY = "country"
-    GONE = "gone"
+    ACCEPTED = "accepted"  # the request is new, and the number is queued
+    SAME = "same"  # an unfinished request of the number stands for this one too
+    RETURNED = "returned"  # the number's last request stands for this one, with its code or its verification
+    IN_DOUBT = "in_doubt"  # a code may be live: no other until it has died
+    JOINED = "joined"  # the row goes by an unfinished request of the number
+    LIVE = "live"  # a code of the number may still work, so the row gets none
+    VERIFIED = "verified"  # the number is verified, so the row gets no code
+    COOLING_DOWN = "cooling_down"  # a code was sent a moment ago
+    CAPPED = "capped"  # the number, or its range, has had as many codes as it may
+    COUNTRY = "country"  # no code is sent to this country
+    GONE = "gone"  # a re-verification of a number that has no record
 
 
 _D = Disposition
 
-
 _FREE = (_D.ACCEPTED, _D.ACCEPTED, _D.ACCEPTED, _D.ACCEPTED)
-
-
-_OPEN = (_D.SAME, _D.SAME, _D.JOINED, _D.JOINED)
-
-
+_UNFINISHED = (_D.SAME, _D.SAME, _D.JOINED, _D.JOINED)
 _ENDED = (_D.RETURNED, _D.ACCEPTED, _D.LIVE, _D.LIVE)
 
 
@@ -58,23 +53,25 @@ TABLE: Final[Mapping[tuple[State | None, bool], Mapping[Requester, Disposition]]
         (State.EXPIRED, True): _ENDED,
         (State.FAILED, True): _ENDED,
         (State.CANCELLED, True): _ENDED,
-        (State.QUEUED, False): _OPEN,
-        (State.QUEUED, True): _OPEN,
-        (State.WAITING, False): _OPEN,
-        (State.WAITING, True): _OPEN,
-        (State.SENDING, False): _OPEN,
-        (State.SENDING, True): _OPEN,
+        (State.QUEUED, False): _UNFINISHED,
+        (State.QUEUED, True): _UNFINISHED,
+        (State.WAITING, False): _UNFINISHED,
+        (State.WAITING, True): _UNFINISHED,
+        (State.SENDING, False): _UNFINISHED,
+        (State.SENDING, True): _UNFINISHED,
         (State.CODE_SENT, True): _ENDED,
         (State.IN_DOUBT, True): (_D.IN_DOUBT, _D.ACCEPTED, _D.LIVE, _D.LIVE),
         (State.VERIFIED, False): (_D.RETURNED, _D.ACCEPTED, _D.VERIFIED, _D.ACCEPTED),
         (State.VERIFIED, True): (_D.RETURNED, _D.ACCEPTED, _D.VERIFIED, _D.LIVE),
     }.items()
 }
-"""*Record × new request*: for each state, and whether a code may live, what each newcomer is told.
+"""*Record × requester*: the answer for each state, with or without a code that may be live, to each requester.
 
-The scripts are handed their column of it, the documentation prints it, a test walks it: there is no second copy.
+The scripts get their column of it, the documentation prints it, and a test checks each cell: there is no second copy.
+
+>>> TABLE[State.QUEUED, False][Requester.PERSON]
+<Disposition.SAME: 'same'>
 """
-
 
 COLUMNS: Final[Mapping[Requester, str]] = {
     requester: " ".join(
@@ -82,15 +79,17 @@ COLUMNS: Final[Mapping[Requester, str]] = {
     )
     for requester in Requester
 }
-"""Its columns, as the scripts are handed them."""
+"""The columns as the scripts get them: `"none=accepted expired=accepted … code_sent:live=returned …"`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Acceptance:
-    """What became of a new request: `request` is the one that now counts for the number (0: none does).
+    """The answer to a new request: `request` is the number's current one (0: it has none).
 
-    `until` says for how long, when the disposition is COOLING_DOWN, IN_DOUBT or CAPPED, by the limit of that name.
-    `promoted`: a person's request has taken over one of bulk or schedule, which needs a message in the new lane.
+    `until` is the end of a COOLING_DOWN, IN_DOUBT or CAPPED; `limit` names the cap, such as `codes_per_day`.
+    `promoted`: a person's request has taken over one of bulk or schedule, so it needs a message in the person's lane.
+
+        Acceptance(Disposition.CAPPED, 1764376884, datetime(2026, 11, 30, 0, 41, tzinfo=UTC), False, "codes_per_day")
     """
 
     disposition: Disposition

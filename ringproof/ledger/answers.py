@@ -1,4 +1,4 @@
-"""What the ledger is asked and what it answers, as values: who asks, what becomes of it, whose turn it is, and when."""
+"""What the scripts are asked and what they answer, as values."""
 
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -8,21 +8,23 @@ from ringproof.ledger.record import Lane, Reason, Record, State
 
 
 class Verdict(StrEnum):
-    """What begin says of one number."""
+    """The answer of `Ledger.begin` for one number."""
 
-    BEGUN = "begun"
-    LATER = "later"
-    WAITING = "waiting"
-    ENDED = "ended"
-    NOTHING = "nothing"
+    BEGUN = "begun"  # the number is `sending`, and this caller sends
+    LATER = "later"  # its turn has not come: begin again at `Begun.at`
+    WAITING = "waiting"  # the agenda has it, until its record's `due_at`
+    ENDED = "ended"  # it has failed or is cancelled
+    NOTHING = "nothing"  # not this caller's to send: the request is another worker's, was replaced or has ended
 
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """What begin said of one number; `record` is None when there is none.
+    """What `Ledger.begin` returns for one number. `record` is None if the number has none.
 
-    `wait` is the time until its slot, or LATER until its turn to ask again, `at` that moment by this process's
-    `boot_clock()`, and `at_us` by Redis' (µs since 1970).
+    `wait` is the time until its slot, or for LATER until its turn. `at` is that moment by this process's
+    `boot_clock()`, and `at_us` by the clock of Redis (µs since 1970).
+
+        Begun(Verdict.BEGUN, timedelta(milliseconds=17), 3061.4, 1764376884216867, "9f86d081884c7d65", record)
     """
 
     verdict: Verdict
@@ -34,36 +36,36 @@ class Begun:
 
 
 class PlivoSignal(StrEnum):
-    """What an answer of Plivo's says to all others who would ask it."""
+    """What one answer of Plivo's means for all workers: whether to pause, or to go on."""
 
-    NONE = ""
-    TAKEN = "taken"
-    ANSWERED = "answered"
-    KNOWN = "known"
-    FORBIDDEN = "forbidden"
-    THROTTLED = "throttled"
-    UNAUTHORIZED = "unauthorized"
-    DOUBTFUL = "doubtful"
+    NONE = ""  # nothing
+    TAKEN = "taken"  # Plivo sent the code
+    ANSWERED = "answered"  # Plivo surely sent no code, and said so
+    KNOWN = "known"  # Plivo knows the credentials
+    FORBIDDEN = "forbidden"  # 402 or 403
+    THROTTLED = "throttled"  # 429
+    UNAUTHORIZED = "unauthorized"  # 401
+    DOUBTFUL = "doubtful"  # no answer, or none that shows whether Plivo sent the code
 
 
 class AgendaAction(StrEnum):
-    """What was done with an entry of the agenda that was due."""
+    """What the script did with a due entry of the agenda."""
 
-    ENQUEUE = "enqueue"
-    HELD = "held"
-    TOO_LATE = "too_late"
-    CANCELLED = "cancelled"
-    DOUBTED = "doubted"
-    EXPIRED = "expired"
-    LOOK_UP = "look_up"
-    LIST = "list"
-    KEPT = "kept"
-    GONE = "gone"
+    ENQUEUE = "enqueue"  # its message is to be sent
+    HELD = "held"  # a pause, or a long queue, keeps its message back
+    TOO_LATE = "too_late"  # its deadline has passed: it has failed
+    CANCELLED = "cancelled"  # its batch is cancelled, and so is it
+    DOUBTED = "doubted"  # its lease has ended without a settle: it is in doubt
+    EXPIRED = "expired"  # its code has died
+    LOOK_UP = "look_up"  # no code of the doubtful number can be live any more: its look-up is to be sent
+    LIST = "list"  # its code has died, and a scan of Plivo's list is requested
+    KEPT = "kept"  # it was not due: the entry has its right time now
+    GONE = "gone"  # it has no record, or a final one: the entry is removed
 
 
 @dataclass(frozen=True, slots=True)
 class AgendaResult:
-    """One entry of the agenda, and what was done with it."""
+    """One due entry of the agenda, and what the script did with it."""
 
     action: AgendaAction
     phone_number: str = field(repr=False)
@@ -73,23 +75,30 @@ class AgendaResult:
 
 
 class Settled(StrEnum):
-    """What settle says: done now, done before, or somebody else's turn."""
+    """The answer of `Ledger.settle`."""
 
-    SETTLED = "settled"
-    ALREADY = "already"
-    STALE = "stale"
+    SETTLED = "settled"  # done
+    ALREADY = "already"  # an earlier call has done it
+    STALE = "stale"  # the request is no longer this caller's: nothing changed
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one attempt, as settle is told it; `retry_after`: the seconds that Plivo asked all to wait."""
+    """The result of one attempt, for `Ledger.settle`.
+
+    A code that was sent, a refusal, and a failed connection:
+
+    Outcome(State.CODE_SENT, verification_uuid="3fa85f64-…", api_id="9a8b7c6d-…", plivo_signal=PlivoSignal.TAKEN)
+    Outcome(State.FAILED, Reason.REJECTED, "400 invalid phone_number", plivo_signal=PlivoSignal.ANSWERED)
+    Outcome(State.WAITING, Reason.UNREACHABLE, "503", wait=timedelta(seconds=4), counted=False)
+    """
 
     state: State
     reason: Reason | None = None
     detail: str = ""
-    wait: timedelta = timedelta()
-    counted: bool = True
+    wait: timedelta = timedelta()  # for WAITING: until it is due again
+    counted: bool = True  # whether it counts as an attempt
     verification_uuid: str = ""
     api_id: str = ""
     plivo_signal: PlivoSignal = PlivoSignal.NONE
-    retry_after: float | None = None
+    retry_after: float | None = None  # the seconds that Plivo asked all to wait

@@ -1,4 +1,4 @@
-"""What is wrong with a Redis, said before something is lost in it."""
+"""The check of Redis: its faults, reported before anything is lost."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,47 +9,51 @@ import redis
 from ringproof.ledger.ledger import Ledger
 
 OLDEST: Final = (6, 2)
-"""COPY, GETDEL and ZADD LT are of 6.2, and it is the oldest that Ringproof is tested with."""
+"""COPY, GETDEL and ZADD LT came with 6.2, which is also the oldest that Ringproof is tested with."""
 
 
 @dataclass(frozen=True, slots=True)
 class Complaint:
-    """What can be lost, and the way out; `fatal`: a worker does not start with it."""
+    """One fault: what can be lost, and what to do. A worker does not start with a `fatal` one."""
 
     text: str
     fatal: bool = False
 
 
 def examine(ledger: Ledger) -> list[Complaint]:
-    """Look at the ledger's Redis. Raises `LedgerUnavailable` if it does not answer.
+    """Check the ledger's Redis. Raises `LedgerUnavailable` if it does not answer.
 
-    Where a provider forbids INFO nothing can be seen, and that is the complaint.
+    If the provider forbids INFO, Ringproof cannot check anything, and that is the complaint.
     """
     ledger.ping()
     try:
         info: dict[str, Any] = ledger.client.info("all")
     except redis.RedisError:
-        return [Complaint("Redis does not let itself be looked at (INFO): whether it keeps what it is told is unknown")]
+        return [
+            Complaint("Redis forbids INFO, so Ringproof cannot check whether it loses data; allow INFO for this user")
+        ]
     return complaints(info)
 
 
 def complaints(info: Mapping[str, Any]) -> list[Complaint]:
-    """Return what is wrong, from what Redis' INFO tells."""
-    found = []
+    """Return the faults that the fields of Redis' INFO show.
+
+    >>> [complaint.text for complaint in complaints({"redis_version": "6.0.16", "aof_enabled": 1})]
+    ['Redis 6.0.16 is too old; use 6.2 or later, or Valkey']
+    """
+    faults = []
     version = str(info.get("redis_version", ""))
     if tuple(int(part) for part in version.split(".")[:2] if part.isdigit()) < OLDEST:
         oldest = ".".join(map(str, OLDEST))
-        found.append(Complaint(f"Redis {version} is too old; take {oldest} or later, or Valkey", fatal=True))
+        faults.append(Complaint(f"Redis {version} is too old; use {oldest} or later, or Valkey", fatal=True))
     if info.get("cluster_enabled"):
-        text = "this is Redis Cluster, in which no script can see all of a number's keys; take a single Redis"
-        found.append(Complaint(text, fatal=True))
+        text = "this is Redis Cluster, where a script cannot use all keys of a number; use a single Redis"
+        faults.append(Complaint(text, fatal=True))
     policy = info.get("maxmemory_policy", "noeviction")
     if policy != "noeviction":
-        found.append(Complaint(f"Redis evicts keys when it is full ({policy}), and numbers with them; set noeviction"))
+        faults.append(Complaint(f"Redis evicts keys when it is full ({policy}), and numbers with them; set noeviction"))
     if not info.get("aof_enabled"):
-        found.append(
-            Complaint(
-                "Redis keeps no append-only file: a restart forgets numbers, and codes that live; set appendonly yes"
-            )
+        faults.append(
+            Complaint("Redis keeps no append-only file: a restart loses numbers and live codes; set appendonly yes")
         )
-    return found
+    return faults

@@ -1,7 +1,7 @@
 """One number's record: what the scripts keep in a packed hash, as values.
 
-Redis keeps a hash packed while no field is longer than 64 bytes: 458 bytes a record in place of 2,163. So a long text
-is spread over several fields, and the history is one field of eight-byte changes.
+Redis keeps a hash packed as long as no field is longer than 64 bytes: a record takes 458 bytes in place of 2,163. So a
+long text is spread over several fields, and the history is one field with eight bytes for each change.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,11 +14,11 @@ from ringproof.clock import moment
 from ringproof.phone.masking import mask, shorten
 
 FIELD_BYTES: Final = 64
-"""Redis keeps a hash packed while no field is longer (hash-max-listpack-value, and -ziplist- before 7.0)."""
+"""The longest field of a packed hash (hash-max-listpack-value, and -ziplist- before 7.0)."""
 
 
 class State(StrEnum):
-    """Where a request stands."""
+    """The state of a request."""
 
     QUEUED = "queued"
     WAITING = "waiting"
@@ -32,7 +32,7 @@ class State(StrEnum):
 
     @property
     def is_final(self) -> bool:
-        """Whether time alone changes nothing any more."""
+        """Whether time alone does not change it any more."""
         return self in FINAL
 
 
@@ -67,7 +67,7 @@ class Reason(StrEnum):
 
 
 class Lane(StrEnum):
-    """Who waits for a number: a person now, a schedule, a roster."""
+    """The priority of a request: a user waits, a schedule, or a batch."""
 
     INTERACTIVE = "interactive"
     SCHEDULED = "scheduled"
@@ -109,7 +109,7 @@ LETTERS: Final[Mapping[str, str]] = {
     Reason.BATCH_PAUSED: "b",
     Reason.LAPSED: "z",
 }
-"""The letters of the history. They are in people's Redis: never give one a second meaning."""
+"""The letters of the history. Installations have them in Redis: never give one a second meaning."""
 
 _STATES = {letter: State(name) for name, letter in LETTERS.items() if name in set(State)}
 _REASONS = {letter: Reason(name) for name, letter in LETTERS.items() if name in set(Reason)}
@@ -118,7 +118,15 @@ _CHANGE_LENGTH = 8  # a letter for the state, one for the reason, six base-36 di
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What is known of one number. Times are aware, in UTC; what is absent is None or empty."""
+    """Everything that Ringproof knows about one number. Times are aware, in UTC; an absent field is None or empty.
+
+    A row of the batch `spring`, with its code sent:
+
+    Record(
+        phone_number="+14155550123", state=State.CODE_SENT, request=1764376884, lane=Lane.BULK, attempts=1,
+        code_sent_at=…, live_until=…, expires_at=…, verification_uuid="3fa85f64-…", batch="spring", row="sms:17:US",
+    )
+    """
 
     phone_number: str = field(repr=False)
     state: State
@@ -128,27 +136,27 @@ class Record:
     alias: str | None = field(default=None, repr=False)
     subaccount: str | None = None
     country: str | None = None
-    resend: bool = False
-    again: bool = False
-    attempts: int = 0
-    tries: int = 0
+    resend: bool = False  # a person asked for a second code
+    again: bool = False  # Ringproof made this request itself, after a doubt
+    attempts: int = 0  # begins of this request
+    tries: int = 0  # entries of the last code
     reason: Reason | None = None
     detail: str | None = None
-    due_at: datetime | None = None
-    ends_at: datetime | None = None
+    due_at: datetime | None = None  # when a waiting request goes on
+    ends_at: datetime | None = None  # its deadline
     lease_until: datetime | None = None
-    live_until: datetime | None = None
+    live_until: datetime | None = None  # until when any code of the number may work
     verification_uuid: str | None = None
     api_id: str | None = None
     code_sent_at: datetime | None = None
-    expires_at: datetime | None = None
+    expires_at: datetime | None = None  # of the last code
     verified_at: datetime | None = None
-    checked_at: datetime | None = None
-    reverify_after_days: int | None = None
-    reverifies: bool = False
+    checked_at: datetime | None = None  # when Plivo last had it as verified
+    reverify_after_days: int | None = None  # its own period; None: the policy's
+    reverifies: bool = False  # the request is a re-verification
     batch: str | None = None
-    row: str | None = None
-    joined_by: tuple[str, ...] = ()
+    row: str | None = None  # LIST:PLACE:COUNTRY
+    joined_by: tuple[str, ...] = ()  # other batches with a row that goes by this request
     updated_at: datetime | None = None
     fence: str | None = field(default=None, repr=False)
     history: tuple[Change, ...] = field(default=(), repr=False)
@@ -203,17 +211,17 @@ class Record:
 
     @property
     def is_code_used(self) -> bool:
-        """Whether the last sent code has done its work: the number was verified since."""
+        """Whether the number was verified after its last code was sent."""
         return self.verified_at is not None and (self.code_sent_at is None or self.verified_at >= self.code_sent_at)
 
     @property
     def is_verified(self) -> bool:
-        """Whether the number is verified; also where a newer request has come to nothing."""
+        """Whether the number is verified. A newer request that failed or was cancelled does not change that."""
         return self.state is State.VERIFIED or (self.state in {State.FAILED, State.CANCELLED} and self.is_code_used)
 
     @property
     def message(self) -> str | None:
-        """Plivo's own sentence about the code, rebuilt: it says nothing that the record does not."""
+        """Plivo's sentence about the code. It is rebuilt, because it has nothing that the record lacks."""
         if self.verification_uuid is None:
             return None
         return f"Verification code is sent to number {self.phone_number} which is valid for 15 minutes"
@@ -224,7 +232,11 @@ class Record:
 
 
 def pieces(name: str, text: str | None) -> dict[str, str]:
-    """Spread a long text over fields that each fit: name, name1, and so on."""
+    """Spread a long text over fields of at most 64 bytes: name, name1, and so on.
+
+    >>> pieces("alias", "Front desk")
+    {'alias': 'Front desk'}
+    """
     pieces: dict[str, str] = {}
     while text:
         piece = shorten(text, FIELD_BYTES)

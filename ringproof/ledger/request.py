@@ -1,4 +1,4 @@
-"""What a producer asks for, checked before anything is queued."""
+"""The arguments of `initiate_verification`, checked before anything is queued."""
 
 import inspect
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ from ringproof.phone.number import PhoneNumber, check_channel, parse, route
 
 @dataclass(frozen=True, slots=True)
 class VerificationRequest:
-    """A request that can be sent: the number is real, the channel reaches it, the rest is what Plivo takes."""
+    """A request that can be sent: the number is possible, the channel reaches it, and Plivo accepts the rest."""
 
     number: PhoneNumber
     channel: str
@@ -29,17 +29,21 @@ class VerificationRequest:
     def read(cls, args: Sequence[Any], kwargs: Mapping[str, Any], default_region: str | None = None) -> Self:
         """Check the arguments of `initiate_verification`.
 
-        Raises `InvalidNumber`, or `InvalidRequest` for everything else, an unknown argument included.
+        Raises `InvalidNumber` for the number, and `InvalidRequest` for everything else, an unknown argument included.
+
+        >>> request = VerificationRequest.read(["415-555-0123"], {"region": "US", "resend": True})
+        >>> request.number.e164, request.channel, request.resend
+        ('+14155550123', 'sms', True)
         """
         for name in kwargs:
-            if name not in _SIGNATURE.parameters:  # bind would tell it in clear, and it may be a number
+            if name not in _SIGNATURE.parameters:  # bind's error would show it, and it may be a number
                 raise InvalidRequest("arguments", f"{shown(name)} is none of them", _ARGUMENTS)
         try:
-            asked = _SIGNATURE.bind(*args, **kwargs)
+            bound = _SIGNATURE.bind(*args, **kwargs)
         except TypeError as error:
             raise InvalidRequest("arguments", str(error), _ARGUMENTS) from None
-        asked.apply_defaults()
-        return cls._check(default_region, **asked.arguments)
+        bound.apply_defaults()
+        return cls._check(default_region, **bound.arguments)
 
     @classmethod
     def _check(
@@ -63,15 +67,17 @@ class VerificationRequest:
         return cls(number, route(number, channel), alias, subaccount, resend, check_days(reverify_after_days))
 
     def requester(self, lane: Lane) -> Requester:
-        """Who asks, for a request in this lane. Raises `InvalidRequest` for a resend that no person asked for."""
+        """Return who makes a request in this lane. Raises `InvalidRequest` for a resend outside a person's lane."""
         if lane is Lane.INTERACTIVE:
             return Requester.RESEND if self.resend else Requester.PERSON
         if self.resend:
-            raise InvalidRequest("resend", "True", f"a resend is a person's: use queue={queue(Lane.INTERACTIVE)!r}")
+            raise InvalidRequest(
+                "resend", "True", f"only a person asks for a resend: use queue={queue(Lane.INTERACTIVE)!r}"
+            )
         return Requester.ROSTER
 
 
-def _of_a_person(
+def _arguments(
     phone_number: str,
     alias: str | None = None,
     channel: str = "sms",
@@ -83,15 +89,16 @@ def _of_a_person(
     """Give the task's arguments their names and order."""
 
 
-_SIGNATURE = inspect.signature(_of_a_person).replace(return_annotation=inspect.Signature.empty)
+_SIGNATURE = inspect.signature(_arguments).replace(return_annotation=inspect.Signature.empty)
 _ARGUMENTS = f"the arguments are {_SIGNATURE}"
 
 
 MOST_DAYS = 3650
+"""Ten years: a larger number is a mistake."""
 
 
 def check_days(days: object) -> int | None:
-    """Return after how many days a number is to be verified again: 0 for never, None as all others."""
+    """Return a period of re-verification in days: 0 for never, None for the policy's. Raises `InvalidRequest`."""
     if days is None or (type(days) is int and 0 <= days <= MOST_DAYS):
         return days
     raise InvalidRequest(

@@ -1,4 +1,4 @@
-"""The byte of a batch row: one letter for each outcome that a row can have."""
+"""The byte of a batch row: one for each outcome that a row can have."""
 
 from collections.abc import Collection, Mapping
 from typing import Final
@@ -6,7 +6,7 @@ from typing import Final
 from ringproof.ledger.record import UNBEGUN, UNFINISHED, State
 
 LISTS: Final = ("sms", "call")
-
+"""The lists of a batch, one for each channel."""
 
 BYTES: Final[Mapping[str, str]] = {
     "queued": "q",
@@ -41,17 +41,16 @@ BYTES: Final[Mapping[str, str]] = {
     "country": "-",
     "erased": "E",
 }
-"""The byte of a row for what became of it. They are in people's Redis: never give one a second meaning."""
-
+"""The byte of each outcome. Installations have them in Redis: never give one a second meaning."""
 
 UNFED: Final = "\0"
-
+"""The byte of a row that the feeder has not fed. At the end of the bytes it may be missing."""
 
 PENDING: Final = "pending"
-"""A row that is not fed has no byte, or the empty one; it is told as pending."""
-
+"""The outcome of such a row."""
 
 OUTCOMES: Final[Mapping[str, str]] = {byte: outcome for outcome, byte in BYTES.items()} | {UNFED: PENDING}
+"""The outcome of each byte."""
 
 
 def _bytes_of(states: Collection[State]) -> str:
@@ -62,5 +61,5 @@ UNBEGUN_BYTES: Final = _bytes_of(UNBEGUN)
 """The bytes of rows that were fed and whose request no worker has begun."""
 
 
-OPEN: Final = UNFED + _bytes_of(UNFINISHED)
-"""The bytes of rows that have no outcome yet: what waits has none, and what is in doubt will have another."""
+UNFINISHED_BYTES: Final = UNFED + _bytes_of(UNFINISHED)
+"""The bytes of rows without an outcome: a row that waits has none yet, and a doubt ends with another one."""

@@ -11,7 +11,7 @@ from typing import Final
 
 from ringproof.ledger.keys import Keys
 from ringproof.ledger.record import FINAL, LETTERS, UNBEGUN, UNFINISHED, Lane
-from ringproof.ledger.row_outcomes import BYTES, OPEN
+from ringproof.ledger.row_outcomes import BYTES, UNFINISHED_BYTES
 
 
 def _lua_text(text: str) -> str:
@@ -48,7 +48,7 @@ local LETTERS = {_lua_table(LETTERS)}
     "batch_tables": f"""
 -- The byte of each outcome, the bytes of rows without an outcome, and what follows the name in the keys of a batch.
 local BYTES = {_lua_table(BYTES)}
-local UNFINISHED_BYTES = {_lua_text(OPEN)}
+local UNFINISHED_BYTES = {_lua_text(UNFINISHED_BYTES)}
 local BATCH_KEYS = {_lua_list(_batch_key_suffixes())}
 """,
 }

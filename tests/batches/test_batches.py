@@ -21,7 +21,7 @@ from ringproof.ledger import control
 from ringproof.ledger.agenda import work_off_agenda
 from ringproof.ledger.answers import AgendaAction, Outcome, PlivoSignal, Verdict
 from ringproof.ledger.record import Lane, Reason, State
-from ringproof.ledger.row_outcomes import BYTES, OPEN
+from ringproof.ledger.row_outcomes import BYTES, UNFINISHED_BYTES
 from ringproof.phone.quiet_hours import QuietHours
 from ringproof.rosters.roster import roster_of
 from tasks import import_roster
@@ -917,7 +917,7 @@ class TestTheBytes:
         assert set(State) | wanted <= set(BYTES)
 
     def test_tell_who_has_no_outcome_yet(self):
-        names = {outcome.split(":")[0] for outcome, byte in BYTES.items() if byte in OPEN}
+        names = {outcome.split(":")[0] for outcome, byte in BYTES.items() if byte in UNFINISHED_BYTES}
 
         assert names == {"queued", "waiting", "sending", "in_doubt"}
 
