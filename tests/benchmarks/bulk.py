@@ -72,12 +72,12 @@ QUICK = Size(rows=50_000, sent=2000, persons=20)
 
 def command(environ, folder, *arguments, exits=(0,)):
     """Run the real command; return how many seconds it took, and its peak memory in MB."""
-    told, ours = folder / "peak", [sys.executable, "-m", "worker", *arguments]
+    peak_file, ours = folder / "peak", [sys.executable, "-m", "worker", *arguments]
     with (folder / "command.log").open("ab") as log:
-        peak = [sys.executable, str(HERE / "peak.py"), str(told), *ours]
+        peak = [sys.executable, str(HERE / "peak.py"), str(peak_file), *ours]
         done = subprocess.run(peak, stdout=log, stderr=log, env=environ, cwd=folder, check=False)
     assert done.returncode in exits, (folder / "command.log").read_text()
-    seconds, megabytes = map(float, told.read_text().split())
+    seconds, megabytes = map(float, peak_file.read_text().split())
     return seconds, megabytes
 
 
@@ -147,8 +147,8 @@ def shown(tables, ledger, environ, folder):
     """Read what `show` reads, again and again, and run it."""
     ledger.client.config_resetstat()
     waited = [timed(batch_summary, ledger, NAMES[0]) * 1000 for _ in range(READS)]
-    told = ledger.client.info("commandstats")
-    own = sum(one["usec"] for name, one in told.items() if "config" not in name and "info" not in name)
+    command_stats = ledger.client.info("commandstats")
+    own = sum(one["usec"] for name, one in command_stats.items() if "config" not in name and "info" not in name)
     in_redis = own / READS / 1000
     tables.row("`batch show`: time in Redis", f"{in_redis:.2f} ms", "10 ms", in_redis=in_redis <= 10)
     trips, most = statistics.median(waited), max(waited)
@@ -239,9 +239,9 @@ def exact(tables, world, numbers):
     tables.row("numbers lost", f"{lost}", "0", none_lost=not lost)
     tables.row("numbers sent to twice", f"{doubled}", "0", none_doubled=not doubled)
     kept, counted = recount(world.ledger, BATCH)
-    told = ", ".join(f"{what} {count:,}" for what, count in kept.outcomes.items())
+    outcomes = ", ".join(f"{what} {count:,}" for what, count in kept.outcomes.items())
     right = kept == counted and kept.rows == len(numbers) and kept.outcomes["code_sent"] == len(sends)
-    tables.row(f"its counts ({told}): the same, row by row", "yes" if right else "no", "yes", exact=right)
+    tables.row(f"its counts ({outcomes}): the same, row by row", "yes" if right else "no", "yes", exact=right)
 
 
 def where_the_bytes_are(world, count):
@@ -315,16 +315,16 @@ def main():
     parser.add_argument("--quick", action="store_true", help="a short form of all, one minute; writes nothing")
     parser.add_argument("--only", choices=PARTS, action="append", help="a part, or several; writes nothing")
     parser.add_argument("--dry-run", action="store_true", help="do not write the page")
-    told = parser.parse_args()
+    options = parser.parse_args()
     tables = Tables()
     with leaving_nothing():
-        for name in told.only or PARTS:
-            PARTS[name](tables, QUICK if told.quick else FULL)
+        for name in options.only or PARTS:
+            PARTS[name](tables, QUICK if options.quick else FULL)
     report = "\n".join(
         [f"Rosters are of real number plans, 3 % bad rows and 5 % duplicates. {measured_with()}", *tables.lines]
     )
     print(f"\n{report}\n")
-    if not (told.quick or told.only or told.dry_run):
+    if not (options.quick or options.only or options.dry_run):
         write("output: make bench-bulk", report)
     if tables.missed:
         sys.exit("missed:\n" + "\n".join(tables.missed))

@@ -65,7 +65,7 @@ QUICK = Size(
 )
 
 
-def steady(tables, told):
+def steady(tables, options):
     """How much of the pace bulk uses at each rate, and with --long for five minutes."""
     tables.begin(
         "Bulk alone:",
@@ -77,11 +77,11 @@ def steady(tables, told):
         "most in one window",
         "calls of *begin* a number",
     )
-    for rate, numbers in told.size.steady:
-        run_steadily(tables, told, rate, numbers)
-    if told.long:
-        seconds = told.size.decay_seconds
-        arrivals = run_steadily(tables, told, DOCUMENTED, int(seconds * pace(DOCUMENTED)))
+    for rate, numbers in options.size.steady:
+        run_steadily(tables, options, rate, numbers)
+    if options.long:
+        seconds = options.size.decay_seconds
+        arrivals = run_steadily(tables, options, DOCUMENTED, int(seconds * pace(DOCUMENTED)))
         stretch = seconds / 5
         starts = (arrivals.taken[0], arrivals.taken[-1] - stretch)
         shares = [arrivals.between(start, start + stretch)[0] / stretch / pace(DOCUMENTED) for start in starts]
@@ -90,10 +90,10 @@ def steady(tables, told):
         tables.row(what, "", "", shown, "", "", "", no_decay=min(shares) >= LEAST_SHARE)
 
 
-def run_steadily(tables, told, rate, numbers):
+def run_steadily(tables, options, rate, numbers):
     """Have so many numbers worked; see that each got one code, and add a row."""
     with judged(rate) as world:
-        ours = Ours(world, rate, single=told.single)
+        ours = Ours(world, rate, single=options.single)
         ours.start(bulk=2)
         patience = 60 + 2 * numbers / pace(rate)
         feed = Feed(ours, numbers=numbers)
@@ -117,19 +117,19 @@ def run_steadily(tables, told, rate, numbers):
     return arrivals
 
 
-def lanes(tables, told):
+def lanes(tables, options):
     """A person beside bulk, bulk beside a crowd of persons, and bulk after a storm of 429s."""
     tables.begin(f"At {DOCUMENTED}, where a slot is {SLOT_MS:.1f} ms:", "", "measured", "goal")
-    person_beside_bulk(tables, told)
-    bulk_beside_a_crowd(tables, told)
-    bulk_after_a_storm(tables, told)
+    person_beside_bulk(tables, options)
+    bulk_beside_a_crowd(tables, options)
+    bulk_after_a_storm(tables, options)
 
 
 @contextmanager
-def busy(told, **processes):
+def busy(options, **processes):
     """A world in which bulk takes the whole pace, and began to a second ago; nobody is texted twice in it."""
     with judged(DOCUMENTED) as world:
-        ours = Ours(world, DOCUMENTED, single=told.single)
+        ours = Ours(world, DOCUMENTED, single=options.single)
         ours.start(bulk=2, **processes)
         bulk = Feed(ours)
         begun = work(world, "bulk", bulk, seconds=30, until=lambda counts: counts["next"] > pace(DOCUMENTED))
@@ -139,9 +139,9 @@ def busy(told, **processes):
         assert len(numbers) == len(set(numbers)), "somebody was texted twice"
 
 
-def person_beside_bulk(tables, told):
-    count = told.size.persons
-    with busy(told, interactive=1) as (world, ours, bulk):
+def person_beside_bulk(tables, options):
+    count = options.size.persons
+    with busy(options, interactive=1) as (world, ours, bulk):
         persons = Persons(ours, count)
         asked = work(world, "persons", bulk, persons, seconds=count, until=lambda _: not persons.left)
         assert asked, f"{persons.left} persons were not heard"
@@ -157,12 +157,12 @@ def person_beside_bulk(tables, told):
         )
 
 
-def bulk_beside_a_crowd(tables, told):
-    with busy(told, interactive=1) as (world, ours, bulk):
+def bulk_beside_a_crowd(tables, options):
+    with busy(options, interactive=1) as (world, ours, bulk):
         crowd = Feed(ours, Lane.INTERACTIVE)
         work(world, "crowd", bulk, crowd, seconds=5)  # what bulk had booked by then is sent
         began = time.time()
-        work(world, "crowd", bulk, crowd, seconds=told.size.crowd_seconds)
+        work(world, "crowd", bulk, crowd, seconds=options.size.crowd_seconds)
         ended = time.time()
         sends = [send["phone_number"] for send in world.plivo.sends() if began <= send["at"] < ended]
         refused = world.plivo.counts()["refused_429"]
@@ -178,9 +178,9 @@ def bulk_beside_a_crowd(tables, told):
     )
 
 
-def bulk_after_a_storm(tables, told):
-    before, storm, after, seen = told.size.storm
-    with busy(told) as (world, _ours, bulk):
+def bulk_after_a_storm(tables, options):
+    before, storm, after, seen = options.size.storm
+    with busy(options) as (world, _ours, bulk):
         work(world, "before the storm", bulk, seconds=before)
         began = time.monotonic()
         world.plivo.befall("429", share=0.3)
@@ -197,9 +197,9 @@ def bulk_after_a_storm(tables, told):
     tables.row(f"{what}: answers 429", percent(again), "less than 1 %", hardly_a_429=again < 0.01)
 
 
-def peers(tables, told):
+def peers(tables, options):
     """The same numbers by the limiters that one can have today."""
-    count, installed = told.size.peers, install()
+    count, installed = options.size.peers, install()
     pinned = f" ({PINNED})" if installed else ""
     tables.begin(
         f"{count:,} numbers at {HUNDRED}, by a bare Celery task in {WORKERS} workers of {CHILDREN} children with "
@@ -217,7 +217,7 @@ def peers(tables, told):
             peer.enqueue(world, count)
             peer_row(tables, world, peer.name, count)
     with judged(HUNDRED, retry_after=True) as world:
-        ours = Ours(world, HUNDRED, single=told.single)
+        ours = Ours(world, HUNDRED, single=options.single)
         ours.start(bulk=2)
         peer_row(tables, world, ours.name, count, Feed(ours, numbers=count))
 
@@ -251,14 +251,14 @@ def main():
     parser.add_argument("--only", choices=PARTS, action="append", help="a part, or several; writes nothing")
     parser.add_argument("--single", action="store_true", help="one message a number in place of chunks; writes nothing")
     parser.add_argument("--dry-run", action="store_true", help="do not write the page")
-    told = parser.parse_args()
-    told.size = QUICK if told.quick else FULL
+    options = parser.parse_args()
+    options.size = QUICK if options.quick else FULL
     tables = Tables()
     with leaving_nothing():
-        for name in told.only or PARTS:
-            PARTS[name](tables, told)
+        for name in options.only or PARTS:
+            PARTS[name](tables, options)
     print(f"\n{report(tables)}\n")
-    if not (told.quick or told.only or told.single or told.dry_run):
+    if not (options.quick or options.only or options.single or options.dry_run):
         write("output: make bench-pace", report(tables))
     if tables.missed:
         sys.exit("missed:\n" + "\n".join(tables.missed))

@@ -38,12 +38,12 @@ def read(path: Path) -> int:
 
 
 def best(deed, *arguments) -> tuple[float, int]:
-    seconds, told = [], 0
+    seconds, result = [], 0
     for _ in range(TIMES):
         began = time.perf_counter()
-        told = deed(*arguments)
+        result = deed(*arguments)
         seconds.append(time.perf_counter() - began)
-    return min(seconds), told
+    return min(seconds), result
 
 
 def main(count: int) -> None:

@@ -122,19 +122,19 @@ def main():
     parser.add_argument("--numbers", type=int, default=2000)
     parser.add_argument("--workers-killed", type=int, default=10)
     parser.add_argument("--dry-run", action="store_true", help="do not write the page")
-    told = parser.parse_args()
-    rows = [storm(system, told.numbers, told.workers_killed) for system in (Bare, Ours)]
-    storms = f"A child is killed every 0.3 s, and the whole worker {told.workers_killed} times."
+    options = parser.parse_args()
+    rows = [storm(system, options.numbers, options.workers_killed) for system in (Bare, Ours)]
+    storms = f"A child is killed every 0.3 s, and the whole worker {options.workers_killed} times."
     where = f"Celery {version('celery')}, two cores, {datetime.now(UTC):%Y-%m-%d}"
     lines = [
-        f"{told.numbers:,} numbers, {CHILDREN} children, an API of 50 to 200 ms. {storms} {where}.",
+        f"{options.numbers:,} numbers, {CHILDREN} children, an API of 50 to 200 ms. {storms} {where}.",
         "",
         "| | lost | texted twice | seconds until each has a state | in doubt, with an end |",
         "|---|---|---|---|---|",
         *rows,
     ]
     print("\n".join(lines))
-    if not told.dry_run:
+    if not options.dry_run:
         write("output: make bench-storm", "\n".join(lines))
 
 

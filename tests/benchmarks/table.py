@@ -51,7 +51,7 @@ class Tables:
         self.lines += ["", caption, "", f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
 
     def row(self, *cells, **goals):
-        """Add a row; of each goal it is told whether it was reached."""
+        """Add a row; each goal says whether it was reached."""
         self.lines.append(f"| {' | '.join(cells)} |")
         missed = [f"{cells[0]}: {goal.replace('_', ' ')}" for goal, reached in goals.items() if not reached]
         self.missed += missed

@@ -70,7 +70,7 @@ def judged(rate, **switches):
 
 def work(world, what, *feeds, seconds, until=lambda _counts: False):
     """Feed for so many seconds, or until the sandbox's counts are as wanted; return whether they were."""
-    began = looked = told = time.monotonic()
+    began = looked = reported = time.monotonic()
     while (now := time.monotonic()) < began + seconds:
         for feed in feeds:
             feed.once()
@@ -78,8 +78,8 @@ def work(world, what, *feeds, seconds, until=lambda _counts: False):
             looked, counts = now, world.plivo.counts()
             if until(counts):
                 return True
-            if now >= told + TELL_SECONDS:
-                told = now
+            if now >= reported + TELL_SECONDS:
+                reported = now
                 tell(f"  {what}: {counts['next']:,} sent in {now - began:.0f} s, {counts['refused_429']:,} refused")
         time.sleep(TICK_SECONDS)
     return until(world.plivo.counts())
@@ -145,9 +145,9 @@ class Feed:
 
     def _look(self):
         """Count which of its numbers Plivo has got since."""
-        told = self.world.plivo.sends_since(self.next)
-        self.sent += sum(send["phone_number"] in self.numbers for send in told["sends"])
-        self.next = told["next"]
+        page = self.world.plivo.sends_since(self.next)
+        self.sent += sum(send["phone_number"] in self.numbers for send in page["sends"])
+        self.next = page["next"]
 
 
 class Persons:

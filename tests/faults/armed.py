@@ -35,8 +35,8 @@ NUMBERS = threading.local()
 
 def durations():
     """What the test has shortened."""
-    told = json.loads(os.environ.get("FAULTS_DURATIONS", "{}"))
-    return ledger.Durations(**{name: timedelta(seconds=seconds) for name, seconds in told.items()})
+    seconds_of = json.loads(os.environ.get("FAULTS_DURATIONS", "{}"))
+    return ledger.Durations(**{name: timedelta(seconds=seconds) for name, seconds in seconds_of.items()})
 
 
 @lru_cache(maxsize=1)
@@ -46,10 +46,10 @@ def probe(_pid):
 
 def reach(point, number):
     """Die or stop here, if that was armed for this number."""
-    told = probe(os.getpid()).getdel(f"test:point:{point}:{number}")
-    if told:
+    deed = probe(os.getpid()).getdel(f"test:point:{point}:{number}")
+    if deed:
         probe(os.getpid()).set(f"test:reached:{point}:{number}", os.getpid())
-        os.kill(os.getpid(), {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}[told])
+        os.kill(os.getpid(), {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}[deed])
 
 
 def around(owner, name, number_of, before=None, after=None):
@@ -96,7 +96,7 @@ def _arm_the_client():
 
 
 def _arm_the_settling():
-    """The point at which Redis has been told, and its answer not yet read."""
+    """The point at which Redis has settled, and its answer is not yet read."""
     settle, read_response = ledger.Ledger.settle, redis.connection.AbstractConnection.read_response
 
     def settling(self, number, *args, **options):

@@ -14,7 +14,7 @@ TICK = timedelta(seconds=5)
 
 
 def check(world, *, resent=()):
-    """Assert that nothing was lost, sent twice, forgotten or told; `resent`: numbers whose person asked again."""
+    """Assert that nothing was lost, sent twice, forgotten or revealed; `resent`: numbers whose person asked again."""
     agenda = []
 
     def is_in_order():
@@ -85,10 +85,10 @@ def _agenda(world):
 
 def _logs(world):
     """No number, code or token in a log."""
-    told = "\n".join(log.read_text(errors="replace") for log in world.logs)
-    if AUTH_TOKEN in told:
+    logs = "\n".join(log.read_text(errors="replace") for log in world.logs)
+    if AUTH_TOKEN in logs:
         yield "the token is in a log"
-    runs = set(re.findall(r"\d{8,15}", told))
+    runs = set(re.findall(r"\d{8,15}", logs))
     for number in world.accepted:
         if number[1:] in runs or number[2:] in runs:
             yield f"{number} is in a log"

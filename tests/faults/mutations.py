@@ -48,14 +48,14 @@ MUTATIONS = (
         "ringproof/ledger/lua/number/begin.lua",
         "set_state(key, record, number, 'sending', '', lease_until)",
         "",
-        "tests/faults/test_points.py::test_whoever_is_killed_leaves_a_record_that_knows",
+        "tests/faults/test_points.py::test_a_killed_process_leaves_a_record_that_says_what_may_be_out",
     ),
     Mutation(
         "accept reads `live_until`: no new request while a code may live",
         "ringproof/ledger/lua/lib/request.lua",
         "(live_until > now and ':live' or '')",
         "''",
-        "tests/faults/test_races.py::test_of_all_that_happens_at_once_one_wins_and_the_others_are_told",
+        "tests/faults/test_races.py::test_of_many_changes_at_once_one_wins_and_the_others_learn_it",
     ),
     Mutation(
         "begin reads `live_until`: no send while another code may live",
@@ -76,7 +76,7 @@ MUTATIONS = (
         "worker/sending/attempt.py",
         "if now > self._first_byte_until:",
         "if False:",
-        "tests/faults/test_points.py::test_whoever_was_stopped_until_a_newer_request_was_sent_sends_nothing",
+        "tests/faults/test_points.py::test_a_process_that_was_stopped_until_a_newer_request_was_sent_sends_nothing",
     ),
     Mutation(
         "the token: the same call again gets the same answer",
@@ -97,14 +97,14 @@ MUTATIONS = (
         "tasks/sweep.py",
         "mended = repair_agenda(ledger, PORTION)",
         "mended = 0",
-        "tests/faults/test_storm.py::test_without_agenda_and_messages_everybody_gets_a_code",
+        "tests/faults/test_storm.py::test_without_agenda_and_messages_each_number_gets_a_code",
     ),
     Mutation(
         "the sweep sends a lost message again",
         "ringproof/ledger/lua/agenda/work_off.lua",
         "return queue_has_room(record.lane) and 'enqueue' or 'held'",
         "return 'held'",
-        "tests/faults/test_storm.py::test_without_a_single_message_everybody_gets_a_code",
+        "tests/faults/test_storm.py::test_without_a_single_message_each_number_gets_a_code",
     ),
     Mutation(
         "a worker repeats settle until Redis answers",
@@ -118,7 +118,7 @@ MUTATIONS = (
         "ringproof/plivo/transport.py",
         'raise Unknown(shorten(f"no answer: {_describe(cause)}"))',
         'raise Unreachable(shorten(f"no answer: {_describe(cause)}"))',
-        "tests/faults/test_plivo_fails.py::test_each_alone",
+        "tests/faults/test_plivo_fails.py::test_each_misfortune_of_plivo_alone_ends_as_expected",
     ),
     Mutation(
         "after Redis was emptied the first window counts as spent",
@@ -160,7 +160,7 @@ MUTATIONS = (
         "worker/sending/queries.py",
         "    time.sleep(max(0.0, reserve_slot(ledger, within=within) - boot_clock()))\n",
         "",
-        "tests/faults/test_pace_fails.py::test_every_request_pays_look_ups_too",
+        "tests/faults/test_pace_fails.py::test_each_request_takes_a_slot_even_a_look_up",
     ),
     Mutation(
         "a 429 closes the pace for all workers",
@@ -346,9 +346,9 @@ def survivors():
     with tempfile.TemporaryDirectory(prefix="ringproof-mutations-") as name:
         folder = Path(name)
         copy(folder)
-        whole, told = run(folder, *{one.test for one in MUTATIONS})
+        whole, output = run(folder, *{one.test for one in MUTATIONS})
         if not whole:
-            raise SystemExit(f"{told}\nthe tests fail with all guards in place")
+            raise SystemExit(f"{output}\nthe tests fail with all guards in place")
         for one in MUTATIONS:
             file = folder / one.file
             text = file.read_text()

@@ -133,10 +133,10 @@ class Play:
     def a_person_asks(self):
         number = self.chance.choice(self.numbers)
         self.persons.add(number)
-        told = self.world.person(number)
-        print("person", number, told.disposition)
-        if told.disposition is Disposition.ACCEPTED or told.promoted:
-            self.world.queue.append((number, told.request))
+        accepted = self.world.person(number)
+        print("person", number, accepted.disposition)
+        if accepted.disposition is Disposition.ACCEPTED or accepted.promoted:
+            self.world.queue.append((number, accepted.request))
 
     def erase(self):
         number = self.chance.choice(self.numbers)
@@ -186,7 +186,7 @@ class Play:
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))
-def test_whatever_happens_in_any_order_all_is_counted_and_nobody_is_lost_or_sent_to_twice(client, monkeypatch, seed):
+def test_moves_in_any_order_lose_no_number_and_double_no_code(client, monkeypatch, seed):
     play = Play(Batches(client, monkeypatch, max_codes_per_day=5), seed)
     for _ in range(MOVES):
         play.move()

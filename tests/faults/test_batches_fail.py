@@ -48,7 +48,7 @@ def test_an_import_that_is_killed_five_times_has_every_row_once(tmp_path):
         assert found.countries == {"US": {"rows": 20_000}}
 
 
-def test_of_two_imports_of_a_batch_at_once_one_goes_on(tmp_path):
+def test_one_of_two_imports_of_a_batch_goes_on(tmp_path):
     with World(tmp_path) as world:
         file = tmp_path / "spring.csv"
         file.write_text("\n".join(["phone", *(f"+1415{3_000_000 + nth}" for nth in range(8000))]))

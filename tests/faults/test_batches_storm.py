@@ -16,7 +16,7 @@ from ringproof.clock import boot_clock
 ROWS, LEFT = (5000, (0.8, 0.6, 0.4, 0.2)) if LONG else (250, (0.5,))
 
 
-def test_a_batch_completes_once_whatever_is_killed_and_every_number_gets_one_code(tmp_path):
+def test_a_batch_under_kills_completes_once_and_each_number_gets_one_code(tmp_path):
     with World(tmp_path) as world, world.client.pubsub() as events:
         events.subscribe(world.ledger.keys.events)
         world.plivo.switch(latency_ms=[20, 80])
@@ -39,13 +39,13 @@ def test_a_batch_completes_once_whatever_is_killed_and_every_number_gets_one_cod
 
         found = eventually(lambda: completed(world, "spring") and completed(world, "summer"), within=60)
         assert found
-        told = [
+        completed = [
             json.loads(one["data"])["batch"]
             for one in iter(lambda: events.get_message(timeout=0.1), None)
             if one["type"] == "message"
         ]
         for name in ("spring", "summer"):
-            assert told.count(name) == 1
+            assert completed.count(name) == 1
             eventually(lambda name=name: lines(world, name) == 1, within=30)
         spring, summer = agrees(world, "spring"), agrees(world, "summer")
         assert (spring.unfinished, summer.unfinished, spring.fed, summer.fed) == (0, 0, ROWS, ROWS // 2)
@@ -55,8 +55,8 @@ def test_a_batch_completes_once_whatever_is_killed_and_every_number_gets_one_cod
 
 
 def lines(world, name):
-    told = "\n".join(log.read_text(errors="replace") for log in world.logs)
-    return told.count(f"batch {name} is completed")
+    logs = "\n".join(log.read_text(errors="replace") for log in world.logs)
+    return logs.count(f"batch {name} is completed")
 
 
 def queued(world):
@@ -72,7 +72,7 @@ def completed(world, name):
     return batch_summary(world.ledger, name).state is BatchState.COMPLETED
 
 
-def test_a_pause_a_resume_and_a_cancel_are_heeded_by_workers(tmp_path):
+def test_workers_obey_a_pause_a_resume_and_a_cancel(tmp_path):
     with World(tmp_path, RINGPROOF_RATE="40/1s") as world:
         numbers = [fresh_number() for _ in range(400)]
         import_rows(world, "spring", numbers)

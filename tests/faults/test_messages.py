@@ -34,8 +34,8 @@ def goes_on(world):
 
 def outcome(world, message_id):
     """What the result backend says of a message that is not ours."""
-    told = eventually(lambda: world.client.get(f"celery-task-meta-{message_id}"), within=60)
-    return json.loads(told)
+    reply = eventually(lambda: world.client.get(f"celery-task-meta-{message_id}"), within=60)
+    return json.loads(reply)
 
 
 def envelope(body, /, **changes):
@@ -92,7 +92,7 @@ def test_junk_of_every_kind_is_dropped_and_the_worker_goes_on(world):
     assert world.plivo.sends() == []
     assert not world.client.exists("ringproof:number:+14155550123")
     goes_on(world)
-    assert "5550123" not in world.worker.log, "nobody's number is told"
+    assert "5550123" not in world.worker.log, "no number is in the log"
 
 
 def test_junk_on_the_workers_own_channel_is_dropped(world):
@@ -101,11 +101,11 @@ def test_junk_on_the_workers_own_channel_is_dropped(world):
     goes_on(world)
 
 
-def test_whoever_waits_for_a_wrong_message_is_told_what_is_wrong(world):
+def test_the_result_of_a_wrong_message_says_what_is_wrong(world):
     sent = world.producer.send_task("initiate_verification", [{"a": "dict"}], queue=QUEUE, argsrepr="(…)")
-    told = outcome(world, sent.id)
+    reply = outcome(world, sent.id)
 
-    assert (told["status"], told["result"]["exc_type"]) == ("FAILURE", InvalidNumber.__name__)
+    assert (reply["status"], reply["result"]["exc_type"]) == ("FAILURE", InvalidNumber.__name__)
     goes_on(world)
 
 
@@ -122,7 +122,7 @@ def greet(whom):
 """
 
 
-def test_another_celery_application_on_the_same_redis_keeps_its_jobs_and_we_ours(world):
+def test_two_celery_applications_on_one_redis_keep_their_own_jobs(world):
     (world.folder / "host.py").write_text(HOST.format(url=world.redis.url))
     command = [sys.executable, "-m", "celery", "-A", "host", "worker", "-l", "INFO", "-c", "1", "-n", "host@%h"]
     host = Celery("host", broker=world.redis.url, set_as_current=False)
@@ -130,11 +130,11 @@ def test_another_celery_application_on_the_same_redis_keeps_its_jobs_and_we_ours
         theirs.until_logged(" ready.")
         greetings = [host.send_task("host.greet", [str(n)]).id for n in range(20)]
         ours = world.enqueue(20)
-        told = [outcome(world, greeting)["result"] for greeting in greetings]
+        greeted = [outcome(world, greeting)["result"] for greeting in greetings]
         for number in ours:
             world.until(number, State.CODE_SENT)
 
-        assert told == [f"hello {n}" for n in range(20)]
+        assert greeted == [f"hello {n}" for n in range(20)]
         assert "initiate_verification" not in theirs.log
     assert "host.greet" not in world.worker.log
     check(world)

@@ -49,7 +49,7 @@ def sent(world):
 
 
 def too_close(world):
-    """How far apart any two requests were of which the second was one too many for Plivo's window."""
+    """How far apart the two requests were whenever the second one was one too many for Plivo's window."""
     at = world.first_bytes()
     apart = [later - earlier for earlier, later in zip(at, at[LIMIT:], strict=False)]
     return [seconds for seconds in apart if seconds <= WINDOW + ON_THE_WAY_SECONDS]
@@ -62,7 +62,7 @@ def until_all_are_known(world):
     check(world)
 
 
-def test_children_killed_while_they_hold_slots(world):
+def test_children_that_are_killed_with_slots_in_hand_lose_them(world):
     killing = KillingOfChildren(world)
     killing.worker = world.start(children=4)
     feed(world, NUMBERS)
@@ -73,7 +73,7 @@ def test_children_killed_while_they_hold_slots(world):
     until_all_are_known(world)
 
 
-def test_redis_is_frozen_and_released(world):
+def test_a_frozen_redis_breaks_no_window(world):
     world.start(children=4)
     feed(world, NUMBERS)
     eventually(lambda: sent(world) > 40, within=30)
@@ -113,7 +113,7 @@ def test_a_worker_whose_clock_is_an_hour_off(world):
     assert used > 0.9, f"{used:.1%}, in the window in which the machine was least busy"
 
 
-def test_redis_was_flushed_in_the_midst_of_it(world):
+def test_a_flushed_redis_breaks_no_window(world):
     """What was accepted is lost with it, of course; but nobody is sent to too early for that."""
     world.start(children=4)
     feed(world, NUMBERS)
@@ -126,9 +126,9 @@ def test_redis_was_flushed_in_the_midst_of_it(world):
     assert not too_close(world)
 
 
-def test_a_worker_that_is_told_to_stop_hands_the_rest_of_its_chunks_on(world):
+def test_a_stopping_worker_hands_on_the_rest_of_its_chunks(world):
     worker = world.start(children=2)
-    feed(world, 2 * NUMBERS)  # so many that there are some left when it is told, however late
+    feed(world, 2 * NUMBERS)  # so many that some are left when the signal comes, however late
     eventually(lambda: sent(world) > 20, within=30)
     os.killpg(worker.popen.pid, signal.SIGTERM)
     worker.popen.wait(60)
@@ -141,7 +141,7 @@ def test_a_worker_that_is_told_to_stop_hands_the_rest_of_its_chunks_on(world):
 
 
 class TestPauses:
-    def test_by_a_person_nothing_is_sent_after_a_second_not_even_with_a_slot(self, world):
+    def test_by_a_person_stops_all_sends_within_a_second_even_those_with_a_slot(self, world):
         world.start(children=8)
         people = world.enqueue(150, Lane.INTERACTIVE)
         feed(world, 60)
@@ -162,7 +162,7 @@ class TestPauses:
         world.move(timedelta(seconds=31))  # so often is a paused number of a roster looked at
         until_all_are_known(world)
 
-    def test_for_unknown_credentials_end_when_plivo_knows_them_again(self, world):
+    def test_for_unknown_credentials_end_once_plivo_knows_them_again(self, world):
         world.start(children=4)
         world.plivo.befall("401", share=1.0)
         feed(world, 60)
@@ -180,7 +180,7 @@ class TestPauses:
         until_all_are_known(world)
 
 
-def test_other_limits_hold_within_a_second_also_for_slots_that_were_booked(world):
+def test_new_limits_apply_within_a_second_even_to_booked_slots(world):
     world.start(children=12)
     people = world.enqueue(150, Lane.INTERACTIVE)
     eventually(lambda: sent(world) > 20, within=30)
@@ -195,7 +195,7 @@ def test_other_limits_hold_within_a_second_also_for_slots_that_were_booked(world
     until_all_are_known(world)
 
 
-def test_every_request_pays_look_ups_too(world):
+def test_each_request_takes_a_slot_even_a_look_up(world):
     """Thirty doubts are looked up and sent again while others are sent to: the judge counts every request."""
     world.start(children=8)
     for number in world.accept(120)[::4]:
@@ -210,7 +210,7 @@ def test_every_request_pays_look_ups_too(world):
     assert sum(request["kind"] == "get" for request in world.plivo.requests()) >= 30
 
 
-def test_five_doubts_in_a_row_stop_everybody_but_one(world):
+def test_five_doubts_in_a_row_pause_all_but_one_request(world):
     world.start(children=8)
     world.plivo.befall("500_before", share=1.0)
     feed(world, 120)

@@ -78,16 +78,16 @@ def expected(kind):
     return State.FAILED if kind in FAILS else State.CODE_SENT
 
 
-def test_each_alone(world):
-    """It befalls one number, which is told of it; then the others go on."""
+def test_each_misfortune_of_plivo_alone_ends_as_expected(world):
+    """It befalls one number, whose record says so; then the others go on."""
     numbers = {}
     world.start(children=4)
     for kind in ONE_BY_ONE:
         (number,) = numbers[kind] = world.accept(1)
         world.plivo.befall(kind, number=number)
         world.send(number)
-        told = world.until(number, *SETTLED, State.WAITING)
-        assert (kind, told.state, told.reason) == (kind, *FIRST.get(kind, (expected(kind), WAITS.get(kind))))
+        record = world.until(number, *SETTLED, State.WAITING)
+        assert (kind, record.state, record.reason) == (kind, *FIRST.get(kind, (expected(kind), WAITS.get(kind))))
         assert len(world.plivo.sends(number)) == int(kind in SENT_AND_UNKNOWN or kind is Kind.CLOSED_IDLE)
         goes_on(world)
     check(world)
@@ -112,7 +112,7 @@ def goes_on(world):
 
 @pytest.mark.timeout(600 if LONG else 300)
 @pytest.mark.parametrize("load", LOADS)
-def test_all_of_them_together(world, load):
+def test_all_misfortunes_of_plivo_together_lose_and_double_nothing(world, load):
     count, befallen_share = LOADS[load]
     kinds = [kind for kind in ONE_BY_ONE if kind not in {Kind.TIMEOUT_BEFORE, Kind.TIMEOUT_AFTER, Kind.TRICKLE} or LONG]
     left = 1.0
@@ -142,5 +142,5 @@ def test_all_of_them_together(world, load):
     check(world)
     if load == "batch":
         found = eventually(lambda: (now := agrees(world, "spring")).state is BatchState.COMPLETED and now)
-        told = Counter(outcome.partition(":")[0] for outcome in Counter(found.outcomes).elements())
-        assert told == Counter(str(state) for state in world.states().elements())
+        outcomes = Counter(outcome.partition(":")[0] for outcome in Counter(found.outcomes).elements())
+        assert outcomes == Counter(str(state) for state in world.states().elements())

@@ -13,7 +13,7 @@ from world import ARMED, World
 from ringproof.ledger.record import State
 
 POINTS = ("begun", "last_look", "written", "answered", "settling", "settled")
-"""After accept comes begin; the last look before the first byte; the answer; settle, told and not yet heard."""
+"""After accept: begin, the final check before the first byte, the answer, and settle, whose answer is not yet read."""
 
 NOT_SENT = {"begun", "last_look"}
 TOLD = {"settling", "settled"}
@@ -45,7 +45,7 @@ def sends(world, numbers):
     return {point: len(world.plivo.sends(number)) for point, number in numbers.items()}
 
 
-def test_whoever_is_killed_leaves_a_record_that_knows(world):
+def test_a_killed_process_leaves_a_record_that_says_what_may_be_out(world):
     numbers, _ = strike(world, "kill")
     for point, number in numbers.items():
         record = world.until(number, State.CODE_SENT if point in TOLD else State.IN_DOUBT)
@@ -60,7 +60,7 @@ def test_whoever_is_killed_leaves_a_record_that_knows(world):
     check(world)
 
 
-def test_whoever_was_stopped_past_the_lease_does_what_is_still_right(world):
+def test_a_process_that_was_stopped_past_its_lease_does_only_what_is_still_right(world):
     numbers, pids = strike(world, "stop")
     for point, number in numbers.items():
         world.until(number, State.CODE_SENT if point in TOLD else State.IN_DOUBT)
@@ -90,7 +90,7 @@ def test_a_late_answer_does_not_settle_a_newer_request(world):
     check(world)
 
 
-def test_whoever_was_stopped_until_a_newer_request_was_sent_sends_nothing(world):
+def test_a_process_that_was_stopped_until_a_newer_request_was_sent_sends_nothing(world):
     numbers = dict(zip(sorted(NOT_SENT), world.accept(len(NOT_SENT)), strict=True))
     for point, number in numbers.items():
         world.client.set(f"test:point:{point}:{number}", "stop")

@@ -54,7 +54,7 @@ class Contestant(threading.Thread):
                 self.chance.choice(
                     [self.accept, self.accept, self.send, self.send, self.send, self.cancel, self.sweep]
                 )()
-        except Exception as error:  # noqa: BLE001  # told to the test
+        except Exception as error:  # noqa: BLE001  # the test reports it
             self.error = error
         finally:
             self.ledger.client.close()
@@ -80,8 +80,8 @@ class Contestant(threading.Thread):
         self.begun.append((number, at, sent, begun.record.request, begun.record.resend))
         if self.chance.random() < 0.2:  # it is slow, and others go on
             time.sleep(self.chance.random() * 0.25)
-        told = [self.ledger.settle(number, begun.record.request, begun.fence, outcome) for _ in range(2)]
-        self.settled.append((begun.fence, told))
+        answers = [self.ledger.settle(number, begun.record.request, begun.fence, outcome) for _ in range(2)]
+        self.settled.append((begun.fence, answers))
 
     def cancel(self):
         number = self.chance.choice(self.numbers)
@@ -94,7 +94,7 @@ class Contestant(threading.Thread):
             self.worked.append(entry.action)
 
 
-def test_of_all_that_happens_at_once_one_wins_and_the_others_are_told(redis_server, client):
+def test_of_many_changes_at_once_one_wins_and_the_others_learn_it(redis_server, client):
     prefix, seed = f"t{secrets.token_hex(4)}", secrets.randbelow(10**6)
     print(f"seed {seed}")
     numbers = [fresh_number() for _ in range(4)]
@@ -111,9 +111,9 @@ def test_of_all_that_happens_at_once_one_wins_and_the_others_are_told(redis_serv
 
     def was_a_race():
         """Whether there was enough of each: a busy machine needs longer."""
-        told = {one for _, told in all_of("settled") for one in told}
+        answers = {one for _, twice in all_of("settled") for one in twice}
         worked = {AgendaAction.DOUBTED, AgendaAction.ENQUEUE} <= set(all_of("worked"))
-        return worked and told == set(Settled) and sum(sent for _, _, sent, *_ in all_of("begun")) > 40
+        return worked and answers == set(Settled) and sum(sent for _, _, sent, *_ in all_of("begun")) > 40
 
     for contestant in contestants:
         contestant.start()
@@ -142,8 +142,8 @@ def test_of_all_that_happens_at_once_one_wins_and_the_others_are_told(redis_serv
             assert request != newer, "one send a request"
             assert resend or later - at > SHORT.code.total_seconds() - 0.002, "one live code a number"
 
-    assert {one for _, told in all_of("settled") for one in told} == set(Settled)
-    assert not [told for _, told in all_of("settled") if told[1] is Settled.SETTLED], "nothing is settled twice"
-    won = [(number, request) for number, request, told in all_of("cancelled") if told is Settled.SETTLED]
+    assert {one for _, twice in all_of("settled") for one in twice} == set(Settled)
+    assert not [twice for _, twice in all_of("settled") if twice[1] is Settled.SETTLED], "nothing is settled twice"
+    won = [(number, request) for number, request, answer in all_of("cancelled") if answer is Settled.SETTLED]
     assert len(won) == len(set(won)), "one of those that cancel a request does"
     assert not set(won) & {(number, request) for number, _, _, request, _ in sends}, "what was cancelled was not sent"

@@ -25,7 +25,7 @@ AGAIN_SECONDS = 30.0
 @pytest.fixture(params=LOADS)
 def world(request, tmp_path):
     numbers, rate = LOADS[request.param]
-    # A begin that was told while Redis stood still is asked for again within 2 s: its lease must be longer than that.
+    # A begin that was sent while Redis stood still is repeated within 2 s: its lease must be longer than that.
     # With `everysec` a Redis whose disk is busy keeps two seconds to itself, and forgets them when it is killed.
     durations = {"lease": 5.0, "first_byte": 2.5}
     with World(tmp_path, RINGPROOF_RATE=rate, durations=durations, appendfsync="always") as world:
@@ -94,7 +94,7 @@ def test_redis_is_killed_and_restarted_under_load(world):
 
 
 @pytest.mark.parametrize("seconds", FROZEN_SECONDS)
-def test_redis_is_frozen(world, seconds):
+def test_a_frozen_redis_loses_and_doubles_nothing(world, seconds):
     worker = under_load(world)
     world.redis.freeze()
     threading.Timer(seconds, world.redis.thaw).start()
@@ -104,7 +104,7 @@ def test_redis_is_frozen(world, seconds):
     until_all_have_one(world, worker)
 
 
-def test_everybodys_connection_is_cut_each_second(world):
+def test_connections_that_are_cut_each_second_lose_and_double_nothing(world):
     worker = under_load(world)
     over = threading.Event()
 

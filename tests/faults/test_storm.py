@@ -111,12 +111,12 @@ def disorder(world):
     )
 
 
-def test_without_a_single_message_everybody_gets_a_code(waiting):
+def test_without_a_single_message_each_number_gets_a_code(waiting):
     waiting.client.delete("ringproof.bulk")
     waiting.start()
 
 
-def test_without_agenda_and_messages_everybody_gets_a_code(waiting):
+def test_without_agenda_and_messages_each_number_gets_a_code(waiting):
     waiting.client.delete("ringproof.bulk", "ringproof:agenda")  # as a person with redis-cli may
     waiting.start()
 
@@ -139,8 +139,8 @@ def test_a_worker_whose_clock_is_an_hour_off_does_as_the_others(tmp_path):
         assert world.until_settled(states=SETTLED | {State.WAITING}) == {State.CODE_SENT: 65, State.WAITING: 8}
         assert all("code_sent" in worker.log and "waiting" in worker.log for worker in (late, early))
         for record in world.records().values():
-            told = record.due_at if record.state is State.WAITING else record.code_sent_at
-            assert abs(told.timestamp() - time.time()) < 60, record
+            moment = record.due_at if record.state is State.WAITING else record.code_sent_at
+            assert abs(moment.timestamp() - time.time()) < 60, record
         check(world)
 
 

@@ -151,7 +151,7 @@ class World:
         return Counter(record and record.state for record in self.records().values())
 
     def until_settled(self, within=60.0, states=SETTLED):
-        """Wait until each accepted number has been told of, one way or another."""
+        """Wait until each accepted number has an outcome or a doubt."""
         eventually(lambda: not set(self.states()) - states, within=within, why=f"{self.states()}")
         return self.states()
 
@@ -197,7 +197,7 @@ class World:
 
 
 class KillingOfChildren(threading.Thread):
-    """Kills a random child of whatever worker runs, every so often, until it is told to end."""
+    """Kills a random child of whatever worker runs, every so often, until it is stopped."""
 
     def __init__(self, world, every=0.3, seed=None):
         super().__init__(daemon=True)
