@@ -1,7 +1,6 @@
 """What is told before an import: a sample of bounded size, and what follows from it."""
 
 import random
-from datetime import timedelta
 
 import pytest
 
@@ -9,7 +8,6 @@ from ringproof.batches.forecast import Tally, forecast
 from ringproof.phone.number import PhoneNumber
 from ringproof.rosters.row import Row
 from ringproof.rosters.sample import Sample
-from worker.views.text import lasting
 
 
 def row(at, channel="sms"):
@@ -46,11 +44,3 @@ def test_an_estimate_is_near_what_is_so():
     assert found.again == pytest.approx(2_000, rel=0.4)  # six standard deviations
     assert found.texts + found.calls == pytest.approx(20_000, rel=0.05)
     assert found.calls == pytest.approx(2_000, rel=0.2)
-
-
-@pytest.mark.parametrize(
-    ("seconds", "told"),
-    [(0, "1 s"), (89, "89 s"), (90, "2 min"), (3_599, "60 min"), (15_600, "4 h 20 min"), (180_000, "2 days 2 h")],
-)
-def test_a_duration_is_told_in_its_two_largest_units(seconds, told):
-    assert lasting(timedelta(seconds=seconds)) == told

@@ -1,4 +1,4 @@
-"""The `ringproof` command, as a terminal and as a script use it."""
+"""The `ringproof` command on a terminal and in a script."""
 
 import json
 import os
@@ -26,18 +26,19 @@ from ringproof.phone.masking import mask
 from ringproof.policy import Policy, Rate
 from worker import cli
 from worker.local.processes.redis_server import RedisServer
-from worker.views.follow import Report, Watch
+from worker.views.results import ResultPrinter
+from worker.views.watcher import RequestWatcher
 
 ABSENT = "redis://127.0.0.1:1/0"
-"""A port where nobody can listen but root, and nobody does."""
+"""A port on which no Redis listens: only root could."""
 
 
 def lines(text):
     return [json.loads(line) for line in text.splitlines()]
 
 
-def test_every_command_has_a_help_and_is_listed_whole():
-    """`--help` cuts a long first sentence off, so there is none."""
+def test_every_command_has_a_help_and_its_first_sentence_is_listed_in_full():
+    """`--help` would cut a long one."""
     overview = CliRunner().invoke(cli.main, ["--help"]).output
 
     assert set(cli.main.commands) == {
@@ -71,7 +72,7 @@ def test_every_command_has_a_help_and_is_listed_whole():
                 assert parameter.opts[0] in page.output
 
 
-def test_alone_it_prints_its_help():
+def test_without_arguments_the_command_prints_its_help():
     alone = CliRunner().invoke(cli.main, [])
 
     assert "Usage: ringproof" in CliRunner().invoke(cli.main, [], prog_name="ringproof").output
@@ -92,31 +93,31 @@ def test_a_number_gets_its_code_and_is_shown_masked(run, plivo):
 
 
 @pytest.mark.usefixtures("worker")
-def test_json_is_the_record_itself_an_object_a_line(run, plivo, ledger):
+def test_json_prints_each_record_as_an_object_in_a_line(run, plivo, ledger):
     number, other = fresh_number(), fresh_number()
 
     done = run("initiate", "--json", number, "12", other)
 
-    told = {line["phone_number"]: line for line in lines(done.stdout)}
+    printed = {line["phone_number"]: line for line in lines(done.stdout)}
     assert done.returncode == 1
-    assert set(told) == {number, other, "12"}
-    assert told["12"] == {
+    assert set(printed) == {number, other, "12"}
+    assert printed["12"] == {
         "phone_number": "12",
         "error": "InvalidNumber",
         "reason": "no_country",
-        "message": told["12"]["message"],
+        "message": printed["12"]["message"],
     }
     record = ledger.read(number)
-    assert told[number]["state"] == "code_sent"
-    assert told[number]["verification_uuid"] == record.verification_uuid
-    assert told[number]["expires_at"] == record.expires_at.isoformat(timespec="milliseconds")
-    assert [change["state"] for change in told[number]["history"]] == ["queued", "sending", "code_sent"]
-    assert "fence" not in told[number]
+    assert printed[number]["state"] == "code_sent"
+    assert printed[number]["verification_uuid"] == record.verification_uuid
+    assert printed[number]["expires_at"] == record.expires_at.isoformat(timespec="milliseconds")
+    assert [change["state"] for change in printed[number]["history"]] == ["queued", "sending", "code_sent"]
+    assert "fence" not in printed[number]
     assert done.stderr == ""
 
 
 @pytest.mark.usefixtures("worker")
-def test_the_same_number_twice_is_one_request_told_once(run, plivo):
+def test_the_same_number_in_three_notations_is_one_request_with_one_result(run, plivo):
     number = fresh_number()
 
     done = run("initiate", number, f"tel:{number}", f"{number[:2]} ({number[2:5]}) {number[5:]}")
@@ -128,7 +129,7 @@ def test_the_same_number_twice_is_one_request_told_once(run, plivo):
 
 @pytest.mark.usefixtures("worker")
 @pytest.mark.parametrize("arguments", [(), ("-",)])
-def test_numbers_come_on_standard_input_with_what_spreadsheets_put_around_them(run, plivo, arguments):
+def test_numbers_on_standard_input_may_have_what_spreadsheets_put_around_them(run, plivo, arguments):
     first, second = fresh_number(), fresh_number()
 
     written = f"\ufeff{first}\r\n\r\n  {second}\t\r\n".encode() + b"\xff\xfe\n"
@@ -141,7 +142,7 @@ def test_numbers_come_on_standard_input_with_what_spreadsheets_put_around_them(r
 
 
 @pytest.mark.usefixtures("worker", "plivo")
-def test_hundreds_on_standard_input_are_told_a_line_each_and_counted(run):
+def test_hundreds_of_numbers_on_standard_input_get_a_line_each_and_are_counted(run):
     numbers = [fresh_number() for _ in range(300)]
 
     done = run("initiate", stdin="\n".join([*numbers, *numbers, "x"]))
@@ -152,20 +153,20 @@ def test_hundreds_on_standard_input_are_told_a_line_each_and_counted(run):
 
 
 @pytest.mark.usefixtures("worker", "plivo")
-def test_a_reader_that_goes_away_is_no_traceback(environ, tmp_path):
+def test_a_closed_pipe_causes_no_traceback(environ, tmp_path):
     with started(environ, tmp_path, "initiate", "--json", *(fresh_number() for _ in range(20))) as process:
         process.stdin.close()
         assert json.loads(process.stdout.readline())
         process.stdout.close()
-        told = process.stderr.read()
+        errors = process.stderr.read()
 
-    assert told == ""
+    assert errors == ""
 
 
 @pytest.mark.parametrize(
     ("arguments", "hint"),
     [
-        (("initiate",), "Standard input holds no number"),
+        (("initiate",), "Standard input has no number"),
         (("initiate", "--channel", "fax", "+14155550123"), "--channel"),
         (("initiate", "--region", "QQ", "+14155550123"), "--region"),
         (("initiate", "--alias", "", "+14155550123"), "--alias"),
@@ -179,14 +180,14 @@ def test_a_reader_that_goes_away_is_no_traceback(environ, tmp_path):
         (("bogus",), "bogus"),
     ],
 )
-def test_a_wrong_usage_exits_2_and_names_what_is_wrong(arguments, hint):
+def test_a_wrong_usage_exits_with_2_and_names_the_mistake(arguments, hint):
     done = CliRunner().invoke(cli.main, arguments)
 
     assert (done.exit_code, done.stdout) == (2, "")
     assert hint in done.stderr
 
 
-def test_at_a_terminal_without_a_number_it_does_not_wait_for_one(environ, tmp_path):
+def test_initiate_without_a_number_does_not_wait_for_one_on_a_terminal(environ, tmp_path):
     mine, its = pty.openpty()
     done = subprocess.run(
         [sys.executable, "-m", "worker", "initiate"],
@@ -206,7 +207,7 @@ def test_at_a_terminal_without_a_number_it_does_not_wait_for_one(environ, tmp_pa
 
 
 @pytest.mark.usefixtures("worker", "plivo")
-def test_a_refused_number_exits_1_and_says_what_to_do_in_the_commands_words(run):
+def test_a_refused_number_exits_with_1_and_the_remedy_names_options_of_the_command(run):
     done = run("initiate", "+441212340741", "(415) 555-0123")
 
     assert done.returncode == 1
@@ -216,7 +217,7 @@ def test_a_refused_number_exits_1_and_says_what_to_do_in_the_commands_words(run)
 
 
 @pytest.mark.usefixtures("worker", "plivo")
-def test_a_country_may_be_named(run):
+def test_an_option_or_a_setting_may_name_the_country(run):
     number = fresh_number()
 
     by_option = run("initiate", number[2:], "--region", "US")
@@ -226,21 +227,21 @@ def test_a_country_may_be_named(run):
 
 
 @pytest.mark.usefixtures("worker")
-def test_a_resend_within_the_cooldown_is_refused_until_when(run, plivo, ledger):
+def test_a_resend_within_the_cooldown_is_refused(run, plivo, ledger):
     number = fresh_number()
     ledger.publish_policy(Policy(rate=Rate.parse("1000/1s"), cooldown_ms=60_000))  # the session's second may be over
     run("initiate", number)
 
     again, resend = run("initiate", number), run("initiate", "--resend", "--json", number)
-    (told,) = lines(resend.stdout)
+    (refused,) = lines(resend.stdout)
 
     assert (again.returncode, resend.returncode) == (0, 1)
-    assert (told["error"], told["reason"]) == ("CoolingDown", "cooldown")
+    assert (refused["error"], refused["reason"]) == ("CoolingDown", "cooldown")
     assert len(plivo.sends(number)) == 1
 
 
 @pytest.mark.usefixtures("worker")
-def test_what_plivo_refuses_exits_1_and_what_is_in_doubt_3(run, plivo):
+def test_a_number_in_doubt_exits_with_3(run, plivo):
     doubtful = fresh_number()
     plivo.befall("500_after", number=doubtful)
 
@@ -248,10 +249,10 @@ def test_what_plivo_refuses_exits_1_and_what_is_in_doubt_3(run, plivo):
 
     assert done.returncode == status.returncode == 3
     assert done.stdout.startswith("in_doubt")
-    assert "a code may be out" in status.stdout
+    assert "Plivo may have sent a code" in status.stdout
 
 
-def test_without_waiting_it_ends_once_accepted(idle, run):
+def test_initiate_without_waiting_ends_as_soon_as_the_request_is_accepted(idle, run):
     number = fresh_number()
 
     done = run("initiate", "--no-wait", number, **idle)
@@ -262,19 +263,19 @@ def test_without_waiting_it_ends_once_accepted(idle, run):
     assert lines(status.stdout)[0]["state"] == "queued"
 
 
-def test_without_a_worker_it_says_so_and_how_to_start_one(idle, tmp_path):
+def test_initiate_without_a_worker_shows_how_to_start_one(idle, tmp_path):
     with started(idle, tmp_path, "initiate", fresh_number(), fresh_number()) as process:
-        said = process.stderr.readline()
+        first_line = process.stderr.readline()
         process.send_signal(signal.SIGINT)
         output, rest = process.communicate(timeout=60)
 
-    assert "no worker answers; start one: celery -A worker worker" in said
-    assert "2 accepted numbers will go on without this" in rest
+    assert "no worker answers; start one: celery -A worker worker" in first_line
+    assert "2 accepted numbers go on without this command" in rest
     assert (process.returncode, output) == (3, "")
     assert "Traceback" not in rest
 
 
-def test_a_number_that_is_erased_while_it_is_watched_is_not_waited_for(idle, run, tmp_path):
+def test_initiate_does_not_wait_for_a_number_that_is_erased_meanwhile(idle, run, tmp_path):
     number = fresh_number()
     with started(idle, tmp_path, "initiate", number) as process, ledger_of(idle) as ledger:
         eventually(lambda: ledger.read(number))
@@ -286,7 +287,7 @@ def test_a_number_that_is_erased_while_it_is_watched_is_not_waited_for(idle, run
     assert "erased meanwhile" in output
 
 
-def test_a_number_that_waits_for_longer_than_anyone_would_is_told_at_once(idle, run):
+def test_initiate_does_not_wait_for_a_number_that_is_due_in_two_minutes(idle, run):
     number = fresh_number()
     with ledger_of(idle) as ledger:
         request = ledger.accept(number, token=number).request
@@ -302,7 +303,7 @@ def test_a_number_that_waits_for_longer_than_anyone_would_is_told_at_once(idle, 
 
 
 class Clock:
-    """What the watch knows of the time: it passes while somebody sleeps, and at no other time."""
+    """A clock for the watcher: its time passes only during a sleep."""
 
     def __init__(self):
         self._now = 0.0
@@ -318,9 +319,11 @@ class Clock:
         return time.time()
 
 
-def test_after_a_minute_without_progress_it_ends_as_things_stand(idle, monkeypatch):
-    monkeypatch.setattr("worker.views.follow.time", Clock())
-    monkeypatch.setattr("worker.views.follow.workers_that_answer", list)
+def test_initiate_ends_after_a_minute_without_progress(idle, monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr("worker.views.watcher.time", clock)
+    monkeypatch.setattr("worker.views.patience.time", clock)
+    monkeypatch.setattr("worker.views.watcher.workers_that_answer", list)
     monkeypatch.setenv("RINGPROOF_REDIS_URL", idle["RINGPROOF_REDIS_URL"])
     numbers = [fresh_number(), fresh_number()]
     usual = runtime._ledger(os.getpid())
@@ -339,7 +342,7 @@ def test_after_a_minute_without_progress_it_ends_as_things_stand(idle, monkeypat
 
 
 @pytest.mark.usefixtures("worker", "plivo")
-def test_status_tells_a_numbers_story(run):
+def test_status_shows_a_numbers_history(run):
     number = fresh_number()
     run("initiate", number, "--alias", "Brackets [bold] :smile:")
 
@@ -352,17 +355,17 @@ def test_status_tells_a_numbers_story(run):
     assert words.index("queued") < words.index("sending") < len(words) - 1 - words[::-1].index("code_sent")
 
 
-def test_of_an_unknown_number_status_says_what_to_do(run):
+def test_status_of_an_unknown_number_names_the_command_that_sends_a_code(run):
     number = fresh_number()
 
-    done, told = run("status", number), run("status", "--json", number)
+    done, as_json = run("status", number), run("status", "--json", number)
 
-    assert done.returncode == told.returncode == 1
+    assert done.returncode == as_json.returncode == 1
     assert "ringproof initiate NUMBER" in done.stdout
-    assert lines(told.stdout) == [{"phone_number": number, "state": None}]
+    assert lines(as_json.stdout) == [{"phone_number": number, "state": None}]
 
 
-def test_what_has_not_begun_can_be_cancelled_and_nothing_else(run, ledger):
+def test_only_a_request_that_has_not_begun_can_be_cancelled(run, ledger):
     number = fresh_number()
     unknown = run("cancel", number)
     request = ledger.accept(number, token=number).request
@@ -390,7 +393,7 @@ class TestThePace:
         self.run("resume")
         self.run("limits", "reset")
 
-    def test_goes_on_until_it_is_paused_and_until_it_is_resumed(self):
+    def test_stops_at_a_pause_and_goes_on_after_a_resume(self):
         before = self.run("status")
         paused = [self.run("pause", "--lane", "bulk", "--reason", "the wrong list"), self.run("pause")]
         during = self.run("status")
@@ -401,12 +404,12 @@ class TestThePace:
             "bulk is paused; to go on: ringproof resume\n",
             "everything is paused; to go on: ringproof resume\n",
         ]
-        for said in ("bulk is paused since", "the wrong list; until ringproof resume", "a person paused it"):
-            assert said in during.stdout
+        for text in ("bulk is paused since", "the wrong list; until ringproof resume", "a person paused it"):
+            assert text in during.stdout
         assert [done.returncode for done in (*paused, during, *resumed)] == [0, 0, 0, 0, 1]
         assert "nothing was paused by a person" in resumed[1].stdout
 
-    def test_has_other_limits_for_a_while_and_a_history(self):
+    def test_has_other_limits_for_a_while_and_keeps_a_history_of_them(self):
         done = self.run("limits", "set", "RATE=240/5s", "CALL_RATE=0.5/1s", "--for", "1h")
         shown, status = self.run("limits"), self.run("status")
         self.run("limits", "reset")
@@ -417,13 +420,13 @@ class TestThePace:
         assert "240/5s, which is 47.4 a second; calls 1/2s" in status.stdout
         assert re.search(r"^RATE +300/5s *$", after.stdout, re.MULTILINE)
         assert "RATE=240/5s CALL_RATE=1/2s until" in after.stdout
-        assert after.stdout.rstrip().endswith("the usual ones")
+        assert after.stdout.rstrip().endswith("the usual limits")
 
-    def test_is_told_as_json_too(self):
+    def test_can_be_shown_as_json(self):
         self.run("pause", "--reason", "why")
-        told = json.loads(self.run("status", "--json").stdout)
+        status = json.loads(self.run("status", "--json").stdout)
 
-        assert (told["rate"], told["pauses"][0]["why"], told["queues"]["bulk"]) == ("300/5s", "why", 0)
+        assert (status["rate"], status["pauses"][0]["why"], status["queues"]["bulk"]) == ("300/5s", "why", 0)
         assert json.loads(self.run("limits", "show", "--json").stdout)["usual"]["call_rate"] == "2/1s"
 
     @pytest.mark.parametrize(
@@ -442,7 +445,7 @@ class TestThePace:
             (["pause", "--lane", "fast"], "interactive"),
         ],
     )
-    def test_of_what_is_wrong_it_names_the_way_out_and_exits_2(self, arguments, hint):
+    def test_answers_a_wrong_argument_with_the_right_notation_and_exit_code_2(self, arguments, hint):
         done = self.run(*arguments)
 
         assert (done.returncode, done.stdout) == (2, "")
@@ -450,13 +453,13 @@ class TestThePace:
 
 
 @pytest.mark.usefixtures("worker")
-def test_health_is_good_with_a_worker_and_bad_without(run, idle):
-    def asked():
-        """A worker has three seconds to answer, in which a busy machine may do other things."""
+def test_health_exits_with_0_only_if_a_worker_answers(run, idle):
+    def healthy():
+        """A worker has three seconds to answer. On a busy machine that may be too short, so ask again."""
         done = run("health", "--json")
         return done.returncode == 0 and done
 
-    good, bad = eventually(asked), run("health", **idle)
+    good, bad = eventually(healthy), run("health", **idle)
 
     assert lines(good.stdout)[0]["redis"] is True
     assert lines(good.stdout)[0]["workers"]
@@ -465,14 +468,14 @@ def test_health_is_good_with_a_worker_and_bad_without(run, idle):
 
 
 @pytest.mark.parametrize("arguments", [("initiate", "+14155550123"), ("status", "+14155550123"), ("health",)])
-def test_without_redis_there_is_one_clear_line_at_once(environ, tmp_path, arguments):
+def test_a_command_without_redis_prints_one_clear_line_at_once(environ, tmp_path, arguments):
     with started(environ | {"RINGPROOF_REDIS_URL": ABSENT}, tmp_path, *arguments) as process:
         began = time.monotonic()
-        output, told = process.communicate(timeout=60)
+        output, errors = process.communicate(timeout=60)
 
     assert (process.returncode, output) == (1, "")
-    assert len(told.splitlines()) == 1
-    assert told.startswith("error: Redis at redis://127.0.0.1:1/0")
+    assert len(errors.splitlines()) == 1
+    assert errors.startswith("error: Redis at redis://127.0.0.1:1/0")
     assert time.monotonic() - began < 20  # an interpreter's start included, on a busy machine
 
 
@@ -494,7 +497,7 @@ def test_the_environment_wins_over_the_folders_env_file(run, tmp_path, environ):
         (b"RINGPROOF_REGION=\xff\n", ".env cannot be read"),
     ],
 )
-def test_what_is_wrong_in_the_env_file_is_named(run, tmp_path, text, hint):
+def test_a_mistake_in_the_env_file_is_named(run, tmp_path, text, hint):
     (tmp_path / ".env").write_bytes(text)
 
     done = run("status", "+14155550123")
@@ -503,19 +506,19 @@ def test_what_is_wrong_in_the_env_file_is_named(run, tmp_path, text, hint):
     assert done.stderr.startswith(f"error: {hint}")
 
 
-def test_the_sandbox_serves_until_it_is_told_to_end(environ, tmp_path):
+def test_the_sandbox_serves_until_a_signal_ends_it(environ, tmp_path):
     with started(environ, tmp_path, "sandbox", "--port", "0") as process:
-        said = process.stdout.readline()
-        port = int(said.partition("127.0.0.1:")[2].partition("/")[0])
+        first_line = process.stdout.readline()
+        port = int(first_line.partition("127.0.0.1:")[2].partition("/")[0])
         socket.create_connection(("127.0.0.1", port)).close()
         process.send_signal(signal.SIGINT)
         process.wait(60)
 
-    assert "export PLIVO_BASE_URL=" in said
+    assert "export PLIVO_BASE_URL=" in first_line
     assert process.returncode == 0
 
 
-def test_the_people_of_the_sandbox_answer_as_they_are_told(environ, tmp_path):
+def test_the_people_of_the_sandbox_enter_codes_as_the_options_say(environ, tmp_path):
     options = ("--port", "0", "--answers", "right=80,wrong=10,never=10", "--answer-after", "0.5-2")
     with started(environ, tmp_path, "sandbox", *options) as process:
         url = "http://" + process.stdout.readline().partition("http://")[2].partition(" ")[0]
@@ -528,7 +531,7 @@ def test_the_people_of_the_sandbox_answer_as_they_are_told(environ, tmp_path):
 
 
 @pytest.mark.usefixtures("worker", "plivo")
-def test_at_a_terminal_lines_wrap_at_words_and_colour_obeys_no_color(environ, tmp_path):
+def test_lines_wrap_at_words_on_a_terminal_and_no_color_switches_colours_off(environ, tmp_path):
     number = fresh_number()
     colourful = at_a_terminal(environ, tmp_path, "initiate", number, "+441212340741")
     plain = at_a_terminal(environ | {"NO_COLOR": "1"}, tmp_path, "initiate", number, "+441212340741")
@@ -552,27 +555,26 @@ def at_a_terminal(environ, cwd, *arguments):
     )
     os.close(its)
     shown = b""
-    with process, suppress(OSError):  # Linux' way to say that the other side has closed
+    with process, suppress(OSError):  # Linux raises this when the other side has closed
         while piece := os.read(mine, 4096):
             shown += piece
     os.close(mine)
     return shown.decode()
 
 
-def test_a_look_without_redis_is_no_end_and_says_so_once(capsys, monkeypatch):
-    """Nor is the one between two numbers, of which the first is accepted."""
-    monkeypatch.setattr("worker.views.follow.LOOK_SECONDS", 0)
+def test_a_poll_without_redis_does_not_end_the_command_and_says_why_once(capsys, monkeypatch):
+    monkeypatch.setattr("worker.views.watcher.POLL_SECONDS", 0)
     with ledger_of({"RINGPROOF_REDIS_URL": ABSENT}) as ledger:
-        watch = Watch(ledger, Report(as_json=False, no_wait=False))
-        watch.accept("+14155550123", "+14155550123/1")
-        watch.look()
-        watch.look()
+        watcher = RequestWatcher(ledger, ResultPrinter(prints_json=False, is_done_once_accepted=False))
+        watcher.accept("+14155550123", "+14155550123/1")
+        watcher.poll()
+        watcher.poll()
 
     assert capsys.readouterr().err.count("Redis at") == 1
-    assert not watch.report.exits
+    assert not watcher.results.exits
 
 
-def test_redis_that_goes_away_in_the_middle_does_not_lose_what_was_accepted(environ, tmp_path):
+def test_a_number_that_was_accepted_outlives_an_outage_of_redis(environ, tmp_path):
     number = fresh_number()
     with (
         RedisServer(appendfsync="always") as server,
@@ -581,11 +583,11 @@ def test_redis_that_goes_away_in_the_middle_does_not_lose_what_was_accepted(envi
         with ledger_of({"RINGPROOF_REDIS_URL": server.url}) as ledger:
             eventually(lambda: ledger.client.llen("ringproof.interactive"))
         server.kill()
-        said = process.stderr.readline()
+        first_line = process.stderr.readline()
         server.restart()
         process.send_signal(signal.SIGINT)
         _, rest = process.communicate(timeout=60)
 
-    assert said.startswith("Redis at")
-    assert "1 accepted number will go on without this" in rest
+    assert first_line.startswith("Redis at")
+    assert "1 accepted number goes on without this command" in rest
     assert process.returncode == 3

@@ -1,4 +1,4 @@
-"""`ringproof batch`: where batches stand, what an operator does about them, and what they get as a file."""
+"""`ringproof batch`: list, show, pause, resume, cancel, retry and export."""
 
 import csv
 import io
@@ -30,7 +30,7 @@ from ringproof.phone.masking import mask
 from ringproof.policy import Policy
 from ringproof.rosters.roster import roster_of
 from worker import cli
-from worker.views.batch import line
+from worker.views.batch import batch_line
 
 
 def number(at):
@@ -59,8 +59,8 @@ def ringproof(run, idle):
     return partial(run, "batch", RINGPROOF_REDIS_URL=idle["RINGPROOF_REDIS_URL"])
 
 
-class TestWhereItStands:
-    def test_is_listed_the_newest_first(self, ringproof, ledger):
+class TestABatch:
+    def test_is_listed_with_the_newest_first(self, ringproof, ledger):
         put(ledger, "summer sale", [number(3)])
         done = ringproof("ls")
 
@@ -69,24 +69,24 @@ class TestWhereItStands:
         assert re.match(r"spring +running .* 0 of 3 ", second)
         assert done.returncode == 0
 
-    def test_without_any_says_how_to_make_one(self, ringproof, ledger):
+    def test_list_without_batches_shows_how_to_make_one(self, ringproof, ledger):
         ledger.client.flushall()
 
         assert ringproof("ls").stdout == "there is no batch; to make one: ringproof import FILE\n"
 
-    def test_is_shown_whole(self, ringproof):
+    def test_is_shown_in_full(self, ringproof):
         done = ringproof("show", "spring", "--recount")
 
         assert done.returncode == 3
         assert done.stderr == "counted again, row by row: it agrees\n"
-        told = re.findall(r"^(\w+) +(.*?) *$", done.stdout, re.MULTILINE)
-        assert ("batch", "spring (spring.csv)") in told
-        assert ("state", "running") in told
-        assert ("rows", "3: 0 have an outcome, 0 were handed out") in told
-        assert ("outcomes", "3  pending") in told
-        assert ("countries", "3  US") in told
+        shown = re.findall(r"^(\w+) +(.*?) *$", done.stdout, re.MULTILINE)
+        assert ("batch", "spring (spring.csv)") in shown
+        assert ("state", "running") in shown
+        assert ("rows", "3: 0 have an outcome, 0 were fed") in shown
+        assert ("outcomes", "3  pending") in shown
+        assert ("countries", "3  US") in shown
 
-    def test_is_shown_with_commands_that_can_be_pasted(self, ringproof, ledger):
+    def test_is_shown_with_commands_that_a_shell_accepts(self, ringproof, ledger):
         put(ledger, "summer sale", [number(3)])
         operations.pause(ledger, "summer sale")
 
@@ -95,16 +95,20 @@ class TestWhereItStands:
             in ringproof("show", "summer sale").stdout
         )
 
-    def test_is_a_line_of_json(self, ringproof):
-        told = json.loads(ringproof("show", "spring", "--json").stdout)
+    def test_can_be_shown_as_a_line_of_json(self, ringproof):
+        shown = json.loads(ringproof("show", "spring", "--json").stdout)
 
-        assert told["state"] == "running"
-        assert told["countries"] == {"US": {"rows": 3}}
-        assert datetime.fromisoformat(told["created_at"]) < datetime.now(UTC) + timedelta(seconds=9)
+        assert set(shown) == {
+            *("name", "state", "created_at", "completed_at", "rows", "fed", "open", "outcomes", "countries"),
+            *("rate_per_second", "time_left", "holds", "source"),
+        }
+        assert shown["state"] == "running"
+        assert shown["countries"] == {"US": {"rows": 3}}
+        assert datetime.fromisoformat(shown["created_at"]) < datetime.now(UTC) + timedelta(seconds=9)
 
     @pytest.mark.parametrize("command", ["show", "pause", "resume", "cancel", "retry", "export"])
     @pytest.mark.parametrize("name", ["sprung", "a/b"])
-    def test_of_an_unknown_one_says_which_there_are(self, idle, monkeypatch, command, name):
+    def test_that_is_unknown_is_an_error_that_names_those_there_are(self, idle, monkeypatch, command, name):
         monkeypatch.setattr(runtime, "ledger", lambda: Ledger(connect(idle["RINGPROOF_REDIS_URL"])))
 
         done = CliRunner().invoke(cli.main, ["batch", command, name])
@@ -112,7 +116,7 @@ class TestWhereItStands:
         assert (done.exit_code, done.stdout) == (1, "")
         assert done.stderr == f"error: no batch is named {name}; there are spring\n"
 
-    def test_in_a_log_is_a_line_with_all_that_matters(self):
+    def test_is_one_line_in_a_log(self):
         batch = Batch(
             "spring",
             BatchState.RUNNING,
@@ -129,26 +133,26 @@ class TestWhereItStands:
             source="",
         )
 
-        assert line(batch) == (
+        assert batch_line(batch) == (
             "spring running: 400 of 1,000, code_sent 300, failed (too_late) 100, pending 600, 58.2 codes a second, "
             "3 h 20 min left; it is night there"
         )
 
 
 class TestAWatch:
-    def test_is_a_line_at_each_change_until_the_end(self, ringproof, idle, tmp_path):
+    def test_prints_a_line_at_each_change_until_the_end(self, ringproof, idle, tmp_path):
         with started(idle, tmp_path, "batch", "show", "spring", "--watch") as process:
             first = process.stdout.readline()
             ringproof("pause", "spring")
             second = process.stdout.readline()
             ringproof("cancel", "spring")
-            rest, said = process.communicate(timeout=60)
+            rest, errors = process.communicate(timeout=60)
 
         assert first.startswith("spring running: 0 of 3, pending 3")
         assert "spring paused: 0 of 3" in second
         assert "ringproof batch resume" in second
         assert rest == "spring cancelled: 3 of 3, cancelled 3\n"
-        assert (process.returncode, said) == (1, "")
+        assert (process.returncode, errors) == (1, "")
 
     def test_ends_by_ctrl_c_and_leaves_the_batch_alone(self, idle, ledger, tmp_path):
         with Terminal(idle, tmp_path, "batch", "show", "spring", "--watch") as screen:
@@ -156,14 +160,16 @@ class TestAWatch:
             screen.process.send_signal(signal.SIGINT)
 
             assert screen.end() == 3
-        assert "spring goes on without this; to look again: ringproof batch show spring --watch" in screen.shown
+        assert (
+            "spring goes on without this command; to watch again: ringproof batch show spring --watch" in screen.shown
+        )
         assert "Traceback" not in screen.shown
         assert batch_summary(ledger, "spring").state is BatchState.RUNNING
 
 
 @pytest.fixture
 def bulk(idle, plivo, tmp_path):
-    """A worker for everything, with a beat, on that Redis."""
+    """A worker with a beat on that Redis. It takes ticks and bulk."""
     options = ("-B", "-Q", "ringproof.ticks,ringproof.bulk")
     with stopped(Worker(tmp_path / "worker.log", idle, tmp_path, *options, concurrency=2)) as running:
         yield running
@@ -190,10 +196,10 @@ def test_an_import_is_watched_until_it_is_completed_and_its_codes_exported(run, 
 
 
 class TestControl:
-    def test_is_pause_and_resume(self, ringproof, ledger):
-        told = [ringproof(word, "spring") for word in ("pause", "pause", "resume", "resume")]
+    def test_pauses_and_resumes_a_batch(self, ringproof, ledger):
+        done = [ringproof(word, "spring") for word in ("pause", "pause", "resume", "resume")]
 
-        assert [(done.returncode, done.stdout) for done in told] == [
+        assert [(each.returncode, each.stdout) for each in done] == [
             (0, "spring is paused; to go on: ringproof batch resume spring\n"),
             (0, "spring is paused already; to go on: ringproof batch resume spring\n"),
             (0, "spring goes on, at the pace\n"),
@@ -201,11 +207,11 @@ class TestControl:
         ]
         assert batch_summary(ledger, "spring").state is BatchState.RUNNING
 
-    def test_is_cancel_once_and_for_all(self, ringproof, ledger):
-        told = [ringproof(word, "spring") for word in ("cancel", "cancel", "resume", "pause", "retry")]
+    def test_cancels_a_batch_for_good(self, ringproof, ledger):
+        done = [ringproof(word, "spring") for word in ("cancel", "cancel", "resume", "pause", "retry")]
 
-        assert [(done.returncode, done.stdout) for done in told] == [
-            (0, "spring is cancelled; what has not begun never will be\n"),
+        assert [(each.returncode, each.stdout) for each in done] == [
+            (0, "spring is cancelled; rows that have not begun will not be sent\n"),
             (1, "spring is cancelled; there is nothing to cancel\n"),
             (1, "spring is cancelled; there is nothing to resume\n"),
             (1, "spring is cancelled; there is nothing to pause\n"),
@@ -213,27 +219,27 @@ class TestControl:
         ]
         assert batch_summary(ledger, "spring").outcomes == {"cancelled": 3}
 
-    def test_takes_away_an_import_that_was_cut_short(self, ringproof, run, idle, ledger, tmp_path):
+    def test_deletes_an_import_that_was_cut_short(self, ringproof, run, idle, ledger, tmp_path):
         with pytest.raises(RuntimeError), begin_import(ledger, "fall sale", fingerprint="f"):
             raise RuntimeError
         (tmp_path / "other.csv").write_text(f"phone\n{number(4)}\n")
         redis = idle["RINGPROOF_REDIS_URL"]
         other = run("import", "other.csv", "--batch", "fall sale", RINGPROOF_REDIS_URL=redis)
-        told = [ringproof(word, "fall sale") for word in ("pause", "retry", "show", "cancel", "cancel")]
+        done = [ringproof(word, "fall sale") for word in ("pause", "retry", "show", "cancel", "cancel")]
 
         way_out = "ringproof batch cancel 'fall sale'"
         assert f"or delete the stored rows: {way_out}\n" in other.stderr
-        assert [(done.returncode, done.stdout) for done in told[:2]] == [
-            (1, f"fall sale is importing; there is nothing to {word}; to take it away: {way_out}\n")
+        assert [(each.returncode, each.stdout) for each in done[:2]] == [
+            (1, f"fall sale is importing; there is nothing to {word}; to delete it: {way_out}\n")
             for word in ("pause", "retry")
         ]
-        assert f"{way_out} takes it away" in told[2].stdout
-        assert [done.returncode for done in told[3:]] == [0, 1]
-        assert told[3].stdout == "fall sale was not imported to its end; nothing is left of it\n"
+        assert f"or delete the rows that are in: {way_out}" in done[2].stdout
+        assert [each.returncode for each in done[3:]] == [0, 1]
+        assert done[3].stdout == "fall sale is deleted: its import was cut short\n"
         assert batch_names(ledger) == ["spring"]
         assert list(ledger.client.scan_iter("*fall*")) == []
 
-    def test_leaves_an_import_alone_that_goes_on(self, ringproof, ledger):
+    def test_does_not_cancel_an_import_that_is_still_running(self, ringproof, ledger):
         with begin_import(ledger, "summer", fingerprint="f") as importing:
             done = ringproof("cancel", "summer")
             importing.abandon()
@@ -241,7 +247,7 @@ class TestControl:
         assert (done.returncode, done.stdout) == (1, "")
         assert done.stderr.startswith("error: summer: another import of it is alive")
 
-    def test_asks_at_a_terminal_before_it_cancels(self, idle, ledger, tmp_path):
+    def test_asks_on_a_terminal_before_it_cancels(self, idle, ledger, tmp_path):
         with Terminal(idle, tmp_path, "batch", "cancel", "spring") as screen:
             screen.until_shown("3 of 3 rows have no outcome yet. Cancel spring?")
             screen.types("n\n")
@@ -249,19 +255,19 @@ class TestControl:
             assert screen.end() == 1
         assert batch_summary(ledger, "spring").state is BatchState.RUNNING
 
-    def test_is_retry_of_what_failed_for_a_reason_that_there_is(self, ringproof):
+    def test_retries_rows_that_failed_for_a_known_reason(self, ringproof):
         none, wrong = ringproof("retry", "spring"), ringproof("retry", "spring", "--reason", "too_late,bad luck")
 
         assert (none.returncode, none.stdout) == (
             1,
-            "no row of spring has failed for unreachable, too_late, in_doubt\n",
+            "no row of spring has failed as unreachable, too_late, in_doubt\n",
         )
         assert wrong.returncode == 2
-        assert "'bad luck' is none of unreachable, too_late, in_doubt" in wrong.stderr
+        assert "'bad luck' is not one of unreachable, too_late, in_doubt" in wrong.stderr
 
 
 class TestStandardOutput:
-    """What is asked of a shell: a full disk behind it, none at all, or a reader who has gone."""
+    """A shell may give the command a full disk, no standard output, or a pipe that is closed."""
 
     @pytest.fixture
     def shell(self, idle, tmp_path):
@@ -281,7 +287,7 @@ class TestStandardOutput:
         return run
 
     @pytest.mark.parametrize("command", ["batch export spring", "batch show spring --json", "import summer.csv --yes"])
-    def test_that_has_no_room_is_an_error_in_a_line_and_nothing_is_begun(self, shell, ledger, command):
+    def test_on_a_full_disk_is_an_error_in_a_line_and_no_batch_begins(self, shell, ledger, command):
         done = shell(f"{command} > /dev/full")
 
         assert done.returncode == 1
@@ -289,12 +295,12 @@ class TestStandardOutput:
         assert len(done.stderr.splitlines()) == 1
         assert batch_names(ledger) == ["spring"]
 
-    def test_that_is_closed_is_a_wrong_usage(self, shell):
+    def test_if_it_is_closed_is_a_wrong_usage(self, shell):
         done = shell("batch show spring >&-")
 
         assert (done.returncode, "Standard output is closed." in done.stderr) == (2, True)
 
-    def test_that_nobody_reads_before_the_summary_leaves_no_half_import(self, shell, ledger):
+    def test_if_its_pipe_closes_before_the_forecast_leaves_no_half_import(self, shell, ledger):
         reads, writes = os.pipe()
         os.close(reads)
         done = shell("import summer.csv --yes", writes)
@@ -305,7 +311,7 @@ class TestStandardOutput:
 
 
 class TestAnExport:
-    def test_is_csv_or_objects_in_a_pipe_whole(self, ringproof):
+    def test_is_csv_or_objects_with_numbers_in_full_in_a_pipe(self, ringproof):
         as_csv, as_json = ringproof("export", "spring"), ringproof("export", "spring", "--format", "json")
 
         rows = list(csv.DictReader(io.StringIO(as_csv.stdout)))
@@ -315,7 +321,7 @@ class TestAnExport:
             {name: value or None for name, value in row.items()} for row in rows
         ]
 
-    def test_at_a_terminal_is_masked(self, idle, tmp_path):
+    def test_is_masked_on_a_terminal(self, idle, tmp_path):
         with Terminal(idle, tmp_path, "batch", "export", "spring") as screen:
             assert screen.end() == 0
         assert mask(number(0)) in screen.shown
@@ -330,21 +336,21 @@ class TestAnExport:
         assert ringproof("export", "spring", "--excel", "--format", "json").returncode == 2
 
     @pytest.mark.parametrize("sign", ["=", "+", "-", "@", "\t", "\r"])
-    def test_for_a_spreadsheet_has_no_sign_that_begins_one(self, sign):
+    def test_for_a_spreadsheet_has_no_sign_that_begins_a_formula(self, sign):
         written = io.StringIO(newline="")
         row = BatchRow(number(0), "sms", f"{sign}1", None, "failed", "too_late", None, None, None)
         write_csv([row], written, masked=False, excel=True)
 
-        (_, told) = csv.reader(io.StringIO(written.getvalue(), newline=""))
-        assert told[4] == f"'{sign}1"
+        (_, row) = csv.reader(io.StringIO(written.getvalue(), newline=""))
+        assert row[4] == f"'{sign}1"
 
-    def test_in_a_file_is_its_owners_and_replaces_only_another(self, ringproof, tmp_path):
+    def test_in_a_file_belongs_to_its_owner_and_replaces_only_another_export(self, ringproof, tmp_path):
         (tmp_path / "roster.csv").write_text("phone\n")
-        told = [ringproof("export", "spring", "--output", "out.csv") for _ in range(2)]
+        done = [ringproof("export", "spring", "--output", "out.csv") for _ in range(2)]
         refused = ringproof("export", "spring", "--output", "roster.csv")
         full = ringproof("export", "spring", "--output", "/dev/full")
 
-        assert [done.stdout for done in told] == ["3 rows of spring are in out.csv\n"] * 2
+        assert [each.stdout for each in done] == ["3 rows of spring are in out.csv\n"] * 2
         assert stat.S_IMODE((tmp_path / "out.csv").stat().st_mode) == 0o600
         assert len((tmp_path / "out.csv").read_text().splitlines()) == 4
         assert (refused.returncode, full.returncode) == (1, 1)

@@ -1,4 +1,4 @@
-"""`ringproof confirm`, `remove` and `erase`, as a terminal and as a script use them."""
+"""`ringproof confirm`, `remove` and `erase` on a terminal and in a script."""
 
 import json
 import os
@@ -45,18 +45,18 @@ def test_a_code_on_standard_input_verifies_the_number(run, plivo, ledger, number
     assert ledger.read(number).state is State.VERIFIED
 
 
-def test_what_is_wrong_is_an_object_too(run, plivo, number):
+def test_a_refused_code_is_an_object_of_json(run, plivo, number):
     wrong = run("confirm", "--json", number, stdin=wrong_of(plivo, number))
     nothing = run("confirm", "--json", fresh_number(), stdin="1234")
 
-    told = [json.loads(done.stdout) for done in (wrong, nothing)]
-    assert [(one["error"], one.get("tries_left"), one.get("state")) for one in told] == [
+    refused = [json.loads(done.stdout) for done in (wrong, nothing)]
+    assert [(one["error"], one.get("tries_left"), one.get("state")) for one in refused] == [
         ("WrongCode", 4, None),
         ("NothingPending", None, ""),
     ]
 
 
-def test_at_a_terminal_it_asks_without_showing_what_is_typed(environ, tmp_path, plivo, number):
+def test_confirm_asks_on_a_terminal_without_showing_the_code(environ, tmp_path, plivo, number):
     code = code_of(plivo, number)
     ours, its = pty.openpty()
     command = [sys.executable, "-m", "worker", "confirm", number]
@@ -66,12 +66,12 @@ def test_at_a_terminal_it_asks_without_showing_what_is_typed(environ, tmp_path, 
         os.close(its)
         shown = b""
 
-        def asked():
+        def has_asked():
             nonlocal shown
             shown += os.read(ours, 1000)
             return b"Code" in shown
 
-        eventually(asked)
+        eventually(has_asked)
         os.write(ours, f"{code}\n".encode())
         while True:
             try:
@@ -87,7 +87,7 @@ def test_at_a_terminal_it_asks_without_showing_what_is_typed(environ, tmp_path, 
 
 
 @pytest.mark.parametrize("code", ["", "12", "123456789", "abcd"])
-def test_what_is_no_code_is_a_wrong_usage_and_not_shown(code):
+def test_a_text_that_cannot_be_a_code_is_a_wrong_usage_and_is_not_shown(code):
     done = CliRunner().invoke(cli.main, ["confirm", "+14155550123"], input=code)
 
     assert done.exit_code == 2
@@ -95,16 +95,16 @@ def test_what_is_no_code_is_a_wrong_usage_and_not_shown(code):
     assert not code or code not in done.stderr
 
 
-def test_without_a_worker_it_says_so_and_is_not_finished(monkeypatch, client):
+def test_confirm_without_a_worker_exits_with_3_and_says_what_to_do(monkeypatch, client):
     monkeypatch.setattr(number_commands, "SECONDS", 0.2)
-    monkeypatch.setattr(number_commands.confirm_verification, "delay", lambda *_: Nobody())
+    monkeypatch.setattr(number_commands.confirm_verification, "delay", lambda *_: WithoutWorker())
     done = CliRunner().invoke(cli.main, ["confirm", "+14155550123"], input="1234")
 
     assert done.exit_code == 3
-    assert "then enter it again" in done.stderr
+    assert "It may have taken the code: enter it again" in done.stderr
 
 
-class Nobody:
+class WithoutWorker:
     def get(self, **_):
         raise number_commands.CeleryTimeoutError
 
@@ -122,7 +122,7 @@ def test_a_number_is_removed_at_plivo_and_here(run, plivo, ledger, number):
     assert number not in kept.stderr + removed.stderr
 
 
-def test_what_plivo_refuses_to_remove_stays_here(run, plivo, ledger, number):
+def test_a_number_that_plivo_does_not_remove_stays_here(run, plivo, ledger, number):
     plivo.befall("500_before", operation="delete", times=1)
     done = run("remove", number, "--yes")
 
@@ -141,5 +141,5 @@ def test_a_number_is_erased_here_and_stays_at_plivo(run, plivo, ledger, number):
     assert (kept.returncode, erased.returncode, again.returncode) == (1, 0, 1)
     assert erased.stdout == f"{mask(number)} is erased\n"
     assert ledger.read(number) is None
-    assert initiate_verification.delay(number).get(timeout=60)["state"] == "expired", "its code is not doubled"
+    assert initiate_verification.delay(number).get(timeout=60)["state"] == "expired", "no second code is live"
     assert len(plivo.sends(number)) == 1

@@ -1,4 +1,4 @@
-"""`ringproof sync` and `reverify`: what Plivo has, and what is verified again."""
+"""`ringproof sync` and `reverify`: numbers that Plivo has, and numbers that are verified again."""
 
 import json
 import signal
@@ -13,7 +13,7 @@ from ringproof.ledger import reverification
 from ringproof.ledger.acceptance import Disposition, Requester
 from ringproof.ledger.record import Reason, Record, State
 from ringproof.phone.masking import mask
-from worker.cli.verified import _seen
+from worker.cli.verified import _is_listed
 from worker.local.processes.redis_server import RedisServer
 
 
@@ -22,18 +22,18 @@ def home(environ, tmp_path_factory):
     """A Redis of its own, with a worker that does everything."""
     folder = tmp_path_factory.mktemp("verified")
     with RedisServer() as server:
-        told = environ | {"RINGPROOF_REDIS_URL": server.url, "RINGPROOF_REVERIFY_AFTER_DAYS": "90"}
-        with stopped(Worker(folder / "worker.log", told, folder, "-B")):
-            yield told
+        settings = environ | {"RINGPROOF_REDIS_URL": server.url, "RINGPROOF_REVERIFY_AFTER_DAYS": "90"}
+        with stopped(Worker(folder / "worker.log", settings, folder, "-B")):
+            yield settings
 
 
 @pytest.fixture(autouse=True)
 def ledger(home):
-    with ledger_of(home) as found:
-        for key in found.client.scan_iter(f"{found.keys.prefix}:*"):
-            if key not in {found.keys.policy, found.keys.pace}:
-                found.client.delete(key)
-        yield found
+    with ledger_of(home) as ledger:
+        for key in ledger.client.scan_iter(f"{ledger.keys.prefix}:*"):
+            if key not in {ledger.keys.policy, ledger.keys.pace}:
+                ledger.client.delete(key)
+        yield ledger
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def ringproof(run, home):
 
 
 def verified(plivo, number=None, **facts):
-    """A number that is verified at Plivo, without a word to us."""
+    """A number that is verified at Plivo, and unknown here."""
     number = number or fresh_number()
     plivo.initiate(number, **facts)
     plivo.complete(number)
@@ -50,7 +50,7 @@ def verified(plivo, number=None, **facts):
 
 
 class TestSync:
-    def test_records_what_is_verified_at_plivo_and_an_import_passes_it_over(self, ringproof, ledger, plivo, tmp_path):
+    def test_records_numbers_that_plivo_has_and_an_import_skips_them(self, ringproof, ledger, plivo, tmp_path):
         numbers = [verified(plivo, alias=f"Number {n}") for n in range(45)]
         done = ringproof("sync")
         again = ringproof("sync", "--json")
@@ -69,7 +69,7 @@ class TestSync:
         assert "45 verified already" in imported.stdout
         assert len(plivo.sends()) == sent
 
-    def test_shows_what_plivo_no_longer_has_and_it_can_be_verified_again(self, ringproof, ledger, plivo, tmp_path):
+    def test_shows_numbers_that_plivo_no_longer_has_and_reverify_takes_them(self, ringproof, ledger, plivo, tmp_path):
         there, gone = verified(plivo), verified(plivo)
         ringproof("sync")
         plivo.delete(gone)
@@ -87,7 +87,7 @@ class TestSync:
         assert ledger.read(there).state is State.VERIFIED
         assert ledger.read(gone).reverifies
 
-    def test_keeps_what_is_known_of_a_number_whose_code_is_out(self, ringproof, ledger, plivo):
+    def test_keeps_the_record_of_a_number_whose_code_is_live(self, ringproof, ledger, plivo):
         number = verified(plivo)
         ringproof("initiate", number)
         ringproof("sync")
@@ -98,16 +98,16 @@ class TestSync:
     def test_of_an_empty_list_says_so(self, ringproof):
         assert ringproof("sync").stdout == "no number is verified at Plivo\n"
 
-    def test_does_not_miss_who_was_verified_just_before_it_and_is_not_listed_yet(self):
+    def test_does_not_miss_a_number_that_was_verified_just_before_and_is_not_listed_yet(self):
         began = datetime.now(UTC)
         just, long = (
             Record("+14155550123", State.VERIFIED, 1, verified_at=began - timedelta(seconds=ago)) for ago in (2, 10)
         )
 
-        assert _seen(just, began)
-        assert not _seen(long, began)
+        assert _is_listed(just, began)
+        assert not _is_listed(long, began)
 
-    def test_of_an_emptied_list_misses_all_also_whose_last_request_was_cancelled(self, ringproof, ledger, plivo):
+    def test_of_an_emptied_list_misses_all_numbers_even_after_a_cancelled_request(self, ringproof, ledger, plivo):
         numbers = [verified(plivo) for _ in range(2)]
         ringproof("sync")
         request = ledger.accept(numbers[0], token="t", requester=Requester.RESEND).request
@@ -118,21 +118,21 @@ class TestSync:
 
         assert json.loads(done.stdout) == {"at_plivo": 0, "recorded": 0, "gone": 2}
 
-    def test_says_what_plivo_says_and_is_ended_by_ctrl_c(self, home, plivo, tmp_path):
+    def test_shows_plivos_refusal_and_ends_at_ctrl_c(self, home, plivo, tmp_path):
         plivo.befall("401", operation="list", times=1000)
         with Terminal(home, tmp_path, "sync") as terminal:
             terminal.until_shown("Plivo's list was not read: 401")
             terminal.process.send_signal(signal.SIGINT)
             assert terminal.end() == 3
-            assert "interrupted; it goes on without this, and the same command waits for it" in terminal.shown
+            assert "interrupted; a worker goes on reading, and the same command waits for it" in terminal.shown
 
-    def test_without_a_worker_says_how_to_start_one(self, idle, tmp_path):
+    def test_without_a_worker_shows_how_to_start_one(self, idle, tmp_path):
         with Terminal(idle, tmp_path, "sync") as terminal:
             terminal.until_shown("no worker answers; start one: celery -A worker worker")
 
 
 class TestReverify:
-    def test_asks_plivo_about_a_number_and_says_when_it_is_asked_again(self, ringproof, ledger, plivo):
+    def test_asks_plivo_about_a_number_and_status_shows_when_it_does_so_next(self, ringproof, ledger, plivo):
         number = verified(plivo)
         ringproof("sync")
         before = ledger.read(number).checked_at
@@ -141,10 +141,10 @@ class TestReverify:
         status = ringproof("status", number)
 
         assert done.returncode == 0
-        assert "again" in status.stdout
+        assert "verify again" in status.stdout
         assert len(plivo.sends(number)) == 1
 
-    def test_says_which_they_are_and_asks_nobody(self, ringproof, plivo):
+    def test_dry_shows_the_numbers_and_asks_plivo_nothing(self, ringproof, plivo):
         number = verified(plivo)
         ringproof("sync")
 
@@ -153,26 +153,26 @@ class TestReverify:
         assert ringproof("reverify", "--lapsed").stdout == "0 numbers\n"
 
     @pytest.mark.parametrize("words", [(), ("--lapsed", "--due-within", "7d"), ("+14155550123", "--lapsed")])
-    def test_wants_to_know_which(self, ringproof, words):
+    def test_needs_numbers_or_exactly_one_option_that_chooses_them(self, ringproof, words):
         done = ringproof("reverify", *words)
 
         assert done.returncode == 2
         assert "Name numbers, or one of --batch, --older-than, --due-within and --lapsed." in done.stderr
 
     @pytest.mark.parametrize("written", ["90", "0d", "d", "4000d", "-1d", "٣d"])
-    def test_of_a_time_it_says_how_it_is_written(self, ringproof, written):
+    def test_refuses_a_wrong_duration_with_the_right_notation(self, ringproof, written):
         done = ringproof("reverify", f"--older-than={written}")
 
         assert done.returncode == 2
-        assert "write it as 90s, 30m, 1h or 2d, up to 3650d" in done.stderr
+        assert "write 90s, 30m, 1h or 2d, up to 3650d" in done.stderr
 
-    def test_says_of_others_why_not(self, ringproof, ledger):
+    def test_says_why_a_number_cannot_be_verified_again(self, ringproof, ledger):
         ledger.accept(waiting := fresh_number(), token="t", requester=Requester.PERSON)
         done = ringproof("reverify", waiting, fresh_number())
 
         assert done.returncode == 1
-        assert "1 number is being asked at present" in done.stdout
-        assert "1 number is unknown here; for a first code: ringproof initiate NUMBER" in done.stdout
+        assert "1 number is being verified now" in done.stdout
+        assert "1 number is unknown here; to send a first code: ringproof initiate NUMBER" in done.stdout
 
     def test_takes_the_verified_numbers_of_a_batch(self, ringproof, ledger, plivo, tmp_path):
         numbers = [fresh_number() for _ in range(3)]
@@ -186,7 +186,7 @@ class TestReverify:
         assert reverification.next_date(ledger, numbers[0]) - ledger.now() <= timedelta(days=10)
         assert ledger.read(numbers[1]).reverify_after_days == 10
 
-    def test_lists_who_has_lapsed(self, ringproof, ledger, plivo):
+    def test_lists_lapsed_numbers(self, ringproof, ledger, plivo):
         number = verified(plivo)
         ringproof("sync")
         lapsed = {"state": "expired", "reason": "lapsed", "reverifies": 1}
@@ -195,15 +195,15 @@ class TestReverify:
         status, one = ringproof("status"), ringproof("status", number)
 
         assert ringproof("reverify", "--lapsed", "--dry-run").stdout == f"1 number: {mask(number)}\n"
-        assert "1 did not answer twice when they were: ringproof reverify --lapsed --dry-run" in status.stdout
-        assert "it did not answer twice when it was to be verified again" in one.stdout
+        assert "1 did not answer two re-verifications: ringproof reverify --lapsed --dry-run" in status.stdout
+        assert "the user did not answer two re-verifications" in one.stdout
         assert ledger.read(number).reason is Reason.LAPSED
         assert ledger.accept(number, token="t2", requester=Requester.ROSTER).disposition is Disposition.ACCEPTED
         assert ledger.client.scard(ledger.keys.lapsed) == 0
 
 
 @pytest.mark.parametrize("days", [True, -1, 3651, "90", 1.5])
-def test_a_producer_is_told_what_a_period_is(days):
+def test_a_wrong_period_is_an_error_that_names_the_right_ones(days):
     from ringproof.errors import InvalidRequest  # noqa: PLC0415
     from tasks import initiate_verification  # noqa: PLC0415
 

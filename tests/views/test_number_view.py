@@ -1,4 +1,4 @@
-"""A record as a person reads it."""
+"""The view of a number's record."""
 
 import io
 from datetime import UTC, datetime, timedelta
@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from ringproof.ledger.record import Change, Reason, Record, State
-from worker.views.number import next_step, number_view
+from worker.views.number import next_step_text, number_view
 from worker.views.text import clock
 
 NOW = datetime.now(UTC)
@@ -16,7 +16,7 @@ SOON = NOW + timedelta(hours=1)
 
 @pytest.fixture(autouse=True)
 def it_is_now(monkeypatch):
-    """Let no midnight pass between two lines, however long all tests take."""
+    """Stop the clock, so that no midnight passes between two lines of a test."""
 
     class Still(datetime):
         @classmethod
@@ -32,20 +32,20 @@ def record(state, **fields):
     return Record("+14155550123", state, 1_764_000_000, **(times | fields))
 
 
-def shown(told, width=80):
+def shown(view, width=80):
     console = Console(file=io.StringIO(), width=width)
-    console.print(told)
+    console.print(view)
     return console.file.getvalue()
 
 
 @pytest.mark.parametrize("state", State)
-def test_every_state_tells_what_comes_next_and_shows_nobodys_number(state):
-    told = shown(number_view(record(state, alias="Front desk")))
+def test_every_state_shows_what_happens_next_and_a_masked_number(state):
+    text = shown(number_view(record(state, alias="Front desk")))
 
-    assert next_step(record(state))
-    assert "next" in told
-    assert "Front desk" in told
-    assert "4155550123" not in told
+    assert next_step_text(record(state))
+    assert "next" in text
+    assert "Front desk" in text
+    assert "4155550123" not in text
 
 
 @pytest.mark.parametrize(
@@ -55,42 +55,42 @@ def test_every_state_tells_what_comes_next_and_shows_nobodys_number(state):
         (State.WAITING, "not before"),
         (State.SENDING, "the lease's end"),
         (State.CODE_SENT, "works until"),
-        (State.IN_DOUBT, "a code may be out"),
+        (State.IN_DOUBT, "Plivo may have sent a code"),
     ],
 )
-def test_what_is_not_final_says_until_when(state, word):
-    assert word in next_step(record(state))
-    assert clock(SOON) in next_step(record(state))
+def test_a_state_that_is_not_final_shows_until_when(state, word):
+    assert word in next_step_text(record(state))
+    assert clock(SOON) in next_step_text(record(state))
 
 
-def test_a_code_that_nobody_entered_is_not_said_to_work():
-    assert "expired" in next_step(record(State.CODE_SENT, expires_at=NOW - timedelta(minutes=1)))
+def test_a_code_whose_time_is_over_is_shown_as_expired():
+    assert "expired" in next_step_text(record(State.CODE_SENT, expires_at=NOW - timedelta(minutes=1)))
 
 
-def test_a_failure_says_why_and_what_to_do():
-    told = shown(number_view(record(State.FAILED, reason=Reason.REJECTED, detail="invalid number")), 200)
+def test_a_failure_shows_why_and_what_to_do():
+    text = shown(number_view(record(State.FAILED, reason=Reason.REJECTED, detail="invalid number")), 200)
 
-    assert "failed (rejected)" in told
-    assert "invalid number" in told
-    assert "correct what it names and ask again" in told
+    assert "failed (rejected)" in text
+    assert "invalid number" in text
+    assert "correct what it names and ask again" in text
 
 
-def test_the_history_stands_in_its_order_with_reasons():
+def test_the_history_is_in_order_and_has_reasons():
     changes = (Change(NOW, State.QUEUED, None), Change(NOW, State.WAITING, Reason.PAUSED))
 
-    told = shown(number_view(record(State.WAITING, history=changes)))
+    text = shown(number_view(record(State.WAITING, history=changes)))
 
-    assert told.index("queued") < told.index("waiting (paused)", told.index("history"))
+    assert text.index("queued") < text.index("waiting (paused)", text.index("history"))
 
 
-def test_another_days_time_has_its_date():
+def test_a_time_of_another_day_has_its_date():
     long_ago = NOW - timedelta(days=3)
 
     assert f"{long_ago.astimezone():%Y-%m-%d}" in clock(long_ago)
     assert "-" not in clock(NOW)
 
 
-def test_it_fits_a_narrow_terminal():
-    told = shown(number_view(record(State.SENDING, alias="x" * 200)), width=40)
+def test_the_view_fits_a_narrow_terminal():
+    text = shown(number_view(record(State.SENDING, alias="x" * 200)), width=40)
 
-    assert max(map(len, told.splitlines())) <= 40
+    assert max(map(len, text.splitlines())) <= 40

@@ -14,15 +14,15 @@ from worker.cli import batch, local, number, pace, processes, roster, verified
 def main() -> None:
     """Verify phone numbers with Plivo: one code a number, none lost, none sent twice.
 
-    Try it: ringproof demo. It needs no Plivo account, and no Redis.
+    To try it: ringproof demo. It needs no Plivo account, and no Redis.
 
-    RINGPROOF_REDIS_URL and the other variables are read from the environment, and from .env in this folder where
-    the environment has none.
+    The command reads RINGPROOF_REDIS_URL and its other variables from the environment. It reads variables that are
+    not set there from .env in this folder.
 
-    Exit: 0 done, 1 refused or failed, 2 wrong usage, 3 accepted but not finished, or in doubt.
+    Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 accepted but not finished, or in doubt.
     """
-    # None: closed by whoever started this.
-    sys.stdin = sys.stdin or Path(os.devnull).open()  # noqa: SIM115 - for as long as the process lives
+    # None: the parent process has closed it.
+    sys.stdin = sys.stdin or Path(os.devnull).open()  # noqa: SIM115 - it stays open until the process ends
     sys.stderr = sys.stderr or Path(os.devnull).open("w")  # noqa: SIM115 - the same
     if sys.stdout is None:
         raise click.UsageError("Standard output is closed. Send it somewhere, such as to /dev/null.")

@@ -1,4 +1,4 @@
-"""`ringproof batch`: where batches stand, and what can be done about them."""
+"""`ringproof batch`: list and show batches, pause, resume and cancel them, retry failed rows, and export."""
 
 import shlex
 import sys
@@ -21,88 +21,88 @@ from ringproof.batches.summary import batch_names, batch_summary, recount
 from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.record import Reason
 from ringproof.rosters.output_file import OutputFile
-from worker.cli.options import load_dotenv, says_what_is_wrong
-from worker.views.batch import ENDED, RETRIED, as_json, batch_view, changes, pace, watched
+from worker.cli.options import JSON, YES, load_dotenv, reports_errors
+from worker.views.batch import ENDED, RETRIED, batch_json, batch_view, changes, pace_text, show_live
 from worker.views.console import Exit, console
-from worker.views.text import clock
+from worker.views.text import clock, counted
 
-LOOK_SECONDS: Final = 0.5
+POLL_SECONDS: Final = 0.5
 
 RETRIABLE: Final = (*RETRIED, Reason.REJECTED, Reason.FORBIDDEN, Reason.CAPPED, Reason.CRASHES_WORKER)
 
 
 class Reasons(click.ParamType):  # type: ignore[type-arg]  # generic in click 8.3 alone
-    """Reasons with commas between them."""
+    """Reasons with commas between them, such as unreachable,too_late."""
 
     name = "REASONS"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[Reason, ...]:
-        """Read them, or fail with those that there are."""
-        known = {str(reason): reason for reason in RETRIABLE}
-        words = [word.strip() for word in str(value).split(",")]
-        if unknown := [word for word in words if word not in known]:
-            self.fail(f"{unknown[0]!r} is none of {', '.join(known)}", param, ctx)
-        return tuple(known[word] for word in words)
+        """Return the reasons, or fail with the list of all reasons."""
+        by_name = {str(reason): reason for reason in RETRIABLE}
+        names = [name.strip() for name in str(value).split(",")]
+        if unknown := [name for name in names if name not in by_name]:
+            self.fail(f"{unknown[0]!r} is not one of {', '.join(by_name)}", param, ctx)
+        return tuple(by_name[name] for name in names)
 
 
 @click.group()
 def batch() -> None:
-    """Look after batches, which ringproof import makes."""
+    """Look after batches. ringproof import makes them."""
 
 
 @batch.command(name="ls")
-@says_what_is_wrong
+@reports_errors
 def list_() -> None:
     """List the batches, newest first."""
     load_dotenv()
     ledger = runtime.ledger()
-    found = [known for name in batch_names(ledger) if (known := batch_summary(ledger, name))]
-    if not found:
+    batches = [batch for name in batch_names(ledger) if (batch := batch_summary(ledger, name))]
+    if not batches:
         console().print("there is no batch; to make one: ringproof import FILE")
         return
     table = Table.grid(padding=(0, 2))
-    for known in found:
-        done = f"{known.rows - known.unfinished:,} of {known.rows:,}"
-        table.add_row(*map(Text, (known.name, known.state, clock(known.created_at), done, pace(known))))
+    for each in batches:
+        done = f"{each.rows - each.unfinished:,} of {each.rows:,}"
+        table.add_row(*map(Text, (each.name, each.state, clock(each.created_at), done, pace_text(each))))
     console().print(table)
 
 
 @batch.command()
 @click.argument("name")
-@click.option("--watch", is_flag=True, help="Show it until it is completed or cancelled.")
-@click.option("--recount", is_flag=True, help="Count again, row by row.")
-@click.option("--json", "as_json_", is_flag=True, help="Print a line of JSON.")
-@says_what_is_wrong
-def show(name: str, *, watch: bool, recount: bool, as_json_: bool) -> None:
+@click.option("--watch", "watches", is_flag=True, help="Show the batch until it is completed or cancelled.")
+@click.option("--recount", "recounts", is_flag=True, help="Count the outcomes again, row by row.")
+@JSON
+@reports_errors
+def show(name: str, *, watches: bool, recounts: bool, prints_json: bool) -> None:
     """Show where a batch stands.
 
-    Rows by outcome and by country, the pace, the time left, and what holds it back. Exit 0 if it is completed, 1 if it
-    is cancelled, and else 3. A watch may be ended by Ctrl-C: the batch goes on.
+    Its rows by outcome and by country, the pace, the time left, and what holds it back. The exit code is 0 if the
+    batch is completed, 1 if it is cancelled, and 3 otherwise. Ctrl-C ends a watch; the batch goes on.
     """
     load_dotenv()
     ledger = runtime.ledger()
-    found = _known(ledger, name)
-    if recount:
-        found = _recounted(ledger, found)
-    if watch:
-        found = _watched(ledger, found, as_json_=as_json_)
-    elif as_json_:
-        click.echo(as_json(found))
+    shown = _existing(ledger, name)
+    if recounts:
+        shown = _recounted(ledger, shown)
+    if watches:
+        shown = _watch(ledger, shown, prints_json=prints_json)
+    elif prints_json:
+        click.echo(batch_json(shown))
     else:
-        console().print(batch_view(found))
-    sys.exit(_exit(found))
+        console().print(batch_view(shown))
+    sys.exit(_exit(shown))
 
 
 @batch.command()
 @click.argument("name")
-@says_what_is_wrong
+@reports_errors
 def pause(name: str) -> None:
-    """Keep a batch from being sent to.
+    """Pause a batch, until ringproof batch resume.
 
-    Until ringproof batch resume. Within a second nothing of it is sent any more, but for what a person asked for, too.
+    Within a second nothing of it is sent any more, except rows that a person asked for as well.
     """
     load_dotenv()
-    before = _unfinished(name, "pause")
+    before = _changeable(name, "pause")
     after = operations.pause(runtime.ledger(), name)
     already = " already" if before.state is BatchState.PAUSED else ""
     console().print(f"{name} is {after.state}{already}; to go on: ringproof batch resume {shlex.quote(name)}")
@@ -110,14 +110,14 @@ def pause(name: str) -> None:
 
 @batch.command()
 @click.argument("name")
-@says_what_is_wrong
+@reports_errors
 def resume(name: str) -> None:
-    """Let a batch go on.
+    """Let a paused batch go on.
 
-    Exit 1 if it was not paused.
+    The exit code is 1 if the batch was not paused.
     """
     load_dotenv()
-    before = _unfinished(name, "resume")
+    before = _changeable(name, "resume")
     if before.state is not BatchState.PAUSED:
         console().print(f"{name} was not paused: it is {before.state}")
         sys.exit(Exit.REFUSED)
@@ -127,23 +127,23 @@ def resume(name: str) -> None:
 
 @batch.command()
 @click.argument("name")
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@says_what_is_wrong
+@YES
+@reports_errors
 def cancel(name: str, *, yes: bool) -> None:
-    """Take back what of a batch has not begun.
+    """Cancel all rows of a batch that have not begun, for good.
 
-    It never will be. What is being sent is not taken back; rows that a person asked for, too, go on. Of a batch whose
-    import was cut short nothing is left.
+    A code that is being sent cannot be taken back. Rows that a person asked for as well go on. If the import was cut
+    short, the batch is deleted.
     """
     load_dotenv()
-    before = _unfinished(name, "cancel")
+    before = _changeable(name, "cancel")
     if not yes and sys.stdin.isatty() and sys.stdout.isatty():
         click.confirm(f"{before.unfinished:,} of {before.rows:,} rows have no outcome yet. Cancel {name}?", abort=True)
     after = operations.cancel(runtime.ledger(), name)
     if before.state is BatchState.IMPORTING:
-        console().print(f"{name} was not imported to its end; nothing is left of it")
+        console().print(f"{name} is deleted: its import was cut short")
     else:
-        console().print(f"{name} is {after.state}; what has not begun never will be")
+        console().print(f"{name} is {after.state}; rows that have not begun will not be sent")
 
 
 @batch.command()
@@ -154,26 +154,26 @@ def cancel(name: str, *, yes: bool) -> None:
     type=Reasons(),
     default=",".join(RETRIED),
     show_default=True,
-    help="Which failures, with commas between them.",
+    help="The failures to retry, with commas between them.",
 )
-@says_what_is_wrong
+@reports_errors
 def retry(name: str, reasons: Sequence[Reason]) -> None:
-    """Ask anew for the rows of a batch that failed.
+    """Send codes to the rows of a batch that failed.
 
-    By default those that nothing was wrong with. What waits has not failed: Plivo is asked again for a day before a row
-    is unreachable. Exit 1 if there are none.
+    By default these are the rows that failed although nothing was wrong with their numbers. A row that waits has not
+    failed: the worker asks Plivo again for a day before a row fails as unreachable. The exit code is 1 if no row has
+    failed so.
     """
     load_dotenv()
-    before = _known(runtime.ledger(), name)
+    before = _existing(runtime.ledger(), name)
     if before.state in {BatchState.IMPORTING, BatchState.CANCELLED}:
-        _nothing_to(before, "retry")
+        _end_unchanged(before, "retry")
     count = operations.retry(runtime.ledger(), name, reasons)
     if not count:
-        console().print(f"no row of {name} has failed for {', '.join(reasons)}")
+        console().print(f"no row of {name} has failed as {', '.join(reasons)}")
         sys.exit(Exit.REFUSED)
     console().print(
-        f"{count:,} {'row is' if count == 1 else 'rows are'} asked for anew; "
-        f"to watch: ringproof batch show {shlex.quote(name)} --watch"
+        f"{counted(count, 'row')} will be sent again; to watch: ringproof batch show {shlex.quote(name)} --watch"
     )
 
 
@@ -185,117 +185,119 @@ def retry(name: str, reasons: Sequence[Reason]) -> None:
     type=click.Choice(["csv", "json"]),
     default="csv",
     show_default=True,
-    help="json: an object a line.",
+    help="json: one object a line.",
 )
 @click.option("--excel", is_flag=True, help="Make a leading = + - @ harmless, for a spreadsheet.")
-@click.option("--output", metavar="FILE", help="Write there  [default: standard output]")
-@says_what_is_wrong
+@click.option("--output", metavar="FILE", help="Write to this file  [default: standard output]")
+@reports_errors
 def export(name: str, format_: str, output: str | None, *, excel: bool) -> None:
-    """Write a batch's rows, with what became of each.
+    """Write the rows of a batch with their outcomes.
 
-    Numbers are masked on a terminal, and nowhere else. FILE can be read by its owner only, and replaces an earlier
-    export, but nothing else.
+    Numbers are masked on a terminal only. Only its owner can read FILE. It replaces an earlier export, and no other
+    file.
     """
     load_dotenv()
     if excel and format_ == "json":
-        raise click.BadParameter("is for --format csv", param_hint="--excel")
+        raise click.BadParameter("is for --format csv only", param_hint="--excel")
     ledger = runtime.ledger()
-    _known(ledger, name)
+    _existing(ledger, name)
     rows = batch_rows(ledger, name)
     with _opened(output, "utf-8-sig" if excel else "utf-8") as to:
-        masked = to is sys.stdout and to.isatty()
+        is_masked = to is sys.stdout and to.isatty()
         if format_ == "csv":
-            count = write_csv(rows, to, masked=masked, excel=excel)
+            count = write_csv(rows, to, masked=is_masked, excel=excel)
         else:
-            count = write_ndjson(rows, to, masked=masked)
+            count = write_ndjson(rows, to, masked=is_masked)
     if output:
-        console().print(f"{count:,} rows of {name} are in {output}")
-    elif masked:
-        console(stderr=True).print("numbers are masked on a terminal; --output FILE has them whole")
+        console().print(f"{counted(count, 'row')} of {name} {'is' if count == 1 else 'are'} in {output}")
+    elif is_masked:
+        console(stderr=True).print("numbers are masked on a terminal; --output FILE has them in full")
 
 
 @contextmanager
 def _opened(output: str | None, encoding: str) -> Iterator[TextIO]:
-    """Yield what is to be written to."""
+    """Yield the file to write to: standard output for None."""
     if output is None:
         if encoding == "utf-8-sig":
             sys.stdout.write("\ufeff")
         yield sys.stdout
         sys.stdout.flush()
         return
-    with OutputFile(output, encoding, holds="export", beginnings=BEGINNINGS) as replacement, replacement.errors_named():
-        yield replacement.file
+    with OutputFile(output, encoding, holds="export", beginnings=BEGINNINGS) as written, written.errors_named():
+        yield written.file
 
 
-def _known(ledger: Ledger, name: str) -> Batch:
-    """Return the batch, or end with the names of those that there are."""
+def _existing(ledger: Ledger, name: str) -> Batch:
+    """Return the batch. If there is none of this name, name the batches that there are, and end."""
     try:
-        found = batch_summary(ledger, name)
-    except errors.InvalidRequest:  # no batch can be named so
-        found = None
-    if found is None:
+        existing = batch_summary(ledger, name)
+    except errors.InvalidRequest:  # no batch can have this name
+        existing = None
+    if existing is None:
         names = batch_names(ledger)
         there = f"there are {', '.join(names[:20])}" if names else "there is none; to make one: ringproof import FILE"
         console(stderr=True).print(Text.assemble(("error: ", "red"), f"no batch is named {name}; {there}"))
         sys.exit(Exit.REFUSED)
-    return found
+    return existing
 
 
-def _unfinished(name: str, what: str) -> Batch:
-    """Return the batch, or end: nothing can be done any more about one that has ended, and little before it begins."""
-    found = _known(runtime.ledger(), name)
-    if found.state in ENDED or (found.state is BatchState.IMPORTING and what != "cancel"):
-        _nothing_to(found, what)
-    return found
+def _changeable(name: str, action: str) -> Batch:
+    """Return the batch, or end: a batch that has ended cannot be changed, and one that is importing only cancelled."""
+    existing = _existing(runtime.ledger(), name)
+    if existing.state in ENDED or (existing.state is BatchState.IMPORTING and action != "cancel"):
+        _end_unchanged(existing, action)
+    return existing
 
 
-def _nothing_to(found: Batch, what: str) -> NoReturn:
-    then = f"; to take it away: ringproof batch cancel {shlex.quote(found.name)}" if found.state not in ENDED else ""
-    console().print(f"{found.name} is {found.state}; there is nothing to {what}{then}")
+def _end_unchanged(unchanged: Batch, action: str) -> NoReturn:
+    """Say that there is nothing to do for this action, and end."""
+    name = shlex.quote(unchanged.name)
+    then = f"; to delete it: ringproof batch cancel {name}" if unchanged.state not in ENDED else ""
+    console().print(f"{unchanged.name} is {unchanged.state}; there is nothing to {action}{then}")
     sys.exit(Exit.REFUSED)
 
 
-def _recounted(ledger: Ledger, known: Batch) -> Batch:
-    """Count again, row by row, and say if it is what was counted change by change; both are of one moment."""
-    both = recount(ledger, known.name)
+def _recounted(ledger: Ledger, before: Batch) -> Batch:
+    """Count the outcomes row by row, and say whether they agree with those that were counted change by change."""
+    both = recount(ledger, before.name)  # both counts are of one moment
     if both is None:  # deleted meanwhile
-        return known
-    kept, counted = both
-    told = "it agrees" if kept == counted else f"it differs from {dict(kept.outcomes)}; please report this"
-    console(stderr=True).print(f"counted again, row by row: {told}")
-    return counted
+        return before
+    by_change, by_row = both
+    verdict = "it agrees" if by_change == by_row else f"it differs from {dict(by_change.outcomes)}; please report this"
+    console(stderr=True).print(f"counted again, row by row: {verdict}")
+    return by_row
 
 
-def _watched(ledger: Ledger, found: Batch, *, as_json_: bool) -> Batch:
-    """Show the batch until it has ended, or somebody presses Ctrl-C."""
-    looks = _looks(ledger, found)
+def _watch(ledger: Ledger, first: Batch, *, prints_json: bool) -> Batch:
+    """Show the batch until it ends, or until Ctrl-C. Return it as it was shown last."""
+    readings, last = _readings(ledger, first), first
     try:
-        if as_json_:
-            for seen in changes(looks):
-                found = seen
-                click.echo(as_json(seen))
+        if prints_json:
+            for reading in changes(readings):
+                last = reading
+                click.echo(batch_json(reading))
         else:
-            for seen in watched(looks, console()):
-                found = seen
+            for reading in show_live(readings, console()):
+                last = reading
     except KeyboardInterrupt:
-        again = f"ringproof batch show {shlex.quote(found.name)} --watch"
-        console(stderr=True).print(f"{found.name} goes on without this; to look again: {again}")
-    return found
+        again = f"ringproof batch show {shlex.quote(first.name)} --watch"
+        console(stderr=True).print(f"{first.name} goes on without this command; to watch again: {again}")
+    return last
 
 
-def _looks(ledger: Ledger, found: Batch) -> Iterator[Batch]:
-    """Yield the batch twice a second, as it stands; where Redis does not answer, as it stood."""
-    yield found
-    while found.state not in ENDED:
-        time.sleep(LOOK_SECONDS)
+def _readings(ledger: Ledger, last: Batch) -> Iterator[Batch]:
+    """Yield the batch twice a second until it ends. While Redis does not answer, yield it as it was, with the error."""
+    yield last
+    while last.state not in ENDED:
+        time.sleep(POLL_SECONDS)
         try:
-            found = batch_summary(ledger, found.name) or replace(found, state=BatchState.CANCELLED)
+            last = batch_summary(ledger, last.name) or replace(last, state=BatchState.CANCELLED)
         except errors.LedgerUnavailable as error:
-            found = replace(found, held_back_by=str(error))
-        yield found
+            last = replace(last, held_back_by=str(error))
+        yield last
 
 
-def _exit(found: Batch) -> Exit:
-    if found.state is BatchState.COMPLETED:
+def _exit(shown: Batch) -> Exit:
+    if shown.state is BatchState.COMPLETED:
         return Exit.DONE
-    return Exit.REFUSED if found.state is BatchState.CANCELLED else Exit.UNFINISHED
+    return Exit.REFUSED if shown.state is BatchState.CANCELLED else Exit.UNFINISHED

@@ -1,4 +1,4 @@
-"""What all of the `ringproof` command's parts do alike: read .env, and tell what is wrong in a line."""
+"""What the parts of the `ringproof` command share: options, .env, numbers to read, and errors in a line."""
 
 import errno
 import os
@@ -22,14 +22,14 @@ from worker.views.console import Exit, as_options, console
 P = ParamSpec("P")
 
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-"""What only a write can meet with; our own files tell of it by themselves."""
+"""Only a write fails with these. Our own files report them as `Unwritable`, so this one is standard output."""
 
 _OPTIONS = {"mapping": "--map", "reverify_after_days": "--reverify-after"}
-"""The options that have another name than what they set."""
+"""Fields of a request whose option has another name."""
 
 
 class Duration(click.ParamType):  # type: ignore[type-arg]  # generic in click 8.3 alone
-    """A time such as 90s, 30m, 1h or 2d."""
+    """A duration such as 90s, 30m, 1h or 2d."""
 
     name = "TIME"
     UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -38,28 +38,31 @@ class Duration(click.ParamType):  # type: ignore[type-arg]  # generic in click 8
         self._longest = longest
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
-        """Read it, or fail with how it is written."""
+        """Return the duration, or fail with how to write it."""
         match = re.fullmatch(r"(\d{1,7})([smhd])", value.strip(), re.ASCII)
-        lasts = timedelta(seconds=int(match[1]) * self.UNITS[match[2]]) if match else timedelta()
-        if not timedelta() < lasts <= self._longest:
-            self.fail(f"write it as 90s, 30m, 1h or 2d, up to {self._longest.days}d", param, ctx)
-        return lasts
+        duration = timedelta(seconds=int(match[1]) * self.UNITS[match[2]]) if match else timedelta()
+        if not timedelta() < duration <= self._longest:
+            self.fail(f"{value!r} is not allowed; write 90s, 30m, 1h or 2d, up to {self._longest.days}d", param, ctx)
+        return duration
 
 
 class Days(click.ParamType):  # type: ignore[type-arg]  # generic in click 8.3 alone
-    """After how many days: 90d, or off for never."""
+    """A number of days such as 90d, or `off`, which is 0."""
 
     name = "DAYS"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Read it, or fail with how it is written."""
+        """Return the days, or fail with how to write them."""
         match = re.fullmatch(r"(\d{1,4})d|off", value.strip(), re.ASCII)
         days = int(match[1] or 0) if match else -1
         if match is None or days > MOST_DAYS or (match[1] and not days):
-            self.fail(f"write it as 90d, up to {MOST_DAYS}d, or off", param, ctx)
+            self.fail(f"{value!r} is not allowed; write 90d, up to {MOST_DAYS}d, or off", param, ctx)
         return days
 
 
+REGION = click.option("--region", help="The country of a number without one, such as US  [default: RINGPROOF_REGION]")
+YES = click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+JSON = click.option("--json", "prints_json", is_flag=True, help="Print a line of JSON.")
 REVERIFY_AFTER = click.option(
     "--reverify-after",
     "reverify_after_days",
@@ -69,28 +72,31 @@ REVERIFY_AFTER = click.option(
 )
 
 
-def says_what_is_wrong(command: Callable[P, None]) -> Callable[P, None]:
-    """Turn an error that its user can mend into a line of text for each problem, and exit 1."""
+def reports_errors(command: Callable[P, None]) -> Callable[P, None]:
+    """Have a command report Ringproof's errors in a line for each problem, and end with exit code 1.
+
+    `error: people.csv: it is empty; give a file with rows`
+    """
 
     @wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
             command(*args, **kwargs)
         except errors.InvalidRoster as error:
-            _fail(f"{error.field}: {error.value}; {error.remedy}")
+            _report(f"{error.field}: {error.value}; {error.remedy}")
         except errors.InvalidRequest as error:
             if type(error) is errors.InvalidRequest:
-                hint = _OPTIONS.get(error.field, f"--{error.field}")
-                raise click.BadParameter(as_options(error.remedy), param_hint=hint) from None
-            _fail(f"{error.value}: {error.remedy}")
+                option = _OPTIONS.get(error.field, f"--{error.field}")
+                raise click.BadParameter(as_options(error.remedy), param_hint=option) from None
+            _report(f"{error.value}: {error.remedy}")
         except errors.Misconfigured as error:
-            _fail(*error.problems)
+            _report(*error.problems)
         except errors.RingproofError as error:
-            _fail(str(error))
+            _report(str(error))
         except OSError as error:
             if error.errno not in _NO_ROOM:
                 raise
-            _fail(f"standard output cannot be written: {error.strerror}; make room, or send it elsewhere")
+            _report(f"standard output cannot be written: {error.strerror}; make room, or redirect it to another place")
         else:
             return
         sys.exit(Exit.REFUSED)
@@ -98,29 +104,34 @@ def says_what_is_wrong(command: Callable[P, None]) -> Callable[P, None]:
     return run
 
 
-def _fail(*problems: str) -> None:
+def _report(*problems: str) -> None:
     for problem in problems:
         console(stderr=True).print(Text.assemble(("error: ", "red"), as_options(problem)))
 
 
 def load_dotenv() -> None:
-    """Add what .env in this folder says of our variables, where the environment does not."""
+    """Add Ringproof's variables from .env in this folder to the environment. The environment wins.
+
+    Raises `Misconfigured` if .env cannot be read.
+    """
     try:
-        told = dotenv_values(".env") if Path(".env").is_file() else {}
+        variables = dotenv_values(".env") if Path(".env").is_file() else {}
     except (OSError, UnicodeDecodeError) as error:
-        raise errors.Misconfigured(f".env cannot be read ({error}); mend it, or go to another folder") from None
+        raise errors.Misconfigured(
+            f".env cannot be read ({error}); correct it, or run the command in another folder"
+        ) from None
     for name in Settings.variables():
-        if value := told.get(name):
+        if value := variables.get(name):
             os.environ.setdefault(name, value)
 
 
-def numbers_of(given: Sequence[str]) -> Iterator[str]:
-    """Yield the numbers of the command line and, for none or for -, those of standard input."""
-    if not given and sys.stdin.isatty():
-        raise click.UsageError("No NUMBER given. Write one as +14155550123, or pipe them in, one a line.")
-    for number in given or ("-",):
-        if number == "-":
+def numbers_of(arguments: Sequence[str]) -> Iterator[str]:
+    """Yield the numbers on the command line. Without any, and for `-`, yield those on standard input."""
+    if not arguments and sys.stdin.isatty():
+        raise click.UsageError("No NUMBER given. Write one as +14155550123, or pipe numbers in, one a line.")
+    for argument in arguments or ("-",):
+        if argument == "-":
             lines = (line.decode(errors="replace").strip("\ufeff \t\r\n") for line in sys.stdin.buffer)
             yield from (line for line in lines if line)
         else:
-            yield number
+            yield argument

@@ -1,7 +1,7 @@
-"""The commands that move the pace: pause, resume, and other limits for a while."""
+"""The commands that change how fast codes are sent: pause, resume and limits."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import Final
 
@@ -10,109 +10,122 @@ from rich.table import Table
 
 from ringproof import runtime
 from ringproof.ledger import control
-from ringproof.ledger.control import sending_status
+from ringproof.ledger.control import RateOverride, SendingStatus, sending_status
 from ringproof.ledger.record import Lane
 from ringproof.policy import Rate
-from worker.cli.options import Duration, load_dotenv, says_what_is_wrong
+from worker.cli.options import JSON, Duration, load_dotenv, reports_errors
 from worker.views.console import Exit, console
-from worker.views.sending import as_json as situation_as_json
+from worker.views.sending import sending_json
 from worker.views.text import clock
 
 LONGEST: Final = timedelta(days=30)
-"""Whoever wants another limit for longer writes it into the workers' environment."""
+"""Limits for a longer time belong in the workers' environment."""
 
-
-LANE = click.option("--lane", type=click.Choice([str(lane) for lane in Lane]), help="This lane alone  [default: all]")
+LANE = click.option("--lane", type=click.Choice([str(lane) for lane in Lane]), help="This lane only  [default: all]")
 
 
 @click.command()
 @LANE
-@click.option("--reason", default="", help="Why, for whoever asks: ringproof status.")
-@says_what_is_wrong
+@click.option("--reason", default="", help="Why; ringproof status shows it.")
+@reports_errors
 def pause(lane: str | None, reason: str) -> None:
-    """Keep everybody, or a lane, from being sent to.
+    """Pause sending, in all lanes or in one.
 
-    Until ringproof resume. Within a second nothing is sent any more. What is accepted meanwhile waits; bulk and
-    schedule have as much longer to their end, and a person's request ends after 15 minutes as always.
+    Within a second nothing is sent any more, until ringproof resume. Requests are still accepted, and wait. Deadlines
+    of bulk and scheduled requests move by the pause. A person's request ends after 15 minutes, as always.
     """
     load_dotenv()
-    new = control.pause(runtime.ledger(), Lane(lane) if lane else None, reason)
-    console().print(f"{lane or 'everything'} is paused{'' if new else ' already'}; to go on: ringproof resume")
+    is_new = control.pause(runtime.ledger(), Lane(lane) if lane else None, reason)
+    console().print(f"{lane or 'everything'} is paused{'' if is_new else ' already'}; to go on: ringproof resume")
 
 
 @click.command()
 @LANE
-@says_what_is_wrong
+@reports_errors
 def resume(lane: str | None) -> None:
-    """Let a lane, or all, go on.
+    """End a pause, of all lanes or of one.
 
-    What Plivo had refused is tried at once. Exit 1 if no person had paused it.
+    If Plivo's answers had caused a pause, the worker asks Plivo again at once. The exit code is 1 if no person had
+    paused anything.
     """
     load_dotenv()
     if control.resume(runtime.ledger(), Lane(lane) if lane else None):
         console().print(f"{lane or 'everything'} goes on, at the pace")
         return
-    console().print(f"{lane or 'nothing'} was not paused by a person" if lane else "nothing was paused by a person")
+    console().print(f"{lane} was not paused by a person" if lane else "nothing was paused by a person")
     sys.exit(Exit.REFUSED)
 
 
 @click.group(invoke_without_command=True)
 @click.pass_context
 def limits(context: click.Context) -> None:
-    """Show the limits, or set others for a while."""
+    """Show the limits, or set other limits for a while."""
     if context.invoked_subcommand is None:
         context.invoke(show)
 
 
 @limits.command()
-@click.option("--json", "as_json", is_flag=True, help="Print a line of JSON.")
-@says_what_is_wrong
-def show(*, as_json: bool = False) -> None:
-    """Show the limits, and their history."""
+@JSON
+@reports_errors
+def show(*, prints_json: bool = False) -> None:
+    """Show the limits and their history."""
     load_dotenv()
-    found, history = sending_status(runtime.ledger()), control.rate_history(runtime.ledger())
-    if as_json:
-        click.echo(situation_as_json(found))
+    status, history = sending_status(runtime.ledger()), control.rate_history(runtime.ledger())
+    if prints_json:
+        click.echo(sending_json(status))
         return
     table = Table.grid(padding=(0, 2))
-    for name, now in (("RATE", found.rate), ("CALL_RATE", found.call_rate)):
-        usual = found.usual[name.lower()]
-        until = f"until {clock(found.limited_until)}; usually {usual}" if found.limited_until and now != usual else ""
-        table.add_row(name, now, until)
+    for row in _limit_rows(status):
+        table.add_row(*row)
     console().print(table)
     for change in history:
-        told = " ".join(
-            f"{name}={rate}" for name, rate in (("RATE", change.rate), ("CALL_RATE", change.call_rate)) if rate
-        )
-        console().print(f"{clock(change.at)}  " + (f"{told} until {clock(change.until)}" if told else "the usual ones"))
+        console().print(f"{clock(change.at)}  {_change_text(change)}")
 
 
 @limits.command(name="set")
 @click.argument("rates", nargs=-1, required=True, metavar="RATE=240/5s...")
-@click.option("--for", "lasts", type=Duration(LONGEST), required=True, help="How long they hold, such as 1h.")
-@says_what_is_wrong
-def set_(rates: Sequence[str], lasts: timedelta) -> None:
-    """Have other limits hold for a while.
+@click.option("--for", "duration", type=Duration(LONGEST), required=True, help="For how long, such as 1h.")
+@reports_errors
+def set_(rates: Sequence[str], duration: timedelta) -> None:
+    """Set other limits for a while.
 
-    Everywhere within a second, and afterwards the environment's again. RATE= is the account's, CALL_RATE= that of
-    calls. Nothing is sent for the first window of the new limit: what was sent before is still counted by Plivo.
+    RATE= is the limit of the account, CALL_RATE= that of calls. All workers and web apps follow them within a second;
+    afterwards the environment's limits apply again. Nothing is sent for the first window of a new limit, because Plivo
+    still counts the codes that were sent before.
     """
     load_dotenv()
-    asked = dict(_rate(written) for written in rates)
-    until = control.override_rates(runtime.ledger(), lasts, rate=asked.get("RATE"), call_rate=asked.get("CALL_RATE"))
-    console().print(f"{' '.join(f'{name}={rate}' for name, rate in asked.items())} until {clock(until)}")
+    new = dict(_rate(written) for written in rates)
+    until = control.override_rates(runtime.ledger(), duration, rate=new.get("RATE"), call_rate=new.get("CALL_RATE"))
+    console().print(f"{' '.join(f'{name}={rate}' for name, rate in new.items())} until {clock(until)}")
 
 
 @limits.command()
-@says_what_is_wrong
+@reports_errors
 def reset() -> None:
-    """Put the environment's limits back at once."""
+    """Go back to the environment's limits, at once."""
     load_dotenv()
     control.restore_rates(runtime.ledger())
-    console().print("the usual limits hold")
+    console().print("the usual limits apply")
+
+
+def _limit_rows(status: SendingStatus) -> Iterator[tuple[str, str, str]]:
+    """Yield each limit's name, its rate, and what it usually is if an operator has set another."""
+    for name, rate in (("RATE", status.rate), ("CALL_RATE", status.call_rate)):
+        usual = status.usual[name.lower()]
+        is_set = status.limited_until and rate != usual
+        yield name, rate, f"until {clock(status.limited_until)}; usually {usual}" if is_set else ""
+
+
+def _change_text(change: RateOverride) -> str:
+    """Return what an operator set: `RATE=240/5s until 15:04:05`, or that the usual limits came back."""
+    rates = " ".join(
+        f"{name}={rate}" for name, rate in (("RATE", change.rate), ("CALL_RATE", change.call_rate)) if rate
+    )
+    return f"{rates} until {clock(change.until)}" if rates else "the usual limits"
 
 
 def _rate(written: str) -> tuple[str, Rate]:
+    """Read `RATE=240/5s` or `CALL_RATE=1/1s`."""
     name, equals, rate = written.partition("=")
     if not equals or name not in {"RATE", "CALL_RATE"}:
         raise click.BadParameter(f"{written!r}: write RATE=240/5s, or CALL_RATE=1/1s", param_hint="RATE")

@@ -10,14 +10,14 @@ from importlib import import_module
 import click
 
 from worker.celery import TASKS
-from worker.cli.options import load_dotenv, says_what_is_wrong
+from worker.cli.options import load_dotenv, reports_errors
 
 PASSES_ON = {"ignore_unknown_options": True, "allow_interspersed_args": False}
 
 
 @click.command(context_settings=PASSES_ON)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[OPTIONS OF CELERY]...")
-@says_what_is_wrong
+@reports_errors
 def worker(arguments: tuple[str, ...]) -> None:
     """Run a worker, from any folder.
 
@@ -30,7 +30,7 @@ def worker(arguments: tuple[str, ...]) -> None:
 
 @click.command(context_settings=PASSES_ON)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[OPTIONS OF CELERY]...")
-@says_what_is_wrong
+@reports_errors
 def beat(arguments: tuple[str, ...]) -> None:
     """Run beat, which starts the sweep and the feeder each second.
 

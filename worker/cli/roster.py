@@ -1,4 +1,4 @@
-"""`ringproof import`: files of numbers become a batch, once all of them were read and somebody has agreed."""
+"""`ringproof import`: read rosters, show a forecast, ask, and make a batch of them."""
 
 import re
 import shlex
@@ -21,13 +21,14 @@ from ringproof.phone.number import CHANNELS
 from ringproof.rosters.rejects import Rejects
 from ringproof.rosters.roster import Roster, fingerprint_of, open_roster
 from ringproof.rosters.row import Row
-from worker.cli.options import REVERIFY_AFTER, load_dotenv, says_what_is_wrong
+from worker.cli.options import REVERIFY_AFTER, YES, load_dotenv, reports_errors
 from worker.views.console import Exit, console
-from worker.views.forecast import counted, forecast_view
-from worker.views.progress import Progress
+from worker.views.forecast import forecast_view, reasons_text
+from worker.views.progress import ReadingProgress
+from worker.views.text import counted
 
-ROWS_A_LOOK: Final = 1_000
-"""Rows between two looks at the clock."""
+ROWS_PER_PROGRESS: Final = 1_000
+"""Rows after which the progress may be shown again: so seldom, it costs no time."""
 
 
 class Share(click.ParamType):  # type: ignore[type-arg]  # generic in click 8.3 alone
@@ -36,44 +37,52 @@ class Share(click.ParamType):  # type: ignore[type-arg]  # generic in click 8.3 
     name = "SHARE"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Read it, or fail with how it is written."""
+        """Return the share, or fail with how to write it."""
         match = re.fullmatch(r"(\d{1,3}(?:\.\d{1,6})?)%", str(value).strip(), re.ASCII)
         if match is None or float(match[1]) > 100:
-            self.fail("write it as 10%, from 0% to 100%", param, ctx)
+            self.fail(f"{value!r} is not allowed; write 10%, from 0% to 100%", param, ctx)
         return float(match[1]) / 100
 
 
 class Mapping(click.ParamType):  # type: ignore[type-arg]  # generic in click 8.3 alone
-    """Columns by what they hold, such as number=Phone,alias=Name."""
+    """The columns of a roster by their contents, such as number=Phone,alias=Name."""
 
     name = "MAP"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dict[str, str]:
-        """Read it, or fail with how it is written; a comma before no `name=` belongs to the column's name."""
+        """Return the mapping, or fail with how to write it.
+
+        A comma is part of a column's name if no `name=` comes after it.
+        """
         pairs = [piece.partition("=")[::2] for piece in re.split(r",(?=\s*[a-z]+=)", value)]
         mapping = {role.strip(): column.strip() for role, column in pairs}
         if len(mapping) < len(pairs) or not all(role and column for role, column in mapping.items()):
-            self.fail("write it as number=Phone,alias=Name", param, ctx)
+            self.fail(f"{value!r} is not allowed; write number=Phone,alias=Name", param, ctx)
         return mapping
 
 
 @click.command(name="import")
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
-@click.option("--batch", metavar="NAME", help="The batch's name  [default: the first file's]")
-@click.option("--region", help="Country of numbers without one, such as US  [default: RINGPROOF_REGION]")
+@click.option("--batch", metavar="NAME", help="The name of the batch  [default: the name of the first file]")
+@click.option("--region", help="The country of numbers without one, such as US  [default: RINGPROOF_REGION]")
 @click.option(
-    "--channel", type=click.Choice(CHANNELS), default="sms", show_default=True, help="For rows that name none."
+    "--channel", type=click.Choice(CHANNELS), default="sms", show_default=True, help="For rows without a channel."
 )
-@click.option("--map", "mapping", type=Mapping(), metavar="number=Phone,alias=Name", help="Which column holds what.")
-@click.option("--dry-run", is_flag=True, help="End after the summary; nothing is imported.")
-@click.option("--rejects", metavar="FILE", help="Write the rejected rows there, to be corrected and imported.")
+@click.option("--map", "mapping", type=Mapping(), metavar="number=Phone,alias=Name", help="What the columns contain.")
+@click.option("--dry-run", is_flag=True, help="Show the forecast, and import nothing.")
+@click.option("--rejects", metavar="FILE", help="Write the rejected rows to this file; correct and import it.")
 @click.option(
-    "--max-reject-share", "most", type=Share(), default="10%", show_default=True, help="Import nothing beyond it."
+    "--max-reject-share",
+    "most",
+    type=Share(),
+    default="10%",
+    show_default=True,
+    help="If more rows are rejected, import nothing.",
 )
 @REVERIFY_AFTER
-@click.option("--paused", is_flag=True, help="Send nothing before ringproof batch resume NAME.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@says_what_is_wrong
+@click.option("--paused", is_flag=True, help="Send nothing until ringproof batch resume NAME.")
+@YES
+@reports_errors
 def import_(
     files: Sequence[str],
     batch: str | None,
@@ -90,59 +99,61 @@ def import_(
 ) -> None:
     """Send a code to each number of a roster.
 
-    FILE is CSV (comma, semicolon, tab) or NDJSON, packed with gzip or not; - is standard input. Several are one batch.
-    Columns are known by their names, such as Phone or msisdn, or by their numbers.
+    FILE is CSV (comma, semicolon, tab) or NDJSON, also packed with gzip. Use - to read standard input. Several files
+    become one batch. The command finds the columns by their names, such as Phone or msisdn, or by their contents.
 
-    Nothing is sent before all was read. On a terminal it then says what would happen, and asks; Ctrl-C until then
-    leaves nothing. The same command after a kill goes on where it was.
+    Nothing is sent before all rows were read. The command then shows a forecast and, on a terminal, asks. A no, or
+    Ctrl-C until then, leaves nothing behind. If the command is killed, the same command continues where it was.
     """
     load_dotenv()
     name = _name(files, batch)
-    home = region or runtime.settings().region
+    home_region = region or runtime.settings().region
     ledger = runtime.ledger()
-    with _one_interrupt(), ExitStack() as opened:
+    with _only_first_interrupt(), ExitStack() as opened:
         try:
             rosters = [
-                opened.enter_context(open_roster(file, mapping=mapping, region=home, channel=channel)) for file in files
+                opened.enter_context(open_roster(file, mapping=mapping, region=home_region, channel=channel))
+                for file in files
             ]
-            intake = Intake(files, rosters, rejects, most)
+            reader = RosterReader(files, rosters, rejects, most)
             if dry_run:
-                intake.read()
-                _sum_up(intake, ledger, may_be_absent=True)
+                reader.read()
+                _print_forecast(reader.tally, ledger, works_without_redis=True)
                 console().print("nothing was imported: --dry-run")
                 return
-            source = ", ".join(one.name for one in rosters)[:200]
+            source = ", ".join(roster.name for roster in rosters)[:200]
             with begin_import(ledger, name, fingerprint=fingerprint_of(rosters), source=source) as importing:
-                _fill(importing, intake, ledger, asks=None if yes else _terminal(files))
-                found = importing.finish(paused=paused, reverify_after_days=reverify_after_days)
+                _import_rows(importing, reader, ledger, answers=None if yes else _terminal(files))
+                imported = importing.finish(paused=paused, reverify_after_days=reverify_after_days)
         except KeyboardInterrupt:
             _end("interrupted; nothing was imported")
         except errors.LedgerUnavailable:
-            console(stderr=True).print("what is in Redis by now stays there; the same command goes on where it was")
+            console(stderr=True).print("the rows in Redis stay there; the same command goes on where it was")
             raise
-    shown = shlex.quote(name)
-    then = f"to go on: ringproof batch resume {shown}" if paused else f"to watch: ringproof batch show {shown} --watch"
-    console().print(f"{name}: {found.rows:,} rows are in{', paused' if paused else ''}; {then}")
+    quoted = shlex.quote(name)
+    then = f"to send: ringproof batch resume {quoted}" if paused else f"to watch: ringproof batch show {quoted} --watch"
+    are_in = f"{counted(imported.rows, 'row')} {'is' if imported.rows == 1 else 'are'} in"
+    console().print(f"{name}: {are_in}{', paused' if paused else ''}; {then}")
 
 
-class Intake:
-    """Reads rosters to their end, and counts; rejects are written, rows handed on."""
+class RosterReader:
+    """Reads rosters to their end and counts their rows. Good rows are imported, and rejected ones written to a file."""
 
     def __init__(self, files: Sequence[str], rosters: Sequence[Roster], rejects: str | None, most: float) -> None:
         self.tally = Tally()
-        self._files, self._rosters, self._most = files, rosters, most
-        self._rejects = _a_file_each(rejects, files) if rejects else None
+        self._rosters, self._most = rosters, most
+        self._rejects = _rejects_paths(rejects, files) if rejects else None
 
     def read(self, importing: BatchImport | None = None) -> None:
-        """Read all, and hand it on.
+        """Read all rosters, and import their rows if there is an import.
 
         Raises `InvalidRoster` if too many rows are rejected, or all; the rejects are written then, too. Raises
-        `BatchExists` if an earlier run has put in other rows than these.
+        `BatchExists` if an earlier run has imported other rows than these.
         """
-        passed = importing.already_stored if importing else 0
-        if passed:
-            console(stderr=True).print(f"an earlier run has put {passed:,} rows in; going on after them")
-        with ExitStack() as opened, Progress(self._rosters) as progress:
+        already = importing.already_stored if importing else 0
+        if already:
+            console(stderr=True).print(f"an earlier run has imported {counted(already, 'row')}; going on after them")
+        with ExitStack() as opened, ReadingProgress(self._rosters) as progress:
             files = [
                 opened.enter_context(Rejects(path, roster))
                 for path, roster in zip(self._rejects or (), self._rosters, strict=bool(self._rejects))
@@ -153,7 +164,9 @@ class Intake:
         if importing:
             importing.flush()
 
-    def _read(self, roster: Roster, rejects: Rejects | None, importing: BatchImport | None, progress: Progress) -> None:
+    def _read(
+        self, roster: Roster, rejects: Rejects | None, importing: BatchImport | None, progress: ReadingProgress
+    ) -> None:
         tally = self.tally
         for number, outcome in enumerate(roster, tally.rows + 1):
             if isinstance(outcome, Row):
@@ -162,8 +175,8 @@ class Intake:
                     importing.add(outcome)
             elif rejects:
                 rejects.write(outcome)
-            if not number % ROWS_A_LOOK:
-                progress.tell(number)
+            if not number % ROWS_PER_PROGRESS:
+                progress.show(number)
         tally.reasons.update(roster.reasons)
 
     def _refuse_too_many(self) -> None:
@@ -171,48 +184,48 @@ class Intake:
         if tally.channels and tally.rejected_share <= self._most:
             return
         if reasons["no_country"] * 2 > reasons.total():
-            remedy = "most have no country code: name the country with --region US, or write them with one"
+            remedy = "most have no country code; name the country with --region US, or write the numbers with one"
         else:
-            remedy = "correct them" + ("" if self._rejects else " (--rejects FILE writes them into one)")
+            remedy = "correct them" + ("" if self._rejects else " (--rejects FILE writes them to a file)")
         if tally.channels:
             remedy += f"; or allow more than {self._most * 100:g}% with --max-reject-share"
-        told = f"{reasons.total():,} of {tally.rows:,} rows are rejected ({counted(reasons)})"
-        raise errors.InvalidRoster(", ".join(roster.name for roster in self._rosters), told, remedy)
+        rejected = f"{reasons.total():,} of {tally.rows:,} rows are rejected ({reasons_text(reasons)})"
+        raise errors.InvalidRoster(", ".join(roster.name for roster in self._rosters), rejected, remedy)
 
 
-def _fill(importing: BatchImport, intake: Intake, ledger: Ledger, asks: TextIO | None) -> None:
-    """Put all rows in, and ask whether they are to be sent to; leave nothing if they are not, or cannot be read."""
+def _import_rows(importing: BatchImport, reader: RosterReader, ledger: Ledger, answers: TextIO | None) -> None:
+    """Import all rows, and ask whether to send their codes. After a no, or an error, leave nothing behind."""
     try:
-        intake.read(importing)
-        _sum_up(intake, ledger)
-        if asks and not _agreed(asks):
+        reader.read(importing)
+        _print_forecast(reader.tally, ledger)
+        if answers and not _is_agreed(answers):
             _end("nothing was imported")
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # from here on it is begun, or it is not
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the batch now begins as a whole, or not at all
     except (KeyboardInterrupt, errors.InvalidRoster, errors.Unwritable, click.exceptions.Exit, OSError, SystemExit):
-        importing.abandon()  # the last two: nobody could read the summary, and rich ends so when its pipe is closed
+        importing.abandon()  # the last two: the forecast could not be printed; rich exits when its pipe is closed
         raise
 
 
-def _sum_up(intake: Intake, ledger: Ledger, *, may_be_absent: bool = False) -> None:
-    """Say what would happen; of a dry run also without Redis."""
+def _print_forecast(tally: Tally, ledger: Ledger, *, works_without_redis: bool = False) -> None:
+    """Print what the import would do. A dry run works without Redis: it then knows no records and no pace."""
     try:
-        found = forecast(intake.tally, ledger)
+        expected = forecast(tally, ledger)
     except errors.LedgerUnavailable as error:
-        if not may_be_absent:
+        if not works_without_redis:
             raise
-        console(stderr=True).print(f"without what is known of the numbers, and the pace: {error}")
-        found = forecast(intake.tally, None)
-    console().print(forecast_view(intake.tally, found))
+        console(stderr=True).print(f"the forecast does not know the numbers' records, nor the pace: {error}")
+        expected = forecast(tally, None)
+    console().print(forecast_view(tally, expected))
 
 
-def _agreed(answers: TextIO) -> bool:
-    console().print("Send these codes? They live 15 minutes. [y/N] ", end="")
+def _is_agreed(answers: TextIO) -> bool:
+    console().print("Send these codes? Each works for 15 minutes. [y/N] ", end="")
     sys.stdout.flush()
     return answers.readline().strip().lower() in {"y", "yes"}
 
 
 def _terminal(files: Sequence[str]) -> TextIO | None:
-    """Return where a person answers, or None if nobody is there; a roster on standard input leaves /dev/tty to them."""
+    """Return where a person can answer: /dev/tty if standard input is a roster, or None without a terminal."""
     if not sys.stdout.isatty():
         return None
     if "-" not in files:
@@ -223,15 +236,15 @@ def _terminal(files: Sequence[str]) -> TextIO | None:
 
 
 def _name(files: Sequence[str], batch: str | None) -> str:
-    """Return the batch's name."""
+    """Return the name of the batch: --batch, or else the name of the first file."""
     if len(set(files)) < len(files):
-        raise click.UsageError("A FILE is named twice.")
+        raise click.UsageError("A FILE is named twice. Name each once.")
     if "-" in files and sys.stdin.isatty():
         raise click.UsageError("Standard input is a terminal. Pipe a roster into it, or name a FILE.")
     if batch is not None:
         return check_name(batch)
     if files[0] == "-":
-        raise click.UsageError("What comes on standard input has no name. Give the batch one: --batch NAME")
+        raise click.UsageError("Standard input has no name. Name the batch: --batch NAME")
     return check_name(_stem(files[0]))
 
 
@@ -239,8 +252,11 @@ def _stem(file: str) -> str:
     return Path(Path(file).name.removesuffix(".gz")).stem
 
 
-def _a_file_each(path: str, files: Sequence[str]) -> list[str]:
-    """Return where the rejects of each file go: of several, each has a file of its own kind, with its name in it."""
+def _rejects_paths(path: str, files: Sequence[str]) -> list[str]:
+    """Return the file for the rejects of each roster. Their columns may differ, so that several rosters have one each.
+
+    `rejects.a.csv` and `rejects.b.csv` for `a.csv` and `b.csv`.
+    """
     if len(files) == 1:
         return [path]
     place = Path(path)
@@ -250,8 +266,8 @@ def _a_file_each(path: str, files: Sequence[str]) -> list[str]:
 
 
 @contextmanager
-def _one_interrupt() -> Iterator[None]:
-    """Have the first Ctrl-C interrupt; later ones disturb neither the clearing away nor the end after it."""
+def _only_first_interrupt() -> Iterator[None]:
+    """Let the first Ctrl-C interrupt, and ignore the later ones: they must not disturb the clean-up after it."""
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -265,6 +281,7 @@ def _one_interrupt() -> Iterator[None]:
             signal.signal(signal.SIGINT, before)
 
 
-def _end(told: str) -> None:
-    console().print(told)
+def _end(why: str) -> None:
+    """Say why the command ends, and end it with exit code 1."""
+    console().print(why)
     raise click.exceptions.Exit(Exit.REFUSED)

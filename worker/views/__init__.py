@@ -1,1 +1,1 @@
-"""A number, a batch and sending as a whole, as a person reads them."""
+"""What the command shows: one number, a batch, the sending as a whole, a forecast, and the results of requests."""

@@ -1,10 +1,13 @@
-"""The terminal: how the command prints, and the exit statuses that it ends with."""
+"""The terminal: how the command prints, and the exit codes that it ends with."""
 
 import re
 import sys
+from collections.abc import Mapping
 from enum import IntEnum
 
-from rich.console import Console
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
 
 from ringproof.ledger.record import Record, State
 
@@ -12,7 +15,7 @@ UNFINISHED_STATES = frozenset({State.QUEUED, State.WAITING, State.SENDING})
 
 
 class Exit(IntEnum):
-    """What the command ends with; 2 is click's, for a wrong usage."""
+    """The command's exit code. Click ends with 2 after a wrong usage."""
 
     DONE = 0
     REFUSED = 1
@@ -20,19 +23,35 @@ class Exit(IntEnum):
 
     @classmethod
     def of(cls, record: Record | None) -> "Exit":
-        """Return what a record's state means to whoever asked."""
+        """Return the exit code for a number's record, or for None if the number is unknown."""
         if record is None or record.state in {State.FAILED, State.CANCELLED}:
             return cls.REFUSED
         return cls.UNFINISHED if record.state in UNFINISHED_STATES | {State.IN_DOUBT} else cls.DONE
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Return a console that wraps at words on a terminal, and leaves a line one line in a pipe."""
-    terminal = (sys.stderr if stderr else sys.stdout).isatty()
-    return Console(stderr=stderr, highlight=False, markup=False, emoji=False, width=None if terminal else 1000)
+    """Return a console that wraps lines at words on a terminal, and does not wrap them in a pipe."""
+    is_terminal = (sys.stderr if stderr else sys.stdout).isatty()
+    return Console(stderr=stderr, highlight=False, markup=False, emoji=False, width=None if is_terminal else 1000)
+
+
+def fact_table(facts: Mapping[str, RenderableType | None]) -> Table:
+    """Lay facts out in two columns, names and texts, and leave out each fact without a text.
+
+    state    waiting (paused)
+    channel  sms
+    """
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, fact in facts.items():
+        shown = Text(fact) if isinstance(fact, str) else fact
+        if shown is not None and not (isinstance(shown, Text) and not shown.plain):
+            table.add_row(name, shown)
+    return table
 
 
 def as_options(text: str) -> str:
-    """Say the remedy of an error in the command's own words: region='US' is --region US."""
+    """Write an error's remedy in the command's own words: `region='US'` becomes `--region US`."""
     text = re.sub(r"\bmapping=\{'(\w+)': '(\w+)'\}", r"--map \1=\2", text)
     return re.sub(r"\b(channel|region)='(\w+)'", r"--\1 \2", text)

@@ -5,65 +5,57 @@ from collections.abc import Mapping
 from typing import Final
 
 from rich.table import Table
-from rich.text import Text
 
 from ringproof.batches.forecast import Forecast, Tally
 from ringproof.ledger.acceptance import Disposition
-from worker.views.text import lasting
+from worker.views.console import fact_table
+from worker.views.text import counted, duration_text
 
-_GETS_NOTHING: Final[Mapping[Disposition, str]] = {
+_WHY_NO_CODE: Final[Mapping[Disposition, str]] = {
     Disposition.VERIFIED: "verified already",
-    Disposition.LIVE: "with a code that may live",
-    Disposition.JOINED: "asked for already",
+    Disposition.LIVE: "with a code that may be live",
+    Disposition.JOINED: "requested already",
     Disposition.COUNTRY: "of a country that RINGPROOF_COUNTRIES leaves out",
 }
 
 
-def forecast_view(tally: Tally, found: Forecast) -> Table:
-    """Tell it in lines."""
-    about = "" if found.exact else "about "
-    told = {
-        "rows": f"{tally.rows:,}",
-        "rejected": f"{tally.reasons.total():,}: {counted(tally.reasons)}" if tally.reasons else "",
-        "again": f"{about}{_many(found.again, 'row')} of a number that another row has, too" if found.again else "",
-        "no code": ", ".join(
-            f"{about}{count:,} {_GETS_NOTHING.get(why, why)}" for why, count in found.idle.items() if count
-        ),
-        "to send": f"{about}{_codes(found)}",
-        "asleep": f"{about}{found.asleep:,} of them have quiet hours now ({found.quiet_hours}), and wait for their day"
-        if found.asleep
-        else "",
-        "takes": _takes(found),
-    }
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="dim", no_wrap=True)
-    table.add_column(overflow="fold")
-    for name, text in told.items():
-        if text:
-            table.add_row(name, Text(text))
-    return table
+def forecast_view(tally: Tally, forecast: Forecast) -> Table:
+    """Return what an import would do, for a person.
 
-
-def _codes(found: Forecast) -> str:
-    """Say how many texts and calls."""
-    parts = [(found.texts, "text"), (found.calls, "call")]
-    return " and ".join(_many(count, word) for count, word in parts if count) or "nothing"
-
-
-def _many(count: int, word: str) -> str:
-    return f"{count:,} {word}{'' if count == 1 else 's'}"
-
-
-def _takes(found: Forecast) -> str:
-    if found.situation is None or found.lasts is None:
-        return ""
-    calls = f", calls {found.situation.call_rate}" if found.calls else ""
-    paused = "; sending is paused now (ringproof status says why)" if found.situation.pauses else ""
-    return (
-        f"{lasting(found.lasts)} at the present pace of {found.situation.rate}{calls}, if nothing else is sent{paused}"
+    rows        200
+    rejected    20: no_country 12, invalid 8
+    duplicates  6 rows
+    no code     3 verified already, 1 requested already
+    to send     161 texts and 9 calls
+    takes       9 s at the present pace of 300/5s, calls 2/1s, if nothing else is sent
+    """
+    about = "" if forecast.exact else "about "
+    skipped = [(count, _WHY_NO_CODE.get(why, why)) for why, count in forecast.idle.items() if count]
+    codes = [(forecast.texts, "text"), (forecast.calls, "call")]
+    to_send = " and ".join(counted(count, noun) for count, noun in codes if count) or "nothing"
+    asleep = f"{about}{forecast.asleep:,} of them wait until their quiet hours ({forecast.quiet_hours}) end"
+    return fact_table(
+        {
+            "rows": f"{tally.rows:,}",
+            "rejected": f"{tally.reasons.total():,}: {reasons_text(tally.reasons)}" if tally.reasons else "",
+            "duplicates": f"{about}{counted(forecast.again, 'row')}" if forecast.again else "",
+            "no code": ", ".join(f"{about}{count:,} {why}" for count, why in skipped),
+            "to send": f"{about}{to_send}",
+            "quiet hours": asleep if forecast.asleep else "",
+            "takes": _duration_text(forecast),
+        }
     )
 
 
-def counted(reasons: Counter[str]) -> str:
-    """Return the reasons and how often each was one, the most frequent first."""
+def reasons_text(reasons: Counter[str]) -> str:
+    """Return reasons with their counts, the most frequent first: `no_country 12, invalid 8`."""
     return ", ".join(f"{reason} {count:,}" for reason, count in reasons.most_common())
+
+
+def _duration_text(forecast: Forecast) -> str:
+    status, lasts = forecast.situation, forecast.lasts
+    if status is None or lasts is None:
+        return ""
+    calls = f", calls {status.call_rate}" if forecast.calls else ""
+    paused = "; sending is paused now (ringproof status says why)" if status.pauses else ""
+    return f"{duration_text(lasts)} at the present pace of {status.rate}{calls}, if nothing else is sent{paused}"

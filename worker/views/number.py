@@ -1,14 +1,16 @@
-"""A record as a person reads it: where it stands, why, until when, what comes next, and what came before."""
+"""One number's record: its state, the reason, what happens next and when, and its history."""
 
+from dataclasses import asdict
 from datetime import UTC, datetime
 
 from rich.table import Table
 from rich.text import Text
 
 from ringproof.ledger.failures import failure_of
-from ringproof.ledger.record import Lane, Reason, Record, State
+from ringproof.ledger.record import Change, Lane, Reason, Record, State
 from ringproof.phone.masking import mask
-from worker.views.text import clock
+from worker.views.console import fact_table
+from worker.views.text import clock, json_line
 
 STYLES = {
     State.CODE_SENT: "green",
@@ -18,93 +20,117 @@ STYLES = {
     State.CANCELLED: "red",
 }
 
+_AFTER_A_ROSTERS_DOUBT = (
+    "the worker sends one more code, unless RINGPROOF_IN_DOUBT is hold or this was that code already"
+)
 
-_AFTER_A_ROSTERS_DOUBT = "one more code is sent, unless RINGPROOF_IN_DOUBT is hold, or this was that one"
-
-
-_AFTER_SILENCE: dict[tuple[bool, Reason | None], str] = {
+_WHEN_EXPIRED: dict[tuple[bool, Reason | None], str] = {
     (False, None): "nothing: the code was not entered in time; ask again",
-    (True, None): "it did not answer when it was to be verified again, and is asked once more",
-    (True, Reason.LAPSED): "nothing: it did not answer twice when it was to be verified again; ringproof reverify asks "
-    "it anew",
+    (True, None): "the user did not answer the re-verification; the worker asks once more",
+    (True, Reason.LAPSED): "nothing: the user did not answer two re-verifications; to ask again: ringproof reverify",
 }
-
+"""By whether the number was verified before, and by the reason."""
 
 _WHY_IT_WAITS: dict[Reason | None, str] = {
     Reason.PAUSED: "sending is paused (ringproof status says why)",
-    Reason.PACE: "the pace is taken until then",
+    Reason.PACE: "all slots before are taken",
     Reason.COOLDOWN: "another code was sent a short while ago",
-    Reason.CAP: "it got as many codes as it may",
-    Reason.QUIET_HOURS: "it is night there",
+    Reason.CAP: "the number got as many codes as it may",
+    Reason.QUIET_HOURS: "it is night where the number is",
     Reason.UNREACHABLE: "Plivo could not be reached",
     Reason.BATCH_PAUSED: "its batch is paused",
 }
 
 
-def next_step(record: Record) -> str:
-    """Say what happens to a record next, and when."""
+def next_step_text(record: Record) -> str:
+    """Return what happens to a number next, and when: `the code works until 15:04:05`."""
     match record.state:
         case State.QUEUED:
-            told = f"a worker sends it; if none has by {clock(record.ends_at)}, it fails as too_late, nothing sent"
+            text = f"a worker sends the code; if none has by {clock(record.ends_at)}, it fails as too_late, unsent"
         case State.WAITING:
-            why = _WHY_IT_WAITS.get(record.reason, "")
-            told = f"not before {clock(record.due_at)}{': ' if why else ''}{why}; "
-            fails = Reason.UNREACHABLE if record.reason is Reason.UNREACHABLE else Reason.TOO_LATE
-            told += f"if not by {clock(record.ends_at)}, it fails as {fails}"
+            why = f": {_WHY_IT_WAITS[record.reason]}" if record.reason in _WHY_IT_WAITS else ""
+            failure = Reason.UNREACHABLE if record.reason is Reason.UNREACHABLE else Reason.TOO_LATE
+            text = f"not before {clock(record.due_at)}{why}; if not by {clock(record.ends_at)}, it fails as {failure}"
         case State.SENDING:
-            told = (
-                f"its worker tells what Plivo answers; without a word by {clock(record.lease_until)} (the lease's end) "
-                f"it is in doubt. No other code goes out before {clock(record.live_until)}, unless a person asks for it"
+            text = (
+                f"the worker records Plivo's answer; if it has not by {clock(record.lease_until)} (the lease's end), "
+                f"the number is in doubt. No other code goes out before {clock(record.live_until)}, unless a person "
+                "asks for it"
             )
         case State.CODE_SENT if record.expires_at and record.expires_at < datetime.now(UTC):
-            told = (
-                f"the code expired at {clock(record.expires_at)}; once Plivo's list tells whether it was entered "
-                "elsewhere, it is verified or expired. Ask again for another"
+            text = (
+                f"the code expired at {clock(record.expires_at)}; once Plivo's list shows whether it was entered "
+                "elsewhere, the number is verified or expired. For another code, ask again"
             )
         case State.CODE_SENT:
-            told = f"the code works until {clock(record.expires_at)}"
+            text = f"the code works until {clock(record.expires_at)}"
         case State.IN_DOUBT:
-            told = (
-                "a code may be out, and nothing tells; without Plivo's id of it, it cannot be confirmed here. After "
-                f"{clock(record.live_until)} none can live: Plivo is asked whether the number was verified; if not, "
-                + ("ask again, or at once for a resend" if record.lane is Lane.INTERACTIVE else _AFTER_A_ROSTERS_DOUBT)
+            is_persons = record.lane is Lane.INTERACTIVE
+            text = (
+                "Plivo may have sent a code, but did not say so; without Plivo's id of it, it cannot be confirmed "
+                f"here. After {clock(record.live_until)} no code can be live, and the worker asks Plivo whether the "
+                "number is verified. If it is not, "
+                + ("ask again; to ask before then, ask for a resend" if is_persons else _AFTER_A_ROSTERS_DOUBT)
             )
         case State.VERIFIED:
-            told = "nothing: the number is verified"
+            text = "nothing: the number is verified"
         case State.EXPIRED:
-            told = _AFTER_SILENCE[record.reverifies, record.reason]
+            text = _WHEN_EXPIRED[record.reverifies, record.reason]
         case State.FAILED | State.CANCELLED:
-            failure = failure_of(record)
-            told = "; ".join(part for part in (str(failure), getattr(failure, "remedy", "")) if part)
-    return told
+            failed = failure_of(record)
+            text = "; ".join(part for part in (str(failed), getattr(failed, "remedy", "")) if part)
+    return text
 
 
-def number_view(record: Record, again_at: datetime | None = None) -> Table:
-    """Tell a record's whole story, masked; `again_at`: when it is to be verified again."""
+def number_view(record: Record, reverify_at: datetime | None = None) -> Table:
+    """Return all of a record for a person, with the number masked.
+
+    `reverify_at`: when the number is verified again. For example:
+
+        number   +1•••••••23  US
+        state    code_sent
+        next     the code works until 15:04:05
+        channel  sms
+        request  1764342245, interactive, attempts: 1
+        history  14:49:05  queued
+                 14:49:05  sending
+                 14:49:05  code_sent
+    """
     state = Text(record.state, STYLES.get(record.state, "cyan"))
-    state.append(f" ({record.reason})" if record.reason else "", "default")
+    state.append(_in_brackets(record.reason), "default")
     country = f"  {record.country}" if record.country else ""
-    facts: dict[str, str | Text | None] = {
-        "number": mask(record.phone_number) + country,
-        "state": state,
-        "next": next_step(record),
-        "alias": record.alias,
-        "channel": record.channel,
-        "subaccount": record.subaccount,
-        "code sent": clock(record.code_sent_at) if record.code_sent_at else None,
-        "uuid": record.verification_uuid,
-        "verified": clock(record.verified_at) if record.verified_at else None,
-        "again": clock(again_at) if again_at else None,
-        "request": f"{record.request}, {record.lane}, attempts: {record.attempts}",
-        "history": "\n".join(
-            f"{clock(change.at)}  {change.state}{f' ({change.reason})' if change.reason else ''}"
-            for change in record.history
-        ),
-    }
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="dim", no_wrap=True)
-    table.add_column(overflow="fold")
-    for name, told in facts.items():
-        if told:
-            table.add_row(name, told if isinstance(told, Text) else Text(told))
-    return table
+    return fact_table(
+        {
+            "number": mask(record.phone_number) + country,
+            "state": state,
+            "next": next_step_text(record),
+            "alias": record.alias,
+            "channel": record.channel,
+            "subaccount": record.subaccount,
+            "code sent": clock(record.code_sent_at) if record.code_sent_at else None,
+            "uuid": record.verification_uuid,
+            "verified": clock(record.verified_at) if record.verified_at else None,
+            "verify again": clock(reverify_at) if reverify_at else None,
+            "request": f"{record.request}, {record.lane}, attempts: {record.attempts}",
+            "history": "\n".join(map(_change_line, record.history)),
+        }
+    )
+
+
+def number_json(record: Record) -> str:
+    """Return a record as a line of JSON, without its fence: that is between the worker and the ledger."""
+    fields = {name: value for name, value in asdict(record).items() if name != "fence"}
+    return json_line(fields | {"message": record.message})
+
+
+def unknown_number_json(number: str) -> str:
+    """Return the line of JSON for a number without a record: `{"phone_number": "+14155550123", "state": null}`."""
+    return json_line({"phone_number": number, "state": None})
+
+
+def _change_line(change: Change) -> str:
+    return f"{clock(change.at)}  {change.state}{_in_brackets(change.reason)}"
+
+
+def _in_brackets(reason: Reason | None) -> str:
+    return f" ({reason})" if reason else ""

@@ -27,7 +27,7 @@ from worker.local.demo.environment import ANSWER_SECONDS, Environment, set_up
 from worker.local.demo.incidents import Act, child_is_killed, choose_victim, person_asks
 from worker.local.demo.outcome import Comparison
 from worker.local.demo.phones import Phones
-from worker.views.batch import watched
+from worker.views.batch import show_live
 from worker.views.forecast import forecast_view
 
 ROSTER: Final = Path(__file__).with_name("roster.csv")
@@ -118,7 +118,7 @@ def _import(console: Console) -> list[Reject]:
 def _watch(console: Console, environment: Environment, acts: Sequence[Act], phones: Phones) -> None:
     """Show the batch until all acts have happened, its sending has come to rest and nobody answers any more."""
     console.print(f"[bold]$ {_command()} batch show {BATCH} --watch[/]\n", soft_wrap=True)
-    for _ in watched(_looks(console, environment, acts, phones), console):
+    for _ in show_live(_looks(console, environment, acts, phones), console):
         pass
 
 
