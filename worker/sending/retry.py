@@ -1,9 +1,10 @@
-"""Asks the ledger again until it answers."""
+"""Calls the ledger again until it answers."""
 
 import logging
-import time
 from collections.abc import Callable
 from typing import Final, TypeVar
+
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_delay, wait_chain, wait_fixed
 
 from ringproof.errors import LedgerUnavailable
 from worker.celery import shutdown
@@ -12,26 +13,30 @@ T = TypeVar("T")
 
 
 PAUSES: Final = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
-"""Seconds between two tries to reach the ledger; the last one repeats until Redis is back."""
+"""Seconds between two tries to reach the ledger. The last pause repeats until Redis is back."""
 
 
 _log = logging.getLogger(__name__)
 
 
-def until_ledger_answers(ask: Callable[[], T], *, seconds: float = float("inf"), ends_with_worker: bool = False) -> T:
-    """Ask the ledger until it answers: whatever is asked here may be asked again, and counts once.
+def until_ledger_answers(call: Callable[[], T], *, seconds: float = float("inf"), ends_with_worker: bool = False) -> T:
+    """Call the ledger until it answers, and return the answer. The call must be one that counts once if repeated.
 
-    Raises `LedgerUnavailable` if it has not answered within `seconds`, or when this worker stops, if it is to end then.
+    Raises `LedgerUnavailable` after `seconds` without an answer; with `ends_with_worker` also when this worker stops.
+
+        record = until_ledger_answers(lambda: ledger.read(number))
     """
-    gives_up = time.monotonic() + seconds
-    tries = 0
-    while True:
-        try:
-            return ask()
-        except LedgerUnavailable as error:
-            if time.monotonic() > gives_up or (ends_with_worker and shutdown.is_stopping()):
-                raise
-            if not tries:
-                _log.warning("asking again: %s", error)
-            time.sleep(PAUSES[min(tries, len(PAUSES) - 1)])
-            tries += 1
+    has_run_out = stop_after_delay(seconds)
+    retrying = Retrying(
+        retry=retry_if_exception_type(LedgerUnavailable),
+        wait=wait_chain(*map(wait_fixed, PAUSES)),
+        stop=lambda state: has_run_out(state) or (ends_with_worker and shutdown.is_stopping()),
+        before_sleep=_log_the_first,
+        reraise=True,
+    )
+    return retrying(call)
+
+
+def _log_the_first(state: RetryCallState) -> None:
+    if state.attempt_number == 1 and state.outcome:
+        _log.warning("the ledger is called again until it answers: %s", state.outcome.exception())
