@@ -1,11 +1,12 @@
-"""One line per outcome, as text or as JSON, with nobody's number in it.
+"""The log of a worker or beat: one line for each outcome, as text or as JSON, without any phone number.
 
-Numbers are masked where they are logged; the filter here is the second line, for what others log: Celery dumps
-messages that it does not know, urllib3 names URLs.
+Ringproof masks numbers where it logs them. The filter here masks them in the lines of others, too: Celery logs messages
+of unknown tasks in full, and urllib3 logs URLs.
 """
 
 import json
 import logging
+import re
 import sys
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -16,22 +17,26 @@ import celery.app.log
 from ringproof.clock import iso
 from ringproof.phone.masking import redact
 from ringproof.runtime import settings
+from worker.celery.beat import FEED, SWEEP
+
+REGULAR_TASK = re.compile(rf"Task ({SWEEP}|{FEED}|ringproof\.reconcile)\[")
+"""Marks a line of Celery's about a task that runs in an idle installation, too."""
 
 FORMAT = "%(asctime)s %(levelname)-7s %(processName)s %(message)s"
 
 
 class Redacting(logging.Filter):
-    """Rewrites a record so that no handler, ours or another's, sees a phone number or one of the secrets."""
+    """Masks phone numbers and secrets in a log record, so that no handler gets them, ours or another's."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         super().__init__()
         self._secrets = tuple(secret for secret in secrets if secret)
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Let every record pass, rewritten."""
+        """Mask the record in place, and return True: every record is logged."""
         try:
             message = record.getMessage()
-        except (TypeError, ValueError):  # whoever logs a wrong format loses neither the line nor the process
+        except (TypeError, ValueError):  # a line with a wrong format is logged as it is
             message = f"{record.msg} {record.args!r}"
         record.msg, record.args = self._clean(message), ()
         if record.exc_info and not record.exc_text:
@@ -50,7 +55,13 @@ class Redacting(logging.Filter):
 
 
 class JsonLines(logging.Formatter):
-    """One JSON object a line: time, level, logger, process, message, and the traceback if there is one."""
+    """Formats a record as one JSON object in a line.
+
+        {"time": "2026-05-04T15:00:00.000Z", "level": "info", "logger": "worker.sending.attempt",
+         "process": "ForkPoolWorker-1", "message": "code_sent +1•••••••23 sms 84 ms"}
+
+    An error has its `traceback`, too.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the record as one line of JSON."""
@@ -67,9 +78,9 @@ class JsonLines(logging.Formatter):
 
 
 class Logging(celery.app.log.Logging):
-    """Sets up the logging of a worker or beat of this app; a host project's Celery keeps its own."""
+    """Sets up the logging of Ringproof's own workers and beat. The Celery of a host project keeps its own."""
 
-    already_setup = False  # Celery asks for it more than once in a process
+    already_setup = False  # Celery calls it more than once in a process
 
     def setup_logging_subsystem(
         self,
@@ -77,7 +88,7 @@ class Logging(celery.app.log.Logging):
         logfile: str | None = None,
         **_: Any,
     ) -> None:
-        """Send everything to one handler, whose filter lets no number through."""
+        """Send all log lines to one handler, whose filter masks numbers and secrets."""
         if Logging.already_setup:
             return
         Logging.already_setup = True
@@ -99,7 +110,7 @@ class Logging(celery.app.log.Logging):
             "urllib3.connectionpool",
         ):
             logging.getLogger(name).addFilter(redacting)
-        for name in ("ringproof", "worker", "tasks"):  # an outcome's line is wanted at Celery's default level, too
+        for name in ("ringproof", "worker", "tasks"):  # outcomes are logged at Celery's default level (WARNING), too
             logging.getLogger(name).setLevel(min(logging.INFO, root.level))
         for name in ("celery.worker.strategy", "celery.app.trace"):
             logging.getLogger(name).addFilter(_is_no_tick)
@@ -107,8 +118,5 @@ class Logging(celery.app.log.Logging):
 
 
 def _is_no_tick(record: logging.LogRecord) -> bool:
-    """Drop Celery's two lines for each tick, one a second: what it did, it says itself."""
-    told = record.getMessage()
-    return record.levelno > logging.INFO or not any(
-        f"Task ringproof.{tick}[" in told for tick in ("sweep", "reconcile")
-    )
+    """Drop Celery's two lines for each regular task, which runs each second or so and logs by itself what it did."""
+    return record.levelno > logging.INFO or not REGULAR_TASK.search(record.getMessage())
