@@ -6,7 +6,7 @@ from ringproof import errors, runtime
 from ringproof.celery.app import app
 from ringproof.celery.messages import WORK_CHUNK, MaskedTask, is_request, send_chunk
 from ringproof.ledger.queues import lane_of
-from ringproof.phone.masking import shown
+from ringproof.phone.masking import mask_value
 from worker.celery import shutdown
 from worker.sending.bulk import work
 
@@ -25,7 +25,9 @@ def work_chunk(self: MaskedTask, requests: Any) -> None:
     One thread of the child books slots, the others send. What has none within seconds is handed on in a new message.
     """
     if not isinstance(requests, list) or not all(map(is_request, requests)):
-        raise errors.InvalidRequest("requests", shown(requests), "they are Ringproof's own: [[number, request], …]")
+        raise errors.InvalidRequest(
+            "requests", mask_value(requests), "they are Ringproof's own: [[number, request], …]"
+        )
     lane = lane_of(self.request.delivery_info["routing_key"])
     with shutdown.defer_sigterm():
         rest = work(runtime.ledger(), runtime.plivo(), [(number, request) for number, request in requests], lane)

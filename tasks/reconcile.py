@@ -16,7 +16,7 @@ from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.plivo_list import ListScan, ScanPage
 from ringproof.ledger.queues import LONGEST_QUEUE, claim_tick, queue, queue_length
 from ringproof.ledger.record import Lane
-from ringproof.phone.masking import shown
+from ringproof.phone.masking import mask_value
 from worker.celery import shutdown
 from worker.sending.queries import ask_and_report
 from worker.sending.retry import until_ledger_answers
@@ -80,7 +80,7 @@ def _go_on(ledger: Ledger, turn: ScanPage, page: "Page", found: Counter[str]) ->
 def reconcile(look: str = ListScan.RECONCILE) -> None:
     """Go on with the look. If Plivo does not answer, the same page is anybody's turn again."""
     if look not in set(ListScan):
-        raise InvalidRequest("look", shown(look), "it is Ringproof's own: " + ", ".join(ListScan))
+        raise InvalidRequest("look", mask_value(look), "it is Ringproof's own: " + ", ".join(ListScan))
     ledger = runtime.ledger()
     try:
         found = look_on(ledger, runtime.plivo(), look=ListScan(look))

@@ -18,7 +18,7 @@ from ringproof.ledger.confirmation import Marked, Source, mark_verified
 from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.queues import queue
 from ringproof.ledger.record import Lane, Record, State
-from ringproof.phone.masking import mask, shown
+from ringproof.phone.masking import mask, mask_value
 from worker.celery import shutdown
 from worker.sending.queries import ask_in_lane
 from worker.sending.retry import until_ledger_answers
@@ -60,7 +60,7 @@ def enqueue_renewals(ledger: Ledger) -> int:
 def reverify(numbers: Any) -> None:
     """Ask about each number that is due: whoever dies leaves it due again."""
     if not isinstance(numbers, list) or not all(isinstance(number, str) for number in numbers):
-        raise errors.InvalidRequest("numbers", shown(numbers), "they are Ringproof's own: ['+14155550123', …]")
+        raise errors.InvalidRequest("numbers", mask_value(numbers), "they are Ringproof's own: ['+14155550123', …]")
     with shutdown.defer_sigterm():
         done = renew(runtime.ledger(), runtime.plivo(), numbers, mode=runtime.settings().reverify_mode)
     _log.info("re-verified: %s", ", ".join(f"{count} {what}" for what, count in done.items()))

@@ -11,7 +11,7 @@ from ringproof.celery.verification import VerificationTask, accept
 from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.queues import lane_of
 from ringproof.ledger.request import VerificationRequest
-from ringproof.phone.masking import shown
+from ringproof.phone.masking import mask_value
 from worker.celery import shutdown
 from worker.sending.attempt import attempt
 from worker.sending.booking import asleep, book
@@ -52,4 +52,4 @@ def _named(args: Sequence[Any], request: Any) -> str:
     """Return the number that our own message names, beside its request."""
     if len(args) == 1 and is_request((args[0], request)):
         return str(args[0])
-    raise errors.InvalidRequest("request", shown(request), "it is Ringproof's own; leave it out")
+    raise errors.InvalidRequest("request", mask_value(request), "it is Ringproof's own; leave it out")

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from ringproof.errors import InvalidRequest
-from ringproof.phone.masking import shown
+from ringproof.phone.masking import mask_value
 
 
 class BatchState(StrEnum):
@@ -82,5 +82,5 @@ def check_name(name: object) -> str:
     if isinstance(name, str) and re.fullmatch(r"[A-Za-z0-9._][A-Za-z0-9._ -]{0,63}", name) and name.strip() == name:
         return name
     raise InvalidRequest(
-        "batch", shown(name), "name it by 1 to 64 of letters (A to Z), digits, . _ - and space; no - first"
+        "batch", mask_value(name), "name it by 1 to 64 of letters (A to Z), digits, . _ - and space; no - first"
     )

@@ -12,7 +12,7 @@ from ringproof.celery.messages import CONFIRM, EnqueuedTask, refuse
 from ringproof.ledger.confirmation import check_code, store_code
 from ringproof.ledger.queues import queue
 from ringproof.ledger.record import Lane
-from ringproof.phone.masking import mask, shown
+from ringproof.phone.masking import mask, mask_value
 from ringproof.phone.number import parse
 
 QUEUE: Final = queue(Lane.INTERACTIVE)
@@ -60,7 +60,7 @@ def _arguments(*args: Any, **kwargs: Any) -> tuple[Any, Any, str | None]:
         raise errors.InvalidRequest("arguments", "they are others", ARGUMENTS)
     region = told.get("region")
     if region is not None and not isinstance(region, str):
-        raise errors.InvalidRequest("region", shown(region), "a country's two letters, such as 'US'")
+        raise errors.InvalidRequest("region", mask_value(region), "a country's two letters, such as 'US'")
     return told["phone_number"], told["code"], region
 
 

@@ -7,7 +7,7 @@ from ringproof.errors import InvalidRequest
 from ringproof.ledger.durations import ms
 from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.record import Lane
-from ringproof.phone.masking import shown
+from ringproof.phone.masking import mask_value
 
 TICKS: Final = "ringproof.ticks"
 
@@ -29,7 +29,7 @@ def lane_of(queue_name: str) -> Lane:
     for lane in Lane:
         if queue(lane) == queue_name:
             return lane
-    raise InvalidRequest("queue", shown(queue_name), "one of " + ", ".join(map(queue, Lane)))
+    raise InvalidRequest("queue", mask_value(queue_name), "one of " + ", ".join(map(queue, Lane)))
 
 
 def queue_length(ledger: Ledger, name: str) -> int:

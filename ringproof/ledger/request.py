@@ -10,7 +10,7 @@ from ringproof.ledger.acceptance import Requester
 from ringproof.ledger.queues import queue
 from ringproof.ledger.record import Lane
 from ringproof.phone.caller_id import check_alias, check_subaccount
-from ringproof.phone.masking import shown
+from ringproof.phone.masking import mask_value
 from ringproof.phone.number import PhoneNumber, check_channel, parse, route
 
 
@@ -37,7 +37,7 @@ class VerificationRequest:
         """
         for name in kwargs:
             if name not in _SIGNATURE.parameters:  # bind's error would show it, and it may be a number
-                raise InvalidRequest("arguments", f"{shown(name)} is none of them", _ARGUMENTS)
+                raise InvalidRequest("arguments", f"{mask_value(name)} is none of them", _ARGUMENTS)
         try:
             bound = _SIGNATURE.bind(*args, **kwargs)
         except TypeError as error:
@@ -58,10 +58,10 @@ class VerificationRequest:
         reverify_after_days: object,
     ) -> Self:
         if region is not None and not isinstance(region, str):
-            raise InvalidRequest("region", shown(region), "a country's two letters, such as 'US'")
+            raise InvalidRequest("region", mask_value(region), "a country's two letters, such as 'US'")
         channel = check_channel(channel)
         if not isinstance(resend, bool):
-            raise InvalidRequest("resend", shown(resend), "True or False")
+            raise InvalidRequest("resend", mask_value(resend), "True or False")
         alias, subaccount = check_alias(alias), check_subaccount(subaccount)
         number = parse(phone_number, region or default_region)
         return cls(number, route(number, channel), alias, subaccount, resend, check_days(reverify_after_days))
@@ -102,5 +102,5 @@ def check_days(days: object) -> int | None:
     if days is None or (type(days) is int and 0 <= days <= MOST_DAYS):
         return days
     raise InvalidRequest(
-        "reverify_after_days", shown(days), f"a whole number of days, 1 to {MOST_DAYS}, or 0 for never"
+        "reverify_after_days", mask_value(days), f"a whole number of days, 1 to {MOST_DAYS}, or 0 for never"
     )

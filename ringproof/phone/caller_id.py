@@ -4,7 +4,7 @@ import re
 from typing import Final
 
 from ringproof.errors import InvalidRequest
-from ringproof.phone.masking import shown
+from ringproof.phone.masking import mask_value
 
 ALIAS_LENGTH: Final = 255
 """Characters of an alias. Plivo documents no limit; this is what its console takes."""
@@ -18,7 +18,7 @@ def check_alias(alias: object) -> str | None:
         return None
     if isinstance(alias, str) and 1 <= len(alias) <= ALIAS_LENGTH and alias.isprintable() and alias.strip():
         return alias
-    raise InvalidRequest("alias", shown(alias), f"1 to {ALIAS_LENGTH} printable characters, or leave it out")
+    raise InvalidRequest("alias", mask_value(alias), f"1 to {ALIAS_LENGTH} printable characters, or leave it out")
 
 
 def check_subaccount(subaccount: object) -> str | None:
@@ -27,4 +27,4 @@ def check_subaccount(subaccount: object) -> str | None:
         return None
     if isinstance(subaccount, str) and SUBACCOUNT.fullmatch(subaccount):
         return subaccount
-    raise InvalidRequest("subaccount", shown(subaccount), "a subaccount's auth id, 20 characters: SA…")
+    raise InvalidRequest("subaccount", mask_value(subaccount), "a subaccount's auth id, 20 characters: SA…")

@@ -16,7 +16,7 @@ from ringproof.phone.masking import (
     LONGEST,
     PUNCTUATION,
     mask,
-    shown,
+    mask_value,
 )
 from ringproof.phone.number_plan import Kind, look_up, plan_of
 
@@ -68,24 +68,24 @@ def parse(text: object, region: str | None = None) -> PhoneNumber:
     """
     home = check_region(region) if region else None
     if not isinstance(text, str):
-        raise InvalidNumber("not_a_number", shown(text))
+        raise InvalidNumber("not_a_number", mask_value(text))
     if len(text) > LONGEST:
-        raise InvalidNumber("too_long", shown(text))
+        raise InvalidNumber("too_long", mask_value(text))
     written = text.strip().removeprefix("'").lstrip()
     if _INTERNATIONAL.fullmatch(written):
         digits = written.translate(_WITHOUT_SIGNS)
         if found := look_up(digits):
             return _of_a_kind("+" + digits, *found, text)
     if reason := _disguise(written):
-        raise InvalidNumber(reason, shown(text))
+        raise InvalidNumber(reason, mask_value(text))
     if written[:4].lower() == "tel:":
         written = written[4:].lstrip()
     try:
         number = phonenumbers.parse(written, home)
     except NumberParseException as error:
-        raise InvalidNumber(_reason(error, written, home), shown(text)) from None
+        raise InvalidNumber(_reason(error, written, home), mask_value(text)) from None
     if number.extension:
-        raise InvalidNumber("extension", shown(text))
+        raise InvalidNumber("extension", mask_value(text))
     national = phonenumbers.national_significant_number(number)
     return _of_a_kind(f"+{number.country_code}{national}", *plan_of(number.country_code).judge(national), text)
 
@@ -93,7 +93,7 @@ def parse(text: object, region: str | None = None) -> PhoneNumber:
 def _of_a_kind(e164: str, country: str, kind: Kind, text: str) -> PhoneNumber:
     """Return the number of that kind. Raises `InvalidNumber` for a kind that no code is sent to."""
     if kind not in _TAKEN:
-        raise InvalidNumber(kind, shown(text))
+        raise InvalidNumber(kind, mask_value(text))
     return PhoneNumber(e164, country, kind is Kind.LANDLINE)
 
 
@@ -102,7 +102,7 @@ def check_region(region: str) -> str:
     home = region.upper()
     if not region.isascii() or home not in phonenumbers.SUPPORTED_REGIONS:
         raise InvalidRequest(
-            "region", shown(region), "name the country by its two ISO 3166 letters, such as 'US' or 'GB'"
+            "region", mask_value(region), "name the country by its two ISO 3166 letters, such as 'US' or 'GB'"
         )
     return home
 
@@ -132,7 +132,7 @@ def _reason(error: NumberParseException, written: str, home: str | None) -> str:
 def check_channel(channel: object) -> str:
     """Return the channel. Raises `InvalidRequest` if there is none of this name."""
     if not isinstance(channel, str) or channel not in CHANNELS:
-        raise InvalidRequest("channel", shown(channel), "'sms', 'call' or 'auto'")
+        raise InvalidRequest("channel", mask_value(channel), "'sms', 'call' or 'auto'")
     return channel
 
 

@@ -29,7 +29,7 @@ from ringproof.errors import (
     Unreachable,
     WrongCode,
 )
-from ringproof.phone.masking import mask, redact, shorten, shown
+from ringproof.phone.masking import mask, mask_value, redact, shorten
 from ringproof.plivo.transport import LIMITS, Answer, Body, Limits, Transport
 
 LONGEST_RETRY_AFTER_SECONDS = 900.0
@@ -144,9 +144,9 @@ class PlivoClient:
     ) -> CallerId:
         """Enter the code that a person got, as it is: 4 to 8 digits are not judged here. No error and no log shows it.
 
-        `before_first_byte` as for `initiate`. Raises `WrongCode` for a 4xx other than 401, 402, 403, 408 and 429: no status
-        shows whether the code was wrong, used or too old, or the verification unknown. Raises `Unknown` if Plivo may have
-        taken the code, which is then used up: `get` shows it, by the `verification_uuid`.
+        `before_first_byte` is the same as in `initiate`. Raises `WrongCode` for a 4xx other than 401, 402, 403, 408 and
+        429: no status shows whether the code was wrong, used or too old, or the verification unknown. Raises `Unknown`
+        if Plivo may have taken the code, which is then used up: `get` shows it, by the `verification_uuid`.
         """
         path = f"Verification/{quote(verification_uuid, safe='')}/"
         answer = self._transport.exchange("POST", path, _body({"otp": otp.get_secret_value()}), before_first_byte)
@@ -324,7 +324,7 @@ def _digits(phone_number: str) -> str:
     """A number as Plivo writes it in its own links. Whatever else might be another resource's path."""
     match = _E164.fullmatch(phone_number)
     if match is None:
-        raise InvalidNumber("not_a_number", shown(phone_number))
+        raise InvalidNumber("not_a_number", mask_value(phone_number))
     return match[1]
 
 

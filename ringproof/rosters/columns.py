@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final, NoReturn
 
 from ringproof.errors import InvalidNumber, InvalidRequest, InvalidRoster
-from ringproof.phone.masking import shown
+from ringproof.phone.masking import mask_value
 from ringproof.phone.number import parse
 
 OURS: Final = ("line", "column", "reason")
@@ -120,7 +120,7 @@ def guess_columns(
 def _told(role: str, name: str, header: Sequence[str], width: int, file: str) -> int:
     """Return the place of the column that a mapping names."""
     if role not in NAMES:
-        raise InvalidRequest("mapping", shown(role), f"map one of {', '.join(NAMES)} to the name of a column")
+        raise InvalidRequest("mapping", mask_value(role), f"map one of {', '.join(NAMES)} to the name of a column")
     found: list[int] = []
     for same in (str, _plain):
         found = found or [place for place, field in enumerate(header) if same(field) == same(name)]
@@ -130,7 +130,7 @@ def _told(role: str, name: str, header: Sequence[str], width: int, file: str) ->
         return found[0]
     has = f"it has {_list(header)}" if header else f"it has no header, and {width:,} columns"
     told = "more than one column is" if found else "no column is"
-    raise InvalidRoster(file, f"{told} named {shown(name)}; {has}", "map one that it has, by its name or number")
+    raise InvalidRoster(file, f"{told} named {mask_value(name)}; {has}", "map one that it has, by its name or number")
 
 
 def _named(header: Sequence[str], file: str, taken: Collection[int]) -> dict[str, int]:
@@ -189,7 +189,7 @@ def likeness(field: object, region: str | None) -> int:
 def _list(names: Sequence[str]) -> str:
     """Return the names of columns as they may be shown: without a header, they may be numbers."""
     more = f" and {len(names) - 12:,} more" if len(names) > 12 else ""
-    return ", ".join(map(shown, names[:12])) + more
+    return ", ".join(map(mask_value, names[:12])) + more
 
 
 def _refuse_choice(role: str, names: Sequence[str], file: str) -> NoReturn:

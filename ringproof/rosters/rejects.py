@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from typing import Final, Self
 
-from ringproof.phone.masking import shown
+from ringproof.phone.masking import mask_value
 from ringproof.rosters.columns import OURS
 from ringproof.rosters.csv_rows import DELIMITERS
 from ringproof.rosters.output_file import OutputFile
@@ -69,5 +69,5 @@ def _json_line(ours: Mapping[str, object], raw: Raw) -> str:
     try:
         return json.dumps({**ours, **{key: row[key] for key in row if key not in ours}}, ensure_ascii=False) + "\n"
     except (TypeError, ValueError, RecursionError):  # of rows from Python, which may hold anything
-        scalar = {str(key): value if isinstance(value, str) else shown(value) for key, value in row.items()}
+        scalar = {str(key): value if isinstance(value, str) else mask_value(value) for key, value in row.items()}
         return json.dumps({**ours, **scalar}, ensure_ascii=False) + "\n"

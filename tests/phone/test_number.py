@@ -2,17 +2,18 @@
 
 import json
 import pickle
+import random
 import re
 import time
 import uuid
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ringproof.errors import InvalidNumber, InvalidRequest
-from ringproof.phone.masking import mask, redact, shown
+from ringproof.phone.masking import mask, mask_value, redact
 from ringproof.phone.number import PhoneNumber, parse, route
 
 MOBILE = PhoneNumber("+491512345678", "DE", landline=False)
@@ -210,7 +211,7 @@ def test_a_number_does_not_print_and_survives_pickle():
 
 
 @pytest.mark.parametrize(
-    ("value", "told"),
+    ("value", "masked"),
     [
         ("+1 (415) 555-0123", "+• (•••) •••-••23"),
         ("+1-800-FLOWERS", "+•-•••-•••••RS"),
@@ -230,13 +231,13 @@ def test_a_number_does_not_print_and_survives_pickle():
         ("", "''"),
     ],
 )
-def test_a_refused_value_is_shown_but_cannot_be_dialled(value, told):
-    assert shown(value) == told
+def test_a_refused_value_is_shown_but_cannot_be_dialled(value, masked):
+    assert mask_value(value) == masked
 
 
-def test_what_is_shown_masked_stays_as_it_is():
+def test_a_masked_value_stays_as_it_is_if_it_is_masked_again():
     for text in ("+14155550123", "1,41555E+10", "9" * 99):
-        assert shown(shown(text)) == shown(text)
+        assert mask_value(mask_value(text)) == mask_value(text)
 
 
 @given(ANYTHING, st.sampled_from([None, "US", "de", "IT", "AR"]))
@@ -244,22 +245,22 @@ def test_any_text_is_a_number_that_reads_as_itself_or_is_refused(text, region):
     try:
         number = parse(text, region)
     except InvalidRequest as error:
-        number, told = None, str(error.args) + error.value
+        printed = str(error.args) + error.value
     else:
-        told = f"{number!r} {number} {number.__dict__ if hasattr(number, '__dict__') else ''}"
+        printed = f"{number!r} {number} {number.__dict__ if hasattr(number, '__dict__') else ''}"
 
         assert parse(number.e164) == number
     digits = "".join(letter for letter in text if letter.isdecimal())
 
-    assert told.isprintable()
-    assert not any(digits[at : at + 5] in told for at in range(len(digits) - 4))
+    assert printed.isprintable()
+    assert not any(digits[at : at + 5] in printed for at in range(len(digits) - 4))
 
 
 @given(st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.binary(), st.lists(st.text()), ANYTHING))
 def test_anything_can_be_shown_in_one_short_printable_line(value):
-    assert shown(value).isprintable()
-    assert len(shown(value)) <= 65
-    assert not re.search(r"\d{5}", shown(value)) or isinstance(value, str)
+    assert mask_value(value).isprintable()
+    assert len(mask_value(value)) <= 65
+    assert not re.search(r"\d{5}", mask_value(value)) or isinstance(value, str)
 
 
 @pytest.mark.parametrize("letter", ["1", "a", "+", " ", "\0", "\ud800", "•", "x1", "1e"])
@@ -361,9 +362,34 @@ def test_no_number_survives_wherever_it_stands(number, before):
             assert mask(number)[-9:] in redact(line)
 
 
+MASK = re.compile(r"(?:\+[0-9]{0,3})?•{7}[0-9]{2}")
+PIECES = (
+    *("0", "1", "4", "9", "12", "2025", "41555", "123456", "1234567", "4155550123", "٤", "٤٤٤٤٤٤٤"),
+    *("A", "a", "e", "E", "f", "x", "0x", "T", "Z", "s", "ms", "pid ", "ab", "abcdef12", "0A1234567", "5.0"),
+    *(" ", ".", ",", "-", " - ", ":", "/", "(", ")", "+", "\uff0b", "%", "%2B", "\\", "\u00a0", "0.123456"),
+    *("12:30", "T12:00:00", "+01:00", "2025-12-31", "20251231T1200", "127.0.0.1", "/1764000000"),
+    *("01234567-1234-1234-1234-123456789012", "•••••••23", "+1•••••••23"),
+)
+
+
+def stays_redacted(text):
+    once = redact(text)
+
+    assert redact(once) == once, text
+    assert len(MASK.findall(once)) >= len(MASK.findall(text)), "what was masked stays masked"
+
+
 @given(st.one_of(ANYTHING, st.lists(NUMBERISH, max_size=4).map(" ".join)))
-def test_what_is_redacted_stays_as_it_is(text):
-    assert redact(redact(text)) == redact(text)
+@example("41555 5.0A1234567")
+@example("123456 1.01234567-1234-1234-1234-123456789012")
+def test_a_redacted_text_stays_as_it_is_if_it_is_redacted_again(text):
+    stays_redacted(text)
+
+
+def test_a_redacted_text_stays_as_it_is_however_its_parts_touch():
+    chance = random.Random(20_000)
+    for _ in range(20_000):
+        stays_redacted("".join(chance.choices(PIECES, k=chance.randint(2, 12))))
 
 
 @pytest.mark.parametrize(
