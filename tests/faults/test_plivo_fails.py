@@ -12,53 +12,61 @@ from world import LONG, SETTLED, World
 from ringproof.batches.model import BatchState
 from ringproof.ledger import control
 from ringproof.ledger.record import Reason, State
-from worker.local.sandbox.misfortunes import Kind
+from worker.local.sandbox.misfortunes import MisfortuneKind
 
 LOADS = {"numbers": (1000, 0.3), "batch": (5000, 0.06)} if LONG else {"numbers": (250, 0.3)}
 """How many, and the share of requests that something befalls: as many pauses to wait out for the batch, too."""
 ANSWER_SECONDS = 3.0  # beyond what a busy machine needs for an answer
 
 SENT_AND_UNKNOWN = {
-    *(kind for kind in Kind if kind.endswith("_after") and kind is not Kind.UNAVAILABLE_RETRY_AFTER),
-    Kind.RESET_IN_BODY,
-    Kind.EMPTY,
-    Kind.HTML,
-    Kind.TRUNCATED,
-    Kind.WITHOUT_UUID,
-    Kind.ASYNC,
-    Kind.ERROR_IN_200,
-    Kind.TRICKLE,
-    Kind.FLOOD,
+    *(
+        kind
+        for kind in MisfortuneKind
+        if kind.endswith("_after") and kind is not MisfortuneKind.UNAVAILABLE_RETRY_AFTER
+    ),
+    MisfortuneKind.RESET_IN_BODY,
+    MisfortuneKind.EMPTY,
+    MisfortuneKind.HTML,
+    MisfortuneKind.TRUNCATED,
+    MisfortuneKind.WITHOUT_UUID,
+    MisfortuneKind.ASYNC,
+    MisfortuneKind.ERROR_IN_200,
+    MisfortuneKind.TRICKLE,
+    MisfortuneKind.FLOOD,
 }
 UNKNOWN = {
     *SENT_AND_UNKNOWN,
-    Kind.FAILS_BEFORE,
-    Kind.BAD_GATEWAY_BEFORE,
-    Kind.GATEWAY_TIMEOUT_BEFORE,
-    Kind.UNAVAILABLE_BARE,
-    Kind.TIMEOUT_BEFORE,
-    Kind.RESET_BEFORE,
-    Kind.REDIRECT,
+    MisfortuneKind.FAILS_BEFORE,
+    MisfortuneKind.BAD_GATEWAY_BEFORE,
+    MisfortuneKind.GATEWAY_TIMEOUT_BEFORE,
+    MisfortuneKind.UNAVAILABLE_BARE,
+    MisfortuneKind.TIMEOUT_BEFORE,
+    MisfortuneKind.RESET_BEFORE,
+    MisfortuneKind.REDIRECT,
 }
 WAITS = {
-    Kind.UNAVAILABLE: Reason.UNREACHABLE,
-    Kind.UNAVAILABLE_RETRY_AFTER: Reason.UNREACHABLE,
-    Kind.THROTTLED: Reason.PACE,
-    Kind.THROTTLED_SECONDS: Reason.PACE,
-    Kind.THROTTLED_DATE: Reason.PACE,
-    Kind.THROTTLED_JUNK: Reason.PACE,
-    Kind.UNAUTHORIZED: Reason.PAUSED,
+    MisfortuneKind.UNAVAILABLE: Reason.UNREACHABLE,
+    MisfortuneKind.UNAVAILABLE_RETRY_AFTER: Reason.UNREACHABLE,
+    MisfortuneKind.THROTTLED: Reason.PACE,
+    MisfortuneKind.THROTTLED_SECONDS: Reason.PACE,
+    MisfortuneKind.THROTTLED_DATE: Reason.PACE,
+    MisfortuneKind.THROTTLED_JUNK: Reason.PACE,
+    MisfortuneKind.UNAUTHORIZED: Reason.PAUSED,
 }
 """Not sent, and tried again by itself."""
-FAILS = {Kind.REJECTED: Reason.REJECTED, Kind.OUT_OF_CREDIT: Reason.FORBIDDEN, Kind.FORBIDDEN: Reason.FORBIDDEN}
+FAILS = {
+    MisfortuneKind.REJECTED: Reason.REJECTED,
+    MisfortuneKind.OUT_OF_CREDIT: Reason.FORBIDDEN,
+    MisfortuneKind.FORBIDDEN: Reason.FORBIDDEN,
+}
 FIRST = {
-    Kind.REJECTED: (State.FAILED, Reason.REJECTED),
-    Kind.OUT_OF_CREDIT: (State.WAITING, Reason.PAUSED),
-    Kind.FORBIDDEN: (State.WAITING, Reason.PAUSED),
+    MisfortuneKind.REJECTED: (State.FAILED, Reason.REJECTED),
+    MisfortuneKind.OUT_OF_CREDIT: (State.WAITING, Reason.PAUSED),
+    MisfortuneKind.FORBIDDEN: (State.WAITING, Reason.PAUSED),
 }
 """What fails waits until another number tells whether it was the account; only a 400 is surely the number's own."""
 ENDS = {State.CODE_SENT, State.EXPIRED, State.FAILED}
-ONE_BY_ONE = [kind for kind in Kind if kind is not Kind.REFUSED]
+ONE_BY_ONE = [kind for kind in MisfortuneKind if kind is not MisfortuneKind.REFUSED]
 
 
 @pytest.fixture
@@ -88,7 +96,7 @@ def test_each_misfortune_of_plivo_alone_ends_as_expected(world):
         world.send(number)
         record = world.until(number, *SETTLED, State.WAITING)
         assert (kind, record.state, record.reason) == (kind, *FIRST.get(kind, (expected(kind), WAITS.get(kind))))
-        assert len(world.plivo.sends(number)) == int(kind in SENT_AND_UNKNOWN or kind is Kind.CLOSED_IDLE)
+        assert len(world.plivo.sends(number)) == int(kind in SENT_AND_UNKNOWN or kind is MisfortuneKind.CLOSED_IDLE)
         goes_on(world)
     check(world)
 
@@ -114,7 +122,11 @@ def goes_on(world):
 @pytest.mark.parametrize("load", LOADS)
 def test_all_misfortunes_of_plivo_together_lose_and_double_nothing(world, load):
     count, befallen_share = LOADS[load]
-    kinds = [kind for kind in ONE_BY_ONE if kind not in {Kind.TIMEOUT_BEFORE, Kind.TIMEOUT_AFTER, Kind.TRICKLE} or LONG]
+    kinds = [
+        kind
+        for kind in ONE_BY_ONE
+        if kind not in {MisfortuneKind.TIMEOUT_BEFORE, MisfortuneKind.TIMEOUT_AFTER, MisfortuneKind.TRICKLE} or LONG
+    ]
     left = 1.0
     for kind in kinds:  # each share is one of what the earlier ones have left
         share = befallen_share / len(kinds)

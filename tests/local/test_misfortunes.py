@@ -12,9 +12,9 @@ import pytest
 import requests
 from support.harness import AUTH_ID, AUTH_TOKEN, fresh_number
 
+from worker.local.sandbox.account import Account
 from worker.local.sandbox.answers import FLOOD_BYTES
-from worker.local.sandbox.carrier import Carrier
-from worker.local.sandbox.misfortunes import OPERATIONS, Kind, Misfortune
+from worker.local.sandbox.misfortunes import OPERATIONS, Misfortune, MisfortuneKind
 from worker.local.sandbox.switches import Switches
 
 PLIVOS, HTML = "application/json", "text/html; charset=utf-8"
@@ -267,13 +267,16 @@ def test_a_share_with_times_ends_with_what_it_befell(plivo, session, collection)
 
 def test_each_share_is_drawn_of_what_those_before_it_left(monkeypatch):
     monkeypatch.setattr("worker.local.sandbox.misfortunes.random", random.Random(20))  # not by chance
-    carrier = Carrier(Switches())
-    carrier.misfortunes = [Misfortune(Kind.UNAVAILABLE, share=0.5), Misfortune(Kind.FAILS_AFTER, share=0.5)]
+    account = Account(Switches())
+    account.misfortunes = [
+        Misfortune(MisfortuneKind.UNAVAILABLE, share=0.5),
+        Misfortune(MisfortuneKind.FAILS_AFTER, share=0.5),
+    ]
 
-    befell = [carrier.befall(carrier.arrive("POST", "initiate", ""), "+14155550123") for _ in range(10_000)]
+    befell = [account.befall(account.arrive("POST", "initiate", ""), "+14155550123") for _ in range(10_000)]
 
-    assert befell.count(carrier.misfortunes[0]) == pytest.approx(5000, rel=0.1)
-    assert befell.count(carrier.misfortunes[1]) == pytest.approx(2500, rel=0.1)
+    assert befell.count(account.misfortunes[0]) == pytest.approx(5000, rel=0.1)
+    assert befell.count(account.misfortunes[1]) == pytest.approx(2500, rel=0.1)
     assert befell.count(None) == pytest.approx(2500, rel=0.1)
 
 
@@ -410,5 +413,5 @@ def test_what_is_armed_is_told_as_it_can_be_armed_again(plivo):
 def test_the_sandbox_tells_which_kinds_there_are_and_for_which_operations(plivo, session):
     about = session.get(f"{plivo.root}/sandbox/", timeout=10).json()
 
-    assert about["misfortunes"] == list(Kind)
+    assert about["misfortunes"] == list(MisfortuneKind)
     assert about["operations"] == list(OPERATIONS)

@@ -152,7 +152,7 @@ def test_a_killed_server_comes_back_at_the_same_address_with_its_data(server):
 
         server.kill()
 
-        assert not server.running
+        assert not server.is_running
         assert gone(pid)
         with pytest.raises(redis.ConnectionError):
             client.ping()
@@ -274,7 +274,7 @@ def test_a_taken_port_is_told_with_the_servers_own_words(tmp_path, monkeypatch):
             server.start()
 
     assert str(port) in failure.value.cause
-    assert not server.running
+    assert not server.is_running
     server.start()
     server.close()
 

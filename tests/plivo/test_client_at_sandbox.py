@@ -21,7 +21,7 @@ from ringproof.errors import (
 )
 from ringproof.plivo.client import CallerId, Page, PlivoClient, Sent
 from ringproof.plivo.transport import LIMITS, Limits
-from worker.local.sandbox.misfortunes import Kind
+from worker.local.sandbox.misfortunes import MisfortuneKind
 
 MEGABYTE = 1024 * 1024
 BRIEF = Limits(answer_seconds=2)  # beyond what a busy machine needs to take a request and to answer the next one
@@ -84,7 +84,7 @@ def outcome(call, *arguments):
 
 
 def test_the_table_has_every_kind():
-    assert set(MEANINGS) == set(Kind) - {Kind.REFUSED}  # which is no answer: the last test's
+    assert set(MEANINGS) == set(MisfortuneKind) - {MisfortuneKind.REFUSED}  # which is no answer: the last test's
 
 
 @pytest.mark.parametrize("kind", MEANINGS)

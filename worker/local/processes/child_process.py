@@ -14,7 +14,7 @@ LOOK_SECONDS = 0.05
 LOG_TAIL = 2000
 
 
-class CompanionFailed(RingproofError):
+class ChildProcessFailed(RingproofError):
     """It did not start, or has ended; `log` is the last that it wrote."""
 
     def __init__(self, what: str, log: str) -> None:
@@ -47,7 +47,7 @@ class ChildProcess:
         return self._log_file.read_text(errors="replace")
 
     def until_logged(self, text: str) -> Self:
-        """Return when its log has `text`. Raises `CompanionFailed` if it ends before, or takes too long."""
+        """Return when its log has `text`. Raises `ChildProcessFailed` if it ends before, or takes too long."""
         deadline = time.monotonic() + START_SECONDS
         while text not in self.log:
             self.check()
@@ -57,13 +57,13 @@ class ChildProcess:
         return self
 
     def check(self) -> None:
-        """Raise `CompanionFailed` if it has ended."""
+        """Raise `ChildProcessFailed` if it has ended."""
         if self._watchdog.poll() is not None:
             raise self.failed(f"the {self.name} has ended")
 
-    def failed(self, what: str) -> CompanionFailed:
+    def failed(self, what: str) -> ChildProcessFailed:
         """Return the error that says what is wrong with it."""
-        return CompanionFailed(what, self.log[-LOG_TAIL:])
+        return ChildProcessFailed(what, self.log[-LOG_TAIL:])
 
     def stop(self) -> None:
         """Kill it: nothing that it does outlives this process, so there is nothing to wait for."""

@@ -152,7 +152,7 @@ class RedisServer:
         return self._directory
 
     @property
-    def running(self) -> bool:
+    def is_running(self) -> bool:
         """Whether the server's process is there, frozen or not."""
         return self._watchdog is not None and self._watchdog.poll() is None
 
@@ -169,7 +169,7 @@ class RedisServer:
 
         Raises `RedisMissing` or `RedisFailed`, and then nothing is left behind.
         """
-        if self.running:
+        if self.is_running:
             return self
         server = find_server()
         if self._directory is None:
@@ -184,7 +184,7 @@ class RedisServer:
 
     def kill(self) -> None:
         """SIGKILL the server, as a crash would; what it has written stays, and `restart` brings it back."""
-        if self.running:
+        if self.is_running:
             with contextlib.suppress(ProcessLookupError):  # it has just ended by itself
                 self._signal(signal.SIGKILL)
         self._reap()
@@ -252,7 +252,7 @@ class RedisServer:
     def _await_answer(self, deadline: float) -> None:
         with redis.Redis.from_url(self.url, socket_timeout=1.0, retry=Retry(NoBackoff(), 0)) as client:
             while time.monotonic() < deadline:
-                if not self.running:
+                if not self.is_running:
                     raise RedisFailed(f"did not start on port {self.port}", self._log_tail())
                 with contextlib.suppress(redis.RedisError):
                     told = client.info()

@@ -21,7 +21,7 @@ from typing import Protocol
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from worker.local.sandbox.misfortunes import Kind, Misfortune
+from worker.local.sandbox.misfortunes import Misfortune, MisfortuneKind
 
 CHALLENGE: Mapping[str, str] = MappingProxyType({"WWW-Authenticate": 'Basic realm="Plivo"'})
 FLOOD_BYTES = 100 * 1024 * 1024
@@ -117,46 +117,46 @@ def instead_of_the_answer(misfortune: Misfortune, wire: Wire, taken: Response) -
     return _DONE[misfortune.kind](misfortune.seconds or 0, wire, taken)
 
 
-_NOT_DONE: Mapping[Kind, Callable[[float, Wire], Answer]] = MappingProxyType(
+_NOT_DONE: Mapping[MisfortuneKind, Callable[[float, Wire], Answer]] = MappingProxyType(
     {
-        Kind.REJECTED: lambda *_: error(400, "this phone_number cannot be verified"),
-        Kind.UNAUTHORIZED: lambda *_: error(401, "authentication failed", CHALLENGE),
-        Kind.OUT_OF_CREDIT: lambda *_: error(402, "out of credit"),
-        Kind.FORBIDDEN: lambda *_: error(403, "not enabled"),
-        Kind.THROTTLED: lambda *_: _throttled(None),
-        Kind.THROTTLED_SECONDS: lambda seconds, _: _throttled(_whole(seconds)),
-        Kind.THROTTLED_DATE: lambda seconds, _: _throttled(_date_in(seconds)),
-        Kind.THROTTLED_JUNK: lambda *_: _throttled("soon"),
-        Kind.FAILS_BEFORE: lambda *_: error(500, "internal server error"),
-        Kind.BAD_GATEWAY_BEFORE: lambda *_: _balancers(502),
-        Kind.UNAVAILABLE: lambda *_: error(503, "service unavailable"),
-        Kind.UNAVAILABLE_RETRY_AFTER: lambda seconds, _: _balancers(503, {"Retry-After": _whole(seconds)}),
-        Kind.UNAVAILABLE_BARE: lambda *_: _balancers(503),
-        Kind.GATEWAY_TIMEOUT_BEFORE: lambda *_: _balancers(504),
-        Kind.TIMEOUT_BEFORE: Silence,
-        Kind.RESET_BEFORE: lambda _, wire: Reset(wire),
-        Kind.REDIRECT: lambda *_: RedirectResponse(ELSEWHERE, 307),  # with which a POST stays one
+        MisfortuneKind.REJECTED: lambda *_: error(400, "this phone_number cannot be verified"),
+        MisfortuneKind.UNAUTHORIZED: lambda *_: error(401, "authentication failed", CHALLENGE),
+        MisfortuneKind.OUT_OF_CREDIT: lambda *_: error(402, "out of credit"),
+        MisfortuneKind.FORBIDDEN: lambda *_: error(403, "not enabled"),
+        MisfortuneKind.THROTTLED: lambda *_: _throttled(None),
+        MisfortuneKind.THROTTLED_SECONDS: lambda seconds, _: _throttled(_whole(seconds)),
+        MisfortuneKind.THROTTLED_DATE: lambda seconds, _: _throttled(_date_in(seconds)),
+        MisfortuneKind.THROTTLED_JUNK: lambda *_: _throttled("soon"),
+        MisfortuneKind.FAILS_BEFORE: lambda *_: error(500, "internal server error"),
+        MisfortuneKind.BAD_GATEWAY_BEFORE: lambda *_: _balancers(502),
+        MisfortuneKind.UNAVAILABLE: lambda *_: error(503, "service unavailable"),
+        MisfortuneKind.UNAVAILABLE_RETRY_AFTER: lambda seconds, _: _balancers(503, {"Retry-After": _whole(seconds)}),
+        MisfortuneKind.UNAVAILABLE_BARE: lambda *_: _balancers(503),
+        MisfortuneKind.GATEWAY_TIMEOUT_BEFORE: lambda *_: _balancers(504),
+        MisfortuneKind.TIMEOUT_BEFORE: Silence,
+        MisfortuneKind.RESET_BEFORE: lambda _, wire: Reset(wire),
+        MisfortuneKind.REDIRECT: lambda *_: RedirectResponse(ELSEWHERE, 307),  # with which a POST stays one
     }
 )
 
-_DONE: Mapping[Kind, Callable[[float, Wire, Response], Answer]] = MappingProxyType(
+_DONE: Mapping[MisfortuneKind, Callable[[float, Wire, Response], Answer]] = MappingProxyType(
     {
-        Kind.FAILS_AFTER: lambda *_: error(500, "internal server error"),
-        Kind.BAD_GATEWAY_AFTER: lambda *_: _balancers(502),
-        Kind.UNAVAILABLE_BARE_AFTER: lambda *_: _balancers(503),
-        Kind.GATEWAY_TIMEOUT_AFTER: lambda *_: _balancers(504),
-        Kind.TIMEOUT_AFTER: lambda seconds, wire, _: Silence(seconds, wire),
-        Kind.RESET_AFTER: lambda _, wire, __: Reset(wire),
-        Kind.RESET_IN_BODY: lambda _, wire, taken: Reset(wire, taken),
-        Kind.CLOSED_IDLE: lambda _, wire, taken: ClosedIdle(wire, taken),
-        Kind.EMPTY: lambda _, __, taken: Response(status_code=taken.status_code),
-        Kind.HTML: lambda _, __, taken: HTMLResponse("<html><h1>It works!</h1></html>", _with_body(taken)),
-        Kind.TRUNCATED: lambda _, __, taken: _of(taken, taken.body[: len(taken.body) // 2]),
-        Kind.WITHOUT_UUID: lambda _, __, taken: _without_uuid(taken),
-        Kind.ASYNC: lambda *_: JSONResponse({"message": "async api spawned", "api_id": api_id()}, 202),
-        Kind.ERROR_IN_200: lambda *_: error(200, "internal server error"),
-        Kind.TRICKLE: lambda seconds, _, taken: _streamed(taken, _bytes_apart(bytes(taken.body), seconds)),
-        Kind.FLOOD: lambda _, __, taken: _streamed(taken, _flood(bytes(taken.body)), _with_body(taken)),
+        MisfortuneKind.FAILS_AFTER: lambda *_: error(500, "internal server error"),
+        MisfortuneKind.BAD_GATEWAY_AFTER: lambda *_: _balancers(502),
+        MisfortuneKind.UNAVAILABLE_BARE_AFTER: lambda *_: _balancers(503),
+        MisfortuneKind.GATEWAY_TIMEOUT_AFTER: lambda *_: _balancers(504),
+        MisfortuneKind.TIMEOUT_AFTER: lambda seconds, wire, _: Silence(seconds, wire),
+        MisfortuneKind.RESET_AFTER: lambda _, wire, __: Reset(wire),
+        MisfortuneKind.RESET_IN_BODY: lambda _, wire, taken: Reset(wire, taken),
+        MisfortuneKind.CLOSED_IDLE: lambda _, wire, taken: ClosedIdle(wire, taken),
+        MisfortuneKind.EMPTY: lambda _, __, taken: Response(status_code=taken.status_code),
+        MisfortuneKind.HTML: lambda _, __, taken: HTMLResponse("<html><h1>It works!</h1></html>", _with_body(taken)),
+        MisfortuneKind.TRUNCATED: lambda _, __, taken: _of(taken, taken.body[: len(taken.body) // 2]),
+        MisfortuneKind.WITHOUT_UUID: lambda _, __, taken: _without_uuid(taken),
+        MisfortuneKind.ASYNC: lambda *_: JSONResponse({"message": "async api spawned", "api_id": api_id()}, 202),
+        MisfortuneKind.ERROR_IN_200: lambda *_: error(200, "internal server error"),
+        MisfortuneKind.TRICKLE: lambda seconds, _, taken: _streamed(taken, _bytes_apart(bytes(taken.body), seconds)),
+        MisfortuneKind.FLOOD: lambda _, __, taken: _streamed(taken, _flood(bytes(taken.body)), _with_body(taken)),
     }
 )
 

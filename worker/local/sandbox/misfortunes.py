@@ -42,7 +42,7 @@ from ringproof.errors import InvalidRequest
 from worker.local.sandbox.switches import LONGEST_SECONDS, is_between, is_whole, number_field
 
 
-class Kind(StrEnum):
+class MisfortuneKind(StrEnum):
     """What can befall a request; the module says what each is."""
 
     REJECTED = "400"
@@ -81,18 +81,18 @@ class Kind(StrEnum):
     REFUSED = "refused"
 
 
-DEFAULT_SECONDS: Mapping[Kind, float] = MappingProxyType(
+DEFAULT_SECONDS: Mapping[MisfortuneKind, float] = MappingProxyType(
     {
-        Kind.THROTTLED_SECONDS: 5.0,  # Plivo's window
-        Kind.THROTTLED_DATE: 5.0,
-        Kind.UNAVAILABLE_RETRY_AFTER: 5.0,
-        Kind.TIMEOUT_AFTER: 60.0,  # past every client's patience
-        Kind.TIMEOUT_BEFORE: 60.0,
-        Kind.TRICKLE: 1.0,  # shorter than any client waits for the next byte; all of it lasts three minutes
-        Kind.REFUSED: 5.0,  # nobody can be told to end it: the sandbox's own routes are away as well
+        MisfortuneKind.THROTTLED_SECONDS: 5.0,  # Plivo's window
+        MisfortuneKind.THROTTLED_DATE: 5.0,
+        MisfortuneKind.UNAVAILABLE_RETRY_AFTER: 5.0,
+        MisfortuneKind.TIMEOUT_AFTER: 60.0,  # past every client's patience
+        MisfortuneKind.TIMEOUT_BEFORE: 60.0,
+        MisfortuneKind.TRICKLE: 1.0,  # shorter than any client waits for the next byte; all of it lasts three minutes
+        MisfortuneKind.REFUSED: 5.0,  # nobody can be told to end it: the sandbox's own routes are away as well
     }
 )
-ABOUT_THE_ACCOUNT = frozenset({Kind.UNAUTHORIZED, Kind.OUT_OF_CREDIT, Kind.FORBIDDEN})
+ABOUT_THE_ACCOUNT = frozenset({MisfortuneKind.UNAUTHORIZED, MisfortuneKind.OUT_OF_CREDIT, MisfortuneKind.FORBIDDEN})
 OPERATIONS = ("initiate", "complete", "get", "list", "update", "delete")
 
 _RULES: Mapping[str, tuple[Callable[[object], bool], str]] = MappingProxyType(
@@ -127,7 +127,7 @@ class Misfortune:
     whole seconds), or the time from byte to byte; kinds with nothing of this have None.
     """
 
-    kind: Kind
+    kind: MisfortuneKind
     times: int | None = None
     share: float | None = None
     number: str | None = None
@@ -138,11 +138,11 @@ class Misfortune:
     def from_json(cls, wish: Mapping[str, Any]) -> Self:
         """The misfortune that a JSON object describes; InvalidRequest names the field that cannot be."""
         try:
-            kind = Kind(wish.get("kind", ""))
+            kind = MisfortuneKind(wish.get("kind", ""))
         except ValueError:
-            raise InvalidRequest("kind", repr(wish.get("kind")), f"one of {', '.join(Kind)}") from None
+            raise InvalidRequest("kind", repr(wish.get("kind")), f"one of {', '.join(MisfortuneKind)}") from None
         takes = {"kind"} | ({"seconds"} if kind in DEFAULT_SECONDS else set())
-        if kind is not Kind.REFUSED:  # whoever connects is not asked for a number, and is not counted
+        if kind is not MisfortuneKind.REFUSED:  # whoever connects is not asked for a number, and is not counted
             takes |= {"times", "share", "operation"} | ({"number"} if wish.get("operation") != "list" else set())
         for name in wish.keys() - takes:
             what = f"{kind} of a list" if wish.get("operation") == "list" else kind

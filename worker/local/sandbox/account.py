@@ -20,7 +20,7 @@ from typing import Any
 
 import phonenumbers
 
-from worker.local.sandbox.misfortunes import Kind, Misfortune
+from worker.local.sandbox.misfortunes import Misfortune, MisfortuneKind
 from worker.local.sandbox.people import Answers, Entry, People
 from worker.local.sandbox.switches import Switches
 
@@ -84,7 +84,7 @@ class Arrival:
     kind: str
     user_agent: str
     status: int | None = None
-    misfortune: Kind | None = None
+    misfortune: MisfortuneKind | None = None
 
 
 @dataclass(slots=True, repr=False)
@@ -150,7 +150,7 @@ def _country(number: str) -> str:
         return ""
 
 
-class Carrier:
+class Account:
     """The whole state of one sandbox, one account; used from one thread."""
 
     def __init__(self, switches: Switches, people: People | None = None) -> None:
