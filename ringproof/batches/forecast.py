@@ -1,22 +1,24 @@
 """What an import would do, before it does: how many texts and calls, who gets none, and how long it takes."""
 
+import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from ringproof.ledger.acceptance import TABLE, Disposition, Requester
+from ringproof.ledger.acceptance import COLUMNS, Disposition, Requester
 from ringproof.ledger.control import SendingStatus, sending_status
+from ringproof.ledger.durations import ms
 from ringproof.ledger.ledger import Ledger
-from ringproof.ledger.record import State
+from ringproof.ledger.record import Lane
 from ringproof.phone.quiet_hours import QuietHours
 from ringproof.policy import Rate
 from ringproof.rosters.row import Row
 from ringproof.rosters.sample import Sample, Sampled
 
 PAGE: Final = 500
-"""How many records are read at once, in one round trip."""
+"""How many numbers the ledger decides about in one round trip."""
 
 
 @dataclass
@@ -76,9 +78,9 @@ def forecast(tally: Tally, ledger: Ledger | None) -> Forecast:
     rows = tally.channels.total()
     each = rows / max(1, sum(one.rows for one in sampled))  # how many numbers one of the sample stands for
     policy = ledger.policy.mapping() | ledger.run("hgetall", ledger.keys.policy) if ledger else {}
-    told = list(_told(sampled, ledger, str(policy.get("countries", ""))))
-    taken = [one for one, disposition in zip(sampled, told, strict=True) if disposition is Disposition.ACCEPTED]
-    idle = Counter(disposition for disposition in told if disposition is not Disposition.ACCEPTED)
+    dispositions = list(_dispositions(sampled, ledger)) if ledger else [Disposition.ACCEPTED] * len(sampled)
+    taken = [one for one, disposition in zip(sampled, dispositions, strict=True) if disposition is Disposition.ACCEPTED]
+    idle = Counter(disposition for disposition in dispositions if disposition is not Disposition.ACCEPTED)
     quiet_hours = str(policy.get("quiet_hours", ""))
     return Forecast(
         texts=_of_channel("sms", tally, sampled, taken),
@@ -92,21 +94,17 @@ def forecast(tally: Tally, ledger: Ledger | None) -> Forecast:
     )
 
 
-def _told(sampled: Sequence[Sampled], ledger: Ledger | None, countries: str) -> Iterator[Disposition]:
-    """Tell of each number what a roster is told of it now."""
-    allowed = set(countries.split(",")) if countries else None
-    now = ledger.now() if ledger else datetime.now(UTC)
+def _dispositions(sampled: Sequence[Sampled], ledger: Ledger) -> Iterator[Disposition]:
+    """Yield what the ledger would decide about each number if its row were fed now. Nothing is written."""
     for start in range(0, len(sampled), PAGE):
         page = sampled[start : start + PAGE]
-        records = ledger.read_many([(one.number, None) for one in page]) if ledger else [None] * len(page)
-        for one, record in zip(page, records, strict=True):
-            if allowed is not None and one.country not in allowed:
-                yield Disposition.COUNTRY
-            elif record is None:
-                yield Disposition.ACCEPTED
-            else:
-                live = bool(record.live_until and record.live_until > now)
-                yield TABLE[State.VERIFIED if record.is_verified else record.state, live][Requester.ROSTER]
+        rows = [{"number": one.number, "channel": one.channel, "country": one.country} for one in page]
+        dispositions = ledger.run_script(
+            "batch/forecast",
+            [ledger.keys.record(one.number) for one in page],
+            [COLUMNS[Requester.ROSTER], ms(ledger.durations.request(Lane.BULK)), json.dumps(rows)],
+        )
+        yield from map(Disposition, dispositions)
 
 
 def _of_channel(channel: str, tally: Tally, sampled: Sequence[Sampled], taken: Sequence[Sampled]) -> int:

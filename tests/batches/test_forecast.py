@@ -3,8 +3,15 @@
 import random
 
 import pytest
+from support.harness import fresh_number
+from support.roster_of_batch import TAKEN, Batches, import_rows
 
+from ringproof.batches import operations
+from ringproof.batches.erasure import erase_number
 from ringproof.batches.forecast import Tally, forecast
+from ringproof.ledger.acceptance import Disposition, Requester
+from ringproof.ledger.answers import Outcome
+from ringproof.ledger.record import Reason, State
 from ringproof.phone.number import PhoneNumber
 from ringproof.rosters.row import Row
 from ringproof.rosters.sample import Sample
@@ -44,3 +51,110 @@ def test_an_estimate_is_near_what_is_so():
     assert found.again == pytest.approx(2_000, rel=0.4)  # six standard deviations
     assert found.texts + found.calls == pytest.approx(20_000, rel=0.05)
     assert found.calls == pytest.approx(2_000, rel=0.2)
+
+
+@pytest.fixture
+def world(client, monkeypatch):
+    return Batches(client, monkeypatch, max_codes_per_day=1, max_calls_per_week=1)
+
+
+def send(world, outcome=TAKEN, number=None, **options):
+    """Bring a number to an outcome by a person's request."""
+    world.pass_(2)
+    number = number or fresh_number()
+    world.settle(world.begin((number, world.person(number, **options).request)), outcome)
+    return number
+
+
+def queued_in_batch(world, change=None):
+    (number,) = world.roster("spring", 1)
+    world.feed()
+    if change:
+        change(world.ledger, "spring")
+    return number
+
+
+def queued_by_person(world):
+    number = fresh_number()
+    world.person(number)
+    return number
+
+
+def verified(world):
+    return send(world, Outcome(State.VERIFIED, verification_uuid="uuid"))
+
+
+def verified_and_refused_since(world):
+    number = verified(world)
+    world.pass_(24 * 3600)
+    return send(world, Outcome(State.FAILED, Reason.REJECTED), number, requester=Requester.RESEND)
+
+
+def erased(world):
+    number = send(world)
+    erase_number(world.ledger, number)
+    return number
+
+
+def over(world, channel):
+    number = send(world, channel=channel)
+    world.feed(16 * 60)
+    return number
+
+
+@pytest.mark.parametrize(
+    ("situation", "channel", "disposition"),
+    [
+        (lambda _: fresh_number(), "sms", Disposition.ACCEPTED),
+        (queued_in_batch, "sms", Disposition.JOINED),
+        (lambda world: queued_in_batch(world, operations.pause), "sms", Disposition.ACCEPTED),
+        (lambda world: queued_in_batch(world, operations.cancel), "sms", Disposition.ACCEPTED),
+        (queued_by_person, "sms", Disposition.JOINED),
+        (send, "sms", Disposition.LIVE),
+        (verified, "sms", Disposition.VERIFIED),
+        (verified_and_refused_since, "sms", Disposition.VERIFIED),
+        (erased, "sms", Disposition.LIVE),
+        (lambda world: over(world, "sms"), "sms", Disposition.ACCEPTED),  # the cap of a day ends before the row does
+        (lambda world: over(world, "call"), "call", Disposition.CAPPED),
+    ],
+    ids=[
+        "unknown",
+        "queued in a running batch",
+        "queued in a paused batch",
+        "queued in a cancelled batch",
+        "queued by a person",
+        "with a live code",
+        "verified",
+        "verified with a failed request since",
+        "erased with a live code",
+        "at the cap of a day",
+        "at the cap of a week",
+    ],
+)
+def test_the_forecast_says_what_becomes_of_the_row_and_writes_nothing(world, client, situation, channel, disposition):
+    number = situation(world)
+    tally = Tally()
+    tally.add(Row(1, PhoneNumber(number, "US", landline=False), channel))
+    keys = sorted(client.scan_iter(f"{world.prefix}:*"))
+    before = [client.dump(key) for key in keys]
+    found = forecast(tally, world.ledger)
+
+    assert [client.dump(key) for key in keys] == before
+    assert sorted(client.scan_iter(f"{world.prefix}:*")) == keys
+    import_rows(world.ledger, "summer", [{"phone": number, "channel": channel}])
+    world.feed()
+    (outcome,) = world.summary("summer").outcomes
+    if disposition is Disposition.ACCEPTED:
+        assert (found.texts + found.calls, found.idle) == (1, {})
+        assert outcome == "queued"
+    else:
+        assert (found.texts + found.calls, found.idle) == (0, {disposition: 1})
+        assert outcome.partition(":")[0] == disposition
+
+
+def test_the_forecast_leaves_out_the_countries_that_the_policy_leaves_out(client, monkeypatch):
+    world = Batches(client, monkeypatch, countries=("CA",))
+    tally = Tally()
+    tally.add(row(1))
+
+    assert forecast(tally, world.ledger).idle == {Disposition.COUNTRY: 1}
