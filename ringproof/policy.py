@@ -1,4 +1,4 @@
-"""The pace: how often Plivo may be asked, over all workers together, and the policy that all scripts obey."""
+"""The rate of requests to Plivo, over all workers together, and the policy that all scripts follow."""
 
 import math
 import re
@@ -11,7 +11,8 @@ from typing import Self
 JITTER = timedelta(milliseconds=60)
 """Room between slots for arrival jitter (50 ms) and a late thread (10 ms).
 
-Simulated on Plivo's strict sliding window: with it none is refused from 1/2s to 300/5s, with 20 ms up to 18 %.
+In a simulation of Plivo's strict sliding window, no request is refused with it, from 1/2s to 300/5s. With 20 ms up to
+18 % are.
 """
 
 
@@ -29,6 +30,9 @@ class Rate:
     @classmethod
     def parse(cls, text: str) -> Self:
         """Read `300/5s`, `2/1s`, or `0.5/1s`, which is `1/2s`.
+
+        >>> Rate.parse("300/5s").spacing_us
+        16867
 
         Raises ValueError for anything else: zero, a negative, another unit, no number, more than six
         digits or three decimals.
@@ -57,9 +61,9 @@ class Rate:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What the scripts read from `{PREFIX}:policy`, so that every producer obeys what the workers were told.
+    """The settings of the workers that the scripts read from `{PREFIX}:policy`, so that every producer follows them.
 
-    Workers write it at their start; without the key these defaults hold. No `countries` are all of them, 0
+    Workers write it at their start; without the key these defaults apply. No `countries` are all of them, 0
     `range_codes_per_hour` any number of codes, and `quiet_hours` are as `QuietHours` writes them, or empty for none.
     0 `reverify_ms` is never; the mode is `check` or `send`.
     """
@@ -77,7 +81,7 @@ class Policy:
     reverify_mode: str = "check"
 
     def __post_init__(self) -> None:
-        """Refuse what a script could not work with."""
+        """Refuse values that a script cannot use."""
         for field in fields(self):
             value = getattr(self, field.name)
             if isinstance(value, int) and value < 0:
@@ -86,24 +90,24 @@ class Policy:
     def mapping(self) -> dict[str, str | int]:
         """Return the fields as the scripts read them."""
         written = {"rate", "call_rate", "countries"}
-        told: dict[str, str | int] = {
+        fields_of_scripts: dict[str, str | int] = {
             field.name: getattr(self, field.name) for field in fields(self) if field.name not in written
         }
         return (
-            told
-            | limits(self.rate, self.call_rate)
+            fields_of_scripts
+            | rate_fields(self.rate, self.call_rate)
             | {"countries": ",".join(self.countries), "jitter_us": JITTER // timedelta(microseconds=1)}
         )
 
 
-def limits(rate: Rate | None, call_rate: Rate | None) -> dict[str, str | int]:
+def rate_fields(rate: Rate | None, call_rate: Rate | None) -> dict[str, str | int]:
     """Return one or both rates as the scripts read them."""
-    told: dict[str, str | int] = {}
+    written: dict[str, str | int] = {}
     for prefix, one in (("", rate), ("call_", call_rate)):
         if one:
-            told |= {
+            written |= {
                 f"{prefix}rate": str(one),
                 f"{prefix}window_us": one.window_us,
                 f"{prefix}spacing_us": one.spacing_us,
             }
-    return told
+    return written

@@ -11,7 +11,7 @@ from ringproof.ledger.durations import ms
 from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.queues import TICKS, queue
 from ringproof.ledger.record import Lane
-from ringproof.policy import Policy, Rate, limits
+from ringproof.policy import Policy, Rate, rate_fields
 
 LONGEST_REASON: Final = 200
 """Characters of the reason for a pause: one sentence in `ringproof status`."""
@@ -97,7 +97,7 @@ def override_rates(
 
     Plivo still counts what was sent at the old rates. So nothing is sent in the first window of the new rate.
     """
-    fields = limits(rate, call_rate)
+    fields = rate_fields(rate, call_rate)
     line = {name: value for name, value in fields.items() if name in {"rate", "call_rate"}}
     until = ledger.run_script(
         "pace/set_limits",

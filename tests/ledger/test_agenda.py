@@ -33,7 +33,7 @@ def book(client):
 
 @pytest.fixture
 def queues(book):
-    """Queues that nobody else uses."""
+    """Queues of this test alone."""
     return {lane: f"{book.prefix}:{queue(lane)}" for lane in Lane}
 
 
@@ -55,7 +55,7 @@ def test_nothing_is_due_before_its_time(book, due):
     assert due() == []
 
 
-def test_a_queued_number_is_enqueued_again_ever_more_rarely(book, due):
+def test_a_queued_number_is_enqueued_again_at_growing_intervals(book, due):
     book.accept(Requester.ROSTER)
     looked = []
     for second in range(3600):
@@ -69,7 +69,7 @@ def test_a_queued_number_is_enqueued_again_ever_more_rarely(book, due):
     assert book.record.state is State.QUEUED
 
 
-def test_a_request_that_is_past_its_end_fails_as_too_late_and_leaves_the_agenda(book, due):
+def test_a_request_fails_as_too_late_after_its_deadline_and_leaves_the_agenda(book, due):
     book.accept()
     book.move(15 * MINUTES + SECOND)
 
@@ -78,7 +78,7 @@ def test_a_request_that_is_past_its_end_fails_as_too_late_and_leaves_the_agenda(
     assert book.agenda() is None
 
 
-def test_whom_plivo_could_not_be_reached_for_fails_as_unreachable_at_its_end(book, due):
+def test_a_request_that_never_reached_plivo_fails_as_unreachable_at_its_deadline(book, due):
     book.bring(Outcome(State.WAITING, Reason.UNREACHABLE, "refused", 14 * MINUTES))
     book.move(15 * MINUTES + SECOND)
 
@@ -87,7 +87,7 @@ def test_whom_plivo_could_not_be_reached_for_fails_as_unreachable_at_its_end(boo
     assert type(failure_of(book.record)) is TooLate
 
 
-def test_what_waits_is_queued_again_when_it_is_due(book, due):
+def test_a_waiting_request_is_queued_again_when_it_is_due(book, due):
     book.bring(Outcome(State.WAITING, Reason.UNREACHABLE, "refused", MINUTES))
     book.move(59 * SECOND)
     assert due() == []
@@ -99,14 +99,14 @@ def test_what_waits_is_queued_again_when_it_is_due(book, due):
     assert book.begin(book.record.request).verdict is Verdict.BEGUN
 
 
-def test_what_waits_beyond_its_end_fails_at_its_end(book, due):
+def test_a_request_that_waits_beyond_its_deadline_fails_at_the_deadline(book, due):
     book.bring(Outcome(State.WAITING, Reason.UNREACHABLE, "refused", 60 * MINUTES))
     book.move(15 * MINUTES + SECOND)
 
     assert due() == [AgendaAction.TOO_LATE]
 
 
-def test_a_lease_that_is_over_leaves_a_doubt_until_the_last_possible_code_has_died(book, due):
+def test_a_lease_that_ends_leaves_a_doubt_until_the_last_possible_code_has_died(book, due):
     begun = book.begin(book.accept().request)
     book.move(44 * SECOND)
     assert due() == []
@@ -117,7 +117,7 @@ def test_a_lease_that_is_over_leaves_a_doubt_until_the_last_possible_code_has_di
     assert book.agenda() == book.record.live_until == begun.record.lease_until + 15 * MINUTES
 
 
-def test_a_worker_that_was_only_slow_may_still_tell_its_answer(book, due):
+def test_a_slow_worker_may_settle_after_its_lease_has_ended(book, due):
     begun = book.begin(book.accept().request)
     book.move(46 * SECOND)
     due()
@@ -127,7 +127,7 @@ def test_a_worker_that_was_only_slow_may_still_tell_its_answer(book, due):
     assert book.agenda() == book.record.expires_at
 
 
-def test_a_code_that_nobody_entered_expires_once_plivos_list_was_read(book, due):
+def test_a_code_that_was_not_entered_expires_after_a_scan_of_plivos_list(book, due):
     book.bring(SENT)
     book.move(14 * MINUTES)
     book.looked()
@@ -144,9 +144,9 @@ def test_a_code_that_nobody_entered_expires_once_plivos_list_was_read(book, due)
     assert book.client.ttl(book.keys.record(book.number)) > 0
 
 
-def test_a_list_that_cannot_be_read_keeps_no_code_from_expiring_for_ever(book, due):
+def test_a_code_expires_in_the_end_even_if_plivos_list_cannot_be_read(book, due):
     book.bring(SENT)
-    book.move(3 * 24 * 60 * MINUTES)  # without a beat: nobody has wanted a look before
+    book.move(3 * 24 * 60 * MINUTES)  # without a beat: no scan was requested before
     looks = 0
     while due() == [AgendaAction.LIST]:
         looks += 1
@@ -156,7 +156,7 @@ def test_a_list_that_cannot_be_read_keeps_no_code_from_expiring_for_ever(book, d
     assert book.record.state is State.EXPIRED
 
 
-def test_a_doubt_is_looked_up_when_no_code_can_live_and_again_until_somebody_settles_it(book, due):
+def test_a_doubt_is_looked_up_each_minute_after_the_last_code_has_died_until_it_is_settled(book, due):
     book.bring(Outcome(State.IN_DOUBT, detail="504"))
     book.move(14 * MINUTES)
     assert due() == []
@@ -169,7 +169,7 @@ def test_a_doubt_is_looked_up_when_no_code_can_live_and_again_until_somebody_set
     assert book.record.state is State.IN_DOUBT
 
 
-def test_an_entry_that_is_too_early_is_put_back_to_its_time(book, due):
+def test_an_entry_that_is_too_early_gets_its_right_time(book, due):
     for outcome in (SENT, Outcome(State.IN_DOUBT), Outcome(State.WAITING, Reason.PACE, wait=MINUTES)):
         book = Book(book.client)
         book.bring(outcome)
@@ -182,14 +182,14 @@ def test_an_entry_that_is_too_early_is_put_back_to_its_time(book, due):
         assert book.agenda() == when
 
 
-def test_an_entry_without_a_record_leaves(book, due):
+def test_an_entry_without_a_record_is_removed(book, due):
     book.client.zadd(book.keys.agenda, {fresh_number(): 1})
 
     assert due() == [AgendaAction.GONE]
     assert book.client.zcard(book.keys.agenda) == 0
 
 
-def test_what_is_due_is_worked_off_in_order_and_in_portions(book, due):
+def test_due_entries_are_worked_off_in_order_and_in_portions(book, due):
     numbers = [fresh_number() for _ in range(50)]
     for number in numbers:
         book.ledger.accept(number, token=number)
@@ -218,7 +218,7 @@ def test_thousands_of_queued_numbers_and_no_worker_for_an_hour_make_a_thousand_m
         while worked := work_off_agenda(book.ledger, 5000, queues):
             enqueued = [entry for entry in worked if entry.action is AgendaAction.ENQUEUE]
             messages += len(enqueued)
-            if enqueued:  # what the sweep does: their messages, which nobody takes
+            if enqueued:  # what the sweep does: their messages, which no worker takes
                 client.rpush(queues[Lane.BULK], *(entry.phone_number for entry in enqueued))
 
     assert accepted.request
@@ -251,7 +251,7 @@ def test_three_days_without_a_beat_are_caught_up(client, due):
             assert len(done) <= 2
 
 
-def test_the_slow_hand_puts_lost_entries_back_and_nothing_else(client):
+def test_the_agenda_repair_puts_lost_entries_back_and_nothing_else(client):
     book = Book(client)
     unfinished, final = [fresh_number() for _ in range(30)], [fresh_number() for _ in range(30)]
     for number in (*unfinished, *final):
@@ -270,13 +270,13 @@ def test_the_slow_hand_puts_lost_entries_back_and_nothing_else(client):
     assert set(client.zrange(book.keys.agenda, 0, -1)) == set(unfinished)
 
 
-def test_a_tick_is_taken_once(book):
+def test_only_one_process_claims_a_tick(book):
     taken = [claim_tick(book.ledger, "sweep", MINUTES) for _ in range(10)]
 
     assert taken == [True] + [False] * 9
 
 
-def test_a_slot_can_be_booked_for_a_request_that_sends_no_code(book):
+def test_a_request_that_sends_no_code_can_reserve_a_slot(book):
     request = book.accept().request
     begun = book.begin(request)
     bucket = book.slots()

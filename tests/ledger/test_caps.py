@@ -1,4 +1,4 @@
-"""Caps: how many codes a number, and a range of numbers, may get; whom it is told, and when it ends."""
+"""Caps: how many codes a number, and a range of numbers, may get; what a refused request gets, and when a cap ends."""
 
 import secrets
 from datetime import UTC, datetime, timedelta
@@ -45,7 +45,7 @@ def codes(simulation, count, every=HOUR, **options):
     return number
 
 
-def test_a_person_is_told_at_the_call_which_limit_and_until_when(simulation):
+def test_a_persons_request_is_refused_at_once_with_the_cap_and_its_end(simulation):
     number = codes(simulation, 3)
     first = simulation.moment(-2 * 3600 - 61)
     refused = again(simulation, number)
@@ -56,7 +56,7 @@ def test_a_person_is_told_at_the_call_which_limit_and_until_when(simulation):
     assert again(simulation, number).disposition is Disposition.ACCEPTED
 
 
-def test_calls_have_a_weeks_limit_of_their_own(simulation):
+def test_calls_have_a_weekly_cap_of_their_own(simulation):
     number = codes(simulation, 4, every=timedelta(hours=12), channel="call")
     call, text = again(simulation, number, channel="call"), again(simulation, number, channel="sms")
 
@@ -65,7 +65,7 @@ def test_calls_have_a_weeks_limit_of_their_own(simulation):
     assert text.disposition is Disposition.ACCEPTED
 
 
-def test_a_request_that_was_accepted_before_the_last_code_fails_with_the_limit(simulation):
+def test_a_request_that_was_accepted_before_the_last_code_fails_with_the_cap(simulation):
     number = codes(simulation, 2)
     simulation.pass_(3600)
     request = again(simulation, number).request
@@ -81,7 +81,7 @@ def test_a_request_that_was_accepted_before_the_last_code_fails_with_the_limit(s
     assert "RINGPROOF_MAX_CODES_PER_DAY" in str(failure)
 
 
-def test_bulk_waits_where_the_limit_ends_in_time_and_carries_it_otherwise(simulation):
+def test_bulk_waits_for_the_end_of_the_cap_and_fails_if_it_comes_after_the_deadline(simulation):
     late = codes(simulation, 4, every=timedelta(hours=12), channel="call")
     soon = codes(simulation, 3)
     simulation.pass_(15 * 60)
@@ -106,7 +106,7 @@ def test_bulk_waits_where_the_limit_ends_in_time_and_carries_it_otherwise(simula
 @pytest.mark.parametrize(
     ("error", "counts"), [(Rejected("400"), False), (Throttled("429"), False), (Unknown("502"), True)]
 )
-def test_what_was_surely_not_sent_is_not_counted(simulation, error, counts):
+def test_a_code_that_was_surely_not_sent_is_not_counted(simulation, error, counts):
     number = codes(simulation, 2)
     simulation.pass_(3600)
     simulation.send((number, again(simulation, number).request), outcome_of(error, 1))
@@ -116,7 +116,7 @@ def test_what_was_surely_not_sent_is_not_counted(simulation, error, counts):
     assert (again(simulation, number).disposition is Disposition.CAPPED) == counts
 
 
-def test_a_range_has_an_hours_limit_for_persons_alone(client):
+def test_a_range_of_numbers_has_an_hourly_cap_for_persons_only(client):
     simulation = Simulation(client)
     simulation.ledger.publish_policy(Policy(range_codes_per_hour=5))
     while fresh_number()[-4:] > "9980":
@@ -146,23 +146,23 @@ class TestCountries:
 
     @pytest.mark.parametrize(("country", "allowed"), [("US", True), ("GB", True), ("B", False), ("DE", False)])
     @pytest.mark.parametrize("requester", [Requester.PERSON, Requester.RESEND, Requester.ROSTER])
-    def test_others_are_refused_to_everybody(self, simulation, country, allowed, requester):
+    def test_a_number_of_another_country_is_refused_to_every_requester(self, simulation, country, allowed, requester):
         lane = Lane.BULK if requester is Requester.ROSTER else Lane.INTERACTIVE
         number = f"+1415555{simulation.now_us % 10000:04}"
         simulation.pass_(1e-6)
-        told = simulation.ledger.accept(number, token=number, requester=requester, lane=lane, country=country)
+        accepted = simulation.ledger.accept(number, token=number, requester=requester, lane=lane, country=country)
 
-        assert (told.disposition is Disposition.ACCEPTED) == allowed
-        assert (told.disposition is Disposition.COUNTRY) != allowed
+        assert (accepted.disposition is Disposition.ACCEPTED) == allowed
+        assert (accepted.disposition is Disposition.COUNTRY) != allowed
         assert (simulation.ledger.read(number) is None) != allowed
 
-    def test_none_named_are_all(self, simulation):
+    def test_without_named_countries_every_country_is_allowed(self, simulation):
         simulation.ledger.publish_policy(Policy())
 
         assert simulation.ledger.accept("+4915112345678", token="t", country="DE").disposition is Disposition.ACCEPTED
 
 
-def test_each_refusal_is_counted_by_its_limit(simulation):
+def test_each_refusal_is_counted_under_its_cap(simulation):
     number = codes(simulation, 3)
     for _ in range(2):
         simulation.pass_(1)
@@ -187,7 +187,7 @@ class TestAtTheCall:
         assert initiate_verification.AsyncResult(number).state == "SUCCESS"
         assert len(plivo.sends(number)) == 1
 
-    def test_a_number_of_another_country_is_invalid(self, ledger):
+    def test_a_number_of_another_country_raises_invalid_number(self, ledger):
         ledger.publish_policy(Policy(countries=("GB",)))
         number = fresh_number()
 

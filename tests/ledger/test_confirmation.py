@@ -33,15 +33,15 @@ class Entering(Book):
     """One number whose codes are entered."""
 
     def enter(self, code="0123"):
-        """Enter a code; what is said before Plivo is asked, and its handle."""
+        """Enter a code; return what the worker takes, and the handle."""
         handle = store_code(self.ledger, check_code(code))
         return take_code(self.ledger, self.number, handle), handle
 
     def yes(self, handle="", uuid=UUID, dated=None, alias=""):
-        """Plivo says yes: to whoever entered a code, or in its list."""
-        known = CallerId(self.number, alias, "US", dated, dated, "", uuid)
-        (told,) = mark_verified(self.ledger, [known], handle)
-        return told
+        """Have Plivo report the number as verified: by the code of a handle, or in its list."""
+        caller_id = CallerId(self.number, alias, "US", dated, dated, "", uuid)
+        (marked,) = mark_verified(self.ledger, [caller_id], handle)
+        return marked
 
     def confirm(self):
         entered, handle = self.enter()
@@ -63,7 +63,7 @@ def test_a_code_is_a_text_of_four_to_eight_digits_and_no_error_shows_it(code):
     assert (wrong.value.field, wrong.value.value) == ("code", "(not shown)")
 
 
-def test_a_code_keeps_the_zeros_that_it_begins_with_and_shows_itself_to_nobody(book):
+def test_a_code_keeps_its_leading_zeros_and_never_shows_in_a_repr(book):
     book.bring(SENT)
     entered, _ = book.enter("0012")
 
@@ -71,7 +71,7 @@ def test_a_code_keeps_the_zeros_that_it_begins_with_and_shows_itself_to_nobody(b
     assert "0012" not in repr(entered)
 
 
-def test_a_code_waits_a_minute_and_is_taken_out_once(book, client):
+def test_a_code_waits_a_minute_and_is_taken_once(book, client):
     book.bring(SENT)
     began = time.monotonic()
     handle = store_code(book.ledger, check_code("123456"))
@@ -102,7 +102,7 @@ def test_a_right_code_verifies_the_number_for_good(book, client):
     assert book.accept().disposition == "returned"
 
 
-def test_wrong_codes_are_counted_and_after_five_plivo_is_not_asked(book):
+def test_plivo_is_not_asked_after_five_wrong_codes(book):
     book.bring(SENT)
     left = []
     for _ in range(5):
@@ -126,7 +126,7 @@ def test_the_next_code_has_five_tries_of_its_own(book):
     assert (entered.tries_left, entered.unanswered_handle, entered.record.verification_uuid) == (4, "", "a-newer-one")
 
 
-def test_a_try_for_which_plivo_was_not_asked_does_not_count(book):
+def test_a_try_that_never_reached_plivo_does_not_count(book):
     book.bring(SENT)
     entered, handle = book.enter()
 
@@ -134,7 +134,7 @@ def test_a_try_for_which_plivo_was_not_asked_does_not_count(book):
     assert code_rejected(book.ledger, book.number, handle, counted=False) == 5
 
 
-def test_there_is_nothing_to_enter_for_whom_nothing_was_sent(book):
+def test_there_is_no_code_to_confirm_before_one_was_sent(book):
     assert book.enter()[0].step is NextStep.NOTHING
     book.accept()
     entered, _ = book.enter()
@@ -142,14 +142,14 @@ def test_there_is_nothing_to_enter_for_whom_nothing_was_sent(book):
     assert (entered.step, entered.record.state) == (NextStep.NOTHING, State.QUEUED)
 
 
-def test_a_code_is_not_asked_about_after_its_time(book):
+def test_plivo_is_not_asked_about_an_expired_code(book):
     book.bring(SENT)
     book.move(15 * MINUTES + timedelta(seconds=1))
 
     assert book.enter()[0].step is NextStep.EXPIRED
 
 
-def test_a_code_that_nobody_took_within_its_minute_is_lost_and_costs_no_try(book, client):
+def test_a_code_that_no_worker_took_within_a_minute_is_lost_and_costs_no_try(book, client):
     book.bring(SENT)
     handle = store_code(book.ledger, check_code("1234"))
     client.delete(book.keys.code(handle))
@@ -158,7 +158,7 @@ def test_a_code_that_nobody_took_within_its_minute_is_lost_and_costs_no_try(book
     assert book.record.tries == 0
 
 
-def test_while_plivo_does_not_know_the_credentials_it_is_not_asked(book):
+def test_plivo_is_not_asked_while_it_does_not_know_the_credentials(book):
     book.bring(SENT)
     report_answer(book.ledger, "unauthorized")
 
@@ -166,14 +166,14 @@ def test_while_plivo_does_not_know_the_credentials_it_is_not_asked(book):
     assert book.record.tries == 0
 
 
-def test_a_persons_pause_keeps_nobody_from_entering_a_code(book):
+def test_an_operators_pause_does_not_stop_confirmations(book):
     book.bring(SENT)
     book.hold()
 
     assert book.enter()[0].step is NextStep.ASK
 
 
-def test_an_answer_that_was_lost_is_told_to_whoever_comes_next(book):
+def test_the_next_entry_gets_the_handle_of_a_lost_answer(book):
     book.bring(SENT)
     _, first = book.enter()
     entered, _ = book.enter()
@@ -182,7 +182,7 @@ def test_an_answer_that_was_lost_is_told_to_whoever_comes_next(book):
 
 
 class TestARace:
-    def test_with_an_expiry_is_won_by_plivos_yes(self, book, client):
+    def test_plivos_yes_wins_over_an_expiry(self, book, client):
         book.bring(SENT)
         _, handle = book.enter()
         book.move(16 * MINUTES)
@@ -195,7 +195,7 @@ class TestARace:
         assert client.ttl(book.keys.record(book.number)) == -1
 
     @pytest.mark.parametrize("state", [State.QUEUED, State.WAITING, State.FAILED, State.CANCELLED])
-    def test_with_a_resend_that_was_not_sent_is_won_by_plivos_yes_and_nothing_more_is_sent(self, book, state):
+    def test_plivos_yes_wins_over_an_unsent_resend_which_is_then_never_sent(self, book, state):
         book.bring(SENT)
         _, handle = book.enter()
         book.move(2 * MINUTES)
@@ -211,7 +211,7 @@ class TestARace:
         assert (book.record.state, book.record.live_until, book.agenda()) == (State.VERIFIED, None, None)
         assert book.begin(resend).verdict is Verdict.NOTHING
 
-    def test_with_a_resend_that_is_being_sent_is_won_too_and_its_code_lives_on(self, book):
+    def test_plivos_yes_wins_over_a_resend_that_is_being_sent_and_its_code_stays_live(self, book):
         book.bring(SENT)
         _, handle = book.enter()
         book.move(2 * MINUTES)
@@ -222,7 +222,7 @@ class TestARace:
         assert book.settle(begun, NEWER) is Settled.STALE
         assert (book.record.state, book.record.live_until) == (State.VERIFIED, lives)
 
-    def test_with_a_resend_that_was_sent_meanwhile_is_won_too_and_its_code_lives_on(self, book):
+    def test_plivos_yes_wins_over_a_resend_that_was_sent_and_its_code_stays_live(self, book):
         book.bring(SENT)
         _, handle = book.enter()
         book.move(2 * MINUTES)
@@ -236,16 +236,18 @@ class TestARace:
             UUID,
         )
 
-    def test_of_two_right_codes_has_one_winner_and_the_other_is_told(self, book):
+    def test_one_of_two_right_codes_verifies_and_the_other_gets_already(self, book):
         book.bring(SENT)
         (_, first), (_, second) = book.enter(), book.enter()
 
         assert book.yes(first) is Marked.VERIFIED
         assert book.yes(second) is Marked.ALREADY
-        assert take_code(book.ledger, book.number, first).step is NextStep.DONE, "redelivered, it is told again"
+        assert take_code(book.ledger, book.number, first).step is NextStep.DONE, (
+            "a second delivery gets the same answer"
+        )
         assert take_code(book.ledger, book.number, second).step is NextStep.NOTHING
 
-    def test_a_wrong_code_beside_a_right_one_undoes_nothing(self, book):
+    def test_a_wrong_code_does_not_undo_a_right_one(self, book):
         book.bring(SENT)
         (_, wrong), (_, right) = book.enter(), book.enter()
         book.yes(right)
@@ -253,7 +255,7 @@ class TestARace:
         assert code_rejected(book.ledger, book.number, wrong) == 5
         assert book.record.state is State.VERIFIED
 
-    def test_with_an_erasure_leaves_nothing_behind(self, book, client):
+    def test_plivos_yes_after_an_erasure_leaves_no_record(self, book, client):
         book.bring(SENT)
         _, handle = book.enter()
         client.delete(book.keys.record(book.number))
@@ -273,18 +275,18 @@ class Plivo:
         return CallerId(number, "", "US", None, None, "", UUID)
 
 
-def test_a_number_that_plivo_has_by_anothers_code_proves_nothing_for_mine(book):
+def test_a_number_that_another_code_verified_does_not_confirm_this_code(book):
     book.bring(SENT)
     mine = store_code(book.ledger, check_code("9999"))
     plivo = Plivo()
     plivo.complete = lambda *_: book.confirm() and Plivo.complete(plivo)  # another, meanwhile
 
-    with pytest.raises(NothingPending) as told:
+    with pytest.raises(NothingPending) as caught:
         confirm(book.ledger, plivo, book.number, mine)
-    assert told.value.state == "verified"
+    assert caught.value.state == "verified"
 
 
-def test_what_became_of_a_code_whose_answer_was_lost_is_asked_before_the_next_one_is_entered(book):
+def test_a_lost_answer_is_looked_up_before_the_next_code_is_entered(book):
     book.bring(SENT)
     _, lost = book.enter()
     mine = store_code(book.ledger, check_code("9999"))
@@ -294,42 +296,44 @@ def test_what_became_of_a_code_whose_answer_was_lost_is_asked_before_the_next_on
     assert take_code(book.ledger, book.number, lost).step is NextStep.DONE
 
 
-def test_a_number_that_plivo_has_by_my_code_is_verified_by_it(book):
+def test_a_look_up_confirms_a_code_whose_answer_was_lost(book):
     book.bring(SENT)
     mine = store_code(book.ledger, check_code("0123"))
 
     assert confirm(book.ledger, Plivo(), book.number, mine)["state"] == "verified"
-    assert confirm(book.ledger, Plivo(), book.number, mine)["verified_at"], "a message that comes twice is told again"
+    assert confirm(book.ledger, Plivo(), book.number, mine)["verified_at"], (
+        "a message that comes twice gets the same answer"
+    )
 
 
 class TestTheList:
-    def test_verifies_whoever_confirmed_elsewhere(self, book):
+    def test_the_list_verifies_a_number_that_was_confirmed_elsewhere(self, book):
         book.bring(SENT)
 
         assert book.yes() is Marked.VERIFIED
         assert book.yes() is Marked.ALREADY
 
-    def test_may_tell_it_after_the_expiry(self, book, client):
+    def test_the_list_verifies_a_number_after_its_expiry(self, book, client):
         book.bring(SENT)
         client.hset(book.keys.record(book.number), "state", "expired")
 
         assert book.yes() is Marked.VERIFIED
 
-    def test_of_last_year_is_no_answer(self, book):
+    def test_an_entry_of_last_year_does_not_verify_todays_request(self, book):
         book.bring(SENT)
         last_year = datetime.now(UTC) - timedelta(days=365)
 
         assert book.yes(uuid="of-last-year", dated=last_year) is Marked.STALE
         assert book.record.state is State.CODE_SENT
 
-    def test_ends_a_doubt_if_its_dates_are_later_than_the_attempt(self, book):
+    def test_an_entry_that_is_newer_than_the_attempt_ends_a_doubt(self, book):
         book.bring(Outcome(State.IN_DOUBT))
 
         assert book.yes(uuid="unknown", dated=book.now() - MINUTES) is Marked.STALE
         assert book.yes(uuid="unknown", dated=book.now() + MINUTES) is Marked.VERIFIED
         assert (book.record.verification_uuid, book.record.live_until, book.agenda()) == ("unknown", None, None)
 
-    def test_does_not_take_a_verified_numbers_new_request_for_its_old_one(self, book):
+    def test_the_list_does_not_verify_a_new_request_by_the_old_code(self, book):
         book.bring(SENT)
         book.confirm()
         resend = book.accept(Requester.RESEND)
@@ -341,13 +345,13 @@ class TestTheList:
         assert book.record.state is State.QUEUED
 
     @pytest.mark.parametrize("alias", ["\ud800", "é" * 400, "\x00", '"]}'], ids=ascii)
-    def test_holds_whatever_others_have_called_their_numbers(self, book, alias):
+    def test_aliases_of_other_programs_are_stored_safely(self, book, alias):
         book.bring(SENT)
 
         assert book.yes(alias=alias) is Marked.VERIFIED
         assert len(book.record.alias) <= 255
 
-    def test_knows_nothing_of_numbers_that_are_not_ours(self, book):
+    def test_unknown_numbers_get_no_record_without_a_sync(self, book):
         found = [CallerId(fresh_number(), "", "US", None, None, "", UUID) for _ in range(3)]
 
         assert mark_verified(book.ledger, found) == [Marked.GONE] * 3

@@ -1,4 +1,4 @@
-"""What is wrong with a Redis is said at the worker's start, with what can be lost; with the worst it does not start."""
+"""A worker reports the faults of its Redis at its start, with what can be lost. With a fatal one it does not start."""
 
 import pytest
 from support.harness import Worker, stopped
@@ -12,7 +12,7 @@ GOOD = {"redis_version": "7.4.1", "cluster_enabled": 0, "maxmemory_policy": "noe
 
 
 @pytest.mark.parametrize(
-    ("told", "word", "fatal"),
+    ("fields", "word", "fatal"),
     [
         ({"redis_version": "6.0.16"}, "too old", True),
         ({"redis_version": "5.0.7"}, "too old", True),
@@ -21,8 +21,8 @@ GOOD = {"redis_version": "7.4.1", "cluster_enabled": 0, "maxmemory_policy": "noe
         ({"aof_enabled": 0}, "append-only", False),
     ],
 )
-def test_each_fault_is_named_with_the_way_out(told, word, fatal):
-    (complaint,) = complaints(GOOD | told)
+def test_each_fault_is_reported_with_what_to_do(fields, word, fatal):
+    (complaint,) = complaints(GOOD | fields)
 
     assert word in complaint.text
     assert "; " in complaint.text
@@ -30,15 +30,15 @@ def test_each_fault_is_named_with_the_way_out(told, word, fatal):
 
 
 @pytest.mark.parametrize("version", ["6.2.14", "7.0.15", "8.2.0", "10.0.1"])
-def test_a_good_redis_gives_no_cause_to_complain(version):
+def test_a_good_redis_has_no_fault(version):
     assert complaints(GOOD | {"redis_version": version}) == []
 
 
-def test_the_private_redis_of_demos_and_tests_is_a_good_one(ledger):
+def test_the_private_redis_of_demos_and_tests_has_no_fault(ledger):
     assert examine(ledger) == []
 
 
-def test_a_worker_names_what_can_be_lost_at_its_start(environ, tmp_path):
+def test_a_worker_logs_at_its_start_what_can_be_lost(environ, tmp_path):
     with RedisServer() as server:
         client = connect(server.url)
         client.config_set("maxmemory-policy", "allkeys-lru")
@@ -46,8 +46,8 @@ def test_a_worker_names_what_can_be_lost_at_its_start(environ, tmp_path):
         own = environ | {"RINGPROOF_REDIS_URL": server.url}
         with stopped(Worker(tmp_path / "worker.log", own, tmp_path, concurrency=1)) as worker:
             log = worker.log
-        told = [complaint.text for complaint in examine(Ledger(client))]
+        texts = [complaint.text for complaint in examine(Ledger(client))]
         client.close()
 
-    assert len(told) == 2
-    assert all(text in log for text in told)
+    assert len(texts) == 2
+    assert all(text in log for text in texts)

@@ -64,7 +64,7 @@ def test_the_example_in_the_ledgers_docstring_is_true(client):
     assert "assert" in example
 
 
-def test_what_begins_is_sending_before_anybody_wrote_to_plivo(book):
+def test_a_number_is_sending_before_any_byte_goes_to_plivo(book):
     begun = book.begin(book.accept().request)
 
     assert book.record.state is State.SENDING
@@ -72,7 +72,7 @@ def test_what_begins_is_sending_before_anybody_wrote_to_plivo(book):
     assert book.record.live_until == book.record.lease_until + 15 * MINUTES
 
 
-def test_of_many_that_begin_one_number_one_gets_it(book):
+def test_only_one_of_many_callers_begins_a_number(book):
     request = book.accept().request
 
     verdicts = [book.begin(request).verdict for _ in range(5)]
@@ -80,7 +80,7 @@ def test_of_many_that_begin_one_number_one_gets_it(book):
     assert verdicts == [Verdict.BEGUN] + [Verdict.NOTHING] * 4
 
 
-def test_an_older_request_begins_nothing(book):
+def test_a_replaced_request_begins_nothing(book):
     older = book.bring(Outcome(State.FAILED, Reason.REJECTED)).record.request
     newer = book.accept().request
 
@@ -89,13 +89,13 @@ def test_an_older_request_begins_nothing(book):
     assert book.begin(newer).verdict is Verdict.BEGUN
 
 
-def test_a_number_nobody_asked_for_begins_nothing(book):
+def test_an_unknown_number_begins_nothing(book):
     begun = book.begin(1)
 
     assert (begun.verdict, begun.record) == (Verdict.NOTHING, None)
 
 
-def test_a_request_that_is_past_its_end_is_not_sent(book):
+def test_a_request_is_not_sent_after_its_deadline(book):
     accepted = book.accept()
     book.move(16 * MINUTES)
 
@@ -104,14 +104,14 @@ def test_a_request_that_is_past_its_end_is_not_sent(book):
     assert book.agenda() is None
 
 
-def test_bulk_requests_have_a_day(book):
+def test_bulk_requests_have_a_deadline_of_a_day(book):
     accepted = book.accept(Requester.ROSTER)
     book.move(23 * 60 * MINUTES)
 
     assert book.begin(accepted.request).verdict is Verdict.BEGUN
 
 
-def test_a_slot_beyond_the_requests_end_is_not_taken(client):
+def test_a_slot_after_the_deadline_is_not_reserved(client):
     book = Book(client)
     book.ledger.publish_policy(Policy(rate=Rate.parse("1/1200s")))
     request = book.accept().request
@@ -129,7 +129,7 @@ def test_a_late_settle_dates_the_code_from_plivos_answer(book):
     assert near(book.record.expires_at, book.now() + 6 * MINUTES)
 
 
-def test_the_request_number_starts_at_redis_seconds_so_that_an_erased_one_never_returns(book):
+def test_request_numbers_start_at_redis_seconds_so_that_an_erased_one_never_returns(book):
     first = book.accept().request
     book.client.delete(book.keys.record(book.number))
     book.move(timedelta(seconds=1))
@@ -167,7 +167,7 @@ def bring_to(book, state, live):
 
 
 @pytest.mark.parametrize(("situation", "requester"), list(itertools.product(TABLE, Requester)))
-def test_the_table_says_what_a_new_request_meets(book, situation, requester):
+def test_each_requester_gets_the_answer_of_the_table(book, situation, requester):
     state, live = situation
     bring_to(book, state, live)
     before = book.record
@@ -187,7 +187,7 @@ def test_the_table_says_what_a_new_request_meets(book, situation, requester):
         assert answer.until == before.live_until
 
 
-def test_the_table_knows_every_state():
+def test_the_table_has_every_state():
     assert {state for state, _ in TABLE} == {None, *State}
 
 
@@ -204,14 +204,14 @@ def test_a_person_takes_over_a_request_of_bulk(book):
     assert near(book.record.ends_at, book.now() + 15 * MINUTES)
 
 
-def test_a_request_that_a_person_takes_over_is_looked_at_by_the_persons_end(book):
+def test_a_promoted_request_is_due_at_the_persons_deadline(book):
     book.bring(Outcome(State.WAITING, Reason.UNREACHABLE, wait=120 * MINUTES), requester=Requester.ROSTER)
     book.accept()
 
     assert book.agenda() == book.record.ends_at
 
 
-def test_a_person_who_gives_no_alias_leaves_none_of_the_rows(book):
+def test_a_promoted_request_loses_the_rows_alias(book):
     book.accept(Requester.ROSTER, alias="R" * 200)
     book.accept()
 
@@ -226,7 +226,7 @@ def test_bulk_does_not_take_over_a_persons_request(book):
     assert (book.record.lane, book.record.alias) == (Lane.INTERACTIVE, "Front desk")
 
 
-def test_a_resend_inside_the_cooldown_is_refused_until_its_end(book):
+def test_a_resend_within_the_cooldown_is_refused(book):
     book.bring(SENT)
     early = book.accept(Requester.RESEND)
     book.move(timedelta(seconds=61))
@@ -238,7 +238,7 @@ def test_a_resend_inside_the_cooldown_is_refused_until_its_end(book):
     assert late.disposition is Disposition.ACCEPTED
 
 
-def test_a_resend_of_a_doubtful_request_cools_down_from_when_it_may_have_been_sent_at_the_latest(book):
+def test_the_cooldown_after_a_doubt_starts_at_the_last_moment_at_which_plivo_may_have_sent(book):
     book.bring(Outcome(State.IN_DOUBT))
 
     assert book.accept(Requester.RESEND).disposition is Disposition.COOLING_DOWN
@@ -253,7 +253,7 @@ def test_the_workers_policy_sets_the_cooldown(book):
     assert book.accept(Requester.RESEND).disposition is Disposition.ACCEPTED
 
 
-def test_a_sure_not_sent_puts_back_what_lived_before(book):
+def test_a_send_that_surely_failed_restores_the_earlier_live_until(book):
     book.bring(SENT)
     lived = book.record.live_until
     book.move(2 * MINUTES)
@@ -264,13 +264,13 @@ def test_a_sure_not_sent_puts_back_what_lived_before(book):
     assert book.record.verification_uuid == UUID
 
 
-def test_a_first_attempt_that_was_not_sent_leaves_no_code_alive(book):
+def test_a_first_send_that_surely_failed_leaves_no_live_code(book):
     book.bring(Outcome(State.WAITING, Reason.UNREACHABLE, wait=MINUTES))
 
     assert book.record.live_until is None
 
 
-def test_doubt_keeps_the_longest_life_that_the_code_may_have(book):
+def test_a_doubt_keeps_the_latest_end_that_the_code_may_have(book):
     begun = book.begin(book.accept().request)
     book.settle(begun, Outcome(State.IN_DOUBT, detail="504"))
 
@@ -278,7 +278,7 @@ def test_doubt_keeps_the_longest_life_that_the_code_may_have(book):
     assert book.agenda() == book.record.live_until
 
 
-def test_a_queued_request_does_not_begin_while_another_code_may_live(book):
+def test_a_queued_request_does_not_begin_while_another_code_may_be_live(book):
     request = book.accept().request
     until = epoch_ms(book.now() + 5 * MINUTES)
     book.client.hset(book.keys.record(book.number), "live_until", until)
@@ -290,7 +290,7 @@ def test_a_queued_request_does_not_begin_while_another_code_may_live(book):
     assert book.record.due_at == book.agenda() == datetime.fromtimestamp(until / 1000, UTC)
 
 
-def test_a_resend_begins_while_the_older_code_lives_but_not_inside_the_cooldown(book):
+def test_a_resend_begins_while_the_older_code_is_live_but_not_within_the_cooldown(book):
     book.bring(SENT)
     book.move(2 * MINUTES)
     resend = book.accept(Requester.RESEND).request
@@ -301,7 +301,7 @@ def test_a_resend_begins_while_the_older_code_lives_but_not_inside_the_cooldown(
     assert near(book.record.due_at, book.now() + MINUTES)
 
 
-def test_the_same_token_gets_the_same_answer_whatever_came_between(book):
+def test_the_same_token_gets_the_same_answer(book):
     first = book.accept(token="one")
     book.settle(book.begin(first.request), Outcome(State.FAILED, Reason.REJECTED))
     second = book.accept(token="two")
@@ -319,7 +319,7 @@ def test_a_token_is_forgotten_after_its_time(book, client):
     assert 23 * 3600 < client.ttl(book.keys.token("foreign")) <= 24 * 3600
 
 
-def test_begin_asked_again_with_its_token_is_told_again_and_books_no_second_slot(book):
+def test_begin_with_the_same_fence_gives_the_same_answer_and_reserves_no_second_slot(book):
     request = book.accept().request
     first = book.begin(request, fence="token")
     bucket = book.slots()
@@ -330,7 +330,7 @@ def test_begin_asked_again_with_its_token_is_told_again_and_books_no_second_slot
     assert book.slots() == bucket
 
 
-def test_begin_told_again_after_its_slot_does_not_wait_for_the_past(book):
+def test_begin_repeated_after_its_slot_has_no_negative_wait(book):
     request = book.accept().request
     book.begin(request, fence="token")
     book.move(timedelta(seconds=2))
@@ -338,7 +338,7 @@ def test_begin_told_again_after_its_slot_does_not_wait_for_the_past(book):
     assert book.begin(request, fence="token").wait == timedelta()
 
 
-def test_settle_repeated_changes_nothing(book):
+def test_a_repeated_settle_changes_nothing(book):
     begun = book.bring(SENT)
     record = book.record
 
@@ -346,7 +346,7 @@ def test_settle_repeated_changes_nothing(book):
     assert book.record == record
 
 
-def test_only_the_fence_that_began_may_settle(book):
+def test_only_the_fence_of_begin_may_settle(book):
     begun = book.begin(book.accept().request)
 
     assert book.ledger.settle(book.number, begun.record.request, "another", SENT) is Settled.STALE
@@ -368,7 +368,7 @@ def test_a_late_answer_settles_a_doubt_but_never_a_newer_request(book):
     assert (book.record.state, book.record.request) == (State.QUEUED, newer)
 
 
-def test_a_doubt_does_not_end_undecided_while_a_code_may_live(book):
+def test_a_doubt_does_not_end_undecided_while_a_code_may_be_live(book):
     doubtful = book.bring(Outcome(State.IN_DOUBT))
     undecided = Outcome(State.FAILED, Reason.IN_DOUBT)
     book.move(14 * MINUTES)
@@ -380,7 +380,7 @@ def test_a_doubt_does_not_end_undecided_while_a_code_may_live(book):
     assert book.record.state is State.FAILED
 
 
-def test_to_cancel_an_older_request_does_nothing_to_the_newer(book):
+def test_the_cancel_of_a_replaced_request_does_not_change_the_newer_one(book):
     older = book.bring(Outcome(State.FAILED, Reason.REJECTED)).record.request
     newer = book.accept().request
 
@@ -388,7 +388,7 @@ def test_to_cancel_an_older_request_does_nothing_to_the_newer(book):
     assert (book.record.request, book.record.state) == (newer, State.QUEUED)
 
 
-def test_cancel_takes_back_what_was_not_begun_and_nothing_else(book):
+def test_cancel_takes_back_only_a_request_that_has_not_begun(book):
     request = book.accept().request
     assert book.ledger.cancel(book.number, request) is Settled.SETTLED
     assert book.ledger.cancel(book.number, request) is Settled.ALREADY
@@ -401,13 +401,13 @@ def test_cancel_takes_back_what_was_not_begun_and_nothing_else(book):
     assert book.record.state is State.SENDING
 
 
-def test_a_give_back_burns_no_attempt(book):
+def test_an_uncounted_settle_uses_up_no_attempt(book):
     book.bring(Outcome(State.WAITING, Reason.PACE, wait=MINUTES, counted=False))
 
     assert book.record.attempts == 0
 
 
-def test_every_unfinished_record_is_on_the_agenda_and_no_final_one(book):
+def test_every_record_that_is_not_final_is_on_the_agenda(book):
     accepted = book.accept()
     assert near(book.agenda(), book.now() + timedelta(seconds=30))
     begun = book.begin(accepted.request)
@@ -424,7 +424,7 @@ def test_every_unfinished_record_is_on_the_agenda_and_no_final_one(book):
     assert book.agenda() is None
 
 
-def test_a_wait_is_not_looked_at_later_than_the_requests_end(book):
+def test_a_waiting_request_is_due_at_its_deadline_at_the_latest(book):
     book.bring(Outcome(State.WAITING, Reason.UNREACHABLE, wait=60 * MINUTES))
 
     assert book.agenda() == book.record.ends_at
@@ -451,7 +451,7 @@ def test_an_earlier_request_keeps_its_own_outcome_for_a_day(book, client):
     assert 0 < client.ttl(book.keys.earlier(book.number)) <= 86400
 
 
-def test_of_earlier_requests_the_last_eight_are_kept(book, client):
+def test_the_last_eight_replaced_requests_are_kept(book, client):
     requests = [book.bring(Outcome(State.FAILED, Reason.REJECTED)).record.request for _ in range(12)]
 
     assert client.hlen(book.keys.earlier(book.number)) == 8
@@ -459,7 +459,7 @@ def test_of_earlier_requests_the_last_eight_are_kept(book, client):
     assert book.ledger.read(book.number, requests[-2]).state is State.FAILED
 
 
-def test_many_records_are_read_at_once_in_the_order_asked(book, client):
+def test_read_many_returns_the_records_in_order(book, client):
     first = book.bring(SENT).record.request
     book.move(2 * MINUTES)
     newest = book.accept(Requester.RESEND).request
@@ -499,14 +499,14 @@ def test_the_longest_alias_leaves_a_record_packed_and_comes_back_whole(book, cli
     assert client.object("encoding", book.keys.record(book.number)) in {"ziplist", "listpack"}
 
 
-def test_a_long_detail_is_cut_to_what_keeps_the_record_packed(book, client):
+def test_a_long_detail_is_cut_so_that_the_record_stays_packed(book, client):
     book.bring(Outcome(State.FAILED, Reason.REJECTED, "400 " + "ü" * 300))
 
     assert len(book.record.detail.encode()) <= 64
     assert client.object("encoding", book.keys.record(book.number)) in {"ziplist", "listpack"}
 
 
-def test_where_redis_has_no_policy_the_ledgers_own_holds(client):
+def test_the_ledgers_own_policy_applies_if_redis_has_none(client):
     book = Book(client, policy=Policy(rate=Rate.parse("40/4s"), cooldown_ms=0))
     client.delete(book.keys.policy)
     first = book.begin(book.accept().request)
@@ -518,7 +518,7 @@ def test_where_redis_has_no_policy_the_ledgers_own_holds(client):
     assert book.accept(Requester.RESEND).disposition is Disposition.ACCEPTED
 
 
-def test_slots_are_spaced_so_that_no_window_holds_more_than_the_limit(client):
+def test_slots_are_spaced_so_that_no_window_has_more_than_the_rate(client):
     book = Book(client)
     book.ledger.publish_policy(Policy(rate=Rate.parse("10/1s"), range_codes_per_hour=0))
     numbers = [fresh_number() for _ in range(25)]
@@ -529,7 +529,7 @@ def test_slots_are_spaced_so_that_no_window_holds_more_than_the_limit(client):
     assert {b - a for a, b in itertools.pairwise(slots)} == {106_000}
 
 
-def test_without_a_bucket_the_first_window_is_spent(client):
+def test_the_first_window_of_an_empty_redis_has_no_slot(client):
     book = Book(client)
     book.ledger.publish_policy(Policy(rate=Rate.parse("300/5s")))
     client.delete(book.keys.pace)
@@ -537,7 +537,7 @@ def test_without_a_bucket_the_first_window_is_spent(client):
     assert book.begin(book.accept().request).wait == timedelta(seconds=5)
 
 
-def test_what_cannot_begin_costs_no_slot(book):
+def test_a_number_that_cannot_begin_costs_no_slot(book):
     request = book.accept().request
     book.begin(request)
     bucket = book.slots()
@@ -554,7 +554,7 @@ def test_durations_can_be_shortened_by_tests(client):
     assert book.accept().disposition is Disposition.ACCEPTED
 
 
-def test_redis_out_of_memory_refuses_with_that_reason_and_leaves_nothing_half_accepted(book, client):
+def test_redis_out_of_memory_refuses_a_request_and_leaves_nothing_half_accepted(book, client):
     limit = client.config_get("maxmemory")["maxmemory"]
     client.config_set("maxmemory", 1)
     try:
@@ -580,7 +580,7 @@ def test_an_answer_is_not_lost_because_redis_is_out_of_memory(book, client):
     assert book.record.verification_uuid == UUID
 
 
-def test_a_dead_pooled_connection_is_no_reason_to_refuse(book, client):
+def test_a_dead_pooled_connection_is_replaced(book, client):
     book.accept()
     client.client_kill_filter(_type="normal", skipme=False)
 

@@ -36,7 +36,7 @@ def is_paused(simulation, lane=Lane.BULK):
 
 class TestAPersons:
     @pytest.mark.parametrize("lane", [None, *Lane])
-    def test_keeps_its_lane_or_all_from_being_sent_to_until_a_person_resumes(self, simulation, lane):
+    def test_a_pause_stops_its_lane_or_all_until_the_resume(self, simulation, lane):
         assert control.pause(simulation.ledger, lane, "the  codes\nare wrong") is True
         held = {one for one in Lane if is_paused(simulation, one)}
         (pause,) = control.sending_status(simulation.ledger).pauses
@@ -46,19 +46,19 @@ class TestAPersons:
         assert (pause.lane, pause.why, pause.since) == (lane, "the codes are wrong", simulation.moment())
         assert not any(is_paused(simulation, one) for one in Lane)
 
-    def test_twice_is_as_once_and_its_reason_the_newest(self, simulation):
-        told = [control.pause(simulation.ledger, reason=reason) for reason in ("one", "two")]
+    def test_a_second_pause_only_changes_the_reason(self, simulation):
+        is_new = [control.pause(simulation.ledger, reason=reason) for reason in ("one", "two")]
 
-        assert (told, whys(simulation)) == ([True, False], ["two"])
+        assert (is_new, whys(simulation)) == ([True, False], ["two"])
         assert [control.resume(simulation.ledger) for _ in range(2)] == [True, False]
 
-    def test_of_a_lane_ends_with_a_resume_of_all(self, simulation):
+    def test_a_resume_of_all_ends_the_pause_of_a_lane(self, simulation):
         control.pause(simulation.ledger, Lane.BULK)
         control.resume(simulation.ledger)
 
         assert not is_paused(simulation)
 
-    def test_takes_back_what_has_a_slot_it_has_not_used(self, simulation):
+    def test_a_pause_revokes_slots_that_are_not_used(self, simulation):
         (request,) = simulation.numbers(1, Lane.INTERACTIVE)
         begun = simulation.begin(request)
         control.pause(simulation.ledger)
@@ -68,7 +68,7 @@ class TestAPersons:
         assert simulation.begin(request).verdict is Verdict.WAITING
         assert (simulation.record(request).reason, simulation.record(request).attempts) == (Reason.PAUSED, 0)
 
-    def test_is_looked_at_every_few_seconds_and_nothing_is_enqueued_meanwhile(self, simulation):
+    def test_a_paused_number_is_checked_every_few_seconds_and_not_enqueued(self, simulation):
         person, *roster = simulation.numbers(1, Lane.INTERACTIVE) + simulation.numbers(3)
         control.pause(simulation.ledger)
         for request in (person, roster[0]):
@@ -82,7 +82,7 @@ class TestAPersons:
         assert simulation.record(person).due_at == simulation.moment(5)
         assert all(simulation.record(one).due_at <= simulation.moment(30) for one in roster)
 
-    def test_does_not_count_against_the_day_that_bulk_has_but_against_a_persons_quarter_hour(self, simulation):
+    def test_a_pause_moves_the_deadline_of_bulk_but_not_that_of_a_person(self, simulation):
         person, roster = simulation.numbers(1, Lane.INTERACTIVE) + simulation.numbers(1)
         ends = simulation.record(roster).ends_at
         control.pause(simulation.ledger)
@@ -98,7 +98,7 @@ class TestAPersons:
         assert simulation.record(roster).ends_at > ends
         assert simulation.begin(roster).verdict is Verdict.BEGUN
 
-    def test_releases_them_in_the_order_in_which_they_came(self, simulation):
+    def test_paused_numbers_go_on_in_the_order_in_which_they_came(self, simulation):
         requests = simulation.numbers(20)
         control.pause(simulation.ledger)
         for request in requests:
@@ -113,7 +113,7 @@ class TestAPersons:
 
 
 class TestUnknownCredentials:
-    def test_pause_all_until_plivo_knows_them(self, simulation):
+    def test_unknown_credentials_pause_all_until_plivo_knows_them(self, simulation):
         request, other = simulation.numbers(2)
         record = simulation.send(request, UNAUTHORIZED)
 
@@ -122,7 +122,7 @@ class TestUnknownCredentials:
         report_answer(simulation.ledger, PlivoSignal.KNOWN)
         assert simulation.begin(other).verdict is Verdict.BEGUN
 
-    def test_are_asked_about_every_thirty_seconds_by_one(self, simulation):
+    def test_one_process_probes_the_credentials_every_thirty_seconds(self, simulation):
         simulation.send(simulation.numbers(1)[0], UNAUTHORIZED)
         asked = []
         for _ in range(9):
@@ -132,13 +132,13 @@ class TestUnknownCredentials:
         assert [any(three) for three in asked] == [False, False, True] * 3
         assert sum(map(sum, asked)) == 3
 
-    def test_are_asked_about_at_once_when_a_person_resumes(self, simulation):
+    def test_a_resume_probes_the_credentials_at_once(self, simulation):
         simulation.send(simulation.numbers(1)[0], UNAUTHORIZED)
         control.resume(simulation.ledger)
 
         assert take_probe(simulation.ledger)
 
-    def test_are_not_known_because_an_older_send_was_taken(self, simulation):
+    def test_a_send_that_began_earlier_does_not_end_the_pause(self, simulation):
         first, second = simulation.numbers(2, Lane.INTERACTIVE)
         under_way = simulation.begin(first)
         simulation.send(second, UNAUTHORIZED)
@@ -146,14 +146,14 @@ class TestUnknownCredentials:
 
         assert is_paused(simulation)
 
-    def test_without_them_nobody_is_asked_about_them(self, simulation):
+    def test_without_such_a_pause_there_is_no_probe(self, simulation):
         assert not take_probe(simulation.ledger)
 
 
 class TestARefusal:
     """402 or 403: of the account, or of one number alone."""
 
-    def test_is_the_numbers_own_if_another_one_is_taken(self, simulation):
+    def test_a_refused_number_fails_if_plivo_accepts_another_one(self, simulation):
         suspect, other = simulation.numbers(2)
         record = simulation.send(suspect, FORBIDDEN)
         assert (record.state, record.reason, record.attempts) == (State.WAITING, Reason.PAUSED, 0)
@@ -163,21 +163,21 @@ class TestARefusal:
         assert (record.state, record.reason, record.detail) == (State.FAILED, Reason.FORBIDDEN, "402 no credit")
         assert whys(simulation) == []
 
-    def test_is_the_numbers_own_if_one_that_left_after_it_is_taken(self, simulation):
+    def test_a_refused_number_fails_if_plivo_accepts_one_with_a_later_slot(self, simulation):
         suspect, later = (simulation.begin(one) for one in simulation.numbers(2, Lane.INTERACTIVE))
         simulation.settle(suspect, FORBIDDEN)
         simulation.settle(later, TAKEN)
 
         assert simulation.ledger.read(suspect.record.phone_number).state is State.FAILED
 
-    def test_says_nothing_yet_if_one_that_left_before_it_is_taken(self, simulation):
+    def test_a_number_with_an_earlier_slot_decides_nothing_about_a_refused_one(self, simulation):
         earlier, suspect = (simulation.begin(one) for one in simulation.numbers(2, Lane.INTERACTIVE))
         simulation.settle(suspect, FORBIDDEN)
         simulation.settle(earlier, TAKEN)
 
         assert simulation.ledger.read(suspect.record.phone_number).state is State.WAITING
 
-    def test_lets_one_other_be_sent_to_first_and_the_rest_ask_again_shortly(self, simulation):
+    def test_after_a_refusal_one_other_number_is_sent_first_and_the_others_wait(self, simulation):
         suspect, first, second = simulation.numbers(3)
         simulation.send(suspect, FORBIDDEN)
         begun = simulation.begin(first)
@@ -189,7 +189,7 @@ class TestARefusal:
         simulation.at(waits.at_us)
         assert simulation.begin(second).verdict is Verdict.BEGUN
 
-    def test_of_another_too_is_the_accounts_and_one_is_tried_every_thirty_seconds(self, simulation):
+    def test_two_refused_numbers_pause_the_account_with_a_probe_every_thirty_seconds(self, simulation):
         requests = simulation.numbers(6)
         for request in requests[:2]:
             simulation.send(request, FORBIDDEN)
@@ -205,7 +205,7 @@ class TestARefusal:
         assert {simulation.record(request).attempts for request in requests[:5]} == {0}
         assert not is_paused(simulation)
 
-    def test_of_a_number_that_is_alone_is_asked_about_again_and_then_its_own(self, simulation):
+    def test_a_refused_number_without_others_is_tried_again_and_then_fails(self, simulation):
         (suspect,) = simulation.numbers(1)
         simulation.send(suspect, FORBIDDEN)
         simulation.pass_(31)
@@ -216,7 +216,7 @@ class TestARefusal:
         assert (record.state, record.reason) == (State.FAILED, Reason.FORBIDDEN)
         assert not is_paused(simulation)
 
-    def test_whose_probe_dies_lets_another_be_sent_to_when_its_lease_ends(self, simulation):
+    def test_another_number_is_sent_first_after_the_lease_of_a_dead_probe(self, simulation):
         suspect, dies, other = simulation.numbers(3)
         simulation.send(suspect, FORBIDDEN)
         simulation.begin(dies)
@@ -225,7 +225,7 @@ class TestARefusal:
         assert simulation.begin(other).verdict is Verdict.BEGUN
 
     @pytest.mark.parametrize("error", [Rejected("400"), Unreachable("refused")])
-    def test_is_told_nothing_by_an_answer_that_is_neither(self, simulation, error):
+    def test_other_answers_decide_nothing_about_a_refused_number(self, simulation, error):
         suspect, first, second = simulation.numbers(3)
         simulation.send(suspect, FORBIDDEN)
         simulation.send(first, outcome_of(error, 1))
@@ -233,7 +233,7 @@ class TestARefusal:
         assert simulation.record(suspect).state is State.WAITING
         assert simulation.begin(second).verdict is Verdict.BEGUN, "it is the next to be sent to first"
 
-    def test_leaves_a_suspect_alone_that_has_been_cancelled_meanwhile(self, simulation):
+    def test_a_suspect_that_was_cancelled_stays_cancelled(self, simulation):
         suspect, other = simulation.numbers(2)
         simulation.send(suspect, FORBIDDEN)
         simulation.ledger.cancel(*suspect)
@@ -248,7 +248,7 @@ class TestDoubtsInARow:
             simulation.pass_(1)
             simulation.send(request, DOUBTFUL)
 
-    def test_five_of_them_pause_all_for_longer_and_longer_with_one_request_first(self, simulation):
+    def test_five_doubts_in_a_row_pause_all_for_growing_times_with_one_request_first(self, simulation):
         self.doubt(simulation, 4)
         assert whys(simulation) == []
         self.doubt(simulation, 1)
@@ -265,7 +265,7 @@ class TestDoubtsInARow:
         assert [round(wait) for wait in waits] == pytest.approx([1, 2, 4, 8, 16, 32, 60, 60], abs=1)
 
     @pytest.mark.parametrize("plivo_signal", [TAKEN, outcome_of(Rejected("400"), 1), outcome_of(Throttled("429"), 1)])
-    def test_a_sure_answer_between_begins_the_row_anew_and_ends_the_pause(self, simulation, plivo_signal):
+    def test_a_clear_answer_restarts_the_count_and_ends_the_pause(self, simulation, plivo_signal):
         self.doubt(simulation, 4)
         simulation.send(simulation.numbers(1)[0], plivo_signal)
         simulation.pass_(10)
@@ -277,7 +277,7 @@ class TestDoubtsInARow:
 
         assert whys(simulation) == []
 
-    def test_of_those_under_way_count_once(self, simulation):
+    def test_doubts_of_requests_under_way_count_once(self, simulation):
         begun = [simulation.begin(one) for one in simulation.numbers(20, Lane.INTERACTIVE)]
         simulation.pass_(2)
         for one in begun:
@@ -287,7 +287,7 @@ class TestDoubtsInARow:
         assert pause.next_look - simulation.moment() == timedelta(seconds=1)
 
 
-def test_a_look_up_is_heard_by_all(simulation):
+def test_the_answer_to_a_look_up_pauses_all(simulation):
     report_answer(simulation.ledger, PlivoSignal.THROTTLED, 7.0)
     closed = simulation.slots_from("account") - simulation.now_us
     report_answer(simulation.ledger, PlivoSignal.UNAUTHORIZED)

@@ -40,9 +40,9 @@ class Listed:
         self.asked.append(offset)
         page = tuple(self.found[offset : offset + 20])
         beyond = offset + 20 < len(self.found)
-        told = Page(page, offset + 20 if beyond else None, len(self.found), 0)
+        answer = Page(page, offset + 20 if beyond else None, len(self.found), 0)
         self.meanwhile()
-        return told
+        return answer
 
 
 class Looking(Book):
@@ -82,7 +82,7 @@ def book(client):
     return Looking(client)
 
 
-def test_nobody_asks_while_no_code_is_over(book):
+def test_the_list_is_not_read_while_no_code_has_died(book):
     book.sent()
     book.move(14 * MINUTES)
 
@@ -92,7 +92,7 @@ def test_nobody_asks_while_no_code_is_over(book):
     assert book.plivo.asked == []
 
 
-def test_who_is_on_the_list_is_verified_and_who_is_not_expires(book):
+def test_a_number_on_the_list_is_verified_and_another_one_expires(book):
     (here, uuid), (away, _) = book.sent(), book.sent()
     book.move(MINUTES)
     book.plivo.add(here, book.now(), uuid)
@@ -107,7 +107,7 @@ def test_who_is_on_the_list_is_verified_and_who_is_not_expires(book):
     assert (book.state(here), book.state(away)) == (State.VERIFIED, State.EXPIRED)
 
 
-def test_a_look_that_began_before_a_codes_end_does_not_count_for_it(book):
+def test_a_scan_that_began_before_a_codes_end_does_not_let_it_expire(book):
     book.sent()
     book.move(MINUTES)
     later, _ = book.sent()
@@ -120,7 +120,7 @@ def test_a_look_that_began_before_a_codes_end_does_not_count_for_it(book):
     assert book.state(later) is State.CODE_SENT
 
 
-def test_it_ends_where_the_last_one_began(book):
+def test_a_scan_ends_where_the_last_one_began(book):
     book.others(100, ago=timedelta(hours=2))
     for asked in (5, 1):
         book.sent()
@@ -139,7 +139,7 @@ def test_it_ends_where_the_last_one_began(book):
     assert book.plivo.asked == [0, 20, 40]
 
 
-def test_a_first_look_does_not_read_all_that_was_ever_verified(book):
+def test_the_first_scan_goes_back_only_a_day(book):
     book.others(100, ago=timedelta(days=30))
     book.sent()
     book.move(16 * MINUTES)
@@ -149,7 +149,7 @@ def test_a_first_look_does_not_read_all_that_was_ever_verified(book):
     assert book.plivo.asked == [0]
 
 
-def test_numbers_that_are_added_or_deleted_meanwhile_hide_nobody(book):
+def test_numbers_that_are_added_or_deleted_during_a_scan_hide_no_other(book):
     book.others(30, ago=MINUTES)
     number, uuid = book.sent()
     book.plivo.add(number, book.now(), uuid)
@@ -170,7 +170,7 @@ def test_numbers_that_are_added_or_deleted_meanwhile_hide_nobody(book):
     assert not plivo_list.is_scan_requested(book.ledger, ListScan.RECONCILE)
 
 
-def test_it_takes_a_tenth_of_the_pace_and_pays_for_each_page(client, monkeypatch):
+def test_a_scan_uses_a_tenth_of_the_pace_and_a_slot_for_each_page(client, monkeypatch):
     book = Looking(client)
     book.stop()
     slept = [0.0]
@@ -199,7 +199,7 @@ def test_it_takes_a_tenth_of_the_pace_and_pays_for_each_page(client, monkeypatch
     assert book.slots() > before + 10 * 9 * spacing
 
 
-def test_two_who_go_on_with_it_read_no_page_twice(book):
+def test_two_workers_read_no_page_twice(book):
     book.stop()
     book.others(100, ago=MINUTES)
     book.sent()
@@ -214,7 +214,7 @@ def test_two_who_go_on_with_it_read_no_page_twice(book):
 
 
 @pytest.mark.parametrize("error", [Unreachable("refused"), Unauthorized("401")])
-def test_what_plivo_does_not_answer_is_asked_again_and_a_401_is_heard(book, error):
+def test_a_page_without_an_answer_is_read_again_and_a_401_pauses_all(book, error):
     number, uuid = book.sent()
     book.plivo.add(number, book.now() + MINUTES, uuid)
     book.move(16 * MINUTES)
@@ -235,7 +235,7 @@ def test_what_plivo_does_not_answer_is_asked_again_and_a_401_is_heard(book, erro
     assert not plivo_list.is_scan_requested(book.ledger, ListScan.RECONCILE)
 
 
-def test_of_last_year_and_in_doubt_today_is_not_verified(book):
+def test_an_entry_of_last_year_does_not_verify_todays_doubt(book):
     number = fresh_number()
     request = book.ledger.accept(number, token=number).request
     begun = book.ledger.begin([(number, request)])[0]
@@ -261,7 +261,7 @@ class TestSync:
                 look_on(book.ledger, book.plivo, 0.5, ListScan.SYNC)
         raise AssertionError
 
-    def test_records_all_though_pages_fail_and_others_come_and_go(self, book):
+    def test_a_sync_records_all_numbers_although_pages_fail_and_entries_come_and_go(self, book):
         book.others(200, ago=MINUTES)
         numbers = [one.phone_number for one in book.plivo.found]
         chosen = random.Random(4)
@@ -283,7 +283,7 @@ class TestSync:
         assert {book.state(number) for number in left if book.ledger.read(number)} == {State.VERIFIED}
         assert [number for number in left if not book.ledger.read(number)] == []
 
-    def test_knows_of_a_number_that_stands_that_it_is_there_whatever_is_asked_of_it(self, book):
+    def test_a_sync_notes_a_verified_number_while_a_resend_is_queued(self, book):
         number = fresh_number()
         book.plivo.add(number, book.now())
         self.sync(book)
@@ -296,7 +296,7 @@ class TestSync:
         assert book.ledger.read(number).checked_at > before
 
     @pytest.mark.parametrize("country", ["us", "US", "", "?"])
-    def test_a_country_is_written_as_ours_and_is_the_numbers_own_where_plivo_has_none(self, book, country):
+    def test_a_country_is_in_upper_case_and_the_numbers_own_if_plivo_has_none(self, book, country):
         number = fresh_number()
         book.plivo.found.append(CallerId(number, "", country, book.now(), book.now(), "", "uuid"))
         self.sync(book)
@@ -304,7 +304,7 @@ class TestSync:
         assert book.ledger.read(number).country == "US"
 
     @pytest.mark.parametrize("known", [True, False])
-    def test_takes_an_unanswered_code_for_nothing_only_where_no_verification_ended_with_it(self, book, known):
+    def test_a_sync_verifies_an_expired_number_unless_its_verification_ended_with_the_code(self, book, known):
         number, _ = book.sent()
         if known:
             uuid = book.ledger.read(number).verification_uuid

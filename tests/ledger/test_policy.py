@@ -66,7 +66,7 @@ class TestARate:
             ("0.001/999999.999s", 1, Fraction(999_999_999), "1/999999999s"),
         ],
     )
-    def test_is_requests_per_seconds(self, text, number, window, shown):
+    def test_a_rate_is_requests_per_seconds(self, text, number, window, shown):
         rate = Rate.parse(text)
 
         assert (rate.number, rate.window_seconds) == (number, window)
@@ -119,20 +119,20 @@ class TestARate:
             "9" * 100_000 + "/1s",
         ],
     )
-    def test_is_nothing_else_and_says_how_it_is_written(self, text):
+    def test_other_texts_are_refused_and_the_error_shows_the_notation(self, text):
         with pytest.raises(ValueError, match=r"such as 300/5s, 2/1s or 0\.5/1s") as caught:
             Rate.parse(text)
 
         assert len(str(caught.value)) < 100
 
     @given(rates)
-    def test_is_read_again_as_it_is_written(self, rate):
+    def test_a_rate_survives_writing_and_reading(self, rate):
         number, window = str(rate).removesuffix("s").split("/")
 
         assert Rate(int(number), Fraction(window)) == rate
 
     @given(rates)
-    def test_is_exact_in_the_doubles_of_the_scripts(self, rate):
+    def test_a_rate_is_exact_in_the_doubles_of_the_scripts(self, rate):
         now_us = 4_000_000_000_000_000  # the year 2096
 
         assert 0 < rate.window_us < DOUBLE
@@ -153,22 +153,22 @@ class TestTheSpacing:
             ("999999/0.001s", 1_000, 1),
         ],
     )
-    def test_is_window_and_jitter_over_number_rounded_up(self, text, window_us, spacing_us):
+    def test_the_spacing_is_window_plus_jitter_over_number_rounded_up(self, text, window_us, spacing_us):
         rate = Rate.parse(text)
 
         assert (rate.window_us, rate.spacing_us) == (window_us, spacing_us)
 
     @given(rates)
-    def test_is_never_too_short_and_less_than_a_microsecond_too_long(self, rate):
+    def test_the_spacing_is_never_too_short_and_less_than_a_microsecond_too_long(self, rate):
         exact = (rate.window_seconds * 1_000_000 + JITTER_US) / rate.number
 
         assert exact <= rate.spacing_us < exact + 1
 
-    def test_leaves_room_for_what_was_measured(self):
+    def test_the_jitter_covers_the_measured_delays(self):
         assert JITTER_US == ARRIVAL_US + LATE_US
 
     @pytest.mark.parametrize("text", RATES)
-    def test_uses_the_pace_to_window_over_window_and_jitter(self, text):
+    def test_the_used_share_of_the_rate_is_window_over_window_plus_jitter(self, text):
         rate = Rate.parse(text)
         used = rate.window_us / rate.number / rate.spacing_us
         documented = rate.window_us / (rate.window_us + JITTER_US)
@@ -176,7 +176,7 @@ class TestTheSpacing:
         assert used <= documented
         assert used == pytest.approx(documented, rel=1 / rate.spacing_us)
 
-    def test_uses_plivos_documented_pace_to_98_percent(self):
+    def test_98_percent_of_plivos_documented_rate_are_used(self):
         rate = Policy().rate
 
         assert rate.window_us / rate.number / rate.spacing_us == pytest.approx(5 / 5.06, abs=1e-4)
@@ -185,13 +185,13 @@ class TestTheSpacing:
 class TestPlivosWindow:
     @pytest.mark.parametrize("text", RATES)
     @pytest.mark.parametrize("seed", range(5))
-    def test_never_has_more_than_n_with_the_jitter_of_a_network_and_late_threads(self, text, seed):
+    def test_a_window_never_has_more_than_n_with_network_jitter_and_late_threads(self, text, seed):
         rate = Rate.parse(text)
 
         assert too_many(rate, arrivals(rate, jittery(seed, 5 * rate.number + 50))) == 0
 
     @given(usual_rates, st.lists(st.integers(0, JITTER_US), min_size=2, max_size=50), st.data())
-    def test_never_has_more_than_n_whatever_the_delays(self, rate, some, data):
+    def test_a_window_never_has_more_than_n_with_any_delays_within_the_jitter(self, rate, some, data):
         # `some` delays, repeated over three windows, with the worst that can be in a place that hypothesis chooses.
         delays = list(itertools.islice(itertools.cycle(some), 3 * rate.number + 3))
         worst = data.draw(st.integers(0, 2 * rate.number + 1))
@@ -200,13 +200,13 @@ class TestPlivosWindow:
         assert too_many(rate, arrivals(rate, delays)) == 0
 
     @pytest.mark.parametrize("text", RATES)
-    def test_has_exactly_n_at_worst_so_no_room_is_wasted(self, text):
+    def test_the_worst_window_has_exactly_n(self, text):
         rate = Rate.parse(text)
         worst = arrivals(rate, worst_delays(rate))
 
         assert rate.window_us <= worst[-1] - worst[0] < rate.window_us + rate.number
 
-    def test_would_have_more_with_the_room_of_20_ms(self):
+    def test_a_jitter_of_20_ms_would_be_too_small(self):
         rate = Rate.parse("300/5s")
         delays = jittery(1, 10_000)
         tight = (rate.window_us + 20_000) // rate.number
@@ -216,7 +216,7 @@ class TestPlivosWindow:
 
 
 class TestThePolicy:
-    def test_is_plivos_documented_limit_where_nobody_says_otherwise(self):
+    def test_the_default_policy_is_plivos_documented_rate(self):
         assert Policy().mapping() == {
             "rate": "300/5s",
             "window_us": 5_000_000,
@@ -236,7 +236,7 @@ class TestThePolicy:
             "jitter_us": 60_000,
         }
 
-    def test_tells_the_scripts_whole_numbers_and_what_they_compare_as_text(self):
+    def test_the_scripts_get_whole_numbers_and_texts(self):
         policy = Policy(
             rate=Rate.parse("0.3/0.7s"),
             cooldown_ms=0,
@@ -245,8 +245,8 @@ class TestThePolicy:
             countries=("CA", "US"),
             quiet_hours="21:00-08:00",
         )
-        told = policy.mapping()
-        texts = {name: value for name, value in told.items() if not isinstance(value, int)}
+        fields = policy.mapping()
+        texts = {name: value for name, value in fields.items() if not isinstance(value, int)}
 
         assert texts == {
             "rate": "3/7s",
@@ -255,12 +255,12 @@ class TestThePolicy:
             "quiet_hours": "21:00-08:00",
             "reverify_mode": "check",
         }
-        assert json.loads(json.dumps(told)) == told
+        assert json.loads(json.dumps(fields)) == fields
 
     @pytest.mark.parametrize(
         "name", ["cooldown_ms", "record_ms", "max_codes_per_day", "max_calls_per_week", "range_codes_per_hour"]
     )
-    def test_refuses_a_negative_number_by_name(self, name):
+    def test_a_negative_number_is_refused_by_name(self, name):
         with pytest.raises(ValueError, match=name):
             Policy(**{name: -1})
 
@@ -272,13 +272,13 @@ class TestTheSlotClock:
         now_us = int((asked_at + way_there + 1000) * 1e6)
         return clock.locate(asked_at, asked_at + way_there + way_back, now_us)(now_us + int(slot_in * 1e6))
 
-    def test_knows_a_slot_to_within_the_quickest_way_back_that_it_has_seen(self):
+    def test_a_slot_is_located_to_within_the_fastest_reply(self):
         clock = SlotClock()
         self.located(clock, 10.0, 0.001, 0.0002)
 
         assert self.located(clock, 11.0, 0.003, 0.08) == pytest.approx(11.503, abs=0.001)
 
-    def test_never_thinks_it_earlier_than_it_can_be_nor_later(self):
+    def test_a_slot_is_never_located_outside_the_bounds_of_the_reply(self):
         clock = SlotClock()
         first = self.located(clock, 10.0, 0.0, 2.0)
         second = self.located(clock, 20.0, 2.0, 0.0)
@@ -286,7 +286,7 @@ class TestTheSlotClock:
         assert 10.5 <= first <= 12.5
         assert 22.5 <= second <= 22.51
 
-    def test_follows_a_clock_that_is_set_forward_at_once_and_back_within_the_bounds_of_an_answer(self):
+    def test_a_clock_that_is_set_is_followed_within_the_bounds_of_a_reply(self):
         clock = SlotClock()
         self.located(clock, 10.0, 0.001, 0.001)
         forward = clock.locate(11.0, 11.002, int((11.001 + 5000) * 1e6))(int((11.001 + 5000) * 1e6))
@@ -295,7 +295,7 @@ class TestTheSlotClock:
         assert 11.0 <= forward <= 11.0021
         assert 12.0 <= back <= 12.0021
 
-    def test_forgets_a_quick_answer_slowly_for_clocks_drift(self):
+    def test_a_fast_reply_is_forgotten_slowly_because_clocks_drift(self):
         clock = SlotClock()
         self.located(clock, 0.0, 0.0, 0.0)
 

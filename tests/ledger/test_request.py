@@ -1,4 +1,4 @@
-"""What a request can be wrong in: told at once, with the way out, and without the number."""
+"""What a request can have wrong: the error comes at once, says what to do, and does not show the number."""
 
 import inspect
 import re
@@ -33,8 +33,8 @@ def refusal(*args, **kwargs):
     return caught.value
 
 
-def told(error):
-    """Everything that an error tells, wherever it is printed."""
+def all_texts(error):
+    """Every text of an error that a program may print."""
     return f"{error} {error!r} {error.args} {error.__dict__} {error.__cause__} {error.__context__}"
 
 
@@ -69,22 +69,22 @@ class TestTheNumber:
             ("12127360198.0", "excel_number"),
         ],
     )
-    def test_that_is_none_is_refused_with_its_reason_and_not_shown(self, written, reason):
+    def test_a_text_that_is_no_number_is_refused_with_its_reason_and_not_shown(self, written, reason):
         error = refusal(written)
 
         assert isinstance(error, InvalidNumber)
         assert (error.reason, error.field) == (reason, "phone_number")
         assert error.remedy == InvalidNumber.REMEDIES[reason]
         assert error.remedy in str(error)
-        assert not reveals_a_number(told(error))
+        assert not reveals_a_number(all_texts(error))
 
     @pytest.mark.parametrize(
         "written", ["+1 (212) 736-0198", "tel:+1-212-736-0198", "'+12127360198", "\uff0b12127360198"]
     )
-    def test_is_the_same_in_every_notation(self, written):
+    def test_a_number_is_the_same_in_every_notation(self, written):
         assert read(written).number.e164 == NUMBER
 
-    def test_may_leave_its_country_to_the_caller_or_to_the_process(self):
+    def test_the_country_of_a_number_may_come_from_the_caller_or_the_settings(self):
         assert VerificationRequest.read(("(212) 736-0198",), {"region": "us"}).number.e164 == NUMBER
         assert VerificationRequest.read(("(212) 736-0198",), {}, "US").number.e164 == NUMBER
         assert (
@@ -92,7 +92,7 @@ class TestTheNumber:
             == "GB"
         )
 
-    def test_is_masked_in_the_repr_of_the_request(self):
+    def test_the_number_is_masked_in_the_repr_of_the_request(self):
         assert not reveals_a_number(repr(read(NUMBER, alias=NUMBER)))
 
 
@@ -139,7 +139,7 @@ class TestTheOtherArguments:
             ({"request": 7}, "arguments", "alias: str | None = None"),
         ],
     )
-    def test_are_refused_by_name_with_the_way_out(self, arguments, field, way_out):
+    def test_a_wrong_argument_is_refused_by_name_with_what_to_do(self, arguments, field, way_out):
         with pytest.raises(InvalidRequest) as caught:
             VerificationRequest.read((NUMBER,), arguments)
 
@@ -167,12 +167,12 @@ class TestTheOtherArguments:
             lambda number: ((), {"alias": number}),
         ],
     )
-    def test_do_not_reveal_a_number_that_was_misplaced_among_them(self, arguments, number):
+    def test_a_number_in_the_wrong_argument_is_not_shown(self, arguments, number):
         args, kwargs = arguments(number)
         with pytest.raises(InvalidRequest) as caught:
             VerificationRequest.read(args, kwargs)
 
-        assert not reveals_a_number(told(caught.value))
+        assert not reveals_a_number(all_texts(caught.value))
 
     @pytest.mark.parametrize(
         ("args", "kwargs", "value"),
@@ -183,7 +183,7 @@ class TestTheOtherArguments:
             ((NUMBER,), {"alais": "a"}, "'alais' is none of them"),
         ],
     )
-    def test_that_do_not_fit_the_signature_are_named_and_the_signature_is_shown(self, args, kwargs, value):
+    def test_arguments_that_do_not_fit_are_named_and_the_signature_is_shown(self, args, kwargs, value):
         with pytest.raises(InvalidRequest) as caught:
             VerificationRequest.read(args, kwargs)
 
@@ -207,7 +207,7 @@ class TestTheOtherArguments:
         ],
         ids=lambda _: "huge",
     )
-    def test_of_ten_megabytes_are_refused_in_a_moment_and_in_few_words(self, args, kwargs):
+    def test_arguments_of_ten_megabytes_are_refused_fast_with_a_short_error(self, args, kwargs):
         started = time.process_time()
         with pytest.raises(InvalidRequest) as caught:
             VerificationRequest.read(args, kwargs)
@@ -217,17 +217,17 @@ class TestTheOtherArguments:
         assert len(str(caught.value)) < 400
         assert len(repr(caught.value)) < 400
 
-    def test_are_taken_as_they_are_up_to_the_last_character(self):
+    def test_the_longest_arguments_are_accepted_unchanged(self):
         asked = read(NUMBER, "☎ " + "é" * (ALIAS_LENGTH - 2), "call", SUBACCOUNT, "GB", resend=True)
 
         assert (len(asked.alias), asked.channel, asked.subaccount, asked.resend) == (255, "call", SUBACCOUNT, True)
 
-    def test_may_all_be_left_out(self):
+    def test_all_other_arguments_may_be_left_out(self):
         asked = read(NUMBER)
 
         assert (asked.alias, asked.channel, asked.subaccount, asked.resend) == (None, "sms", None, False)
 
-    def test_may_all_be_given_by_name(self):
+    def test_all_arguments_may_be_given_by_name(self):
         asked = VerificationRequest.read((), {"resend": True, "phone_number": NUMBER, "channel": "call", "alias": "A"})
 
         assert (asked.number.e164, asked.channel, asked.alias, asked.resend) == (NUMBER, "call", "A", True)
@@ -249,7 +249,7 @@ def test_the_channel_is_one_that_reaches_the_number(number, channel, reached_by)
 
 class TestTheLane:
     @pytest.mark.parametrize("lane", list(Lane))
-    def test_is_named_by_the_queue(self, lane):
+    def test_the_queue_names_the_lane(self, lane):
         assert queue(lane) == f"ringproof.{lane}"
         assert lane_of(queue(lane)) is lane
 
@@ -257,14 +257,14 @@ class TestTheLane:
         "name",
         ["", "celery", "interactive", "ringproof.ticks", "ringproof.Bulk", None, 7, NUMBER, "4" * HUGE, object()],
     )
-    def test_is_none_of_another_queue(self, name):
+    def test_another_queue_has_no_lane(self, name):
         with pytest.raises(
             InvalidRequest, match=r"ringproof\.interactive, ringproof\.scheduled, ringproof\.bulk"
         ) as caught:
             lane_of(name)
 
         assert caught.value.field == "queue"
-        assert not reveals_a_number(told(caught.value))
+        assert not reveals_a_number(all_texts(caught.value))
         assert len(str(caught.value)) < 200
 
     @pytest.mark.parametrize(
@@ -276,11 +276,11 @@ class TestTheLane:
             (Lane.BULK, False, Requester.ROSTER),
         ],
     )
-    def test_says_who_asks(self, lane, resend, requester):
+    def test_the_lane_and_the_resend_give_the_requester(self, lane, resend, requester):
         assert read(NUMBER, resend=resend).requester(lane) is requester
 
     @pytest.mark.parametrize("lane", [Lane.SCHEDULED, Lane.BULK])
-    def test_of_a_roster_has_no_person_who_could_ask_for_a_resend(self, lane):
+    def test_a_resend_outside_the_persons_lane_is_refused(self, lane):
         with pytest.raises(InvalidRequest, match=r"ringproof\.interactive") as caught:
             read(NUMBER, resend=True).requester(lane)
 

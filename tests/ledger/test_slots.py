@@ -20,7 +20,7 @@ def over(rate, slots):
 
 @pytest.mark.parametrize("rate", ["300/5s", "100/1s", "2/1s", "1/2s", "1000/1s"])
 @pytest.mark.parametrize("bookers", [1, 4])
-def test_bookers_of_bulk_use_the_whole_pace_and_ask_little_more_than_once_a_number(client, rate, bookers):
+def test_bulk_uses_the_whole_pace_and_asks_little_more_than_once_for_each_number(client, rate, bookers):
     simulation = Simulation(client, rate)
     count = 100 if simulation.rate.spacing_us > SECOND / 10 else 600
     for _ in range(bookers):
@@ -34,7 +34,7 @@ def test_bookers_of_bulk_use_the_whole_pace_and_ask_little_more_than_once_a_numb
     assert simulation.asked <= 1.2 * count
 
 
-def test_chunks_of_a_hundred_one_after_the_other_ask_no_more(client):
+def test_chunks_of_a_hundred_ask_no_more_often(client):
     simulation = Simulation(client)
     for start in range(8):
         simulation.booker(simulation.numbers(100), when_us=simulation.now_us + start * SECOND)
@@ -59,7 +59,7 @@ def test_a_person_overtakes_bulk(client):
 
 
 @pytest.mark.parametrize("lane", [Lane.BULK, Lane.SCHEDULED])
-def test_each_lane_has_its_tenth_whatever_persons_want(client, lane):
+def test_each_lane_has_its_tenth_beside_any_number_of_persons(client, lane):
     simulation = Simulation(client)
     start = simulation.now_us
     for n in range(1600):  # 100 a second of 59
@@ -87,7 +87,7 @@ def test_schedule_comes_before_bulk_which_keeps_its_tenth(client):
     assert simulation.used() > 0.97
 
 
-def test_bulk_has_all_of_it_when_nobody_else_wants_any(client):
+def test_bulk_has_the_whole_pace_when_no_other_lane_needs_it(client):
     simulation = Simulation(client)
     simulation.booker(simulation.numbers(20, Lane.SCHEDULED), Lane.SCHEDULED)
     simulation.booker(simulation.numbers(300))
@@ -96,7 +96,7 @@ def test_bulk_has_all_of_it_when_nobody_else_wants_any(client):
     assert simulation.used() > 0.97
 
 
-def test_persons_beyond_the_horizon_wait_each_for_a_turn_of_their_own(client):
+def test_each_person_beyond_the_horizon_waits_for_a_turn_of_their_own(client):
     simulation = Simulation(client, "10/1s")
     for request in simulation.numbers(100, Lane.INTERACTIVE):
         simulation.booker([request], Lane.INTERACTIVE)
@@ -115,9 +115,11 @@ def test_persons_beyond_the_horizon_wait_each_for_a_turn_of_their_own(client):
 
 class TestCalls:
     @pytest.mark.parametrize("lane", Lane)
-    def test_take_a_slot_of_both_buckets_and_cost_texts_next_to_nothing(self, client, lane):
+    def test_a_call_takes_a_slot_of_both_buckets_and_costs_texts_next_to_nothing(self, client, lane):
         simulation = Simulation(client)
-        simulation.booker(simulation.numbers(15, lane, "call"), Lane.INTERACTIVE)  # so that they are told apart
+        simulation.booker(
+            simulation.numbers(15, lane, "call"), Lane.INTERACTIVE
+        )  # so that their slots are apart from the others
         for _ in range(2):
             simulation.booker(simulation.numbers(200))
         simulation.run()
@@ -130,7 +132,7 @@ class TestCalls:
         assert simulation.used(during) > 0.97
         assert min(b - a for a, b in itertools.pairwise(simulation.all_slots())) >= simulation.rate.spacing_us
 
-    def test_of_persons_that_come_at_once_wait_for_their_turn_or_are_told_when(self, client):
+    def test_calls_of_many_persons_wait_for_their_slot_or_for_the_agenda(self, client):
         simulation = Simulation(client)
         for _ in range(15):
             simulation.person(simulation.now_us, "call")
@@ -157,7 +159,7 @@ class TestA429:
     @pytest.mark.parametrize(
         ("retry_after", "seconds"), [(7.0, 7), (900.0, 900), (0.0, 1), (None, 1)], ids=["7 s", "900 s", "0 s", "none"]
     )
-    def test_closes_the_bucket_to_everybody_never_before_plivos_time(self, client, retry_after, seconds):
+    def test_a_429_closes_the_bucket_for_all_until_plivos_time_at_least(self, client, retry_after, seconds):
         simulation = Simulation(client)
         record = self.throttle(simulation, retry_after)
 
@@ -166,7 +168,7 @@ class TestA429:
         assert seconds <= record.due_at.timestamp() - simulation.now_us / SECOND <= 1.11 * seconds
 
     @pytest.mark.parametrize("lane", [Lane.BULK, Lane.SCHEDULED])
-    def test_of_a_minute_keeps_nobody_waiting_for_a_slot_but_the_share_is_had_afterwards(self, client, lane):
+    def test_after_a_429_of_a_minute_no_caller_waits_for_a_slot_and_the_share_comes_later(self, client, lane):
         simulation = Simulation(client)
         self.throttle(simulation, 60.0)
         booked_us = simulation.now_us
@@ -178,18 +180,18 @@ class TestA429:
         assert len(simulation.slots[lane]) == 100
         assert min(simulation.slots[lane]) >= booked_us + 60 * SECOND
 
-    def test_that_had_left_before_the_others_were_told_counts_no_second_time(self, client):
+    def test_429s_of_requests_under_way_count_once(self, client):
         simulation = Simulation(client)
         requests = simulation.numbers(2, Lane.INTERACTIVE)
         begun = simulation.ledger.begin(requests)
-        for told, request in zip(begun, requests, strict=True):
-            simulation.at(told.at_us + 1000)
+        for one, request in zip(begun, requests, strict=True):
+            simulation.at(one.at_us + 1000)
             outcome = Outcome(State.WAITING, Reason.PACE, counted=False, plivo_signal=PlivoSignal.THROTTLED)
-            simulation.ledger.settle(*request, told.fence, outcome)
+            simulation.ledger.settle(*request, one.fence, outcome)
 
         assert client.hget(simulation.keys.pace, "refusals") == "1"
 
-    def test_again_and_again_closes_it_for_longer_and_longer(self, client):
+    def test_repeated_429s_close_the_bucket_for_growing_times(self, client):
         simulation = Simulation(client)
         waits = []
         for _ in range(2):
@@ -199,7 +201,7 @@ class TestA429:
 
         assert waits[1] == pytest.approx(2 * waits[0], rel=0.12)
 
-    def test_a_stray_one_lets_slots_lie_further_apart_for_a_while(self, client):
+    def test_a_single_429_widens_the_spacing_for_a_while(self, client):
         simulation = Simulation(client)
         self.throttle(simulation)
         spacings = []
@@ -210,7 +212,7 @@ class TestA429:
 
         assert spacings == [pytest.approx(16_867 * (1 + 60 / 5060), abs=2), 16_867]
 
-    def test_three_halve_the_pace_which_is_back_within_ten_seconds(self, client):
+    def test_three_429s_halve_the_pace_for_ten_seconds_at_most(self, client):
         simulation = Simulation(client)
         for _ in range(3):
             self.throttle(simulation)
@@ -228,7 +230,7 @@ class TestA429:
 
 
 class TestOtherLimits:
-    def test_hold_at_once_and_the_first_window_is_spent(self, client):
+    def test_other_rates_apply_at_once_and_the_first_window_has_no_slot(self, client):
         simulation = Simulation(client)
         (before,) = simulation.ledger.begin(simulation.numbers(1, Lane.INTERACTIVE))
         until = control.override_rates(simulation.ledger, timedelta(hours=1), rate=Rate.parse("10/1s"))
@@ -239,7 +241,7 @@ class TestOtherLimits:
         assert after[2].at_us - after[1].at_us == 106_000
         assert until.timestamp() == simulation.now_us // SECOND + 3600 + simulation.now_us % SECOND // 1000 / 1000
 
-    def test_end_by_themselves_and_the_usual_ones_are_back(self, client):
+    def test_other_rates_end_by_themselves(self, client):
         simulation = Simulation(client)
         rates = {"rate": Rate.parse("10/1s"), "call_rate": Rate.parse("1/1s")}
         control.override_rates(simulation.ledger, timedelta(minutes=1), **rates)
@@ -252,7 +254,7 @@ class TestOtherLimits:
         assert (during.limited_until is None, after.limited_until) == (False, None)
         assert slots[2] - slots[1] == 16_867
 
-    def test_can_be_taken_back_and_all_is_in_the_history(self, client):
+    def test_other_rates_can_be_ended_and_the_history_has_both_changes(self, client):
         simulation = Simulation(client)
         control.override_rates(simulation.ledger, timedelta(hours=1), rate=Rate.parse("10/1s"))
         control.restore_rates(simulation.ledger)
@@ -260,7 +262,7 @@ class TestOtherLimits:
         assert control.sending_status(simulation.ledger).rate == "300/5s"
         assert [line.rate for line in control.rate_history(simulation.ledger)] == ["10/1s", None]
 
-    def test_take_back_what_was_booked_under_the_pace_before(self, client):
+    def test_other_rates_revoke_slots_of_the_old_pace(self, client):
         simulation = Simulation(client, "10/1s")
         requests = simulation.numbers(20, Lane.INTERACTIVE)
         fence = "f" * 16
@@ -275,7 +277,7 @@ class TestOtherLimits:
         assert {begun.record.attempts for begun in again} == {0}
 
 
-def test_after_redis_was_emptied_the_first_window_is_spent_for_calls_too(client):
+def test_after_redis_was_emptied_the_first_window_has_no_slot_for_calls_either(client):
     simulation = Simulation(client)
     client.delete(simulation.keys.pace)
     (text,) = simulation.ledger.begin(simulation.numbers(1, Lane.INTERACTIVE))

@@ -17,7 +17,7 @@ UUID = "11111111-2222-3333-4444-555555555555"
 SENT = Outcome(State.CODE_SENT, verification_uuid=UUID, api_id=UUID)
 MINUTES = timedelta(minutes=1)
 
-# The clock of these tests: Redis' own, or when it was stopped, moved by what a key says.
+# The clock of these tests: that of Redis, or the moment at which it was stopped, plus the seconds of a key.
 CLOCK = """
 local clock = redis.call('TIME')
 local now_us = tonumber(redis.call('GET', 'test:stopped_us')) or clock[1] * 1000000 + clock[2]
@@ -27,7 +27,7 @@ local now = math.floor(now_us / 1000)
 
 
 class Book:
-    """One number's ledger with a clock that can be moved."""
+    """A ledger with one number, and with a clock that the test moves."""
 
     def __init__(self, client, **options):
         self.client = client
@@ -40,7 +40,7 @@ class Book:
         self.number = fresh_number()
 
     def stop(self):
-        """Stop its clock, which only `move` moves from now on: however long the test takes, it is the same moment."""
+        """Stop the clock. From now on only `move` moves it, so that the test's own time does not matter."""
         seconds, microseconds = self.client.time()
         self.client.set("test:stopped_us", seconds * 1_000_000 + microseconds)
 
@@ -64,22 +64,22 @@ class Book:
         return self.ledger.settle(self.number, begun.record.request, begun.fence, outcome)
 
     def bring(self, outcome, **options):
-        """Bring the number to an outcome by the ordinary way."""
+        """Accept, begin and settle the number with an outcome."""
         begun = self.begin(self.accept(**options).request)
         assert begun.verdict is Verdict.BEGUN
         assert self.settle(begun, outcome) is Settled.SETTLED
         return begun
 
     def slots(self, bucket="account"):
-        """The next free slot of a bucket, in µs."""
+        """Return the next free slot of a bucket, in µs."""
         return int(self.client.hget(self.keys.pace, bucket))
 
     def hold(self, lane=None):
-        """Pause, as a person does."""
+        """Pause, as an operator does."""
         control.pause(self.ledger, lane)
 
     def looked(self):
-        """Plivo's list has been read, just now, and nobody has confirmed elsewhere."""
+        """Pretend that a scan of Plivo's list has finished just now, and that no user confirmed elsewhere."""
         self.client.hset(self.keys.list_scan("reconcile"), "looked", epoch_ms(self.now()) + 1)
 
     @property
@@ -92,5 +92,5 @@ class Book:
 
 
 def near(when, other, by=timedelta(seconds=10)):
-    """Whether these are the same moment, but for what passes between two lines of a test on a busy machine."""
+    """Whether two moments are the same, apart from the delays of a busy machine."""
     return abs(when - other) < by

@@ -19,7 +19,7 @@ from ringproof.policy import Policy, Rate
 SECOND = 1_000_000
 START_US = 1_800_000_000 * SECOND
 
-# All time is what the test says, in µs.
+# The test sets the time, in µs.
 CLOCK = """
 local now_us = tonumber(redis.call('GET', 'test:now_us'))
 local now = math.floor(now_us / 1000)
@@ -50,20 +50,21 @@ class Simulation:
 
     def numbers(self, count, lane=Lane.BULK, channel="sms"):
         requester = Requester.PERSON if lane is Lane.INTERACTIVE else Requester.ROSTER
-        found = [fresh_number() for _ in range(count)]
+        numbers = [fresh_number() for _ in range(count)]
         return [
-            (n, self.ledger.accept(n, token=n, requester=requester, lane=lane, channel=channel).request) for n in found
+            (n, self.ledger.accept(n, token=n, requester=requester, lane=lane, channel=channel).request)
+            for n in numbers
         ]
 
     def booker(self, requests, lane=Lane.BULK, when_us=None):
-        """Have somebody book for these, one after another, from then on."""
+        """Add a booker that begins these numbers in their order, from `when_us` on."""
         heapq.heappush(self.events, (when_us or self.now_us, next(self.order), list(requests), lane))
 
     def person(self, when_us, channel="sms"):
         self.booker(self.numbers(1, Lane.INTERACTIVE, channel), Lane.INTERACTIVE, when_us)
 
     def run(self, until_us=None):
-        """Let time pass until nobody books any more."""
+        """Let time pass until no booker has numbers left."""
         while self.events and (until_us is None or self.events[0][0] <= until_us):
             when_us, _, left, lane = heapq.heappop(self.events)
             self.at(max(when_us, self.now_us))
@@ -84,12 +85,12 @@ class Simulation:
         return sorted(itertools.chain.from_iterable(self.slots.values()))
 
     def used(self, slots=None):
-        """The share of the pace between the first slot and the last."""
+        """Return the used share of the pace between the first slot and the last."""
         slots = slots or self.all_slots()
         return (len(slots) - 1) * self.rate.spacing_us / (slots[-1] - slots[0])
 
     def slots_from(self, bucket):
-        """The next free slot of a bucket, in µs."""
+        """Return the next free slot of a bucket, in µs."""
         return int(self.client.hget(self.keys.pace, bucket))
 
     def pass_(self, seconds):
@@ -102,7 +103,7 @@ class Simulation:
         return self.ledger.settle(begun.record.phone_number, begun.record.request, begun.fence, outcome)
 
     def send(self, request, outcome):
-        """Begin a number and settle it with that outcome; its record then."""
+        """Begin a number, settle it with an outcome, and return its record."""
         begun = self.begin(request)
         assert begun.verdict is Verdict.BEGUN, begun
         self.at(max(self.now_us, begun.at_us))
