@@ -1,4 +1,4 @@
-"""`work_chunk`: many numbers in one message, sent by many threads, each at its slot."""
+"""`ringproof.work_chunk`: sends to the many numbers of one message, each at its slot."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from ringproof.celery.messages import WORK_CHUNK, MaskedTask, is_request, send_c
 from ringproof.ledger.queues import lane_of
 from ringproof.phone.masking import mask_value
 from worker.celery import shutdown
-from worker.sending.bulk import work
+from worker.sending.bulk import send_to_many
 
 
 @app.task(
@@ -20,9 +20,9 @@ from worker.sending.bulk import work
     throws=(errors.InvalidRequest,),
 )
 def work_chunk(self: MaskedTask, requests: Any) -> None:
-    """Send to many accepted numbers of one lane, channel and subaccount: `[[number, request], …]`.
+    """Send to many accepted numbers of one lane, channel and subaccount: `[["+14155550123", 1764374400], …]`.
 
-    One thread of the child books slots, the others send. What has none within seconds is handed on in a new message.
+    Numbers that get no slot within BOOKING_SECONDS are sent on in a new message.
     """
     if not isinstance(requests, list) or not all(map(is_request, requests)):
         raise errors.InvalidRequest(
@@ -30,6 +30,8 @@ def work_chunk(self: MaskedTask, requests: Any) -> None:
         )
     lane = lane_of(self.request.delivery_info["routing_key"])
     with shutdown.defer_sigterm():
-        rest = work(runtime.ledger(), runtime.plivo(), [(number, request) for number, request in requests], lane)
+        rest = send_to_many(
+            runtime.ledger(), runtime.plivo(), [(number, request) for number, request in requests], lane
+        )
     if rest:
         send_chunk(rest, lane)

@@ -1,4 +1,4 @@
-"""The body of `confirm_verification`: from a code that a person entered to a verified number."""
+"""The body of `confirm_verification`: from a code that a user entered to a verified number."""
 
 import logging
 from dataclasses import replace
@@ -23,20 +23,22 @@ if TYPE_CHECKING:
     from ringproof.plivo.client import CallerId, PlivoClient
 
 SLOT: Final = timedelta(seconds=6)
-"""How long somebody who waits for an answer is kept for a slot: the first window of a new Redis, and one to spare."""
+"""How long a user waits for a slot at most: the first window after Redis has started, and one second more."""
 
 LEDGER_SECONDS: Final = 5.0
-"""How long Redis is asked to hand out a code: then whoever entered it enters it again."""
+"""How long the worker tries to get the code from Redis. After that the user has to enter it again."""
 
 _log = logging.getLogger(__name__)
 
 
 @performs(CONFIRM)
 def verify_code(_task: ConfirmationTask, *args: Any, **kwargs: Any) -> dict[str, str | None]:
-    """Have Plivo check the code that waits under the message's handle."""
+    """Have Plivo check the code that waits under the handle in the message. Raises `NotConfirmed`."""
     handle = kwargs.get("handle")
     if len(args) != 1 or kwargs.keys() != {"handle"} or not isinstance(handle, str) or not HANDLE.fullmatch(handle):
-        raise errors.InvalidRequest("message", "not Ringproof's own", "it holds a number, and the handle of a code")
+        raise errors.InvalidRequest(
+            "message", "not a number and the handle of a code", "call confirm_verification.delay(phone_number, code)"
+        )
     number = parse(args[0], runtime.settings().region).e164
     with shutdown.defer_sigterm():
         try:
@@ -47,21 +49,24 @@ def verify_code(_task: ConfirmationTask, *args: Any, **kwargs: Any) -> dict[str,
 
 
 def confirm(ledger: Ledger, client: "PlivoClient", number: str, handle: str) -> dict[str, str | None]:
-    """Enter the code of that handle at Plivo, once, and tell the ledger. Raises `NotConfirmed`.
+    """Enter the code at Plivo, once, and mark the number as verified. Raises `NotConfirmed`.
 
-    Where an answer was lost, of this code or of one before it, Plivo is asked by GET whether it has taken it.
+    If Plivo's answer to this code or to an earlier one was lost, a question (GET) shows whether Plivo has taken it.
+
+        {"state": "verified", "verification_uuid": "24856289-…", "country": "US",
+         "verified_at": "2026-05-04T15:00:00.000+00:00"}
     """
-    entered = until_ledger_answers(lambda: take_code(ledger, number, handle), seconds=LEDGER_SECONDS)
-    if entered.step not in {NextStep.ASK, NextStep.LOOK, NextStep.DONE}:
-        _explain(entered)
-    record = entered.record
-    assert record is not None  # noqa: S101  # or the answer is NOTHING
-    if entered.step is NextStep.LOOK:
-        _look(ledger, client, record, handle)
-    elif entered.step is NextStep.ASK:
-        if entered.unanswered_handle and _taken_before(ledger, client, record, entered.unanswered_handle):
+    taken = until_ledger_answers(lambda: take_code(ledger, number, handle), seconds=LEDGER_SECONDS)
+    if taken.step not in {NextStep.ASK, NextStep.LOOK, NextStep.DONE}:
+        _raise_why_not(taken)
+    record = taken.record
+    assert record is not None  # noqa: S101  # or the step is NOTHING
+    if taken.step is NextStep.LOOK:
+        _look_up(ledger, client, record, handle)
+    elif taken.step is NextStep.ASK:
+        if taken.unanswered_handle and _taken_before(ledger, client, record, taken.unanswered_handle):
             raise errors.NothingPending(str(State.VERIFIED))
-        _complete(ledger, client, record, entered, handle)
+        _complete(ledger, client, record, taken, handle)
     newest = until_ledger_answers(lambda: ledger.read(number)) or record
     _log.info("verified %s", mask(number))
     return {
@@ -72,9 +77,9 @@ def confirm(ledger: Ledger, client: "PlivoClient", number: str, handle: str) -> 
     }
 
 
-def _explain(entered: TakenCode) -> NoReturn:
-    record = entered.record
-    match entered.step:
+def _raise_why_not(taken: TakenCode) -> NoReturn:
+    record = taken.record
+    match taken.step:
         case NextStep.EXPIRED if record and record.expires_at:
             raise errors.CodeExpired(record.expires_at)
         case NextStep.TOO_MANY:
@@ -87,50 +92,50 @@ def _explain(entered: TakenCode) -> NoReturn:
             raise errors.NothingPending(str(record.state) if record else "")
 
 
-def _complete(ledger: Ledger, client: "PlivoClient", record: Record, entered: TakenCode, handle: str) -> None:
+def _complete(ledger: Ledger, client: "PlivoClient", record: Record, taken: TakenCode, handle: str) -> None:
     number, uuid = record.phone_number, record.verification_uuid
-    assert uuid is not None  # noqa: S101  # or the answer is NOTHING
+    assert uuid is not None  # noqa: S101  # or the step is NOTHING
     try:
-        known = ask_at_slot(ledger, partial(client.complete, uuid, entered.code), within=SLOT)
+        caller_id = ask_at_slot(ledger, partial(client.complete, uuid, taken.code), within=SLOT)
     except errors.WrongCode as error:
         left = until_ledger_answers(lambda: code_rejected(ledger, number, handle))
         _log.info("wrong code %s, tries left: %d", mask(number), left)
         raise errors.WrongCode(error.detail, left) from None
     except errors.Unknown:
-        _look(ledger, client, record, handle)
+        _look_up(ledger, client, record, handle)
     except (errors.Unsent, errors.Forbidden) as error:
         until_ledger_answers(lambda: code_rejected(ledger, number, handle, counted=False))
         raise errors.Unconfirmed(str(error)) from None
     else:
-        # Plivo has checked the uuid; whatever number it names with it, this is the one that the code was sent to.
-        ours = replace(known, phone_number=number)
+        # Plivo has checked the uuid. Its answer may name the number in another form; the record's number got the code.
+        ours = replace(caller_id, phone_number=number)
         until_ledger_answers(lambda: mark_verified(ledger, [ours], handle))
 
 
-def _look(ledger: Ledger, client: "PlivoClient", record: Record, handle: str) -> None:
-    """Find out by GET whether Plivo has taken the code of that handle. Raises `NotConfirmed` if not."""
-    known = _get(ledger, client, record)
-    if known is None:
+def _look_up(ledger: Ledger, client: "PlivoClient", record: Record, handle: str) -> None:
+    """Ask Plivo whether it has taken the code of that handle. Raises `NotConfirmed` if it has not."""
+    caller_id = _get(ledger, client, record)
+    if caller_id is None:
         raise errors.Unconfirmed("Plivo's answer was lost, and it has not taken it so far")
-    (told,) = until_ledger_answers(lambda: mark_verified(ledger, [known], handle))
-    if told is Marked.ALREADY:  # by another's code, for which Plivo has said yes
+    (marked,) = until_ledger_answers(lambda: mark_verified(ledger, [caller_id], handle))
+    if marked is Marked.ALREADY:  # by another code, to which Plivo has said yes
         raise errors.NothingPending(str(State.VERIFIED))
 
 
 def _taken_before(ledger: Ledger, client: "PlivoClient", record: Record, handle: str) -> bool:
-    """Whether Plivo has taken the code of an earlier handle, whose answer was lost."""
-    known = _get(ledger, client, record)
-    if known:
-        until_ledger_answers(lambda: mark_verified(ledger, [known], handle))
-    return known is not None
+    """Whether Plivo has taken the code of an earlier handle, to which its answer was lost."""
+    caller_id = _get(ledger, client, record)
+    if caller_id:
+        until_ledger_answers(lambda: mark_verified(ledger, [caller_id], handle))
+    return caller_id is not None
 
 
 def _get(ledger: Ledger, client: "PlivoClient", record: Record) -> "CallerId | None":
-    """Look the number up; None if Plivo does not have it by the record's last code. Raises `Unconfirmed`."""
+    """Ask Plivo for the number; None if it was not verified by the record's last code. Raises `Unconfirmed`."""
     if shutdown.is_stopping():
         raise errors.Unconfirmed("Plivo's answer was lost, and this worker stops")
     try:
-        known = ask_at_slot(ledger, partial(client.get, record.phone_number), within=SLOT)
+        caller_id = ask_at_slot(ledger, partial(client.get, record.phone_number), within=SLOT)
     except errors.RingproofError as error:
         raise errors.Unconfirmed(str(error)) from None
-    return known if known and known.verification_uuid == record.verification_uuid else None
+    return caller_id if caller_id and caller_id.verification_uuid == record.verification_uuid else None

@@ -1,4 +1,7 @@
-"""`ringproof.reconcile`: Plivo's list is read, for who confirmed elsewhere, or whole (`ringproof sync`)."""
+"""`ringproof.reconcile`: reads Plivo's list of verified numbers.
+
+It reads the newest ones after a code has died, to find users who confirmed elsewhere, or all (`ringproof sync`).
+"""
 
 import logging
 import time
@@ -25,88 +28,93 @@ if TYPE_CHECKING:
     from ringproof.plivo.client import Page, PlivoClient
 
 QUEUE: Final = queue(Lane.INTERACTIVE)
-"""Who is always there: a list that does not answer must not hold up the sweep, whose worker has one child."""
+"""The queue whose workers always run. A scan may not block the sweep, whose worker has one child."""
 
 EVERY: Final = timedelta(seconds=5)
 SECONDS: Final = 4.0
-"""How often a look goes on, and for how long: then its child is free again, and it is gone on with."""
+"""How often a scan gets a message, and how long one message scans. Then its child is free for other work."""
 
 LAG: Final = timedelta(seconds=5)
-"""How late a number may appear in Plivo's list: a look ends as much before what the last one has seen."""
+"""How late a number may appear in Plivo's list. A scan reads this much further than to what the last scan saw."""
 
 SOURCES: Final = {ListScan.RECONCILE: Source.CODE, ListScan.SYNC: Source.LIST}
 
 SKIPPED: Final = "skipped"
-"""What is listed without a number or a uuid."""
+"""Counts the entries of the list without a number or a uuid."""
 
 _log = logging.getLogger(__name__)
 
 
-def look_on(
-    ledger: Ledger, client: "PlivoClient", seconds: float = SECONDS, look: ListScan = ListScan.RECONCILE
+def scan_list(
+    ledger: Ledger, client: "PlivoClient", seconds: float = SECONDS, kind: ListScan = ListScan.RECONCILE
 ) -> Counter[str]:
-    """Go on with a look for so long, a page at each turn; return what became of the numbers on them."""
+    """Go on with a scan of Plivo's list for some seconds, one page at each turn; count what became of its numbers.
+
+        Counter({Marked.VERIFIED: 2, Marked.ALREADY: 17, SKIPPED: 1})
+
+    Raises the client's errors.
+    """
     until = time.monotonic() + seconds
-    found: Counter[str] = Counter()
-    while (turn := plivo_list.take_page(ledger, look)).wait is not None:
+    counts: Counter[str] = Counter()
+    while (turn := plivo_list.take_page(ledger, kind)).wait is not None:
         if turn.page is None and time.monotonic() + turn.wait > until:
             break
         if not shutdown.sleep_unless_stopping(turn.wait):
             break
         if turn.page:
             page = ask_and_report(ledger, partial(client.list, offset=turn.page.offset))
-            told = until_ledger_answers(partial(mark_verified, ledger, page.objects, source=SOURCES[look]))
-            of_page = Counter(map(str, told)) + Counter({SKIPPED: page.skipped})
-            found.update(of_page)
-            _go_on(ledger, turn.page, page, of_page)
-    return found
+            marks = until_ledger_answers(partial(mark_verified, ledger, page.objects, source=SOURCES[kind]))
+            of_page = Counter(map(str, marks)) + Counter({SKIPPED: page.skipped})
+            counts.update(of_page)
+            _save_page(ledger, turn.page, page, of_page)
+    return counts
 
 
-def _go_on(ledger: Ledger, turn: ScanPage, page: "Page", found: Counter[str]) -> None:
-    """Tell where the next page begins; none does once there is something on this one that was seen before."""
+def _save_page(ledger: Ledger, turn: ScanPage, page: "Page", counts: Counter[str]) -> None:
+    """Store where the next page begins. The scan ends at a page that has numbers of the last scan."""
     dates = [date for date in map(last_change, page.objects) if date]
     following = page.next
     if turn.total is not None and page.total is not None and page.total < turn.total:
-        # Some were deleted meanwhile, so that those behind them have moved up: perhaps off this page.
+        # Numbers were deleted meanwhile, so later ones have moved up, perhaps past the place where this page began.
         following = max(0, turn.offset - (turn.total - page.total))
     elif dates and min(dates) < turn.mark - LAG:
         following = None
     until_ledger_answers(
-        lambda: plivo_list.page_done(ledger, turn, following, max(dates, default=None), page.total, found)
+        lambda: plivo_list.page_done(ledger, turn, following, max(dates, default=None), page.total, counts)
     )
 
 
 @app.task(name="ringproof.reconcile", shared=False, ignore_result=True, throws=(InvalidRequest,))
-def reconcile(look: str = ListScan.RECONCILE) -> None:
-    """Go on with the look. If Plivo does not answer, the same page is anybody's turn again."""
-    if look not in set(ListScan):
-        raise InvalidRequest("look", mask_value(look), "it is Ringproof's own: " + ", ".join(ListScan))
+def reconcile(kind: str = ListScan.RECONCILE) -> None:
+    """Go on with a scan of Plivo's list. If Plivo does not answer, the next message reads the same page."""
+    if kind not in set(ListScan):
+        raise InvalidRequest("kind", mask_value(kind), "only Ringproof sends it: " + ", ".join(ListScan))
     ledger = runtime.ledger()
     try:
-        found = look_on(ledger, runtime.plivo(), look=ListScan(look))
+        counts = scan_list(ledger, runtime.plivo(), kind=ListScan(kind))
     except RingproofError as error:
         _log.info("Plivo's list was not read: %s", error)
-        plivo_list.page_failed(ledger, ListScan(look), str(error))
+        plivo_list.page_failed(ledger, ListScan(kind), str(error))
         return
-    if found[Marked.VERIFIED]:
-        _log.info("confirmed elsewhere: %d", found[Marked.VERIFIED])
-    if found[Marked.RECORDED]:
-        _log.info("verified at Plivo, and unknown here until now: %d", found[Marked.RECORDED])
+    if counts[Marked.VERIFIED]:
+        _log.info("confirmed elsewhere: %d", counts[Marked.VERIFIED])
+    if counts[Marked.RECORDED]:
+        _log.info("verified at Plivo, and unknown here until now: %d", counts[Marked.RECORDED])
 
 
-def request_scan_of_list(ledger: Ledger, look: ListScan) -> None:
-    """Have a look begun now, for whoever waits for it; or gone on with, if it is under way."""
-    plivo_list.request_scan(ledger, look)
-    if claim_tick(ledger, look, EVERY):
-        app.send_task(reconcile.name, (look,), queue=QUEUE, ignore_result=True)
+def start_list_scan(ledger: Ledger, kind: ListScan) -> None:
+    """Start a scan of Plivo's list at once, or go on with the one that is under way."""
+    plivo_list.request_scan(ledger, kind)
+    if claim_tick(ledger, kind, EVERY):
+        app.send_task(reconcile.name, (kind,), queue=QUEUE, ignore_result=True)
 
 
-def enqueue_list_scan(ledger: Ledger) -> None:
-    """Have each look gone on with that is wanted and was not told to just now."""
-    for look in ListScan:
+def enqueue_list_scans(ledger: Ledger) -> None:
+    """Send a message for each scan that is requested and has had none for some seconds."""
+    for kind in ListScan:
         if (
-            plivo_list.is_scan_requested(ledger, look)
+            plivo_list.is_scan_requested(ledger, kind)
             and queue_length(ledger, QUEUE) < LONGEST_QUEUE
-            and claim_tick(ledger, look, EVERY)
+            and claim_tick(ledger, kind, EVERY)
         ):
-            app.send_task(reconcile.name, (look,), queue=QUEUE, ignore_result=True)
+            app.send_task(reconcile.name, (kind,), queue=QUEUE, ignore_result=True)

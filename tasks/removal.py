@@ -1,4 +1,4 @@
-"""`ringproof.remove`: a number is taken off Plivo's list of verified ones, and forgotten here."""
+"""`ringproof.remove`: has Plivo delete a verified number, and erases it here."""
 
 import logging
 from functools import partial
@@ -20,9 +20,11 @@ _log = logging.getLogger(__name__)
 
 @app.task(base=MaskedTask, name=REMOVE, shared=False, throws=(RingproofError,))
 def remove(phone_number: str) -> dict[str, bool]:
-    """Have Plivo forget a number and then this Redis; say of both whether they knew it.
+    """Have Plivo delete a verified number, and then erase it here. Returns which of both had the number.
 
-    Raises what the client does, and then nothing was changed here: asking again is safe.
+    Raises the client's errors. Then nothing was erased here, and it is safe to call this again.
+
+        {"at_plivo": True, "here": True}
     """
     ledger = runtime.ledger()
     at_plivo = ask_at_slot(ledger, partial(runtime.plivo().delete, phone_number))

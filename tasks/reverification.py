@@ -1,4 +1,4 @@
-"""`ringproof.reverify`: verified numbers are asked about again: Plivo, whether it has them still, or the people."""
+"""`ringproof.reverify`: asks again whether verified numbers still are: Plivo by a question, or the user by a code."""
 
 import logging
 from collections import Counter
@@ -27,29 +27,29 @@ if TYPE_CHECKING:
     from ringproof.plivo.client import PlivoClient
 
 NUMBERS: Final = 20
-"""Numbers in one message: asked about by THREADS at once they take a child a second or two."""
+"""Numbers in one message. With THREADS questions at once they keep a child busy for a second or two."""
 
 THREADS: Final = 10
 MOST: Final = 500
 """Numbers that one tick enqueues."""
 
 PATIENCE: Final = timedelta(seconds=5)
-"""How long a number waits for its slot in a child; beyond it, it is due again in some minutes."""
+"""How long a child waits for a number's slot. If none comes, the number is due again in some minutes."""
 
 _log = logging.getLogger(__name__)
 
 
-class Renewed(StrEnum):
-    """What became of a number that was due."""
+class Reverified(StrEnum):
+    """What became of a number whose re-verification was due."""
 
-    THERE = "still verified"
-    SENT_TO = "asked by a code"
+    STILL_VERIFIED = "still verified"
+    SENT_CODE = "asked by a code"
     LATER = "later"
     NOT_DUE = "not due"
 
 
-def enqueue_renewals(ledger: Ledger) -> int:
-    """Enqueue the numbers that are due, and return how many; what is not asked about in time is due again."""
+def enqueue_reverifications(ledger: Ledger) -> int:
+    """Send messages for the numbers that are due, and return how many numbers. A number that is missed is due again."""
     numbers = reverification.due(ledger, MOST, NUMBERS, queue(Lane.SCHEDULED))
     for start in range(0, len(numbers), NUMBERS):
         send_numbers(reverify.name, numbers[start : start + NUMBERS], Lane.SCHEDULED)
@@ -58,51 +58,60 @@ def enqueue_renewals(ledger: Ledger) -> int:
 
 @app.task(base=MaskedTask, name="ringproof.reverify", shared=False, ignore_result=True, throws=(errors.InvalidRequest,))
 def reverify(numbers: Any) -> None:
-    """Ask about each number that is due: whoever dies leaves it due again."""
+    """Re-verify each number that is due. If the worker dies, the others are due again in some minutes."""
     if not isinstance(numbers, list) or not all(isinstance(number, str) for number in numbers):
-        raise errors.InvalidRequest("numbers", mask_value(numbers), "they are Ringproof's own: ['+14155550123', …]")
+        raise errors.InvalidRequest("numbers", mask_value(numbers), "only Ringproof sends them: ['+14155550123', …]")
     with shutdown.defer_sigterm():
-        done = renew(runtime.ledger(), runtime.plivo(), numbers, mode=runtime.settings().reverify_mode)
-    _log.info("re-verified: %s", ", ".join(f"{count} {what}" for what, count in done.items()))
+        counts = reverify_numbers(runtime.ledger(), runtime.plivo(), numbers, mode=runtime.settings().reverify_mode)
+    _log.info("re-verified: %s", ", ".join(f"{count} {what}" for what, count in counts.items()))
 
 
-def renew(ledger: Ledger, client: "PlivoClient", numbers: Sequence[str], *, mode: str) -> Counter[Renewed]:
-    """Ask about each number that is due; return what became of how many."""
+def reverify_numbers(
+    ledger: Ledger, client: "PlivoClient", numbers: Sequence[str], *, mode: str
+) -> Counter[Reverified]:
+    """Re-verify each number that is due; return how many ended in which way.
+
+    For one message: `Counter({Reverified.STILL_VERIFIED: 18, Reverified.SENT_CODE: 2})`.
+    """
     with ThreadPoolExecutor(THREADS) as pool:
-        return Counter(pool.map(partial(_renew, ledger, client, mode), numbers))
+        return Counter(pool.map(partial(_reverify_number, ledger, client, mode), numbers))
 
 
-def _renew(ledger: Ledger, client: "PlivoClient", mode: str, number: str) -> Renewed:
+def _reverify_number(ledger: Ledger, client: "PlivoClient", mode: str, number: str) -> Reverified:
     if shutdown.is_stopping():
-        return Renewed.LATER
+        return Reverified.LATER
     record = until_ledger_answers(lambda: reverification.claim(ledger, number))
     if record is None:
-        return Renewed.NOT_DUE
+        return Reverified.NOT_DUE
     try:
-        # The silent may have entered their code elsewhere; in the list a number that was there keeps its place, unseen.
-        if (mode == "check" or record.state is State.EXPIRED) and _is_there(ledger, client, number):
-            return Renewed.THERE
+        # A user who did not answer here may have entered the code elsewhere. The scan of Plivo's list does not show
+        # that for a number that was in the list before: it keeps its place there.
+        if (mode == "check" or record.state is State.EXPIRED) and _is_still_verified(ledger, client, number):
+            return Reverified.STILL_VERIFIED
     except (errors.Rejected, errors.InvalidNumber) as error:
-        _log.warning("not asked about %s until its next turn: %s", mask(number), error)
+        _log.warning("Plivo refused the question about %s, which waits for its next date: %s", mask(number), error)
         until_ledger_answers(lambda: reverification.postpone(ledger, number))
-        return Renewed.LATER
+        return Reverified.LATER
     except errors.RingproofError as error:
-        _log.info("not asked about %s: %s", mask(number), error)
-        return Renewed.LATER
-    return Renewed.SENT_TO if _send(ledger, record) else Renewed.LATER
+        _log.info("Plivo gave no answer about %s, which is due again: %s", mask(number), error)
+        return Reverified.LATER
+    return Reverified.SENT_CODE if _send_code(ledger, record) else Reverified.LATER
 
 
-def _is_there(ledger: Ledger, client: "PlivoClient", number: str) -> bool:
-    """Whether Plivo has the number still; if it has, the ledger knows, and the number's next turn is set."""
-    known = ask_in_lane(ledger, Lane.SCHEDULED, partial(client.get, number), within=PATIENCE)
-    if known is None:
+def _is_still_verified(ledger: Ledger, client: "PlivoClient", number: str) -> bool:
+    """Whether Plivo still has the number as verified. If so, the ledger records it and sets the number's next date."""
+    caller_id = ask_in_lane(ledger, Lane.SCHEDULED, partial(client.get, number), within=PATIENCE)
+    if caller_id is None:
         return False
-    (told,) = until_ledger_answers(lambda: mark_verified(ledger, [known], source=Source.NUMBER))
-    return told is not Marked.STALE
+    (marked,) = until_ledger_answers(lambda: mark_verified(ledger, [caller_id], source=Source.NUMBER))
+    return marked is not Marked.STALE
 
 
-def _send(ledger: Ledger, record: Record) -> bool:
-    """Have a code sent, in the scheduled lane; once: the token is made of the request that was verified."""
+def _send_code(ledger: Ledger, record: Record) -> bool:
+    """Request one code in the scheduled lane; return whether the ledger accepted that.
+
+    The token is made of the request that was verified, so one re-verification makes one request.
+    """
     number = record.phone_number
     token = f"reverify:{number}:{record.request}"
     accepted = until_ledger_answers(

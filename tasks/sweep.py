@@ -1,4 +1,7 @@
-"""The sweep: acts on what time has done, each second. Any number of beats is harmless, and none for three days too."""
+"""The sweep: each second it acts on the entries of the agenda that are due.
+
+Several beats do no harm. If there is no beat for days, the sweep catches up when there is one.
+"""
 
 import logging
 import time
@@ -20,8 +23,8 @@ from ringproof.ledger.pace import report_answer, take_probe
 from ringproof.ledger.queues import TICKS, claim_tick, queue
 from ringproof.ledger.record import Lane, Reason, Record, State
 from ringproof.phone.masking import mask
-from tasks.reconcile import enqueue_list_scan
-from tasks.reverification import enqueue_renewals
+from tasks.reconcile import enqueue_list_scans
+from tasks.reverification import enqueue_reverifications
 from worker.celery.beat import SWEEP
 from worker.sending.queries import ask_at_slot
 from worker.sending.retry import until_ledger_answers
@@ -31,19 +34,22 @@ if TYPE_CHECKING:
 
 QUEUES: Final = {lane: queue(lane) for lane in Lane}
 PORTION: Final = 500
-"""Entries worked off by one script: about 10 ms in which Redis does nothing else."""
+"""Entries for one call of the script. It takes about 10 ms, in which Redis does nothing else."""
 
 CHUNK: Final = 50
-"""Numbers of bulk or schedule in one message: what a pause has held back goes on at the pace, and not one by one."""
+"""Numbers of bulk or schedule in one message, so that they go on at the full pace after a pause."""
 
 TICK: Final = timedelta(milliseconds=800)
-"""How long a tick is taken, and how long it works: beat's is a second."""
+"""How long one worker owns a tick, and how long it works. Beat sends a tick each second."""
 
 _log = logging.getLogger(__name__)
 
 
 def sweep_once(ledger: Ledger, limit: int = PORTION) -> Counter[AgendaAction]:
-    """Work off at most `limit` entries of the agenda that are due; return how many got what."""
+    """Work off at most `limit` entries of the agenda that are due; return how many led to which action.
+
+    Three messages sent and one number in doubt: `Counter({AgendaAction.ENQUEUE: 3, AgendaAction.DOUBT: 1})`.
+    """
     worked = work_off_agenda(ledger, limit, QUEUES)
     chunks: defaultdict[tuple[Lane, str], list[tuple[str, int]]] = defaultdict(list)
     for entry in worked:
@@ -61,7 +67,7 @@ def sweep_once(ledger: Ledger, limit: int = PORTION) -> Counter[AgendaAction]:
 
 @app.task(name=SWEEP, shared=False, ignore_result=True)
 def sweep() -> None:
-    """Take the tick if nobody else has, and work the agenda off for as long as a tick lasts."""
+    """Work off the agenda for as long as a tick lasts, unless another worker has taken this tick."""
     ledger = runtime.ledger()
     if not claim_tick(ledger, "sweep", TICK):
         return
@@ -71,20 +77,23 @@ def sweep() -> None:
         done += swept
         if time.monotonic() > until:
             break
-    mended = repair_agenda(ledger, PORTION)
+    repaired = repair_agenda(ledger, PORTION)
     if take_probe(ledger):
         app.send_task(probe.name, queue=TICKS, ignore_result=True)
-    enqueue_list_scan(ledger)
-    renewals = enqueue_renewals(ledger)
-    if done or mended or renewals:
-        told = [f"{count} {due}" for due, count in done.items()]
-        told += [f"{mended} mended"] * bool(mended) + [f"{renewals} to be verified again"] * bool(renewals)
-        _log.info("swept: %s", ", ".join(told))
+    enqueue_list_scans(ledger)
+    reverifications = enqueue_reverifications(ledger)
+    counts = {
+        **{str(action): count for action, count in done.items()},
+        "put back on the agenda": repaired,
+        "to be verified again": reverifications,
+    }
+    if any(counts.values()):
+        _log.info("swept: %s", ", ".join(f"{count} {what}" for what, count in counts.items() if count))
 
 
 @app.task(name="ringproof.probe", shared=False, ignore_result=True)
 def probe() -> None:
-    """Ask Plivo whether it knows the credentials again; if it does, everybody goes on."""
+    """Ask Plivo whether it accepts the credentials again; if it does, sending goes on."""
     ledger = runtime.ledger()
     try:
         ask_at_slot(ledger, runtime.plivo().probe)
@@ -92,32 +101,35 @@ def probe() -> None:
         _log.warning("still paused: %s", error)
         return
     report_answer(ledger, PlivoSignal.KNOWN)
-    _log.info("Plivo knows the credentials again; sending goes on")
+    _log.info("Plivo accepts the credentials again; sending goes on")
 
 
 @app.task(base=MaskedTask, name="ringproof.look_up", shared=False, ignore_result=True)
 def look_up(phone_number: str, request: int) -> None:
-    """Ask Plivo whether a doubtful number was verified meanwhile, and decide what becomes of the request.
+    """Ask Plivo whether a number in doubt was verified meanwhile, and end the doubt.
 
-    If Plivo cannot be asked, nothing is decided: the number is due again in a minute.
+    If Plivo does not answer, nothing is decided, and the number is due again in a minute.
     """
     ledger = runtime.ledger()
     record = ledger.read(phone_number, request)
     if record is None or record.state is not State.IN_DOUBT:
         return
     try:
-        known = ask_at_slot(ledger, partial(runtime.plivo().get, phone_number))
+        caller_id = ask_at_slot(ledger, partial(runtime.plivo().get, phone_number))
     except RingproofError as error:
         _log.info("still in doubt %s: %s", mask(phone_number), error)
         return
-    decide(ledger, record, known, hold=runtime.settings().in_doubt == "hold")
+    end_doubt(ledger, record, caller_id, hold=runtime.settings().in_doubt == "hold")
 
 
-def decide(ledger: Ledger, record: Record, known: "CallerId | None", *, hold: bool) -> None:
-    """End a doubt whose last possible code has died: verified, or one resend by itself, or failed."""
+def end_doubt(ledger: Ledger, record: Record, caller_id: "CallerId | None", *, hold: bool) -> None:
+    """End the doubt about a number when no code of it can be live: it is verified, gets one more code, or has failed.
+
+    `caller_id` is what Plivo has of the number. With `hold` no number gets another code without a person's request.
+    """
     number, lane = record.phone_number, record.lane
-    if known and _is_this(known, record, _sent_at(ledger, record)):
-        outcome = Outcome(State.VERIFIED, verification_uuid=known.verification_uuid)
+    if caller_id and _is_by_this_request(caller_id, record, _sent_at(ledger, record)):
+        outcome = Outcome(State.VERIFIED, verification_uuid=caller_id.verification_uuid)
     elif record.again and record.reason is Reason.WORKER_LOST:
         outcome = Outcome(State.FAILED, Reason.CRASHES_WORKER)
     elif record.again or hold or lane is Lane.INTERACTIVE or belongs_to_cancelled_batches(ledger, record):
@@ -130,7 +142,7 @@ def decide(ledger: Ledger, record: Record, known: "CallerId | None", *, hold: bo
 
 
 def _send_again(ledger: Ledger, record: Record) -> None:
-    """Accept the request anew, as itself and once: the token is made of the doubtful one."""
+    """Make one more request like the one in doubt. The token is made of that one, so this happens once."""
     number = record.phone_number
     requester = Requester.REVERIFICATION if record.reverifies else Requester.ROSTER
     token = f"again:{number}:{record.request}"
@@ -143,13 +155,13 @@ def _send_again(ledger: Ledger, record: Record) -> None:
 
 
 def _sent_at(ledger: Ledger, record: Record) -> datetime | None:
-    """Return the doubtful attempt's slot: begin has set `live_until` to lease and code after it."""
+    """Return the slot of the attempt in doubt: begin sets `live_until` to the slot, the lease and a code's life."""
     return record.live_until and record.live_until - ledger.durations.code - ledger.durations.lease
 
 
-def _is_this(known: "CallerId", record: Record, sent_at: datetime | None) -> bool:
-    """Whether what Plivo knows is about this request: a uuid of last year is no answer."""
-    if known.verification_uuid == record.verification_uuid:
+def _is_by_this_request(caller_id: "CallerId", record: Record, sent_at: datetime | None) -> bool:
+    """Whether the number was verified by a code of this request, and not by one of last year."""
+    if caller_id.verification_uuid == record.verification_uuid:
         return not record.is_code_used
-    dates: list[Any] = [date for date in (known.created_at, known.modified_at) if date]
+    dates: list[Any] = [date for date in (caller_id.created_at, caller_id.modified_at) if date]
     return bool(sent_at and dates and max(dates) > sent_at)

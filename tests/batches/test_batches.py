@@ -25,7 +25,7 @@ from ringproof.ledger.row_outcomes import BYTES, UNFINISHED_BYTES
 from ringproof.phone.quiet_hours import QuietHours
 from ringproof.rosters.roster import roster_of
 from tasks import import_roster
-from tasks.sweep import decide
+from tasks.sweep import end_doubt
 
 REJECTED = Outcome(State.FAILED, Reason.REJECTED, "400", plivo_signal=PlivoSignal.ANSWERED)
 DOUBTFUL = Outcome(State.IN_DOUBT)
@@ -147,7 +147,7 @@ class TestABatch:
         world.work(DOUBTFUL)
         operations.cancel(world.ledger, "spring")
         world.pass_(16 * MINUTE)
-        decide(world.ledger, world.ledger.read(number), None, hold=False)
+        end_doubt(world.ledger, world.ledger.read(number), None, hold=False)
 
         assert world.work() == [number]
         assert world.ledger.read(number).joined_by == ("summer",)
@@ -464,7 +464,7 @@ class TestADoubt:
         world.feed()
         world.work(DOUBTFUL)
         world.pass_(17 * MINUTE)
-        decide(world.ledger, world.ledger.read(number), None, hold=False)
+        end_doubt(world.ledger, world.ledger.read(number), None, hold=False)
         record = world.ledger.read(number)
 
         assert (record.batch, record.row, record.again) == ("spring", "sms:0:US", True)
@@ -478,7 +478,7 @@ class TestADoubt:
         world.work(DOUBTFUL)
         operations.cancel(world.ledger, "spring")
         world.pass_(17 * MINUTE)
-        decide(world.ledger, world.ledger.read(number), None, hold=False)
+        end_doubt(world.ledger, world.ledger.read(number), None, hold=False)
 
         assert world.summary("spring").outcomes == {"failed:in_doubt": 1}
         assert world.summary("spring").state is BatchState.CANCELLED

@@ -95,8 +95,8 @@ MUTATIONS = (
     Mutation(
         "the agenda repair puts lost entries back",
         "tasks/sweep.py",
-        "mended = repair_agenda(ledger, PORTION)",
-        "mended = 0",
+        "repaired = repair_agenda(ledger, PORTION)",
+        "repaired = 0",
         "tests/faults/test_storm.py::test_without_agenda_and_messages_each_number_gets_a_code",
     ),
     Mutation(
@@ -132,28 +132,28 @@ MUTATIONS = (
         "worker/sending/attempt.py",
         "if now <= self.slot + LATE_SECONDS:",
         "if True:",
-        "tests/sending/test_attempt.py::test_a_slot_that_was_missed_is_booked_anew",
+        "tests/sending/test_attempt.py::test_a_missed_slot_is_replaced",
     ),
     Mutation(
         "a worker asks whether its claim is still good, before it sends",
         "worker/sending/attempt.py",
         "if again.verdict is not Verdict.BEGUN:",
         "if False:",
-        "tests/sending/test_attempt.py::test_whose_slot_holds_no_longer_goes_back_and_sends_nothing",
+        "tests/sending/test_attempt.py::test_a_number_whose_slot_was_revoked_is_queued_again_and_nothing_is_sent",
     ),
     Mutation(
         "a worker that has missed its slot gets no other one in a pause",
         "ringproof/ledger/lua/pace/book_slot.lua",
         "if not record.state or is_on_hold(record) then",
         "if not record.state then",
-        "tests/sending/test_attempt.py::test_a_slot_that_was_missed_is_not_booked_anew_in_a_pause",
+        "tests/sending/test_attempt.py::test_a_missed_slot_is_not_replaced_in_a_pause",
     ),
     Mutation(
         "a worker asks until it knows what a frozen Redis has claimed for it",
         "worker/sending/booking.py",
         "answers = until_ledger_answers(begin, ends_with_worker=True)",
-        "answers = insist(begin, seconds=10.0)",
-        "tests/sending/test_bulk.py::test_what_was_claimed_while_redis_stood_still_is_asked_for_until_it_is_known",
+        "answers = until_ledger_answers(begin, seconds=10.0)",
+        "tests/sending/test_bulk.py::test_begin_is_repeated_until_a_frozen_redis_shows_its_claims",
     ),
     Mutation(
         "a look-up takes a slot",
@@ -186,7 +186,7 @@ MUTATIONS = (
     Mutation(
         "a number at Plivo by another code proves nothing for this one",
         "tasks/confirmation.py",
-        "if told is Marked.ALREADY:",
+        "if marked is Marked.ALREADY:",
         "if False:",
         "tests/ledger/test_confirmation.py::test_a_number_that_another_code_verified_does_not_confirm_this_code",
     ),

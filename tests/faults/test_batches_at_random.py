@@ -19,7 +19,7 @@ from ringproof.batches.summary import batch_summary, recount
 from ringproof.ledger.acceptance import Disposition
 from ringproof.ledger.answers import Outcome, PlivoSignal, Verdict
 from ringproof.ledger.record import Reason, State
-from tasks.sweep import decide
+from tasks.sweep import end_doubt
 
 SEEDS = 400 if LONG else 15
 MOVES, MOST_BATCHES = 60, 7
@@ -153,7 +153,7 @@ class Play:
         for number in self.numbers:
             record = self.world.ledger.read(number)
             if record and record.state is State.IN_DOUBT and record.live_until <= self.world.moment():
-                decide(self.world.ledger, record, None, hold=False)
+                end_doubt(self.world.ledger, record, None, hold=False)
 
     def end(self):
         """Resume all that is paused, and let a few hours go by."""

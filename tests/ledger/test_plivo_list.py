@@ -22,7 +22,7 @@ from ringproof.ledger.queues import queue
 from ringproof.ledger.record import Lane, State
 from ringproof.plivo.client import CallerId, Page
 from ringproof.policy import Policy, Rate
-from tasks.reconcile import look_on
+from tasks.reconcile import scan_list
 
 QUEUES = {lane: queue(lane) for lane in Lane}
 
@@ -70,8 +70,8 @@ class Looking(Book):
     def due(self):
         return Counter(worked.action for worked in work_off_agenda(self.ledger, 1000, QUEUES))
 
-    def look(self, seconds=2.0):
-        return look_on(self.ledger, self.plivo, seconds)
+    def scan(self, seconds=2.0):
+        return scan_list(self.ledger, self.plivo, seconds)
 
     def state(self, number):
         return self.ledger.read(number).state
@@ -88,7 +88,7 @@ def test_the_list_is_not_read_while_no_code_has_died(book):
 
     assert book.due() == Counter()
     assert not plivo_list.is_scan_requested(book.ledger, ListScan.RECONCILE)
-    assert book.look() == Counter()
+    assert book.scan() == Counter()
     assert book.plivo.asked == []
 
 
@@ -100,7 +100,7 @@ def test_a_number_on_the_list_is_verified_and_another_one_expires(book):
     assert book.due() == Counter({AgendaAction.LIST: 2})
     assert plivo_list.is_scan_requested(book.ledger, ListScan.RECONCILE)
 
-    assert book.look() == Counter({Marked.VERIFIED: 1})
+    assert book.scan() == Counter({Marked.VERIFIED: 1})
     assert not plivo_list.is_scan_requested(book.ledger, ListScan.RECONCILE)
     book.move(timedelta(seconds=4))
     assert book.due() == Counter({AgendaAction.EXPIRED: 1})
@@ -113,7 +113,7 @@ def test_a_scan_that_began_before_a_codes_end_does_not_let_it_expire(book):
     later, _ = book.sent()
     book.move(14 * MINUTES + timedelta(seconds=5))
     book.due()
-    book.look()
+    book.scan()
     book.move(MINUTES)
 
     assert book.due() == Counter({AgendaAction.EXPIRED: 1, AgendaAction.LIST: 1})
@@ -127,14 +127,14 @@ def test_a_scan_ends_where_the_last_one_began(book):
         book.move(16 * MINUTES)
         book.due()
         book.plivo.asked.clear()
-        book.look()
+        book.scan()
         assert len(book.plivo.asked) == asked, "the first one goes back a day"
     book.sent()
     book.move(16 * MINUTES)
     book.due()
     book.others(50, ago=timedelta())
     book.plivo.asked.clear()
-    book.look()
+    book.scan()
 
     assert book.plivo.asked == [0, 20, 40]
 
@@ -144,7 +144,7 @@ def test_the_first_scan_goes_back_only_a_day(book):
     book.sent()
     book.move(16 * MINUTES)
     book.due()
-    book.look()
+    book.scan()
 
     assert book.plivo.asked == [0]
 
@@ -164,7 +164,7 @@ def test_numbers_that_are_added_or_deleted_during_a_scan_hide_no_other(book):
             book.plivo.add(fresh_number(), book.now())
 
     book.plivo.meanwhile = meanwhile
-    book.look()
+    book.scan()
 
     assert book.state(number) is State.VERIFIED
     assert not plivo_list.is_scan_requested(book.ledger, ListScan.RECONCILE)
@@ -189,10 +189,10 @@ def test_a_scan_uses_a_tenth_of_the_pace_and_a_slot_for_each_page(client, monkey
     book.move(16 * MINUTES)
     book.due()
     spacing, before = Rate.parse("100/1s").spacing_us, book.slots()
-    book.look(seconds=0.5)
+    book.scan(seconds=0.5)
     first = len(book.plivo.asked)
     while plivo_list.is_scan_requested(book.ledger, ListScan.RECONCILE):
-        book.look(seconds=0.5)
+        book.scan(seconds=0.5)
 
     assert first == 5, "one at once, and one each 106 ms"
     assert sorted(set(book.plivo.asked)) == list(range(0, 200, 20))
@@ -225,13 +225,13 @@ def test_a_page_without_an_answer_is_read_again_and_a_401_pauses_all(book, error
 
     book.plivo.meanwhile = refuse
     with pytest.raises(type(error)):
-        book.look()
+        book.scan()
     book.plivo.meanwhile = lambda: None
     if isinstance(error, Unauthorized):
-        assert book.look() == Counter(), "until Plivo knows the credentials again"
+        assert book.scan() == Counter(), "until Plivo knows the credentials again"
         report_answer(book.ledger, "known")
 
-    assert book.look() == Counter({Marked.VERIFIED: 1})
+    assert book.scan() == Counter({Marked.VERIFIED: 1})
     assert not plivo_list.is_scan_requested(book.ledger, ListScan.RECONCILE)
 
 
@@ -245,7 +245,7 @@ def test_an_entry_of_last_year_does_not_verify_todays_doubt(book):
     book.move(16 * MINUTES)
     book.due()
 
-    assert book.look() == Counter({Marked.STALE: 1})
+    assert book.scan() == Counter({Marked.STALE: 1})
     assert book.state(number) is State.IN_DOUBT
 
 
@@ -258,7 +258,7 @@ class TestSync:
             if not plivo_list.is_scan_requested(book.ledger, ListScan.SYNC):
                 return plivo_list.scan_progress(book.ledger, ListScan.SYNC)
             with contextlib.suppress(Unreachable):
-                look_on(book.ledger, book.plivo, 0.5, ListScan.SYNC)
+                scan_list(book.ledger, book.plivo, 0.5, ListScan.SYNC)
         raise AssertionError
 
     def test_a_sync_records_all_numbers_although_pages_fail_and_entries_come_and_go(self, book):

@@ -1,4 +1,4 @@
-"""One attempt: it sends when it is its turn and there is time, tells the ledger, and otherwise sends nothing."""
+"""One attempt: it sends at its slot, writes the result to the ledger, and sends nothing at any other time."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -33,7 +33,7 @@ def attempted(book, to_plivo, **options):
     return attempt(book.ledger, to_plivo, book.begin(book.accept(**options).request), asked_at)
 
 
-def test_whose_turn_it_is_sends_and_tells(client, plivo, to_plivo):
+def test_a_number_is_sent_to_at_its_slot_and_the_record_has_plivos_uuid(client, plivo, to_plivo):
     book = Book(client)
     attempted(book, to_plivo, alias="Front desk", channel="call")
 
@@ -42,7 +42,7 @@ def test_whose_turn_it_is_sends_and_tells(client, plivo, to_plivo):
     assert book.record.verification_uuid == send["verification_uuid"]
 
 
-def test_whose_slot_holds_no_longer_goes_back_and_sends_nothing(client, plivo, to_plivo, monkeypatch):
+def test_a_number_whose_slot_was_revoked_is_queued_again_and_nothing_is_sent(client, plivo, to_plivo, monkeypatch):
     monkeypatch.setattr(shutdown, "sleep_unless_stopping", lambda _: True)
     book = Book(client)
     book.ledger.publish_policy(Policy(rate=Rate.parse("1/4s")))
@@ -55,7 +55,7 @@ def test_whose_slot_holds_no_longer_goes_back_and_sends_nothing(client, plivo, t
     assert (book.record.state, book.record.attempts) == (State.QUEUED, 0)
 
 
-def test_a_slot_that_was_missed_is_booked_anew(client, plivo, to_plivo):
+def test_a_missed_slot_is_replaced(client, plivo, to_plivo):
     book = Book(client)
     book.ledger.publish_policy(Policy(rate=Rate.parse("10/1s")))
     late = replace(book.begin(book.accept().request), at=boot_clock() - 1)
@@ -63,10 +63,10 @@ def test_a_slot_that_was_missed_is_booked_anew(client, plivo, to_plivo):
 
     assert attempt(book.ledger, to_plivo, late, boot_clock()) is True
     assert len(plivo.sends(book.number)) == 1
-    assert book.slots() >= slots + 106_000, "it has paid for another"
+    assert book.slots() >= slots + 106_000, "another slot was taken"
 
 
-def test_a_slot_that_was_missed_is_not_booked_anew_in_a_pause(client, plivo, to_plivo):
+def test_a_missed_slot_is_not_replaced_in_a_pause(client, plivo, to_plivo):
     book = Book(client)
     late = replace(book.begin(book.accept().request), at=boot_clock() - 1)
     book.hold()
@@ -78,7 +78,7 @@ def test_a_slot_that_was_missed_is_not_booked_anew_in_a_pause(client, plivo, to_
     assert book.slots() == slots
 
 
-def test_nor_for_a_number_that_was_erased(client):
+def test_a_missed_slot_is_not_replaced_for_an_erased_number(client):
     book = Book(client)
     begun = book.begin(book.accept().request)
     erase_number(book.ledger, book.number)
@@ -88,7 +88,7 @@ def test_nor_for_a_number_that_was_erased(client):
     assert book.slots() == slots
 
 
-def test_nor_is_one_that_was_booked_anew_used_in_a_pause(client, plivo, to_plivo, monkeypatch):
+def test_a_replaced_slot_is_not_used_in_a_pause(client, plivo, to_plivo, monkeypatch):
     book = Book(client)
     book.ledger.publish_policy(Policy(rate=Rate.parse("1/2s")))
     begun = book.begin(book.accept().request)
@@ -100,7 +100,7 @@ def test_nor_is_one_that_was_booked_anew_used_in_a_pause(client, plivo, to_plivo
     assert (book.record.state, book.record.attempts) == (State.QUEUED, 0)
 
 
-def test_the_last_look_sends_nothing_once_the_slot_is_too_long_ago(client, plivo, to_plivo):
+def test_the_final_check_sends_nothing_if_the_slot_is_too_long_ago(client, plivo, to_plivo):
     book = Book(client, durations=Durations(first_byte=timedelta(milliseconds=-1)))
     attempted(book, to_plivo)
 
@@ -110,8 +110,8 @@ def test_the_last_look_sends_nothing_once_the_slot_is_too_long_ago(client, plivo
     assert book.record.due_at <= book.record.updated_at, "due at once"
 
 
-def test_the_ledger_is_asked_until_it_answers():
-    answers = [LedgerUnavailable("redis://", "away"), LedgerUnavailable("redis://", "away"), "told"]
+def test_the_ledger_is_called_until_it_answers():
+    answers = [LedgerUnavailable("redis://", "away"), LedgerUnavailable("redis://", "away"), "an answer"]
 
     def ask():
         answer = answers.pop(0)
@@ -119,15 +119,15 @@ def test_the_ledger_is_asked_until_it_answers():
             raise answer
         return answer
 
-    assert until_ledger_answers(ask) == "told"
+    assert until_ledger_answers(ask) == "an answer"
 
 
-def test_or_for_as_long_as_it_makes_sense(monkeypatch):
+def test_the_ledger_is_called_for_so_many_seconds_or_until_the_worker_stops(monkeypatch):
     def ask():
         raise LedgerUnavailable("redis://", "away")
 
     with pytest.raises(LedgerUnavailable):
         until_ledger_answers(ask, seconds=0.1)
-    monkeypatch.setattr(shutdown, "_told_here", True)
+    monkeypatch.setattr(shutdown, "_stops_here", True)
     with pytest.raises(LedgerUnavailable):
         until_ledger_answers(ask, ends_with_worker=True)

@@ -1,4 +1,4 @@
-"""`work_chunk` and the turns of those who may not book yet: what is handed on, and what comes of it."""
+"""Many numbers in one message: which are sent, which get a new message, and when each gets its turn."""
 
 import time
 from collections import deque
@@ -25,7 +25,7 @@ from ringproof.ledger.record import Lane, Reason, State
 from ringproof.plivo.client import PlivoClient
 from ringproof.policy import Policy, Rate
 from worker.sending import booking, bulk
-from worker.sending.booking import asleep, book
+from worker.sending.booking import begin_and_send, in_quiet_hours
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def requests(ledger, count):
 
 @pytest.fixture
 def slept(monkeypatch):
-    """For how long whoever books has slept: no other time passes for him, and none really."""
+    """Return how long `begin_and_send` has slept. Its clock moves by these sleeps alone, and none takes real time."""
     began, naps = boot_clock(), [0.0]
 
     def sleep(seconds):
@@ -61,9 +61,9 @@ def slept(monkeypatch):
     return lambda: sum(naps)
 
 
-def test_what_has_no_turn_in_time_is_left_and_its_turn_to_others(client, slow, slept):
+def test_numbers_without_a_turn_in_time_are_returned_and_their_turn_is_free(client, slow, slept):
     sent, asked = [], requests(slow, 3)
-    rest = book(slow, asked, lambda begun, _: bool(sent.append(begun.record.phone_number)) or True)
+    rest = begin_and_send(slow, asked, lambda begun, _: bool(sent.append(begun.record.phone_number)) or True)
 
     assert sent == [asked[0][0]]
     assert rest == asked[1:]
@@ -71,39 +71,38 @@ def test_what_has_no_turn_in_time_is_left_and_its_turn_to_others(client, slow, s
     assert not [field for field in client.hkeys(slow.keys.pace) if field.startswith("turn:")]
 
 
-def test_what_was_claimed_while_redis_stood_still_is_asked_for_until_it_is_known(slow, monkeypatch):
-    """Nobody else knows its fence: given up, it would be in doubt, and nothing was sent."""
-    minutes = SimpleNamespace(monotonic=count(step=60).__next__, sleep=lambda _: None)
-    monkeypatch.setattr("worker.sending.retry.time", minutes)
-    asked, sent, unheard = requests(slow, 1), [], [True, True]
+def test_begin_is_repeated_until_a_frozen_redis_shows_its_claims(slow, monkeypatch):
+    """Only this call knows the fence. If it gave up, the number would be in doubt although nothing was sent."""
+    monkeypatch.setattr("tenacity.time", SimpleNamespace(monotonic=count(step=60).__next__))
+    asked, sent, unanswered = requests(slow, 1), [], [True, True]
     begin = slow.begin
 
-    def begin_unheard(*args, **options):
+    def begin_unanswered(*args, **options):
         answers = begin(*args, **options)
-        if unheard and unheard.pop():
+        if unanswered and unanswered.pop():
             raise LedgerUnavailable("redis://", "it stood still")
         return answers
 
-    monkeypatch.setattr(slow, "begin", begin_unheard)
-    rest = book(slow, asked, lambda begun, _: bool(sent.append(begun.record.phone_number)) or True)
+    monkeypatch.setattr(slow, "begin", begin_unanswered)
+    rest = begin_and_send(slow, asked, lambda begun, _: bool(sent.append(begun.record.phone_number)) or True)
 
-    assert (rest, sent, unheard) == ([], [asked[0][0]], [])
+    assert (rest, sent, unanswered) == ([], [asked[0][0]], [])
 
 
-def test_what_goes_back_before_its_slot_is_begun_anew(client, slow):
+def test_a_number_whose_slot_was_revoked_is_begun_again(client, slow):
     slow.publish_policy(Policy(rate=Rate.parse("1000/0.1s"), range_codes_per_hour=0))
-    asked, told = requests(slow, 1), deque([False, True])
+    asked, answers = requests(slow, 1), deque([False, True])
     begun = []
 
     def send(one, _asked_at):
         begun.append(one)
-        if told[0] is False:
+        if answers[0] is False:
             control.pause(slow)
             slow.begin(asked, fence=one.fence)
             control.resume(slow)
-        return told.popleft()
+        return answers.popleft()
 
-    assert book(slow, asked, send) == []
+    assert begin_and_send(slow, asked, send) == []
     assert [one.verdict for one in begun] == [Verdict.BEGUN] * 2
 
 
@@ -115,7 +114,7 @@ def test_a_chunk_is_sent_by_many_threads_each_at_its_slot(client, plivo):
     asked = requests(ledger, 40)
     time.sleep(max(0.0, reserve_slot(ledger) - boot_clock()))  # Redis is new to this prefix: a window is spent
     began = boot_clock()
-    rest = bulk.work(ledger, to_plivo, asked, Lane.BULK)
+    rest = bulk.send_to_many(ledger, to_plivo, asked, Lane.BULK)
     took = boot_clock() - began
     to_plivo.close()
 
@@ -125,37 +124,44 @@ def test_a_chunk_is_sent_by_many_threads_each_at_its_slot(client, plivo):
 
 
 @pytest.mark.parametrize(
-    "told",
+    "value",
     [None, 1, "x", {}, ["+14155550123", 1], [["+14155550123"]], [["+14155550123", "1"]], [["4155550123", 1]], [[1, 1]]],
 )
-def test_what_is_no_request_of_ours_is_told_from_one(told):
-    assert not (isinstance(told, list) and all(map(messages.is_request, told)) and told)
+def test_other_values_are_not_taken_for_requests(value):
+    assert not (isinstance(value, list) and all(map(messages.is_request, value)) and value)
 
 
-def test_quiet_hours_hold_bulk_until_its_morning_and_no_person(client, slow, monkeypatch):
+def test_quiet_hours_delay_bulk_until_the_morning_and_delay_no_person(client, slow, monkeypatch):
     slow.publish_policy(Policy(rate=Rate.parse("1000/0.1s"), range_codes_per_hour=0))
     here = slow.now().astimezone(ZoneInfo("America/Los_Angeles"))  # where fresh numbers are
     morning = here + timedelta(hours=2)
     monkeypatch.setenv("RINGPROOF_QUIET_HOURS", f"{here - timedelta(hours=2):%H:%M}-{morning:%H:%M}")
     asked, sent = requests(slow, 1), []
-    book(slow, asked, lambda *_: pytest.fail("its person sleeps"), asleep=asleep(slow, asked, Lane.BULK))
+    begin_and_send(
+        slow, asked, lambda *_: pytest.fail("its person sleeps"), quiet_until=in_quiet_hours(slow, asked, Lane.BULK)
+    )
     record = slow.read(asked[0][0])
 
-    assert asleep(slow, asked, Lane.INTERACTIVE) == {}
+    assert in_quiet_hours(slow, asked, Lane.INTERACTIVE) == {}
     assert (record.state, record.reason) == (State.WAITING, Reason.QUIET_HOURS)
     assert -timedelta(minutes=2) < record.due_at - morning < timedelta(hours=1, minutes=1)
     assert record.ends_at - record.due_at > timedelta(hours=23), "the night takes nothing of its day"
 
     client.incrbyfloat("test:clock", (record.due_at - slow.now()).total_seconds() + 1)
     work_off_agenda(slow, 10, {lane: lane for lane in Lane})
-    book(slow, asked, lambda begun, _: bool(sent.append(begun)) or True, asleep=asleep(slow, asked, Lane.BULK))
+    begin_and_send(
+        slow,
+        asked,
+        lambda begun, _: bool(sent.append(begun)) or True,
+        quiet_until=in_quiet_hours(slow, asked, Lane.BULK),
+    )
     assert len(sent) == 1
 
 
-def test_in_a_pause_a_chunk_ends_at_once_and_its_numbers_wait(slow, slept):
+def test_a_chunk_ends_at_once_in_a_pause_and_its_numbers_wait(slow, slept):
     asked = requests(slow, 5)
     control.pause(slow)
-    rest = book(slow, asked, lambda *_: pytest.fail("nothing is sent"))
+    rest = begin_and_send(slow, asked, lambda *_: pytest.fail("nothing is sent"))
 
     assert (rest, slept()) == ([], 0)
     assert {slow.read(number).reason for number, _ in asked} == {Reason.PAUSED}

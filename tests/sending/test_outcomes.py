@@ -1,4 +1,4 @@
-"""How an attempt ends: whatever the client raises has a word in the ledger, and a wait where it is tried again."""
+"""How an attempt ends: every error of the client has a state in the ledger, and a wait if it is tried again."""
 
 import ast
 import inspect
@@ -36,12 +36,12 @@ def leaves(branch):
 CLIENTS = leaves(Unsent) | leaves(Unknown) | {Rejected, Forbidden}
 
 
-def test_every_error_of_the_client_has_an_outcome_and_nothing_else_has():
+def test_every_error_of_the_client_has_an_outcome_and_no_other_has():
     assert set(OUTCOMES) == CLIENTS
 
 
 def test_the_client_raises_no_other_error():
-    """Every error that the client's modules name has an outcome, but those that no initiate raises."""
+    """Every error that the client's modules name has an outcome, except those that no initiate raises."""
     named = {
         node.id
         for module in (client, transport)
@@ -66,7 +66,7 @@ def test_the_client_raises_no_other_error():
         (Unauthorized("401"), State.WAITING, Reason.PAUSED, 0 * SECOND, False),
     ],
 )
-def test_each_ends_in_one_of_a_few_words(error, state, reason, wait, counted):
+def test_each_error_ends_in_one_state_with_a_reason_and_a_wait(error, state, reason, wait, counted):
     outcome = outcome_of(error, 1)
 
     assert (outcome.state, outcome.reason, outcome.wait, outcome.counted) == (state, reason, wait, counted)
@@ -74,7 +74,7 @@ def test_each_ends_in_one_of_a_few_words(error, state, reason, wait, counted):
 
 
 @pytest.mark.parametrize("error", sorted(leaves(Unsent), key=str))
-def test_what_was_surely_not_sent_waits_and_never_fails(error):
+def test_a_request_that_was_surely_not_sent_waits_and_never_fails(error):
     assert outcome_of(error("why"), 1).state is State.WAITING
 
 
@@ -113,7 +113,7 @@ def test_an_unreachable_plivo_is_asked_again_after_longer_and_longer(attempts, w
         (Unauthorized("401"), PlivoSignal.UNAUTHORIZED),
     ],
 )
-def test_what_it_says_to_all_others_is_told_too(error, plivo_signal):
+def test_each_error_has_its_signal_to_all_sending(error, plivo_signal):
     outcome = outcome_of(error, 1)
 
     assert outcome.plivo_signal is plivo_signal
@@ -131,7 +131,7 @@ def test_what_it_says_to_all_others_is_told_too(error, plivo_signal):
         (0.2, outcomes.SHORTEST_WAIT),
     ],
 )
-def test_retry_after_is_honoured_but_is_no_invitation_to_a_busy_loop(retry_after, wait):
+def test_retry_after_is_honoured_but_never_makes_a_busy_loop(retry_after, wait):
     assert outcome_of(Unreachable("busy", retry_after), 3).wait == wait
 
 

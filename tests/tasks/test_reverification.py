@@ -23,13 +23,13 @@ from ringproof.plivo.client import CallerId
 from ringproof.policy import Policy, Rate
 from tasks import reverification as tasks
 from tasks import sweep
-from tasks.reverification import Renewed, enqueue_renewals, renew
+from tasks.reverification import Reverified, enqueue_reverifications, reverify_numbers
 
 DAY = timedelta(days=1)
 FAST = Rate.parse("1000/0.1s")
 
 
-class Renewing(Book):
+class NumberToReverify(Book):
     """A ledger whose verified numbers are asked about again, beside what Plivo has of them."""
 
     def __init__(self, client, monkeypatch, days=90):
@@ -91,11 +91,11 @@ class Renewing(Book):
         """The sweep's tick; returns the numbers that were enqueued."""
         sweep.sweep_once(self.ledger)
         before = len(self.messages)
-        enqueue_renewals(self.ledger)
+        enqueue_reverifications(self.ledger)
         return [number for numbers, _ in self.messages[before:] for number in numbers]
 
-    def renew(self, numbers=None, mode="check"):
-        return renew(self.ledger, self, self.tick() if numbers is None else numbers, mode=mode)
+    def reverify(self, numbers=None, mode="check"):
+        return reverify_numbers(self.ledger, self, self.tick() if numbers is None else numbers, mode=mode)
 
     def pass_to_the_due_date(self):
         self.move(self.due_at() - self.now() + timedelta(seconds=1))
@@ -106,7 +106,7 @@ class Renewing(Book):
 
     def silence(self, mode="send"):
         """It is asked by a code, and does not answer; the next day comes."""
-        assert self.renew(mode=mode) == {Renewed.SENT_TO: 1}
+        assert self.reverify(mode=mode) == {Reverified.SENT_CODE: 1}
         self.nobody_answers()
         self.move(DAY)
 
@@ -122,7 +122,7 @@ class Renewing(Book):
 
 @pytest.fixture
 def book(client, monkeypatch):
-    return Renewing(client, monkeypatch)
+    return NumberToReverify(client, monkeypatch)
 
 
 class TestTheDay:
@@ -142,7 +142,7 @@ class TestTheDay:
         book.verify()
         book.pass_to_the_due_date()
         book.move(timedelta(hours=5))
-        assert book.renew() == {Renewed.THERE: 1}
+        assert book.reverify() == {Reverified.STILL_VERIFIED: 1}
 
         assert book.days_until() == pytest.approx(90 - 5 / 24, abs=0.01)
 
@@ -192,7 +192,7 @@ class TestChecking:
         book.pass_to_the_due_date()
         assert book.tick() == [book.number]
         assert book.messages == [([book.number], Lane.SCHEDULED)]
-        book.renew([book.number])
+        book.reverify([book.number])
 
         assert book.asked == [book.number]
         assert book.state() == (State.VERIFIED, None)
@@ -203,7 +203,7 @@ class TestChecking:
         book.verify()
         book.pass_to_the_due_date()
         del book.plivo[book.number]
-        assert book.renew() == {Renewed.SENT_TO: 1}
+        assert book.reverify() == {Reverified.SENT_CODE: 1}
         record = book.record
         assert (record.state, record.lane, record.reverifies) == (State.QUEUED, Lane.SCHEDULED, True)
         assert book.messages[-1] == ([(book.number, record.request)], Lane.SCHEDULED)
@@ -217,20 +217,20 @@ class TestChecking:
         book.verify()
         book.pass_to_the_due_date()
         there, book.plivo[book.number] = book.plivo[book.number], Unreachable("503")
-        assert book.renew() == {Renewed.LATER: 1}
+        assert book.reverify() == {Reverified.LATER: 1}
         assert book.tick() == []
         book.plivo[book.number] = there
         book.move(11 * MINUTES)
 
-        assert book.renew() == {Renewed.THERE: 1}
+        assert book.reverify() == {Reverified.STILL_VERIFIED: 1}
 
     def test_is_once_for_each_however_many_messages_there_are(self, book):
         book.verify()
         book.pass_to_the_due_date()
         numbers = book.tick()
-        assert book.renew(numbers * 5) == {Renewed.THERE: 1, Renewed.NOT_DUE: 4}
+        assert book.reverify(numbers * 5) == {Reverified.STILL_VERIFIED: 1, Reverified.NOT_DUE: 4}
 
-        assert book.renew(numbers) == {Renewed.NOT_DUE: 1}
+        assert book.reverify(numbers) == {Reverified.NOT_DUE: 1}
         assert book.asked == [book.number]
 
     def test_is_anybodys_turn_for_a_minute_alone(self, book):
@@ -251,7 +251,7 @@ class TestChecking:
         book.move(100 * DAY)
         before = book.slots()
         reserve_slot(book.ledger)
-        book.renew(numbers)
+        book.reverify(numbers)
 
         assert (book.slots() - before) / 1e6 > 100 * 86_400 - 60
         assert sorted(book.asked) == sorted(numbers)
@@ -264,7 +264,7 @@ class TestSending:
     def test_has_the_answered_verified_anew(self, book):
         book.verify()
         book.pass_to_the_due_date()
-        assert book.renew(mode="send") == {Renewed.SENT_TO: 1}
+        assert book.reverify(mode="send") == {Reverified.SENT_CODE: 1}
         book.answer(book.number, book.record.request)
 
         assert book.asked == []
@@ -275,7 +275,7 @@ class TestSending:
         book.verify()
         book.pass_to_the_due_date()
         for expected in [(State.EXPIRED, None), (State.EXPIRED, Reason.LAPSED)]:
-            assert book.renew(mode="send") == {Renewed.SENT_TO: 1}
+            assert book.reverify(mode="send") == {Reverified.SENT_CODE: 1}
             book.nobody_answers()
             assert book.state() == expected
             book.move(DAY)
@@ -288,12 +288,12 @@ class TestSending:
         book.verify()
         for _ in range(2):
             book.pass_to_the_due_date()
-            book.renew(mode="send")
+            book.reverify(mode="send")
             book.nobody_answers()
             assert book.state() == (State.EXPIRED, None)
             assert 0.9 < book.days_until() < 1
             book.move(DAY)
-            book.renew(mode="send")
+            book.reverify(mode="send")
             book.answer(book.number, book.record.request)
             assert book.state() == (State.VERIFIED, None)
 
@@ -310,19 +310,19 @@ class TestSending:
     def test_that_comes_too_late_has_another_day(self, book):
         book.verify()
         book.pass_to_the_due_date()
-        book.renew(mode="send")
+        book.reverify(mode="send")
         book.move(25 * 60 * MINUTES)
         book.tick()
         assert book.state() == (State.FAILED, Reason.TOO_LATE)
         assert book.record.is_verified
         book.move(DAY)
 
-        assert book.renew(mode="send") == {Renewed.SENT_TO: 1}
+        assert book.reverify(mode="send") == {Reverified.SENT_CODE: 1}
 
     def test_that_never_reached_plivo_has_another_day(self, book):
         book.verify()
         book.pass_to_the_due_date()
-        book.renew(mode="send")
+        book.reverify(mode="send")
         for _ in range(3):
             book.send(
                 book.number, book.record.request, Outcome(State.WAITING, Reason.UNREACHABLE, wait=timedelta(hours=10))
@@ -336,7 +336,7 @@ class TestSending:
     def test_that_is_refused_or_cancelled_takes_nothing_from_the_verification(self, book):
         book.verify()
         book.pass_to_the_due_date()
-        book.renew(mode="send")
+        book.reverify(mode="send")
         book.send(
             book.number, book.record.request, Outcome(State.FAILED, Reason.REJECTED, plivo_signal=PlivoSignal.ANSWERED)
         )
@@ -363,7 +363,7 @@ class TestInBetween:
         if way == "a person's, cancelled":
             book.accept()
         else:
-            assert book.renew(mode="send") == {Renewed.SENT_TO: 1}
+            assert book.reverify(mode="send") == {Reverified.SENT_CODE: 1}
         if way == "too late":
             book.move(25 * 60 * MINUTES)
             book.tick()
@@ -385,7 +385,7 @@ class TestInBetween:
     def test_a_code_whose_place_a_persons_request_takes_in_vain_counts_as_unanswered(self, book):
         book.verify()
         book.pass_to_the_due_date()
-        book.renew(mode="send")
+        book.reverify(mode="send")
         book.send(book.number, book.record.request)
         book.move(5 * MINUTES)
         book.accept(Requester.RESEND)
@@ -409,13 +409,13 @@ class TestInBetween:
     def test_in_doubt_and_verified_long_ago_is_not_verified_anew(self, book):
         book.verify()
         book.pass_to_the_due_date()
-        book.renew(mode="send")
+        book.reverify(mode="send")
         book.send(
             book.number, doubtful := book.record.request, Outcome(State.IN_DOUBT, plivo_signal=PlivoSignal.DOUBTFUL)
         )
         book.move(17 * MINUTES)
         sweep.sweep_once(book.ledger)
-        sweep.decide(book.ledger, book.record, book.get(book.number), hold=False)
+        sweep.end_doubt(book.ledger, book.record, book.get(book.number), hold=False)
 
         assert book.state() == (State.QUEUED, None)
         assert book.record.request > doubtful
@@ -453,12 +453,12 @@ class TestInBetween:
     def test_who_entered_the_code_elsewhere_is_not_sent_another(self, book):
         book.verify()
         book.pass_to_the_due_date()
-        book.renew(mode="send")
+        book.reverify(mode="send")
         book.nobody_answers()
         book.has(book.number, book.record.verification_uuid)
         assert book.state() == (State.EXPIRED, None)
         book.move(DAY)
-        assert book.renew(mode="send") == {Renewed.THERE: 1}
+        assert book.reverify(mode="send") == {Reverified.STILL_VERIFIED: 1}
 
         assert book.state() == (State.VERIFIED, None)
         assert 44.9 < book.days_until() <= 90
@@ -477,7 +477,7 @@ class TestInBetween:
         book.pass_to_the_due_date()
         told = Policy(rate=FAST, call_rate=FAST, range_codes_per_hour=0, reverify_ms=90 * 86_400_000, countries=("CA",))
         book.ledger.publish_policy(told)
-        assert book.renew(mode="send") == {Renewed.LATER: 1}
+        assert book.reverify(mode="send") == {Reverified.LATER: 1}
 
         assert book.days_until() > 44
 
@@ -485,7 +485,7 @@ class TestInBetween:
         book.verify()
         book.pass_to_the_due_date()
         book.plivo[book.number] = Rejected("400")
-        assert book.renew() == {Renewed.LATER: 1}
+        assert book.reverify() == {Reverified.LATER: 1}
 
         assert book.days_until() > 44
 
@@ -511,7 +511,7 @@ class TestInBetween:
 
         monkeypatch.setattr(book, "get", get)
         monkeypatch.setattr(reverification, "claim", claim_and_erase)
-        book.renew(mode=mode)
+        book.reverify(mode=mode)
 
         assert book.record is None
         assert book.due_at() is None
@@ -522,7 +522,7 @@ class TestInBetween:
         book.move(17 * MINUTES)
         doubtful = book.record
         erase_number(book.ledger, book.number)
-        sweep.decide(book.ledger, doubtful, None, hold=False)
+        sweep.end_doubt(book.ledger, doubtful, None, hold=False)
 
         assert book.record is None
 
@@ -531,12 +531,12 @@ class TestInBetween:
         book.pass_to_the_due_date()
         numbers = book.tick()
         book.hold(Lane.SCHEDULED)
-        assert book.renew(numbers) == {Renewed.NOT_DUE: 1}
+        assert book.reverify(numbers) == {Reverified.NOT_DUE: 1}
         assert book.asked == []
         book.ledger.run_script("pace/pause", args=[Lane.SCHEDULED, 0, ""])
         book.move(11 * MINUTES)
 
-        assert book.renew() == {Renewed.THERE: 1}
+        assert book.reverify() == {Reverified.STILL_VERIFIED: 1}
 
 
 class TestByHand:
@@ -555,7 +555,7 @@ class TestByHand:
     def test_a_code_that_is_over_until_the_list_is_read_is_open_still(self, book):
         book.verify()
         book.pass_to_the_due_date()
-        book.renew(mode="send")
+        book.reverify(mode="send")
         book.send(book.number, book.record.request)
         book.move(16 * MINUTES)
 
@@ -566,7 +566,7 @@ class TestByHand:
         book.verify()
         assert reverification.request(book.ledger, [book.number]) == [Requested.DUE]
 
-        assert book.renew() == {Renewed.THERE: 1}
+        assert book.reverify() == {Reverified.STILL_VERIFIED: 1}
         assert book.tick() == []
         assert book.due_at() is None
 
@@ -582,12 +582,12 @@ class TestByHand:
         book.verify()
         book.pass_to_the_due_date()
         for _ in range(2):
-            book.renew(mode="send")
+            book.reverify(mode="send")
             book.nobody_answers()
             book.move(DAY)
         assert reverification.request(book.ledger, [book.number]) == [Requested.DUE]
         assert list(reverification.lapsed(book.ledger)) == []
-        book.renew(mode="send")
+        book.reverify(mode="send")
         book.nobody_answers()
 
         assert book.state() == (State.EXPIRED, None)
@@ -643,11 +643,11 @@ def test_many_due_at_once_are_asked_about_once_each_though_a_beat_dies_at_its_ti
         found = book.tick()
         if not found and len(book.asked) < count:
             book.move(11 * MINUTES)  # those that died with the beat are due again
-        done += book.renew(found)
+        done += book.reverify(found)
         if len(book.asked) == count and tick % 3 == 0:
             break
 
     assert len(lost) == 300
-    assert done == {Renewed.THERE: count}
+    assert done == {Reverified.STILL_VERIFIED: count}
     assert Counter(book.asked) == dict.fromkeys(numbers, 1)
     assert book.tick() == []

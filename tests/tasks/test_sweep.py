@@ -20,7 +20,7 @@ from ringproof.ledger.connection import connect
 from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.record import Lane, Reason, State
 from ringproof.plivo.client import CallerId
-from tasks.sweep import decide, sweep_once
+from tasks.sweep import end_doubt, sweep_once
 from worker.local.processes.redis_server import RedisServer
 
 SECOND = timedelta(seconds=1)
@@ -250,14 +250,14 @@ def known(book, uuid="of-another-time", created=None, modified=None):
 
 def test_a_uuid_of_last_year_is_no_answer(book):
     last_year = datetime.now(UTC) - timedelta(days=365)
-    decide(book.ledger, doubtful(book), known(book, created=last_year, modified=last_year), hold=True)
+    end_doubt(book.ledger, doubtful(book), known(book, created=last_year, modified=last_year), hold=True)
 
     assert (book.record.state, book.record.reason) == (State.FAILED, Reason.IN_DOUBT)
 
 
 def test_a_date_after_the_attempt_is_one(book):
     record = doubtful(book)
-    decide(book.ledger, record, known(book, created=record.live_until), hold=True)
+    end_doubt(book.ledger, record, known(book, created=record.live_until), hold=True)
 
     assert book.record.state is State.VERIFIED
     assert book.record.live_until is None
@@ -268,13 +268,13 @@ def test_so_is_the_uuid_of_the_records_last_code(book):
     book.bring(SENT)
     book.move(16 * MINUTES)
     record = doubtful(book)
-    decide(book.ledger, record, known(book, uuid=record.verification_uuid), hold=False)
+    end_doubt(book.ledger, record, known(book, uuid=record.verification_uuid), hold=False)
 
     assert book.record.state is State.VERIFIED
 
 
 def test_on_hold_nothing_is_sent_again(book):
-    decide(book.ledger, doubtful(book), None, hold=True)
+    end_doubt(book.ledger, doubtful(book), None, hold=True)
 
     assert (book.record.state, book.record.reason) == (State.FAILED, Reason.IN_DOUBT)
 
@@ -282,7 +282,7 @@ def test_on_hold_nothing_is_sent_again(book):
 def test_a_request_is_repeated_once_and_then_fails_for_killing_its_workers(book, monkeypatch):
     sent = []
     monkeypatch.setattr("tasks.sweep.send_message", lambda *message, **_: sent.append(message))
-    decide(book.ledger, doubtful(book, alias="Row 17"), None, hold=False)
+    end_doubt(book.ledger, doubtful(book, alias="Row 17"), None, hold=False)
     again = book.record
     assert (again.state, again.again, again.alias) == (State.QUEUED, True, "Row 17")
     assert sent == [(book.number, again.request, Lane.BULK)]
@@ -290,7 +290,7 @@ def test_a_request_is_repeated_once_and_then_fails_for_killing_its_workers(book,
     begun = book.begin(again.request)
     book.settle(begun, Outcome(State.IN_DOUBT, Reason.WORKER_LOST))
     book.move(17 * MINUTES)
-    decide(book.ledger, book.record, None, hold=False)
+    end_doubt(book.ledger, book.record, None, hold=False)
 
     assert (book.record.state, book.record.reason) == (State.FAILED, Reason.CRASHES_WORKER)
     assert len(sent) == 1
@@ -300,7 +300,7 @@ def test_a_person_who_asks_while_a_doubt_is_looked_up_wins(book, monkeypatch):
     monkeypatch.setattr("tasks.sweep.send_message", lambda *_, **__: pytest.fail("a message was sent"))
     record = doubtful(book)
     persons = book.accept().request
-    decide(book.ledger, record, None, hold=False)
+    end_doubt(book.ledger, record, None, hold=False)
 
     assert (book.record.request, book.record.state) == (persons, State.QUEUED)
 

@@ -1,4 +1,4 @@
-"""Beat, without a schedule file, and patient: while ticks wait it sends none."""
+"""Celery's beat without a schedule file. It sends no tick while some still wait for a worker."""
 
 import logging
 from typing import Any, Final
@@ -9,7 +9,7 @@ from ringproof import runtime
 from ringproof.ledger.queues import TICKS, queue_length
 
 MOST_WAITING: Final = 3
-"""Ticks that may wait for a worker: each finds all that is due, so more of them would find nothing."""
+"""Ticks that may wait for a worker. One tick does all that is due, so more of them would find nothing to do."""
 
 SWEEP: Final = "ringproof.sweep"
 FEED: Final = "ringproof.feed"
@@ -23,12 +23,12 @@ _log = logging.getLogger(__name__)
 
 
 class PatientScheduler(Scheduler):
-    """The stock one leaves three files in the current directory; a tick needs no memory."""
+    """Sends the ticks and stores nothing. Celery's own scheduler leaves three files in the current folder."""
 
     def apply_entry(self, entry: Any, producer: Any = None) -> None:
-        """Send a tick, unless some wait already; whatever fails is logged, and the next second tries again."""
+        """Send a tick, unless some wait already. A failure is logged, and beat tries again in the next second."""
         try:
             if queue_length(runtime.ledger(), TICKS) < MOST_WAITING:
                 self.apply_async(entry, producer=producer, advance=False)
-        except Exception as error:  # noqa: BLE001  # beat must outlive whatever befalls a tick
+        except Exception as error:  # noqa: BLE001  # beat goes on, whatever error a tick ends in
             _log.warning("no tick was sent: %s", error)

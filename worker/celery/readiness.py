@@ -1,4 +1,4 @@
-"""What a worker checks at its start, before it takes a message."""
+"""The check that a worker makes when it starts, before it takes a message."""
 
 import logging
 import sys
@@ -13,37 +13,37 @@ from ringproof.ledger.health import examine
 from worker.celery import shutdown
 
 TESTED: Final = {"celery": "5.6.3", "kombu": "5.6.2"}
-"""What Ringproof was measured with; another version is named at start."""
+"""The versions that Ringproof is tested with. A worker logs at its start if it finds others."""
 
 
 _log = logging.getLogger(__name__)
 
 
 class Readiness(bootsteps.StartStopStep):
-    """Says at a worker's start what is missing, before it takes a message, and tells the scripts their policy."""
+    """Ends the worker with a message if it cannot work, and otherwise publishes its policy for the scripts."""
 
     requires = ("celery.worker.components:Pool",)
 
     def __init__(self, parent: Any, **options: Any) -> None:
         super().__init__(parent, **options)
-        # A second of looking for other workers after each lost connection: were one lost each second, no message
-        # would ever be taken. What workers tell one another there, revoked ids and a clock, is not used.
+        # Mingle looks for other workers for a second after each lost connection. If one were lost each second, no
+        # message would ever be taken. Ringproof does not use what workers exchange there (revoked ids and a clock).
         parent.options.update(without_mingle=True, without_gossip=True)
         try:
             shutdown.share_flag()
             runtime.plivo().close()
             runtime.ledger().publish_policy(runtime.settings().policy)
-            found = examine(runtime.ledger())
+            complaints = examine(runtime.ledger())
         except (Misconfigured, LedgerUnavailable) as error:
             sys.exit(f"ringproof: {error}")
-        for complaint in found:
+        for complaint in complaints:
             if complaint.fatal:
                 sys.exit(f"ringproof: {complaint.text}")
             _log.warning("%s", complaint.text)
         for package, tested in TESTED.items():
             if version(package) != tested:
                 _log.warning(
-                    "%s %s is untested; %s is what Ringproof was measured with",
+                    "%s %s is untested; Ringproof is tested with %s",
                     package,
                     version(package),
                     tested,

@@ -1,8 +1,8 @@
-"""A warm stop that the children know of, and a SIGTERM that does not cut a send in two.
+"""A warm stop that the children notice, and a SIGTERM that does not interrupt a send.
 
-Celery tells its parent process alone that it stops. The children share one byte with it, made before the fork, and look
-at it before they begin. A supervisor may send SIGTERM to the whole process group (honcho, systemd): a child that is
-sending then ends when it has told the ledger, at most 15 s later.
+When a worker stops, Celery informs its parent process alone. The parent shares one byte with its children, made before
+the fork, and each child looks at it before it begins a number. A supervisor may send SIGTERM to the whole process group
+(honcho, systemd). A child that is sending then ends after it has settled in the ledger, at most 15 s later.
 """
 
 import mmap
@@ -17,61 +17,62 @@ from typing import Any, Final
 
 from celery import signals
 
-LOOK_SECONDS: Final = 0.1
-"""How long a child that waits for its slot may not notice a stop."""
+POLL_SECONDS: Final = 0.1
+"""How long it may take until a child that waits for its slot notices a stop."""
 
 REPORT_SECONDS: Final = 0.5
-"""How long a child stays after its last send, to hand its result to the parent."""
+"""How long a child goes on after its last send, so that its result reaches the parent."""
 
 _byte: mmap.mmap | None = None
-_told_here = False
+_stops_here = False
+"""Whether this process itself got a SIGTERM while it was sending."""
 
 
 def share_flag() -> None:
-    """Make the byte, in the parent and before its children are forked, and write it when Celery stops."""
-    global _byte  # noqa: PLW0603  # one for each process tree: whatever is forked shares it
+    """Make the byte that the children share, and set it when Celery stops. Called in the parent, before the fork."""
+    global _byte  # noqa: PLW0603  # one for each process tree, shared by all that is forked
     _byte = mmap.mmap(-1, 1)
-    signals.worker_shutting_down.connect(_tell_children, weak=False)
+    signals.worker_shutting_down.connect(_set_flag, weak=False)
 
 
 def is_stopping() -> bool:
-    """Whether this worker stops: then nothing is begun any more."""
-    return _told_here or (_byte is not None and _byte[0] != 0)
+    """Whether this worker stops. Then no number is begun any more."""
+    return _stops_here or (_byte is not None and _byte[0] != 0)
 
 
 def sleep_unless_stopping(seconds: float) -> bool:
-    """Sleep; return at once, and False, when a stop is told."""
+    """Sleep for so many seconds and return True; return False at once when this worker stops."""
     until = time.monotonic() + seconds
     while (left := until - time.monotonic()) > 0:
         if is_stopping():
             return False
-        time.sleep(min(left, LOOK_SECONDS))
+        time.sleep(min(left, POLL_SECONDS))
     return True
 
 
 @contextmanager
 def defer_sigterm() -> Iterator[None]:
-    """Keep SIGTERM from cutting a stretch in two: from begin until the ledger was told. Then it ends the process.
+    """Delay SIGTERM until the block is done, from begin to settle. After the block, the SIGTERM ends the process.
 
-    The handler is put up here and not at the process's start, after which billiard puts up its own.
+    The handler is set here, and not when the process starts, because billiard sets its own later.
     """
     if _byte is None or threading.current_thread() is not threading.main_thread():  # not a child of a prefork worker
         yield
         return
-    usual = signal.signal(signal.SIGTERM, _note)
+    usual = signal.signal(signal.SIGTERM, _remember_sigterm)
     try:
         yield
     finally:
         signal.signal(signal.SIGTERM, usual)
-        if _told_here:
+        if _stops_here:
             threading.Timer(REPORT_SECONDS, os.kill, (os.getpid(), signal.SIGTERM)).start()
 
 
-def _tell_children(**_: Any) -> None:
+def _set_flag(**_: Any) -> None:
     if _byte is not None:
         _byte[0] = 1
 
 
-def _note(_number: int, _frame: FrameType | None) -> None:
-    global _told_here  # noqa: PLW0603  # this process's own; a child works on one message at a time
-    _told_here = True
+def _remember_sigterm(_number: int, _frame: FrameType | None) -> None:
+    global _stops_here  # noqa: PLW0603  # of this process alone; a child works on one message at a time
+    _stops_here = True

@@ -23,7 +23,7 @@ from ringproof.ledger.reverification import Requested
 from ringproof.phone.masking import mask
 from ringproof.phone.number import parse
 from ringproof.rosters.output_file import OutputFile
-from tasks.reconcile import LAG, request_scan_of_list
+from tasks.reconcile import LAG, start_list_scan
 from worker.cli.options import JSON, REGION, YES, Duration, load_dotenv, numbers_of, reports_errors
 from worker.views.console import Exit, console
 from worker.views.patience import PATIENCE_SECONDS, START_A_WORKER, Patience
@@ -55,7 +55,7 @@ def sync(gone: str | None, *, prints_json: bool) -> None:
     """
     load_dotenv()
     ledger = runtime.ledger()
-    request_scan_of_list(ledger, ListScan.SYNC)
+    start_list_scan(ledger, ListScan.SYNC)
     began = _wait_for_scan(ledger)
     scan = plivo_list.scan_progress(ledger, ListScan.SYNC)
     missing = [record.phone_number for record in reverification.verified(ledger) if not _is_listed(record, began)]

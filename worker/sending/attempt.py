@@ -1,5 +1,6 @@
-"""One attempt on one number that was begun: wait for its slot, ask Plivo once, and tell the ledger what came of it."""
+"""One attempt on one number that was begun: wait for its slot, ask Plivo once, and write the result to the ledger."""
 
+import logging
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -12,37 +13,46 @@ from ringproof.ledger.record import Record, State
 from ringproof.phone.masking import mask
 from worker.celery import shutdown
 from worker.sending.outcomes import outcome_of
-from worker.sending.retry import _log, until_ledger_answers
+from worker.sending.retry import until_ledger_answers
 
 if TYPE_CHECKING:
     from ringproof.plivo.client import PlivoClient, Sent
 
 
 CONNECT_SECONDS: Final = 0.5
-"""How long before its slot a send asks whether that still holds, and connects: a handshake takes its time."""
+"""How long before its slot a send checks that the slot still counts, and connects: a handshake takes time."""
 
 LATE_SECONDS: Final = 0.005
-"""How late a slot may be used. What then is left of the 10 ms beside the network's 50 in the jitter is for the way from
-here to the wire. Measured at 300/5s: 0.1 ms in the median, 3.7 ms at 99.9 %; one of 17,845 was later than 5 ms.
+"""How late a slot may be used. The spacing of slots allows for 60 ms of jitter: 50 for the network, 10 for us. Of these
+10, 5 remain for the way from the final check to the socket. Measured at 300/5s, that way takes 0.1 ms in the median and
+3.7 ms at 99.9 %; one of 17,845 took longer than 5 ms.
 """
+
+_log = logging.getLogger(__name__)
 
 
 class SlotMissed(RingproofError):
-    """The next slot is too far away to hold a connection for it; nothing was sent."""
+    """The next slot is too far away to keep a connection open for it; nothing was sent."""
 
 
 class SlotRevoked(Exception):
-    """The number is queued again: it is not to be sent to at its slot any more; nothing was sent."""
+    """The number is queued again, because a pause or another pace has come before its slot; nothing was sent."""
 
 
 def attempt(ledger: Ledger, client: "PlivoClient", begun: Begun, asked_at: float) -> bool:
-    """Send a code to a number that was begun; `asked_at` is when that was asked, by `boot_clock()`.
+    """Have Plivo send a code to a number that was begun, and write the result to the ledger.
 
-    Returns False if the number went back meanwhile, because its slot no longer holds: then begin it anew.
+    `asked_at` is the `boot_clock()` time before begin was called. Returns False if the slot was revoked before
+    anything was sent; then begin the number again.
+
+        asked_at = boot_clock()
+        (begun,) = ledger.begin([(number, request)], fence=secrets.token_hex(8))
+        if begun.verdict is Verdict.BEGUN:
+            attempt(ledger, client, begun, asked_at)
     """
     record = begun.record
-    assert record is not None  # noqa: S101  # what begin claimed, it read
-    # Counted from before begin was asked, so that the lease is never thought longer than it is.
+    assert record is not None  # noqa: S101  # begin has read what it claimed
+    # Counted from before the call of begin, so that the lease never looks longer than it is.
     first_byte_until = asked_at + (begun.wait + ledger.durations.first_byte).total_seconds()
     before_first_byte = _FinalCheck(ledger, begun, record, first_byte_until)
     try:
@@ -62,7 +72,7 @@ def attempt(ledger: Ledger, client: "PlivoClient", begun: Begun, asked_at: float
 
 
 class _FinalCheck:
-    """Looks at the clock when the first byte comes next: waits for the slot, or takes another if it is missed."""
+    """Looks at the clock directly before the first byte: waits for the slot, or takes another if it was missed."""
 
     def __init__(self, ledger: Ledger, begun: Begun, record: Record, first_byte_until: float) -> None:
         self.slot = begun.at
@@ -70,10 +80,10 @@ class _FinalCheck:
         self._first_byte_until = first_byte_until
 
     def wait_to_connect(self) -> None:
-        """Wait until shortly before the slot, and ask whether it holds: a pause or another pace may have come since.
+        """Wait until shortly before the slot, and have the ledger confirm it: it may be paused since.
 
-        Raises `WentBack` if it does not, and `LeaseOver` if the slot comes too late, when this worker stops, or when
-        the ledger does not answer.
+        Raises `SlotRevoked` if the slot no longer counts. Raises `LeaseOver` if the slot comes after the lease, if the
+        ledger does not answer, or when this worker stops.
         """
         if self.slot > self._first_byte_until:
             raise LeaseOver("no slot within the lease; nothing was sent")
@@ -89,9 +99,9 @@ class _FinalCheck:
             raise SlotRevoked
 
     def __call__(self) -> None:
-        """Return at the slot.
+        """Return at the slot, or at a later one if the slot was missed.
 
-        Raises `SlotMissed` if the next one is far away, `LeaseOver` if it is too late, or a pause has come meanwhile.
+        Raises `SlotMissed` if the later slot is far away, and `LeaseOver` if the lease ends or a pause has begun.
         """
         while True:
             self._sleep(self.slot)
@@ -105,7 +115,7 @@ class _FinalCheck:
             except LedgerUnavailable as error:
                 raise LeaseOver(str(error)) from error
             if slot is None:
-                raise LeaseOver("paused since its slot has gone by; nothing was sent")
+                raise LeaseOver("paused after its slot was missed; nothing was sent")
             self.slot = slot
             if slot > boot_clock() + CONNECT_SECONDS:
                 raise SlotMissed
@@ -116,7 +126,7 @@ class _FinalCheck:
 
 
 def _send(client: "PlivoClient", record: Record, before_first_byte: _FinalCheck) -> "Sent":
-    """Ask Plivo for a code, at the slot. Raises what the client does, `WentBack` and `LeaseOver`."""
+    """Ask Plivo for a code at the slot. Raises the client's errors, `SlotRevoked` and `LeaseOver`."""
     while True:
         before_first_byte.wait_to_connect()
         try:
@@ -132,7 +142,7 @@ def _send(client: "PlivoClient", record: Record, before_first_byte: _FinalCheck)
 
 
 def _settle(ledger: Ledger, begun: Begun, record: Record, outcome: Outcome, slot: float) -> None:
-    """Tell the ledger until it knows: Plivo's word is not lost because Redis is away."""
+    """Write the outcome to the ledger, and repeat that until it answers: Plivo's answer must survive a Redis outage."""
     answered = boot_clock()
 
     def settle() -> None:

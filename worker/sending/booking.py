@@ -1,4 +1,4 @@
-"""Begins numbers one after another, each in its turn, and has them sent."""
+"""Begins numbers one after another, each when its turn comes, and passes each on to be sent."""
 
 import logging
 import secrets
@@ -17,63 +17,72 @@ from worker.celery import shutdown
 from worker.sending.retry import until_ledger_answers
 
 BOOKING_SECONDS: Final = 5.0
-"""How long one message books; then its child is free for whatever is more urgent, and the rest is handed on."""
+"""How long one message may begin numbers. Then its child is free for more urgent work, and the rest gets a new message.
+"""
 
 PORTION: Final = 10
-"""Numbers that one begin is asked about: as many slots as may lie within the horizon of the fastest pace, or so."""
+"""Numbers in one call of begin: about as many slots as the horizon has at the fastest pace."""
 
 _log = logging.getLogger(__name__)
 
 
-def asleep(ledger: Ledger, requests: Sequence[tuple[str, int]], lane: Lane) -> Mapping[str, datetime]:
-    """Return the numbers whose people sleep now, and until when, where quiet hours are kept: for bulk and schedule."""
-    quiet = runtime.settings().quiet_hours
-    if quiet is None or lane is Lane.INTERACTIVE:
+def in_quiet_hours(ledger: Ledger, requests: Sequence[tuple[str, int]], lane: Lane) -> Mapping[str, datetime]:
+    """Return the numbers that are in their quiet hours now, each with the end of them.
+
+    The result is empty for the interactive lane, and where no quiet hours are set.
+
+        {"+14155550123": datetime(2026, 5, 4, 15, 0, tzinfo=UTC)}
+    """
+    quiet_hours = runtime.settings().quiet_hours
+    if quiet_hours is None or lane is Lane.INTERACTIVE:
         return {}
     now = until_ledger_answers(ledger.now, ends_with_worker=True)
-    found = ((number, quiet.until(number, now)) for number, _ in requests)
-    return {number: until for number, until in found if until}
+    ends = ((number, quiet_hours.until(number, now)) for number, _ in requests)
+    return {number: end for number, end in ends if end}
 
 
-def book(
+def begin_and_send(
     ledger: Ledger,
     requests: Sequence[tuple[str, int]],
     send: Callable[[Begun, float], bool],
     *,
-    room: Callable[[], int] = lambda: 1,
-    asleep: Mapping[str, datetime] | None = None,
+    wait_for_free: Callable[[], int] = lambda: 1,
+    quiet_until: Mapping[str, datetime] | None = None,
 ) -> Sequence[tuple[str, int]]:
-    """Begin each (number, request) that has a slot, and call `send` with it and with when begin was asked.
+    """Begin each (number, request) when its turn comes, and call `send` for it; return the requests that are left.
 
-    `send` returns False if the number went back and is to be begun anew. `room` waits until something can be sent and
-    returns how many. Returns what is left after BOOKING_SECONDS, or when this worker stops.
+    Some are left when BOOKING_SECONDS are over, or when this worker stops. `send` gets what begin returned, and the
+    `boot_clock()` time before that call. If `send` returns False the number's slot was revoked, and the number is
+    begun again. `wait_for_free` waits until something can be sent, and returns how many numbers.
+
+        rest = begin_and_send(ledger, [("+14155550123", 1764374400)], partial(attempt, ledger, client))
     """
     left = list(requests)
     ends = boot_clock() + BOOKING_SECONDS
-    asks = 0.0
+    next_turn = 0.0
     while left:
-        if not shutdown.sleep_unless_stopping(min(asks, ends) - boot_clock()):
+        if not shutdown.sleep_unless_stopping(min(next_turn, ends) - boot_clock()):
             return left
-        portion, fence = left[: min(room(), PORTION)], secrets.token_hex(8)
+        portion, fence = left[: min(wait_for_free(), PORTION)], secrets.token_hex(8)
         asked_at = boot_clock()
         if shutdown.is_stopping() or asked_at >= ends:
             return left
         patience = timedelta(seconds=ends - asked_at)
-        begin = partial(ledger.begin, portion, fence=fence, patience=patience, asleep=asleep)
-        # A Redis that stood still takes what was asked meanwhile once it goes on. Only this fence tells of its claims:
-        # they are asked for until they are known, or they would be in doubt and nothing sent. What comes too late for
-        # its lease goes back.
+        begin = partial(ledger.begin, portion, fence=fence, patience=patience, asleep=quiet_until)
+        # A Redis that was frozen still performs the calls of that time when it goes on. Only a call with the same fence
+        # shows what they claimed. So begin is repeated until it answers; if it was not, the numbers would be in doubt
+        # although nothing was sent. An answer that comes too late for its lease sends nothing.
         answers = until_ledger_answers(begin, ends_with_worker=True)
         left = left[len(portion) :]
         later = []
-        for asked, begun in zip(portion, answers, strict=True):
+        for request, begun in zip(portion, answers, strict=True):
             if begun.verdict is Verdict.BEGUN:
                 if not send(begun, asked_at):
-                    later.append(asked)
+                    later.append(request)
             elif begun.verdict is Verdict.LATER:
-                asks = begun.at
-                later.append(asked)
+                next_turn = begun.at
+                later.append(request)
             else:
-                _log.info("nothing to send: %s", begun.record or f"{mask(asked[0])} is unknown")
+                _log.info("nothing to send: %s", begun.record or f"{mask(request[0])} is unknown")
         left = later + left
     return left

@@ -1,4 +1,4 @@
-"""Many numbers at once in one child: one thread books slots, the others send."""
+"""Many numbers at once in one child: one thread takes slots, the others send."""
 
 import threading
 from collections.abc import Sequence
@@ -9,18 +9,18 @@ from ringproof.ledger.answers import Begun
 from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.record import Lane
 from worker.sending.attempt import attempt
-from worker.sending.booking import asleep, book
+from worker.sending.booking import begin_and_send, in_quiet_hours
 
 if TYPE_CHECKING:
     from ringproof.plivo.client import PlivoClient
 
 
 THREADS: Final = 25
-"""Sends under way in one child: with an API of 100 ms one child alone uses four times Plivo's pace."""
+"""Sends under way in one child. If Plivo answers in 100 ms, one child alone could send at four times its pace."""
 
 
 class SenderPool:
-    """Threads that send what was begun, for as long as this is entered."""
+    """Threads that send to numbers that were begun. On exit the pool waits until all of them are done."""
 
     def __init__(self, ledger: Ledger, client: "PlivoClient") -> None:
         self._ledger, self._client = ledger, client
@@ -28,26 +28,27 @@ class SenderPool:
         self._free = THREADS
         self._changed = threading.Condition()
         self._futures: list[Future[None]] = []
-        self.back: list[tuple[str, int]] = []
+        self.returned: list[tuple[str, int]] = []
+        """Each (number, request) that was queued again because its slot was revoked. Complete after the exit."""
 
     def __enter__(self) -> Self:
-        """Return itself."""
+        """Return the pool."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Wait until all is sent; raise what no send may raise, and did."""
+        """Wait until all sends are done. Raises the error of a send that failed in a way that no send should."""
         self._pool.shutdown()
         for future in self._futures:
             future.result()
 
-    def room(self) -> int:
-        """Wait until a thread is free; return how many are."""
+    def wait_for_free(self) -> int:
+        """Wait until a thread is free; return how many are free."""
         with self._changed:
             self._changed.wait_for(lambda: self._free)
             return self._free
 
     def send(self, begun: Begun, asked_at: float) -> bool:
-        """Have it sent by a free thread; what goes back meanwhile is in `back` afterwards."""
+        """Give the number to a free thread. Returns True at once; a revoked one is in `returned` later."""
         with self._changed:
             self._free -= 1
         self._futures.append(self._pool.submit(self._send, begun, asked_at))
@@ -56,18 +57,25 @@ class SenderPool:
     def _send(self, begun: Begun, asked_at: float) -> None:
         try:
             if not attempt(self._ledger, self._client, begun, asked_at) and begun.record:
-                self.back.append((begun.record.phone_number, begun.record.request))
+                self.returned.append((begun.record.phone_number, begun.record.request))
         finally:
             with self._changed:
                 self._free += 1
                 self._changed.notify()
 
 
-def work(
+def send_to_many(
     ledger: Ledger, client: "PlivoClient", requests: Sequence[tuple[str, int]], lane: Lane
 ) -> Sequence[tuple[str, int]]:
-    """Send to each (number, request) whose turn comes within BOOKING_SECONDS; return the others."""
-    sleepers = asleep(ledger, requests, lane)
+    """Send to each (number, request) that gets its slot within BOOKING_SECONDS; return the others.
+
+        rest = send_to_many(ledger, client, [("+14155550123", 1764374400)], Lane.BULK)
+
+    All of them are of one lane, channel and subaccount.
+    """
+    quiet_until = in_quiet_hours(ledger, requests, lane)
     with SenderPool(ledger, client) as senders:
-        rest = book(ledger, requests, senders.send, room=senders.room, asleep=sleepers)
-    return [*senders.back, *rest]
+        rest = begin_and_send(
+            ledger, requests, senders.send, wait_for_free=senders.wait_for_free, quiet_until=quiet_until
+        )
+    return [*senders.returned, *rest]

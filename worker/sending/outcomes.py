@@ -1,4 +1,4 @@
-"""How an attempt ends: one table from what the client raised to what the ledger is told."""
+"""How an attempt ends: one table that maps each error of the client to an outcome for the ledger."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -19,10 +19,10 @@ from ringproof.ledger.record import Reason, State
 
 FIRST_WAIT: Final = timedelta(seconds=30)
 LONGEST_WAIT: Final = timedelta(minutes=15)
-"""An unreachable Plivo is asked again after 30 s, 1, 2, 4 … 15 minutes: an outage is minutes, not seconds."""
+"""If Plivo is unreachable, the worker asks again after 30 s, 1, 2, 4 … 15 minutes: an outage lasts minutes."""
 
 SHORTEST_WAIT: Final = timedelta(seconds=1)
-"""A `Retry-After` of 0 is no invitation to a busy loop."""
+"""The wait if Plivo says `Retry-After: 0`: without it the worker would ask in a busy loop."""
 
 
 def _rejected(error: Rejected, _: int) -> Outcome:
@@ -44,7 +44,7 @@ def _unreachable(error: Unreachable, attempts: int) -> Outcome:
     return Outcome(State.WAITING, Reason.UNREACHABLE, error.cause, wait)
 
 
-# How long these wait is the scripts' matter, for it is the same for everybody.
+# The scripts decide how long the next three wait, because the wait is the same for all numbers.
 
 
 def _throttled(error: Throttled, _: int) -> Outcome:
@@ -78,14 +78,15 @@ OUTCOMES: Final[dict[type[RingproofError], Callable[..., Outcome]]] = {
 
 
 def outcome_of(error: RingproofError, attempts: int) -> Outcome:
-    """Return what the ledger is told of an attempt, the `attempts`-th, that ended with this error."""
+    """Return the outcome of an attempt, the `attempts`-th, that ended with this error."""
     return OUTCOMES[type(error)](error, attempts)
 
 
 def signal_of(error: RingproofError) -> PlivoSignal:
-    """Return what an error, of a request that was no send, says to all others."""
+    """Return what an error means for all sending, if the request was no send.
+
+    A 403 to such a request says nothing about the account's credit, so it is no signal.
+    """
     rule = OUTCOMES.get(type(error))
     plivo_signal = rule(error, 1).plivo_signal if rule else PlivoSignal.NONE
-    return (
-        PlivoSignal.NONE if plivo_signal is PlivoSignal.FORBIDDEN else PlivoSignal(plivo_signal)
-    )  # of a look-up, not of the account's credit
+    return PlivoSignal.NONE if plivo_signal is PlivoSignal.FORBIDDEN else PlivoSignal(plivo_signal)

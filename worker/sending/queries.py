@@ -1,4 +1,4 @@
-"""Plivo is asked something that is no send: at a slot of its own, and all are told what it says to everybody."""
+"""Asks Plivo anything other than to send: each question takes a slot, and its answer may pause all sending."""
 
 import time
 from collections.abc import Callable
@@ -17,16 +17,21 @@ T = TypeVar("T")
 
 
 def ask_at_slot(ledger: Ledger, ask: Callable[[], T], *, within: timedelta | None = None) -> T:
-    """Ask, at the account's next slot. Raises what `ask` does.
+    """Ask Plivo at the account's next slot, and return the answer.
 
-    Raises `Throttled`, and has booked nothing, if no slot comes `within` so long: for whoever is waited for.
+    Raises what `ask` raises. Raises `Throttled`, with no slot taken, if the next slot is not `within` that time.
+
+        caller_id = ask_at_slot(ledger, partial(client.get, number), within=timedelta(seconds=6))
     """
     time.sleep(max(0.0, reserve_slot(ledger, within=within) - boot_clock()))
     return ask_and_report(ledger, ask)
 
 
 def ask_in_lane(ledger: Ledger, lane: Lane, ask: Callable[[], T], *, within: timedelta) -> T:
-    """Ask, at a slot of the lane's share. Raises what `ask` does; `Throttled` if there is none `within` so long."""
+    """Ask Plivo at a slot of the lane's share, and return the answer.
+
+    Raises what `ask` raises. Raises `Throttled` if the lane gets no slot `within` that time, or when this worker stops.
+    """
     ends = boot_clock() + within.total_seconds()
     while True:
         at, is_slot = reserve_in_lane(ledger, lane, timedelta(seconds=max(0.0, ends - boot_clock())))
@@ -39,7 +44,7 @@ def ask_in_lane(ledger: Ledger, lane: Lane, ask: Callable[[], T], *, within: tim
 
 
 def ask_and_report(ledger: Ledger, ask: Callable[[], T]) -> T:
-    """Ask, for whoever has a slot already. Raises what `ask` does."""
+    """Ask Plivo at a slot that the caller has already, and report an error to the pace. Raises what `ask` raises."""
     try:
         return ask()
     except RingproofError as error:
