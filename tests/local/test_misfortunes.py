@@ -12,9 +12,9 @@ import pytest
 import requests
 from support.harness import AUTH_ID, AUTH_TOKEN, fresh_number
 
-from worker.local.sandbox.account import Account
 from worker.local.sandbox.answers import FLOOD_BYTES
 from worker.local.sandbox.misfortunes import OPERATIONS, Misfortune, MisfortuneKind
+from worker.local.sandbox.state import SandboxState
 from worker.local.sandbox.switches import Switches
 
 PLIVOS, HTML = "application/json", "text/html; charset=utf-8"
@@ -267,16 +267,16 @@ def test_a_share_with_times_ends_with_what_it_befell(plivo, session, collection)
 
 def test_each_share_is_drawn_of_what_those_before_it_left(monkeypatch):
     monkeypatch.setattr("worker.local.sandbox.misfortunes.random", random.Random(20))  # not by chance
-    account = Account(Switches())
-    account.misfortunes = [
+    state = SandboxState(Switches())
+    state.misfortunes = [
         Misfortune(MisfortuneKind.UNAVAILABLE, share=0.5),
         Misfortune(MisfortuneKind.FAILS_AFTER, share=0.5),
     ]
 
-    befell = [account.befall(account.arrive("POST", "initiate", ""), "+14155550123") for _ in range(10_000)]
+    befell = [state.befall(state.arrive("POST", "initiate", ""), "+14155550123") for _ in range(10_000)]
 
-    assert befell.count(account.misfortunes[0]) == pytest.approx(5000, rel=0.1)
-    assert befell.count(account.misfortunes[1]) == pytest.approx(2500, rel=0.1)
+    assert befell.count(state.misfortunes[0]) == pytest.approx(5000, rel=0.1)
+    assert befell.count(state.misfortunes[1]) == pytest.approx(2500, rel=0.1)
     assert befell.count(None) == pytest.approx(2500, rel=0.1)
 
 

@@ -1,1 +1,1 @@
-"""Plivo on this machine: the resource, the account behind it, the people whose phones ring, and misfortunes."""
+"""Plivo on this machine: the resource, the state behind it, the people whose phones ring, and misfortunes."""

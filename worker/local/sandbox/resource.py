@@ -1,9 +1,9 @@
-"""Plivo's VerifiedCallerId resource over HTTP, faithful to the field and the slash, on the sandbox's account.
+"""Plivo's VerifiedCallerId resource over HTTP, faithful to the field and the slash, on the sandbox's state.
 
 All six operations, and everything that Plivo's seven SDKs send is taken.
 
 Where nothing is documented this is invented, and no client should lean on it: every `error` text; the
-statuses of a refused completion (account.py); 400 for a list's `limit` over 20; a list's filters, which are for
+statuses of a refused completion (state.py); 400 for a list's `limit` over 20; a list's filters, which are for
 the very country, subaccount or alias; an update without a field, which is taken; the body of a delete's 200; the
 order of refusals, which is limit, path, credentials, method, an initiate's body, misfortune, any other body. A
 completion succeeds with an initiate's switch of status, but never with 202, which Plivo does not give there. A
@@ -26,7 +26,6 @@ from urllib.parse import parse_qs, urlencode
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from worker.local.sandbox.account import Account, Arrival, RefusalError
 from worker.local.sandbox.answers import (
     CHALLENGE,
     Answer,
@@ -36,6 +35,7 @@ from worker.local.sandbox.answers import (
     instead_of_doing,
     instead_of_the_answer,
 )
+from worker.local.sandbox.state import Arrival, RefusalError, SandboxState
 from worker.local.sandbox.switches import is_whole, plus_number
 
 AUTH_ID = re.compile(r"(MA|SA)[A-Za-z0-9]{18}")
@@ -50,7 +50,7 @@ _NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class _ParsedRequest:
+class _Asked:
     """One request, taken apart; `operations` are what its path can be asked, by method: maybe nothing."""
 
     method: str
@@ -91,19 +91,19 @@ class VerifiedCallerIdResource:
     `wire` finds the connections that misfortunes cut.
     """
 
-    def __init__(self, account: Account, credentials: tuple[str, str] | None, wire: Wire) -> None:
-        self._account, self._credentials, self._wire = account, credentials, wire
+    def __init__(self, state: SandboxState, credentials: tuple[str, str] | None, wire: Wire) -> None:
+        self._state, self._credentials, self._wire = state, credentials, wire
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; it arrives after its latency, and is then served even if its client is gone."""
         body = await _body(receive)
         if body is None:  # the client went before it had said everything
             return
-        latency = self._account.switches.latency_seconds()
+        latency = self._state.switches.latency_seconds()
         if latency:
             await asyncio.sleep(latency)
-        asked = _ParsedRequest.read(scope, body)
-        arrival = self._account.arrive(asked.method, asked.operation or "other", asked.user_agent)
+        asked = _Asked.read(scope, body)
+        arrival = self._state.arrive(asked.method, asked.operation or "other", asked.user_agent)
         answer: Answer
         try:
             self._admit(arrival, asked)
@@ -113,10 +113,10 @@ class VerifiedCallerIdResource:
         arrival.status = answer.status_code
         await answer(scope, receive, send)
 
-    def _admit(self, arrival: Arrival, asked: _ParsedRequest) -> None:
-        wait = self._account.admit(arrival)
+    def _admit(self, arrival: Arrival, asked: _Asked) -> None:
+        wait = self._state.admit(arrival)
         if wait:
-            told = {"Retry-After": str(math.ceil(wait))} if self._account.switches.retry_after else None
+            told = {"Retry-After": str(math.ceil(wait))} if self._state.switches.retry_after else None
             raise RefusalError(429, "too many requests", told)
         if not asked.operations:
             raise RefusalError(404, "not found")
@@ -132,9 +132,9 @@ class VerifiedCallerIdResource:
             return presented == self._credentials
         return AUTH_ID.fullmatch(auth_id) is not None and presented[1] != ""
 
-    def _answer(self, arrival: Arrival, asked: _ParsedRequest) -> Answer:
+    def _answer(self, arrival: Arrival, asked: _Asked) -> Answer:
         number, perform = self._understood(asked)
-        misfortune = self._account.befall(arrival, number)
+        misfortune = self._state.befall(arrival, number)
         lost = misfortune and instead_of_doing(misfortune, self._wire)
         if lost:
             return lost
@@ -144,14 +144,14 @@ class VerifiedCallerIdResource:
             taken = error(refusal.status, refusal.error, refusal.headers)
         return instead_of_the_answer(misfortune, self._wire, taken) if misfortune else taken
 
-    def _understood(self, asked: _ParsedRequest) -> tuple[str | None, Callable[[], Response]]:
+    def _understood(self, asked: _Asked) -> tuple[str | None, Callable[[], Response]]:
         """The number that it is about, None for a list or if nobody has it, and what is to be done."""
         name = asked.tail[-1] if asked.tail else ""
         match asked.operation:
             case "initiate":
                 return self._initiation(_object(asked.body))
             case "complete":
-                return self._account.number_of(name), lambda: self._complete(name, _object(asked.body))
+                return self._state.number_of(name), lambda: self._complete(name, _object(asked.body))
             case "list":
                 return None, lambda: self._list(asked.auth_id, asked.query_string)
         number = plus_number(name) or ""
@@ -174,18 +174,18 @@ class VerifiedCallerIdResource:
         return number, partial(self._initiate, number, channel, alias, subaccount)
 
     def _initiate(self, number: str, channel: str, alias: str, subaccount: str) -> Response:
-        sent = self._account.send(number, channel, alias, subaccount)
+        sent = self._state.send(number, channel, alias, subaccount)
         message = f"Verification code is sent to number {number} which is valid for 15 minutes"
         return JSONResponse(
             {"api_id": api_id(), "message": message, "verification_uuid": sent.verification_uuid},
-            self._account.switches.success_status,
+            self._state.switches.success_status,
         )
 
     def _complete(self, verification_uuid: str, body: Mapping[str, Any]) -> Response:
         otp = body.get("otp")
         if not isinstance(otp, str) or not otp:  # a number has lost its leading zeros
             raise RefusalError(400, "otp is required, as a string")
-        sent, caller_id = self._account.complete(verification_uuid, otp)
+        sent, caller_id = self._state.complete(verification_uuid, otp)
         answer = {
             "alias": caller_id.alias,
             "api_id": api_id(),
@@ -195,19 +195,19 @@ class VerifiedCallerIdResource:
             "phone_number": caller_id.phone_number,
             "verification_uuid": verification_uuid,
         }
-        return JSONResponse(answer, min(self._account.switches.success_status, 201))
+        return JSONResponse(answer, min(self._state.switches.success_status, 201))
 
     def _get(self, number: str) -> Response:
-        caller_id = self._account.verified(number)
+        caller_id = self._state.verified(number)
         return JSONResponse({"api_id": api_id(), **caller_id.as_json()})
 
     def _update(self, number: str, body: Mapping[str, Any]) -> Response:
-        caller_id = self._account.update(number, _optional_text(body, "alias"), _optional_text(body, "subaccount"))
+        caller_id = self._state.update(number, _optional_text(body, "alias"), _optional_text(body, "subaccount"))
         return JSONResponse({"api_id": api_id(), **caller_id.as_json()})
 
     def _delete(self, number: str) -> Response:
-        self._account.delete(number)
-        if self._account.switches.delete_status == 204:
+        self._state.delete(number)
+        if self._state.switches.delete_status == 204:
             return Response(status_code=204)
         return JSONResponse({"api_id": api_id(), "message": "deleted"})
 
@@ -216,7 +216,7 @@ class VerifiedCallerIdResource:
         wanted = {name: query[name][-1] for name in FILTERS if name in query}
         limit = _whole(query, "limit", LARGEST_PAGE) or LARGEST_PAGE
         offset = _whole(query, "offset", LARGEST_OFFSET)
-        found, total = self._account.page(limit, offset, wanted)
+        found, total = self._state.page(limit, offset, wanted)
         collection = f"/v1/Account/{auth_id}/VerifiedCallerId/"
 
         def page(first: int) -> str:

@@ -29,10 +29,10 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ringproof.errors import InvalidRequest, Misconfigured
-from worker.local.sandbox.account import Account
 from worker.local.sandbox.misfortunes import OPERATIONS, MisfortuneKind, script
 from worker.local.sandbox.people import People
 from worker.local.sandbox.resource import VerifiedCallerIdResource
+from worker.local.sandbox.state import SandboxState
 from worker.local.sandbox.switches import Switches, is_between, number_field
 
 PORT = 8077
@@ -72,11 +72,11 @@ class Sandbox(uvicorn.Server):
         self._ready = ready
         self._hearing_again: asyncio.Task[None] | None = None
         self.url = f"http://{self._address[0]}:{self._address[1]}"
-        account = Account(switches, people)
-        resource = VerifiedCallerIdResource(account, credentials, self.wire)
+        state = SandboxState(switches, people)
+        resource = VerifiedCallerIdResource(state, credentials, self.wire)
         super().__init__(
             uvicorn.Config(
-                self._quiet_at_the_end(Control(account, self.refuse).app(resource)),
+                self._quiet_at_the_end(Control(state, self.refuse).app(resource)),
                 access_log=False,  # it would hold numbers
                 headers=[("Server", f"ringproof-sandbox/{version()}")],
                 http="h11",
@@ -166,8 +166,8 @@ class Sandbox(uvicorn.Server):
 class Control:
     """The routes under /sandbox/: no part of Plivo, so they need no credentials and spend no limit."""
 
-    def __init__(self, account: Account, refuse: Callable[[float], None]) -> None:
-        self._account, self._refuse = account, refuse
+    def __init__(self, state: SandboxState, refuse: Callable[[float], None]) -> None:
+        self._state, self._refuse = state, refuse
 
     def app(self, resource: ASGIApp) -> Starlette:
         """The whole application: Plivo's resource under /v1, and these routes."""
@@ -201,7 +201,7 @@ class Control:
                 "misfortunes": list(MisfortuneKind),
                 "operations": OPERATIONS,
                 "answers": "what people enter, when it is time (?since=N): nobody has entered it as yet",
-                "people": self._account.people and asdict(self._account.people),
+                "people": self._state.people and asdict(self._state.people),
             }
         )
 
@@ -211,64 +211,64 @@ class Control:
 
     async def sends(self, request: Request) -> Response:
         """The ledger of codes sent: `?number=` for one phone, `?since=` to leave out so many of the first."""
-        account, query = self._account, request.query_params
-        found = account.sends[_since(request) :]
+        state, query = self._state, request.query_params
+        found = state.sends[_since(request) :]
         if "number" in query:
             number = number_field("number", query["number"])
             found = [send for send in found if send.phone_number == number]
         return JSONResponse(
             {
                 "sends": [send.as_json() for send in found],
-                "next": len(account.sends),
-                "requests": account.requests,
-                "refused_429": account.refused_429,
+                "next": len(state.sends),
+                "requests": state.requests,
+                "refused_429": state.refused_429,
             }
         )
 
     async def requests(self, request: Request) -> Response:
         """The last 100,000 requests to /v1 in the order of their arrival; `?since=` as for the ledger."""
-        account = self._account
-        forgotten = account.requests - len(account.arrivals)
-        found = islice(account.arrivals, max(0, _since(request) - forgotten), None)
-        return JSONResponse({"requests": [asdict(arrival) for arrival in found], "next": account.requests})
+        state = self._state
+        forgotten = state.requests - len(state.arrivals)
+        found = islice(state.arrivals, max(0, _since(request) - forgotten), None)
+        return JSONResponse({"requests": [asdict(arrival) for arrival in found], "next": state.requests})
 
     async def phone(self, request: Request) -> Response:
         """One phone's inbox."""
-        return JSONResponse(self._account.inbox(number_field("number", request.path_params["number"])))
+        return JSONResponse(self._state.inbox(number_field("number", request.path_params["number"])))
 
     async def answers(self, request: Request) -> Response:
         """What people enter of the codes they got, those whose time has come; how many more will is `waiting`.
 
         `?since=` as for the ledger.
         """
-        answers = self._account.answers
-        found, following = answers.since(_since(request), self._account.clock.now())
+        answers = self._state.answers
+        found, following = answers.since(_since(request), self._state.clock.now())
         return JSONResponse({"answers": found, "next": following, "waiting": len(answers)})
 
     async def switches(self, request: Request) -> Response:
         """Show the switches, or set some of them."""
         if request.method == "POST":
-            self._account.switches = self._account.switches.changed(await _wish(request))
-        return JSONResponse(asdict(self._account.switches))
+            self._state.switches = self._state.switches.changed(await _wish(request))
+        return JSONResponse(asdict(self._state.switches))
 
     async def misfortunes(self, request: Request) -> Response:
         """Show what is armed, arm more, or clear them all; `refused` begins before it is answered."""
         headers = None
         if request.method == "DELETE":
-            self._account.misfortunes.clear()
+            self._state.misfortunes.clear()
         if request.method == "POST":
             wished = script(await _wish(request))
-            self._account.misfortunes += [one for one in wished if one.kind is not MisfortuneKind.REFUSED]
+            self._state.misfortunes += [one for one in wished if one.kind is not MisfortuneKind.REFUSED]
             refusals = [one.seconds or 0 for one in wished if one.kind is MisfortuneKind.REFUSED]
             if refusals:
                 self._refuse(max(refusals))
                 await asyncio.sleep(0)  # idle connections end in the loop's next round: who is answered finds none
                 headers = {"Connection": "close"}
-        return JSONResponse({"misfortunes": [one.as_json() for one in self._account.misfortunes]}, headers=headers)
+        return JSONResponse({"misfortunes": [one.as_json() for one in self._state.misfortunes]}, headers=headers)
 
     async def clock(self, request: Request) -> Response:
         """Show the clock, move it by `advance_seconds`, or put it `offset_seconds` from the real time."""
-        clock = self._account.clock
+        clock = self._state.clock
         if request.method == "POST":
             wish = await _wish(request)
             if wish.keys() not in ({"advance_seconds"}, {"offset_seconds"}):
@@ -282,7 +282,7 @@ class Control:
 
     async def reset(self, _request: Request) -> Response:
         """Back to the first moment: ledger, phones, verified numbers, misfortunes, switches, clock."""
-        self._account.reset()
+        self._state.reset()
         return JSONResponse({"reset": True})
 
 

@@ -109,7 +109,7 @@ class Send:
 
 
 @dataclass(slots=True, repr=False)
-class CallerId:
+class VerifiedEntry:
     """A number whose verification was completed; created is its first completion, modified is its last."""
 
     phone_number: str
@@ -150,7 +150,7 @@ def _country(number: str) -> str:
         return ""
 
 
-class Account:
+class SandboxState:
     """The whole state of one sandbox, one account; used from one thread."""
 
     def __init__(self, switches: Switches, people: People | None = None) -> None:
@@ -170,7 +170,7 @@ class Account:
         self._window = Window()
         self._by_uuid: dict[str, Send] = {}
         self._inboxes: dict[str, list[Send]] = {}
-        self._verified: dict[str, CallerId] = {}
+        self._verified: dict[str, VerifiedEntry] = {}
 
     def arrive(self, method: str, kind: str, user_agent: str) -> Arrival:
         """Note that a request is here, now."""
@@ -220,7 +220,7 @@ class Account:
         send = self._by_uuid.get(verification_uuid)
         return send.phone_number if send else None
 
-    def complete(self, verification_uuid: str, otp: str) -> tuple[Send, CallerId]:
+    def complete(self, verification_uuid: str, otp: str) -> tuple[Send, VerifiedEntry]:
         """Verify a number by the code of this very send; RefusalError as the module says."""
         send = self._by_uuid.get(verification_uuid)
         if send is None:
@@ -237,7 +237,7 @@ class Account:
         send.completed = True
         now = self.clock.now_ns()
         before = self._verified.get(send.phone_number)
-        caller_id = self._verified[send.phone_number] = CallerId(
+        caller_id = self._verified[send.phone_number] = VerifiedEntry(
             phone_number=send.phone_number,
             alias=send.alias,
             subaccount=send.subaccount,
@@ -253,14 +253,14 @@ class Account:
         spent = send.completed or send.wrong_codes >= WRONG_CODES
         return not spent and self.clock.now() < send.at + CODE_LIVES_SECONDS
 
-    def verified(self, number: str) -> CallerId:
+    def verified(self, number: str) -> VerifiedEntry:
         """The verified caller ID; a number that was never completed is a RefusalError 404."""
         try:
             return self._verified[number]
         except KeyError:
             raise RefusalError(404, "no verified caller ID with this number") from None
 
-    def update(self, number: str, alias: str, subaccount: str) -> CallerId:
+    def update(self, number: str, alias: str, subaccount: str) -> VerifiedEntry:
         """Give a verified caller ID what is not empty of these; it keeps its place in the list. Or a 404."""
         caller_id = self.verified(number)
         caller_id.alias, caller_id.subaccount = alias or caller_id.alias, subaccount or caller_id.subaccount
@@ -271,7 +271,7 @@ class Account:
         """Forget a verified caller ID; its codes that live can still be completed. Or a 404."""
         del self._verified[self.verified(number).phone_number]
 
-    def page(self, limit: int, offset: int, wanted: Mapping[str, str]) -> tuple[list[CallerId], int]:
+    def page(self, limit: int, offset: int, wanted: Mapping[str, str]) -> tuple[list[VerifiedEntry], int]:
         """Verified caller IDs with these very fields, newest first, and how many there are in all."""
         found = [
             one
