@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-# Counts the time that the machine was suspended, which time.monotonic() does not; only Linux has it.
+# It counts the time in which the machine was suspended; time.monotonic() does not. Only Linux has it.
 _BOOT_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
@@ -25,14 +25,14 @@ class SlotClock:
     """How fast two clocks may drift apart, in seconds a second: the most by which NTP slews a clock."""
 
     def __init__(self) -> None:
-        self._apart, self._since = math.inf, 0.0
+        self._offset, self._estimated_at = math.inf, 0.0
 
     def locate(self, asked_at: float, answered_at: float, now_us: int) -> Callable[[int], float]:
         """Return a function that converts µs of Redis to seconds of this clock, from an answer with Redis' `now_us`."""
-        apart = answered_at - now_us / 1e6
-        known = self._apart + self.DRIFT * (answered_at - self._since)
-        self._apart, self._since = min(apart, known), answered_at
-        offset = max(self._apart, asked_at - now_us / 1e6)
+        latest = answered_at - now_us / 1e6
+        estimate = self._offset + self.DRIFT * (answered_at - self._estimated_at)
+        self._offset, self._estimated_at = min(latest, estimate), answered_at
+        offset = max(self._offset, asked_at - now_us / 1e6)
         return lambda at_us: at_us / 1e6 + offset
 
 

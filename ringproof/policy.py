@@ -61,11 +61,9 @@ class Rate:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """The settings of the workers that the scripts read from `{PREFIX}:policy`, so that every producer follows them.
+    """The settings that the scripts follow. Workers write them to `{PREFIX}:policy` when they start.
 
-    Workers write it at their start; without the key these defaults apply. No `countries` are all of them, 0
-    `range_codes_per_hour` any number of codes, and `quiet_hours` are as `QuietHours` writes them, or empty for none.
-    0 `reverify_ms` is never; the mode is `check` or `send`.
+    So every web app follows the workers' settings. Before a first worker has started, these defaults apply.
     """
 
     rate: Rate = Rate(300, Fraction(5))  # Plivo's documented limit per account
@@ -74,14 +72,14 @@ class Policy:
     record_ms: int = 90 * 86_400_000
     max_codes_per_day: int = 5
     max_calls_per_week: int = 10
-    range_codes_per_hour: int = 20
-    countries: tuple[str, ...] = ()
-    quiet_hours: str = ""
-    reverify_ms: int = 0
-    reverify_mode: str = "check"
+    range_codes_per_hour: int = 20  # 0: no limit
+    countries: tuple[str, ...] = ()  # none: all countries
+    quiet_hours: str = ""  # as `QuietHours` writes them, such as 21:00-08:00; empty: none
+    reverify_ms: int = 0  # 0: never
+    reverify_mode: str = "check"  # or "send"
 
     def __post_init__(self) -> None:
-        """Refuse values that a script cannot use."""
+        """Raise ValueError for a negative number: the scripts cannot work with it."""
         for field in fields(self):
             value = getattr(self, field.name)
             if isinstance(value, int) and value < 0:

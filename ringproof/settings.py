@@ -1,4 +1,4 @@
-"""Everything that the environment decides, checked at once and by variable name."""
+"""The settings of a process, read from its environment. All problems are reported at once, by variable name."""
 
 import re
 from collections.abc import Mapping
@@ -37,11 +37,11 @@ def _split(url: str, *schemes: str) -> SplitResult:
     if parts.scheme not in schemes or not parts.hostname or parts.port == 0 or parts.fragment:
         raise ValueError("no such scheme, host or port")
     if "@" in parts.path + parts.query or " " in url or not url.isprintable():
-        raise ValueError("not escaped")  # `redis://:pass/word@host` is taken apart at the wrong place
+        raise ValueError("not escaped")  # `redis://:pass/word@host` would be split at the wrong place
     return parts
 
 
-# What redis-py and kombu read alike; kombu takes no other, and raises far from here.
+# The options that redis-py and kombu read alike. Kombu refuses all others, and raises far from here.
 _TLS_OPTIONS = {"ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_cert_reqs"}
 
 
@@ -79,10 +79,10 @@ def _countries(value: object) -> object:
 
 
 class Settings(BaseModel):
-    """One process's settings. `Settings.read(os.environ)` builds them; nothing else reads the environment.
+    """The settings of one process. `Settings.read(os.environ)` builds them; nothing else reads the environment.
 
-    A field's description says what is right, and is all that is told of a wrong value: pydantic's and urllib's
-    own texts would show pieces of it.
+    A field's description says which values are right. An error about a wrong value has this description only,
+    because the texts of pydantic and urllib would show parts of the value.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore", arbitrary_types_allowed=True)
@@ -91,7 +91,7 @@ class Settings(BaseModel):
         SecretStr(DEFAULT_REDIS_URL),
         validation_alias=AliasChoices("RINGPROOF_REDIS_URL", "REDIS_URL"),
         description="write it as redis://:PASSWORD@HOST:PORT/0, where 0 is the database, or rediss:// for TLS; "
-        "in a password, / ? # [ ] ; are %2F %3F %23 %5B %5D %3B; rediss:// alone has options: ssl_ca_certs …",
+        "in a password, write / ? # [ ] ; as %2F %3F %23 %5B %5D %3B; only rediss:// has options, such as ssl_ca_certs",
     )
     prefix: str = Field(
         "ringproof",
@@ -132,13 +132,13 @@ class Settings(BaseModel):
         20,
         alias="RINGPROOF_RANGE_CODES_PER_HOUR",
         ge=0,
-        le=10_000,  # all numbers of a range, each of them once
-        description="a whole number of codes, 1 to 10000, or 0 for any number",
+        le=10_000,  # all numbers of a range, one code each
+        description="a whole number of codes, 1 to 10000, or 0 for no limit",
     )
     countries: Annotated[frozenset[str], BeforeValidator(_countries)] = Field(
         frozenset(),
         alias="RINGPROOF_COUNTRIES",
-        description="countries' two ISO 3166 letters with commas between them, such as US,CA,GB",
+        description="the two ISO 3166 letters of each country, with commas between them, such as US,CA,GB",
     )
     quiet_hours: Annotated[QuietHours | None, BeforeValidator(_quiet_hours)] = Field(
         None, alias="RINGPROOF_QUIET_HOURS", description=NOTATION
@@ -175,24 +175,26 @@ class Settings(BaseModel):
 
     @classmethod
     def read(cls, environ: Mapping[str, str], *, worker: bool = False) -> Self:
-        """Build the settings from a mapping; a variable that is empty or blank counts as absent.
+        """Build the settings from a mapping. An empty or blank variable counts as absent.
 
-        With `worker`, Plivo's credentials are required. Raises `Misconfigured` with every problem at once: each
-        names its variable and what would be right, and shows no value.
+        A `worker` needs Plivo's credentials. Raises `Misconfigured` with all problems at once. Each names its
+        variable and the right values, and shows no value:
+
+            RINGPROOF_REGION: a country's two ISO 3166 letters, such as US or GB
         """
         remedies = cls._remedies()
-        told = ((name, environ.get(name, "").strip()) for name in remedies)
-        given = {name: value for name, value in told if value}
+        stripped = ((name, environ.get(name, "").strip()) for name in remedies)
+        given = {name: value for name, value in stripped if value}
         problems = []
         try:
             settings = cls.model_validate(given)
         except ValidationError as error:
             names = [str(problem["loc"][0]) for problem in error.errors(include_input=False)]
-            problems = [f"{_of_two(name, given)}: {remedies[name]}" for name in names]
+            problems = [f"{_name_given(name, given)}: {remedies[name]}" for name in names]
         if worker:
             problems += [
-                f"{name}: missing; the worker needs it to ask Plivo (put it into the environment, or load your "
-                f".env first: set -a; . ./.env; set +a)"
+                f"{name}: missing; the worker needs it to ask Plivo. Set it in the environment, or load your .env "
+                "first: set -a; . ./.env; set +a"
                 for name in ("PLIVO_AUTH_ID", "PLIVO_AUTH_TOKEN")
                 if name not in given
             ]
@@ -202,12 +204,12 @@ class Settings(BaseModel):
 
     @classmethod
     def variables(cls) -> tuple[str, ...]:
-        """Return the names of all variables that are read."""
+        """Return the names of all variables that Ringproof reads."""
         return tuple(cls._remedies())
 
     @classmethod
     def _remedies(cls) -> dict[str, str]:
-        """Return what is right, for each variable."""
+        """Return the right values of each variable, in words."""
         remedies: dict[str, str] = {}
         for field in cls.model_fields.values():
             alias = field.validation_alias
@@ -217,7 +219,7 @@ class Settings(BaseModel):
 
     @property
     def policy(self) -> Policy:
-        """What the workers tell the scripts."""
+        """The policy that the workers write into Redis for the scripts."""
         return Policy(
             rate=self.rate,
             cooldown_ms=self.resend_cooldown_seconds * 1000,
@@ -234,18 +236,18 @@ class Settings(BaseModel):
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """What must be in no log, longest first: Plivo's token, and Redis' password as written and as meant."""
+        """The texts that no log may show, longest first: Plivo's token, and Redis' password as written and decoded."""
         redis = urlsplit(self.redis_url.get_secret_value())
         token = self.plivo_auth_token.get_secret_value() if self.plivo_auth_token else ""
         written = redis.password or ""
-        known = {token, written, unquote(written)}
-        return tuple(sorted(known - {""}, key=len, reverse=True))
+        secrets = {token, written, unquote(written)}
+        return tuple(sorted(secrets - {""}, key=len, reverse=True))
 
     @property
     def shown_redis_url(self) -> str:
-        """Redis' URL as it may be shown: without its options, and its password masked.
+        """Redis' URL for logs and errors: with its password masked, and without its options.
 
-        So is a user that has none: `redis://s3cret@host` is a common slip for `redis://:s3cret@host`.
+        A user without a password is masked, too: `redis://s3cret@host` is a common slip for `redis://:s3cret@host`.
         """
         parts = urlsplit(self.redis_url.get_secret_value())
         login, at, address = parts.netloc.rpartition("@")
@@ -254,6 +256,6 @@ class Settings(BaseModel):
         return parts._replace(netloc=shown + address, query="").geturl()
 
 
-def _of_two(name: str, given: Mapping[str, str]) -> str:
-    """Name the variable that a problem is about: of the two for Redis' URL, the one that was given."""
+def _name_given(name: str, given: Mapping[str, str]) -> str:
+    """Return the name of the variable with the problem. Redis' URL has two: return the one that is set."""
     return "REDIS_URL" if name == "RINGPROOF_REDIS_URL" and name not in given else name

@@ -1,4 +1,4 @@
-"""The environment: read from a mapping, judged as a whole, by variable name, and without a word of a secret."""
+"""The settings: read from a mapping, all problems reported at once by variable name, and no secret shown."""
 
 from collections.abc import Mapping
 from datetime import time
@@ -42,7 +42,7 @@ WRONG = {
 
 
 def problems(environ, *, worker=False):
-    """What is told of an environment, by variable."""
+    """Return the problems of an environment, by variable."""
     with pytest.raises(Misconfigured) as caught:
         Settings.read(environ, worker=worker)
     return dict(problem.split(": ", 1) for problem in caught.value.problems)
@@ -63,14 +63,14 @@ class TestReading:
         assert settings.policy == Policy()
         assert (settings.countries, settings.quiet_hours) == (frozenset(), None), "all countries, and no hours"
 
-    def test_a_worker_needs_plivos_credentials_and_is_told_how_to_load_them(self):
+    def test_a_worker_needs_plivos_credentials_and_the_error_shows_how_to_load_them(self):
         missing = problems({}, worker=True)
 
         assert set(missing) == {"PLIVO_AUTH_ID", "PLIVO_AUTH_TOKEN"}
-        assert all("missing" in told and "set -a; . ./.env; set +a" in told for told in missing.values())
+        assert all("missing" in problem and "set -a; . ./.env; set +a" in problem for problem in missing.values())
         assert Settings.read(CREDENTIALS, worker=True).plivo_auth_id == AUTH_ID
 
-    def test_every_variable_has_its_place(self):
+    def test_every_variable_sets_its_field(self):
         settings = Settings.read(
             CREDENTIALS
             | {
@@ -112,38 +112,38 @@ class TestReading:
         assert settings.plivo_auth_token.get_secret_value() == AUTH_TOKEN
 
     @pytest.mark.parametrize("nothing", ["", " ", "\t\n"])
-    def test_an_empty_variable_is_an_absent_one(self, nothing):
+    def test_an_empty_variable_counts_as_absent(self, nothing):
         assert Settings.read(dict.fromkeys(Settings.variables(), nothing)) == Settings.read({})
         assert set(problems(dict.fromkeys(Settings.variables(), nothing), worker=True)) == set(CREDENTIALS)
 
-    def test_the_newline_that_a_secrets_file_ends_with_is_no_part_of_the_value(self):
+    def test_the_newline_at_the_end_of_a_secrets_file_is_not_part_of_the_value(self):
         settings = Settings.read({name: f"{value}\n" for name, value in CREDENTIALS.items()}, worker=True)
 
         assert settings == Settings.read(CREDENTIALS, worker=True)
 
-    def test_other_variables_are_not_even_looked_at(self):
+    def test_other_variables_are_not_read(self):
         class Ours(Mapping):
-            asked: set[str] = set()  # noqa: RUF012  # of this one test
+            read: set[str] = set()  # noqa: RUF012  # of this one test
 
             def __getitem__(self, name):
-                self.asked.add(name)
+                self.read.add(name)
                 raise KeyError(name)
 
             def __iter__(self):
-                raise AssertionError("looked at all of them")
+                raise AssertionError("read all variables")
 
             def __len__(self):
                 return 1
 
         Settings.read(Ours())
 
-        assert Ours.asked == set(Settings.variables())
+        assert Ours.read == set(Settings.variables())
 
     def test_the_settings_do_not_change(self):
         with pytest.raises(ValidationError):
             Settings.read({}).prefix = "other"
 
-    def test_the_example_works_and_names_every_variable(self):
+    def test_the_example_file_has_every_variable_with_its_default(self):
         example = dotenv_values(ROOT / ".env.example")
         settings = Settings.read({name: value or "" for name, value in example.items()})
 
@@ -155,12 +155,12 @@ class TestReading:
 
 
 class TestProblems:
-    def test_are_told_all_at_once_each_by_its_variable(self):
-        told = problems(WRONG, worker=True)
+    def test_are_reported_all_at_once_each_by_its_variable(self):
+        reported = problems(WRONG, worker=True)
 
-        assert set(told) == set(WRONG) | {"PLIVO_AUTH_TOKEN"}
+        assert set(reported) == set(WRONG) | {"PLIVO_AUTH_TOKEN"}
 
-    def test_are_told_without_a_value_and_without_pydantic(self):
+    def test_are_reported_without_a_value_and_without_pydantics_words(self):
         with pytest.raises(Misconfigured) as caught:
             Settings.read(WRONG)
         error = caught.value
@@ -169,7 +169,7 @@ class TestProblems:
         assert PASSWORD not in shown
         assert not any(value in shown for value in WRONG.values())
         assert not any(word in shown for word in ("pydantic", "Value error", "Input should", "pattern"))
-        assert str(error) == "; ".join(error.problems)
+        assert error.message == "; ".join(error.problems)
 
     @pytest.mark.parametrize(
         ("name", "wrong"),
@@ -192,11 +192,11 @@ class TestProblems:
             ("PLIVO_AUTH_ID", [AUTH_ID[:-1], AUTH_ID + "X", AUTH_ID.lower(), "XX" + AUTH_ID[2:], AUTH_ID[:-1] + "/"]),
         ],
     )
-    def test_are_found_in_every_variable_and_the_way_out_is_told(self, name, wrong):
-        told = [problems({name: value}) for value in wrong]
+    def test_are_found_in_every_variable_and_the_error_names_the_right_values(self, name, wrong):
+        reported = [problems({name: value}) for value in wrong]
 
-        assert [set(one) for one in told] == [{name}] * len(wrong)
-        assert len({one[name] for one in told}) == 1, "whatever the value: it is not in the text"
+        assert [set(one) for one in reported] == [{name}] * len(wrong)
+        assert len({one[name] for one in reported}) == 1, "the text does not depend on the value"
 
     @pytest.mark.parametrize(
         "url",
@@ -208,7 +208,7 @@ class TestProblems:
             "http://[::1]:8077/v1",
         ],
     )
-    def test_are_none_in_a_base_url_that_is_https_or_this_machine(self, url):
+    def test_do_not_include_a_base_url_with_https_or_of_this_machine(self, url):
         assert Settings.read({"PLIVO_BASE_URL": url}).plivo_base_url == url
 
     @pytest.mark.parametrize(
@@ -231,12 +231,12 @@ class TestProblems:
             "https://\u2100.example/v1",
         ],
     )
-    def test_are_told_of_any_other_base_url_without_showing_it(self, url):
-        told = problems({"PLIVO_BASE_URL": url})
+    def test_include_any_other_base_url_without_showing_it(self, url):
+        reported = problems({"PLIVO_BASE_URL": url})
 
-        assert set(told) == {"PLIVO_BASE_URL"}
-        assert "https://" in told["PLIVO_BASE_URL"]
-        assert "s3cret" not in told["PLIVO_BASE_URL"]
+        assert set(reported) == {"PLIVO_BASE_URL"}
+        assert "https://" in reported["PLIVO_BASE_URL"]
+        assert "s3cret" not in reported["PLIVO_BASE_URL"]
 
 
 class TestRedis:
@@ -251,11 +251,11 @@ class TestRedis:
             ({"RINGPROOF_REDIS_URL": "redis://ours", "REDIS_URL": "not even a URL"}, "redis://ours"),
         ],
     )
-    def test_is_found_by_our_variable_then_by_everybodys_then_on_this_machine(self, environ, url):
+    def test_is_found_by_our_variable_then_by_redis_url_then_on_this_machine(self, environ, url):
         assert Settings.read(environ).redis_url.get_secret_value() == url
 
     @pytest.mark.parametrize("name", ["RINGPROOF_REDIS_URL", "REDIS_URL"])
-    def test_is_named_as_wrong_by_the_variable_that_was_given(self, name):
+    def test_is_reported_as_wrong_by_the_variable_that_is_set(self, name):
         assert set(problems({name: "http://redis"})) == {name}
 
     @pytest.mark.parametrize(
@@ -311,14 +311,14 @@ class TestRedis:
             f"redis://:\u2100{PASSWORD}@h:6379/0",
         ],
     )
-    def test_takes_no_other_and_shows_nothing_of_it(self, url):
+    def test_refuses_any_other_url_and_shows_no_part_of_it(self, url):
         with pytest.raises(Misconfigured) as caught:
             redis_url(url)
-        told = f"{caught.value} {caught.value!r}"
+        shown = f"{caught.value} {caught.value!r}"
 
-        assert "redis://:PASSWORD@HOST:PORT/0" in told
-        assert PASSWORD not in told
-        assert "\u2100" not in told
+        assert "redis://:PASSWORD@HOST:PORT/0" in shown
+        assert PASSWORD not in shown
+        assert "\u2100" not in shown
 
     @pytest.mark.parametrize(
         ("url", "shown"),
@@ -352,5 +352,5 @@ class TestSecrets:
             (CREDENTIALS | {"REDIS_URL": "redis://u:short@h"}, (AUTH_TOKEN, "short")),
         ],
     )
-    def test_are_named_to_the_log_filter_as_written_and_as_meant(self, environ, secrets):
+    def test_are_listed_for_the_log_filter_as_written_and_decoded(self, environ, secrets):
         assert Settings.read(environ).secrets == secrets
