@@ -105,7 +105,7 @@ def _complete(ledger: Ledger, client: "PlivoClient", record: Record, taken: Take
         _look_up(ledger, client, record, handle)
     except (errors.Unsent, errors.Forbidden) as error:
         until_ledger_answers(lambda: code_rejected(ledger, number, handle, counted=False))
-        raise errors.Unconfirmed(str(error)) from None
+        raise errors.Unconfirmed(error.message) from None
     else:
         # Plivo has checked the uuid. Its answer may name the number in another form; the record's number got the code.
         ours = replace(caller_id, phone_number=number)
@@ -137,5 +137,5 @@ def _get(ledger: Ledger, client: "PlivoClient", record: Record) -> "CallerId | N
     try:
         caller_id = ask_at_slot(ledger, partial(client.get, record.phone_number), within=SLOT)
     except errors.RingproofError as error:
-        raise errors.Unconfirmed(str(error)) from None
+        raise errors.Unconfirmed(error.message) from None
     return caller_id if caller_id and caller_id.verification_uuid == record.verification_uuid else None

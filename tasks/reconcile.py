@@ -94,7 +94,7 @@ def reconcile(kind: str = ListScan.RECONCILE) -> None:
         counts = scan_list(ledger, runtime.plivo(), kind=ListScan(kind))
     except RingproofError as error:
         _log.info("Plivo's list was not read: %s", error)
-        plivo_list.page_failed(ledger, ListScan(kind), str(error))
+        plivo_list.page_failed(ledger, ListScan(kind), error.message)
         return
     if counts[Marked.VERIFIED]:
         _log.info("confirmed elsewhere: %d", counts[Marked.VERIFIED])

@@ -1,4 +1,4 @@
-"""The errors: their tree as it is drawn, what each says, and that each arrives as it left."""
+"""The errors: the drawn tree, their texts with a link, and that each survives pickle and JSON."""
 
 import copy
 import itertools
@@ -6,6 +6,7 @@ import json
 import pickle
 import re
 from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
 
 import pytest
 from celery import Celery
@@ -15,6 +16,7 @@ from ringproof import errors
 from ringproof.errors import InvalidNumber, InvalidRequest, Misconfigured, RingproofError
 from ringproof.ledger.connection import connect
 from ringproof.ledger.ledger import Ledger
+from ringproof.ledger.record import Reason
 from ringproof.phone.masking import mask, redact
 from ringproof.plivo.client import PlivoClient
 from ringproof.plivo.transport import Limits
@@ -77,15 +79,25 @@ ARGUMENTS = {
 OF_A_FAILURE = [(), ("400 “alias” is wrong",)]
 
 EXAMPLES = [error(*arguments) for error in CLASSES for arguments in ARGUMENTS.get(error, OF_A_FAILURE)]
-"""Errors of each class as they are raised, with every kind of argument that they take."""
+"""Errors of each class, with every kind of argument that they take."""
+
+PAGE = Path(__file__).parents[1] / errors.GUIDE
 
 
 def named(example):
     return type(example).__name__ if isinstance(example, RingproofError) else None
 
 
+def anchors_of(page):
+    """Return the anchors of a page: its headings, as MkDocs and GitHub name them, and the ids in its tables."""
+    text = page.read_text()
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    slugs = {re.sub(r"[-\s]+", "-", re.sub(r"[^\w\s-]", "", heading).strip().lower()) for heading in headings}
+    return slugs | set(re.findall(r'id="([^"]+)"', text))
+
+
 class TestTheTree:
-    def test_is_the_one_that_is_drawn(self):
+    def test_is_drawn_in_the_docstring_of_the_module(self):
         drawn, above = {}, {}
         for line in (errors.__doc__ or "").splitlines():
             if match := re.match(r"((?:│   |    )*(?:[├└]── )?)([A-Z]\w+)(?: {2,}|$)", line):
@@ -97,7 +109,7 @@ class TestTheTree:
         assert drawn == real
         assert list(drawn) == list(real), "and in the same order"
 
-    def test_notes_which_is_a_built_in_error_too(self):
+    def test_notes_that_an_invalid_request_is_a_value_error(self):
         noted = {
             line.split()[-1].strip("()"): line
             for line in (errors.__doc__ or "").splitlines()
@@ -111,22 +123,22 @@ class TestTheTree:
         assert invalid == [InvalidRequest, InvalidNumber, errors.InvalidRoster, *batches]
 
     @pytest.mark.parametrize("leaf", LEAVES)
-    def test_says_at_each_leaf_what_happens_next(self, leaf):
+    def test_has_what_happens_next_in_the_docstring_of_each_leaf(self, leaf):
         what, _, next_ = (vars(leaf).get("__doc__") or "").partition(";")
 
         assert what
         assert len(next_.split()) >= 2, "after the semicolon"
         assert next_.rstrip().endswith(".")
 
-    def test_has_exactly_the_reasons_that_are_promised_each_with_its_way_out(self):
+    def test_has_a_remedy_for_each_documented_reason(self):
         assert set(InvalidNumber.REMEDIES) == REASONS
         assert all(len(remedy.split()) > 5 for remedy in InvalidNumber.REMEDIES.values())
 
-    def test_does_not_let_a_reason_be_invented(self):
+    def test_refuses_an_unknown_reason(self):
         with pytest.raises(KeyError):
             InvalidNumber("ugly", MASKED)
 
-    def test_does_not_let_the_remedies_be_changed(self):
+    def test_has_remedies_that_cannot_be_changed(self):
         with pytest.raises(TypeError):
             InvalidNumber.REMEDIES["ugly"] = "be nicer"
 
@@ -140,7 +152,7 @@ def same(one, other):
 
 
 class TestTheJourney:
-    """From the worker to `.get()`, or to another process of the host's."""
+    """From the worker to `.get()`, or to another process of the application."""
 
     @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
     @pytest.mark.parametrize("error", EXAMPLES, ids=named)
@@ -167,7 +179,7 @@ class TestTheJourney:
 
         assert same(error, app.AsyncResult("an-id").result)
 
-    def test_keeps_a_time_as_a_time(self):
+    def test_through_json_keeps_a_time_as_a_time(self):
         app = Celery("host", backend="cache+memory://", set_as_current=False)
         sent = json.loads(dumps(app.backend.prepare_exception(errors.InDoubt(UNTIL), serializer="json")))
 
@@ -176,29 +188,56 @@ class TestTheJourney:
 
 class TestTheText:
     @pytest.mark.parametrize("error", EXAMPLES, ids=named)
-    def test_has_nothing_in_it_that_looks_like_a_number(self, error):
+    def test_has_no_part_that_looks_like_a_number(self, error):
         without_our_own_example = str(error).replace("+14155550123", "")
 
         assert redact(without_our_own_example) == without_our_own_example
 
     @pytest.mark.parametrize(("one", "other"), list(itertools.combinations(FAILURES, 2)))
-    def test_tells_the_failures_apart(self, one, other):
-        assert str(one("400")) != str(other("400"))
-        assert "(400)" in str(one("400"))
-        assert "(" not in str(one())
+    def test_differs_between_the_failures(self, one, other):
+        assert one("400").message != other("400").message
+        assert "(400)" in one("400").message
+        assert "(" not in one().message
 
-    def test_of_a_redis_that_is_away_has_no_password(self):
+    @pytest.mark.parametrize("failure", FAILURES)
+    def test_of_a_failure_ends_with_what_to_do(self, failure):
+        assert failure.__doc__.endswith(f"; {failure().remedy}.")
+        assert failure("400").message.endswith(f"; {failure().remedy}")
+
+    @pytest.mark.parametrize("error", EXAMPLES, ids=named)
+    def test_has_its_link_once_at_the_end_except_inside_the_worker(self, error):
+        if isinstance(error, errors.Unsent | errors.Unknown):
+            assert str(error) == error.message == error.cause
+        else:
+            assert str(error) == f"{error.message} (see {error.link})".strip()
+        assert errors.GUIDE not in error.message
+
+    @pytest.mark.skipif(not PAGE.exists(), reason="the page is not written yet")
+    @pytest.mark.parametrize("error", EXAMPLES, ids=named)
+    def test_has_a_link_that_leads_to_an_anchor_of_the_page(self, error):
+        page, _, anchor = error.link.partition("#")
+
+        assert page == errors.GUIDE
+        assert anchor in anchors_of(PAGE)
+        assert type(error).__name__.lower() in anchors_of(PAGE)
+
+    @pytest.mark.skipif(not PAGE.exists(), reason="the page is not written yet")
+    @pytest.mark.parametrize("reason", Reason)
+    def test_of_a_record_with_a_reason_has_a_link_to_an_anchor_of_the_page(self, reason):
+        assert errors.reason_link(reason).removeprefix(f"{errors.GUIDE}#") in anchors_of(PAGE)
+
+    def test_of_an_unreachable_redis_has_no_password(self):
         settings = Settings.read({"REDIS_URL": "redis://:hunter2@127.0.0.1:1/0"})
         ledger = Ledger(connect(settings.redis_url.get_secret_value()), shown_url=settings.shown_redis_url)
 
         with pytest.raises(errors.LedgerUnavailable, match=re.escape("redis://:•••@127.0.0.1:1/0")) as caught:
             ledger.read("+14155550123")
-        told = f"{caught.value} {caught.value!r} {caught.value.__cause__} {caught.value.__context__}"
+        shown = f"{caught.value} {caught.value!r} {caught.value.__cause__} {caught.value.__context__}"
 
-        assert "hunter2" not in told
-        assert "4155550123" not in told
+        assert "hunter2" not in shown
+        assert "4155550123" not in shown
 
-    def test_of_a_plivo_that_is_away_has_no_number_and_no_token(self):
+    def test_of_an_unreachable_plivo_has_no_number_and_no_token(self):
         token = "a-token-that-must-not-be-logged"
         environ = {"PLIVO_AUTH_ID": ANY_AUTH_ID, "PLIVO_AUTH_TOKEN": token, "PLIVO_BASE_URL": "http://127.0.0.1:1/v1"}
         settings = Settings.read(environ, worker=True)
@@ -210,12 +249,12 @@ class TestTheText:
         with pytest.raises(errors.Unreachable) as caught:
             client.initiate("+14155550123", alias="+14155550123")
         client.close()
-        told = f"{caught.value} {caught.value!r} {caught.value.__cause__} {caught.value.__context__}"
+        shown = f"{caught.value} {caught.value!r} {caught.value.__cause__} {caught.value.__context__}"
 
-        assert token not in told
-        assert "4155550123" not in told
+        assert token not in shown
+        assert "4155550123" not in shown
 
-    def test_of_a_wrong_environment_names_every_variable(self):
+    def test_of_a_wrong_environment_names_every_wrong_variable(self):
         with pytest.raises(Misconfigured) as caught:
             Settings.read({"RINGPROOF_RATE": "0", "RINGPROOF_REGION": "UK"})
 

@@ -245,7 +245,7 @@ class TestControl:
             importing.abandon()
 
         assert (done.returncode, done.stdout) == (1, "")
-        assert done.stderr.startswith("error: summer: another import of it is alive")
+        assert done.stderr.startswith("error: summer: another process imports it")
 
     def test_asks_on_a_terminal_before_it_cancels(self, idle, ledger, tmp_path):
         with Terminal(idle, tmp_path, "batch", "cancel", "spring") as screen:

@@ -357,7 +357,7 @@ class TestTheSameCommandAgain:
             output, errors = process.communicate(timeout=60)
 
         assert (second.returncode, second.stdout) == (1, "")
-        assert "another import of it is alive" in second.stderr
+        assert "another process imports it" in second.stderr
         assert (process.returncode, output) == (1, "interrupted; nothing was imported\n")
         assert "Traceback" not in errors
         assert batch_names(imports) == []

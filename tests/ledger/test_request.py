@@ -147,7 +147,7 @@ class TestTheOtherArguments:
         assert error.field == field
         assert way_out in error.remedy
         assert error.value
-        assert str(error) == f"{error.field}: {error.value}: {error.remedy}"
+        assert error.message == f"{error.field}: {error.value}: {error.remedy}"
         assert str(error).isprintable(), "a log line stays one line"
 
     @pytest.mark.parametrize("number", MISPLACED)

@@ -72,7 +72,13 @@ def test_a_failure_shows_why_and_what_to_do():
 
     assert "failed (rejected)" in text
     assert "invalid number" in text
-    assert "correct what it names and ask again" in text
+    assert "correct what Plivo names, and ask again" in text
+
+
+def test_a_reason_has_its_place_in_the_documentation():
+    assert "results-and-errors.md#reason-quiet_hours" in shown(
+        number_view(record(State.WAITING, reason=Reason.QUIET_HOURS)), 200
+    )
 
 
 def test_the_history_is_in_order_and_has_reasons():

@@ -293,7 +293,7 @@ def _readings(ledger: Ledger, last: Batch) -> Iterator[Batch]:
         try:
             last = batch_summary(ledger, last.name) or replace(last, state=BatchState.CANCELLED)
         except errors.LedgerUnavailable as error:
-            last = replace(last, held_back_by=str(error))
+            last = replace(last, held_back_by=error.message)
         yield last
 
 

@@ -1,6 +1,5 @@
 """The commands about single numbers: initiate, status, cancel, confirm, remove and erase."""
 
-import json
 import sys
 from typing import Any, NoReturn
 
@@ -26,6 +25,7 @@ from worker.views.number import next_step_text, number_json, number_view, unknow
 from worker.views.patience import START_A_WORKER
 from worker.views.results import ResultPrinter
 from worker.views.sending import sending_json, sending_view
+from worker.views.text import json_line
 from worker.views.watcher import RequestWatcher
 
 SECONDS = 30.0
@@ -155,16 +155,15 @@ def confirm(number: str, region: str | None, *, prints_json: bool) -> None:
     except errors.NotConfirmed as error:
         if prints_json:
             fields = {name: value for name, value in vars(error).items() if isinstance(value, str | int)}
-            click.echo(
-                json.dumps({"phone_number": number, "error": type(error).__name__, "message": str(error), **fields})
-            )
+            shown = {"phone_number": number, "error": type(error).__name__, "message": error.message}
+            click.echo(json_line(shown | fields))
         else:
             console().print(f"not confirmed {mask(number)}: {error}")
         sys.exit(Exit.UNFINISHED if isinstance(error, errors.Unconfirmed) else Exit.REFUSED)
     except CeleryTimeoutError:
         _end_without_answer("It may have taken the code: enter it again")
     if prints_json:
-        click.echo(json.dumps({"phone_number": number, **verified}))
+        click.echo(json_line({"phone_number": number, **verified}))
     else:
         console().print(f"{mask(number)} is verified")
 

@@ -75,7 +75,7 @@ REVERIFY_AFTER = click.option(
 def reports_errors(command: Callable[P, None]) -> Callable[P, None]:
     """Have a command report Ringproof's errors in a line for each problem, and end with exit code 1.
 
-    `error: people.csv: it is empty; give a file with rows`
+    `error: people.csv: it is empty; give a file with rows (see docs/guide/results-and-errors.md#invalidroster)`
     """
 
     @wraps(command)
@@ -83,20 +83,22 @@ def reports_errors(command: Callable[P, None]) -> Callable[P, None]:
         try:
             command(*args, **kwargs)
         except errors.InvalidRoster as error:
-            _report(f"{error.field}: {error.value}; {error.remedy}")
+            _report(error, f"{error.field}: {error.value}; {error.remedy}")
         except errors.InvalidRequest as error:
             if type(error) is errors.InvalidRequest:
                 option = _OPTIONS.get(error.field, f"--{error.field}")
                 raise click.BadParameter(as_options(error.remedy), param_hint=option) from None
-            _report(f"{error.value}: {error.remedy}")
+            _report(error, f"{error.value}: {error.remedy}")
         except errors.Misconfigured as error:
-            _report(*error.problems)
+            _report(error, *error.problems)
         except errors.RingproofError as error:
-            _report(str(error))
+            _report(error, error.message)
         except OSError as error:
             if error.errno not in _NO_ROOM:
                 raise
-            _report(f"standard output cannot be written: {error.strerror}; make room, or redirect it to another place")
+            _print_error(
+                f"standard output cannot be written: {error.strerror}; make room, or redirect it to another file"
+            )
         else:
             return
         sys.exit(Exit.REFUSED)
@@ -104,9 +106,15 @@ def reports_errors(command: Callable[P, None]) -> Callable[P, None]:
     return run
 
 
-def _report(*problems: str) -> None:
-    for problem in problems:
-        console(stderr=True).print(Text.assemble(("error: ", "red"), as_options(problem)))
+def _report(error: errors.RingproofError, *problems: str) -> None:
+    """Print each problem in a line, and after the last one where the documentation explains the error."""
+    for problem in problems[:-1]:
+        _print_error(problem)
+    _print_error(f"{problems[-1]} (see {error.link})")
+
+
+def _print_error(text: str) -> None:
+    console(stderr=True).print(Text.assemble(("error: ", "red"), as_options(text)))
 
 
 def load_dotenv() -> None:

@@ -213,7 +213,7 @@ def _print_forecast(tally: Tally, ledger: Ledger, *, works_without_redis: bool =
     except errors.LedgerUnavailable as error:
         if not works_without_redis:
             raise
-        console(stderr=True).print(f"the forecast does not know the numbers' records, nor the pace: {error}")
+        console(stderr=True).print(f"the forecast does not know the numbers' records, nor the pace: {error.message}")
         expected = forecast(tally, None)
     console().print(forecast_view(tally, expected))
 

@@ -94,7 +94,7 @@ class _FinalCheck:
         try:
             (again,) = self._ledger.begin([(record.phone_number, record.request)], fence=self._begun.fence)
         except LedgerUnavailable as error:
-            raise LeaseOver(str(error)) from error
+            raise LeaseOver(error.message) from error
         if again.verdict is not Verdict.BEGUN:
             raise SlotRevoked
 
@@ -113,7 +113,7 @@ class _FinalCheck:
             try:
                 slot = replace_slot(self._ledger, self._record)
             except LedgerUnavailable as error:
-                raise LeaseOver(str(error)) from error
+                raise LeaseOver(error.message) from error
             if slot is None:
                 raise LeaseOver("paused after its slot was missed; nothing was sent")
             self.slot = slot

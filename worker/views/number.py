@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from rich.table import Table
 from rich.text import Text
 
+from ringproof.errors import reason_link
 from ringproof.ledger.failures import failure_of
 from ringproof.ledger.record import Change, Lane, Reason, Record, State
 from ringproof.phone.masking import mask
@@ -77,8 +78,8 @@ def next_step_text(record: Record) -> str:
         case State.EXPIRED:
             text = _WHEN_EXPIRED[record.reverifies, record.reason]
         case State.FAILED | State.CANCELLED:
-            failed = failure_of(record)
-            text = "; ".join(part for part in (str(failed), getattr(failed, "remedy", "")) if part)
+            error = failure_of(record)
+            text = error.message if error else ""
     return text
 
 
@@ -112,6 +113,7 @@ def number_view(record: Record, reverify_at: datetime | None = None) -> Table:
             "verified": clock(record.verified_at) if record.verified_at else None,
             "verify again": clock(reverify_at) if reverify_at else None,
             "request": f"{record.request}, {record.lane}, attempts: {record.attempts}",
+            "help": reason_link(record.reason) if record.reason else None,
             "history": "\n".join(map(_change_line, record.history)),
         }
     )

@@ -39,7 +39,7 @@ class ResultPrinter:
         if isinstance(error, errors.InvalidNumber):
             shown, reason, remedy = error.value, error.reason, error.remedy
         elif isinstance(error, errors.Capped):
-            shown, reason, remedy = mask(number), error.limit, str(error)
+            shown, reason, remedy = mask(number), error.limit, error.message
         else:
             shown, reason = mask(number), "cooldown"
             remedy = f"a code was sent a moment ago; ask for the next one after {clock(error.until)}"

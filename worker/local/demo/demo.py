@@ -172,7 +172,7 @@ def _stay(console: Console, environment: Environment, phones: Phones) -> None:
             environment.worker.check()
             environment.sandbox.check()
             for number in phones.look():
-                console.print(f"  {mask(number)}  {phones.said[number] or 'verified'}")
+                console.print(f"  {mask(number)}  {error.message if (error := phones.said[number]) else 'verified'}")
             time.sleep(LOOK_SECONDS)
 
 

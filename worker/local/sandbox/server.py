@@ -361,8 +361,8 @@ def _since(request: Request) -> int:
 
 
 async def _invalid(_request: Request, error: Exception) -> Response:
-    field = error.field if isinstance(error, InvalidRequest) else None
-    return JSONResponse({"error": str(error), "field": field}, 400)
+    text, field = (error.message, error.field) if isinstance(error, InvalidRequest) else (str(error), None)
+    return JSONResponse({"error": text, "field": field}, 400)
 
 
 async def _http_error(_request: Request, error: Exception) -> Response:
