@@ -1,4 +1,4 @@
-"""A batch's rows with what became of them, as CSV or NDJSON; a row at a time, however many there are."""
+"""Write the rows of a batch with their outcomes, as CSV or NDJSON. Memory does not grow with the batch."""
 
 import csv
 import json
@@ -23,37 +23,42 @@ COLUMNS: Final = (
 )
 
 BEGINNINGS: Final = (",".join(COLUMNS).encode(), b'{"phone_number": ')
-"""How an export begins; nothing else is replaced by one."""
+"""The first bytes of an export. An export replaces only a file that begins so."""
 
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA_SIGNS: Final = ("=", "+", "-", "@", "\t", "\r")
 
 
 def write_csv(rows: Iterable[BatchRow], to: TextIO, *, masked: bool, excel: bool) -> int:
-    """Write a header, and a line for each row; return how many.
+    """Write a header and one line for each row; return how many rows there were.
 
-    `excel` puts an apostrophe before what a spreadsheet would take for a formula: an alias is a stranger's text. It
-    does so before a number, too, which a spreadsheet would turn into a quantity; an import drops it.
+    A line is, for example:
+
+        +14155550123,failed,rejected,sms,Front desk,,,,2026-11-28T09:30:00.000+00:00
+
+    `excel` puts an apostrophe before each field that a spreadsheet would take for a formula: an alias may come from a
+    stranger. A number gets one, too, because a spreadsheet would turn it into a quantity. An import drops it.
     """
     count, writer = 0, csv.writer(to, lineterminator="\r\n" if excel else "\n")
     writer.writerow(COLUMNS)
-    for count, row in enumerate(rows, 1):  # noqa: B007 - it is told
+    for row in rows:
         fields = [_text(value) for value in _fields(row, masked=masked).values()]
-        writer.writerow(["'" + field if excel and field.startswith(_FORMULA) else field for field in fields])
+        writer.writerow(["'" + field if excel and field.startswith(_FORMULA_SIGNS) else field for field in fields])
+        count += 1
     return count
 
 
 def write_ndjson(rows: Iterable[BatchRow], to: TextIO, *, masked: bool) -> int:
-    """Write an object a line for each row; return how many."""
+    """Write one JSON object a line for each row; return how many rows there were."""
     count = 0
-    for count, row in enumerate(rows, 1):  # noqa: B007 - it is told
+    for row in rows:
         to.write(json.dumps(_fields(row, masked=masked), ensure_ascii=False, default=_text) + "\n")
+        count += 1
     return count
 
 
 def _fields(row: BatchRow, *, masked: bool) -> dict[str, Any]:
-    number = mask(row.number) if masked else row.number
-    told = (
-        number,
+    values = (
+        mask(row.number) if masked else row.number,
         row.outcome,
         row.reason or None,
         row.channel,
@@ -63,7 +68,7 @@ def _fields(row: BatchRow, *, masked: bool) -> dict[str, Any]:
         row.code_sent_at,
         row.updated_at,
     )
-    return dict(zip(COLUMNS, told, strict=True))
+    return dict(zip(COLUMNS, values, strict=True))
 
 
 def _text(value: object) -> str:

@@ -15,7 +15,7 @@ from ringproof.ledger.record import Lane
 from ringproof.phone.quiet_hours import QuietHours
 from ringproof.policy import Rate
 from ringproof.rosters.row import Row
-from ringproof.rosters.sample import Sample, Sampled
+from ringproof.rosters.sample import NumberSample, SampledNumber
 
 PAGE: Final = 500
 """How many numbers the ledger decides about in one round trip."""
@@ -27,7 +27,7 @@ class Tally:
 
     channels: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
-    sample: Sample = field(default_factory=Sample)
+    sample: NumberSample = field(default_factory=NumberSample)
 
     def add(self, row: Row) -> None:
         """Count an accepted row."""
@@ -90,11 +90,11 @@ def forecast(tally: Tally, ledger: Ledger | None) -> Forecast:
         asleep=round(_asleep(taken, quiet_hours, ledger.now() if ledger else datetime.now(UTC)) * each),
         quiet_hours=quiet_hours,
         situation=sending_status(ledger) if ledger else None,
-        exact=tally.sample.exact,
+        exact=tally.sample.is_exact,
     )
 
 
-def _dispositions(sampled: Sequence[Sampled], ledger: Ledger) -> Iterator[Disposition]:
+def _dispositions(sampled: Sequence[SampledNumber], ledger: Ledger) -> Iterator[Disposition]:
     """Yield what the ledger would decide about each number if its row were fed now. Nothing is written."""
     for start in range(0, len(sampled), PAGE):
         page = sampled[start : start + PAGE]
@@ -107,14 +107,14 @@ def _dispositions(sampled: Sequence[Sampled], ledger: Ledger) -> Iterator[Dispos
         yield from map(Disposition, dispositions)
 
 
-def _of_channel(channel: str, tally: Tally, sampled: Sequence[Sampled], taken: Sequence[Sampled]) -> int:
+def _of_channel(channel: str, tally: Tally, sampled: Sequence[SampledNumber], taken: Sequence[SampledNumber]) -> int:
     """Return how many codes go this way: as many of its rows as of those in the sample."""
     rows = sum(one.rows for one in sampled if one.channel == channel)
     codes = sum(one.channel == channel for one in taken)
     return round(tally.channels[channel] * codes / rows) if rows else tally.channels[channel]
 
 
-def _asleep(taken: Sequence[Sampled], quiet_hours: str, now: datetime) -> int:
+def _asleep(taken: Sequence[SampledNumber], quiet_hours: str, now: datetime) -> int:
     if not quiet_hours:
         return 0
     quiet = QuietHours.parse(quiet_hours)

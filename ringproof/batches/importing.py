@@ -52,9 +52,8 @@ def import_roster(
     all rows are stored. `rejected` is called with each row that is rejected; without it, a warning in the log counts
     them. If the import is cut short, call it again with the same rows: it continues where it was.
 
-        >>> batch = import_roster(["+14155550123", {"phone": "+14155550124", "alias": "Front desk"}], "spring")
-        >>> batch.rows, batch.state
-        (2, <BatchState.RUNNING: 'running'>)
+        >>> import_roster([number, {"phone": "+14155550124", "alias": "Front desk"}], "spring").rows
+        2
 
     Raises `InvalidRoster` and `InvalidRequest` as `open_roster` does, and `InvalidRoster` also if all rows are
     rejected. Raises `BatchExists` and `BatchBusy` as `begin_import` does, and `LedgerUnavailable`.

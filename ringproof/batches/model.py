@@ -1,4 +1,4 @@
-"""A batch as values: its states, its rows and how they are packed."""
+"""A batch as values: its state and summary, its rows, and how Redis keeps a row."""
 
 import re
 from collections.abc import Mapping
@@ -23,26 +23,46 @@ class BatchState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What is known of a batch. An outcome is a state, with its reason after a colon, or why a row got no request."""
+    """The summary of a batch.
+
+        Batch(name="spring", state=BatchState.RUNNING, rows=40, fed=40, unfinished=2,
+              outcomes={"code_sent": 36, "failed:rejected": 2, "queued": 2},
+              countries={"US": {"rows": 40, "code_sent": 36, "failed": 2, "queued": 2}}, …)
+
+    `outcomes` counts the rows. An outcome is the state of the row's number, with the reason after a colon, or the
+    reason why the row got no request: `joined`, `live`, `verified`, `capped`, `country` or `erased`. `countries` has
+    the same counts by country, without reasons. `fed` rows were handed to the ledger; `unfinished` rows have no outcome
+    yet: they are pending, queued, waiting, sending or in doubt.
+
+    `rate_per_second` is how many codes were sent lately. `time_left` is estimated at the present pace, which the batch
+    shares with the other running ones. `held_back_by` is a sentence, or empty if nothing holds the batch back.
+    """
 
     name: str
     state: BatchState
     created_at: datetime
     completed_at: datetime | None
     rows: int
-    fed: int  # handed to the ledger so far
-    unfinished: int  # rows without an outcome: pending, queued, waiting, sending or in doubt
+    fed: int
+    unfinished: int
     outcomes: Mapping[str, int]
-    countries: Mapping[str, Mapping[str, int]]  # "US" -> {"rows": 10, "code_sent": 3, "failed": 1, …}
-    rate_per_second: float | None  # codes sent lately
-    time_left: timedelta | None  # at the present pace, shared with the other running batches
-    held_back_by: str  # a sentence, or empty
+    countries: Mapping[str, Mapping[str, int]]
+    rate_per_second: float | None
+    time_left: timedelta | None
+    held_back_by: str
     source: str
 
 
 @dataclass(frozen=True, slots=True)
 class BatchRow:
-    """One row, and what became of it: `outcome` is a state or why it got no request."""
+    """One row of a batch with its outcome.
+
+        BatchRow("+14155550123", "sms", "Front desk", None, "failed", "rejected", None, None, updated_at)
+
+    `outcome` is a state, or why the row got no request: it is `joined` if an unfinished request of the same number
+    counts for this row as well. `reason` is empty if there is none. `number` is empty if it was erased. `uuid`,
+    `code_sent_at` and `updated_at` are None if the number's record does not belong to this row.
+    """
 
     number: str = field(repr=False)
     channel: str
@@ -56,7 +76,7 @@ class BatchRow:
 
 
 class StoredRow(NamedTuple):
-    """A row as it is kept, beside the list that it is in."""
+    """A row as Redis keeps it; empty text for a missing part. The list that it is in gives the channel."""
 
     country: str
     number: str
@@ -65,22 +85,28 @@ class StoredRow(NamedTuple):
 
 
 def pack_row(number: str, country: str | None, alias: str | None, subaccount: str | None) -> str:
-    """Write a row: `US+14155550123`, and what else it has after tabs, which no alias can have in it."""
+    r"""Return a row as Redis keeps it. The alias and the subaccount follow after tabs, which no alias can have in it.
+
+    >>> pack_row("+14155550123", "US", "Front desk", None)
+    'US+14155550123\tFront desk'
+    """
     extras = f"\t{alias or ''}\t{subaccount or ''}".rstrip("\t") if alias or subaccount else ""
     return f"{country or ''}{number}{extras}"
 
 
 def unpack_row(row: str) -> StoredRow:
-    """Read what `pack_row` wrote."""
+    """Return the parts of a row that `pack_row` made. An erased row has only its country."""
     whole, alias, subaccount = [*row.split("\t"), "", ""][:3]
     country, plus, digits = whole.partition("+")
     return StoredRow(country, plus + digits, alias, subaccount)
 
 
 def check_name(name: object) -> str:
-    """Return a name that a batch can have. Raises `InvalidRequest`."""
+    """Return the name of a batch if it is a possible one. Raises `InvalidRequest` if it is not."""
     if isinstance(name, str) and re.fullmatch(r"[A-Za-z0-9._][A-Za-z0-9._ -]{0,63}", name) and name.strip() == name:
         return name
     raise InvalidRequest(
-        "batch", mask_value(name), "name it by 1 to 64 of letters (A to Z), digits, . _ - and space; no - first"
+        "batch",
+        mask_value(name),
+        "use 1 to 64 of these: letters (A to Z), digits, . _ - and space; no - at the beginning",
     )

@@ -1,4 +1,4 @@
-"""One row of a roster: a number that a code can be sent to, or why none can."""
+"""Check one row of a roster: it becomes a `Row` with a number to send a code to, or a `Reject` with a reason."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,20 +10,26 @@ from ringproof.phone.number import PhoneNumber, check_channel, check_region, par
 from ringproof.rosters.columns import Columns
 
 REMEDIES: Final[Mapping[str, str]] = {
-    "too_many_fields": "more fields than columns; put quotes around a field that has the delimiter in it",
-    "quotes": "a quote is opened here that is not closed; close it, or leave it out",
-    "nul": "a NUL byte is in it; export the file again",
-    "json": 'no JSON; write one object a line, such as {"phone": "+14155550123"}',
+    "too_many_fields": "the row has more fields than columns; put quotes around a field with the delimiter in it",
+    "quotes": "a quote is opened here and not closed; close it, or leave it out",
+    "nul": "the row has a NUL byte; export the file again",
+    "json": 'the line is no JSON; write one object a line, such as {"phone": "+14155550123"}',
 }
-"""What to do about a row in which something else is wrong than its number, alias, channel or subaccount."""
+"""What to do about a row that is rejected as a whole, by the reason."""
 
-Raw = Sequence[Any] | Mapping[Any, Any]
-"""A row as it was read: fields, or an object."""
+RawRow = Sequence[Any] | Mapping[Any, Any]
+"""A row as it was read: the fields of a CSV row, or an object."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row that a code can be sent to; `line` is where it begins, counted from 1; of rows from Python, its ordinal."""
+    """A row with a number to send a code to.
+
+        >>> Row(2, parse("+14155550123"), "sms", alias="Front desk").number.e164
+        '+14155550123'
+
+    `line` is the line where the row begins, counted from 1; a row from Python has its place in the iterable.
+    """
 
     line: int
     number: PhoneNumber
@@ -34,9 +40,13 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """A row that nothing is sent to, for `reason`, a word; what is wrong in `column` is shown masked in `value`.
+    """A row that is not sent to.
 
-    Without a column it is the whole row. `raw` is the row as it was, numbers and all.
+        >>> Reject(3, "Phone", "not_a_number", "'n/a'", "write it as +14155550123", ["n/a", "Zoë"])
+        Reject(line=3, column='Phone', reason='not_a_number', value="'n/a'", remedy='write it as +14155550123')
+
+    `reason` is one word, and `value` is the wrong cell of `column`, masked. Both `column` and `value` are empty if the
+    whole row is wrong. `remedy` says what to do. `raw` is the row as it was, with its number.
     """
 
     line: int
@@ -44,27 +54,27 @@ class Reject:
     reason: str
     value: str
     remedy: str
-    raw: Raw = field(repr=False)
+    raw: RawRow = field(repr=False)
 
     @classmethod
-    def of(cls, line: int, reason: str, raw: Raw) -> "Reject":
-        """Reject a whole row for one of the `REMEDIES`."""
+    def of_row(cls, line: int, reason: str, raw: RawRow) -> "Reject":
+        """Reject a whole row for one of the reasons in `REMEDIES`."""
         return cls(line, "", reason, "", REMEDIES[reason], raw)
 
 
 class Cells(NamedTuple):
-    """What is in a row for us, before anything is made of it; None is not given."""
+    """The cells of a row that are read, before they are checked; None for a cell that the row does not have."""
 
     line: int
-    raw: Raw
+    raw: RawRow
     number: object
     alias: object
     channel: object
     subaccount: object
 
 
-class Judge:
-    """Makes of cells what they are; `region` and `channel` stand in where a row has none, and can be read here.
+class RowChecker:
+    """Checks cells. `region` and `channel` apply to rows that have none of their own.
 
     Raises `InvalidRequest` if there is no such region or channel.
     """
@@ -74,34 +84,34 @@ class Judge:
         self.region = check_region(region) if region else None
         self.channel = check_channel(channel)
 
-    def __call__(self, cells: Cells) -> Row | Reject | None:
-        """Return the row, or why it is none; None if its fields are all empty, as at the end of many a table."""
-        line, raw, written, alias, channel, subaccount = cells
-        wanted = _text(channel)
-        if isinstance(wanted, str):
-            wanted = wanted.lower()  # a spreadsheet makes it Call
+    def check(self, cells: Cells) -> Row | Reject | None:
+        """Return the row, or the reject; None if all fields are empty, as at the end of many a spreadsheet."""
+        line, raw, written_number, alias, channel_cell, subaccount = cells
+        channel = _stripped(channel_cell)
+        if isinstance(channel, str):
+            channel = channel.lower()  # a spreadsheet turns call into Call
         try:
-            number = parse(written, self.region)
+            number = parse(written_number, self.region)
             return Row(
                 line,
                 number,
-                route(number, self.channel if wanted is None else check_channel(wanted)),
-                check_alias(_text(alias)),
-                check_subaccount(_text(subaccount)),
+                route(number, self.channel if channel is None else check_channel(channel)),
+                check_alias(_stripped(alias)),
+                check_subaccount(_stripped(subaccount)),
             )
         except InvalidRequest as error:
             return self._reject(line, raw, error)
 
-    def _reject(self, line: int, raw: Raw, error: InvalidRequest) -> Reject | None:
-        fields = [field for field in (raw.values() if isinstance(raw, Mapping) else raw) if isinstance(field, str)]
-        if isinstance(raw, list) and not any(map(str.strip, fields)):
+    def _reject(self, line: int, raw: RawRow, error: InvalidRequest) -> Reject | None:
+        texts = [cell for cell in (raw.values() if isinstance(raw, Mapping) else raw) if isinstance(cell, str)]
+        if isinstance(raw, list) and not any(map(str.strip, texts)):
             return None
-        if any("\0" in field for field in fields):
-            return Reject.of(line, "nul", raw)
+        if any("\0" in text for text in texts):
+            return Reject.of_row(line, "nul", raw)
         role, reason = ("number", error.reason) if isinstance(error, InvalidNumber) else (error.field, error.field)
         return Reject(line, self._columns.name(role), reason, error.value, error.remedy, raw)
 
 
-def _text(cell: object) -> object:
-    """Return a text without the blanks around it, and None for what is empty then; all else as it is."""
+def _stripped(cell: object) -> object:
+    """Return a text without the spaces around it, or None if nothing is left; return any other cell as it is."""
     return cell.strip() or None if isinstance(cell, str) else cell

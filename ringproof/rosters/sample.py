@@ -1,4 +1,4 @@
-"""A sample of the numbers in a stream that is too long to be remembered, each number with the same chance."""
+"""Sample the numbers of a roster that is too long to remember. Each number has the same chance."""
 
 from dataclasses import dataclass
 from heapq import heappush, heappushpop
@@ -7,12 +7,12 @@ from typing import Final
 from ringproof.rosters.row import Row
 
 SIZE: Final = 2_000
-"""Numbers: a share of them is known to two in a hundred (95 of 100 times), and they are read in a tenth of a second."""
+"""Numbers. A share of them is exact to two percent (in 95 of 100 cases), and reading them takes a tenth of a second."""
 
 
 @dataclass(slots=True)
-class Sampled:
-    """One number, by its first row, and how many rows have it."""
+class SampledNumber:
+    """A number of the sample, with the channel and the country of its first row; `rows` counts all of its rows."""
 
     number: str
     channel: str
@@ -20,43 +20,43 @@ class Sampled:
     rows: int = 1
 
 
-class Sample:
-    """The numbers whose hashes are the smallest; of each, all rows are counted.
+class NumberSample:
+    """The numbers with the smallest hashes, each with the count of its rows.
 
-    A number is taken at its first row or never, since the bound only sinks. So the rows of a sampled number tell how
-    often numbers are repeated, and how many there are, whatever the order; a sample of rows would not. With fewer
-    numbers than `SIZE` these are all. Costs 0.3 µs a row.
+    A number enters the sample with its first row or never, because the bound only sinks. So the sample shows how often
+    numbers are repeated, and how many numbers there are, in whatever order the rows come; a sample of rows would not.
+    With fewer numbers than `size`, the sample has all of them and is exact. It costs 0.3 µs a row.
     """
 
     def __init__(self, size: int = SIZE) -> None:
-        self.exact = True
+        self.is_exact = True
         self._size = size
-        self._numbers: dict[str, Sampled] = {}
-        self._heap: list[tuple[int, str]] = []  # the largest hash first
+        self._numbers: dict[str, SampledNumber] = {}
+        self._heap: list[tuple[int, str]] = []  # negative hashes: the largest hash comes first
         self._bound = 1 << 64
 
     def add(self, row: Row) -> None:
         """Count a row."""
         number = row.number.e164
-        place = hash(number)  # of its own in each process: nobody can write a roster that evades it
-        if place > self._bound:
+        rank = hash(number)  # it differs between processes, so no roster can be written to evade the sample
+        if rank > self._bound:
             return
-        known = self._numbers.get(number)
-        if known:
-            known.rows += 1
+        sampled = self._numbers.get(number)
+        if sampled:
+            sampled.rows += 1
             return
-        self._numbers[number] = Sampled(number, row.channel, row.number.country)
+        self._numbers[number] = SampledNumber(number, row.channel, row.number.country)
         if len(self._heap) < self._size:
-            heappush(self._heap, (-place, number))
+            heappush(self._heap, (-rank, number))
             return
-        self.exact = False
-        del self._numbers[heappushpop(self._heap, (-place, number))[1]]
+        self.is_exact = False
+        del self._numbers[heappushpop(self._heap, (-rank, number))[1]]
         self._bound = -self._heap[0][0]
 
     def __len__(self) -> int:
         return len(self._numbers)
 
     @property
-    def numbers(self) -> list[Sampled]:
-        """What was sampled."""
+    def numbers(self) -> list[SampledNumber]:
+        """The sampled numbers."""
         return list(self._numbers.values())

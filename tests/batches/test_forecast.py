@@ -14,7 +14,7 @@ from ringproof.ledger.answers import Outcome
 from ringproof.ledger.record import Reason, State
 from ringproof.phone.number import PhoneNumber
 from ringproof.rosters.row import Row
-from ringproof.rosters.sample import Sample
+from ringproof.rosters.sample import NumberSample
 
 
 def row(at, channel="sms"):
@@ -22,21 +22,21 @@ def row(at, channel="sms"):
 
 
 def test_a_sample_of_few_is_all_of_them_and_exact():
-    sample = Sample(100)
+    sample = NumberSample(100)
     for at in [*range(50), *range(10)]:
         sample.add(row(at))
 
-    assert sample.exact
+    assert sample.is_exact
     assert sorted(one.rows for one in sample.numbers) == [1] * 40 + [2] * 10
 
 
 @pytest.mark.parametrize("order", [sorted, lambda rows: random.Random(1).sample(rows, len(rows))])
 def test_a_sample_of_many_is_bounded_and_counts_all_rows_of_each(order):
-    sample = Sample(100)
+    sample = NumberSample(100)
     for at in order([*range(5_000)] * 3):
         sample.add(row(at))
 
-    assert not sample.exact
+    assert not sample.is_exact
     assert [one.rows for one in sample.numbers] == [3] * 100
 
 

@@ -383,7 +383,7 @@ BAD = {
     "header only": (b"phone,alias\n", "it has a header and no row"),
     "no number column": (
         b"name,city\nAda,Rome\n",
-        "it has 'name', 'city'; say which one it is: --map number=COLUMN",
+        "it has 'name', 'city'; say which column has them: --map number=COLUMN",
     ),
     "two number columns": (
         f"home phone 1,phone,mobile\n1,{number(0)},{number(1)}\n".encode(),
@@ -456,7 +456,7 @@ class TestBadInput:
             output, errors = process.communicate(timeout=60)
 
         assert (process.returncode, output) == (1, "")
-        assert "people.csv: it changed while it was read; import it once nothing writes to it any more" in errors
+        assert "people.csv: it changed while it was read; import it when no program writes to it any more" in errors
         assert batch_names(imports) == []
 
     @pytest.mark.parametrize(

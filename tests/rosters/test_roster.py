@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 import worker.local.demo
 from ringproof.errors import InvalidRequest, InvalidRoster
-from ringproof.rosters.roster import SAMPLE, open_roster, roster_of
+from ringproof.rosters.roster import SAMPLE_ROWS, open_roster, roster_of
 from ringproof.rosters.row import REMEDIES, Row
 from ringproof.rosters.text import LONGEST_LINE
 
@@ -158,7 +158,7 @@ class TestTheColumns:
     def test_with_a_number_are_known_by_their_name(self, name):
         _, roster = read(f"id,{name},name\n4155550101,{ONE},x\n")
 
-        assert (roster.columns.header, roster.columns.number, roster.columns.alias) == (True, 1, None)
+        assert (roster.columns.has_header, roster.columns.number, roster.columns.alias) == (True, 1, None)
 
     def test_that_are_called_number_give_way_to_those_called_phone(self):
         assert read(f"number,phone\n4155550101,{ONE}\n")[1].columns.number == 1
@@ -174,7 +174,7 @@ class TestTheColumns:
 
         assert told(outcomes) == [ONE, "no_country", "not_a_number"]
         assert roster.columns.names == ("column_1", "phone", "column_3")
-        assert not roster.columns.header
+        assert not roster.columns.has_header
 
     def test_with_numbers_of_no_country_are_known_too_so_that_the_reason_is_told(self):
         outcomes, roster = read("Ann,415 555 2671\nBob,415 555 2672\n")
@@ -351,7 +351,7 @@ class TestARefusal:
         [
             ("", "it is empty"),
             ("\n \n", "it is empty"),
-            ("\n" * 1000 + ONE, f"its first {SAMPLE} lines are empty"),
+            ("\n" * 1000 + ONE, f"its first {SAMPLE_ROWS} lines are empty"),
             (",,\n,\n", "it has no row that is not empty"),
             ("phone\n", "it has a header and no row"),
             ("phone,alias\n,\n\n", "it has a header and no row"),
@@ -369,7 +369,7 @@ class TestARefusal:
             (f"phone,alias\n{ONE},Zoë\n".encode("latin-1"), "line 2 has a byte, 0xEB, that is not UTF-8"),
             (f"phone\n{ONE}\n".encode("utf-16")[:-1], "line 2 has a byte, 0x0A, that is not UTF-16"),
             (f'[{{"phone": "{ONE}"}}]', "it is a JSON array"),
-            (f'{{\n"phone": "{ONE}"\n}}', "line 1 is no JSON, nor is what follows"),
+            (f'{{\n"phone": "{ONE}"\n}}', "line 1 is no JSON, nor are the lines after it"),
             (",".join(f"c{at}" for at in range(1001)), "it has 1,001 columns"),
             ([], "it has no row"),
             ([{f"c{at}": ONE for at in range(1001)}], "it has 1,001 columns"),
