@@ -130,12 +130,12 @@ def test_a_slow_worker_may_settle_after_its_lease_has_ended(book, due):
 def test_a_code_that_was_not_entered_expires_after_a_scan_of_plivos_list(book, due):
     book.bring(SENT)
     book.move(14 * MINUTES)
-    book.looked()
+    book.finish_scan()
     book.move(MINUTES + SECOND)
     assert due() == [AgendaAction.LIST]
     assert book.record.state is State.CODE_SENT
     assert due() == []
-    book.looked()
+    book.finish_scan()
     book.move(4 * SECOND)
 
     assert due() == [AgendaAction.EXPIRED]
@@ -243,7 +243,7 @@ def test_three_days_without_a_beat_are_caught_up(client, due):
     books[AgendaAction.TOO_LATE][0].move(timedelta(days=3))
     for last, found in books.items():
         for book in found:
-            book.looked()
+            book.finish_scan()
             done = []
             while worked := work_off_agenda(book.ledger, 10, QUEUES):
                 done += [entry.action for entry in worked]

@@ -29,7 +29,7 @@ from tasks.confirmation import confirm
 NEWER = Outcome(State.CODE_SENT, verification_uuid="a-newer-one", api_id="a-newer-one")
 
 
-class Entering(Book):
+class ConfirmingUser(Book):
     """One number whose codes are entered."""
 
     def enter(self, code="0123"):
@@ -52,7 +52,7 @@ class Entering(Book):
 
 @pytest.fixture
 def book(client):
-    return Entering(client)
+    return ConfirmingUser(client)
 
 
 @pytest.mark.parametrize("code", ["123", "123456789", "12a4", "１２３４", "", " 1234", "1234\n", 1234, None, b"1234"])
@@ -168,7 +168,7 @@ def test_plivo_is_not_asked_while_it_does_not_know_the_credentials(book):
 
 def test_an_operators_pause_does_not_stop_confirmations(book):
     book.bring(SENT)
-    book.hold()
+    book.pause()
 
     assert book.enter()[0].step is NextStep.ASK
 
@@ -181,12 +181,12 @@ def test_the_next_entry_gets_the_handle_of_a_lost_answer(book):
     assert (entered.step, entered.unanswered_handle) == (NextStep.ASK, first)
 
 
-class TestARace:
+class TestRaces:
     def test_plivos_yes_wins_over_an_expiry(self, book, client):
         book.bring(SENT)
         _, handle = book.enter()
         book.move(16 * MINUTES)
-        book.looked()
+        book.finish_scan()
         work_off_agenda(book.ledger, 10, {lane: queue(lane) for lane in Lane})
         assert book.record.state is State.EXPIRED
 

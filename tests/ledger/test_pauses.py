@@ -34,7 +34,7 @@ def is_paused(simulation, lane=Lane.BULK):
     return simulation.begin(*simulation.numbers(1, lane)).verdict is Verdict.WAITING
 
 
-class TestAPersons:
+class TestAnOperatorsPause:
     @pytest.mark.parametrize("lane", [None, *Lane])
     def test_a_pause_stops_its_lane_or_all_until_the_resume(self, simulation, lane):
         assert control.pause(simulation.ledger, lane, "the  codes\nare wrong") is True

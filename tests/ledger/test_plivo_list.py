@@ -27,7 +27,7 @@ from tasks.reconcile import scan_list
 QUEUES = {lane: queue(lane) for lane in Lane}
 
 
-class Listed:
+class PlivoList:
     """Plivo's list: newest first, 20 a page."""
 
     def __init__(self):
@@ -45,12 +45,12 @@ class Listed:
         return answer
 
 
-class Looking(Book):
+class LedgerWithList(Book):
     """A ledger beside Plivo's list."""
 
     def __init__(self, client):
         super().__init__(client)
-        self.plivo = Listed()
+        self.plivo = PlivoList()
         reserve_slot(self.ledger)
         self.move(timedelta(seconds=1))  # past the first window
 
@@ -79,7 +79,7 @@ class Looking(Book):
 
 @pytest.fixture
 def book(client):
-    return Looking(client)
+    return LedgerWithList(client)
 
 
 def test_the_list_is_not_read_while_no_code_has_died(book):
@@ -171,7 +171,7 @@ def test_numbers_that_are_added_or_deleted_during_a_scan_hide_no_other(book):
 
 
 def test_a_scan_uses_a_tenth_of_the_pace_and_a_slot_for_each_page(client, monkeypatch):
-    book = Looking(client)
+    book = LedgerWithList(client)
     book.stop()
     slept = [0.0]
 
@@ -315,7 +315,7 @@ class TestSync:
             newer = Outcome(State.CODE_SENT, verification_uuid="newer", api_id="newer")
             book.ledger.settle(number, request, begun.fence, newer)
         book.move(16 * MINUTES)
-        book.looked()
+        book.finish_scan()
         book.due()
         assert book.state(number) is State.EXPIRED
         book.plivo.add(number, book.now() - timedelta(days=365), "of-last-year")

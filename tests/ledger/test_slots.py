@@ -229,7 +229,7 @@ class TestA429:
         assert shares[0] < shares[1] < shares[2] == 1
 
 
-class TestOtherLimits:
+class TestOtherRates:
     def test_other_rates_apply_at_once_and_the_first_window_has_no_slot(self, client):
         simulation = Simulation(client)
         (before,) = simulation.ledger.begin(simulation.numbers(1, Lane.INTERACTIVE))

@@ -48,7 +48,7 @@ def test_a_number_whose_slot_was_revoked_is_queued_again_and_nothing_is_sent(cli
     book.ledger.publish_policy(Policy(rate=Rate.parse("1/4s")))
     client.delete(book.keys.pace)  # so that the first window is spent: the slot is far away
     begun = book.begin(book.accept().request)
-    book.hold()
+    book.pause()
 
     assert attempt(book.ledger, to_plivo, begun, boot_clock()) is False
     assert plivo.sends(book.number) == []
@@ -69,7 +69,7 @@ def test_a_missed_slot_is_replaced(client, plivo, to_plivo):
 def test_a_missed_slot_is_not_replaced_in_a_pause(client, plivo, to_plivo):
     book = Book(client)
     late = replace(book.begin(book.accept().request), at=boot_clock() - 1)
-    book.hold()
+    book.pause()
     slots = book.slots()
 
     assert attempt(book.ledger, to_plivo, late, boot_clock()) is True
@@ -93,7 +93,7 @@ def test_a_replaced_slot_is_not_used_in_a_pause(client, plivo, to_plivo, monkeyp
     book.ledger.publish_policy(Policy(rate=Rate.parse("1/2s")))
     begun = book.begin(book.accept().request)
     reserve_slot(book.ledger)  # so that the next one is seconds away
-    monkeypatch.setattr(shutdown, "sleep_unless_stopping", lambda seconds: seconds <= 0 or book.hold() or True)
+    monkeypatch.setattr(shutdown, "sleep_unless_stopping", lambda seconds: seconds <= 0 or book.pause() or True)
 
     assert attempt(book.ledger, to_plivo, replace(begun, at=boot_clock() - 1), boot_clock()) is False
     assert plivo.sends(book.number) == []

@@ -74,11 +74,11 @@ class Book:
         """Return the next free slot of a bucket, in µs."""
         return int(self.client.hget(self.keys.pace, bucket))
 
-    def hold(self, lane=None):
+    def pause(self, lane=None):
         """Pause, as an operator does."""
         control.pause(self.ledger, lane)
 
-    def looked(self):
+    def finish_scan(self):
         """Pretend that a scan of Plivo's list has finished just now, and that no user confirmed elsewhere."""
         self.client.hset(self.keys.list_scan("reconcile"), "looked", epoch_ms(self.now()) + 1)
 

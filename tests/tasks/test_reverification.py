@@ -112,7 +112,7 @@ class NumberToReverify(Book):
 
     def pass_the_code(self):
         self.move(16 * MINUTES)
-        self.looked()
+        self.finish_scan()
         sweep.sweep_once(self.ledger)
 
     def is_kept(self):
@@ -530,7 +530,7 @@ class TestInBetween:
         book.verify()
         book.pass_to_the_due_date()
         numbers = book.tick()
-        book.hold(Lane.SCHEDULED)
+        book.pause(Lane.SCHEDULED)
         assert book.reverify(numbers) == {Reverified.NOT_DUE: 1}
         assert book.asked == []
         book.ledger.run_script("pace/pause", args=[Lane.SCHEDULED, 0, ""])
@@ -607,7 +607,7 @@ def test_a_pause_holds_it_and_three_days_without_a_beat_are_caught_up(book):
     for number in numbers:
         book.verify(number)
     book.move(93 * DAY)
-    book.hold(Lane.SCHEDULED)
+    book.pause(Lane.SCHEDULED)
     assert book.tick() == []
     book.ledger.run_script("pace/pause", args=[Lane.SCHEDULED, 0, ""])
 
