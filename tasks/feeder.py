@@ -70,7 +70,7 @@ def feed_once(ledger: Ledger, quiet_hours: QuietHours | None = None) -> Fed:
     if any(batch.left[channel] for batch in running for channel in LISTS):
         status = sending_status(ledger)
         for channel in LISTS:
-            room, fewest = _room_ahead(ledger, status, batches, channel)
+            room, fewest = _room_ahead(status, batches, channel)
             turn = _Turn(ledger, channel, running, room, fewest, ends, quiet_hours, status.now, fed)
             turn.feed()
     for name in feeding.newly_completed(ledger):
@@ -78,15 +78,15 @@ def feed_once(ledger: Ledger, quiet_hours: QuietHours | None = None) -> Fed:
     return fed
 
 
-def _room_ahead(ledger: Ledger, status: SendingStatus, batches: list[FeedingBatch], channel: str) -> tuple[int, int]:
+def _room_ahead(status: SendingStatus, batches: list[FeedingBatch], channel: str) -> tuple[int, int]:
     """Return how many rows may be fed now, and how many are the fewest for a message.
 
     While Plivo's answers pause all sending, a number is sent now and then as a probe; a few rows are fed for that.
     """
-    pauses = ledger.run("hgetall", ledger.keys.pauses).keys()
-    if pauses & {"person:all", f"person:{Lane.BULK}", "credentials"}:
+    pauses = [pause for pause in status.pauses if pause.lane in {None, Lane.BULK}]
+    if any(not pause.sends_probes for pause in pauses):
         return 0, FEWEST_ROWS
-    if pauses & {"account", "suspect", "doubts"} or status.closed_until:
+    if pauses or status.closed_until:
         return FEWEST_ROWS - feeding.rows_ahead(batches, channel, with_paused=True), 1
     rate = Rate.parse(status.rate if channel == "sms" else status.call_rate)
     ahead = math.ceil(AHEAD_SECONDS * 1e6 / rate.spacing_us * status.share)

@@ -139,11 +139,8 @@ def _counted(
 
 def belongs_to_cancelled_batches(ledger: Ledger, record: Record) -> bool:
     """Whether a record's batch is cancelled, and so is each batch that joined the record's request."""
-    if record.batch is None or record.lane is not Lane.BULK:
-        return False
-    batches = (record.batch, *record.joined_by)
-    states = ledger.run_all(*(("hget", ledger.keys.batch(name).batch, "state") for name in batches))
-    return all(state == BatchState.CANCELLED for state in states)
+    fields = [record.batch or "", record.lane, "/".join(record.joined_by)]
+    return bool(ledger.run_script("batch/state_for", args=fields) == BatchState.CANCELLED)
 
 
 def _without_zeros(counts: Mapping[str, int]) -> dict[str, int]:

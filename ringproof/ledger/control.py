@@ -9,27 +9,13 @@ from typing import Final
 from ringproof.clock import moment
 from ringproof.ledger.durations import ms
 from ringproof.ledger.ledger import Ledger
+from ringproof.ledger.pauses import PAUSE_KINDS
 from ringproof.ledger.queues import TICKS, queue
 from ringproof.ledger.record import Lane
 from ringproof.policy import Policy, Rate, rate_fields
 
 LONGEST_REASON: Final = 200
 """Characters of the reason for a pause: one sentence in `ringproof status`."""
-
-KINDS: Final[Mapping[str, tuple[str, str, str]]] = {
-    "credentials": ("credentials", "credentials_probe", "Plivo does not know the credentials (401)"),
-    "account": ("account", "account_until", "Plivo refuses the account: no credit or no permission (402, 403)"),
-    "suspect": (
-        "suspect_slot",
-        "suspect_until",
-        "Plivo refused one number (402, 403): the next number shows whether it refuses the account",
-    ),
-    "doubts": ("doubts", "doubts_until", "five sends in a row had no answer that shows whether Plivo sent the code"),
-}
-"""The pauses by Plivo's answers, as lua/lib/pauses.lua names them.
-
-Each has the fields with its beginning and with the time of the next probe, and its reason.
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +26,11 @@ class Pause:
     since: datetime
     why: str
     next_look: datetime | None
+
+    @property
+    def sends_probes(self) -> bool:
+        """Whether its probes are sends, so that a few numbers have to be ready for them."""
+        return any(kind.sends_probes and kind.why == self.why for kind in PAUSE_KINDS.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,9 +149,9 @@ def _pauses(fields: Mapping[str, str]) -> Iterator[Pause]:
     for lane, field in [(None, "person:all"), *((lane, f"person:{lane}") for lane in Lane)]:
         if since := _moment(fields.get(field)):
             yield Pause(lane, since, fields.get(f"{field}:reason") or "a person paused it", None)
-    for kind, (began, next_probe, why) in KINDS.items():
-        if kind in fields and (since := _moment(fields.get(began))):
-            yield Pause(None, since, why, _moment(fields.get(next_probe)))
+    for field, kind in PAUSE_KINDS.items():
+        if field in fields and (since := _moment(fields.get(kind.began))):
+            yield Pause(None, since, kind.why, _moment(fields.get(kind.next_probe)))
 
 
 def _moment(field: str | None, per_ms: int = 1) -> datetime | None:

@@ -10,6 +10,7 @@ from importlib.resources import files
 from typing import Final
 
 from ringproof.ledger.keys import Keys
+from ringproof.ledger.pauses import PAUSE_KINDS
 from ringproof.ledger.record import FINAL, LETTERS, UNBEGUN, UNFINISHED, Lane
 from ringproof.ledger.row_outcomes import BYTES, UNFINISHED_BYTES
 
@@ -37,6 +38,11 @@ def _batch_key_suffixes() -> list[str]:
 
 TABLES: Final[Mapping[str, str]] = {
     "lanes": f"local LANES = {_lua_list(Lane)}\n",
+    "pause_kinds": f"""
+-- The pauses that end by a number that is sent to as a probe, and the fields with the next probe of each pause.
+local SENDING_PROBES = {_lua_list(field for field, kind in PAUSE_KINDS.items() if kind.sends_probes)}
+local NEXT_PROBES = {_lua_list(kind.next_probe for kind in PAUSE_KINDS.values())}
+""",
     "states": f"""
 -- The states of a request that no worker has begun; of one without an outcome; and those that time does not change.
 local UNBEGUN, UNFINISHED, FINAL = {_lua_set(UNBEGUN)}, {_lua_set(UNFINISHED)}, {_lua_set(FINAL)}

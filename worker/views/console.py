@@ -9,9 +9,9 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from ringproof.ledger.record import Record, State
+from ringproof.ledger.record import UNFINISHED, Record, State
 
-UNFINISHED_STATES = frozenset({State.QUEUED, State.WAITING, State.SENDING})
+UNFINISHED_STATES = UNFINISHED - {State.IN_DOUBT}
 
 
 class Exit(IntEnum):
@@ -26,7 +26,7 @@ class Exit(IntEnum):
         """Return the exit code for a number's record, or for None if the number is unknown."""
         if record is None or record.state in {State.FAILED, State.CANCELLED}:
             return cls.REFUSED
-        return cls.UNFINISHED if record.state in UNFINISHED_STATES | {State.IN_DOUBT} else cls.DONE
+        return cls.UNFINISHED if record.state in UNFINISHED else cls.DONE
 
 
 def console(*, stderr: bool = False) -> Console:

@@ -1,4 +1,4 @@
--- needs: arguments, clock, record, batch_state, transition
+-- needs: arguments, clock, pause_kinds, record, batch_state, transition
 -- What keeps all lanes, or one, from being sent to.
 -- The hash of `pauses_key`, times in ms:
 --   person:all, person:LANE, and each with :reason   since when; until an operator resumes
@@ -55,12 +55,20 @@ local function is_on_hold(record)
   return paused_until(record.lane) or state == 'paused' or state == 'cancelled'
 end
 
+-- Whether one number has to be sent to, as a probe, before all others.
+local function needs_probe()
+  for _, kind in ipairs(SENDING_PROBES) do
+    if pauses[kind] then return true end
+  end
+  return false
+end
+
 -- Returns whether a number may be sent to now: nil (it may), 'paused' and until when (ms), 'later' and when to ask
 -- again (ms), or 'first': it may, as the probe for which all others wait.
 local function admission(lane, number)
   local until_ms = paused_until(lane)
   if until_ms then return 'paused', until_ms end
-  if not (pauses.account or pauses.doubts or pauses.suspect) then return nil end
+  if not needs_probe() then return nil end
   local suspect_until = pause_time('suspect_until')
   if pauses.suspect == number and suspect_until > now then return 'paused', suspect_until end
   if pause_time('probe_until') > now then return 'later', now + PROBE_LOOK_MS end

@@ -1,4 +1,4 @@
--- needs: clock, lanes, pauses
+-- needs: clock, lanes, pause_kinds, pauses
 -- Pauses all lanes, or one, for an operator; or resumes.
 -- input:  ARGV    'all' or a lane, '1' to pause ('0' to resume), the reason
 -- output: 1 if that has changed something
@@ -16,7 +16,7 @@ for _, one in ipairs(LANES) do
   was_paused = was_paused or pauses['person:' .. one] ~= nil
   clear_pauses('person:' .. one, 'person:' .. one .. ':reason')
 end
-for _, one in ipairs({'credentials_probe', 'account_until', 'doubts_until', 'suspect_until'}) do
+for _, one in ipairs(NEXT_PROBES) do
   if pauses[one] then set_pauses({[one] = now}) end
 end
 return was_paused and 1 or 0

@@ -1,0 +1,41 @@
+"""The kinds of pauses that Plivo's answers begin. An operator's pauses, of all lanes or one, are no kinds."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class PauseKind:
+    """One kind: its fields in `{P}:pauses`, whether a number is sent to as a probe, and its reason in a sentence."""
+
+    began: str
+    next_probe: str
+    sends_probes: bool
+    why: str
+
+
+PAUSE_KINDS: Final[Mapping[str, PauseKind]] = {
+    "credentials": PauseKind(
+        "credentials", "credentials_probe", sends_probes=False, why="Plivo does not know the credentials (401)"
+    ),
+    "account": PauseKind(
+        "account",
+        "account_until",
+        sends_probes=True,
+        why="Plivo refuses the account: no credit or no permission (402, 403)",
+    ),
+    "suspect": PauseKind(
+        "suspect_slot",
+        "suspect_until",
+        sends_probes=True,
+        why="Plivo refused one number (402, 403): the next number shows whether it refuses the account",
+    ),
+    "doubts": PauseKind(
+        "doubts",
+        "doubts_until",
+        sends_probes=True,
+        why="five sends in a row had no answer that shows whether Plivo sent the code",
+    ),
+}
+"""By the field that is there while such a pause lasts. The scripts get their lists of kinds from here."""
