@@ -1,6 +1,10 @@
 """Ringproof for programs: `from ringproof import initiate_verification, confirm_verification, import_roster`.
 
-Each name is loaded when a program first asks for it, so that `import ringproof.phone` loads neither Celery nor Redis.
+    verification = initiate_verification.delay("+14155550123", alias="Front desk")
+    verification.get(timeout=30)["state"]  # "code_sent"
+    confirm_verification.delay("+14155550123", "482913").get(timeout=30)["state"]  # "verified"
+
+A name is loaded when a program first uses it, so `import ringproof.phone` loads neither Celery nor Redis.
 """
 
 from importlib import import_module

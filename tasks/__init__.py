@@ -1,8 +1,7 @@
-"""The registered tasks: their bodies, as workers run them.
+"""The registered tasks, with the bodies that workers run.
 
-`from tasks import initiate_verification` gives a producer the same task as `from ringproof import …`.
-
-A project that has a module `tasks` of its own imports the same three names from `ringproof`.
+`from tasks import initiate_verification` gives a program the same task as `from ringproof import …`.
+A project with a module `tasks` of its own uses the second spelling.
 """
 
 from typing import TYPE_CHECKING, Any

@@ -1,1 +1,1 @@
-"""Ringproof's machine: the ledger, the pace, Plivo's client, the result backend and the processes around them."""
+"""Ringproof's service: the worker, what it does with each number, and the `ringproof` command."""

@@ -1,1 +1,1 @@
-"""The Celery side of a producer: the application, its broker, its result backend, and the two tasks that it calls."""
+"""Celery for programs: the application, its broker and result backend, and the two tasks that programs call."""

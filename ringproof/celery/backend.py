@@ -1,6 +1,7 @@
-"""The record as a Celery result: ids are `+E164/request`, or the bare number for its newest request.
+"""The record of a number as a Celery result.
 
-Other ids (a foreign app's messages) are Celery's own results in the same Redis.
+The id of a result is `+E164/REQUEST`, or the bare number for its newest request. A result with another id, such as that
+of a foreign application's message, is Celery's own in the same Redis.
 """
 
 import logging
@@ -40,12 +41,19 @@ CELERY_STATES: Final = {
 
 _log = logging.getLogger(__name__)
 
-_OURS = re.compile(r"(\+[1-9]\d{1,14})(?:/(\d{1,12}))?", re.ASCII)
-_REREAD_SECONDS = 1.0  # what a lost notification costs at most
+_RESULT_ID = re.compile(r"(\+[1-9]\d{1,14})(?:/(\d{1,12}))?", re.ASCII)
+_REREAD_SECONDS = 1.0  # how late a result is at most if its notification is lost
+_RECONNECT_SECONDS = 0.2
 
 
 def result_of(record: Record) -> dict[str, Any]:
-    """Return what `.get()` gives and `.info` shows: plain values, times as ISO 8601."""
+    """Return what `.get()` returns and `.info` shows: plain values, with times as ISO 8601.
+
+        {"phone_number": "+14155550123", "state": "code_sent", "verification_uuid": "24856289-…", "channel": "sms",
+         "alias": "Front desk", "country": "US", "code_sent_at": "2026-05-04T15:00:00.000+00:00", "attempts": 1, …}
+
+    While the number waits there are also the `reason` and `due_at`.
+    """
     return {
         "phone_number": record.phone_number,
         "state": str(record.state),
@@ -66,34 +74,41 @@ def result_of(record: Record) -> dict[str, Any]:
     )
 
 
-def split(task_id: str) -> tuple[str, int | None] | None:
-    """Read one of our ids as (number, request); None if it is another's."""
-    match = _OURS.fullmatch(task_id)
+def parse_result_id(task_id: str) -> tuple[str, int | None] | None:
+    """Return the number and the request that a result's id names; None if the id is not one of Ringproof's.
+
+    >>> parse_result_id("+14155550123/1764374400")
+    ('+14155550123', 1764374400)
+    >>> parse_result_id("+14155550123")
+    ('+14155550123', None)
+    >>> parse_result_id("7d5c1f2e-8e0b-4a5b-9d0e-3c1a2b4c5d6e")
+    """
+    match = _RESULT_ID.fullmatch(task_id)
     return (match[1], int(match[2]) if match[2] else None) if match else None
 
 
 class LedgerBackend(RedisBackend):
-    """Celery's result backend over the ledger. It stores nothing for our ids: the record is the result."""
+    """Celery's result backend over the ledger. It stores nothing for ids of Ringproof's: the record is the result."""
 
     def on_task_call(self, producer: Any, task_id: str) -> None:
-        """Do nothing: the stock one subscribes before it publishes, and hangs for 19 s without a Redis."""
+        """Do nothing. Celery's own subscribes before it publishes, and blocks for 19 s if Redis is away."""
 
     def add_pending_result(self, result: Any, weak: bool = False, start_drainer: bool = True) -> Any:
-        """Leave our results to their own waiting."""
-        if split(result.id):
+        """Register another's result. Ringproof's results wait by themselves, in `wait_for_pending`."""
+        if parse_result_id(result.id):
             return result
         return super().add_pending_result(result, weak=weak, start_drainer=start_drainer)
 
     def remove_pending_result(self, result: Any) -> Any:
-        """Leave our results to their own waiting, and others alone while Python ends: the stock one would connect."""
-        return result if split(result.id) or sys.is_finalizing() else super().remove_pending_result(result)
+        """Forget another's result. Do nothing while Python ends: Celery's own would connect to Redis."""
+        return result if parse_result_id(result.id) or sys.is_finalizing() else super().remove_pending_result(result)
 
     def store_result(self, task_id: str, result: Any, state: str, *args: Any, **options: Any) -> Any:
-        """Store nothing for an id of ours, whoever has put it on a message.
+        """Store another's result. Nothing is stored under an id of Ringproof's, even if a foreign message has it.
 
-        Another's result that Redis refuses is told to the log: raised, it would keep a place in the worker for ever.
+        If Redis refuses, the failure is logged. An error here would block one of the worker's places for ever.
         """
-        if split(task_id):
+        if parse_result_id(task_id):
             return result
         try:
             return super().store_result(task_id, result, state, *args, **options)
@@ -102,8 +117,8 @@ class LedgerBackend(RedisBackend):
             return result
 
     def _get_task_meta_for(self, task_id: str) -> dict[str, Any]:
-        ours = split(task_id)
-        meta: dict[str, Any] = _meta(task_id, *ours) if ours else super()._get_task_meta_for(task_id)
+        parsed = parse_result_id(task_id)
+        meta: dict[str, Any] = _meta_of_record(task_id, *parsed) if parsed else super()._get_task_meta_for(task_id)
         return meta
 
     def wait_for_pending(
@@ -115,13 +130,13 @@ class LedgerBackend(RedisBackend):
         on_interval: Callable[[], Any] | None = None,
         **options: Any,
     ) -> Any:
-        """Wait until the record of `result` is ready: read, listen, and read again each second.
+        """Wait until the record of `result` is ready: listen for its events, and read it each second.
 
-        It survives a restart of Redis; a wait without a `timeout` waits as long as it takes. Raises Celery's
-        TimeoutError after `timeout` seconds, and with `propagate` the request's typed error.
+        The wait survives a restart of Redis. Without a `timeout` it lasts until there is a result. Raises Celery's
+        TimeoutError after `timeout` seconds; with `propagate` raises the typed error of the request.
         """
-        ours = split(result.id)
-        if ours is None:
+        parsed = parse_result_id(result.id)
+        if parsed is None:
             return super().wait_for_pending(
                 result,
                 callback=callback,
@@ -132,9 +147,9 @@ class LedgerBackend(RedisBackend):
             )
         self._ensure_not_eager()
         deadline = None if timeout is None else time.monotonic() + timeout
-        meta = _await_ready(result, ours[0], deadline, on_interval)
+        meta = _await_ready(result, parsed[0], deadline, on_interval)
         if not result.on_ready.ready:
-            result.on_ready(result)  # .then() is called when there is a result, final or not
+            result.on_ready(result)  # calls what .then() has registered
         if propagate and meta["status"] in states.PROPAGATE_STATES:
             raise meta["result"]
         if callback is not None:
@@ -143,12 +158,19 @@ class LedgerBackend(RedisBackend):
 
 
 class Verification(AsyncResult):
-    """One request's result, kept in the number's record. It prints masked; `id` is `+E164/request`."""
+    """The result of one request, read from the number's record. It prints masked; its `id` is `+E164/REQUEST`.
 
-    supports_native_join = False  # a ResultSet asks each for itself
+        verification = initiate_verification.delay("+14155550123")
+        verification.state         # QUEUED, then STARTED, then SUCCESS
+        verification.get(timeout=30)["state"]  # "code_sent"
+
+    `.get()` raises the typed error of a request that failed or is in doubt.
+    """
+
+    supports_native_join = False  # a ResultSet waits for each by itself
 
     def _get_task_meta(self) -> Any:
-        """Read the record, every time until it is final; for the bare number, every time."""
+        """Read the record. A final one is kept, except under the bare number, which may get a newer request."""
         if self._cache is not None:
             return self._cache
         meta = self.backend.get_task_meta(self.id)
@@ -158,13 +180,14 @@ class Verification(AsyncResult):
         return meta
 
     def revoke(self, *_: Any, **options: Any) -> Settled:
-        """Take the request back if nothing was begun; the answer says whether it was.
+        """Cancel the request if it has not begun; return what became of it.
 
-        A worker in mid-send is never terminated: the code may be out.
+        Raises `InvalidRequest` for `terminate=True`: a send that has begun is not interrupted, for Plivo may have sent
+        the code.
         """
         if options.get("terminate"):
-            raise errors.InvalidRequest("terminate", "True", "a send that has begun cannot be taken back; leave it out")
-        number, request = split(self.id) or ("", None)
+            raise errors.InvalidRequest("terminate", "True", "leave it out: a send that has begun cannot be cancelled")
+        number, request = parse_result_id(self.id) or ("", None)
         ledger = runtime.ledger()
         if request is None:
             newest = ledger.read(number)
@@ -174,11 +197,11 @@ class Verification(AsyncResult):
         return ledger.cancel(number, request)
 
     def forget(self) -> None:
-        """Forget what was read; the record stays, for it is the number's and not this result's."""
+        """Forget what was read. The record stays: it belongs to the number, and not to this result."""
         self._cache = None
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle as the id alone: the stock one takes Redis' URL along, password included."""
+        """Pickle the id alone. Celery's own would pickle Redis' URL with it, password included."""
         return _restored, (self.id,)
 
     def __str__(self) -> str:
@@ -194,14 +217,13 @@ def _restored(task_id: str) -> Verification:
     return Verification(task_id, backend=app.backend, app=app)
 
 
-def _meta(task_id: str, number: str, request: int | None) -> dict[str, Any]:
+def _meta_of_record(task_id: str, number: str, request: int | None) -> dict[str, Any]:
     ledger = runtime.ledger()
     record = ledger.read(number, request)
     if record is None:
         newest = ledger.read(number) if request else None
         if newest and request and newest.request > request:
-            gone = errors.Superseded()
-            return {"task_id": task_id, "status": states.FAILURE, "result": gone, "final": True}
+            return {"task_id": task_id, "status": states.FAILURE, "result": errors.Superseded(), "final": True}
         return {"task_id": task_id, "status": states.PENDING, "result": None}
     meta: dict[str, Any] = {
         "task_id": task_id,
@@ -219,7 +241,7 @@ def _meta(task_id: str, number: str, request: int | None) -> dict[str, Any]:
 def _await_ready(
     result: Any, number: str, deadline: float | None, on_interval: Callable[[], Any] | None
 ) -> dict[str, Any]:
-    """Return what the result says when it is ready, in step with the notifications on the record's channel."""
+    """Return Celery's fields of the result when it is ready. Raises Celery's TimeoutError at the deadline."""
     ledger = runtime.ledger()
     while True:
         pubsub = ledger.client.pubsub(ignore_subscribe_messages=True)  # type: ignore[no-untyped-call]  # redis-py's
@@ -236,10 +258,9 @@ def _await_ready(
                     on_interval()
                 pubsub.get_message(timeout=remaining)
         except (redis.ConnectionError, redis.TimeoutError, errors.LedgerUnavailable) as error:
-            pause = 0.2  # Redis is away: it is asked again until the deadline
-            if deadline is not None and time.monotonic() + pause > deadline:
+            if deadline is not None and time.monotonic() + _RECONNECT_SECONDS > deadline:
                 raise CeleryTimeoutError("The operation timed out.") from error
-            time.sleep(pause)
+            time.sleep(_RECONNECT_SECONDS)
         finally:
             pubsub.close()
 

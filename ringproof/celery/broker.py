@@ -1,8 +1,8 @@
-"""The broker as a worker's parent has it: kombu's Redis transport, which two things do not stop any more.
+"""kombu's Redis transport, made safe against two faults that would end a worker's parent process.
 
-Something in a queue that is no message (kombu takes it off the list, raises, and Celery's main process ends); and a
-Redis that refuses to write down what was taken off (out of memory, or a replica): the message is worked off all the
-same, and the ledger, not the broker, is what brings a number back.
+One is junk in a queue. kombu takes it off the list and raises, and Celery's main process ends. Here it is dropped with
+a log line. The other is a Redis that is out of memory, or a replica, and does not record that a message was taken. The
+message is worked off all the same: if it is lost, the ledger brings its number back, and not the broker.
 """
 
 import logging
@@ -19,11 +19,11 @@ _log = logging.getLogger(__name__)
 
 
 class NotAMessageError(ValueError):
-    """Somebody else has put this into the queue; it is gone from there, and nothing was done with it."""
+    """Junk that another program has put into a queue. It is off the queue, and nothing was done with it."""
 
 
 class Message(virtual.Message):
-    """A message whose envelope is whole: it can be acknowledged, and put back."""
+    """A message with a complete envelope: it can be acknowledged and put back. Raises `NotAMessageError` otherwise."""
 
     def __init__(self, payload: Any, channel: Any = None, **options: Any) -> None:
         try:
@@ -36,19 +36,19 @@ class Message(virtual.Message):
 
 
 class QoS(kombu_redis.QoS):
-    """Notes what was taken and not yet acknowledged; what Redis will not keep is noted here alone."""
+    """Records which messages were taken and not yet acknowledged: in Redis, or here alone if Redis refuses."""
 
     def append(self, message: Any, delivery_tag: str) -> None:
-        """Note a message that was taken off its queue."""
+        """Record a message that was taken off its queue."""
         try:
             super().append(message, delivery_tag)
         except redis.ResponseError as error:
-            _log.warning("Redis does not keep what was taken from a queue: %s", error)
+            _log.warning("Redis does not record a message that was taken from a queue: %s", error)
             virtual.QoS.append(self, message, delivery_tag)
 
 
 class Channel(kombu_redis.Channel):
-    """Takes messages, and drops with a word what is none."""
+    """Takes messages from queues, and drops junk with a log line."""
 
     Message = Message
     QoS = QoS
@@ -56,15 +56,15 @@ class Channel(kombu_redis.Channel):
     def basic_consume(
         self, queue: str, no_ack: bool, callback: Callable[[Any], Any], *args: Any, **options: Any
     ) -> Any:
-        """Consume a queue; what Celery cannot take apart is rejected, or it would come again and end it again."""
+        """Consume a queue. A message that Celery cannot read is rejected: it would end the worker each time."""
 
         def take(message: Any) -> Any:
             try:
                 return callback(message)
             except (*self.connection.connection_errors, *self.connection.channel_errors):
                 raise
-            except Exception as error:  # noqa: BLE001  # Celery's own, about a message of somebody else's making
-                _log.warning("dropped from a queue what is no message: %s", type(error).__name__)
+            except Exception as error:  # noqa: BLE001  # any error of Celery's about another program's message
+                _log.warning("dropped junk from a queue: %s", type(error).__name__)
                 if not message.acknowledged:
                     message.reject()
                 return None
@@ -75,14 +75,14 @@ class Channel(kombu_redis.Channel):
         try:
             return super()._brpop_read(**options)
         except ValueError as error:  # of JSON and UTF-8, too
-            _log.warning("dropped from a queue what is no message: %s", type(error.__cause__ or error).__name__)
+            _log.warning("dropped junk from a queue: %s", type(error.__cause__ or error).__name__)
             return True
 
     def _receive(self) -> Any:
         try:
             return super()._receive()
         except ValueError as error:
-            _log.warning("dropped a broadcast that is no message: %s", type(error.__cause__ or error).__name__)
+            _log.warning("dropped junk from a broadcast: %s", type(error.__cause__ or error).__name__)
             return True
 
 
@@ -96,11 +96,11 @@ class Connection(kombu.Connection):
     """A connection to Redis over this transport."""
 
     def get_transport_cls(self) -> type[Transport]:
-        """Return the transport, whatever the URL's scheme says: `redis` or `rediss`."""
+        """Return this transport, for both schemes of a URL: `redis` and `rediss`."""
         return Transport
 
 
 class AMQP(amqp.AMQP):
-    """What Celery makes its connections with."""
+    """Has Celery make its connections with this module's class."""
 
     Connection = Connection

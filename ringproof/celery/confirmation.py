@@ -1,4 +1,4 @@
-"""`confirm_verification` as a producer calls it: leave the code in Redis for a minute, send a message without it."""
+"""`confirm_verification` as a program calls it: store the code in Redis for a minute, and send a message without it."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -8,7 +8,7 @@ from kombu.exceptions import OperationalError
 
 from ringproof import errors, runtime
 from ringproof.celery.app import app
-from ringproof.celery.messages import CONFIRM, EnqueuedTask, refuse
+from ringproof.celery.messages import CONFIRM, EnqueuedTask, reject_options
 from ringproof.ledger.confirmation import check_code, store_code
 from ringproof.ledger.queues import queue
 from ringproof.ledger.record import Lane
@@ -17,14 +17,14 @@ from ringproof.phone.number import parse
 
 QUEUE: Final = queue(Lane.INTERACTIVE)
 ARGUMENTS: Final = "the arguments are (phone_number, code, region=None)"
-_WAITS: Final = "leave it out: a code waits for a minute to be taken, and its result for a day to be read"
-_REFUSED: Final = dict.fromkeys(
-    ("link", "link_error", "chain", "chord", "group_id", "eta", "countdown", "expires", "serializer"), _WAITS
+_NOT_LATER: Final = "leave it out: a worker takes the code within a minute, and the result can be read for a day"
+_REMEDIES: Final = dict.fromkeys(
+    ("link", "link_error", "chain", "chord", "group_id", "eta", "countdown", "expires", "serializer"), _NOT_LATER
 )
 
 
 class ConfirmationTask(EnqueuedTask):
-    """A task whose message holds no code: it waits in Redis under a handle, to be taken once."""
+    """A task whose message has no code. The code waits in Redis under a handle, and a worker takes it once."""
 
     abstract = True
     Request = "ringproof.celery.masked_request:VeiledRequest"
@@ -32,36 +32,39 @@ class ConfirmationTask(EnqueuedTask):
     def apply_async(
         self, args: Sequence[Any] | None = None, kwargs: Mapping[str, Any] | None = None, **options: Any
     ) -> AsyncResult:
-        """Leave the code for a worker and send its message; return an ordinary result, of the message's id.
+        """Store the code for a worker, and send its message; return an ordinary Celery result.
 
-        Raises `InvalidNumber`, or `InvalidRequest` for what is no code and never shows it; or `LedgerUnavailable`:
-        then nobody will ask Plivo, and it can be entered again.
+            confirm_verification.delay("+14155550123", "482913").get(timeout=30)
+            # {"state": "verified", "verification_uuid": "24856289-…", "country": "US", "verified_at": "2026-…"}
+
+        Raises `InvalidNumber`, or `InvalidRequest` for a wrong code, which the error does not show. Raises
+        `LedgerUnavailable` if Redis does not answer: then Plivo is not asked, and the user can enter the code again.
         """
-        refuse(options, _REFUSED)
+        reject_options(options, _REMEDIES)
         if options.pop("queue", None) not in {None, QUEUE}:
-            raise errors.InvalidRequest("queue", "given", f"leave it out: a confirmation is a person's, {QUEUE}")
+            raise errors.InvalidRequest("queue", "given", f"leave it out: confirmations always go to {QUEUE}")
         number, code, region = _arguments(*(args or ()), **(kwargs or {}))
-        known = parse(number, region or runtime.settings().region).e164
+        e164 = parse(number, region or runtime.settings().region).e164
         ledger = runtime.ledger()
         handle = store_code(ledger, check_code(code))
-        veiled = {"queue": QUEUE, "argsrepr": f"('{mask(known)}',)", "kwargsrepr": "{…}"}
+        veiled = {"queue": QUEUE, "argsrepr": f"('{mask(e164)}',)", "kwargsrepr": "{…}"}
         try:
-            return super().apply_async((known,), {"handle": handle}, **{**options, **veiled})
+            return super().apply_async((e164,), {"handle": handle}, **{**options, **veiled})
         except OperationalError as error:
             raise errors.LedgerUnavailable(ledger.shown_url, type(error).__name__) from None
 
 
 def _arguments(*args: Any, **kwargs: Any) -> tuple[Any, Any, str | None]:
-    """Name the arguments; what is wrong with them is told without any of them."""
+    """Return the number, the code and the region. Raises `InvalidRequest`, which shows none of them."""
     named = dict(zip(("phone_number", "code", "region"), args, strict=False))
-    told = named | kwargs
-    whole = {"phone_number", "code"} <= told.keys() <= {"phone_number", "code", "region"}
-    if len(args) > 3 or named.keys() & kwargs.keys() or not whole:
+    arguments = named | kwargs
+    are_complete = {"phone_number", "code"} <= arguments.keys() <= {"phone_number", "code", "region"}
+    if len(args) > 3 or named.keys() & kwargs.keys() or not are_complete:
         raise errors.InvalidRequest("arguments", "they are others", ARGUMENTS)
-    region = told.get("region")
+    region = arguments.get("region")
     if region is not None and not isinstance(region, str):
         raise errors.InvalidRequest("region", mask_value(region), "a country's two letters, such as 'US'")
-    return told["phone_number"], told["code"], region
+    return arguments["phone_number"], arguments["code"], region
 
 
 @app.task(
@@ -73,10 +76,12 @@ def _arguments(*args: Any, **kwargs: Any) -> tuple[Any, Any, str | None]:
     throws=(errors.InvalidRequest, errors.NotConfirmed),
 )
 def confirm_verification(self: ConfirmationTask, *args: Any, **kwargs: Any) -> dict[str, str | None]:
-    """Have Plivo verify a number by the code that its person entered.
+    """Have Plivo verify a number by the code that its user entered.
 
-    Called as `confirm_verification.delay(phone_number, code, region=None)`. Its result is an ordinary one, without the
-    number or the code: `{"state": "verified", "verification_uuid", "country", "verified_at"}`, or `NotConfirmed`.
+        confirm_verification.delay(phone_number, code, region=None)
+
+    The result is an ordinary one of Celery's, without the number and the code. `.get()` raises a `NotConfirmed` if the
+    number was not verified.
     """
     result: dict[str, str | None] = self.perform(*args, **kwargs)
     return result

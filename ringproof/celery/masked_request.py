@@ -1,4 +1,4 @@
-"""A message as the worker's parent sees it, which tells it to logs, events and `inspect`: masked."""
+"""A message as the worker's parent shows it in logs, events and `inspect`: with masked arguments."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from ringproof.phone.masking import redact
 
 
 class MaskedRequest(Request):
-    """Shows the masked arguments that came with a message, and masks those that a foreign app left in clear."""
+    """Shows the arguments of a message masked, also those that a foreign application sent in clear."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -18,13 +18,13 @@ class MaskedRequest(Request):
             setattr(self, f"_{name}", masked)
 
     def info(self, safe: bool = False) -> dict[str, Any]:  # noqa: ARG002  # Celery's signature
-        """Tell `inspect` the masked arguments, never the ones in clear."""
-        told: dict[str, Any] = super().info(safe=True)
-        return told
+        """Return what `inspect` shows: the masked arguments, never the ones in clear."""
+        shown: dict[str, Any] = super().info(safe=True)
+        return shown
 
 
 class VeiledRequest(MaskedRequest):
-    """Shows no argument at all: a foreign app may have put a code of four digits among them."""
+    """Shows no argument at all, because a foreign application may send a code of four digits as one."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)

@@ -1,4 +1,4 @@
-"""The messages that carry the work: each names requests that the ledger has accepted, and may be lost or come twice."""
+"""The messages that workers get. Each names requests that the ledger has accepted, and may be lost or come twice."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -8,7 +8,7 @@ from celery import Task
 
 from ringproof import errors
 from ringproof.celery.app import app
-from ringproof.celery.backend import split
+from ringproof.celery.backend import parse_result_id
 from ringproof.ledger.queues import queue
 from ringproof.ledger.record import Lane
 from ringproof.phone.masking import mask
@@ -26,10 +26,13 @@ _BODIES: dict[str, Callable[..., Any]] = {}
 
 
 def performs(task_name: str) -> Callable[[Body], Body]:
-    """Make a function the body of a task that producers call; the function gets the task first.
+    """Make a function the body of a task. Programs know the task without its body; only a worker needs that.
 
-    Producers know the task without its body, which only a worker needs. The body is kept by the task's name, because
-    looking at the task itself would make Celery read its configuration.
+        @performs(INITIATE)
+        def send_code(task, *args, **kwargs): ...
+
+    The body gets the task first. It is stored under the task's name: to touch the task itself would make Celery read
+    its configuration.
     """
 
     def register(body: Body) -> Body:
@@ -40,51 +43,55 @@ def performs(task_name: str) -> Callable[[Body], Body]:
 
 
 class MaskedTask(Task):
-    """A task whose messages name a number, which nobody is shown."""
+    """A task whose messages name phone numbers. Logs, events and `inspect` show them masked."""
 
     abstract = True
     Request = "ringproof.celery.masked_request:MaskedRequest"
 
 
 class EnqueuedTask(MaskedTask):
-    """A task that is enqueued through its own `apply_async` and in no other way."""
+    """A task that programs enqueue by `delay` or `apply_async`, and in no other way."""
 
     abstract = True
 
-    def _refuse(self, *_: Any, **__: Any) -> NoReturn:
+    def _refuse_call(self, *_: Any, **__: Any) -> NoReturn:
         raise errors.InvalidRequest("call", "not by .delay", "use .delay(…); tests run against `ringproof sandbox`")
 
     def perform(self, *args: Any, **kwargs: Any) -> Any:
-        """Run the body that `performs` has named. Raises `RuntimeError` in a process that is no worker of Ringproof."""
+        """Run the body that `performs` has registered. Raises `RuntimeError` in a process that is no worker."""
         if self.name not in _BODIES:
             raise RuntimeError(f"{self.name} has no body in this process; start a worker with `ringproof worker`")
         return _BODIES[self.name](self, *args, **kwargs)
 
-    # Each of them would go round what apply_async does.
-    apply = map = starmap = chunks = _refuse
+    # Each of these would bypass apply_async.
+    apply = map = starmap = chunks = _refuse_call
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Run the body in a worker; refuse to be called directly."""
+        """Run the body in a worker. Raises `InvalidRequest` if a program calls the task directly."""
         if self.request.called_directly:
-            self._refuse()
+            self._refuse_call()
         return super().__call__(*args, **kwargs)
 
 
-def refuse(options: Mapping[str, Any], refused: Mapping[str, str]) -> None:
-    """Raise `InvalidRequest` for an option of Celery's that cannot be; `refused` has the way out, by its name."""
-    for name, remedy in refused.items():
+def reject_options(options: Mapping[str, Any], remedies: Mapping[str, str]) -> None:
+    """Raise `InvalidRequest` for an option of Celery's that is not supported; `remedies` says what to do instead."""
+    for name, remedy in remedies.items():
         if options.get(name):
             raise errors.InvalidRequest(name, "given", remedy)
 
 
-def is_request(told: Any) -> bool:
-    """Whether this is a number in E.164 and its request, as our own messages name them."""
+def is_request(value: Any) -> bool:
+    """Whether a value from a message is a number with its request.
+
+    >>> is_request(["+14155550123", 1764374400]), is_request(["4155550123", "1"])
+    (True, False)
+    """
     return (
-        isinstance(told, list | tuple)
-        and len(told) == 2
-        and isinstance(told[0], str)
-        and type(told[1]) is int
-        and split(f"{told[0]}/{told[1]}") is not None
+        isinstance(value, list | tuple)
+        and len(value) == 2
+        and isinstance(value[0], str)
+        and type(value[1]) is int
+        and parse_result_id(f"{value[0]}/{value[1]}") is not None
     )
 
 
@@ -95,17 +102,22 @@ def send_message(
     options: Mapping[str, Any] | None = None,
     task: str = INITIATE,
 ) -> bool:
-    """Send the message of an accepted request; never raises. False if it could not be sent, which is logged."""
+    """Send the message of an accepted request. Returns False if that fails, which is logged; never raises."""
     return _send(task, (number,), {"request": request}, lane, f"('{mask(number)}',)", options)
 
 
 def send_chunk(requests: Sequence[tuple[str, int]], lane: Lane) -> bool:
-    """Send one message for many accepted requests of a lane, as `send_message` does for one."""
+    """Send one message for many accepted requests of a lane, with the errors of `send_message`.
+
+        send_chunk([("+14155550123", 1764374400), ("+14155550124", 1764374401)], Lane.BULK)
+
+    All of them are of one channel and subaccount.
+    """
     return _send(WORK_CHUNK, (requests,), {}, lane, f"({len(requests)} numbers,)")
 
 
 def send_numbers(task: str, numbers: Sequence[str], lane: Lane) -> bool:
-    """Send one message about many numbers, as `send_message` does for one."""
+    """Send one message about many numbers, with the errors of `send_message`."""
     return _send(task, (numbers,), {}, lane, f"({len(numbers)} numbers,)")
 
 
@@ -114,18 +126,18 @@ def _send(
     args: tuple[Any, ...],
     kwargs: Mapping[str, Any],
     lane: Lane,
-    shown: str,
+    masked: str,
     options: Mapping[str, Any] | None = None,
 ) -> bool:
     ours = {
         "queue": queue(lane),
         "ignore_result": True,  # the record is the result
-        "argsrepr": shown,
+        "argsrepr": masked,
         "kwargsrepr": str(kwargs),
     }
     try:
         app.send_task(task, args, kwargs, **{**(options or {}), **ours})
-    except Exception as error:  # noqa: BLE001  # the request is accepted: whatever failed here, it stands
-        _log.warning("accepted %s, but its message was not sent (%r); it is enqueued again", shown, error)
+    except Exception as error:  # noqa: BLE001  # the request is accepted, whatever fails here
+        _log.warning("accepted %s, but its message was not sent (%r); the sweep sends it again", masked, error)
         return False
     return True

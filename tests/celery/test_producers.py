@@ -3,6 +3,7 @@
 Each runs in a process of its own, as a user would start it, against the session's Redis and worker.
 """
 
+import json
 import os
 import secrets
 import subprocess
@@ -272,7 +273,7 @@ class TestAProjectWithModulesOfTheSameNames:
 @pytest.mark.usefixtures("worker")
 def test_an_application_that_does_not_import_ringproof_sends_and_confirms_by_name(redis_server, plivo, client, ledger):
     number = fresh_number()
-    with Celery("foreign", broker=redis_server.url, backend=redis_server.url, set_as_current=False) as foreign:
+    with Celery("foreign", broker=redis_server.url, set_as_current=False) as foreign:
         to_the_interactive_queue = {"queue": "ringproof.interactive", "argsrepr": "(…)", "kwargsrepr": "{…}"}
         foreign.send_task("initiate_verification", [number], **to_the_interactive_queue)
         (send,) = eventually(lambda: plivo.sends(number))
@@ -280,6 +281,8 @@ def test_an_application_that_does_not_import_ringproof_sends_and_confirms_by_nam
 
         handle = secrets.token_hex(16)
         client.set(f"ringproof:code:{handle}", send["code"], ex=60)
-        result = foreign.send_task("confirm_verification", [number], {"handle": handle}, **to_the_interactive_queue)
+        sent = foreign.send_task("confirm_verification", [number], {"handle": handle}, **to_the_interactive_queue)
 
-        assert result.get(timeout=30)["state"] == "verified"
+        result = json.loads(eventually(lambda: client.get(f"celery-task-meta-{sent.id}")))
+        assert result["status"] == "SUCCESS"
+        assert result["result"]["state"] == "verified"
