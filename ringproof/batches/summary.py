@@ -13,11 +13,8 @@ from ringproof.clock import moment
 from ringproof.ledger.control import SendingStatus, sending_status
 from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.record import Lane, Record
-from ringproof.ledger.row_outcomes import LISTS, OUTCOMES, PENDING, UNFED, UNFINISHED_BYTES
+from ringproof.ledger.row_outcomes import LISTS, OUTCOMES, PENDING, RATE_SECONDS, UNFED, UNFINISHED_BYTES
 from ringproof.policy import Rate
-
-RATE_SECONDS: Final = 10.0
-"""Over how long the recently sent codes are weighed: RATE_MS of `ringproof/ledger/lua/lib/batch_rows.lua`."""
 
 ROWS_AT_ONCE: Final = 10_000
 """Rows that a recount reads with one command."""

@@ -92,7 +92,7 @@ class Keys:
 
     @property
     def of_every_script(self) -> list[str]:
-        """The keys that every script gets, in the order of `lua/lib/settings.lua`."""
+        """The keys that every script gets, in the order of `lua/lib/arguments.lua`."""
         return [self.agenda, self.policy, self.limits, self.pace, self.pauses, self.refusals]
 
     def record(self, number: str) -> str:

@@ -63,3 +63,6 @@ UNBEGUN_BYTES: Final = _bytes_of(UNBEGUN)
 
 UNFINISHED_BYTES: Final = UNFED + _bytes_of(UNFINISHED)
 """The bytes of rows without an outcome: a row that waits has none yet, and a doubt ends with another one."""
+
+RATE_SECONDS: Final = 10.0
+"""The rate of a batch weighs its codes of about the last ten seconds: older ones weigh less and less."""

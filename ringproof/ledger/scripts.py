@@ -12,7 +12,7 @@ from typing import Final
 from ringproof.ledger.keys import Keys
 from ringproof.ledger.pauses import PAUSE_KINDS
 from ringproof.ledger.record import FINAL, LETTERS, UNBEGUN, UNFINISHED, Lane
-from ringproof.ledger.row_outcomes import BYTES, UNFINISHED_BYTES
+from ringproof.ledger.row_outcomes import BYTES, RATE_SECONDS, UNFINISHED_BYTES
 
 
 def _lua_text(text: str) -> str:
@@ -52,10 +52,12 @@ local UNBEGUN, UNFINISHED, FINAL = {_lua_set(UNBEGUN)}, {_lua_set(UNFINISHED)}, 
 local LETTERS = {_lua_table(LETTERS)}
 """,
     "batch_tables": f"""
--- The byte of each outcome, the bytes of rows without an outcome, and what follows the name in the keys of a batch.
+-- The byte of each outcome, the bytes of rows without an outcome, the ends of the keys of a batch, and the time over
+-- which its rate is weighed.
 local BYTES = {_lua_table(BYTES)}
 local UNFINISHED_BYTES = {_lua_text(UNFINISHED_BYTES)}
 local BATCH_KEYS = {_lua_list(_batch_key_suffixes())}
+local RATE_MS = {RATE_SECONDS * 1000:.0f}
 """,
 }
 """The pieces that are written from Python's values, so that each list has one place."""

@@ -1,7 +1,8 @@
 -- needs: arguments, clock, states, record, reverification
--- Repairs what an operator has removed by hand. Puts an unfinished record without an agenda entry back on the agenda,
--- due at once. Puts a verified number back on the schedule of re-verifications if it has a period and no entry, or an
--- entry that is later than its period.
+-- Repairs the agenda and the schedule of re-verifications.
+-- Puts an unfinished record without an agenda entry back on the agenda, due at once. No script loses an entry, but an
+-- operator with redis-cli may. Puts a number that has a period and no date on the schedule, and gives a verified number
+-- an earlier date if its period is shorter now.
 -- input:  KEYS    records
 --         ARGV    their numbers
 -- output: how many were put back

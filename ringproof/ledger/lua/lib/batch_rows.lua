@@ -1,6 +1,5 @@
 -- needs: arguments, clock, batch_tables, settings, batch_state
 -- The rows of batches. Each row has one byte that says where it stands, and every count of a batch follows the bytes.
-local RATE_MS = 10000  -- the rate of a batch weighs the codes of about the last ten seconds
 
 -- All keys of an ended batch expire at one time. None may outlive the hash: without the hash nothing is counted, so no
 -- script creates a key again. `ms` is nil for a batch that runs again: its keys stay.

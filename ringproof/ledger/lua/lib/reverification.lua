@@ -1,7 +1,7 @@
 -- needs: arguments, clock, settings, record
 -- When a verified number is asked about again: a sorted set apart from the agenda, number @ ms.
 -- In a record, `reverify_after` is the number's own period in days (0: never), `reverifies` marks a request that a
--- re-verification made, and `unanswered` counts such requests in a row whose code nobody entered.
+-- re-verification made, and `unanswered` counts such requests in a row whose code was not entered.
 local MOST_UNANSWERED = 2
 local renewals_key, lapsed_key = prefix .. ':renewals', prefix .. ':lapsed'
 
@@ -22,7 +22,7 @@ local function next_due(record, number, base)
 end
 
 -- Whether a number whose request has failed or was cancelled may be asked again: its verification stands, or the
--- request was a re-verification, or it has left a single re-verification unanswered.
+-- request was a re-verification, or one re-verification of the number was not answered.
 local function may_ask_again(record)
   local unanswered = tonumber(record.unanswered) or 0
   return is_code_used(record) or record.reverifies ~= nil or unanswered > 0 and unanswered < MOST_UNANSWERED
@@ -58,6 +58,7 @@ end
 --   A code of a re-verification was not entered: try once more after `reverify_again_ms`, then mark as lapsed.
 --   Any other code was not entered: take the number off the schedule.
 --   A re-verification could not be sent: try after `reverify_again_ms`. Plivo refused it: wait for the regular date.
+--   Another request has failed: a verified number keeps its date, any other one is tried after `reverify_again_ms`.
 local function update_reverification(key, record, number, state, reason)
   if state == 'verified' then
     redis.call('HDEL', key, 'reverifies', 'unanswered', 'requested_by_person', 'claimed_until')

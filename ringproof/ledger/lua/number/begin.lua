@@ -10,7 +10,7 @@
 --         later (when to ask again), waiting (due_at), ended (0) or nothing (0: there is no such request to begin)
 local fence, patience_ms = unpack(ARGV, 3)
 local CALL_HOLD_US = 1000000  -- as long as a tick: a call that waits longer comes back by the agenda
-local later_us  -- once a number has to ask again later, so have all numbers behind it
+local later_us  -- once one number gets `later`, all numbers behind it do
 
 -- This fence has claimed the number before. The claim is taken back if its slot was reserved under another pace, or if
 -- the number must not be sent to any more.

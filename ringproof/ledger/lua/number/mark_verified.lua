@@ -59,7 +59,7 @@ end
 
 local function mark(key, caller_id)
   local record = read(key)
-  -- An expired re-verification has ended a verification on purpose. That Plivo still has the old one does not renew it.
+  -- A code that expired ends an earlier verification, and Plivo's old entry does not renew that.
   local has_ended = record.state == 'failed' or record.state == 'cancelled'
     or record.state == 'expired' and not record.verified_at
   if whole_list and not record.state
