@@ -15,6 +15,7 @@ from kombu.utils.imports import symbol_by_name
 
 from ringproof import runtime
 from ringproof.ledger.connection import SOCKET_SECONDS
+from ringproof.ledger.keys import Keys
 from ringproof.ledger.queues import TICKS, queue
 from ringproof.ledger.record import Lane
 from ringproof.settings import Settings
@@ -76,6 +77,7 @@ app = Ringproof(
 def _configure(sender: Celery, **_: Any) -> None:
     """Make Celery's configuration from the environment, when Celery first asks for it."""
     current = app.read_settings()
+    keys = Keys(current.prefix)
     url = current.redis_url.get_secret_value()
     tls = {"ssl_cert_reqs": ssl.CERT_REQUIRED} if url.startswith("rediss:") else None
     names = (TICKS, *map(queue, Lane))
@@ -105,9 +107,9 @@ def _configure(sender: Celery, **_: Any) -> None:
                 "visibility_timeout": VISIBILITY_SECONDS,
                 "queue_order_strategy": "priority",
                 # Two Celery applications may share a Redis: neither delivers the other's messages again.
-                "unacked_key": f"{current.prefix}:unacked",
-                "unacked_index_key": f"{current.prefix}:unacked_index",
-                "unacked_mutex_key": f"{current.prefix}:unacked_mutex",
+                "unacked_key": keys.unacked,
+                "unacked_index_key": f"{keys.unacked}_index",
+                "unacked_mutex_key": f"{keys.unacked}_mutex",
             },
             "control_exchange": f"{current.prefix}.control",
             "worker_redirect_stdouts": False,

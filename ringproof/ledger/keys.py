@@ -1,4 +1,6 @@
-"""The names of all keys in Redis: no other module writes one.
+"""The names of all keys in Redis: no other Python module writes one.
+
+Scripts get their keys from here. A script that finds a key by a record's or row's content builds it from the prefix.
 
 `{P}` is the prefix, `RINGPROOF_PREFIX`. A TTL is given where the key ends by itself.
 

@@ -1,4 +1,4 @@
-"""The agenda: what leaves a state by time, by whose hand, and that nothing is left behind."""
+"""The agenda: what time changes, which process changes it, and that no number is left behind."""
 
 import itertools
 import os
@@ -25,7 +25,7 @@ QUEUES = {lane: queue(lane) for lane in Lane}
 
 @pytest.fixture
 def book(client):
-    """One whose clock stands, as many of these come within a second of a time at which things change."""
+    """A number with a stopped clock, because many tests come within a second of a moment at which something changes."""
     book = Book(client)
     book.stop()
     return book
@@ -39,7 +39,7 @@ def queues(book):
 
 @pytest.fixture
 def due(book, queues):
-    """Work off the agenda; return what was done, and the entries for which something was."""
+    """Return a function that works off the agenda and returns the actions."""
 
     def work(limit=100):
         return [worked.action for worked in work_off_agenda(book.ledger, limit, queues)]

@@ -35,7 +35,7 @@ def again(simulation, number, lane=Lane.INTERACTIVE, **options):
 
 
 def codes(simulation, count, every=HOUR, **options):
-    """Have a number get so many codes; the number."""
+    """Send so many codes to a number, and return the number."""
     ((number, _),) = simulation.numbers(1, Lane.INTERACTIVE, **options)
     simulation.ledger.cancel(number, simulation.ledger.read(number).request)
     for _ in range(count):
@@ -120,7 +120,7 @@ def test_a_range_of_numbers_has_an_hourly_cap_for_persons_only(client):
     simulation = Simulation(client)
     simulation.ledger.publish_policy(Policy(range_codes_per_hour=5))
     while fresh_number()[-4:] > "9980":
-        pass  # those that follow are of one range
+        pass  # the next numbers are of one range
     client.delete(simulation.keys.range_of(simulation.numbers(1)[0][0]))
     requests = simulation.numbers(6, Lane.INTERACTIVE)
     verdicts = [simulation.begin(request).verdict for request in requests]
@@ -173,7 +173,7 @@ def test_each_refusal_is_counted_under_its_cap(simulation):
 
 @pytest.mark.usefixtures("worker")
 class TestAtTheCall:
-    """As a web app meets them: nothing was queued, and the error says what to do."""
+    """The errors that a web app gets: nothing was queued, and the error says what to do."""
 
     def test_a_capped_number_raises_capped(self, ledger, plivo):
         ledger.publish_policy(Policy(max_codes_per_day=1, range_codes_per_hour=0, cooldown_ms=0))

@@ -1,4 +1,4 @@
-"""A code that was entered: whether Plivo is asked, what its answer does to the record, and what races it."""
+"""A code that a user entered: whether Plivo is asked, what its answer changes, and races with other changes."""
 
 import time
 from datetime import UTC, datetime, timedelta
@@ -30,7 +30,7 @@ NEWER = Outcome(State.CODE_SENT, verification_uuid="a-newer-one", api_id="a-newe
 
 
 class ConfirmingUser(Book):
-    """One number whose codes are entered."""
+    """One number, and the user who enters its codes."""
 
     def enter(self, code="0123"):
         """Enter a code; return what the worker takes, and the handle."""
@@ -266,7 +266,7 @@ class TestRaces:
 
 
 class Plivo:
-    """Completes nothing that anybody hears of, and knows the number."""
+    """A client whose answers to `complete` are lost, and that has the number as verified."""
 
     def complete(self, *_):
         raise Unknown("no answer")
@@ -279,7 +279,7 @@ def test_a_number_that_another_code_verified_does_not_confirm_this_code(book):
     book.bring(SENT)
     mine = store_code(book.ledger, check_code("9999"))
     plivo = Plivo()
-    plivo.complete = lambda *_: book.confirm() and Plivo.complete(plivo)  # another, meanwhile
+    plivo.complete = lambda *_: book.confirm() and Plivo.complete(plivo)  # another code, in the meantime
 
     with pytest.raises(NothingPending) as caught:
         confirm(book.ledger, plivo, book.number, mine)

@@ -1,4 +1,4 @@
-"""The ledger: who may send, once; what a new request meets; what a record costs."""
+"""The ledger: which worker may send, once; the answer to a new request; the size of a record."""
 
 import itertools
 import secrets
@@ -146,7 +146,7 @@ FAILS = {
 
 
 def bring_to(book, state, live):
-    """Bring the book's number to a state, with or without a code that may live."""
+    """Bring the number to a state, with or without a code that may be live."""
     if state is None:
         return
     before = live and state not in SENDS  # these states have no code of their own

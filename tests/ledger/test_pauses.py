@@ -1,4 +1,4 @@
-"""Pauses: who is not sent to, until when, and what an answer of Plivo's says to all the others."""
+"""Pauses: which numbers wait, until when, and what an answer of Plivo's means for all the others."""
 
 from datetime import timedelta
 
@@ -151,7 +151,7 @@ class TestUnknownCredentials:
 
 
 class TestARefusal:
-    """402 or 403: of the account, or of one number alone."""
+    """402 or 403: Plivo refuses the account, or one number alone."""
 
     def test_a_refused_number_fails_if_plivo_accepts_another_one(self, simulation):
         suspect, other = simulation.numbers(2)
@@ -231,7 +231,7 @@ class TestARefusal:
         simulation.send(first, outcome_of(error, 1))
 
         assert simulation.record(suspect).state is State.WAITING
-        assert simulation.begin(second).verdict is Verdict.BEGUN, "it is the next to be sent to first"
+        assert simulation.begin(second).verdict is Verdict.BEGUN, "now this one is sent first"
 
     def test_a_suspect_that_was_cancelled_stays_cancelled(self, simulation):
         suspect, other = simulation.numbers(2)

@@ -1,4 +1,4 @@
-"""The look at Plivo's list: how far it reads, how often it asks, and that what changes meanwhile is not missed."""
+"""The scan of Plivo's list: how far it reads, how often it asks, and that it misses no change in the meantime."""
 
 import contextlib
 import random
@@ -55,12 +55,12 @@ class LedgerWithList(Book):
         self.move(timedelta(seconds=1))  # past the first window
 
     def others(self, count, ago):
-        """Numbers of somebody else, verified so long ago and a second apart, until then."""
+        """Add numbers of other programs, verified a second apart, the last one so long `ago`."""
         for n in range(count, 0, -1):
             self.plivo.add(fresh_number(), self.now() - ago - n * timedelta(seconds=1))
 
     def sent(self):
-        """A number whose code is over, and its uuid."""
+        """Send a code to a new number; return the number and the uuid."""
         number, uuid = fresh_number(), f"uuid-{fresh_number()[-7:]}"
         begun = self.ledger.begin([(number, self.ledger.accept(number, token=number).request)])[0]
         outcome = Outcome(State.CODE_SENT, verification_uuid=uuid, api_id=uuid)
@@ -250,7 +250,7 @@ def test_an_entry_of_last_year_does_not_verify_todays_doubt(book):
 
 
 class TestSync:
-    """All of the list is read, whatever becomes of it meanwhile."""
+    """A sync reads the whole list, although it changes in the meantime."""
 
     def sync(self, book):
         plivo_list.request_scan(book.ledger, ListScan.SYNC)

@@ -1,4 +1,4 @@
-"""The pace: what a rate means, and that slots so far apart break no window that Plivo could look through."""
+"""The policy: what a rate means, and that the spacing of slots never exceeds Plivo's rate in any window."""
 
 import itertools
 import json
@@ -27,13 +27,13 @@ usual_rates = st.builds("{}/{}s".format, st.integers(1, 400), st.sampled_from(["
 
 
 def arrivals(rate, delays_us, spacing_us=None):
-    """When requests reach Plivo that each leave at their slot, and are as late as their delay says."""
+    """Return when requests reach Plivo, if each leaves at its slot and is late by its delay."""
     spacing = spacing_us or rate.spacing_us
     return sorted(slot * spacing + delay for slot, delay in enumerate(delays_us))
 
 
 def too_many(rate, arrived_us):
-    """How many of them found N others before them in a strict sliding window W: Plivo's limit would refuse them."""
+    """Count the requests with N others before them in a strict sliding window: Plivo would refuse them."""
     return sum(
         later - earlier < rate.window_us for earlier, later in zip(arrived_us, arrived_us[rate.number :], strict=False)
     )
@@ -45,7 +45,7 @@ def jittery(seed, count):
 
 
 def worst_delays(rate):
-    """The first of N + 1 as late as can be, the last in time, and none overtakes the first."""
+    """Return delays in which the first of N + 1 requests is as late as possible, and no other overtakes it."""
     return [max(0, JITTER_US - slot * rate.spacing_us) for slot in range(rate.number + 1)]
 
 
@@ -192,7 +192,7 @@ class TestPlivosWindow:
 
     @given(usual_rates, st.lists(st.integers(0, JITTER_US), min_size=2, max_size=50), st.data())
     def test_a_window_never_has_more_than_n_with_any_delays_within_the_jitter(self, rate, some, data):
-        # `some` delays, repeated over three windows, with the worst that can be in a place that hypothesis chooses.
+        # `some` delays, repeated over three windows, with the worst delays at a place that hypothesis chooses.
         delays = list(itertools.islice(itertools.cycle(some), 3 * rate.number + 3))
         worst = data.draw(st.integers(0, 2 * rate.number + 1))
         delays[worst : worst + rate.number + 1] = worst_delays(rate)

@@ -39,7 +39,7 @@ def all_texts(error):
 
 
 def reveals_a_number(text):
-    """Whether more than its last two digits and its country code can be read."""
+    """Whether a text shows more of the number than its country code and last two digits."""
     return any(piece in re.sub(r"[ ().-]", "", text) for piece in ("212", "736", "0198", "836"))
 
 

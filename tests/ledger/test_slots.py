@@ -1,4 +1,4 @@
-"""Slots and turns, in simulated time: who books when, how much of the pace each lane gets, and what it costs."""
+"""Slots and turns in simulated time: which lane gets which share of the pace, and how often callers ask."""
 
 import itertools
 from datetime import timedelta
@@ -13,7 +13,7 @@ from ringproof.policy import JITTER, Policy, Rate
 
 
 def over(rate, slots):
-    """How many slots find N others before them in a window, even if the earlier ones arrive late by the jitter."""
+    """Count the slots with N others before them in a window, if the earlier ones arrive late by the jitter."""
     jitter = JITTER // timedelta(microseconds=1)
     return sum(b - a - jitter < rate.window_us for a, b in zip(slots, slots[rate.number :], strict=False))
 
@@ -139,7 +139,7 @@ class TestCalls:
         simulation.run()
 
         calls = simulation.slots[Lane.INTERACTIVE]
-        assert 2 <= len(calls) <= 3, "no more of them hold a child"
+        assert 2 <= len(calls) <= 3, "no more of them keep a child busy"
         assert simulation.asked <= 15 + 3
 
 

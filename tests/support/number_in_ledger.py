@@ -1,4 +1,4 @@
-"""A ledger of its own with a clock that can be moved, and one number in it."""
+"""A ledger for one test, with one number, and with a clock that the test moves."""
 
 import secrets
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""A ledger in simulated time, and bookers that ask begin each at its turn."""
+"""A ledger in simulated time, and bookers that begin their numbers at their turns."""
 
 import heapq
 import itertools
@@ -27,7 +27,7 @@ local now = math.floor(now_us / 1000)
 
 
 class Simulation:
-    """Bookers in simulated time: each asks begin at its turn, a little late, as a thread would."""
+    """Bookers in simulated time: each calls begin at its turn, a little late, as a thread would."""
 
     def __init__(self, client, rate="300/5s", **policy):
         self.client = client

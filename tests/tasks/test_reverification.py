@@ -167,7 +167,7 @@ class TestTheDay:
             book.verify(number)
         book.move(400 * DAY)
         book.period(90)
-        while not all(map(book.due_at, numbers)):  # the slow hand comes round
+        while not all(map(book.due_at, numbers)):  # the agenda repair has a round
             repair_agenda(book.ledger, 1000)
         days = [book.days_until(number) for number in numbers]
 
@@ -431,7 +431,7 @@ class TestInBetween:
         book.ledger.cancel(book.number, book.record.request)
         assert book.is_kept()
         book.period(90)
-        while not book.due_at():  # the slow hand comes round
+        while not book.due_at():  # the agenda repair has a round
             repair_agenda(book.ledger, 10_000)
 
         assert 0 < book.days_until() <= 90
@@ -445,7 +445,7 @@ class TestInBetween:
         assert book.tick() == []
         assert not book.is_kept()
         book.period(90)
-        while not book.is_kept():  # the slow hand comes round
+        while not book.is_kept():  # the agenda repair has a round
             repair_agenda(book.ledger, 10_000)
 
         assert 0 < book.days_until() <= 90
@@ -463,7 +463,7 @@ class TestInBetween:
         assert book.state() == (State.VERIFIED, None)
         assert 44.9 < book.days_until() <= 90
 
-    def test_the_lapsed_are_left_alone_by_the_slow_hand(self, book):
+    def test_the_agenda_repair_leaves_the_lapsed_alone(self, book):
         book.verify()
         book.pass_to_the_due_date()
         book.silence()
