@@ -1,4 +1,4 @@
-"""The demo: what it claims is true, and it leaves nothing behind, however it ends."""
+"""The demo: its output is true, and it leaves nothing behind, however it ends."""
 
 import json
 import os
@@ -21,7 +21,7 @@ import pytest
 from support.harness import eventually
 
 PAGE = Path(__file__).parents[2] / "docs/guide/demo.md"
-TRAPS = {  # none of it may reach the demo
+TRAPS = {  # the demo must not read any of these
     "RINGPROOF_REDIS_URL": "redis://127.0.0.1:1/0",
     "RINGPROOF_PREFIX": "mine",
     "RINGPROOF_RATE": "1/1s",
@@ -34,7 +34,7 @@ TRAPS = {  # none of it may reach the demo
 
 
 class Demo:
-    """The demo as a process, in a folder with a hostile .env, with a place of its own for temporary files."""
+    """The demo as a process in a folder with a misleading .env, with its own folder for temporary files."""
 
     def __init__(self, folder, *options, terminal=False):
         self.temporary, cwd = folder / "tmp", folder / "cwd"
@@ -44,7 +44,7 @@ class Demo:
         self._shown = folder / "shown"
         environ = os.environ | TRAPS | {"TMPDIR": str(self.temporary), "COLUMNS": "100"}
         with self._shown.open("wb") as output:
-            seen_by, shown_to = _terminal(self._shown) if terminal else (None, output)
+            reader, shown_to = _terminal(self._shown) if terminal else (None, output)
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "worker", "demo", *options],
                 stdin=subprocess.DEVNULL,
@@ -54,9 +54,9 @@ class Demo:
                 cwd=cwd,
                 start_new_session=True,
             )
-        if seen_by:
+        if reader:
             os.close(shown_to)
-            seen_by.start()
+            reader.start()
         self.cwd = cwd
 
     @property
@@ -64,33 +64,33 @@ class Demo:
         return self._shown.read_text()
 
     def until(self, text):
-        def seen():
+        def is_shown():
             assert self.process.poll() is None or text in self.shown, self.shown
             return text in self.shown
 
-        eventually(seen, within=100, why=f"the demo did not say {text!r}")
+        eventually(is_shown, within=100, why=f"the demo did not say {text!r}")
 
     def left(self):
-        """What is left of it: files, and processes, which all know its place for temporary files."""
-        mine = [name for name in self.temporary.iterdir() if name.is_dir() and name.name.startswith("ringproof")]
+        """Return the files and processes that the demo has left; its processes all have its TMPDIR."""
+        left = [name for name in self.temporary.iterdir() if name.is_dir() and name.name.startswith("ringproof")]
         for process in psutil.process_iter():
             try:
                 if process.environ().get("TMPDIR") == str(self.temporary):
-                    mine.append(process)
+                    left.append(process)
             except psutil.Error:
                 continue
-        return mine
+        return left
 
 
 def _terminal(shown):
-    """Return the thread that reads what is shown on a terminal, into a file, and the terminal."""
-    mine, its = pty.openpty()
+    """Return a terminal, and before it the thread that copies its output into a file."""
+    ours, its = pty.openpty()
 
     def read():
-        with shown.open("ab", buffering=0) as file, suppress(OSError):  # the end of a terminal
-            while said := os.read(mine, 65_536):
-                file.write(said)
-        os.close(mine)
+        with shown.open("ab", buffering=0) as file, suppress(OSError):  # which a closed terminal raises
+            while output := os.read(ours, 65_536):
+                file.write(output)
+        os.close(ours)
 
     return threading.Thread(target=read, daemon=True), its
 
@@ -108,14 +108,14 @@ def playing(folder, *options, terminal=False):
 
 @pytest.fixture(scope="module")
 def staying(tmp_path_factory):
-    """A demo on a terminal that stays; it starts beside the first test's own, and neither may disturb the other."""
+    """A demo with --stay on a terminal. It starts beside the first test's demo, and neither may disturb the other."""
     with playing(tmp_path_factory.mktemp("staying"), "--stay", terminal=True) as demo:
         yield demo
 
 
 @pytest.mark.usefixtures("staying")
 @pytest.mark.timeout(240)  # the demo itself gives up sooner
-def test_it_keeps_what_it_says(tmp_path):
+def test_the_demos_output_adds_up_and_it_leaves_nothing_behind(tmp_path):
     began = time.monotonic()
     with playing(tmp_path) as demo:
         assert demo.process.wait(200) == 0, demo.shown
@@ -125,9 +125,10 @@ def test_it_keeps_what_it_says(tmp_path):
             r"^ +(\d+)  (verified|code_sent|sending|joined|live|rejected)\b *(\S*)", demo.shown, re.MULTILINE
         )
         counts = Counter()
-        for count, what, meaning in rows:
-            counts["joined" if what == "live" or (what == "verified" and meaning) else what] += int(count)
-        victim = re.search(r"in the midst of sending to (\S+), which Plivo has taken", shown)[1]
+        for count, outcome, meaning in rows:
+            is_joined = outcome == "live" or (outcome == "verified" and meaning)
+            counts["joined" if is_joined else outcome] += int(count)
+        victim = re.search(r"while it sends to (\S+); Plivo has sent that code", shown)[1]
         of_the_victim = demo.shown.partition("The number whose worker was killed")[2]
         codes, sent, taken, killed = map(
             int,
@@ -163,8 +164,8 @@ def test_it_keeps_what_it_says(tmp_path):
         assert shown.index("roster running") < shown.index("kill -9") < shown.index("What became")
         assert re.search(r"number +(\S+)", of_the_victim)[1] == victim
         assert "codes at Plivo: 1" in of_the_victim
-        assert "(the lease's end) it is in doubt" in " ".join(of_the_victim.split())
-        assert "came again, to another child: it sent what had not begun, and nothing to this number" in shown
+        assert "(the lease's end), the number is in doubt" in " ".join(of_the_victim.split())
+        assert "Another child got the same message again. It sent nothing more to this number" in shown
         assert "demo --stay" in shown
         assert len(demo.shown.splitlines()) <= 95
         assert max(len(line) for line in demo.shown.splitlines() if not line.startswith("$ ")) <= 100
@@ -176,11 +177,11 @@ def test_it_keeps_what_it_says(tmp_path):
 
 
 def on_the_page():
-    """The lines of the page's output that are the same in every run."""
+    """Return the lines of the documented output that are the same in every run."""
     block = PAGE.read_text().rpartition("$ make demo\n")[2].partition("```")[0]
     varies = re.compile(
         r"\d\d:\d\d|127\.0\.0\.1|kill -9|roster running|s left|asked meanwhile|uuid|request|later|"
-        r"own list|whose worker was killed|got two|verified here|queued \d|these \d+ codes|ids were unknown|"
+        r"own list|whose worker was killed|got two|verified here|queued \d|these \d+ codes|id is unknown|"
         r"^ +\d+  (verified|code_sent|joined|live)\b|ringproof (import|batch|status|demo)"
     )
     lines = [line for line in block.splitlines() if line and not varies.search(line)]
@@ -196,7 +197,7 @@ def on_the_page():
         ("Plivo  ", signal.SIGKILL, -9),
     ],
 )
-def test_whenever_it_is_ended_nothing_is_left(tmp_path, moment, number, code):
+def test_a_demo_that_a_signal_ends_leaves_nothing_behind(tmp_path, moment, number, code):
     with playing(tmp_path) as demo:
         demo.until(moment)
         demo.process.send_signal(number)
@@ -208,7 +209,7 @@ def test_whenever_it_is_ended_nothing_is_left(tmp_path, moment, number, code):
 
 
 def typed(demo, *commands):
-    """Type commands in a second terminal, where a .env says other things."""
+    """Run commands in a second terminal, in a folder whose .env has other values."""
     exports = re.findall(r"^  export .*$", demo.shown, re.MULTILINE)
     return subprocess.run(
         ["sh", "-c", "\n".join([*exports, *commands])],
@@ -222,12 +223,12 @@ def typed(demo, *commands):
 
 
 def plain(shown):
-    """What a terminal showed, without how it was drawn."""
+    """Return the text that a terminal showed, without the codes that draw it."""
     return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown)
 
 
-def told(demo, beginning):
-    """The one line that begins so, of what the demo says a second terminal can do."""
+def suggested(demo, beginning):
+    """Return the one command with this beginning that the demo suggests for a second terminal."""
     (line,) = re.findall(rf"^  ({beginning}.*)$", demo.shown, re.MULTILINE)
     return line
 
@@ -238,13 +239,13 @@ def fetched(url):
         return json.load(answer)
 
 
-def test_its_terminal_shows_the_batch_live_and_plivo_has_the_codes_that_it_tells_of(staying):
-    staying.until("Ctrl-C ends it")
-    seen = plain(staying.shown)
-    show = told(staying, r"\S+ batch show ")
+def test_its_terminal_shows_the_batch_live_and_plivo_has_the_same_codes(staying):
+    staying.until("Ctrl-C ends the demo")
+    output = plain(staying.shown)
+    show = suggested(staying, r"\S+ batch show ")
     shown = json.loads(typed(staying, f"{show} --json").stdout)
     exported = typed(staying, show.replace(" show ", " export ") + " --format json").stdout.splitlines()
-    sends = fetched(told(staying, "curl ").split()[1].partition("phones/")[0] + "sends")["sends"]
+    sends = fetched(suggested(staying, "curl ").split()[1].partition("phones/")[0] + "sends")["sends"]
     codes = Counter(send["phone_number"] for send in sends)
     by_outcome = {}
     for row in map(json.loads, exported):
@@ -253,7 +254,7 @@ def test_its_terminal_shows_the_batch_live_and_plivo_has_the_codes_that_it_tells
     sent = by_outcome["code_sent"] | by_outcome["verified"]
     others = codes.keys() - sent - in_doubt
 
-    assert len(set(re.findall(r"rows +180: (\d+) have an outcome", seen))) > 5
+    assert len(set(re.findall(r"rows +180: (\d+) have an outcome", output))) > 5
     assert shown["rows"] == len(exported) == 180
     assert shown["outcomes"]["code_sent"] == len(by_outcome["code_sent"])
     assert max(codes.values()) == 1
@@ -261,26 +262,26 @@ def test_its_terminal_shows_the_batch_live_and_plivo_has_the_codes_that_it_tells
     assert len(others) == 1, "the person's"
 
 
-def test_no_code_is_in_what_it_shows_or_in_the_workers_log(staying):
-    staying.until("Ctrl-C ends it")
-    sends = fetched(told(staying, "curl ").split()[1].partition("phones/")[0] + "sends")["sends"]
+def test_neither_its_output_nor_the_workers_log_has_a_code(staying):
+    staying.until("Ctrl-C ends the demo")
+    sends = fetched(suggested(staying, "curl ").split()[1].partition("phones/")[0] + "sends")["sends"]
     (log,) = staying.temporary.glob("ringproof-demo-*/worker.log")
     logged = log.read_text()
 
     assert logged.count("verified +") > 100
     assert {len(send["code"]) for send in sends} == {8}
-    runs = set(re.findall(r"\d+", staying.shown + logged))  # somewhere in the digits of a long duration any code may be
+    runs = set(re.findall(r"\d+", staying.shown + logged))  # whole runs: a long duration may contain any code
     assert not [send for send in sends if send["code"] in runs]
 
 
-def test_another_terminal_can_join_while_it_stays(staying):
+def test_a_second_terminal_can_use_a_demo_that_stays(staying):
     demo = staying
-    demo.until("Ctrl-C ends it")
-    initiate = told(demo, r"\S+ initiate ")
+    demo.until("Ctrl-C ends the demo")
+    initiate = suggested(demo, r"\S+ initiate ")
     joined = typed(demo, initiate)
-    inbox = fetched(told(demo, "curl ").split()[1])
+    inbox = fetched(suggested(demo, "curl ").split()[1])
     demo.until("+1•••••••23  verified")
-    status = typed(demo, told(demo, r"\S+ status "))
+    status = typed(demo, suggested(demo, r"\S+ status "))
     again = typed(demo, re.search(r"\$ (\S+ import \S+ --yes)", plain(demo.shown))[1])
     demo.process.send_signal(signal.SIGINT)
 

@@ -59,10 +59,10 @@ def test_a_phone_of_the_demo_enters_again_what_nobody_knows_the_outcome_of(plivo
     phones = Phones(lambda path: {"answers": offered[int(path.partition("=")[2]) :], "next": 1, "waiting": 0})
     plivo.befall("500_before", operation="complete", times=1)
 
-    eventually(lambda: number in phones.look(), why="nobody was told anything")
+    eventually(lambda: number in phones.update(), why="nobody was told anything")
 
-    assert phones.said == {number: None}
-    assert not phones.busy
+    assert phones.results == {number: None}
+    assert not phones.is_busy
     assert asked(plivo, "complete") == 2
 
 

@@ -1,4 +1,4 @@
-"""`ringproof demo`: the whole system on this machine, in front of your eyes, with a worker killed in the middle."""
+"""`ringproof demo`: the whole system at work on this machine, while one child of the worker is killed."""
 
 import os
 import shutil
@@ -24,7 +24,7 @@ from ringproof.phone.masking import mask
 from ringproof.rosters.roster import open_roster
 from ringproof.rosters.row import Reject, Row
 from worker.local.demo.environment import ANSWER_SECONDS, Environment, set_up
-from worker.local.demo.incidents import Act, child_is_killed, choose_victim, person_asks
+from worker.local.demo.incidents import Incident, child_is_killed, choose_victim, person_asks
 from worker.local.demo.outcome import Comparison
 from worker.local.demo.phones import Phones
 from worker.views.batch import show_live
@@ -32,17 +32,24 @@ from worker.views.forecast import forecast_view
 
 ROSTER: Final = Path(__file__).with_name("roster.csv")
 BATCH: Final = ROSTER.stem  # as ringproof import names it
-FOREIGN: Final = ("RINGPROOF_", "PLIVO_", "REDIS_", "CELERY_", "DJANGO_")  # variables of the user's own
+FOREIGN: Final = ("RINGPROOF_", "PLIVO_", "REDIS_", "CELERY_", "DJANGO_")  # the user's own variables
 SWITCHES: Final = {
     "latency_ms": (40, 140),  # an API on the other side of an ocean
-    "code_length": 8,  # so long that, looked for in a log, it is not found by chance
+    "code_length": 8,  # so long that no other digits in a log are a code by chance
 }
 RUN_SECONDS: Final = 60.0
-LOOK_SECONDS: Final = 0.1
+POLL_SECONDS: Final = 0.1
 
 
 def run(*, stay: bool) -> int:
-    """Run the demo; return the exit code. Nothing is left behind, also after Ctrl-C, SIGTERM or SIGKILL."""
+    """Run the demo, and return the exit code: 0, or 128 and the number of the signal that ended it.
+
+    With `stay` everything keeps running until Ctrl-C. The demo removes its processes and files however it ends, by
+    SIGKILL too. Call it in the main thread of a process of its own: it takes the signals, and deletes the user's own
+    settings from the environment.
+
+    Raises `RedisMissing`, `RedisFailed` or `ChildProcessFailed`; the last one also if the demo's own check fails.
+    """
     console = Console(highlight=False)
     ends = (signal.SIGINT, signal.SIGTERM)
     for number in ends:
@@ -53,12 +60,12 @@ def run(*, stay: bool) -> int:
         with ExitStack() as stack:
             try:
                 environment = set_up(console, stack)
-                phones = Phones(environment.ask)
+                phones = Phones(environment.call_sandbox)
                 _play(console, environment, phones)
                 if stay:
                     _stay(console, environment, phones)
             finally:
-                for number in ends:  # a second Ctrl-C shall not disturb the tidying up, which is quick
+                for number in ends:  # a second Ctrl-C must not interrupt the clean-up, which is quick
                     signal.signal(number, signal.SIG_IGN)
     except KeyboardInterrupt as interrupt:
         console.print("\nstopped; nothing is left behind")
@@ -75,26 +82,26 @@ def _interrupt(number: int, _frame: FrameType | None) -> NoReturn:
 
 
 def _play(console: Console, environment: Environment, phones: Phones) -> None:
-    """Import the roster, watch its batch while things happen, and tell what came of it."""
-    began = time.monotonic()
-    environment.ask("switches", SWITCHES)
-    rows = _foretell(console)
+    """Import the roster, show its batch while the incidents happen, and print the outcome."""
+    started_at = time.monotonic()
+    environment.call_sandbox("switches", SWITCHES)
+    rows = _show_forecast(console)
     victim = choose_victim(rows)
-    acts = [person_asks(environment), child_is_killed(environment, victim)]
+    incidents = [person_asks(environment), child_is_killed(environment, victim)]
     rejects = _import(console)
-    _watch(console, environment, acts, phones)
-    reckoning = Comparison.of(environment, BATCH, phones.said)
-    total = reckoning.batch.rows + len(rejects)
-    console.print(f"\n[bold]What became of the {total} rows[/], {time.monotonic() - began:.0f} s later\n")
-    console.print(Padding.indent(reckoning.outcomes(rejects), 2))
+    _watch(console, environment, incidents, phones)
+    comparison = Comparison.of(environment, BATCH, phones.results)
+    total = comparison.batch.rows + len(rejects)
+    console.print(f"\n[bold]What became of the {total} rows[/], {time.monotonic() - started_at:.0f} s later\n")
+    console.print(Padding.indent(comparison.outcomes(rejects), 2))
     console.print()
-    console.print(Padding.indent(reckoning.funnel(), 2))
-    console.print(f"\n{reckoning.compare()}\n")
-    reckoning.tell_of(console, victim, _command())
+    console.print(Padding.indent(comparison.funnel(), 2))
+    console.print(f"\n{comparison.compare()}\n")
+    comparison.print_records(console, victim, _command())
 
 
-def _foretell(console: Console) -> list[Row]:
-    """Read the roster to its end, and tell what an import would do; return the rows that it would take."""
+def _show_forecast(console: Console) -> list[Row]:
+    """Read the whole roster, and print what an import would do; return the rows that it would take."""
     console.print(f"[bold]$ {_command()} import {_near(ROSTER)} --yes[/]\n", soft_wrap=True)
     with open_roster(_near(ROSTER)) as roster:
         rows = [outcome for outcome in roster if isinstance(outcome, Row)]
@@ -111,43 +118,45 @@ def _import(console: Console) -> list[Reject]:
     with open_roster(_near(ROSTER)) as roster:
         batch = import_roster(roster, BATCH, rejected=rejects.append)
     console.print(f"\n{batch.name}: {batch.rows} rows are in")
-    console.print("(a new Redis knows nothing of codes sent before, so the first waits out Plivo's window: 5 s)\n")
+    console.print("(a new Redis has no record of earlier codes, so the first code waits for Plivo's window: 5 s)\n")
     return rejects
 
 
-def _watch(console: Console, environment: Environment, acts: Sequence[Act], phones: Phones) -> None:
-    """Show the batch until all acts have happened, its sending has come to rest and nobody answers any more."""
+def _watch(console: Console, environment: Environment, incidents: Sequence[Incident], phones: Phones) -> None:
+    """Show the batch until all incidents have happened, nothing is being sent and nobody has a code to enter."""
     console.print(f"[bold]$ {_command()} batch show {BATCH} --watch[/]\n", soft_wrap=True)
-    for _ in show_live(_looks(console, environment, acts, phones), console):
+    for _ in show_live(_progress(console, environment, incidents, phones), console):
         pass
 
 
-def _looks(console: Console, environment: Environment, acts: Sequence[Act], phones: Phones) -> Iterator[Batch]:
-    """Yield the batch as it stands, and have the acts happen and the phones answer meanwhile."""
-    waiting = list(acts)
+def _progress(
+    console: Console, environment: Environment, incidents: Sequence[Incident], phones: Phones
+) -> Iterator[Batch]:
+    """Yield the batch again and again; let the incidents happen and the phones answer meanwhile."""
+    waiting = list(incidents)
     deadline = time.monotonic() + RUN_SECONDS
-    at_rest = False
+    has_stopped = False
     while True:
-        phones.look()
-        seen = batch_summary(runtime.ledger(), BATCH)
-        if seen is None:
+        phones.update()
+        batch = batch_summary(runtime.ledger(), BATCH)
+        if batch is None:
             raise UnknownBatch(BATCH)
-        yield seen
-        for act in tuple(waiting):
-            if told := act(seen):
-                console.print(told)
-                waiting.remove(act)
-        if at_rest and not phones.busy:  # in this order: what was sent since the last look may be answered
+        yield batch
+        for incident in tuple(waiting):
+            if line := incident(batch):
+                console.print(line)
+                waiting.remove(incident)
+        if has_stopped and not phones.is_busy:  # in this order: a code that was sent meanwhile may be entered
             return
-        # Then nobody is left who could settle what is sending.
-        at_rest = not waiting and seen.unfinished == seen.outcomes.get("sending", 0) and environment.is_idle()
+        # No worker is left that could settle the numbers whose record is still `sending`.
+        has_stopped = not waiting and batch.unfinished == batch.outcomes.get("sending", 0) and environment.is_idle()
         environment.worker.check()
         if time.monotonic() > deadline:
-            what = (
-                f"{seen.unfinished} of {seen.rows} rows had no outcome, and {len(waiting)} of the acts had not happened"
+            raise environment.worker.failed(
+                f"after {RUN_SECONDS:.0f} s, {batch.unfinished} of {batch.rows} rows had no outcome, "
+                f"and {len(waiting)} incidents had not happened"
             )
-            raise environment.worker.failed(f"in {RUN_SECONDS:.0f} s {what}")
-        time.sleep(LOOK_SECONDS)
+        time.sleep(POLL_SECONDS)
 
 
 def _stay(console: Console, environment: Environment, phones: Phones) -> None:
@@ -163,28 +172,27 @@ def _stay(console: Console, environment: Environment, phones: Phones) -> None:
     ):
         console.print(f"  {line}", soft_wrap=True)
     low, high = ANSWER_SECONDS
-    console.print(
-        f"\nPeople go on answering: who gets a code enters it {low} to {high} s later; one in ten never does, and"
-    )
-    console.print("one in ten enters a wrong one. Ctrl-C ends it")
+    console.print(f"\nPeople continue to answer. They enter a code {low} to {high} s after they get it; one in ten")
+    console.print("never does, and one in ten enters a wrong code. Ctrl-C ends the demo")
     with suppress(KeyboardInterrupt):
         while True:
             environment.worker.check()
             environment.sandbox.check()
-            for number in phones.look():
-                console.print(f"  {mask(number)}  {error.message if (error := phones.said[number]) else 'verified'}")
-            time.sleep(LOOK_SECONDS)
+            for number in phones.update():
+                error = phones.results[number]
+                console.print(f"  {mask(number)}  {error.message if error else 'verified'}")
+            time.sleep(POLL_SECONDS)
 
 
 def _command() -> str:
-    """Return how the command is called in this folder's terminal."""
-    found = shutil.which("ringproof")
+    """Return what a user types in this folder's terminal to run the command."""
+    on_path = shutil.which("ringproof")
     installed = Path(sys.executable).with_name("ringproof")
-    if (found and Path(found) == installed) or not installed.exists():
+    if (on_path and Path(on_path) == installed) or not installed.exists():
         return "ringproof"
     return _near(installed)
 
 
 def _near(path: Path) -> str:
-    """Return a path as it is written in this folder."""
+    """Return a path relative to this folder if it is inside it."""
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)

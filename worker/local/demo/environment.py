@@ -1,4 +1,4 @@
-"""What the demo is played on: a Redis, a sandbox and a worker of its own, and where each is reached."""
+"""What the demo runs on: a Redis, a sandbox and a worker of its own, and their addresses."""
 
 import base64
 import json
@@ -29,76 +29,89 @@ from worker.sending.queries import ask_at_slot
 
 ANSWERS: Final = "right=80,wrong=10,never=10"
 ANSWER_SECONDS: Final = (1, 5)
-"""After how long people enter their codes."""
+"""The time after which people enter their codes, from and to."""
 
 CHILDREN: Final = 6
-"""The roster's messages hold up to four at a time, for seconds: a person's finds one that is free."""
+"""The roster's messages occupy up to four children at a time, for seconds. A person's message finds a free one."""
 
 
 @dataclass(frozen=True)
 class Environment:
-    """What the demo has started, and where it is reached."""
+    """The processes that the demo has started, and their addresses."""
 
     sandbox: ChildProcess
     worker: ChildProcess
     sandbox_url: str
     exports: Mapping[str, str]
 
-    def sends(self, number: str | None = None) -> Counter[str]:
+    def codes_sent(self, number: str | None = None) -> Counter[str]:
         """Count the codes that Plivo has sent to each number, or to one."""
-        told = self.ask(f"sends?number={quote(number)}" if number else "sends")
-        return Counter(send["phone_number"] for send in told["sends"])
+        ledger = self.call_sandbox(f"sends?number={quote(number)}" if number else "sends")
+        return Counter(send["phone_number"] for send in ledger["sends"])
 
-    def verified(self) -> set[str]:
+    def verified_numbers(self) -> set[str]:
         """Return the numbers in Plivo's list of verified ones."""
-        ledger, found, offset = runtime.ledger(), set[str](), 0
+        ledger, numbers, offset = runtime.ledger(), set[str](), 0
         while True:
             page = ask_at_slot(ledger, partial(runtime.plivo().list, offset=offset))
-            found.update(known.phone_number for known in page.objects)
+            numbers.update(caller_id.phone_number for caller_id in page.objects)
             if page.next is None:
-                return found
+                return numbers
             offset = page.next
 
-    def ask(self, path: str, wish: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """Ask the sandbox's other side; with a wish, POST it. It is this machine: no proxy has a part in it."""
+    def call_sandbox(self, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Call one of the sandbox's own routes, and return its JSON; POST the body if there is one.
+
+        No proxy takes part, because the sandbox is on this machine. Raises `ChildProcessFailed` if it does not answer.
+
+            >>> environment.call_sandbox("switches", {"code_length": 8})
+        """
         request = urllib.request.Request(  # noqa: S310  # http to loopback
             f"{self.sandbox_url}/sandbox/{path}",
-            data=json.dumps(wish).encode() if wish else None,
+            data=json.dumps(body).encode() if body else None,
             headers={"Content-Type": "application/json"},
         )
         try:
-            with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=10) as answer:
-                told: dict[str, Any] = json.load(answer)
+            with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=10) as response:
+                answer: dict[str, Any] = json.load(response)
         except OSError as error:
             raise self.sandbox.failed(f"the sandbox does not answer ({error})") from None
-        return told
+        return answer
 
-    def child_with(self, number: str) -> int | None:
-        """Return the process id of the worker's child that works a message by which the number is sent to.
+    def child_that_sends_to(self, number: str) -> int | None:
+        """Return the process id of the worker's child that works on a message which sends to this number.
 
-        What a worker tells of its messages is masked; the broker has those that are not acknowledged, whole.
+        The worker masks the numbers in its own description of a message. The broker keeps messages that are not yet
+        acknowledged, and there the numbers are whole.
         """
-        kept = _sends(runtime.ledger().run("hvals", runtime.ledger().keys.unacked))
-        named = {message["headers"]["id"] for message in kept if number.encode() in base64.b64decode(message["body"])}
+        unacknowledged = _sending_messages(runtime.ledger().run("hvals", runtime.ledger().keys.unacked))
+        task_ids = {
+            message["headers"]["id"]
+            for message in unacknowledged
+            if number.encode() in base64.b64decode(message["body"])
+        }
         answers = app.control.inspect(timeout=1.0, limit=1).active() or {}
-        held = (task for tasks in answers.values() for task in tasks)
-        return next((int(task["worker_pid"]) for task in held if task["id"] in named), None)
+        active = (task for tasks in answers.values() for task in tasks)
+        return next((int(task["worker_pid"]) for task in active if task["id"] in task_ids), None)
 
     def is_idle(self) -> bool:
-        """Whether no message of bulk waits for a child, and none by which anything is sent is in the hands of one."""
+        """Whether bulk's queue is empty and no child works on a message that sends codes."""
         ledger = runtime.ledger()
-        waiting, held = ledger.run_all(("llen", queue(Lane.BULK)), ("hvals", ledger.keys.unacked))
-        return not waiting and not _sends(held)
+        waiting, unacknowledged = ledger.run_all(("llen", queue(Lane.BULK)), ("hvals", ledger.keys.unacked))
+        return not waiting and not _sending_messages(unacknowledged)
 
 
-def _sends(kept: Iterable[str]) -> list[dict[str, Any]]:
-    """Read the messages that the broker keeps, and leave out ticks, and those of people who enter codes."""
-    messages = (json.loads(one)[0] for one in kept)
-    return [one for one in messages if one["headers"]["task"] in {WORK_CHUNK, initiate_verification.name}]
+def _sending_messages(unacknowledged: Iterable[str]) -> list[dict[str, Any]]:
+    """Read the messages that the broker keeps; leave out ticks and the messages of people who enter codes."""
+    messages = (json.loads(text)[0] for text in unacknowledged)
+    return [message for message in messages if message["headers"]["task"] in {WORK_CHUNK, initiate_verification.name}]
 
 
 def set_up(console: Console, stack: ExitStack) -> Environment:
-    """Start Redis, Plivo and a worker, which end with `stack`, and make this process a producer of theirs."""
+    """Start Redis, the sandbox and a worker, which end with `stack`, and make this process their producer.
+
+    Raises `RedisMissing`, `RedisFailed` or `ChildProcessFailed` if one of them does not start.
+    """
     console.print("[bold]Ringproof's demo[/]: a real Redis, real workers, real HTTP to a Plivo on this machine\n")
     temporary = tempfile.TemporaryDirectory(prefix="ringproof-demo-", ignore_cleanup_errors=True)
     folder = Path(stack.enter_context(temporary))
@@ -111,8 +124,8 @@ def set_up(console: Console, stack: ExitStack) -> Environment:
     console.print(f"  Plivo    {sandbox_url}  (the sandbox: no text leaves this machine)")
     exports = {
         "RINGPROOF_REDIS_URL": redis_server.url,
-        "RINGPROOF_PREFIX": "ringproof",  # a .env where they are pasted may name another
-        "RINGPROOF_RANGE_CODES_PER_HOUR": "0",  # some countries' rows are of one range
+        "RINGPROOF_PREFIX": "ringproof",  # the folder in which a user pastes these may have a .env with another one
+        "RINGPROOF_RANGE_CODES_PER_HOUR": "0",  # the numbers of some countries are in one range
         "PLIVO_BASE_URL": f"{sandbox_url}/v1",
         "PLIVO_AUTH_ID": ANY_AUTH_ID,
         "PLIVO_AUTH_TOKEN": ANY_AUTH_TOKEN,

@@ -1,6 +1,7 @@
-"""What happens while the demo's batch is being sent to: each act waits for its moment, happens once and is told.
+"""What happens while the demo's batch is being sent: each incident waits for its moment and happens once.
 
-An act is called at each look at the batch, and returns None until its moment came, and then what there is to tell.
+The demo calls each incident whenever it has read the batch. An incident returns None until its moment comes, and then
+the line to print.
 """
 
 import os
@@ -18,51 +19,54 @@ from ringproof.rosters.row import Row
 from tasks import initiate_verification
 from worker.local.demo.environment import Environment
 
-Act = Callable[[Batch], str | None]
+Incident = Callable[[Batch], str | None]
 
 PERSON: Final = "+14155550100"
 """A number that is not in the roster."""
 
-IN_FULL_SWING: Final = 40
-"""So many codes sent: past the half second of slots that bulk booked while Plivo's first window was closed."""
+CODES_BEFORE_THE_PERSON: Final = 40
+"""By then, the half second of slots is used up that bulk has reserved while Plivo's first window was closed."""
 
 PATIENCE_SECONDS: Final = 10.0
 
 
-def person_asks(environment: Environment) -> Act:
-    """Have a person ask for a code beside the bulk."""
+def person_asks(environment: Environment) -> Incident:
+    """Return the incident in which a person asks for a code while bulk is being sent."""
 
-    def ask(seen: Batch) -> str | None:
-        if seen.outcomes.get("code_sent", 0) < IN_FULL_SWING:
+    def ask(batch: Batch) -> str | None:
+        if batch.outcomes.get("code_sent", 0) < CODES_BEFORE_THE_PERSON:
             return None
-        began = time.monotonic()
+        started_at = time.monotonic()
         try:
             initiate_verification.delay(PERSON).get(timeout=PATIENCE_SECONDS)
         except CeleryTimeoutError:
             raise environment.worker.failed(f"a person's code was not sent in {PATIENCE_SECONDS:.0f} s") from None
-        took = (time.monotonic() - began) * 1000
-        return f"[cyan]a person asked meanwhile[/]: {took:.0f} ms from initiate_verification.delay to code_sent"
+        took_ms = (time.monotonic() - started_at) * 1000
+        return f"[cyan]a person asked meanwhile[/]: {took_ms:.0f} ms from initiate_verification.delay to code_sent"
 
     return ask
 
 
-def child_is_killed(environment: Environment, victim: str) -> Act:
-    """Have the worker's child killed that is sending to the victim, whose code Plivo sends without ever answering."""
-    environment.ask("misfortunes", {"kind": "timeout_after", "number": victim})
+def child_is_killed(environment: Environment, victim: str) -> Incident:
+    """Return the incident in which the worker's child is killed while it sends to the victim.
+
+    The sandbox sends the victim's code and never answers, so that the child is still waiting when it is killed.
+    """
+    environment.call_sandbox("misfortunes", {"kind": "timeout_after", "number": victim})
 
     def kill(_: Batch) -> str | None:
-        if not environment.sends(victim) or not (child := environment.child_with(victim)):
+        if not environment.codes_sent(victim) or not (child := environment.child_that_sends_to(victim)):
             return None
         os.kill(child, signal.SIGKILL)
-        whom = f"a worker's child, in the midst of sending to {mask(victim)}, which Plivo has taken"
+        whom = f"a worker's child, while it sends to {mask(victim)}; Plivo has sent that code"
         return f"[red]kill -9 {child}[/]: {whom}"
 
     return kill
 
 
 def choose_victim(rows: Iterable[Row]) -> str:
-    """Return the number whose worker will die: a text from the middle, masked as no other number of the roster."""
+    """Return the number whose worker will be killed: a text from the middle, whose masked form no other number has."""
     channels = {row.number.e164: row.channel for row in rows}
     masks = Counter(map(mask, channels))
-    alone = [number for number, channel in channels.items() if channel == "sms" and masks[mask(number)] == 1]
-    return alone[len(alone) // 2]
+    candidates = [number for number, channel in channels.items() if channel == "sms" and masks[mask(number)] == 1]
+    return candidates[len(candidates) // 2]

@@ -1,6 +1,6 @@
-"""The phones that the demo's codes go to: what their people enter goes the way of real codes, and is remembered.
+"""The phones that get the demo's codes: what their people enter goes through `confirm_verification`.
 
-Nobody is waited for: what is due is enqueued, and what came of it is collected by a later look.
+Nothing here waits for a result. A call of `update` enqueues what is due, and a later call collects the result.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from tasks import confirm_verification
 
 
 @dataclass(frozen=True, slots=True)
-class _Entered:
+class _EnteredCode:
     """A code on its way to Plivo."""
 
     number: str = field(repr=False)
@@ -23,41 +23,51 @@ class _Entered:
 
 
 class Phones:
-    """Enters what people do, by `confirm_verification`; `said` is what each was told last: None, if it was right."""
+    """Enter the codes that the sandbox's people enter, and keep the last result of each number.
 
-    def __init__(self, ask: Callable[[str], dict[str, Any]]) -> None:
-        self.said: dict[str, NotConfirmed | None] = {}
-        self._ask, self._seen, self._to_come = ask, 0, 0
-        self._under_way: list[_Entered] = []
+    `fetch` gets a path below the sandbox's `/sandbox/` and returns its JSON. `results` has the error that the person
+    of each number saw last, or None if the code was right:
+
+        >>> phones.results
+        {'+14155550123': None, '+14155550124': WrongCode(...)}
+    """
+
+    def __init__(self, fetch: Callable[[str], dict[str, Any]]) -> None:
+        self.results: dict[str, NotConfirmed | None] = {}
+        self._fetch, self._next_answer, self._still_to_come = fetch, 0, 0
+        self._unconfirmed: list[_EnteredCode] = []
 
     @property
-    def busy(self) -> bool:
-        """Whether somebody will enter a code, or has and was not told what came of it, as of the last look."""
-        return bool(self._to_come or self._under_way)
+    def is_busy(self) -> bool:
+        """Whether, at the last `update`, a person had a code to enter or waited for its result."""
+        return bool(self._still_to_come or self._unconfirmed)
 
-    def look(self) -> list[str]:
-        """Enqueue what people have entered since the last look; return whose answers have come since."""
-        before, self._under_way = self._under_way, []
-        told = [entered.number for entered in before if self._hear(entered)]
-        offered = self._ask(f"answers?since={self._seen}")
-        self._seen, self._to_come = offered["next"], offered["waiting"]
-        for one in offered["answers"]:
-            self._enter(one["phone_number"], one["code"])
-        return told
+    def update(self) -> list[str]:
+        """Enqueue what people have entered since the last call; return the numbers that have got a result since.
+
+        Raises the error of a confirmation that failed in any way but `NotConfirmed`.
+        """
+        entered, self._unconfirmed = self._unconfirmed, []
+        finished = [code.number for code in entered if self._collect(code)]
+        offered = self._fetch(f"answers?since={self._next_answer}")
+        self._next_answer, self._still_to_come = offered["next"], offered["waiting"]
+        for answer in offered["answers"]:
+            self._enter(answer["phone_number"], answer["code"])
+        return finished
 
     def _enter(self, number: str, code: str) -> None:
-        self._under_way.append(_Entered(number, code, confirm_verification.delay(number, code)))
+        self._unconfirmed.append(_EnteredCode(number, code, confirm_verification.delay(number, code)))
 
-    def _hear(self, entered: _Entered) -> bool:
-        """Take the answer, if there is one by now; who is told to enter it again does."""
+    def _collect(self, entered: _EnteredCode) -> bool:
+        """Store the result if there is one by now. Enter the code again if nothing shows whether Plivo took it."""
         if not entered.result.ready():
-            self._under_way.append(entered)
+            self._unconfirmed.append(entered)
             return False
-        answer = entered.result.result
-        if isinstance(answer, Unconfirmed):
+        result = entered.result.result
+        if isinstance(result, Unconfirmed):
             self._enter(entered.number, entered.code)
             return False
-        if isinstance(answer, Exception) and not isinstance(answer, NotConfirmed):
-            raise answer
-        self.said[entered.number] = answer if isinstance(answer, NotConfirmed) else None
+        if isinstance(result, Exception) and not isinstance(result, NotConfirmed):
+            raise result
+        self.results[entered.number] = result if isinstance(result, NotConfirmed) else None
         return True
