@@ -20,7 +20,7 @@ from worker.sending.queries import ask_at_slot
 from worker.sending.retry import until_ledger_answers
 
 if TYPE_CHECKING:
-    from ringproof.plivo.client import CallerId, PlivoClient
+    from ringproof.plivo.client import PlivoClient, VerifiedNumber
 
 SLOT: Final = timedelta(seconds=6)
 """How long a user waits for a slot at most: the first window after Redis has started, and one second more."""
@@ -130,7 +130,7 @@ def _taken_before(ledger: Ledger, client: "PlivoClient", record: Record, handle:
     return caller_id is not None
 
 
-def _get(ledger: Ledger, client: "PlivoClient", record: Record) -> "CallerId | None":
+def _get(ledger: Ledger, client: "PlivoClient", record: Record) -> "VerifiedNumber | None":
     """Ask Plivo for the number; None if it was not verified by the record's last code. Raises `Unconfirmed`."""
     if shutdown.is_stopping():
         raise errors.Unconfirmed("Plivo's answer was lost, and this worker stops")

@@ -30,7 +30,7 @@ from worker.sending.queries import ask_at_slot
 from worker.sending.retry import until_ledger_answers
 
 if TYPE_CHECKING:
-    from ringproof.plivo.client import CallerId
+    from ringproof.plivo.client import VerifiedNumber
 
 QUEUES: Final = {lane: queue(lane) for lane in Lane}
 PORTION: Final = 500
@@ -122,7 +122,7 @@ def look_up(phone_number: str, request: int) -> None:
     end_doubt(ledger, record, caller_id, hold=runtime.settings().in_doubt == "hold")
 
 
-def end_doubt(ledger: Ledger, record: Record, caller_id: "CallerId | None", *, hold: bool) -> None:
+def end_doubt(ledger: Ledger, record: Record, caller_id: "VerifiedNumber | None", *, hold: bool) -> None:
     """End the doubt about a number when no code of it can be live: it is verified, gets one more code, or has failed.
 
     `caller_id` is what Plivo has of the number. With `hold` no number gets another code without a person's request.
@@ -159,7 +159,7 @@ def _sent_at(ledger: Ledger, record: Record) -> datetime | None:
     return record.live_until and record.live_until - ledger.durations.code - ledger.durations.lease
 
 
-def _is_by_this_request(caller_id: "CallerId", record: Record, sent_at: datetime | None) -> bool:
+def _is_by_this_request(caller_id: "VerifiedNumber", record: Record, sent_at: datetime | None) -> bool:
     """Whether the number was verified by a code of this request, and not by one of last year."""
     if caller_id.verification_uuid == record.verification_uuid:
         return not record.is_code_used

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+from pathlib import Path
 
 import hypothesis
 import pytest
@@ -17,26 +18,29 @@ from ringproof.celery.app import app
 from ringproof.ledger.connection import connect
 from ringproof.ledger.ledger import Ledger
 from ringproof.plivo.client import PlivoClient
-from ringproof.plivo.transport import LIMITS
+from ringproof.plivo.transport import HTTP_TIMEOUTS
 from ringproof.settings import Settings
-from worker.local.processes.redis_server import RedisServer
+from worker.local.processes.redis_server import RedisServer, find_server
 
-hypothesis.settings.register_profile("busy", deadline=None)  # 200 ms of its own are a busy machine's, not a fault
+hypothesis.settings.register_profile(
+    "busy", deadline=None
+)  # a test of more than 200 ms shows a busy machine, not a fault
 hypothesis.settings.load_profile("busy")
 
+TESTS = Path(__file__).parent
 REDIS = RedisServer()
 POLICY = {
     "RINGPROOF_RATE": "1000/1s",
     "RINGPROOF_CALL_RATE": "1000/1s",
     "RINGPROOF_RESEND_COOLDOWN_SECONDS": "1",
-    "RINGPROOF_RANGE_CODES_PER_HOUR": "0",  # the numbers of all tests are of one range
+    "RINGPROOF_RANGE_CODES_PER_HOUR": "0",  # all tests use numbers of one range
     "RINGPROOF_MAX_CODES_PER_DAY": "10",
 }
 
 
 def pytest_configure():
     """Make this process a producer before collection looks at a task, which makes Celery read the environment."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job, and its children, ignore it
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job and its children ignore SIGINT
     REDIS.start()
     for name in Settings.variables():
         os.environ.pop(name, None)
@@ -46,6 +50,35 @@ def pytest_configure():
     client.close()
     assert app.amqp.producer_pool  # with this Redis, whichever test comes first
     assert app.backend
+
+
+def pytest_report_header():
+    return f"redis: {find_server()}"
+
+
+SLOWEST_FIRST = (
+    "faults",
+    "promises",
+    "local/test_demo.py",
+    "benchmarks",
+    "local",
+    "celery",
+    "plivo",
+    "tasks",
+    "cli",
+    "test_production_shape.py",
+    "test_wheel.py",
+    "docs",
+)
+"""The folders and files with the longest tests. The processes of xdist take files in this order, and end together."""
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: _rank(item.path.relative_to(TESTS).as_posix()))  # the order within a file stays
+
+
+def _rank(file):
+    return next((rank for rank, name in enumerate(SLOWEST_FIRST) if file.startswith(name)), len(SLOWEST_FIRST))
 
 
 def pytest_unconfigure():
@@ -81,7 +114,7 @@ def environ(sandbox):
 
 @pytest.fixture
 def ledger():
-    """The ledger that this process, its producers and the worker share; a test may tell it another policy."""
+    """The ledger that this process, its producers and the worker share; a test may publish another policy."""
     yield runtime.ledger()
     runtime.ledger().publish_policy(Settings.read(POLICY).policy)
 
@@ -126,8 +159,8 @@ def client_of():
     """Build clients."""
     with contextlib.ExitStack() as stack:
 
-        def build(url, limits=LIMITS):
-            client = PlivoClient(AUTH_ID, SecretStr(AUTH_TOKEN), url, limits=limits)
+        def build(url, timeouts=HTTP_TIMEOUTS):
+            client = PlivoClient(AUTH_ID, SecretStr(AUTH_TOKEN), url, timeouts=timeouts)
             stack.callback(client.close)
             return client
 
@@ -145,8 +178,8 @@ def run(command, environ, tmp_path):
     """Run the real command in a folder of its own; the answer has stdout, stderr and returncode."""
 
     def run_(*arguments, stdin="", **changes):
-        told = stdin if isinstance(stdin, bytes) else stdin.encode()
-        done = command.run(arguments, environ=environ | changes, cwd=tmp_path, stdin=told)
+        content = stdin if isinstance(stdin, bytes) else stdin.encode()
+        done = command.run(arguments, environ=environ | changes, cwd=tmp_path, stdin=content)
         assert "Traceback" not in done.stderr, done.stderr
         return done
 

@@ -19,7 +19,7 @@ from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.record import Reason
 from ringproof.phone.masking import mask, redact
 from ringproof.plivo.client import PlivoClient
-from ringproof.plivo.transport import Limits
+from ringproof.plivo.transport import HttpTimeouts
 from ringproof.settings import Settings
 from worker.local.sandbox.server import ANY_AUTH_ID
 
@@ -243,7 +243,10 @@ class TestTheText:
         settings = Settings.read(environ, worker=True)
         assert settings.plivo_auth_token is not None
         client = PlivoClient(
-            ANY_AUTH_ID, settings.plivo_auth_token, settings.plivo_base_url, limits=Limits(connecting_seconds=0.2)
+            ANY_AUTH_ID,
+            settings.plivo_auth_token,
+            settings.plivo_base_url,
+            timeouts=HttpTimeouts(connecting_seconds=0.2),
         )
 
         with pytest.raises(errors.Unreachable) as caught:

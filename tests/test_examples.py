@@ -19,7 +19,7 @@ MODULES = sorted(
 )
 
 STAND_INS = {"ledger", "client", "roster", "numbers", "number"}
-"""Names that an example need not define. An example with one of them is only parsed, because it needs a Redis or files."""
+"""Names that an example need not define: an example with one of them is only parsed, as it needs a Redis or files."""
 
 
 def uses_a_stand_in(source):

@@ -21,10 +21,10 @@ from ringproof.ledger.durations import ms
 from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.record import Record, pieces
 from ringproof.phone.caller_id import ALIAS_LENGTH, SUBACCOUNT
-from ringproof.phone.number import parse, route
+from ringproof.phone.number import channel_for, parse
 
 if TYPE_CHECKING:
-    from ringproof.plivo.client import CallerId
+    from ringproof.plivo.client import VerifiedNumber
 
 CODE_WAITS: Final = timedelta(seconds=60)
 """How long a code waits for a worker. A user who still waits by then enters it again."""
@@ -121,7 +121,7 @@ def code_rejected(ledger: Ledger, number: str, handle: str, *, counted: bool = T
 
 
 def mark_verified(
-    ledger: Ledger, caller_ids: Sequence["CallerId"], handle: str = "", *, source: Source = Source.CODE
+    ledger: Ledger, caller_ids: Sequence["VerifiedNumber"], handle: str = "", *, source: Source = Source.CODE
 ) -> list[Marked]:
     """Record numbers that Plivo reports as verified, and return what became of each, in the same order.
 
@@ -134,12 +134,12 @@ def mark_verified(
     return [Marked(one) for one in ledger.run_script("number/mark_verified", keys, [entries, handle, source])]
 
 
-def last_change(caller_id: "CallerId") -> datetime | None:
+def last_change(caller_id: "VerifiedNumber") -> datetime | None:
     """Return when Plivo last verified or changed a number; None if it gave no date."""
     return max((date for date in (caller_id.created_at, caller_id.modified_at) if date), default=None)
 
 
-def _entry(caller_id: "CallerId") -> dict[str, Any]:
+def _entry(caller_id: "VerifiedNumber") -> dict[str, Any]:
     alias = caller_id.alias.encode("utf-8", "replace").decode()[:ALIAS_LENGTH]  # other programs write there, too
     channel, country = _channel_and_country(caller_id.phone_number)
     return {
@@ -157,6 +157,6 @@ def _channel_and_country(number: str) -> tuple[str, str]:
     """Return the channel by which a code would reach a number, and its country: Plivo's list has no channel."""
     try:
         parsed = parse(number)
-        return route(parsed, "auto"), parsed.country
+        return channel_for(parsed, "auto"), parsed.country
     except InvalidNumber:
         return "sms", ""

@@ -11,7 +11,7 @@ from ringproof.ledger.queues import queue
 from ringproof.ledger.record import Lane
 from ringproof.phone.caller_id import check_alias, check_subaccount
 from ringproof.phone.masking import mask_value
-from ringproof.phone.number import PhoneNumber, check_channel, parse, route
+from ringproof.phone.number import PhoneNumber, channel_for, check_channel, parse
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class VerificationRequest:
             raise InvalidRequest("resend", mask_value(resend), "True or False")
         alias, subaccount = check_alias(alias), check_subaccount(subaccount)
         number = parse(phone_number, region or default_region)
-        return cls(number, route(number, channel), alias, subaccount, resend, check_days(reverify_after_days))
+        return cls(number, channel_for(number, channel), alias, subaccount, resend, check_days(reverify_after_days))
 
     def requester(self, lane: Lane) -> Requester:
         """Return who makes a request in this lane. Raises `InvalidRequest` for a resend outside a person's lane."""

@@ -1,4 +1,4 @@
-"""What Plivo keeps with a verified caller ID beside its number: an alias, and the subaccount that it is for."""
+"""Check the two values that Plivo stores with a verified number: its alias and its subaccount."""
 
 import re
 from typing import Final
@@ -7,13 +7,13 @@ from ringproof.errors import InvalidRequest
 from ringproof.phone.masking import mask_value
 
 ALIAS_LENGTH: Final = 255
-"""Characters of an alias. Plivo documents no limit; this is what its console takes."""
+"""Most characters of an alias. Plivo documents no limit; its console accepts 255."""
 
 SUBACCOUNT = re.compile(r"SA[A-Za-z0-9]{18}", re.ASCII)
 
 
 def check_alias(alias: object) -> str | None:
-    """Return an alias that Plivo takes, or None for none. Raises `InvalidRequest`."""
+    """Return the alias if Plivo accepts it; None stays None. Raises `InvalidRequest` for any other value."""
     if alias is None:
         return None
     if isinstance(alias, str) and 1 <= len(alias) <= ALIAS_LENGTH and alias.isprintable() and alias.strip():
@@ -22,7 +22,7 @@ def check_alias(alias: object) -> str | None:
 
 
 def check_subaccount(subaccount: object) -> str | None:
-    """Return the auth id of a subaccount, or None for none. Raises `InvalidRequest`."""
+    """Return the subaccount's auth id; None stays None. Raises `InvalidRequest` for any other value."""
     if subaccount is None:
         return None
     if isinstance(subaccount, str) and SUBACCOUNT.fullmatch(subaccount):

@@ -1,8 +1,9 @@
-"""What a country's plan says of a number: phonenumbers' own patterns, each compiled once and asked once.
+"""Find the country and the kind of a number in its country's plan, ten times as fast as phonenumbers does.
 
-The library asks them again for the country, for the kind and for the length; and `re`, where it keeps them, forgets
-all but 512, which is fewer than the numbers of the world need. The answers here are the library's own, tested number
-by number against it, as it declares its metadata internal and may change it.
+The patterns are those of phonenumbers. The library matches them again for the country, for the kind and for the
+length, and keeps them in `re`, which forgets all but 512: the numbers of the world need more. Here each pattern is
+compiled once and matched once. The library's metadata is internal and may change, so that the tests compare the
+results with the library's public functions for each country, kind and length.
 """
 
 import re
@@ -14,8 +15,8 @@ from typing import Final
 from phonenumbers import COUNTRY_CODE_TO_REGION_CODE, PhoneMetadata, PhoneNumberDesc
 
 
-class Kind(StrEnum):
-    """What a number is to whoever sends it a code; all but the last four are reasons to send none."""
+class NumberKind(StrEnum):
+    """What a number is for; Ringproof sends codes to the last four kinds only."""
 
     IMPOSSIBLE = "impossible"
     INVALID = "invalid"
@@ -31,17 +32,16 @@ class Kind(StrEnum):
 
 
 _SPECIAL: Final = (
-    ("premium_rate", Kind.PREMIUM),
-    ("toll_free", Kind.OTHER),
-    ("shared_cost", Kind.SHARED_COST),
-    ("voip", Kind.OTHER),
-    ("personal_number", Kind.OTHER),
-    ("pager", Kind.PAGER),
-    ("uan", Kind.UAN),
-    ("voicemail", Kind.VOICEMAIL),
+    ("premium_rate", NumberKind.PREMIUM),
+    ("toll_free", NumberKind.OTHER),
+    ("shared_cost", NumberKind.SHARED_COST),
+    ("voip", NumberKind.OTHER),
+    ("personal_number", NumberKind.OTHER),
+    ("pager", NumberKind.PAGER),
+    ("uan", NumberKind.UAN),
+    ("voicemail", NumberKind.VOICEMAIL),
 )
-"""What is neither a landline nor a mobile, in the order in which phonenumbers looks, should two patterns match."""
-
+"""The kinds that are neither landline nor mobile. If two patterns match, the first counts, as in phonenumbers."""
 
 _Matches = Callable[[str], object]
 
@@ -49,7 +49,7 @@ _Matches = Callable[[str], object]
 class Plan:
     """The plan of one calling code, which several countries may share.
 
-    Its patterns are compiled when first needed; all of the world's 1,185 take 0.2 s and 3 MB.
+    Each pattern is compiled when it is first needed. All 1,185 patterns of the world take 0.2 s and 3 MB.
     """
 
     def __init__(self, code: int) -> None:
@@ -61,27 +61,30 @@ class Plan:
         prefix = main.national_prefix_for_parsing
         self._prefix: _Matches | None = re.compile(prefix).match if prefix else None
 
-    def judge(self, national: str) -> tuple[str, Kind]:
-        """Return the country of a number without its calling code, and its kind.
+    def classify(self, national: str) -> tuple[str, NumberKind]:
+        """Return the country and the kind of a number that is given without its calling code.
 
-        The country is the main one of its calling code where the number is impossible or invalid.
+        If the number is impossible or invalid, the country is the main one of the calling code.
+
+        >>> Plan(49).classify("3012345678")
+        ('DE', <NumberKind.LANDLINE: 'landline'>)
         """
         if len(national) not in self._possible:
-            return self._countries[0].name, Kind.IMPOSSIBLE
+            return self._countries[0].name, NumberKind.IMPOSSIBLE
         if len(self._countries) == 1:
             only = self._countries[0]
             return only.name, only.kind(national)
         for country in self._countries:
             if country.begins is None:
                 kind = country.kind(national)
-                if kind is not Kind.INVALID:
+                if kind is not NumberKind.INVALID:
                     return country.name, kind
             elif country.begins(national):
                 return country.name, country.kind(national)
-        return self._countries[0].name, Kind.INVALID
+        return self._countries[0].name, NumberKind.INVALID
 
     def may_lose_its_prefix(self, national: str) -> bool:
-        """Tell whether phonenumbers might take the first digits for a national prefix: the 0 of `+44 020 7946 0958`."""
+        """Return whether phonenumbers might drop the first digits as a national prefix, as the 0 of `+44 020`."""
         return self._prefix is not None and self._prefix(national) is not None
 
 
@@ -95,34 +98,34 @@ class _Country:
         self.name, self.metadata = name, metadata
         begins = metadata.leading_digits
         self.begins: _Matches | None = re.compile(begins).match if begins is not None else None
-        self._kinds: dict[int, tuple[tuple[_Matches, Kind], ...]] = {}
+        self._kinds: dict[int, tuple[tuple[_Matches, NumberKind], ...]] = {}
 
-    def kind(self, national: str) -> Kind:
-        """Return the kind of a number that is this country's, if anyone's."""
+    def kind(self, national: str) -> NumberKind:
+        """Return the kind of a number that belongs to this country or to none."""
         length = len(national)
         kinds = self._kinds.get(length)
         if kinds is None:
             kinds = self._kinds[length] = self._of_length(length)
-        if not kinds or not kinds[0][0](national):  # the general description, which all others are within
-            return Kind.INVALID
+        if not kinds or not kinds[0][0](national):  # the general description includes all others
+            return NumberKind.INVALID
         for matches, kind in kinds[1:]:
             if matches(national):
-                if kind is Kind.LANDLINE and self._is_mobile(national):
-                    return Kind.EITHER
+                if kind is NumberKind.LANDLINE and self._is_mobile(national):
+                    return NumberKind.EITHER
                 return kind
-        return Kind.INVALID
+        return NumberKind.INVALID
 
-    def _of_length(self, length: int) -> tuple[tuple[_Matches, Kind], ...]:
-        """Return the patterns that a number of this length can match, in the order in which they count."""
+    def _of_length(self, length: int) -> tuple[tuple[_Matches, NumberKind], ...]:
+        """Return the patterns that a number of this length can match, the first to count first."""
         of_anything = _matcher(self.metadata.general_desc, length)
         if of_anything is None:
             return ()
-        ordinary = [("fixed_line", Kind.LANDLINE), ("mobile", Kind.MOBILE)]
+        ordinary = [("fixed_line", NumberKind.LANDLINE), ("mobile", NumberKind.MOBILE)]
         if self.metadata.same_mobile_and_fixed_line_pattern:
-            ordinary = [("fixed_line", Kind.EITHER)]
+            ordinary = [("fixed_line", NumberKind.EITHER)]
         ordered = (*_SPECIAL, *ordinary)
         kinds = ((_matcher(getattr(self.metadata, name), length), kind) for name, kind in ordered)
-        return ((of_anything, Kind.INVALID), *((matches, kind) for matches, kind in kinds if matches))
+        return ((of_anything, NumberKind.INVALID), *((matches, kind) for matches, kind in kinds if matches))
 
     def _is_mobile(self, national: str) -> bool:
         matches = _matcher(self.metadata.mobile, len(national))
@@ -130,7 +133,7 @@ class _Country:
 
 
 def _matcher(description: PhoneNumberDesc | None, length: int) -> _Matches | None:
-    """Return what matches the numbers of a description, or None where none has this length."""
+    """Return a function that matches the numbers of a description, or None if none has this length."""
     if description is None or not description.national_number_pattern:
         return None
     if description.possible_length and length not in description.possible_length:
@@ -143,28 +146,31 @@ _compiled = cache(re.compile)
 
 @cache
 def plan_of(code: int) -> Plan:
-    """Return the plan of a calling code. Raises KeyError for a code that is in no use."""
+    """Return the plan of a calling code. Raises KeyError for a code that is not in use."""
     return Plan(code)
 
 
 @cache
-def split(head: str) -> tuple[int, Plan] | None:
-    """Return how many of these three digits are the calling code, and its plan, or None where none begins so."""
+def find_plan(head: str) -> tuple[int, Plan] | None:
+    """Return the length of the calling code in a number's first three digits, and its plan; None if it has no plan."""
     for length in (1, 2, 3):  # no code begins with another
         if (code := int(head[:length])) in COUNTRY_CODE_TO_REGION_CODE and head[0] != "0":
             return length, plan_of(code)
     return None
 
 
-def look_up(digits: str) -> tuple[str, Kind] | None:
+def classify(digits: str) -> tuple[str, NumberKind] | None:
     """Return the country and the kind of an international number without its `+`: seven ASCII digits or more.
 
-    None where phonenumbers has to read it: no such calling code, or a national prefix that may not belong there.
-    Takes 3 µs.
+    Returns None if phonenumbers has to read the number: it has no known calling code, or perhaps a national prefix.
+    It takes 3 µs.
+
+    >>> classify("14155552671")
+    ('US', <NumberKind.EITHER: 'landline_or_mobile'>)
     """
-    found = split(digits[:3])
-    if found is None:
+    length_and_plan = find_plan(digits[:3])
+    if length_and_plan is None:
         return None
-    length, plan = found
+    length, plan = length_and_plan
     national = digits[length:]
-    return None if plan.may_lose_its_prefix(national) else plan.judge(national)
+    return None if plan.may_lose_its_prefix(national) else plan.classify(national)

@@ -1,6 +1,6 @@
-"""Quiet hours: when a code of bulk or schedule would wake somebody, by the clock where the number is.
+"""Quiet hours: when bulk and schedule send no code, by the clock where the number is.
 
-A person who asks for a code is awake; nothing here concerns them.
+They do not apply to persons who ask for a code themselves: these are awake.
 """
 
 import re
@@ -16,13 +16,13 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from phonenumbers import PhoneNumberType, is_number_type_geographical
 
-from ringproof.phone.number_plan import Kind, split
+from ringproof.phone.number_plan import NumberKind, find_plan
 
 SPREAD: Final = timedelta(hours=1)
-"""How long after the morning numbers are spread. At Plivo's 300/5s an hour takes 216,000, and it is still morning."""
+"""How long after the morning numbers are spread: at Plivo's 300/5s an hour is enough for 216,000 codes."""
 
 AHEAD: Final = timedelta(days=2)
-"""How far ahead a day is looked for. They are alike but where the clocks are changed: two tell whether there is one."""
+"""How far ahead to look for daytime. Two days are enough: only a clock change makes days differ."""
 
 NOTATION: Final = "write quiet hours as two different times of day, such as 21:00-08:00"
 
@@ -30,29 +30,33 @@ _MINUTE = timedelta(minutes=1)
 _WINDOW = re.compile(r"((?:[01]\d|2[0-3]):[0-5]\d)-((?:[01]\d|2[0-3]):[0-5]\d)", re.ASCII)
 
 _PLACED = {
-    Kind.LANDLINE: PhoneNumberType.FIXED_LINE,
-    Kind.EITHER: PhoneNumberType.FIXED_LINE_OR_MOBILE,
-    Kind.MOBILE: PhoneNumberType.MOBILE,
+    NumberKind.LANDLINE: PhoneNumberType.FIXED_LINE,
+    NumberKind.EITHER: PhoneNumberType.FIXED_LINE_OR_MOBILE,
+    NumberKind.MOBILE: PhoneNumberType.MOBILE,
 }
-"""What may have a place on the map, in phonenumbers' words."""
+"""The kinds of numbers that may have a place on the map, as phonenumbers names them."""
 
 
 @dataclass(frozen=True, slots=True)
 class QuietHours:
-    """Each day from `begins` until just before `ends`, by the local clock; usually over midnight."""
+    """The time of each day from `begins` until just before `ends`, by the local clock; usually over midnight.
+
+    >>> time(23, 30) in QuietHours.parse("21:00-08:00")
+    True
+    """
 
     begins: time
     ends: time
 
     def __post_init__(self) -> None:
-        """Refuse what is empty, and what `str` could not write."""
+        """Raise ValueError for an empty window, and for one with seconds, which `str` could not write."""
         bounds = (self.begins, self.ends)
         if self.begins == self.ends or any(bound != time(bound.hour, bound.minute) for bound in bounds):
             raise ValueError(NOTATION)
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read `21:00-08:00`. Raises ValueError for any other notation, no such time, and two equal ones."""
+        """Read quiet hours such as `21:00-08:00`. Raises ValueError for any other text, and for equal times."""
         match = _WINDOW.fullmatch(text.strip())
         if match is None:
             raise ValueError(NOTATION)
@@ -67,12 +71,14 @@ class QuietHours:
         return wall >= self.begins or wall < self.ends
 
     def until(self, e164: str, now: datetime) -> datetime | None:
-        """Return the moment, in UTC, before which nothing should be sent to a number, or None where it is day now.
+        """Return the moment (UTC) at which a number may get its code, or None if it is daytime now.
 
-        It is day when it is in every zone that the number may be in, or, if there is no such moment within `AHEAD`,
-        in the most of them: otherwise such a number would never get its code. From its beginning on numbers are spread,
-        each always to the same place: over `SPREAD`, or over the day where that is shorter. `now` is Redis' time;
-        raises ValueError if it is naive. Takes 8 µs, and once a minute 0.1 ms for each zone of a combination.
+        Daytime means day in all time zones that the number may be in. If that never happens within `AHEAD`, it means
+        day in most of them: otherwise such a number would never get its code. Numbers are spread by their hash over the
+        first hour of the day (`SPREAD`), or over the day if it is shorter. `now` is Redis' time. It takes 8 µs, and
+        once a minute 0.1 ms for each zone of a combination.
+
+        Raises ValueError if `now` has no time zone.
         """
         if now.tzinfo is None:
             raise ValueError("now has no time zone")
@@ -87,36 +93,40 @@ class QuietHours:
 def zones_of(e164: str) -> tuple[str, ...]:
     """Return the names of the time zones that a number may be in.
 
-    They are those of phonenumbers' `time_zones_for_number`, which takes ten times as long: of the longest known prefix
-    where the number has a place on the map, and otherwise of its calling code, as for a mobile of Russia (16 zones) or
-    a toll-free number of North America (42). Where phonenumbers knows none, as for +800, it is UTC. One thing is
-    different: a mobile of an island of +1 is on that island, and not awake only when Guam and Alaska are. Takes 4 µs.
+    They are those of phonenumbers' `time_zones_for_number`, which takes ten times as long. If the number has a place on
+    the map, they are the zones of its longest known prefix. Otherwise they are those of its calling code, such as 16
+    for a mobile of Russia and 42 for a toll-free number of North America. If phonenumbers knows none, as for +800, the
+    zone is UTC. One thing differs: a mobile of an island of +1 has the island's zone, not all zones of +1. It takes
+    4 µs.
+
+    >>> zones_of("+493012345678")
+    ('Europe/Berlin',)
     """
     digits = e164.removeprefix("+")
-    found = split(digits[:3])
-    if found is None:
+    length_and_plan = find_plan(digits[:3])
+    if length_and_plan is None:
         return ("UTC",)
-    length, plan = found
+    length, plan = length_and_plan
     code = digits[:length]
     zones = _zones_by_prefix()
-    _, kind = plan.judge(digits[length:])
+    _, kind = plan.classify(digits[length:])
     if kind in _PLACED and (code == "1" or is_number_type_geographical(_PLACED[kind], int(code))):
         for end in range(len(digits), length, -1):
-            if known := zones.get(digits[:end]):
-                return known
+            if zones_of_prefix := zones.get(digits[:end]):
+                return zones_of_prefix
     return zones.get(code, ("UTC",))
 
 
 @cache
 def _zones_by_prefix() -> Mapping[str, tuple[str, ...]]:
-    from phonenumbers.tzdata import TIMEZONE_DATA  # noqa: PLC0415  # memory that a producer has no use for
+    from phonenumbers.tzdata import TIMEZONE_DATA  # noqa: PLC0415  # a producer does not need this memory
 
     return TIMEZONE_DATA
 
 
 @lru_cache(maxsize=1024)  # the world has 315 combinations of zones
 def _next_day(quiet: QuietHours, zones: tuple[str, ...], now: int) -> range | None:
-    """Return the next day's minutes since 1970, by all zones or by the most, or None if that day is now."""
+    """Return the minutes since 1970 of the next daytime, by all zones or by most; None if it is daytime now."""
     steps = Counter({now: 0})
     for zone in zones:
         for minute, step in _steps(quiet, _zone(zone), now):
@@ -133,15 +143,15 @@ def _next_day(quiet: QuietHours, zones: tuple[str, ...], now: int) -> range | No
 
 
 def _steps(quiet: QuietHours, zone: tzinfo, now: int) -> Iterator[tuple[int, int]]:
-    """Tell at which minutes a zone's day begins (1) and ends (-1), from now on and for a day longer than `AHEAD`."""
+    """Yield the minutes at which a zone's day begins (1) and ends (-1), from now until a day after `AHEAD`."""
     changes = {now}
     today = datetime.fromtimestamp(now * 60, zone).date()
-    for days in range(-1, AHEAD.days + 3):  # yesterday, too: clocks that are put back can make it return
+    for days in range(-1, AHEAD.days + 3):  # from yesterday on: a clock that is put back can make it return
         for bound in (quiet.begins, quiet.ends):
             wall = datetime.combine(today + timedelta(days), bound, zone)
             first, second = sorted(int(wall.replace(fold=fold).timestamp()) // 60 for fold in (0, 1))
             changes |= {first, second}
-            if first != second:  # it comes twice or never, because the clocks are changed in between
+            if first != second:  # this time comes twice or never, because of a clock change
                 changes.add(_clock_change(zone, first, second))
     was_day = False
     for minute in sorted(minute for minute in changes if minute >= now):
@@ -152,7 +162,7 @@ def _steps(quiet: QuietHours, zone: tzinfo, now: int) -> Iterator[tuple[int, int
 
 
 def _clock_change(zone: tzinfo, first: int, last: int) -> int:
-    """Return the minute at which a zone's offset becomes another, of which there is one between these."""
+    """Return the minute between these two at which a zone's offset changes."""
     before = datetime.fromtimestamp(first * 60, zone).utcoffset()
     return first + bisect_left(
         range(first, last),
@@ -163,7 +173,7 @@ def _clock_change(zone: tzinfo, first: int, last: int) -> int:
 
 @cache
 def _zone(name: str) -> tzinfo:
-    """Return a zone; zoneinfo itself keeps eight. One that the machine's tzdata is too old to know counts as UTC."""
+    """Return a zone, or UTC if the machine's tzdata is too old to know it. zoneinfo itself caches only eight."""
     try:
         return ZoneInfo(name)
     except ZoneInfoNotFoundError:

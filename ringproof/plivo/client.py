@@ -30,7 +30,7 @@ from ringproof.errors import (
     WrongCode,
 )
 from ringproof.phone.masking import mask, mask_value, redact, shorten
-from ringproof.plivo.transport import LIMITS, Answer, Body, Limits, Transport
+from ringproof.plivo.transport import HTTP_TIMEOUTS, Body, HttpAnswer, HttpTimeouts, HttpTransport
 
 LONGEST_RETRY_AFTER_SECONDS = 900.0
 """A quarter of an hour, the life of a code: what is asked for beyond it is not believed."""
@@ -52,7 +52,7 @@ class Sent:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class CallerId:
+class VerifiedNumber:
     """A number whose verification was completed. Its times are aware, and None if Plivo's text is no time."""
 
     phone_number: str
@@ -65,7 +65,7 @@ class CallerId:
 
     def __repr__(self) -> str:
         number, uuid = mask(self.phone_number), self.verification_uuid
-        return f"CallerId({number}, created_at={self.created_at}, verification_uuid={uuid!r})"
+        return f"VerifiedNumber({number}, created_at={self.created_at}, verification_uuid={uuid!r})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class Page:
     Of `total` numbers, if Plivo said how many. `skipped` counts what was listed without a number or a uuid.
     """
 
-    objects: tuple[CallerId, ...]
+    objects: tuple[VerifiedNumber, ...]
     next: int | None
     total: int | None
     skipped: int
@@ -95,7 +95,7 @@ class PlivoClient:
         base_url: str = "https://api.plivo.com/v1",
         *,
         pool_size: int = 25,
-        limits: Limits = LIMITS,
+        timeouts: HttpTimeouts = HTTP_TIMEOUTS,
     ) -> None:
         parts = urlsplit(base_url)
         loopback = parts.hostname in {"127.0.0.1", "localhost", "::1"}
@@ -103,7 +103,7 @@ class PlivoClient:
             raise Misconfigured("PLIVO_BASE_URL: https:// only, unless it is this machine")
         self._auth_id, self._auth_token = auth_id, auth_token
         login = base64.b64encode(f"{auth_id}:{auth_token.get_secret_value()}".encode()).decode()
-        self._transport = Transport(
+        self._transport = HttpTransport(
             f"{base_url.rstrip('/')}/Account/{quote(auth_id, safe='')}/VerifiedCallerId/",
             {
                 "Authorization": f"Basic {login}",
@@ -112,7 +112,7 @@ class PlivoClient:
                 "User-Agent": f"ringproof/{_version()}",
             },
             pool_size=pool_size,
-            limits=limits,
+            timeouts=timeouts,
         )
 
     def initiate(
@@ -141,7 +141,7 @@ class PlivoClient:
 
     def complete(
         self, verification_uuid: str, otp: SecretStr, *, before_first_byte: Callable[[], None] | None = None
-    ) -> CallerId:
+    ) -> VerifiedNumber:
         """Enter the code that a person got, as it is: 4 to 8 digits are not judged here. No error and no log shows it.
 
         `before_first_byte` is the same as in `initiate`. Raises `WrongCode` for a 4xx other than 401, 402, 403, 408 and
@@ -157,7 +157,7 @@ class PlivoClient:
             raise Unknown(f"{answer.status} without a phone_number and this verification_uuid")
         return found
 
-    def get(self, phone_number: str) -> CallerId | None:
+    def get(self, phone_number: str) -> VerifiedNumber | None:
         """Look up a number: None if it is not verified, which a pending one is not.
 
         Raises `InvalidNumber` for what is none, and `Unknown` if the answer is none; asking again is safe.
@@ -196,7 +196,7 @@ class PlivoClient:
         known = tuple(one for one in found if one is not None)
         return Page(known, _offset(meta.get("next"), offset), _count(meta.get("total_count")), len(found) - len(known))
 
-    def update(self, phone_number: str, *, alias: str | None = None, subaccount: str | None = None) -> CallerId:
+    def update(self, phone_number: str, *, alias: str | None = None, subaccount: str | None = None) -> VerifiedNumber:
         """Give a verified number another alias or subaccount; what is None stays as it is.
 
         Raises `InvalidNumber` for what is none, `Rejected` also for a number that is not verified, and `Unknown` if it
@@ -231,7 +231,7 @@ class PlivoClient:
         """Close the idle connections."""
         self._transport.close()
 
-    def _about(self, digits: str, answer: Answer) -> CallerId:
+    def _about(self, digits: str, answer: HttpAnswer) -> VerifiedNumber:
         """Read an answer about this very number."""
         if not _is_success(answer):
             raise self._refusal(answer)
@@ -240,7 +240,7 @@ class PlivoClient:
             raise Unknown(f"{answer.status} without this phone_number and its verification_uuid")
         return found
 
-    def _refusal(self, answer: Answer, otp: SecretStr | None = None) -> RingproofError:
+    def _refusal(self, answer: HttpAnswer, otp: SecretStr | None = None) -> RingproofError:
         told = _object(answer)
         detail = self._detail(answer, told, otp)
         match answer.status:
@@ -257,7 +257,7 @@ class PlivoClient:
             case _:  # 408, 500, 502, 504, a balancer's 503, a redirect: it may have been taken
                 return Unknown(detail)
 
-    def _detail(self, answer: Answer, told: Mapping[str, Any], otp: SecretStr | None) -> str:
+    def _detail(self, answer: HttpAnswer, told: Mapping[str, Any], otp: SecretStr | None) -> str:
         """The status and Plivo's text, without control characters, numbers and credentials, in 64 bytes.
 
         With an `otp` no digit is left: Plivo may repeat it in parts, or as a number without its leading zeros.
@@ -283,7 +283,7 @@ def _body(fields: Mapping[str, str | None]) -> Body:
     return Body(json.dumps(given, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace"))
 
 
-def _is_success(answer: Answer) -> bool:
+def _is_success(answer: HttpAnswer) -> bool:
     return 200 <= answer.status < 300
 
 
@@ -296,7 +296,7 @@ def _is_plivos(told: Mapping[str, Any]) -> bool:
     return _is_id(told.get("api_id"))
 
 
-def _object(answer: Answer) -> dict[str, Any]:
+def _object(answer: HttpAnswer) -> dict[str, Any]:
     """Return the body as a JSON object; an empty one for whatever else it is."""
     try:
         told = json.loads(answer.body or b"null")
@@ -328,13 +328,13 @@ def _digits(phone_number: str) -> str:
     return match[1]
 
 
-def _caller_id(told: Mapping[str, Any]) -> CallerId | None:
+def _caller_id(told: Mapping[str, Any]) -> VerifiedNumber | None:
     """Read what Plivo tells of a verified number; None without a number or a uuid."""
     number, uuid = told.get("phone_number"), told.get("verification_uuid")
     match = _E164.fullmatch(str(number)) if isinstance(number, str | int) else None
     if match is None or not _is_id(uuid):
         return None
-    return CallerId(
+    return VerifiedNumber(
         phone_number=f"+{match[1]}",
         alias=_text(told.get("alias")),
         country=_text(told.get("country")),
@@ -367,7 +367,7 @@ def _time(value: object) -> datetime | None:
     return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
-def _retry_after(answer: Answer) -> float | None:
+def _retry_after(answer: HttpAnswer) -> float | None:
     """Seconds from 0 to 900; a date is judged by the answer's own clock, if it has one; None for junk."""
     value = answer.headers.get("Retry-After", "").strip()
     if _SECONDS.fullmatch(value):

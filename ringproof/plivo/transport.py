@@ -34,7 +34,7 @@ _LOGGERS = ("urllib3.connection", "urllib3.connectionpool", "urllib3.response", 
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class HttpTimeouts:
     """How long and how much: an exchange ends after 15 s, but for the resolver, which cannot be cut short.
 
     After a resolver that took too long nothing is sent.
@@ -55,11 +55,11 @@ class Limits:
     """Beyond it a server may be about to close the connection, and a POST lost in that would be in doubt."""
 
 
-LIMITS = Limits()
+HTTP_TIMEOUTS = HttpTimeouts()
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class HttpAnswer:
     """What was answered. `body` is None if it broke off, came too late or was too long: the status stands."""
 
     status: int
@@ -78,18 +78,18 @@ class Body(bytes):
     __str__ = __repr__
 
 
-class Transport:
+class HttpTransport:
     """Exchanges with one REST collection at `url`, over a pool that any number of threads share."""
 
-    def __init__(self, url: str, headers: Mapping[str, str], *, pool_size: int, limits: Limits) -> None:
+    def __init__(self, url: str, headers: Mapping[str, str], *, pool_size: int, timeouts: HttpTimeouts) -> None:
         self._url = url
-        self._limits = limits
+        self._timeouts = timeouts
         self._adapter = _Adapter(pool_connections=1, pool_maxsize=pool_size)
         self._prepared = requests.Request("GET", url, headers=dict(headers)).prepare()
         self._connecting = Retrying(
             retry=retry_if_exception_type(Unreachable),
             wait=wait_exponential(0.1, max=1) + wait_random(0, 0.2),  # 25 threads do not come as one
-            stop=stop_before_delay(limits.connecting_seconds),
+            stop=stop_before_delay(timeouts.connecting_seconds),
             reraise=True,
         )
         for name in _LOGGERS:
@@ -97,12 +97,12 @@ class Transport:
 
     def exchange(
         self, method: str, path: str = "", body: Body | None = None, before_first_byte: Callable[[], None] | None = None
-    ) -> Answer:
+    ) -> HttpAnswer:
         """Send one request to `path` below the collection; it must be safe in a URL as it is.
 
         `before_first_byte` is called when the next thing to happen is the first byte; what it raises rises, and nothing
         is sent. Raises `Unreachable` if surely nothing was sent, after several tries within
-        `limits.connecting_seconds`, and `Unknown` if the first byte was written and no head came back. After that
+        `timeouts.connecting_seconds`, and `Unknown` if the first byte was written and no head came back. After that
         byte nothing is ever repeated.
         """
         request = self._prepared.copy()
@@ -111,7 +111,9 @@ class Transport:
             request.body = body
             request.headers["Content-Type"] = "application/json"
             request.headers["Content-Length"] = str(len(body))
-        return self._connecting(self._once, request, boot_clock() + self._limits.connecting_seconds, before_first_byte)
+        return self._connecting(
+            self._once, request, boot_clock() + self._timeouts.connecting_seconds, before_first_byte
+        )
 
     def close(self) -> None:
         """Close what is idle; an exchange under way ends by itself."""
@@ -119,13 +121,13 @@ class Transport:
 
     def _once(
         self, request: requests.PreparedRequest, connecting_until: float, before_first_byte: Callable[[], None] | None
-    ) -> Answer:
+    ) -> HttpAnswer:
         outer = sys.exception()
-        attempt = _local.attempt = _Attempt(self._limits, connecting_until, before_first_byte)
-        seconds = (self._limits.connect_seconds, self._limits.answer_seconds)
+        attempt = _local.attempt = _HttpTry(self._timeouts, connecting_until, before_first_byte)
+        seconds = (self._timeouts.connect_seconds, self._timeouts.answer_seconds)
         try:
             response = self._adapter.send(request, timeout=seconds)
-            return Answer(response.status_code, response.headers, self._body(response))
+            return HttpAnswer(response.status_code, response.headers, self._body(response))
         except Exception as error:
             cause = _root(error, outer)
             # A bug rises as it is; but after the first byte not even a bug may look like "not sent".
@@ -144,9 +146,9 @@ class Transport:
     def _body(self, response: requests.Response) -> bytes | None:
         body = b""
         try:
-            while chunk := response.raw.read(self._limits.body_bytes + 1 - len(body), decode_content=False):
+            while chunk := response.raw.read(self._timeouts.body_bytes + 1 - len(body), decode_content=False):
                 body += chunk
-                if len(body) > self._limits.body_bytes:
+                if len(body) > self._timeouts.body_bytes:
                     break
             else:
                 return body
@@ -156,13 +158,13 @@ class Transport:
         return None
 
 
-class _Attempt:
+class _HttpTry:
     """One try: until when it may connect, and from its first byte on, until when it must be answered."""
 
     def __init__(
-        self, limits: Limits, connecting_until: float, before_first_byte: Callable[[], None] | None = None
+        self, timeouts: HttpTimeouts, connecting_until: float, before_first_byte: Callable[[], None] | None = None
     ) -> None:
-        self.limits = limits
+        self.timeouts = timeouts
         self._before_first_byte = before_first_byte
         self._connecting_until = connecting_until
         self._answer_until: float | None = None
@@ -177,7 +179,7 @@ class _Attempt:
             self.left()
             if self._before_first_byte:
                 self._before_first_byte()
-            self._answer_until = boot_clock() + self.limits.answer_seconds
+            self._answer_until = boot_clock() + self.timeouts.answer_seconds
 
     def left(self) -> float:
         """Return the seconds that are left. Raises TimeoutError if there are none."""
@@ -191,9 +193,9 @@ class _Attempt:
         sock = socket.socket(family, kind, protocol)
         try:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            sock.settimeout(min(self.limits.connect_seconds, self.left()))
+            sock.settimeout(min(self.timeouts.connect_seconds, self.left()))
             sock.connect(address)
-            sock.settimeout(min(self.limits.connect_seconds, self.left()))
+            sock.settimeout(min(self.timeouts.connect_seconds, self.left()))
         except BaseException:
             sock.close()
             raise
@@ -203,8 +205,8 @@ class _Attempt:
 _local = threading.local()  # .attempt: urllib3 has no way to hand one down to a connection
 
 
-def _current() -> _Attempt:
-    return cast("_Attempt", _local.attempt)
+def _current() -> _HttpTry:
+    return cast("_HttpTry", _local.attempt)
 
 
 class _Inflow(io.RawIOBase):
@@ -212,7 +214,7 @@ class _Inflow(io.RawIOBase):
 
     def __init__(self, raw: io.RawIOBase, sock: socket.socket) -> None:
         self._raw, self._sock, self._attempt = raw, sock, _current()
-        self._bytes_left = 2 * self._attempt.limits.body_bytes
+        self._bytes_left = 2 * self._attempt.timeouts.body_bytes
 
     def readable(self) -> bool:
         return True
@@ -237,7 +239,7 @@ class _Answer(http.client.HTTPResponse):
 
 
 class _Connection(HTTPConnection):
-    """Connects, writes and reads within its attempt's limits, and notes there when it begins to write."""
+    """Connects, writes and reads within its attempt's timeouts, and notes there when it begins to write."""
 
     response_class = _Answer
     auto_open = 0  # http.client would connect inside `send`, after the first byte was noted
@@ -274,7 +276,7 @@ class _Pool(HTTPConnectionPool):
         connection: Any = super()._get_conn(timeout)
         sock = connection.sock
         if sock is not None and (
-            boot_clock() - connection.idle_since > _current().limits.idle_seconds
+            boot_clock() - connection.idle_since > _current().timeouts.idle_seconds
             or (isinstance(sock, ssl.SSLSocket) and sock.pending())
         ):
             connection.close()

@@ -6,7 +6,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 from ringproof.errors import InvalidNumber, InvalidRequest
 from ringproof.phone.caller_id import check_alias, check_subaccount
-from ringproof.phone.number import PhoneNumber, check_channel, check_region, parse, route
+from ringproof.phone.number import PhoneNumber, channel_for, check_channel, check_region, parse
 from ringproof.rosters.columns import Columns
 
 REMEDIES: Final[Mapping[str, str]] = {
@@ -95,7 +95,7 @@ class RowChecker:
             return Row(
                 line,
                 number,
-                route(number, self.channel if channel is None else check_channel(channel)),
+                channel_for(number, self.channel if channel is None else check_channel(channel)),
                 check_alias(_stripped(alias)),
                 check_subaccount(_stripped(subaccount)),
             )

@@ -19,7 +19,7 @@ from ringproof.ledger.agenda import work_off_agenda
 from ringproof.ledger.answers import Outcome, Settled, Verdict
 from ringproof.ledger.confirmation import NextStep, check_code, mark_verified, store_code, take_code
 from ringproof.ledger.record import Lane, State
-from ringproof.plivo.client import CallerId
+from ringproof.plivo.client import VerifiedNumber
 from ringproof.policy import Policy
 from ringproof.rosters.roster import roster_of
 
@@ -169,7 +169,7 @@ def test_nothing_is_left_of_when_it_was_to_be_verified_again_and_that_it_had_lap
     book.ledger.publish_policy(Policy(reverify_ms=90 * 86_400_000, range_codes_per_hour=0))
     book.bring(SENT)
     book.client.hset(book.keys.record(book.number), "verified_at", 1)
-    known = CallerId(book.number, "", "US", book.now(), book.now(), "", SENT.verification_uuid)
+    known = VerifiedNumber(book.number, "", "US", book.now(), book.now(), "", SENT.verification_uuid)
     mark_verified(book.ledger, [known])
     book.client.sadd(book.keys.lapsed, book.number)
     assert book.keys.renewals in traces(book)

@@ -121,7 +121,7 @@ def shorten():
     build = ledger.Ledger.__init__
     build.__kwdefaults__["durations"] = durations()
     if seconds := os.environ.get("FAULTS_ANSWER_SECONDS"):
-        client.PlivoClient.__init__.__kwdefaults__["limits"] = transport.Limits(answer_seconds=float(seconds))
+        client.PlivoClient.__init__.__kwdefaults__["timeouts"] = transport.HttpTimeouts(answer_seconds=float(seconds))
 
 
 shorten()

@@ -23,7 +23,7 @@ from ringproof.ledger.confirmation import (
 from ringproof.ledger.pace import report_answer
 from ringproof.ledger.queues import queue
 from ringproof.ledger.record import Lane, Reason, State
-from ringproof.plivo.client import CallerId
+from ringproof.plivo.client import VerifiedNumber
 from tasks.confirmation import confirm
 
 NEWER = Outcome(State.CODE_SENT, verification_uuid="a-newer-one", api_id="a-newer-one")
@@ -39,7 +39,7 @@ class ConfirmingUser(Book):
 
     def yes(self, handle="", uuid=UUID, dated=None, alias=""):
         """Have Plivo report the number as verified: by the code of a handle, or in its list."""
-        caller_id = CallerId(self.number, alias, "US", dated, dated, "", uuid)
+        caller_id = VerifiedNumber(self.number, alias, "US", dated, dated, "", uuid)
         (marked,) = mark_verified(self.ledger, [caller_id], handle)
         return marked
 
@@ -272,7 +272,7 @@ class Plivo:
         raise Unknown("no answer")
 
     def get(self, number):
-        return CallerId(number, "", "US", None, None, "", UUID)
+        return VerifiedNumber(number, "", "US", None, None, "", UUID)
 
 
 def test_a_number_that_another_code_verified_does_not_confirm_this_code(book):
@@ -352,7 +352,7 @@ class TestTheList:
         assert len(book.record.alias) <= 255
 
     def test_unknown_numbers_get_no_record_without_a_sync(self, book):
-        found = [CallerId(fresh_number(), "", "US", None, None, "", UUID) for _ in range(3)]
+        found = [VerifiedNumber(fresh_number(), "", "US", None, None, "", UUID) for _ in range(3)]
 
         assert mark_verified(book.ledger, found) == [Marked.GONE] * 3
         assert mark_verified(book.ledger, []) == []

@@ -20,7 +20,7 @@ from ringproof.ledger.pace import report_answer, reserve_slot
 from ringproof.ledger.plivo_list import ListScan
 from ringproof.ledger.queues import queue
 from ringproof.ledger.record import Lane, State
-from ringproof.plivo.client import CallerId, Page
+from ringproof.plivo.client import Page, VerifiedNumber
 from ringproof.policy import Policy, Rate
 from tasks.reconcile import scan_list
 
@@ -34,7 +34,7 @@ class PlivoList:
         self.found, self.asked, self.meanwhile = [], [], lambda: None
 
     def add(self, number, when, uuid="of-another-time"):
-        self.found.insert(0, CallerId(number, "", "US", when, when, "", uuid))
+        self.found.insert(0, VerifiedNumber(number, "", "US", when, when, "", uuid))
 
     def list(self, *, offset):
         self.asked.append(offset)
@@ -298,7 +298,7 @@ class TestSync:
     @pytest.mark.parametrize("country", ["us", "US", "", "?"])
     def test_a_country_is_in_upper_case_and_the_numbers_own_if_plivo_has_none(self, book, country):
         number = fresh_number()
-        book.plivo.found.append(CallerId(number, "", country, book.now(), book.now(), "", "uuid"))
+        book.plivo.found.append(VerifiedNumber(number, "", country, book.now(), book.now(), "", "uuid"))
         self.sync(book)
 
         assert book.ledger.read(number).country == "US"
@@ -308,7 +308,7 @@ class TestSync:
         number, _ = book.sent()
         if known:
             uuid = book.ledger.read(number).verification_uuid
-            mark_verified(book.ledger, [CallerId(number, "", "US", book.now(), book.now(), "", uuid)], "handle")
+            mark_verified(book.ledger, [VerifiedNumber(number, "", "US", book.now(), book.now(), "", uuid)], "handle")
             book.move(2 * MINUTES)
             request = book.ledger.accept(number, token="t", requester=Requester.RESEND).request
             begun = book.ledger.begin([(number, request)])[0]

@@ -11,7 +11,7 @@ from support.harness import Sandbox, fresh_number, stopped
 from support.wire import NUMBER, outcome
 
 from ringproof.errors import InvalidRequest, WrongCode
-from ringproof.plivo.client import CallerId
+from ringproof.plivo.client import VerifiedNumber
 from worker.local.sandbox import people
 from worker.local.sandbox.people import Answers, Entry, People
 
@@ -175,7 +175,7 @@ def test_what_is_offered_can_be_entered_and_is_what_it_says(inhabited, client):
         assert one.keys() == {"n", "phone_number", "verification_uuid", "code", "right"}
         assert one["right"] is (one["code"] == codes[one["verification_uuid"]])
         got = outcome(client.complete, one["verification_uuid"], SecretStr(one["code"]))
-        assert type(got) is (CallerId if one["right"] else WrongCode)
+        assert type(got) is (VerifiedNumber if one["right"] else WrongCode)
         assert not one["right"] or got.phone_number == one["phone_number"]
     assert {one["right"] for one in told["answers"]} == {True, False}
     assert inhabited.answers(told["next"]) == {"answers": [], "next": told["next"], "waiting": 0}

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from ringproof.errors import InvalidNumber, InvalidRequest
 from ringproof.phone.masking import mask, mask_value, redact
-from ringproof.phone.number import PhoneNumber, parse, route
+from ringproof.phone.number import PhoneNumber, channel_for, parse
 
 MOBILE = PhoneNumber("+491512345678", "DE", landline=False)
 LANDLINE = PhoneNumber("+493012345678", "DE", landline=True)
@@ -169,12 +169,12 @@ def test_an_empty_region_is_none():
     ],
 )
 def test_auto_calls_a_landline_and_texts_everything_else(number, channel, way):
-    assert route(number, channel) == way
+    assert channel_for(number, channel) == way
 
 
 def test_a_text_to_a_landline_is_refused():
     with pytest.raises(InvalidNumber) as caught:
-        route(LANDLINE, "sms")
+        channel_for(LANDLINE, "sms")
 
     assert caught.value.args == ("landline_sms", "+49•••••••78")
 
@@ -182,7 +182,7 @@ def test_a_text_to_a_landline_is_refused():
 @pytest.mark.parametrize("channel", ["", "SMS", "voice", "+14155550123"])
 def test_an_unknown_channel_is_refused(channel):
     with pytest.raises(InvalidRequest, match="'sms', 'call' or 'auto'") as caught:
-        route(MOBILE, channel)
+        channel_for(MOBILE, channel)
 
     assert caught.value.field == "channel"
 

@@ -1,6 +1,7 @@
 """What the plans say is what phonenumbers says, whichever number of the world it is asked for."""
 
 import random
+import re
 
 import phonenumbers
 import pytest
@@ -10,7 +11,7 @@ from phonenumbers import NumberParseException, PhoneNumberFormat, PhoneNumberTyp
 
 from ringproof.errors import InvalidNumber
 from ringproof.phone.number import PhoneNumber, parse
-from ringproof.phone.number_plan import Kind, Plan, look_up, plan_of, split
+from ringproof.phone.number_plan import NumberKind, Plan, classify, find_plan, plan_of
 
 CODES = sorted(phonenumbers.COUNTRY_CODE_TO_REGION_CODE)
 REGIONS = [None, "US", "GB", "DE", "IT", "RU", "BR", "AR", "MX"]
@@ -26,9 +27,9 @@ REASONS = {
 """Why no code is sent to a number of these kinds; one of any other gets one."""
 
 ORDINARY = {
-    PhoneNumberType.FIXED_LINE: Kind.LANDLINE,
-    PhoneNumberType.FIXED_LINE_OR_MOBILE: Kind.EITHER,
-    PhoneNumberType.MOBILE: Kind.MOBILE,
+    PhoneNumberType.FIXED_LINE: NumberKind.LANDLINE,
+    PhoneNumberType.FIXED_LINE_OR_MOBILE: NumberKind.EITHER,
+    PhoneNumberType.MOBILE: NumberKind.MOBILE,
 }
 
 KINDS_IN_ORDER = (
@@ -67,10 +68,10 @@ def same(text, region=None):
     assert ours == theirs or (theirs is None and isinstance(ours, str)), (text, region)
     if isinstance(ours, PhoneNumber):
         digits = ours.e164[1:]
-        length, plan = split(digits[:3])
+        length, plan = find_plan(digits[:3])
         kind = phonenumbers.number_type(phonenumbers.parse(ours.e164))
 
-        assert plan.judge(digits[length:]) == (ours.country, ORDINARY.get(kind, Kind.OTHER)), (text, region)
+        assert plan.classify(digits[length:]) == (ours.country, ORDINARY.get(kind, NumberKind.OTHER)), (text, region)
 
 
 def examples(code):
@@ -97,6 +98,40 @@ def test_a_number_of_any_country_reads_as_in_phonenumbers(code):
         same(f"+{code}{chance.randrange(10 ** (length - 1), 10**length)}", chance.choice(REGIONS))
 
 
+def of_length(description, length, chance):
+    """A number of this length that the description matches, or None if a thousand tries find none."""
+    example = description.example_number or ""
+    for attempt in range(1000):
+        kept = example[: length * (999 - attempt) // 1000] if length >= 3 else ""
+        digits = kept + "".join(chance.choices("0123456789", k=length - len(kept[:length])))
+        if re.fullmatch(description.national_number_pattern, digits[:length]):
+            return digits[:length]
+    return None
+
+
+def test_a_number_of_each_country_kind_and_length_reads_as_in_phonenumbers():
+    chance, checked, untried = random.Random(1), 0, 0
+    for code in CODES:
+        for country in phonenumbers.COUNTRY_CODE_TO_REGION_CODE[code]:
+            metadata = phonenumbers.PhoneMetadata.metadata_for_region_or_calling_code(code, country)
+            for kind in KINDS_IN_ORDER:
+                description = getattr(metadata, kind)
+                for length in (
+                    description and description.national_number_pattern and description.possible_length
+                ) or ():
+                    if length < 0:  # the kind does not exist there
+                        continue
+                    national = of_length(description, length, chance)
+                    if national is None:
+                        untried += 1
+                        continue
+                    same(f"+{code}{national}")
+                    checked += 1
+
+    assert checked > 1500
+    assert untried < 100, "a few patterns are too narrow for chance; the examples and the other tests have these kinds"
+
+
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
 def test_an_example_of_each_country_is_refused_for_its_kind_or_taken(kind):
     regions = sorted(phonenumbers.SUPPORTED_REGIONS)
@@ -120,7 +155,7 @@ def test_where_several_kinds_match_the_first_that_phonenumbers_looks_at_counts(l
     monkeypatch.setattr(phonenumbers.PhoneMetadata, "metadata_for_region_or_calling_code", lambda *_: metadata)
     kind = phonenumbers.number_type(phonenumbers.PhoneNumber(country_code=49, national_number=3012345678))
 
-    assert Plan(49).judge("3012345678") == ("DE", (REASONS | ORDINARY).get(kind, Kind.OTHER))
+    assert Plan(49).classify("3012345678") == ("DE", (REASONS | ORDINARY).get(kind, NumberKind.OTHER))
 
 
 @given(
@@ -146,35 +181,35 @@ def test_a_national_number_reads_as_in_phonenumbers(region):
 
 
 def test_the_first_digits_that_may_be_a_national_prefix_are_left_to_phonenumbers():
-    assert look_up("4402079460958") is None
+    assert classify("4402079460958") is None
     assert parse("+4402079460958") == parse("+442079460958")
 
 
 @pytest.mark.parametrize("digits", ["0123456789", "9991234567", "2101234567"])
 def test_what_begins_with_no_calling_code_is_left_to_phonenumbers(digits):
-    assert look_up(digits) is None
+    assert classify(digits) is None
 
 
 @pytest.mark.parametrize(
     ("code", "national", "country", "kind"),
     [
-        (1, "4155552671", "US", Kind.EITHER),
-        (1, "4165552671", "CA", Kind.EITHER),
-        (1, "8002345678", "US", Kind.OTHER),
-        (44, "7700900123", "GB", Kind.INVALID),
-        (49, "3012345678", "DE", Kind.LANDLINE),
-        (49, "15123456789", "DE", Kind.MOBILE),
-        (44, "9012345678", "GB", Kind.PREMIUM),
-        (61, "1300123456", "AU", Kind.SHARED_COST),
-        (44, "7640123456", "GB", Kind.PAGER),
-        (44, "3001234567", "GB", Kind.UAN),
-        (41, "860123456789", "CH", Kind.VOICEMAIL),
-        (800, "12345678", "001", Kind.OTHER),
-        (1, "415555267", "US", Kind.IMPOSSIBLE),
+        (1, "4155552671", "US", NumberKind.EITHER),
+        (1, "4165552671", "CA", NumberKind.EITHER),
+        (1, "8002345678", "US", NumberKind.OTHER),
+        (44, "7700900123", "GB", NumberKind.INVALID),
+        (49, "3012345678", "DE", NumberKind.LANDLINE),
+        (49, "15123456789", "DE", NumberKind.MOBILE),
+        (44, "9012345678", "GB", NumberKind.PREMIUM),
+        (61, "1300123456", "AU", NumberKind.SHARED_COST),
+        (44, "7640123456", "GB", NumberKind.PAGER),
+        (44, "3001234567", "GB", NumberKind.UAN),
+        (41, "860123456789", "CH", NumberKind.VOICEMAIL),
+        (800, "12345678", "001", NumberKind.OTHER),
+        (1, "415555267", "US", NumberKind.IMPOSSIBLE),
     ],
 )
 def test_a_plan_tells_country_and_kind(code, national, country, kind):
-    assert plan_of(code).judge(national) == (country, kind)
+    assert plan_of(code).classify(national) == (country, kind)
 
 
 def test_no_calling_code_begins_with_another():

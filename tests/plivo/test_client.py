@@ -36,8 +36,8 @@ from support.wire import (
 
 from ringproof.errors import Forbidden, Misconfigured, Rejected, Throttled, Unauthorized, Unknown, Unreachable
 from ringproof.plivo import transport
-from ringproof.plivo.client import CallerId, PlivoClient, Sent
-from ringproof.plivo.transport import LIMITS, Limits
+from ringproof.plivo.client import PlivoClient, Sent, VerifiedNumber
+from ringproof.plivo.transport import HTTP_TIMEOUTS, HttpTimeouts
 
 # Of localhost and 127.0.0.1, self-signed, for a hundred years; it opens nothing.
 CERTIFICATE = """\
@@ -258,7 +258,7 @@ def test_a_verified_number_is_read_in_full_and_shown_masked(serve, client_of):
 
     found = client_of(server.url()).get(NUMBER)
 
-    assert found == CallerId(
+    assert found == VerifiedNumber(
         phone_number=NUMBER,
         alias="Zoë",
         country="US",
@@ -419,9 +419,9 @@ TRICKLING = {
 @pytest.mark.parametrize("encrypted", [False, True])
 def test_an_answer_that_trickles_ends_in_time(serve, client_of, tls, encrypted):
     """All at once: the time in which the head must have come, though the machine is busy, is waited for but once."""
-    limits = Limits(answer_seconds=3)
+    timeouts = HttpTimeouts(answer_seconds=3)
     servers = [serve(trickle(first), tls if encrypted else None) for first in TRICKLING]
-    clients = [client_of(server.url("https" if encrypted else "http"), limits) for server in servers]
+    clients = [client_of(server.url("https" if encrypted else "http"), timeouts) for server in servers]
 
     def ended(client):
         began = time.monotonic()
@@ -431,7 +431,7 @@ def test_an_answer_that_trickles_ends_in_time(serve, client_of, tls, encrypted):
         got = dict(zip(TRICKLING, threads.map(ended, clients), strict=True))
 
     assert {first: meaning for first, (meaning, _) in got.items()} == TRICKLING
-    assert all(limits.answer_seconds <= took < ANSWERED_SOON for _, took in got.values()), got
+    assert all(timeouts.answer_seconds <= took < ANSWERED_SOON for _, took in got.values()), got
     assert [len(server.requests) for server in servers] == [1] * len(servers)
 
 
@@ -474,7 +474,7 @@ def test_of_a_hundred_megabytes_little_is_read(serve, client_of, kind):
 
     server = serve(play)
 
-    got = outcome(client_of(server.url(), Limits(answer_seconds=30)).initiate, NUMBER)
+    got = outcome(client_of(server.url(), HttpTimeouts(answer_seconds=30)).initiate, NUMBER)
 
     assert type(got) is Unknown
     assert sum(taken) < 8 * 1024 * 1024  # what the kernel's own buffers hold
@@ -482,7 +482,7 @@ def test_of_a_hundred_megabytes_little_is_read(serve, client_of, kind):
 
 
 def test_a_body_may_be_as_long_as_the_limit_and_no_longer(serve, client_of):
-    fits = as_json(verification_uuid=UUID).ljust(Limits().body_bytes)
+    fits = as_json(verification_uuid=UUID).ljust(HttpTimeouts().body_bytes)
     server = serve(http(201, fits))
     client = client_of(server.url())
 
@@ -498,8 +498,8 @@ def test_a_body_may_be_as_long_as_the_limit_and_no_longer(serve, client_of):
 # What breaks
 
 
-BRIEF = Limits(answer_seconds=3)  # where the answer has no end, and the next one must come in time
-SHAKING = Limits(connecting_seconds=3)  # where what is wrong shows in a handshake, which needs its time, in each try
+BRIEF = HttpTimeouts(answer_seconds=3)  # where the answer has no end, and the next one must come in time
+SHAKING = HttpTimeouts(connecting_seconds=3)  # where a handshake shows the fault, and needs its time in each try
 
 BREAKS = {
     "closed at once": (hang_up(), Unknown),
@@ -527,7 +527,7 @@ BREAKS = {
 def test_what_breaks_after_it_was_written_is_sent_once_and_unknown(serve, client_of, kind):
     play, meaning = BREAKS[kind]
     server = serve(play)
-    client = client_of(server.url(), BRIEF if kind == "no length" else LIMITS)
+    client = client_of(server.url(), BRIEF if kind == "no length" else HTTP_TIMEOUTS)
 
     assert type(outcome(client.initiate, NUMBER)) is meaning
     assert len(server.requests) == 1
@@ -722,7 +722,7 @@ def test_a_connection_is_used_again(serve, client_of, tls, encrypted, answer):
 
 def test_a_connection_that_was_idle_too_long_is_not_used_again(serve, client_of):
     server = serve()
-    client = client_of(server.url(), Limits(idle_seconds=0))
+    client = client_of(server.url(), HttpTimeouts(idle_seconds=0))
 
     for _ in range(3):
         client.initiate(NUMBER)
@@ -732,7 +732,7 @@ def test_a_connection_that_was_idle_too_long_is_not_used_again(serve, client_of)
 
 def test_a_connection_that_was_closed_while_idle_is_replaced(serve, client_of):
     server = serve(hang_up(TAKEN))
-    client = client_of(server.url(), Limits(idle_seconds=60))
+    client = client_of(server.url(), HttpTimeouts(idle_seconds=60))
 
     for count in (1, 2, 3):
         client.initiate(NUMBER)
@@ -744,7 +744,7 @@ def test_a_connection_that_was_closed_while_idle_is_replaced(serve, client_of):
 def test_bytes_left_over_are_not_the_next_answer(serve, client_of, tls, encrypted):
     forged = http(201, as_json(verification_uuid="forged"))
     server = serve(TAKEN.ljust(io.DEFAULT_BUFFER_SIZE) + forged, tls if encrypted else None)
-    client = client_of(server.url("https" if encrypted else "http"), Limits(idle_seconds=60))
+    client = client_of(server.url("https" if encrypted else "http"), HttpTimeouts(idle_seconds=60))
 
     got = [client.initiate(NUMBER).verification_uuid for _ in range(5)]
 

@@ -19,12 +19,12 @@ from ringproof.errors import (
     Unreachable,
     WrongCode,
 )
-from ringproof.plivo.client import CallerId, Page, PlivoClient, Sent
-from ringproof.plivo.transport import LIMITS, Limits
+from ringproof.plivo.client import Page, PlivoClient, Sent, VerifiedNumber
+from ringproof.plivo.transport import HTTP_TIMEOUTS, HttpTimeouts
 from worker.local.sandbox.misfortunes import MisfortuneKind
 
 MEGABYTE = 1024 * 1024
-BRIEF = Limits(answer_seconds=2)  # beyond what a busy machine needs to take a request and to answer the next one
+BRIEF = HttpTimeouts(answer_seconds=2)  # beyond what a busy machine needs to take a request and to answer the next one
 MEANINGS = {
     "400": (Rejected, 0),
     "401": (Unauthorized, 0),
@@ -68,8 +68,8 @@ def client_of(plivo):
     """Build clients."""
     with contextlib.ExitStack() as stack:
 
-        def build(limits=LIMITS):
-            client = PlivoClient(AUTH_ID, SecretStr(AUTH_TOKEN), plivo.base_url, limits=limits)
+        def build(timeouts=HTTP_TIMEOUTS):
+            client = PlivoClient(AUTH_ID, SecretStr(AUTH_TOKEN), plivo.base_url, timeouts=timeouts)
             stack.callback(client.close)
             return client
 
@@ -90,7 +90,7 @@ def test_the_table_has_every_kind():
 @pytest.mark.parametrize("kind", MEANINGS)
 def test_nothing_is_sent_twice_and_no_sent_code_is_taken_for_unsent(plivo, client_of, kind):
     meaning, codes = MEANINGS[kind]
-    client, number, log = client_of(BRIEF if kind in ENDLESS else LIMITS), fresh_number(), plivo.log
+    client, number, log = client_of(BRIEF if kind in ENDLESS else HTTP_TIMEOUTS), fresh_number(), plivo.log
     plivo.befall(kind)
 
     got = outcome(client.initiate, number)
@@ -139,7 +139,7 @@ class Verified:
         return None
 
 
-SUCCESSES = {"complete": CallerId, "get": CallerId, "list": Page, "update": CallerId, "delete": bool}
+SUCCESSES = {"complete": VerifiedNumber, "get": VerifiedNumber, "list": Page, "update": VerifiedNumber, "delete": bool}
 NO_BODY = ("empty", "truncated", "without_uuid", "trickle", "reset_in_body")
 EXCEPTIONS = {
     ("complete", "400"): WrongCode,
@@ -153,7 +153,7 @@ EXCEPTIONS = {
 def test_what_a_misfortune_means_to_the_other_operations(plivo, client_of, kind, operation):
     meaning, done = MEANINGS[kind]
     meaning = EXCEPTIONS.get((operation, kind), SUCCESSES[operation] if meaning is Sent else meaning)
-    one, log = Verified(plivo, client_of(BRIEF if kind in ENDLESS else LIMITS)), plivo.log
+    one, log = Verified(plivo, client_of(BRIEF if kind in ENDLESS else HTTP_TIMEOUTS)), plivo.log
     if operation != "complete":
         one.complete()
     before = len(plivo.requests())
@@ -167,7 +167,7 @@ def test_what_a_misfortune_means_to_the_other_operations(plivo, client_of, kind,
     assert plivo.log == log
     again = outcome(getattr(one, operation))
     if operation == "complete":  # the code is used up, if it was taken
-        assert type(again) is (WrongCode if done else CallerId)
+        assert type(again) is (WrongCode if done else VerifiedNumber)
     elif operation == "delete":  # asking again is safe, and tells whether there was something left to do
         assert again is not bool(done)
     else:
@@ -178,7 +178,7 @@ def test_what_a_misfortune_means_to_the_other_operations(plivo, client_of, kind,
 
 @pytest.mark.parametrize("operation", SUCCESSES)
 def test_while_it_is_refused_nothing_arrives_of_any_operation(plivo, client_of, operation):
-    one = Verified(plivo, client_of(Limits(connecting_seconds=0.3)))
+    one = Verified(plivo, client_of(HttpTimeouts(connecting_seconds=0.3)))
     before = len(plivo.requests())
     plivo.befall("refused", seconds=2)
 
@@ -209,7 +209,7 @@ def test_a_trickle_is_not_waited_for_though_every_byte_comes_in_time(plivo, clie
     began = time.monotonic()
 
     assert type(outcome(client_of(BRIEF).initiate, fresh_number())) is Unknown
-    assert time.monotonic() - began < LIMITS.answer_seconds
+    assert time.monotonic() - began < HTTP_TIMEOUTS.answer_seconds
 
 
 def test_each_connection_that_was_closed_while_idle_is_replaced_and_one_code_sent(plivo, client_of):
@@ -254,7 +254,7 @@ def test_the_client_is_refused_a_look_up_too_while_its_account_is(plivo, client_
 
 
 def test_while_it_is_refused_nothing_arrives(plivo, client_of):
-    client, number = client_of(Limits(connecting_seconds=0.3)), fresh_number()
+    client, number = client_of(HttpTimeouts(connecting_seconds=0.3)), fresh_number()
     plivo.befall("refused", seconds=2)
 
     assert type(outcome(client.initiate, number)) is Unreachable

@@ -43,8 +43,8 @@ from ringproof.errors import (
     WrongCode,
 )
 from ringproof.phone.caller_id import ALIAS_LENGTH
-from ringproof.plivo.client import CallerId, Page, _offset
-from ringproof.plivo.transport import LIMITS, Limits
+from ringproof.plivo.client import Page, VerifiedNumber, _offset
+from ringproof.plivo.transport import HTTP_TIMEOUTS, HttpTimeouts
 
 CODE = "07428153"
 OTP = SecretStr(CODE)
@@ -148,7 +148,7 @@ def test_the_last_look_may_keep_a_code_from_being_entered(serve, client_of):
 
     assert type(outcome(client.complete, UUID, OTP, before_first_byte=too_late)) is LeaseOver
     assert server.requests == []
-    assert type(client.complete(UUID, OTP, before_first_byte=lambda: None)) is CallerId
+    assert type(client.complete(UUID, OTP, before_first_byte=lambda: None)) is VerifiedNumber
 
 
 # List
@@ -307,7 +307,7 @@ def test_a_page_of_the_longest_aliases_fits(serve, client_of, ascii_only):
 
     assert {one.alias for one in page.objects} == {"🦊" * ALIAS_LENGTH}
     assert len(page.objects) == 20
-    assert len(body) < (0.6 if ascii_only else 0.3) * LIMITS.body_bytes
+    assert len(body) < (0.6 if ascii_only else 0.3) * HTTP_TIMEOUTS.body_bytes
 
 
 NASTY = st.text(alphabet=st.sampled_from("?&=/#:[]@%+.offsetlimi0129٣\x00 \ud800é"), max_size=60)
@@ -471,7 +471,9 @@ def test_what_breaks_once_it_was_written_is_asked_once_and_unknown(serve, client
         "another protocol": b"SSH-2.0-OpenSSH_9.2\r\n",
     }
     server = serve(plays[kind])
-    client = client_of(server.url(), Limits(answer_seconds=2) if kind in {"timed out", "trickle"} else LIMITS)
+    client = client_of(
+        server.url(), HttpTimeouts(answer_seconds=2) if kind in {"timed out", "trickle"} else HTTP_TIMEOUTS
+    )
     began = time.monotonic()
 
     assert type(outcome(OPERATIONS[operation], client)) is Unknown

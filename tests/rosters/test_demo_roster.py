@@ -8,7 +8,7 @@ import pytest
 
 import worker.local.demo
 from ringproof.errors import InvalidNumber
-from ringproof.phone.number import CHANNELS, parse, route
+from ringproof.phone.number import CHANNELS, channel_for, parse
 
 FILE = Path(worker.local.demo.__file__).with_name("roster.csv")
 
@@ -23,7 +23,7 @@ def outcome(row):
     """What becomes of a row without a default region: its number and channel, or the reason why not."""
     try:
         number = parse(row["phone"])
-        return number, route(number, row["channel"])
+        return number, channel_for(number, row["channel"])
     except InvalidNumber as error:
         return error.reason
 

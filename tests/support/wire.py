@@ -13,15 +13,15 @@ from pathlib import Path
 from support.harness import AUTH_ID, AUTH_TOKEN
 
 from ringproof.errors import RingproofError
-from ringproof.plivo.transport import LIMITS, Limits
+from ringproof.plivo.transport import HTTP_TIMEOUTS, HttpTimeouts
 
 LOGIN = base64.b64encode(f"{AUTH_ID}:{AUTH_TOKEN}".encode()).decode()
 NUMBER = "+14155550123"
 UUID = "9e1d3d33-1b9a-4b3c-9c4f-0d8f1f2a3b4c"
-QUICK = Limits(connect_seconds=0.3, connecting_seconds=0.6, answer_seconds=0.6)
+QUICK = HttpTimeouts(connect_seconds=0.3, connecting_seconds=0.6, answer_seconds=0.6)
 
-# By what the limits of production would end, what QUICK limits has ended, even on a busy machine.
-CONNECTED_SOON, ANSWERED_SOON = LIMITS.connecting_seconds, LIMITS.answer_seconds
+# By what the limits of production would end, what QUICK has ended, even on a busy machine.
+CONNECTED_SOON, ANSWERED_SOON = HTTP_TIMEOUTS.connecting_seconds, HTTP_TIMEOUTS.answer_seconds
 
 
 class Server:

@@ -19,7 +19,7 @@ from ringproof.ledger.pace import reserve_slot
 from ringproof.ledger.queues import queue
 from ringproof.ledger.record import Lane, Reason, State
 from ringproof.ledger.reverification import Requested
-from ringproof.plivo.client import CallerId
+from ringproof.plivo.client import VerifiedNumber
 from ringproof.policy import Policy, Rate
 from tasks import reverification as tasks
 from tasks import sweep
@@ -78,7 +78,7 @@ class NumberToReverify(Book):
 
     def has(self, number, uuid=UUID):
         """Plivo has it from now on."""
-        self.plivo[number] = CallerId(number, "", "US", self.now(), self.now(), "", uuid)
+        self.plivo[number] = VerifiedNumber(number, "", "US", self.now(), self.now(), "", uuid)
         return self.plivo[number]
 
     def due_at(self, number=None):
@@ -633,7 +633,7 @@ def test_many_due_at_once_are_asked_about_once_each_though_a_beat_dies_at_its_ti
     count = 5_000
     numbers = {fresh_number() for _ in range(count)}
     for number in numbers:
-        book.plivo[number] = CallerId(number, "", "US", book.now(), book.now(), "", UUID)
+        book.plivo[number] = VerifiedNumber(number, "", "US", book.now(), book.now(), "", UUID)
     for start in range(0, count, 500):
         mark_verified(book.ledger, list(book.plivo.values())[start : start + 500], source=Source.LIST)
     book.move(91 * DAY)

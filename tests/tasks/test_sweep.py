@@ -19,7 +19,7 @@ from ringproof.ledger.confirmation import check_code, store_code
 from ringproof.ledger.connection import connect
 from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.record import Lane, Reason, State
-from ringproof.plivo.client import CallerId
+from ringproof.plivo.client import VerifiedNumber
 from tasks.sweep import end_doubt, sweep_once
 from worker.local.processes.redis_server import RedisServer
 
@@ -245,7 +245,7 @@ def doubtful(book, requester=Requester.ROSTER, reason=None, **options):
 
 
 def known(book, uuid="of-another-time", created=None, modified=None):
-    return CallerId(book.number, "", "US", created, modified, "", uuid)
+    return VerifiedNumber(book.number, "", "US", created, modified, "", uuid)
 
 
 def test_a_uuid_of_last_year_is_no_answer(book):
