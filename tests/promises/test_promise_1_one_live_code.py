@@ -1,14 +1,14 @@
-"""Never two live codes for one number, unless a person asks for a resend after the cooldown.
+"""A number never has two live codes, unless a person asks for a resend after the cooldown.
 
-Plivo has no idempotency key: whoever asks it twice texts a person twice.
+Plivo has no idempotency key: a program that asks it twice sends two texts to the same person.
 """
 
 import pytest
 from support.harness import eventually, fresh_number
 
+from ringproof import confirm_verification, initiate_verification
 from ringproof.errors import CoolingDown, InDoubt
 from ringproof.policy import Policy
-from tasks import confirm_verification, initiate_verification
 
 
 def test_a_number_gets_a_code(plivo, worker):
@@ -21,7 +21,7 @@ def test_a_number_gets_a_code(plivo, worker):
     assert [message["code"] for message in plivo.sends(number)], "the phone has it"
 
 
-def test_asking_again_while_the_code_lives_sends_nothing_and_gives_the_same_result(plivo, worker):
+def test_a_second_request_while_the_code_is_live_sends_nothing_and_has_the_same_result(plivo, worker):
     number = fresh_number()
     first = initiate_verification.delay(number).get(timeout=30)
 
@@ -32,7 +32,7 @@ def test_asking_again_while_the_code_lives_sends_nothing_and_gives_the_same_resu
     assert len(plivo.sends(number)) == 1
 
 
-def test_a_person_may_ask_for_another_code_but_not_at_once(plivo, worker, ledger):
+def test_a_person_gets_another_code_but_only_after_the_cooldown(plivo, worker, ledger):
     number = fresh_number()
     initiate_verification.delay(number).get(timeout=30)
 
@@ -40,7 +40,7 @@ def test_a_person_may_ask_for_another_code_but_not_at_once(plivo, worker, ledger
     with pytest.raises(CoolingDown) as too_early:
         initiate_verification.delay(number, resend=True)
 
-    ledger.publish_policy(Policy(cooldown_ms=1000, range_codes_per_hour=0))  # the minute is not waited for
+    ledger.publish_policy(Policy(cooldown_ms=1000, range_codes_per_hour=0))  # so that the test need not wait a minute
 
     def resend_after_the_cooldown():
         try:
@@ -54,7 +54,7 @@ def test_a_person_may_ask_for_another_code_but_not_at_once(plivo, worker, ledger
     assert len(plivo.sends(number)) == 2
 
 
-def test_whoever_has_entered_the_code_gets_no_other(plivo, worker):
+def test_a_user_who_has_entered_the_code_gets_no_other(plivo, worker):
     number = fresh_number()
     initiate_verification.delay(number).get(timeout=30)
     (send,) = plivo.sends(number)
@@ -66,7 +66,7 @@ def test_whoever_has_entered_the_code_gets_no_other(plivo, worker):
     assert len(plivo.sends(number)) == 1
 
 
-def test_an_answer_that_got_lost_is_not_asked_for_again(plivo, worker):
+def test_a_lost_answer_of_plivos_leads_to_no_second_code(plivo, worker):
     number = fresh_number()
     plivo.befall("500_after", number=number)  # Plivo sends the code, and then says 500
 
@@ -75,5 +75,5 @@ def test_an_answer_that_got_lost_is_not_asked_for_again(plivo, worker):
     with pytest.raises(InDoubt):
         initiate_verification.delay(number).get(timeout=30)
 
-    assert doubt.value.until, "when the last code that may exist has died"
+    assert doubt.value.until, "the end of the last code that may exist"
     assert len(plivo.sends(number)) == 1

@@ -1,7 +1,7 @@
-"""Never a number lost: every accepted number is in a final state, or waits, or is in doubt, with a reason and a time.
+"""No number is lost: each accepted number is in a final state, or waits or is in doubt, with a reason and a time.
 
-The ledger knows every accepted number, whatever becomes of messages and workers, and when it is to be looked at again.
-(tests/tasks/test_sweep.py moves the clock to those times, and looks on.)
+The ledger knows every accepted number, and when it needs attention next, whatever happens to messages and workers.
+tests/tasks/test_sweep.py moves the clock to those times.
 """
 
 import os
@@ -9,8 +9,8 @@ import signal
 
 from support.harness import Worker, eventually, fresh_number, stopped
 
+from ringproof import confirm_verification, initiate_verification
 from ringproof.ledger.record import Reason, State
-from tasks import confirm_verification, initiate_verification
 
 
 def test_a_number_stays_known_when_its_message_is_lost(ledger, client):
@@ -20,10 +20,12 @@ def test_a_number_stays_known_when_its_message_is_lost(ledger, client):
     client.delete("ringproof.scheduled")
 
     assert ledger.read(number).state is State.QUEUED
-    assert client.zscore("ringproof:agenda", number), "when it is looked at again"
+    assert client.zscore("ringproof:agenda", number), "the time of its next attention"
 
 
-def test_a_worker_killed_in_mid_send_leaves_a_record_that_says_until_when_it_is_open(plivo, environ, tmp_path, ledger):
+def test_a_worker_killed_in_mid_send_leaves_a_record_with_the_end_of_its_lease_and_of_its_code(
+    plivo, environ, tmp_path, ledger
+):
     number = fresh_number()
     plivo.befall("timeout_after", number=number)  # Plivo sends the code, and does not answer
 
@@ -52,7 +54,7 @@ def test_a_plivo_that_is_down_makes_numbers_wait_with_a_reason_and_a_time(plivo,
     assert plivo.sends(number) == []
 
 
-def test_a_yes_of_plivos_that_got_lost_is_found(plivo, worker, ledger):
+def test_a_lost_yes_of_plivos_is_found(plivo, worker, ledger):
     number = fresh_number()
     initiate_verification.delay(number).get(timeout=30)
     (send,) = plivo.sends(number)

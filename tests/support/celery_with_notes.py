@@ -1,7 +1,8 @@
 """Celery, whose workers note when they ask Plivo: `python celery_with_notes.py -A worker worker …`.
 
 Each request is a line in the file `FIRST_BYTES`: the boot clock's time when its first byte was written, and for a code
-the time by which the last look has found that it is right. When it arrives depends on how busy the machine is, too.
+the time of its final check. When the request arrives also depends on how busy the machine is. Each slot that a busy
+worker has missed, and replaced by another, is a line in a file beside it.
 """
 
 import os
@@ -13,6 +14,7 @@ import worker.sending.attempt
 from ringproof.plivo import transport
 
 NAME = "first-bytes"
+MISSED = ".missed"
 
 
 def first_bytes(folder):
@@ -20,9 +22,17 @@ def first_bytes(folder):
     return sorted(map(float, (Path(folder) / NAME).read_text().split()))
 
 
+def missed_slots(folder):
+    """When each slot was replaced because its worker came too late, in order."""
+    file = Path(folder) / (NAME + MISSED)
+    return sorted(map(float, file.read_text().split())) if file.exists() else []
+
+
 def note(file):
     """Have this process and its children note them."""
     into = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    missed = os.open(file + MISSED, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    replace = worker.sending.attempt.replace_slot
     clock, write, looked = worker.sending.attempt.boot_clock, transport._Attempt.write, threading.local()
 
     def looking():
@@ -35,7 +45,12 @@ def note(file):
         if is_first:
             os.write(into, f"{looked.at if self._before_first_byte else clock()}\n".encode())
 
+    def replacing(*args):
+        os.write(missed, f"{clock()}\n".encode())
+        return replace(*args)
+
     worker.sending.attempt.boot_clock = looking
+    worker.sending.attempt.replace_slot = replacing
     transport._Attempt.write = writing
 
 

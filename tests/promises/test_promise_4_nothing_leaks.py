@@ -1,13 +1,13 @@
-"""Nobody's number, code or token in a log, an event or a repr. (celery/test_logs.py looks at DEBUG, too.)"""
+"""No number, code or token appears in a log, an event or a repr. (tests/celery/test_logs.py covers DEBUG, too.)"""
 
 import pytest
 from support.harness import AUTH_TOKEN, fresh_number
 
+from ringproof import confirm_verification, initiate_verification
 from ringproof.errors import InvalidNumber, InvalidRequest
-from tasks import confirm_verification, initiate_verification
 
 
-def test_a_workers_log_has_one_line_for_each_outcome_and_no_number_in_it(plivo, worker):
+def test_a_workers_log_has_one_line_for_each_outcome_without_the_number(plivo, worker):
     number = fresh_number()
     initiate_verification.delay(number, alias="Front desk").get(timeout=30)
     (send,) = plivo.sends(number)
@@ -20,7 +20,7 @@ def test_a_workers_log_has_one_line_for_each_outcome_and_no_number_in_it(plivo, 
 
 
 def test_a_code_is_in_no_log_no_result_and_no_message(plivo, worker, client):
-    """celery/test_secrecy.py listens to all that Redis is told meanwhile, and looks into events and processes too."""
+    """tests/celery/test_secrecy.py also reads all commands that Redis gets, the events, and the list of processes."""
     plivo.switch(code_length=8)
     number = fresh_number()
     initiate_verification.delay(number).get(timeout=30)
@@ -35,14 +35,14 @@ def test_a_code_is_in_no_log_no_result_and_no_message(plivo, worker, client):
     assert not list(client.scan_iter("ringproof:code:*"))
 
 
-def test_what_is_no_code_is_not_shown():
+def test_an_error_about_a_wrong_code_does_not_show_it():
     with pytest.raises(InvalidRequest) as wrong:
         confirm_verification.delay(fresh_number(), "123456789")
 
     assert "123456789" not in repr(wrong.value)
 
 
-def test_a_result_prints_masked(ledger):
+def test_a_result_prints_its_number_masked(ledger):
     number = fresh_number()
     verification = initiate_verification.AsyncResult(number)
 
@@ -50,7 +50,7 @@ def test_a_result_prints_masked(ledger):
     assert verification.id == number
 
 
-def test_an_error_shows_what_was_wrong_without_the_number():
+def test_an_error_about_a_number_says_what_is_wrong_without_showing_it():
     with pytest.raises(InvalidNumber) as wrong:
         initiate_verification.delay("+1 415 555 01234 ext. 5")
 
