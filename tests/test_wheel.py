@@ -1,4 +1,4 @@
-"""What is installed is what runs: the wheel, in an environment of its own, away from the source."""
+"""The wheel, installed into an environment of its own and run away from the source."""
 
 import os
 import subprocess
@@ -8,12 +8,12 @@ import zipfile
 
 import pytest
 import redis
-from support.harness import ROOT
+from support.harness import ROOT, Process, eventually, stopped
 
 from ringproof.settings import Settings
 from worker.local.processes.redis_server import RedisServer
 
-PRODUCER = "from tasks import initiate_verification; print(initiate_verification.delay('+14155550123').id)"
+PRODUCER = "from ringproof import initiate_verification; print(initiate_verification.delay('+14155550123').id)"
 
 
 def run(*command, cwd, **environ):
@@ -46,7 +46,7 @@ def installed(wheel, tmp_path_factory):
 
 
 @pytest.mark.timeout(300)
-def test_the_wheel_holds_what_is_not_python(wheel):
+def test_the_wheel_has_the_files_that_are_not_python(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
     scripts = {str(script.relative_to(ROOT)) for script in (ROOT / "ringproof/ledger/lua").rglob("*.lua")}
 
@@ -67,17 +67,35 @@ def test_the_wheel_holds_what_is_not_python(wheel):
 
 @pytest.mark.timeout(300)
 def test_the_command_explains_itself(installed, tmp_path):
-    told = run(installed / "ringproof", "--help", cwd=tmp_path)
+    printed = run(installed / "ringproof", "--help", cwd=tmp_path)
 
-    assert "RINGPROOF_REDIS_URL" in told
+    assert "RINGPROOF_REDIS_URL" in printed
 
 
 @pytest.mark.timeout(300)
-def test_a_producer_needs_redis_and_nothing_of_plivos(installed, tmp_path):
+def test_a_program_needs_redis_and_nothing_of_plivos(installed, tmp_path):
     with RedisServer() as server:
-        told = run(installed / "python", "-c", PRODUCER, cwd=tmp_path, RINGPROOF_REDIS_URL=server.url)
+        printed = run(installed / "python", "-c", PRODUCER, cwd=tmp_path, RINGPROOF_REDIS_URL=server.url)
 
         with redis.Redis.from_url(server.url) as client:
             assert client.exists("ringproof:number:+14155550123")
-    assert told.startswith("+14155550123/")
+    assert printed.startswith("+14155550123/")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.timeout(300)
+def test_a_worker_of_the_wheel_sends_a_code(installed, environ, plivo, tmp_path):
+    here = tmp_path / "here"
+    here.mkdir()
+    with RedisServer() as server:
+        own = environ | {"RINGPROOF_REDIS_URL": server.url}
+        own.pop("PYTHONPATH", None)
+        command = [str(installed / "ringproof"), "worker", "-l", "INFO", "-c", "1"]
+        with stopped(Process(command, tmp_path / "log", own, here)) as process:
+            process.until_logged(" ready.")
+            run(installed / "python", "-c", PRODUCER, cwd=here, RINGPROOF_REDIS_URL=server.url)
+            eventually(lambda: plivo.sends("+14155550123"), why=f"no code was sent: {process.log}")
+            process.popen.terminate()
+
+            assert process.popen.wait(30) == 0, process.log
+    assert not list(here.iterdir())
