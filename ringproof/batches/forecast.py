@@ -1,4 +1,4 @@
-"""What an import would do, before it does: how many texts and calls, who gets none, and how long it takes."""
+"""Forecast an import: how many texts and calls it would send, which numbers get no code, and how long it takes."""
 
 import json
 from collections import Counter
@@ -23,7 +23,7 @@ PAGE: Final = 500
 
 @dataclass
 class Tally:
-    """Counts the rows of all files; memory does not grow with them."""
+    """Counts the rows of all files. Memory does not grow with them."""
 
     channels: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
@@ -36,61 +36,68 @@ class Tally:
 
     @property
     def rows(self) -> int:
-        """How many rows were accepted and rejected."""
+        """How many rows were accepted or rejected."""
         return self.channels.total() + self.reasons.total()
 
     @property
     def rejected_share(self) -> float:
-        """Which part of them was rejected."""
+        """The share of the rows that were rejected, from 0 to 1."""
         return self.reasons.total() / max(1, self.rows)
 
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """What is to be expected; estimated, where `exact` is False, from a sample of the numbers.
+    """What an import would send. It is estimated from a sample of the numbers unless `is_exact`.
 
-    `again`: rows that have a number that another one has. `idle`: numbers that get nothing, by why. `asleep`: numbers
-    whose night it is now. Without Redis `situation` is None, and nobody is known to get nothing.
+        Forecast(texts=161, calls=9, duplicates=6, skipped={Disposition.VERIFIED: 3}, in_quiet_hours=0, …)
+
+    `duplicates`: rows whose number occurs earlier. `skipped`: numbers that get no code, by the reason.
+    `in_quiet_hours`: numbers whose quiet hours are now. Without Redis `status` is None, and no number is skipped.
     """
 
     texts: int
     calls: int
-    again: int
-    idle: Mapping[Disposition, int]
-    asleep: int
+    duplicates: int
+    skipped: Mapping[Disposition, int]
+    in_quiet_hours: int
     quiet_hours: str
-    situation: SendingStatus | None
-    exact: bool
+    status: SendingStatus | None
+    is_exact: bool
 
     @property
-    def lasts(self) -> timedelta | None:
-        """How long it takes at the present pace, if nothing else is sent."""
-        if self.situation is None:
+    def duration(self) -> timedelta | None:
+        """How long it takes at the present pace, if nothing else is sent; None without Redis."""
+        if self.status is None:
             return None
-        account = (self.texts + self.calls) * Rate.parse(self.situation.rate).spacing_us
-        calls = self.calls * Rate.parse(self.situation.call_rate).spacing_us
-        return timedelta(microseconds=max(account, calls) / self.situation.share)
+        account = (self.texts + self.calls) * Rate.parse(self.status.rate).spacing_us
+        calls = self.calls * Rate.parse(self.status.call_rate).spacing_us
+        return timedelta(microseconds=max(account, calls) / self.status.share)
 
 
 def forecast(tally: Tally, ledger: Ledger | None) -> Forecast:
-    """Ask the ledger, which is only read, about all numbers, or if they are many about 2,000 of them."""
+    """Ask the ledger about all numbers, or about a sample of 2,000 if there are more. Nothing is written.
+
+    Raises `LedgerUnavailable`.
+    """
     sampled = tally.sample.numbers
     rows = tally.channels.total()
-    each = rows / max(1, sum(one.rows for one in sampled))  # how many numbers one of the sample stands for
+    weight = rows / max(1, sum(number.rows for number in sampled))  # how many numbers a sampled one stands for
     policy = ledger.policy.mapping() | ledger.run("hgetall", ledger.keys.policy) if ledger else {}
     dispositions = list(_dispositions(sampled, ledger)) if ledger else [Disposition.ACCEPTED] * len(sampled)
-    taken = [one for one, disposition in zip(sampled, dispositions, strict=True) if disposition is Disposition.ACCEPTED]
-    idle = Counter(disposition for disposition in dispositions if disposition is not Disposition.ACCEPTED)
+    decided = list(zip(sampled, dispositions, strict=True))
+    accepted = [number for number, disposition in decided if disposition is Disposition.ACCEPTED]
+    skipped = Counter(disposition for disposition in dispositions if disposition is not Disposition.ACCEPTED)
     quiet_hours = str(policy.get("quiet_hours", ""))
+    now = ledger.now() if ledger else datetime.now(UTC)
     return Forecast(
-        texts=_of_channel("sms", tally, sampled, taken),
-        calls=_of_channel("call", tally, sampled, taken),
-        again=round(rows - len(sampled) * each),
-        idle={disposition: round(count * each) for disposition, count in idle.items()},
-        asleep=round(_asleep(taken, quiet_hours, ledger.now() if ledger else datetime.now(UTC)) * each),
+        texts=_codes("sms", tally, sampled, accepted),
+        calls=_codes("call", tally, sampled, accepted),
+        duplicates=round(rows - len(sampled) * weight),
+        skipped={disposition: round(count * weight) for disposition, count in skipped.items()},
+        in_quiet_hours=round(_in_quiet_hours(accepted, quiet_hours, now) * weight),
         quiet_hours=quiet_hours,
-        situation=sending_status(ledger) if ledger else None,
-        exact=tally.sample.is_exact,
+        status=sending_status(ledger) if ledger else None,
+        is_exact=tally.sample.is_exact,
     )
 
 
@@ -98,24 +105,24 @@ def _dispositions(sampled: Sequence[SampledNumber], ledger: Ledger) -> Iterator[
     """Yield what the ledger would decide about each number if its row were fed now. Nothing is written."""
     for start in range(0, len(sampled), PAGE):
         page = sampled[start : start + PAGE]
-        rows = [{"number": one.number, "channel": one.channel, "country": one.country} for one in page]
+        rows = [{"number": number.number, "channel": number.channel, "country": number.country} for number in page]
         dispositions = ledger.run_script(
             "batch/forecast",
-            [ledger.keys.record(one.number) for one in page],
+            [ledger.keys.record(number.number) for number in page],
             [COLUMNS[Requester.ROSTER], ms(ledger.durations.request(Lane.BULK)), json.dumps(rows)],
         )
         yield from map(Disposition, dispositions)
 
 
-def _of_channel(channel: str, tally: Tally, sampled: Sequence[SampledNumber], taken: Sequence[SampledNumber]) -> int:
-    """Return how many codes go this way: as many of its rows as of those in the sample."""
-    rows = sum(one.rows for one in sampled if one.channel == channel)
-    codes = sum(one.channel == channel for one in taken)
+def _codes(channel: str, tally: Tally, sampled: Sequence[SampledNumber], accepted: Sequence[SampledNumber]) -> int:
+    """Return how many codes a channel sends: the same share of its rows as in the sample."""
+    rows = sum(number.rows for number in sampled if number.channel == channel)
+    codes = sum(number.channel == channel for number in accepted)
     return round(tally.channels[channel] * codes / rows) if rows else tally.channels[channel]
 
 
-def _asleep(taken: Sequence[SampledNumber], quiet_hours: str, now: datetime) -> int:
+def _in_quiet_hours(accepted: Sequence[SampledNumber], quiet_hours: str, now: datetime) -> int:
     if not quiet_hours:
         return 0
     quiet = QuietHours.parse(quiet_hours)
-    return sum(quiet.until(one.number, now) is not None for one in taken)
+    return sum(quiet.until(number.number, now) is not None for number in accepted)

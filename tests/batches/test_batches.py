@@ -1,4 +1,4 @@
-"""Batches in simulated time: what each row becomes is counted once, whatever a person, a pause or a doubt does."""
+"""Batches in simulated time: each row's outcome is counted once, in spite of persons, pauses and doubts."""
 
 import json
 import subprocess
@@ -38,27 +38,27 @@ def world(client, monkeypatch):
 
 
 class TestABatch:
-    def test_completes_when_each_of_its_rows_has_an_outcome_and_one_event_says_so(self, world, client):
+    def test_is_completed_when_each_row_has_an_outcome_and_one_event_reports_it(self, world, client):
         numbers = world.roster("spring", 150, call=5)
         with client.pubsub() as events:
             events.subscribe(world.ledger.keys.events)
             sent = world.until_empty()
             world.feed(1)
-            told = [
+            published = [
                 json.loads(one["data"])
                 for one in iter(lambda: events.get_message(timeout=0.1), None)
                 if one["type"] == "message"
             ]
 
-        found = world.summary("spring")
-        assert (found.state, found.rows, found.fed, found.unfinished) == (BatchState.COMPLETED, 150, 150, 0)
-        assert found.outcomes == {"code_sent": 150}
-        assert found.countries == {"US": {"rows": 150, "code_sent": 150}}
+        batch = world.summary("spring")
+        assert (batch.state, batch.rows, batch.fed, batch.unfinished) == (BatchState.COMPLETED, 150, 150, 0)
+        assert batch.outcomes == {"code_sent": 150}
+        assert batch.countries == {"US": {"rows": 150, "code_sent": 150}}
         assert sorted(sent) == sorted(numbers)
-        assert [(one["event"], one["batch"]) for one in told] == [("batch_completed", "spring")]
-        assert found.completed_at <= world.moment()
+        assert [(one["event"], one["batch"]) for one in published] == [("batch_completed", "spring")]
+        assert batch.completed_at <= world.moment()
 
-    def test_tells_of_what_became_of_them_later_too(self, world):
+    def test_counts_outcomes_that_come_after_its_completion(self, world):
         world.roster("spring", 6)
         world.until_empty()
         world.feed(16 * MINUTE)
@@ -66,14 +66,14 @@ class TestABatch:
         assert world.summary("spring").outcomes == {"expired": 6}
         assert world.summary("spring").state is BatchState.COMPLETED
 
-    def test_counts_a_number_that_is_in_it_twice_as_two_rows_and_sends_it_one_code(self, world):
+    def test_counts_a_number_that_it_has_twice_as_two_rows_and_sends_one_code(self, world):
         number, other = fresh_number(), fresh_number()
         import_rows(world.ledger, "spring", [number, other, number])
 
         assert sorted(world.until_empty()) == sorted([number, other])
         assert world.summary("spring").outcomes == {"code_sent": 2, "joined": 1}
 
-    def test_completes_beside_another_with_the_same_numbers_and_each_gets_one_code(self, world):
+    def test_is_completed_beside_another_with_the_same_numbers_and_each_number_gets_one_code(self, world):
         numbers = [fresh_number() for _ in range(60)]
         for name in ("spring", "summer"):
             import_rows(world.ledger, name, numbers)
@@ -86,7 +86,7 @@ class TestABatch:
         assert sum(one.get("code_sent", 0) for one in outcomes) == 60
 
     @pytest.mark.parametrize(("word", "outcome"), [(operations.pause, "joined"), (operations.cancel, "cancelled")])
-    def test_does_not_join_what_another_batch_keeps_from_being_sent(self, world, word, outcome):
+    def test_does_not_join_requests_of_a_paused_or_cancelled_batch(self, world, word, outcome):
         numbers = world.roster("spring", 20)
         world.feed()
         word(world.ledger, "spring")
@@ -102,7 +102,7 @@ class TestABatch:
         assert world.summary("spring").outcomes == {outcome: 20}
 
     @pytest.mark.parametrize("word", [operations.pause, operations.cancel])
-    def test_sends_what_it_has_joined_though_the_other_batch_is_kept_from_it_afterwards(self, world, word):
+    def test_has_joined_requests_sent_even_if_the_other_batch_is_paused_or_cancelled_later(self, world, word):
         numbers = world.roster("spring", 20)
         world.feed()
         import_rows(world.ledger, "summer", numbers)
@@ -114,7 +114,7 @@ class TestABatch:
         assert world.summary("spring").outcomes == {"code_sent": 20}
         assert world.summary("summer").outcomes == {"joined": 20}
 
-    def test_does_not_send_what_both_are_kept_from(self, world):
+    def test_has_joined_requests_cancelled_if_both_batches_are_cancelled(self, world):
         numbers = world.roster("spring", 20)
         world.feed()
         import_rows(world.ledger, "summer", [*numbers, fresh_number()])
@@ -126,7 +126,7 @@ class TestABatch:
         assert world.summary("spring").outcomes == {"cancelled": 20}
         assert world.summary("summer").outcomes == {"cancelled": 1, "joined": 20}
 
-    def test_is_waited_for_by_what_it_has_joined_while_it_is_paused(self, world):
+    def test_has_joined_requests_wait_while_it_is_paused_and_the_other_batch_is_cancelled(self, world):
         numbers = world.roster("spring", 20)
         world.feed()
         import_rows(world.ledger, "summer", [*numbers, fresh_number()])
@@ -139,7 +139,7 @@ class TestABatch:
         world.pass_(10 * MINUTE)
         assert len(world.until_empty()) == 21
 
-    def test_has_what_it_joined_sent_again_after_a_doubt_though_the_other_batch_is_cancelled(self, world):
+    def test_has_a_joined_request_resent_after_a_doubt_even_if_the_other_batch_is_cancelled(self, world):
         (number,) = world.roster("spring", 1)
         world.feed()
         import_rows(world.ledger, "summer", [number])
@@ -152,7 +152,7 @@ class TestABatch:
         assert world.work() == [number]
         assert world.ledger.read(number).joined_by == ("summer",)
 
-    def test_is_one_of_many_that_have_joined_and_has_it_sent_though_all_others_are_cancelled(self, world):
+    def test_has_joined_requests_sent_even_if_all_other_batches_that_joined_are_cancelled(self, world):
         numbers = world.roster("spring", 20)
         for name in ("summer", "autumn", "winter"):
             world.feed()
@@ -164,7 +164,7 @@ class TestABatch:
         assert sorted(world.until_empty()) == sorted(numbers)
         assert world.summary("autumn").outcomes == {"joined": 20}
 
-    def test_that_is_paused_and_taken_over_by_another_has_its_numbers_sent_though_that_is_cancelled(self, world):
+    def test_that_is_paused_gets_its_numbers_sent_on_resume_though_the_batch_that_took_them_is_cancelled(self, world):
         numbers = world.roster("spring", 20)
         world.feed()
         operations.pause(world.ledger, "spring")
@@ -180,7 +180,7 @@ class TestABatch:
         assert sorted(world.until_empty()) == sorted(numbers)
         assert world.summary("summer").outcomes == {"cancelled": 1, "code_sent": 20}
 
-    def test_that_is_paused_is_completed_by_its_last_row_if_it_has_joined_none(self, world):
+    def test_that_is_paused_and_has_joined_no_row_is_completed_by_its_last_row(self, world):
         world.roster("spring", 1)
         world.feed()
         begun = world.begin(world.queue.pop(0))
@@ -190,7 +190,7 @@ class TestABatch:
         assert world.summary("spring").outcomes == {"code_sent": 1}
         assert world.summary("spring").state is BatchState.COMPLETED
 
-    def test_that_is_paused_keeps_what_it_has_joined_though_the_other_one_is_forgotten(self, world, client):
+    def test_that_is_paused_keeps_its_joined_requests_when_the_other_batch_expires(self, world, client):
         (number,) = world.roster("spring", 1)
         world.feed()
         import_rows(world.ledger, "summer", [number, fresh_number()])
@@ -205,7 +205,7 @@ class TestABatch:
         world.pass_(10 * MINUTE)
         assert number in world.until_empty()
 
-    def test_knows_who_is_verified_capped_or_of_a_country_that_is_left_out(self, client, monkeypatch):
+    def test_sends_nothing_to_verified_and_capped_numbers_and_to_countries_that_are_left_out(self, client, monkeypatch):
         world = Batches(client, monkeypatch, countries=("US",), max_calls_per_week=1)
         verified, called, abroad = fresh_number(), fresh_number(), "+4915123456789"
         begun = world.begin((verified, world.person(verified).request))
@@ -221,11 +221,11 @@ class TestABatch:
         import_rows(world.ledger, "spring", rows)
         world.feed()
 
-        found = world.summary("spring")
-        assert found.outcomes == {"verified": 1, "capped:calls_per_week": 1, "country": 1}
-        assert found.state is BatchState.COMPLETED
+        batch = world.summary("spring")
+        assert batch.outcomes == {"verified": 1, "capped:calls_per_week": 1, "country": 1}
+        assert batch.state is BatchState.COMPLETED
 
-    def test_keeps_alias_and_subaccount_and_a_channel_of_each_row(self, world):
+    def test_keeps_the_alias_subaccount_and_channel_of_each_row(self, world):
         first, second = fresh_number(), fresh_number()
         alias, subaccount = "Zoë & 東京 " * 20, "SA" + "X" * 18
         rows = [
@@ -242,7 +242,7 @@ class TestABatch:
         assert exported[first].alias == alias.strip()
         assert (exported[second].alias, exported[second].outcome) == (None, "queued")
 
-    def test_is_exported_with_what_became_of_each_row(self, world):
+    def test_yields_each_row_with_its_outcome(self, world):
         numbers = world.roster("spring", 12)
         bad = set(numbers[:3])
         world.until_empty(lambda number: REJECTED if number in bad else TAKEN)
@@ -257,7 +257,7 @@ class TestABatch:
         }
         assert "+1415" not in repr(exported[0])
 
-    def test_tells_its_rate_and_how_long_it_will_take_at_the_pace(self, world):
+    def test_has_a_rate_and_the_time_left_at_the_pace(self, world):
         world.roster("spring", 3000)
         before = world.summary("spring")
         for _ in range(20):
@@ -277,7 +277,7 @@ class TestABatch:
         with pytest.raises(InvalidRequest, match="batch"):
             begin_import(world.ledger, name, fingerprint=None)
 
-    def test_that_nobody_knows_is_told_so(self, world):
+    def test_that_does_not_exist_is_an_error(self, world):
         assert batch_summary(world.ledger, "spring") is None
         for ask in (operations.pause, operations.resume, operations.cancel):
             with pytest.raises(UnknownBatch):
@@ -285,7 +285,7 @@ class TestABatch:
 
 
 class TestTheFeeder:
-    def test_is_two_seconds_of_the_pace_ahead_and_waits_for_workers(self, world):
+    def test_feeds_two_seconds_of_the_pace_ahead_and_then_waits_for_the_workers(self, world):
         world.roster("spring", 1000, call=100)
         first = world.feed()
         again = [world.feed(1) for _ in range(20)]
@@ -320,7 +320,7 @@ class TestTheFeeder:
         assert world.summary("small").state is BatchState.COMPLETED
         assert world.summary("large").fed < 400
 
-    def test_gives_many_batches_turns_with_calls_too(self, world):
+    def test_gives_many_batches_of_calls_their_turns(self, world):
         for nth in range(12):
             world.roster(f"batch {nth}", 10, call=10)
         for _ in range(12):
@@ -330,7 +330,7 @@ class TestTheFeeder:
         assert all(world.summary(f"batch {nth}").fed for nth in range(12))
 
     @pytest.mark.parametrize("lane", [None, Lane.BULK])
-    def test_feeds_nothing_while_a_person_has_paused_sending(self, world, lane):
+    def test_feeds_nothing_while_an_operator_has_paused_sending(self, world, lane):
         control.pause(world.ledger, lane)
         world.roster("spring", 100)
         assert world.feed().rows == 0
@@ -340,7 +340,7 @@ class TestTheFeeder:
         control.resume(world.ledger, lane)
         assert world.feed().rows == 100
 
-    def test_feeds_a_few_while_plivo_has_to_be_tried(self, world):
+    def test_feeds_a_few_rows_for_the_probes_while_plivo_fails(self, world):
         world.roster("spring", 300)
         world.feed()
         for _ in range(5):
@@ -353,7 +353,7 @@ class TestTheFeeder:
 
         assert world.summary("spring").outcomes == {"code_sent": 295, "in_doubt": 5}
 
-    def test_lets_sleepers_wait_and_those_awake_take_the_pace(self, client, monkeypatch):
+    def test_lets_numbers_in_quiet_hours_wait_and_gives_the_pace_to_the_others(self, client, monkeypatch):
         world = Batches(client, monkeypatch)
         night = datetime(2027, 1, 15, 9, 0, tzinfo=UTC)  # in California it is 1 in the night, in Germany 10
         world.at(int(night.timestamp()) * SECOND)
@@ -365,8 +365,8 @@ class TestTheFeeder:
 
         assert fed.rows == 260
         assert sorted(number for number, _ in world.queue) == germans
-        found = world.summary("spring")
-        assert found.outcomes == {"queued": 60, "waiting:quiet_hours": 200}
+        batch = world.summary("spring")
+        assert batch.outcomes == {"queued": 60, "waiting:quiet_hours": 200}
         record = world.ledger.read(americans[0])
         assert record.due_at == quiet.until(americans[0], world.moment()).replace(microsecond=record.due_at.microsecond)
         assert record.ends_at - record.due_at == timedelta(hours=24)
@@ -375,7 +375,7 @@ class TestTheFeeder:
         world.feed(8 * 3600)
         assert len(world.until_empty()) == 200
 
-    def test_whose_messages_are_lost_has_them_sent_again_in_chunks(self, world):
+    def test_leaves_lost_messages_to_the_sweep_which_sends_them_again_in_chunks(self, world):
         world.roster("spring", 100)
         world.feed()
         world.queue.clear()
@@ -385,7 +385,7 @@ class TestTheFeeder:
         assert [len(message) for message in world.messages] == [50, 50]
         assert len(world.work()) == 100
 
-    def test_puts_one_channel_and_subaccount_into_a_message(self, world):
+    def test_sends_messages_with_one_channel_and_one_subaccount_each(self, world):
         rows = [
             {"phone": fresh_number(), "subaccount": "SA" + "AB"[nth % 2] * 18, "channel": "sms" if nth % 3 else "call"}
             for nth in range(30)
@@ -402,7 +402,7 @@ class TestTheFeeder:
         assert {len(kinds) for kinds in of_a_message} == {1}
         assert set().union(*of_a_message) == {(c, f"SA{one * 18}") for c in ("sms", "call") for one in "AB"}
 
-    def test_that_is_asked_twice_by_a_lost_answer_feeds_no_row_twice(self, world):
+    def test_feeds_no_row_twice_if_an_answer_is_lost(self, world):
         world.roster("spring", 30)
         portion = batches_portion(world)
         first, second = (feed_portion(world, portion) for _ in range(2))
@@ -422,7 +422,7 @@ def feed_portion(world, portion):
 
 
 class TestAPerson:
-    def test_takes_a_row_over_which_stays_in_the_counts_and_goes_its_own_way(self, world):
+    def test_takes_over_a_row_which_stays_in_the_counts_and_is_sent_though_its_batch_is_cancelled(self, world):
         numbers = world.roster("spring", 20)
         world.feed()
         mine = numbers[7]
@@ -435,7 +435,7 @@ class TestAPerson:
         assert (promoted.promoted, begun.verdict) == (True, Verdict.BEGUN)
         assert world.summary("spring").outcomes == {"cancelled": 19, "code_sent": 1}
 
-    def test_who_asks_anew_leaves_the_row_its_last_outcome(self, world):
+    def test_leaves_a_finished_row_its_outcome_by_a_new_request(self, world):
         numbers = world.roster("spring", 5)
         world.until_empty()
         world.feed(16 * MINUTE)
@@ -446,7 +446,7 @@ class TestAPerson:
         assert world.summary("spring").outcomes == {"expired": 5}
         assert world.ledger.read(mine).batch is None
 
-    def test_who_asks_anew_in_place_of_a_doubt_gives_the_row_its_outcome(self, world):
+    def test_makes_a_row_in_doubt_joined_by_a_new_request(self, world):
         (mine,) = world.roster("spring", 1)
         world.feed()
         world.work(DOUBTFUL)
@@ -459,7 +459,7 @@ class TestAPerson:
 
 
 class TestADoubt:
-    def test_is_sent_again_as_the_same_row(self, world):
+    def test_is_resent_as_the_same_row(self, world):
         (number,) = world.roster("spring", 1)
         world.feed()
         world.work(DOUBTFUL)
@@ -472,7 +472,7 @@ class TestADoubt:
         world.work()
         assert world.summary("spring").outcomes == {"code_sent": 1}
 
-    def test_of_a_cancelled_batch_is_not(self, world):
+    def test_of_a_cancelled_batch_is_not_resent(self, world):
         (number,) = world.roster("spring", 1)
         world.feed()
         world.work(DOUBTFUL)
@@ -485,7 +485,7 @@ class TestADoubt:
 
 
 class TestAPause:
-    def test_lets_nothing_begin_and_a_resume_releases_it_within_seconds(self, world):
+    def test_lets_nothing_begin_until_a_resume_lets_it_go_on_within_seconds(self, world):
         world.roster("spring", 300)
         world.feed()
         world.work(most=10)
@@ -502,7 +502,7 @@ class TestAPause:
         assert len(world.queue) >= 109
         assert len(world.until_empty()) == 290
 
-    def test_takes_back_what_has_a_slot_that_it_has_not_used(self, world):
+    def test_takes_back_a_number_whose_slot_is_not_used_yet(self, world):
         world.roster("spring", 5)
         world.feed()
         begun = world.begin(world.queue[0])
@@ -513,7 +513,7 @@ class TestAPause:
         assert again.record.state is State.QUEUED
         assert world.begin(world.queue[0]).verdict is Verdict.WAITING
 
-    def test_does_not_count_against_the_day_that_a_row_has(self, world):
+    def test_moves_the_deadline_of_a_row_by_its_length(self, world):
         (number,) = world.roster("spring", 1)
         world.feed()
         ends_at = world.ledger.read(number).ends_at
@@ -528,7 +528,7 @@ class TestAPause:
         assert abs(record.ends_at - ends_at - timedelta(hours=48)) < timedelta(seconds=5)
         assert len(world.until_empty()) == 1
 
-    def test_holds_one_batch_and_no_other(self, world):
+    def test_stops_one_batch_and_no_other(self, world):
         world.roster("spring", 50)
         other = world.roster("summer", 50)
         world.feed()
@@ -536,14 +536,14 @@ class TestAPause:
 
         assert sorted(world.until_empty()) == sorted(other)
 
-    def test_comes_with_the_import(self, world):
+    def test_may_come_with_the_import(self, world):
         import_rows(world.ledger, "spring", [fresh_number()], paused=True)
         assert world.feed(1).rows == 0
 
         operations.resume(world.ledger, "spring")
         assert world.feed(1).rows == 1
 
-    def test_and_a_quick_resume_and_pause_again_hold(self, world):
+    def test_stops_the_batch_even_right_after_a_resume(self, world):
         world.roster("spring", 5)
         world.feed()
         for ask in (operations.pause, operations.resume, operations.pause):
@@ -556,7 +556,7 @@ class TestAPause:
 
 
 class TestACancel:
-    def test_ends_what_is_not_begun_and_nothing_else(self, world):
+    def test_ends_requests_that_have_not_begun_and_no_others(self, world):
         numbers = world.roster("spring", 300, call=10)
         world.feed()
         world.work(most=20)
@@ -566,13 +566,13 @@ class TestACancel:
         while any(world.state_of(n) is State.QUEUED for n in numbers if world.ledger.read(n)):
             world.feed(1)
 
-        found = world.summary("spring")
+        batch = world.summary("spring")
         assert at_once.outcomes["cancelled"] == 300 - 124
-        assert found.outcomes == {"code_sent": 21, "cancelled": 279}
-        assert (found.state, found.unfinished) == (BatchState.CANCELLED, 0)
+        assert batch.outcomes == {"code_sent": 21, "cancelled": 279}
+        assert (batch.state, batch.unfinished) == (BatchState.CANCELLED, 0)
         assert world.work() == []
 
-    def test_ends_what_waits_for_the_morning_before_it_comes(self, world):
+    def test_ends_requests_that_wait_for_the_end_of_quiet_hours_at_once(self, world):
         numbers = world.roster("spring", 10)
         world.feed(quiet=QuietHours(time(0), time(23, 59)))
         assert {world.state_of(number) for number in numbers} == {State.WAITING}
@@ -582,7 +582,7 @@ class TestACancel:
 
         assert world.summary("spring").outcomes == {"cancelled": 10}
 
-    def test_that_the_feeder_has_not_told_of_is_heeded_when_its_turn_comes(self, world):
+    def test_ends_numbers_that_were_not_notified_when_they_are_begun_or_swept(self, world):
         world.roster("spring", 10)
         world.feed()
         operations.cancel(world.ledger, "spring")
@@ -595,7 +595,7 @@ class TestACancel:
         assert swept == [AgendaAction.CANCELLED] * 9
         assert world.summary("spring").outcomes == {"cancelled": 10}
 
-    def test_of_very_many_that_were_to_be_fed_again_holds_up_nobody(self, world, client):
+    def test_of_very_many_retried_rows_does_not_block_redis(self, world, client):
         world.roster("spring", 10)
         world.until_empty(lambda _: REJECTED)
         operations.retry(world.ledger, "spring", ["rejected"])
@@ -610,9 +610,9 @@ class TestACancel:
         took_us = max((entry["duration"] for entry in client.slowlog_get()), default=0)
 
         assert world.summary("spring").outcomes == {"cancelled": many}
-        assert took_us < 250_000, "for every place once it was 770 ms"
+        assert took_us < 250_000, "one command for each place took 770 ms"
 
-    def test_is_for_good(self, world):
+    def test_cannot_be_resumed(self, world):
         world.roster("spring", 10)
         operations.cancel(world.ledger, "spring")
         operations.resume(world.ledger, "spring")
@@ -622,7 +622,7 @@ class TestACancel:
 
 
 class TestARetry:
-    def test_asks_for_what_failed_so_anew_and_the_batch_completes_again(self, world):
+    def test_feeds_the_failed_rows_once_more_and_the_batch_is_completed_again(self, world):
         numbers = world.roster("spring", 40, call=2)
         bad = set(numbers[:8])
         world.until_empty(lambda number: REJECTED if number in bad else TAKEN)
@@ -637,7 +637,7 @@ class TestARetry:
         assert world.summary("spring").outcomes == {"code_sent": 40}
         assert world.summary("spring").state is BatchState.COMPLETED
 
-    def test_of_whom_plivo_could_not_be_reached_for_is_of_those_whose_day_is_over(self, world):
+    def test_of_unreachable_feeds_rows_that_have_failed_and_none_that_still_waits(self, world):
         world.roster("spring", 5)
         world.feed(1)
         gone = Outcome(State.WAITING, Reason.UNREACHABLE, "refused", timedelta(minutes=15))
@@ -653,7 +653,7 @@ class TestARetry:
         assert len(world.until_empty()) == 5
         assert world.summary("spring").outcomes == {"code_sent": 5}
 
-    def test_of_the_capped_is_of_those_that_a_limit_kept_out_too(self, client, monkeypatch):
+    def test_of_capped_feeds_rows_that_got_no_request_because_of_a_cap(self, client, monkeypatch):
         world = Batches(client, monkeypatch, max_calls_per_week=1)
         called = fresh_number()
         world.send((called, world.person(called, channel="call").request), TAKEN)
@@ -667,14 +667,14 @@ class TestARetry:
         assert operations.retry(world.ledger, "spring", [Reason.CAPPED]) == 1
         assert world.until_empty() == [called]
 
-    def test_of_nothing_changes_nothing(self, world):
+    def test_for_reasons_that_no_row_has_changes_nothing(self, world):
         world.roster("spring", 5)
         world.until_empty()
 
         assert operations.retry(world.ledger, "spring", ["rejected", "no such reason"]) == 0
         assert world.summary("spring").state is BatchState.COMPLETED
 
-    def test_of_a_single_row_does_not_complete_its_batch_before_that_has_an_outcome(self, world):
+    def test_of_a_single_row_completes_the_batch_only_when_the_row_has_an_outcome(self, world):
         world.roster("spring", 1)
         world.until_empty(REJECTED)
         operations.retry(world.ledger, "spring", ["rejected"])
@@ -684,7 +684,7 @@ class TestARetry:
         world.until_empty()
         assert world.summary("spring").state is BatchState.COMPLETED
 
-    def test_that_is_cancelled_is_counted_as_such(self, world):
+    def test_that_is_cancelled_leaves_the_rows_cancelled(self, world):
         world.roster("spring", 10)
         world.until_empty(REJECTED)
         operations.retry(world.ledger, "spring", ["rejected"])
@@ -694,7 +694,7 @@ class TestARetry:
 
 
 class TestAnImport:
-    def test_feeds_nothing_before_its_end(self, world):
+    def test_has_no_row_fed_before_its_end(self, world):
         with begin_import(world.ledger, "spring", fingerprint="f") as importing:
             for row in rows_of([fresh_number() for _ in range(1500)]):
                 importing.add(row)
@@ -704,7 +704,7 @@ class TestAnImport:
 
         assert world.feed().rows > 0
 
-    def test_that_is_cut_short_goes_on_where_it_was(self, world):
+    def test_that_is_cut_short_continues_where_it_was(self, world):
         numbers = [fresh_number() for _ in range(3500)]
         already = [cut_short(world, numbers, at) for at in (1700, 3200, 3100)]
         import_rows(world.ledger, "spring", numbers)
@@ -712,7 +712,7 @@ class TestAnImport:
         assert already == [0, 1000, 3000]
         assert [row.number for row in batch_rows(world.ledger, "spring")] == numbers
 
-    def test_does_not_go_on_with_other_rows(self, world):
+    def test_does_not_continue_with_other_rows(self, world):
         numbers = [fresh_number() for _ in range(1200)]
         cut_short(world, numbers, 1100)
         for others in ([fresh_number(), *numbers], [fresh_number()], numbers[:999]):
@@ -722,25 +722,25 @@ class TestAnImport:
 
         assert world.summary("spring").rows == 1200
 
-    @pytest.mark.parametrize(("fingerprint", "told"), [("f", "the same"), ("g", "other"), (None, "other")])
-    def test_of_a_name_that_is_taken_is_refused_with_the_way_out(self, world, fingerprint, told):
+    @pytest.mark.parametrize(("fingerprint", "reason"), [("f", "the same"), ("g", "other"), (None, "other")])
+    def test_of_a_name_that_is_taken_is_refused_with_a_remedy(self, world, fingerprint, reason):
         with begin_import(world.ledger, "spring", fingerprint="f") as one:
             one.finish()
 
         with pytest.raises(BatchExists) as refused:
             begin_import(world.ledger, "spring", fingerprint=fingerprint)
-        assert told in refused.value.remedy
+        assert reason in refused.value.remedy
 
     def test_beside_another_of_the_same_batch_is_refused(self, world):
         with begin_import(world.ledger, "spring", fingerprint="f"), pytest.raises(BatchBusy):
             begin_import(world.ledger, "spring", fingerprint="f")
 
-    def test_that_was_taken_over_puts_nothing_in_any_more(self, world, client):
+    def test_that_was_taken_over_adds_no_row(self, world, client):
         numbers = [fresh_number() for _ in range(1500)]
         late = begin_import(world.ledger, "spring", fingerprint="f")
         for row in rows_of(numbers):
             late.add(row)
-        client.delete(world.ledger.keys.batch("spring").importer)  # as its silence ends
+        client.delete(world.ledger.keys.batch("spring").importer)  # as after the timeout
         with begin_import(world.ledger, "spring", fingerprint="f") as quicker:
             with pytest.raises(BatchBusy):
                 late.finish()
@@ -771,44 +771,44 @@ class TestAnImport:
 
 
 class TestFromPython:
-    def test_a_roster_is_imported_by_one_call_and_what_is_wrong_is_told(self, caplog):
+    def test_a_roster_is_imported_by_one_call_which_reports_the_rejects(self, caplog):
         good, name = [fresh_number() for _ in range(3)], f"python {fresh_number()[-7:]}"
         rejected = []
-        found = import_roster(iter([*good, "12", ""]), name, paused=True, rejected=rejected.append)
+        batch = import_roster(iter([*good, "12", ""]), name, paused=True, rejected=rejected.append)
         with pytest.raises(BatchExists):
             import_roster(good, name)
         operations.cancel(runtime.ledger(), name)
 
-        assert (found.rows, found.state, found.name) == (3, BatchState.PAUSED, name)
+        assert (batch.rows, batch.state, batch.name) == (3, BatchState.PAUSED, name)
         assert [reject.line for reject in rejected] == [4, 5]
         assert not caplog.records
 
     @pytest.mark.parametrize("rows", ["+14155550123", b"+14155550123", {"phone": "+14155550123"}, ["12", "13"], []])
-    def test_what_is_no_roster_or_has_no_good_row_begins_nothing(self, rows):
+    def test_an_import_without_a_valid_row_leaves_no_batch(self, rows):
         name = f"python {fresh_number()[-7:]}"
         with pytest.raises(InvalidRoster):
             import_roster(rows, name)
 
         assert name not in batch_names(runtime.ledger())
 
-    def test_what_nobody_asks_for_is_logged_as_a_number_of_rows(self, caplog):
+    def test_rejects_without_a_callback_are_counted_in_the_log(self, caplog):
         name = f"python {fresh_number()[-7:]}"
         import_roster([{"phone": fresh_number()}, {"phone": "12"}], name, paused=True)
         operations.cancel(runtime.ledger(), name)
 
-        (told,) = caplog.messages
-        assert "1 rows were rejected" in told
+        (message,) = caplog.messages
+        assert "1 rows were rejected" in message
 
-    def test_a_producer_that_enqueues_single_numbers_does_not_load_it(self):
+    def test_a_producer_of_single_numbers_does_not_load_the_rosters(self):
         look = "print('ringproof.rosters.roster' in sys.modules)"
         code = f"import sys, tasks; {look}; tasks.import_roster; {look}"
-        told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
-        assert told.stdout.split() == ["False", "True"]
+        assert output.stdout.split() == ["False", "True"]
 
 
 def cut_short(world, numbers, at):
-    """Import rows until something happens at one of them; return how many were in before."""
+    """Import rows until an error at one of them; return how many rows were stored before."""
 
     def rows():
         yield from numbers[:at]
@@ -824,7 +824,7 @@ def rows_of(numbers):
     return list(roster_of(numbers))
 
 
-class TestOneThatHasEnded:
+class TestAnEndedBatch:
     @staticmethod
     def kept(world, client):
         """For how long each key of spring is kept; -1 is for good."""
@@ -856,7 +856,7 @@ class TestOneThatHasEnded:
         assert during == {-1}
         assert min(self.kept(world, client)) > 0
 
-    def test_is_forgotten_whole_whatever_becomes_of_its_numbers(self, world, client):
+    def test_expires_whole_even_if_its_numbers_change_later(self, world, client):
         world.roster("spring", 10)
         world.roster("summer", 1)
         world.until_empty()
@@ -867,7 +867,7 @@ class TestOneThatHasEnded:
         assert batch_names(world.ledger) == ["summer"]
         assert client.zcard(world.ledger.keys.batches) == 1
 
-    def test_leaves_its_name_to_another_whose_rows_its_numbers_do_not_touch(self, world, client):
+    def test_leaves_its_name_to_a_new_batch_which_its_numbers_do_not_change(self, world, client):
         number, later = world.roster("spring", 2)
         world.until_empty()
         self.forget(world, client)
@@ -880,7 +880,7 @@ class TestOneThatHasEnded:
         assert world.summary("spring").outcomes == {"code_sent": 2}
         assert world.state_of(later) is State.EXPIRED
 
-    def test_and_was_not_heard_of_by_all_of_its_numbers_keeps_the_feeder_from_nothing(self, world, client):
+    def test_that_expires_before_all_numbers_are_notified_does_not_stop_the_feeder(self, world, client):
         world.roster("spring", 10)
         world.feed()
         operations.cancel(world.ledger, "spring")
@@ -891,7 +891,7 @@ class TestOneThatHasEnded:
         assert world.summary("summer").state is BatchState.COMPLETED
         assert client.zcard(world.ledger.keys.feeding) == 0
 
-    def test_counts_its_rows_also_where_the_clock_was_put_back_since_its_import(self, world):
+    def test_counts_its_rows_even_if_the_clock_was_put_back_after_its_import(self, world):
         world.roster("spring", 10)
         world.pass_(-3600)
         world.until_empty()
@@ -899,8 +899,8 @@ class TestOneThatHasEnded:
         assert world.summary("spring").state is BatchState.COMPLETED
 
 
-class TestTheBytes:
-    def test_are_one_for_each_thing_that_can_become_of_a_row(self):
+class TestRowBytes:
+    def test_are_different_for_each_outcome_of_a_row(self):
         assert len(set(BYTES.values())) == len(BYTES)
         assert all(len(byte.encode()) == 1 for byte in BYTES.values())
         waiting = {Reason.PAUSED, Reason.PACE, Reason.COOLDOWN, Reason.CAP, Reason.QUIET_HOURS, Reason.UNREACHABLE}
@@ -916,7 +916,7 @@ class TestTheBytes:
         wanted |= {f"failed:{one}" for one in failed | {Reason.CRASHES_WORKER}} | {"in_doubt:worker_lost"}
         assert set(State) | wanted <= set(BYTES)
 
-    def test_tell_who_has_no_outcome_yet(self):
+    def test_show_which_rows_have_no_outcome_yet(self):
         names = {outcome.split(":")[0] for outcome, byte in BYTES.items() if byte in UNFINISHED_BYTES}
 
         assert names == {"queued", "waiting", "sending", "in_doubt"}
@@ -924,10 +924,10 @@ class TestTheBytes:
     @pytest.mark.parametrize("alias", [None, "A", "Zoë & 東京", "a, b; c"])
     @pytest.mark.parametrize("subaccount", [None, "SAXXXXXXXXXXXXXXXXXX"])
     @pytest.mark.parametrize("country", [None, "US", "001"])
-    def test_and_rows_are_packed_and_unpacked(self, alias, subaccount, country):
-        found = unpack_row(pack_row("+14155550123", country, alias, subaccount))
+    def test_belong_to_rows_that_unpack_to_what_was_packed(self, alias, subaccount, country):
+        batch = unpack_row(pack_row("+14155550123", country, alias, subaccount))
 
-        assert found == (country or "", "+14155550123", alias or "", subaccount or "")
+        assert batch == (country or "", "+14155550123", alias or "", subaccount or "")
 
 
 def test_a_pending_row_takes_no_more_than_80_bytes(world, client):

@@ -1,4 +1,4 @@
-"""What is erased leaves no trace, but for a code that lives: that is not doubled."""
+"""An erased number leaves no trace except the tombstone of a live code, which prevents a second code."""
 
 import json
 import secrets
@@ -30,21 +30,21 @@ def book(client):
 
 
 def traces(book, number=None):
-    """All keys and values of the book's ledger in which the number or its digits are."""
+    """Return all keys of the ledger with the number or its digits in the key or in the value."""
     digits = (number or book.number)[1:]
-    found = []
+    keys = []
     for key in book.client.scan_iter(f"{book.prefix}:*", count=1000):
         kind = book.client.type(key)
-        told = {
+        value = {
             "hash": book.client.hgetall,
             "string": book.client.get,
             "zset": lambda one: book.client.zrange(one, 0, -1),
             "set": lambda one: sorted(book.client.smembers(one)),
             "list": lambda one: book.client.lrange(one, 0, -1),
         }[kind](key)
-        if digits in key + json.dumps(told):
-            found.append(key)
-    return found
+        if digits in key + json.dumps(value):
+            keys.append(key)
+    return keys
 
 
 def hmacs(book):
@@ -52,7 +52,7 @@ def hmacs(book):
 
 
 @pytest.mark.parametrize("state", [*State, None])
-def test_nothing_of_a_number_is_left_in_any_state(book, state):
+def test_nothing_of_a_number_is_left_whatever_its_state_was(book, state):
     if state:
         request = book.accept(token=f"message:{secrets.token_hex(4)}:{book.number}", alias="Front desk").request
         if state not in {State.QUEUED, State.CANCELLED}:
@@ -73,17 +73,17 @@ def test_nothing_of_a_number_is_left_in_any_state(book, state):
     assert book.record is None
 
 
-def test_a_code_that_lives_is_not_doubled_and_then_nothing_is_left(book, client):
+def test_a_number_with_a_live_code_gets_no_second_one_and_its_tombstone_expires(book, client):
     book.bring(SENT)
     erase_number(book.ledger, book.number)
     (left,) = hmacs(book)
     assert 0 < client.ttl(left) <= 15 * 60
     assert 0 < client.ttl(book.keys.erased) <= 15 * 60
 
-    asked = book.accept()
-    assert asked.disposition is Disposition.RETURNED
+    answer = book.accept()
+    assert answer.disposition is Disposition.RETURNED
     assert (book.record.state, book.record.verification_uuid, hmacs(book)) == (State.EXPIRED, None, [])
-    assert book.ledger.read(book.number, asked.request).state is State.EXPIRED, "its result is there at once"
+    assert book.ledger.read(book.number, answer.request).state is State.EXPIRED, "its result is there at once"
     assert client.ttl(book.keys.record(book.number)) > 0
     book.move(15 * MINUTES)
     assert book.accept().disposition is Disposition.ACCEPTED
@@ -97,7 +97,7 @@ def test_a_code_that_lives_is_not_doubled_and_then_nothing_is_left(book, client)
         (Requester.RESEND, Disposition.COOLING_DOWN),
     ],
 )
-def test_whoever_asks_is_told_as_of_an_expired_number_whose_code_lives(book, requester, disposition):
+def test_a_new_request_is_answered_as_for_an_expired_number_with_a_live_code(book, requester, disposition):
     book.bring(SENT)
     erase_number(book.ledger, book.number)
 
@@ -112,7 +112,7 @@ def test_a_resend_is_accepted_when_the_cooldown_is_over(book):
     assert book.accept(Requester.RESEND).disposition is Disposition.ACCEPTED
 
 
-def test_without_a_code_that_may_live_nothing_at_all_is_left(book):
+def test_without_a_live_code_no_tombstone_is_left(book):
     book.bring(SENT)
     book.move(16 * MINUTES)
     erase_number(book.ledger, book.number)
@@ -121,22 +121,22 @@ def test_without_a_code_that_may_live_nothing_at_all_is_left(book):
     assert book.accept().disposition is Disposition.ACCEPTED
 
 
-def test_what_is_being_sent_then_is_told_to_nobody_and_not_doubled(book):
+def test_an_attempt_in_flight_is_not_recorded_and_gets_no_second_code(book):
     begun = book.begin(book.accept().request)
     erase_number(book.ledger, book.number)
 
     assert book.settle(begun, SENT) is Settled.STALE
-    asked = book.accept()
-    assert asked.disposition is Disposition.RETURNED
-    assert asked.request > begun.record.request
+    answer = book.accept()
+    assert answer.disposition is Disposition.RETURNED
+    assert answer.request > begun.record.request
 
 
-def test_what_was_queued_is_not_sent(book):
+def test_a_queued_request_is_not_sent(book):
     request = book.accept().request
     erase_number(book.ledger, book.number)
 
     assert book.begin(request).verdict is Verdict.NOTHING
-    assert work_off_agenda(book.ledger, 10, dict.fromkeys(Lane, "nobody")) == []
+    assert work_off_agenda(book.ledger, 10, dict.fromkeys(Lane, "test.queue")) == []
 
 
 def test_its_code_cannot_be_entered_any_more(book):
@@ -147,7 +147,7 @@ def test_its_code_cannot_be_entered_any_more(book):
     assert take_code(book.ledger, book.number, handle).step is NextStep.NOTHING
 
 
-def test_another_number_is_not_held_for_it(book):
+def test_another_number_is_not_taken_for_it(book):
     book.bring(SENT)
     erase_number(book.ledger, book.number)
     book.number = fresh_number()
@@ -165,7 +165,7 @@ def test_the_counter_of_its_range_stays(client):
     assert book.ledger.accept(other, token="t").disposition is Disposition.CAPPED
 
 
-def test_nothing_is_left_of_when_it_was_to_be_verified_again_and_that_it_had_lapsed(book):
+def test_the_date_of_the_next_verification_and_the_lapsed_mark_are_deleted(book):
     book.ledger.publish_policy(Policy(reverify_ms=90 * 86_400_000, range_codes_per_hour=0))
     book.bring(SENT)
     book.client.hset(book.keys.record(book.number), "verified_at", 1)
@@ -179,13 +179,13 @@ def test_nothing_is_left_of_when_it_was_to_be_verified_again_and_that_it_had_lap
 
 
 class TestARow:
-    """What is left of a number that is in batches: its country and what became of it, to be counted."""
+    """A row of an erased number keeps its country and its outcome, which are counted."""
 
     @pytest.fixture
     def world(self, client, monkeypatch):
         return Batches(client, monkeypatch)
 
-    def test_that_was_sent_to_stays_counted(self, world):
+    def test_with_an_outcome_stays_counted(self, world):
         number = world.roster("spring", 3)[1]
         world.until_empty()
         import_rows(world.ledger, "summer", [{"phone": number, "alias": "Front desk"}])
@@ -199,7 +199,7 @@ class TestARow:
         assert [row.number for row in batch_rows(world.ledger, "summer")] == [""]
         assert [row.alias for row in batch_rows(world.ledger, "summer")] == [None]
 
-    def test_that_waited_is_erased_which_is_an_outcome(self, world):
+    def test_without_an_outcome_becomes_erased(self, world):
         number = world.roster("spring", 3)[1]
         world.feed()
         erase_number(world.ledger, number)
@@ -209,7 +209,7 @@ class TestARow:
         assert world.summary("spring").state is BatchState.COMPLETED
         assert traces(world, number) == []
 
-    def test_whose_turn_has_not_come_is_passed_over(self, world):
+    def test_that_is_pending_is_skipped_by_the_feeder(self, world):
         number = world.roster("spring", 3)[1]
         assert erase_number(world.ledger, number)
         assert world.summary("spring").outcomes == {"pending": 3}
@@ -218,7 +218,7 @@ class TestARow:
         assert world.summary("spring").outcomes == {"code_sent": 2, "erased": 1}
         assert world.summary("spring").state is BatchState.COMPLETED
 
-    def test_that_is_in_the_feeders_hands_is_passed_over_as_well(self, world):
+    def test_that_the_feeder_has_read_already_is_skipped_too(self, world):
         number = world.roster("spring", 3)[1]
         (batch,) = feeding.batches_to_feed(world.ledger)
         portion = feeding.next_page(world.ledger, batch, "sms", 10)
@@ -227,7 +227,7 @@ class TestARow:
         assert len(feeding.feed_page(world.ledger, batch, "sms", portion, {})) == 2
         assert traces(world, number) == []
 
-    def test_that_had_failed_is_not_asked_for_again(self, world):
+    def test_that_failed_is_not_retried(self, world):
         number = world.roster("spring", 3)[1]
         world.until_empty(Outcome(State.FAILED, "rejected"))
         erase_number(world.ledger, number)
@@ -236,14 +236,14 @@ class TestARow:
         assert number not in world.until_empty()
         assert world.summary("spring").outcomes == {"code_sent": 2, "failed:rejected": 1}
 
-    def test_of_a_batch_that_is_cancelled_is_cancelled(self, world):
+    def test_that_is_pending_is_cancelled_with_its_batch(self, world):
         number = world.roster("spring", 3)[1]
         erase_number(world.ledger, number)
         operations.cancel(world.ledger, "spring")
 
         assert world.summary("spring").outcomes == {"cancelled": 3}
 
-    def test_that_is_being_imported_is_forgotten_and_the_import_goes_on(self, world):
+    def test_that_is_being_imported_is_erased_and_the_import_can_continue(self, world):
         numbers = [fresh_number() for _ in range(2000)]
         rows = [{"phone": number} for number in numbers]
         with suppress(ConnectionError), begin_import(world.ledger, "spring", fingerprint="f") as importing:
@@ -259,7 +259,7 @@ class TestARow:
         assert len(world.until_empty()) == 1999
         assert world.summary("spring").outcomes == {"code_sent": 1999, "erased": 1}
 
-    def test_of_a_batch_that_is_forgotten_is_no_row_of_the_next_of_that_name(self, world, client):
+    def test_of_an_expired_batch_is_no_row_of_the_next_batch_of_that_name(self, world, client):
         number, _ = world.roster("spring", 2)
         world.until_empty()
         client.delete(*client.scan_iter(f"{world.prefix}:batch:spring*"))
@@ -271,7 +271,7 @@ class TestARow:
         assert [row.number for row in batch_rows(world.ledger, "spring")] == others
         assert world.summary("spring").outcomes == {"pending": 2}
 
-    def test_that_an_earlier_batch_had_at_the_same_place_is_forgotten(self, world, client):
+    def test_is_erased_even_if_an_earlier_batch_had_the_number_at_the_same_place(self, world, client):
         numbers = world.roster("spring", 2)
         world.until_empty()
         client.delete(*client.scan_iter(f"{world.prefix}:batch:spring*"))

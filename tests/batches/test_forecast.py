@@ -1,4 +1,4 @@
-"""What is told before an import: a sample of bounded size, and what follows from it."""
+"""The forecast of an import: a sample of bounded size, and the estimate from it."""
 
 import random
 
@@ -21,7 +21,7 @@ def row(at, channel="sms"):
     return Row(at, PhoneNumber(f"+1415{2_000_000 + at}", "US", landline=False), channel)
 
 
-def test_a_sample_of_few_is_all_of_them_and_exact():
+def test_a_sample_of_few_numbers_has_all_of_them_and_is_exact():
     sample = NumberSample(100)
     for at in [*range(50), *range(10)]:
         sample.add(row(at))
@@ -31,7 +31,7 @@ def test_a_sample_of_few_is_all_of_them_and_exact():
 
 
 @pytest.mark.parametrize("order", [sorted, lambda rows: random.Random(1).sample(rows, len(rows))])
-def test_a_sample_of_many_is_bounded_and_counts_all_rows_of_each(order):
+def test_a_sample_of_many_numbers_is_bounded_and_counts_all_rows_of_each(order):
     sample = NumberSample(100)
     for at in order([*range(5_000)] * 3):
         sample.add(row(at))
@@ -40,15 +40,15 @@ def test_a_sample_of_many_is_bounded_and_counts_all_rows_of_each(order):
     assert [one.rows for one in sample.numbers] == [3] * 100
 
 
-def test_an_estimate_is_near_what_is_so():
+def test_an_estimate_is_close_to_the_real_counts():
     tally = Tally()
     for at in [*range(20_000), *range(2_000)]:
         tally.add(row(at, "call" if at % 10 == 0 else "sms"))
 
     found = forecast(tally, None)
 
-    assert not found.exact
-    assert found.again == pytest.approx(2_000, rel=0.4)  # six standard deviations
+    assert not found.is_exact
+    assert found.duplicates == pytest.approx(2_000, rel=0.4)  # six standard deviations
     assert found.texts + found.calls == pytest.approx(20_000, rel=0.05)
     assert found.calls == pytest.approx(2_000, rel=0.2)
 
@@ -145,10 +145,10 @@ def test_the_forecast_says_what_becomes_of_the_row_and_writes_nothing(world, cli
     world.feed()
     (outcome,) = world.summary("summer").outcomes
     if disposition is Disposition.ACCEPTED:
-        assert (found.texts + found.calls, found.idle) == (1, {})
+        assert (found.texts + found.calls, found.skipped) == (1, {})
         assert outcome == "queued"
     else:
-        assert (found.texts + found.calls, found.idle) == (0, {disposition: 1})
+        assert (found.texts + found.calls, found.skipped) == (0, {disposition: 1})
         assert outcome.partition(":")[0] == disposition
 
 
@@ -157,4 +157,4 @@ def test_the_forecast_leaves_out_the_countries_that_the_policy_leaves_out(client
     tally = Tally()
     tally.add(row(1))
 
-    assert forecast(tally, world.ledger).idle == {Disposition.COUNTRY: 1}
+    assert forecast(tally, world.ledger).skipped == {Disposition.COUNTRY: 1}

@@ -20,7 +20,7 @@ def rows():
 
 
 def outcome(row):
-    """What becomes of a row without a default region: its number and channel, or the reason why not."""
+    """Return the number and channel of a row without a default region, or the reason of its reject."""
     try:
         number = parse(row["phone"])
         return number, channel_for(number, row["channel"])
@@ -40,10 +40,10 @@ def test_every_row_has_a_name_and_a_known_channel(rows):
     assert sum(not row["alias"].isascii() for row in rows) > 20
 
 
-def test_it_has_the_dirt_of_real_rosters(rows):
+def test_it_has_the_errors_of_real_rosters(rows):
     refused = Counter(reason for row in rows if isinstance(reason := outcome(row), str))
 
-    assert refused.total() * 10 <= len(rows), "ringproof import takes it as it is"
+    assert refused.total() * 10 <= len(rows), "ringproof import accepts it"
     assert refused == {
         "excel_number": 4,
         "no_country": 2,
@@ -57,11 +57,11 @@ def test_it_has_the_dirt_of_real_rosters(rows):
     }
 
 
-def test_six_numbers_come_a_second_time_in_another_notation(rows):
+def test_six_numbers_appear_twice_in_two_notations(rows):
     written = {}
     for row in rows:
-        if not isinstance(found := outcome(row), str):
-            written.setdefault(found[0].e164, []).append(row["phone"])
+        if not isinstance(result := outcome(row), str):
+            written.setdefault(result[0].e164, []).append(row["phone"])
     twice = [notations for notations in written.values() if len(notations) > 1]
 
     assert len(written) == 174
@@ -69,8 +69,8 @@ def test_six_numbers_come_a_second_time_in_another_notation(rows):
     assert all(len(set(notations)) == len(notations) == 2 for notations in twice)
 
 
-def test_it_spans_more_than_forty_countries_and_both_ways_to_send(rows):
-    good = [found for row in rows if not isinstance(found := outcome(row), str)]
+def test_it_has_numbers_of_53_countries_and_of_both_channels(rows):
+    good = [result for row in rows if not isinstance(result := outcome(row), str)]
 
     assert len({number.country for number, _ in good}) == 53
     assert 12 <= Counter(channel for _, channel in good)["call"] <= 14, "at Plivo's two calls a second, the demo waits"

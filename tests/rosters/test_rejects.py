@@ -1,4 +1,4 @@
-"""Rejects files: what is in them, that they can be imported again, and whom they never harm."""
+"""Rejects files: their content, their import, and that they replace no other file."""
 
 import io
 import json
@@ -22,7 +22,7 @@ ONE, TWO = "+14155552671", "+14155552672"
 
 
 def rejected(path, source, **options):
-    """Write a roster's rejects, and return all outcomes."""
+    """Write the rejects of a roster, and return all outcomes."""
     roster = (
         open_roster(io.BytesIO(source), **options)
         if isinstance(source, bytes)
@@ -40,13 +40,13 @@ def rejected(path, source, **options):
     return outcomes
 
 
-def again(path, **options):
+def read_again(path, **options):
     with open_roster(path, **options) as roster:
         return list(roster)
 
 
-def facts(outcomes):
-    """All of the rejects but their lines."""
+def fields_of(outcomes):
+    """Return the rejects without their lines."""
     return [
         (one.column, one.reason, one.value, one.raw if isinstance(one.raw, dict) else list(one.raw))
         for one in outcomes
@@ -74,7 +74,7 @@ class TestTheFile:
             f"6;;too_many_fields;{TWO};x;y;z;",
         ]
 
-    def test_of_ndjson_is_ndjson(self, path):
+    def test_of_an_ndjson_roster_is_ndjson(self, path):
         data = f'{{"phone": "nix", "n": [1, {{"é": null}}]}}\n{{x\n"nix"\n{{"phone": "{ONE}"}}\n'.encode()
         rejected(path, data)
 
@@ -84,12 +84,12 @@ class TestTheFile:
             {"line": 3, "column": "phone", "reason": "not_a_number", "phone": "nix"},
         ]
 
-    def test_without_a_header_gets_one(self, path):
+    def test_of_a_roster_without_a_header_has_one(self, path):
         rejected(path, f"7,{ONE},x\n8,nix,y\n".encode(), mapping={"alias": 3})
 
         assert path.read_text() == "line,column,reason,column_1,phone,alias\n2,phone,not_a_number,8,nix,y\n"
 
-    def test_takes_away_what_a_killed_one_has_left_but_not_what_is_being_written(self, path):
+    def test_removes_the_leftovers_of_killed_runs_but_no_file_that_is_being_written(self, path):
         left = path.with_name(f".{path.name}.killed.part")
         left.write_text(ONE)
         begun = f"with Rejects({str(path)!r}, roster_of(['nix'])): print(flush=True); input()"
@@ -104,12 +104,12 @@ class TestTheFile:
 
         assert (gone, stays, list(path.parent.glob(".*.part"))) == (True, True, [])
 
-    def test_is_for_nobody_else(self, path):
+    def test_can_be_read_by_its_owner_only(self, path):
         rejected(path, b"phone\nnix\n")
 
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
-    def test_is_there_even_if_nothing_was_rejected(self, path):
+    def test_is_written_even_if_nothing_was_rejected(self, path):
         rejected(path, f"phone\n{ONE}\n".encode())
 
         assert path.read_text() == "line,column,reason,phone\n"
@@ -118,26 +118,26 @@ class TestTheFile:
         rejected(path, "phone,x\nnix,é\n".encode("utf-16"))
 
         assert path.read_bytes().startswith("\ufeffline,".encode())
-        assert facts(again(path)) == [("phone", "not_a_number", "'nix'", ["nix", "é"])]
+        assert fields_of(read_again(path)) == [("phone", "not_a_number", "'nix'", ["nix", "é"])]
 
-    def test_holds_what_rows_from_python_hold_as_far_as_it_can_be_told(self, path):
+    def test_has_rows_from_python_as_far_as_json_can_write_them(self, path):
         circle = {}
         circle["x"] = circle
         rows = ["nix", {"phone": "nix", ("a",): object(), "n": 7, "s": "\ud800"}, 5, circle, None, {"phone": 10**5000}]
         rejected(path, rows)
 
         assert [json.loads(line).get("phone", "-") for line in path.read_text().splitlines()][:3] == ["nix", "nix", 5]
-        assert len(again(path)) == len(rows)
+        assert len(read_again(path)) == len(rows)
 
 
-class TestTheWayBack:
+class TestAnImportOfRejects:
     @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
-    def test_leads_to_the_same_rejects_and_no_three_columns_more(self, path, tmp_path, encoding):
+    def test_gives_the_same_rejects_without_the_three_added_columns(self, path, tmp_path, encoding):
         first = rejected(path, DIRTY.decode().encode(encoding))
         second = rejected(tmp_path / "second.csv", str(path))
 
-        assert facts(second) == facts(first)[:-1], "the last had a quote too few, and is now as it was understood"
-        assert facts(again(tmp_path / "second.csv")) == facts(second)
+        assert fields_of(second) == fields_of(first)[:-1], "the last one is read now as it was understood"
+        assert fields_of(read_again(tmp_path / "second.csv")) == fields_of(second)
 
     @pytest.mark.parametrize(
         ("data", "options"),
@@ -149,28 +149,28 @@ class TestTheWayBack:
             (f'{{"phone": "{ONE}"}}\n{{"phone": "4155552672", "alias": "y"}}\n', {}),
         ],
     )
-    def test_is_open_to_what_was_corrected(self, path, data, options):
+    def test_accepts_corrected_rows(self, path, data, options):
         rejected(path, data.encode(), **options)
         path.write_text(path.read_text().replace("4155552672", TWO))
-        [row] = again(path, **options)
+        [row] = read_again(path, **options)
 
         assert isinstance(row, Row)
         assert (row.number.e164, row.alias) == (TWO, "y")
 
-    def test_of_a_row_with_too_many_fields_is_to_take_one_away(self, path):
+    def test_accepts_a_row_with_too_many_fields_once_it_is_quoted(self, path):
         rejected(path, f"phone,alias\n{ONE},Doe, John\n".encode())
         path.write_text(path.read_text().replace("Doe, John", '"Doe, John"').replace("Doe,John", '"Doe, John"'))
 
-        assert [row.alias for row in again(path)] == ["Doe, John"]
+        assert [row.alias for row in read_again(path)] == ["Doe, John"]
 
-    def test_may_be_into_the_same_file(self, path):
+    def test_may_write_its_rejects_to_the_same_file(self, path):
         rejected(path, DIRTY)
         rejected(path, str(path), region="US")
 
-        assert [reason for _, reason, _, _ in facts(again(path))] == ["not_a_number", "too_many_fields"]
+        assert [reason for _, reason, _, _ in fields_of(read_again(path))] == ["not_a_number", "too_many_fields"]
 
 
-class TestWhatIsThere:
+class TestTheEarlierFile:
     def test_is_never_replaced_unless_it_holds_rejects(self, path):
         path.write_text(f"phone\n{ONE}\n")
 
@@ -179,7 +179,7 @@ class TestWhatIsThere:
         assert path.read_text() == f"phone\n{ONE}\n"
 
     @pytest.mark.parametrize("data", [DIRTY, b'{"phone": "nix"}\n', "phone\nnix\n".encode("utf-16"), b""])
-    def test_is_replaced_if_it_does_or_is_empty(self, path, data):
+    def test_is_replaced_if_it_holds_rejects_or_is_empty(self, path, data):
         if data:
             rejected(path, data)
         else:
@@ -189,7 +189,7 @@ class TestWhatIsThere:
         assert "nixx" in path.read_text()
         assert list(path.parent.iterdir()) == [path]
 
-    def test_stays_until_the_new_one_is_whole_and_after_an_error(self, path):
+    def test_stays_until_the_new_file_is_closed_and_after_an_error(self, path):
         rejected(path, DIRTY)
         before = path.read_text()
         roster = open_roster(io.BytesIO(b"phone\nnix\n"))
@@ -202,7 +202,7 @@ class TestWhatIsThere:
         assert path.read_text() == during == before
         assert list(path.parent.iterdir()) == [path]
 
-    def test_gives_way_if_the_new_one_is_closed_before_the_error(self, path):
+    def test_is_replaced_if_the_new_file_was_closed_before_the_error(self, path):
         roster = open_roster(io.BytesIO(b"phone\nnix\n"))
         rejects = Rejects(path, roster)
         rejects.write(next(iter(roster)))
@@ -212,7 +212,7 @@ class TestWhatIsThere:
 
         assert "nix" in path.read_text()
 
-    def test_is_found_behind_a_link_which_stays_one(self, path, tmp_path):
+    def test_is_replaced_through_a_link_which_stays_a_link(self, path, tmp_path):
         link = tmp_path / "link"
         link.symlink_to(path)
         rejected(link, b"phone\nnix\n")
@@ -222,7 +222,7 @@ class TestWhatIsThere:
 
 
 class TestADisk:
-    def test_that_is_full_is_told_and_nothing_is_half_written(self, path):
+    def test_that_is_full_is_an_error_and_no_half_file_is_left(self, path):
         rejected(path, b"phone\nnix\n")
         before = path.read_text()
         limits = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -237,17 +237,17 @@ class TestADisk:
         assert path.read_text() == before
         assert list(path.parent.iterdir()) == [path]
 
-    def test_that_is_full_is_told_of_a_device_too(self):
+    def test_that_is_full_is_an_error_for_a_device_too(self):
         with pytest.raises(Unwritable, match="/dev/full: it cannot be written: No space left on device"):
             rejected("/dev/full", b"phone\nnix\n")
 
-    def test_that_is_no_disk_is_written_to_and_stays(self):
+    def test_that_is_a_device_is_written_to_and_stays(self):
         rejected("/dev/null", b"phone\nnix\n")
 
         assert Path("/dev/null").is_char_device()
 
     @pytest.mark.parametrize("name", [".", "missing/rejects.csv", "x" * 300])
-    def test_that_cannot_be_written_is_told_before_a_row_is_read(self, tmp_path, name):
+    def test_that_cannot_be_written_is_an_error_before_a_row_is_read(self, tmp_path, name):
         roster = open_roster(io.BytesIO(b"phone\nnix\n"))
 
         with pytest.raises(Unwritable, match="it cannot be written"):
@@ -260,9 +260,9 @@ FIELDS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r
 
 @given(st.lists(st.tuples(st.sampled_from(["nix", "4155552672", ""]), FIELDS, FIELDS), min_size=1, max_size=8))
 @settings(max_examples=150)
-def test_whatever_is_in_a_rejected_row_comes_back(tmp_path_factory, rows):
+def test_all_cells_of_a_rejected_row_are_read_back(tmp_path_factory, rows):
     path = tmp_path_factory.mktemp("rejects") / "rejects"
     given_rows = [{"phone": phone, "alias": alias, "note": note} for phone, alias, note in rows]
     first = rejected(path, given_rows)
 
-    assert facts(again(path)) == facts(first)
+    assert fields_of(read_again(path)) == fields_of(first)

@@ -1,4 +1,4 @@
-"""Rosters: what is guessed, what is read, what is refused, and that nothing of it grows with the file."""
+"""Rosters: which columns are found, which rows are read, which files are refused, and that memory does not grow."""
 
 import csv
 import errno
@@ -28,12 +28,12 @@ PATTERN = "+1415555{:04}"
 
 
 def packed(data):
-    """Pack it with no time in it: parameters are the same in each process that collects them."""
+    """Pack data without a time: the parameters must be the same in each process that collects the tests."""
     return gzip.compress(data, mtime=0)
 
 
 class Pipe(io.RawIOBase):
-    """A stream that can be read once: of pieces that are made when they are asked for, and counted."""
+    """A stream that can be read once. Its pieces are made when they are read, and counted."""
 
     def __init__(self, pieces):
         self.pieces, self.given = iter(pieces), 0
@@ -52,19 +52,19 @@ def stream(data):
 
 
 def read(data, **options):
-    """All outcomes of a roster, and the roster."""
+    """Return all outcomes of a roster, and the roster."""
     roster = open_roster(stream(data), **options) if isinstance(data, str | bytes) else roster_of(data, **options)
     return list(roster), roster
 
 
 def accepted(data):
-    """What an import would take of a roster."""
+    """Return what an import would store of a roster."""
     rows = [outcome for outcome in read(data)[0] if isinstance(outcome, Row)]
     return tuple((row.number.e164, row.channel, row.alias, row.subaccount) for row in rows)
 
 
-def told(outcomes):
-    """What became of each row, in short."""
+def results(outcomes):
+    """Return the number of each row, or the reason of each reject."""
     return [outcome.number.e164 if isinstance(outcome, Row) else outcome.reason for outcome in outcomes]
 
 
@@ -86,7 +86,7 @@ class TestAFile:
         text = "".join(delimiter.join(line) + end for line in lines)
         outcomes, roster = read(pack(text.encode(encoding)))
 
-        assert told(outcomes) == [ONE, TWO, "not_a_number"]
+        assert results(outcomes) == [ONE, TWO, "not_a_number"]
         assert [outcome.alias for outcome in outcomes[:2]] == ["Zoë", "佐藤 恵, sales"]
         assert [outcome.line for outcome in outcomes] == [2, 3, 4]
         assert (roster.format, roster.delimiter, roster.encoding) == ("csv", delimiter, encoding)
@@ -98,17 +98,17 @@ class TestAFile:
             monkeypatch.setattr(sys, "stdin", standard_input)
             opened = [open_roster(path), open_roster(str(path)), open_roster("-")]
 
-            assert [told(roster) for roster in opened] == [[ONE]] * 3
+            assert [results(roster) for roster in opened] == [[ONE]] * 3
         assert [roster.name for roster in opened] == [str(path), str(path), "standard input"]
         for roster in opened:
             roster.close()
 
-    def test_is_closed_with_its_roster_unless_it_is_somebody_elses(self, tmp_path):
+    def test_is_closed_with_its_roster_unless_the_caller_opened_it(self, tmp_path):
         path = tmp_path / "people.csv"
         path.write_text(f"{ONE}\n")
         ours = stream(ONE)
         with open_roster(path) as roster, open_roster(ours):
-            assert told(roster) == [ONE]
+            assert results(roster) == [ONE]
 
         assert not ours.closed  # and pytest fails for a ResourceWarning
 
@@ -122,14 +122,14 @@ class TestAFile:
     def test_may_be_packed_in_several_members_with_padding(self):
         data = b"".join(gzip.compress(part.encode()) + b"\0" * 512 for part in ("phone\n", f"{ONE}\n", f"{TWO}\n"))
 
-        assert told(read(data)[0]) == [ONE, TWO]
+        assert results(read(data)[0]) == [ONE, TWO]
 
     def test_needs_no_last_line_feed_and_empty_lines_are_no_rows(self):
         outcomes, _ = read(f"\n\nphone,alias\n\n{ONE},x\n , \n,\n\n{TWO},y")
 
         assert [(outcome.line, outcome.number.e164) for outcome in outcomes] == [(5, ONE), (9, TWO)]
 
-    def test_of_the_demo_reads_as_its_test_says(self):
+    def test_of_the_demo_has_180_accepted_rows_and_20_rejects(self):
         with open_roster(Path(worker.local.demo.__file__).with_name("roster.csv")) as roster:
             accepted = sum(isinstance(outcome, Row) for outcome in roster)
 
@@ -141,7 +141,7 @@ class TestAFile:
         data = f'{{"phone": "{ONE}", "alias": "A", "x": [1]}}\n\n"{TWO}"\n{{"alias": "B"}}\n{{x\n{"[" * 50_000}\n14\n'
         outcomes, roster = read(data)
 
-        assert told(outcomes) == [ONE, TWO, "not_a_number", "json", "json", "not_a_number"]
+        assert results(outcomes) == [ONE, TWO, "not_a_number", "json", "json", "not_a_number"]
         assert [outcome.line for outcome in outcomes] == [1, 3, 4, 5, 6, 7]
         assert outcomes[2].raw == {"alias": "B"}
         assert outcomes[3].raw == {"row": "{x"}
@@ -155,37 +155,37 @@ class TestTheColumns:
         ["phone", "Phone Number", "phone_number", "PHONE-NO.", "msisdn", "tel", "Tel.", " Mobile ", "E.164", "Teléfono",
          "TELEFON", "téléphone", "手机号", "전화번호", "number"],
     )  # fmt: skip
-    def test_with_a_number_are_known_by_their_name(self, name):
+    def test_of_numbers_are_found_by_many_names(self, name):
         _, roster = read(f"id,{name},name\n4155550101,{ONE},x\n")
 
         assert (roster.columns.has_header, roster.columns.number, roster.columns.alias) == (True, 1, None)
 
-    def test_that_are_called_number_give_way_to_those_called_phone(self):
+    def test_named_phone_are_preferred_to_columns_named_number(self):
         assert read(f"number,phone\n4155550101,{ONE}\n")[1].columns.number == 1
 
-    def test_of_other_names_are_known_by_their_content(self):
+    def test_of_unknown_names_are_found_by_their_content(self):
         outcomes, roster = read(f"Kunde,Anschluss 1\n4711,{ONE}\n4712,{TWO}\n")
 
-        assert told(outcomes) == [ONE, TWO]
+        assert results(outcomes) == [ONE, TWO]
         assert roster.columns.names == ("Kunde", "Anschluss 1")
 
-    def test_without_a_header_are_known_by_their_content(self):
+    def test_without_a_header_are_found_by_their_content(self):
         outcomes, roster = read(f"4711,{ONE},mobile\n4712,4155552672,phone\n4713,,\n")
 
-        assert told(outcomes) == [ONE, "no_country", "not_a_number"]
+        assert results(outcomes) == [ONE, "no_country", "not_a_number"]
         assert roster.columns.names == ("column_1", "phone", "column_3")
         assert not roster.columns.has_header
 
-    def test_with_numbers_of_no_country_are_known_too_so_that_the_reason_is_told(self):
+    def test_of_numbers_without_a_country_are_found_so_that_the_rejects_have_that_reason(self):
         outcomes, roster = read("Ann,415 555 2671\nBob,415 555 2672\n")
 
-        assert told(outcomes) == ["no_country"] * 2
+        assert results(outcomes) == ["no_country"] * 2
         assert "region='US'" in outcomes[0].remedy
         assert roster.reasons == {"no_country": 2}
 
     def test_a_first_row_with_a_bad_number_is_no_header(self):
-        assert told(read(f"1-800-FLOWERS,x\n{ONE},y\n")[0]) == ["letters", ONE]
-        assert told(read(f"12345,x\n{ONE},y\n")[0]) == ["no_country", ONE]
+        assert results(read(f"1-800-FLOWERS,x\n{ONE},y\n")[0]) == ["letters", ONE]
+        assert results(read(f"12345,x\n{ONE},y\n")[0]) == ["no_country", ONE]
 
     def test_are_what_the_mapping_says(self):
         data = f"Home,Work,Nick,How,For\n{ONE},{TWO},Zoë,CALL,{SUBACCOUNT}\n"
@@ -207,7 +207,7 @@ class TestTheColumns:
         assert row.number.e164 == TWO
 
     @pytest.mark.parametrize(
-        ("data", "mapping", "told"),
+        ("data", "mapping", "error"),
         [
             (f"a,b\n{ONE},\n", {"number": "phone"}, "no column is named 'phone'; it has 'a', 'b'"),
             (f"{ONE},x\n", {"number": "3"}, "no column is named '3'; it has no header, and 2 columns"),
@@ -219,27 +219,27 @@ class TestTheColumns:
             ('{"id": 1, "name": "x"}\n', None, "no column has phone numbers, by name or content; it has 'id', 'name'"),
         ],
     )
-    def test_that_cannot_be_told_apart_or_found_are_asked_for(self, data, mapping, told):
-        assert refusal(data, mapping=mapping) == told
+    def test_that_are_ambiguous_or_missing_are_an_error_that_asks_for_a_mapping(self, data, mapping, error):
+        assert refusal(data, mapping=mapping) == error
 
-    def test_are_named_but_not_by_the_thousand(self):
-        told = refusal(",".join(f"c{at}" for at in range(40)) + "\nx\n")
+    def test_are_listed_in_an_error_but_only_the_first_twelve(self):
+        error = refusal(",".join(f"c{at}" for at in range(40)) + "\nx\n")
 
-        assert told.endswith("'c9', 'c10', 'c11' and 28 more")
+        assert error.endswith("'c9', 'c10', 'c11' and 28 more")
 
-    def test_cannot_hold_what_nobody_knows(self):
+    def test_with_an_unknown_role_in_the_mapping_are_an_error(self):
         with pytest.raises(InvalidRequest, match="number, alias, channel, subaccount") as caught:
             read(ONE, mapping={"fax": "1"})
 
         assert caught.value.field == "mapping"
 
-    def test_of_a_comma_in_a_quoted_field_or_a_decimal_comma_do_not_hide_the_semicolon(self):
+    def test_are_separated_by_semicolons_even_if_fields_have_commas(self):
         outcomes, roster = read(f'phone;alias\n{ONE};Doe, John\n1,41555E+10;"Doe, J, Jr"\n')
 
-        assert told(outcomes) == [ONE, "excel_number"]
+        assert results(outcomes) == [ONE, "excel_number"]
         assert roster.delimiter == ";"
 
-    def test_are_delimited_as_excels_own_line_says(self):
+    def test_are_separated_as_excels_own_line_says(self):
         outcomes, roster = read(f"sep=;\nphone;a,b\n{ONE};x\n")
 
         assert [(outcome.line, outcome.number.e164) for outcome in outcomes] == [(3, ONE)]
@@ -282,27 +282,27 @@ class TestARow:
             (f'{ONE},"x,,', "", "quotes"),
         ],
     )
-    def test_that_is_bad_says_where_and_why_and_what_to_do(self, row, column, reason):
+    def test_that_is_rejected_has_its_line_column_reason_and_remedy(self, row, column, reason):
         outcomes, roster = read(f"Phone,alias,channel,subaccount\n{THREE}\n{row}\n{TWO}\n")
         bad = outcomes[1]
 
-        assert told(outcomes) == [THREE, reason, TWO]
+        assert results(outcomes) == [THREE, reason, TWO]
         assert (bad.line, bad.column, bad.reason) == (3, column, reason)
         assert bad.remedy
         assert roster.reasons == {reason: 1}
         assert "4155552671" not in f"{bad!r}{bad.value}{outcomes[0]!r}"
 
-    def test_with_empty_fields_too_many_is_good(self):
-        assert told(read(f"phone,alias\n{ONE},x,,\n")[0]) == [ONE]
+    def test_with_too_many_but_empty_fields_is_accepted(self):
+        assert results(read(f"phone,alias\n{ONE},x,,\n")[0]) == [ONE]
 
-    def test_whose_columns_nobody_reads_may_hold_anything(self):
-        assert told(read(f"phone,x\n{ONE},a\0b\n{TWO},\x07\n")[0]) == [ONE, TWO]
+    def test_may_have_anything_in_columns_that_are_not_read(self):
+        assert results(read(f"phone,x\n{ONE},a\0b\n{TWO},\x07\n")[0]) == [ONE, TWO]
 
     def test_from_python_is_a_text_or_a_mapping(self):
         rows = iter([ONE, {"phone": TWO, "alias": "Zoë", "channel": "call"}, {"phone": 14155552671}, None, {}, 7, ""])
         outcomes, roster = read(rows, name="customers")
 
-        assert told(outcomes) == [ONE, TWO, *["not_a_number"] * 5]
+        assert results(outcomes) == [ONE, TWO, *["not_a_number"] * 5]
         assert [outcome.line for outcome in outcomes] == [1, 2, 3, 4, 5, 6, 7]
         assert outcomes[1].alias == "Zoë"
         assert (roster.name, roster.format, roster.encoding, roster.fingerprint) == ("customers", "rows", None, None)
@@ -310,8 +310,8 @@ class TestARow:
     def test_from_python_may_be_anything_at_all(self):
         rows = [{1: ONE, "phone": TWO, ("a",): object()}, object(), [], {"phone": [], "alias": 1}, b"", float("nan")]
 
-        assert told(read(rows)[0]) == [TWO, *["not_a_number"] * 5]
-        assert told(
+        assert results(read(rows)[0]) == [TWO, *["not_a_number"] * 5]
+        assert results(
             read([{"phone": ONE, "alias": 1}, {"phone": ONE, "channel": []}, {"phone": ONE, "subaccount": 1}])[0]
         ) == [
             "alias",
@@ -329,7 +329,7 @@ class TestAQuote:
 
     @pytest.mark.parametrize("quote", ['"Bob', '"', 'x,"'])
     @pytest.mark.parametrize("closed", ["", '"Al"', 'x"', '"'])
-    def test_that_nobody_closed_costs_its_own_row_and_no_other(self, quote, closed):
+    def test_that_is_not_closed_costs_its_own_row_and_no_other(self, quote, closed):
         rows = [f"{ONE},{quote}", *(f"{PATTERN.format(at)},{closed}" for at in range(200))]
         outcomes, _ = read("phone,name,x\n" + "\n".join(rows))
         lost = set(range(2, 203)) - {outcome.line for outcome in outcomes}
@@ -337,9 +337,9 @@ class TestAQuote:
         assert outcomes[0].reason == "quotes"
         assert not lost
         if closed.count('"') % 2 == 0:
-            assert told(outcomes[1:]) == [PATTERN.format(at) for at in range(200)]
+            assert results(outcomes[1:]) == [PATTERN.format(at) for at in range(200)]
 
-    def test_in_the_midst_of_a_field_is_a_sign_like_any_other(self):
+    def test_in_the_middle_of_a_field_is_an_ordinary_character(self):
         outcomes, _ = read(f'phone,alias\n{ONE},5" pipe\n{TWO},"Al" Smith\n{THREE}, "x"\n')
 
         assert [outcome.alias for outcome in outcomes] == ['5" pipe', "Al Smith", "x"]
@@ -378,7 +378,7 @@ class TestARefusal:
     def test_says_what_the_file_is(self, data, why):
         assert refusal(data) == why
 
-    def test_names_the_file_and_never_half_reads_it(self, tmp_path):
+    def test_names_the_file_before_any_row_is_read(self, tmp_path):
         path = tmp_path / "people.csv"
         lines = [f"{PATTERN.format(at % 10_000)},Zoë".encode() for at in range(20_000)]
         lines[15_000] = f"{ONE},Zoë".encode("latin-1")
@@ -389,7 +389,7 @@ class TestARefusal:
 
         assert caught.value.args[:2] == (str(path), "line 15001 has a byte, 0xEB, that is not UTF-8")
 
-    def test_comes_when_it_is_met_in_a_pipe(self):
+    def test_of_a_pipe_comes_where_the_error_is(self):
         roster = open_roster(Pipe([f"{ONE}\n".encode() * 20_000, b"\xff\n"]))
         rows = iter(roster)
 
@@ -398,7 +398,7 @@ class TestARefusal:
             list(rows)
 
     @pytest.mark.parametrize("name", ["missing.csv", ".", "no\0file", "a\nb\udc80"])
-    def test_of_a_path_that_cannot_be_read_says_so(self, tmp_path, name):
+    def test_of_a_path_that_cannot_be_opened_says_so(self, tmp_path, name):
         with pytest.raises(InvalidRoster, match="it cannot be opened") as caught:
             open_roster(f"{tmp_path}/{name}")
 
@@ -412,7 +412,7 @@ class TestARefusal:
         with pytest.raises(InvalidRoster, match="it cannot be read: Input/output error"):
             list(open_roster(Pipe(pieces())))
 
-    def test_of_a_pipe_that_does_not_wait_says_so_and_takes_it_for_no_end(self):
+    def test_of_a_pipe_that_does_not_wait_says_so_and_does_not_end_the_roster(self):
         with pytest.raises(InvalidRoster, match="does not wait"):
             list(open_roster(Pipe([f"{ONE}\n".encode(), None])))
 
@@ -427,7 +427,7 @@ class TestARefusal:
             with pytest.raises(InvalidRoster, match="it changed while it was read"):
                 list(roster)
 
-    def test_is_not_for_a_file_that_is_only_unlinked(self, tmp_path):
+    def test_does_not_come_for_a_file_that_is_only_unlinked(self, tmp_path):
         path = tmp_path / "people.csv"
         path.write_text(f"{ONE}\n" * 20_000)
         with open_roster(path) as roster:
@@ -440,7 +440,7 @@ class TestARefusal:
         [({"region": "XX"}, "region"), ({"channel": "fax"}, "channel"), ({"channel": 1}, "channel")],
     )
     @pytest.mark.parametrize("data", [f"phone\n{ONE}\n", f"{ONE}\n", [ONE]])
-    def test_of_an_option_comes_before_any_row(self, data, options, field):
+    def test_of_a_wrong_option_comes_before_any_row(self, data, options, field):
         with pytest.raises(InvalidRequest) as caught:
             read(data, **options)
 
@@ -448,7 +448,7 @@ class TestARefusal:
 
 
 class TestMemory:
-    """What is read into it is bounded, whatever the file is."""
+    """It is bounded for every file."""
 
     @pytest.mark.parametrize("piece", [b"1", b"1,", b"a", b'"', "é".encode(), b" ", b"{", b"\r\0"])
     def test_a_line_of_a_gigabyte_is_refused_after_a_few_pieces(self, piece):
@@ -478,7 +478,7 @@ class TestMemory:
         assert refusal(data) == f"line {after + 1} is longer than 65,536 characters"
 
     def test_a_line_of_just_that_length_is_read(self):
-        assert told(read(f"phone,x\n{ONE},{'x' * (LONGEST_LINE - len(ONE) - 2)}\n{TWO},\n")[0]) == [ONE, TWO]
+        assert results(read(f"phone,x\n{ONE},{'x' * (LONGEST_LINE - len(ONE) - 2)}\n{TWO},\n")[0]) == [ONE, TWO]
 
     @pytest.mark.parametrize("bad", [False, True])
     def test_does_not_grow_with_the_file(self, bad):
@@ -514,8 +514,8 @@ class TestMemory:
         assert next(given) < 100
 
 
-class TestGoingOn:
-    def test_is_possible_where_what_was_accepted_is_the_same(self):
+class TestAResumedImport:
+    def test_reads_the_same_rows_again(self):
         data = f"phone,alias\n{ONE},a\nnix,b\n{TWO},c\n{THREE},d\n"
         first = open_roster(stream(data))
         rows = iter(first)
@@ -537,10 +537,10 @@ class TestGoingOn:
             f"phone,alias\n{ONE},a\n{ONE},a\n{TWO},c\n",
         ],
     )
-    def test_is_not_with_other_rows(self, other):
+    def test_sees_that_the_rows_are_others(self, other):
         assert accepted(other) != accepted(f"phone,alias\n{ONE},a\n{TWO},c\n")
 
-    def test_is_with_the_same_rows_in_another_form(self):
+    def test_reads_the_same_rows_from_another_format(self):
         forms = [
             f"phone,alias\n{ONE},a\n{TWO},\n",
             f"nix\n\nalias;phone\na;{ONE}\n;+1 (415) 555-2672\n"[5:],
@@ -550,7 +550,7 @@ class TestGoingOn:
 
         assert len({accepted(form) for form in forms}) == 1
 
-    def test_is_known_of_a_file_before_its_first_row(self, tmp_path):
+    def test_knows_the_fingerprint_of_a_file_before_its_first_row(self, tmp_path):
         data = f"phone\n{ONE}\n".encode() * 10_000
         path = tmp_path / "people.csv"
         path.write_bytes(data)
@@ -589,7 +589,7 @@ BYTES = st.one_of(
 
 
 def outcomes(source, region):
-    """All outcomes, or the error that stands for the whole."""
+    """Return all outcomes, or the one error of the roster."""
     try:
         return list(open_roster(source, region=region))
     except InvalidRoster as error:
@@ -600,7 +600,7 @@ def outcomes(source, region):
 @settings(max_examples=600)
 @example(b"{", None)
 @example(b'""\n"', None)
-def test_whatever_the_bytes_they_are_rows_and_rejects_or_one_error_and_the_same_from_a_pipe(data, region):
+def test_any_bytes_are_rows_and_rejects_or_one_error_and_the_same_from_a_pipe(data, region):
     found = outcomes(stream(data), region)
     piped = outcomes(Pipe(data[at : at + 5] for at in range(0, len(data), 5)), region)
 
@@ -617,14 +617,14 @@ def test_whatever_the_bytes_they_are_rows_and_rejects_or_one_error_and_the_same_
     st.sampled_from(",;\t"),
     st.sampled_from(["\n", "\r\n"]),
 )
-def test_what_a_csv_writer_wrote_is_read_as_it_was(rows, delimiter, end):
+def test_rows_of_a_csv_writer_are_read_as_they_were(rows, delimiter, end):
     rows = [(phone, "".join(filter(str.isprintable, alias)).replace("\\", "")) for phone, alias in rows]
     text = io.StringIO(newline="")
     writer = csv.writer(text, delimiter=delimiter, lineterminator=end)
     writer.writerows([("phone", "alias"), *rows])
     outcomes, _ = read(text.getvalue())
 
-    assert [(outcome.line, told([outcome])[0]) for outcome in outcomes] == [
+    assert [(outcome.line, results([outcome])[0]) for outcome in outcomes] == [
         (at, {"nix": "not_a_number", "4155552671": "no_country"}.get(phone, phone))
         for at, (phone, _) in enumerate(rows, 2)
     ]
@@ -633,11 +633,11 @@ def test_what_a_csv_writer_wrote_is_read_as_it_was(rows, delimiter, end):
     ]
 
 
-def test_every_word_for_a_whole_row_has_its_remedy():
+def test_every_reason_for_a_whole_row_has_a_remedy():
     assert set(REMEDIES) == {"too_many_fields", "quotes", "nul", "json"}
 
 
-def test_the_roster_to_measure_with_is_as_dirty_as_it_says_and_always_the_same():
+def test_the_benchmarks_roster_has_the_errors_that_it_promises_and_is_always_the_same():
     rows = list(rosters.rows(4000))
     outcomes, roster = read([phone for phone, _ in rows], region=rosters.HOME)
     numbers = [outcome.number for outcome in outcomes if isinstance(outcome, Row)]

@@ -30,19 +30,19 @@ def forecast_view(tally: Tally, forecast: Forecast) -> Table:
     to send     161 texts and 9 calls
     takes       9 s at the present pace of 300/5s, calls 2/1s, if nothing else is sent
     """
-    about = "" if forecast.exact else "about "
-    skipped = [(count, _WHY_NO_CODE.get(why, why)) for why, count in forecast.idle.items() if count]
+    about = "" if forecast.is_exact else "about "
+    skipped = [(count, _WHY_NO_CODE.get(why, why)) for why, count in forecast.skipped.items() if count]
     codes = [(forecast.texts, "text"), (forecast.calls, "call")]
     to_send = " and ".join(counted(count, noun) for count, noun in codes if count) or "nothing"
-    asleep = f"{about}{forecast.asleep:,} of them wait until their quiet hours ({forecast.quiet_hours}) end"
+    asleep = f"{about}{forecast.in_quiet_hours:,} of them wait until their quiet hours ({forecast.quiet_hours}) end"
     return fact_table(
         {
             "rows": f"{tally.rows:,}",
             "rejected": f"{tally.reasons.total():,}: {reasons_text(tally.reasons)}" if tally.reasons else "",
-            "duplicates": f"{about}{counted(forecast.again, 'row')}" if forecast.again else "",
+            "duplicates": f"{about}{counted(forecast.duplicates, 'row')}" if forecast.duplicates else "",
             "no code": ", ".join(f"{about}{count:,} {why}" for count, why in skipped),
             "to send": f"{about}{to_send}",
-            "quiet hours": asleep if forecast.asleep else "",
+            "quiet hours": asleep if forecast.in_quiet_hours else "",
             "takes": _duration_text(forecast),
         }
     )
@@ -54,9 +54,9 @@ def reasons_text(reasons: Counter[str]) -> str:
 
 
 def _duration_text(forecast: Forecast) -> str:
-    status, lasts = forecast.situation, forecast.lasts
-    if status is None or lasts is None:
+    status, duration = forecast.status, forecast.duration
+    if status is None or duration is None:
         return ""
     calls = f", calls {status.call_rate}" if forecast.calls else ""
     paused = "; sending is paused now (ringproof status says why)" if status.pauses else ""
-    return f"{duration_text(lasts)} at the present pace of {status.rate}{calls}, if nothing else is sent{paused}"
+    return f"{duration_text(duration)} at the present pace of {status.rate}{calls}, if nothing else is sent{paused}"
