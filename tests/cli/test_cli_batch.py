@@ -228,7 +228,7 @@ class TestControl:
         done = [ringproof(word, "fall sale") for word in ("pause", "retry", "show", "cancel", "cancel")]
 
         way_out = "ringproof batch cancel 'fall sale'"
-        assert f"or delete the stored rows: {way_out}\n" in other.stderr
+        assert f"or delete the stored rows: {way_out} (see " in other.stderr
         assert [(each.returncode, each.stdout) for each in done[:2]] == [
             (1, f"fall sale is importing; there is nothing to {word}; to delete it: {way_out}\n")
             for word in ("pause", "retry")
