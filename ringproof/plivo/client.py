@@ -1,7 +1,7 @@
-"""Plivo's Verified Caller ID API: what is asked, and what each answer means.
+"""Plivo's Verified Caller ID API: its requests, and the meaning of each answer.
 
-An answer is classified by its status, never by its text: Plivo documents none for this resource. Surely sent,
-surely not sent, and unknown are three different things: `PlivoClient._refusal` is the table.
+The status alone decides what an answer means, never its text: Plivo documents no texts for this resource. "Certainly
+sent", "certainly not sent" and "unknown" are three different results: `PlivoClient._refusal` has the table.
 """
 
 import base64
@@ -33,19 +33,19 @@ from ringproof.phone.masking import mask, mask_value, redact, shorten
 from ringproof.plivo.transport import HTTP_TIMEOUTS, Body, HttpAnswer, HttpTimeouts, HttpTransport
 
 LONGEST_RETRY_AFTER_SECONDS = 900.0
-"""A quarter of an hour, the life of a code: what is asked for beyond it is not believed."""
+"""A quarter of an hour, the lifetime of a code. A longer `Retry-After` counts as this long."""
 
-_ID = re.compile(r"[!-~]{1,64}")  # what Plivo gives out as an id: opaque, but a record's field holds 64 bytes
-_E164 = re.compile(r"\+?([1-9][0-9]{3,19})")  # some plans have short numbers; what is real the callers know
+_ID = re.compile(r"[!-~]{1,64}")  # an id of Plivo's: opaque, but a record's field has room for 64 bytes
+_E164 = re.compile(r"\+?([1-9][0-9]{3,19})")  # some plans have short numbers; the callers check numbers exactly
 _DIGIT = re.compile(r"\d")
 _WHOLE = re.compile(r"[0-9]{1,12}")
 _SECONDS = re.compile(r"\d+(?:\.\d+)?", re.ASCII)
-_TEXT_CHARACTERS = 512  # of an error's text are looked through for numbers; 64 bytes of it are kept
+_TEXT_CHARACTERS = 512  # searched for numbers in an error's text; 64 bytes of it are kept
 
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """Plivo took the request: a code is on its way."""
+    """Plivo accepted the request: a code is on its way."""
 
     api_id: str
     verification_uuid: str
@@ -70,9 +70,10 @@ class VerifiedNumber:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Some of the verified numbers, newest first, with the offset of the `next` page; None: this is the last.
+    """One page of the verified numbers, newest first.
 
-    Of `total` numbers, if Plivo said how many. `skipped` counts what was listed without a number or a uuid.
+    `next` is the offset of the next page, or None on the last page. `total` is the count of all numbers, or None if
+    Plivo does not say it. `skipped` counts the entries without a number or a uuid.
     """
 
     objects: tuple[VerifiedNumber, ...]
@@ -84,8 +85,8 @@ class Page:
 class PlivoClient:
     """One account's client, for as many threads as the pool has connections; build one per process.
 
-    All operations raise, beside what they say themselves, `Unauthorized`, `Forbidden`, `Throttled` and
-    `Unreachable` (all: not done), and `Unknown`. Nothing is repeated but connecting, before the first byte.
+    Besides its own errors, every operation raises `Unauthorized`, `Forbidden`, `Throttled` and `Unreachable` (Plivo did
+    nothing), and `Unknown`. The client repeats nothing except connecting, which comes before the first byte.
     """
 
     def __init__(
@@ -127,7 +128,10 @@ class PlivoClient:
         """Have a code sent to a number. **It cannot be undone**, and Plivo takes no idempotency key.
 
         `before_first_byte` is called directly before the first byte is written. If it raises, nothing is sent.
-        Raises `Rejected` if the request is wrong, and will be tomorrow; `Unknown` if a code may be out.
+        Raises `Rejected` if the request is wrong and stays wrong, and `Unknown` if Plivo may have sent a code.
+
+        >>> client.initiate("+14155550123", alias="Front desk", channel="sms")
+        Sent(api_id='…', verification_uuid='…')
         """
         fields = {"phone_number": phone_number, "channel": channel, "alias": alias, "subaccount": subaccount}
         answer = self._transport.exchange("POST", "", _body(fields), before_first_byte)
@@ -142,7 +146,7 @@ class PlivoClient:
     def complete(
         self, verification_uuid: str, otp: SecretStr, *, before_first_byte: Callable[[], None] | None = None
     ) -> VerifiedNumber:
-        """Enter the code that a person got, as it is: 4 to 8 digits are not judged here. No error and no log shows it.
+        """Enter the code that a person got. The client does not check its form, and no error and no log shows it.
 
         `before_first_byte` is the same as in `initiate`. Raises `WrongCode` for a 4xx other than 401, 402, 403, 408 and
         429: no status shows whether the code was wrong, used or too old, or the verification unknown. Raises `Unknown`
@@ -158,9 +162,9 @@ class PlivoClient:
         return found
 
     def get(self, phone_number: str) -> VerifiedNumber | None:
-        """Look up a number: None if it is not verified, which a pending one is not.
+        """Return a verified number, or None if Plivo does not have it as verified (a pending number is not).
 
-        Raises `InvalidNumber` for what is none, and `Unknown` if the answer is none; asking again is safe.
+        Raises `InvalidNumber` for a text that is no number, and `Unknown` for an unusable answer. Repeating is safe.
         """
         digits = _digits(phone_number)
         answer = self._transport.exchange("GET", f"{digits}/")
@@ -207,10 +211,10 @@ class PlivoClient:
         return self._about(digits, self._transport.exchange("POST", f"{digits}/", body))
 
     def delete(self, phone_number: str) -> bool:
-        """Have Plivo forget a verified number; False: it was not there.
+        """Remove a verified number at Plivo. Return False if Plivo did not have it.
 
-        Raises `InvalidNumber` for what is none, and `Unknown` if it may have been done; asking again is safe, and then
-        False as well if it was.
+        Raises `InvalidNumber` for a text that is no number, and `Unknown` if Plivo may have removed it. Repeating is
+        safe: it returns False if the first request removed the number.
         """
         answer = self._transport.exchange("DELETE", f"{_digits(phone_number)}/")
         if answer.status == 404:
@@ -224,7 +228,7 @@ class PlivoClient:
         return True
 
     def probe(self) -> None:
-        """Ask for as little as can be asked for: whether Plivo knows these credentials. Raises as `list` does."""
+        """Check that Plivo accepts these credentials, with the smallest request there is. Raises like `list`."""
         self.list(limit=1)
 
     def close(self) -> None:
@@ -232,7 +236,7 @@ class PlivoClient:
         self._transport.close()
 
     def _about(self, digits: str, answer: HttpAnswer) -> VerifiedNumber:
-        """Read an answer about this very number."""
+        """Read an answer that must be about this number."""
         if not _is_success(answer):
             raise self._refusal(answer)
         found = _caller_id(_object(answer))
@@ -278,7 +282,7 @@ def _version() -> str:
 
 
 def _body(fields: Mapping[str, str | None]) -> Body:
-    """Write what was given; None was not."""
+    """Write the fields as JSON, without those that are None."""
     given = {name: value for name, value in fields.items() if value is not None}
     return Body(json.dumps(given, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace"))
 
@@ -292,12 +296,12 @@ def _is_id(value: object) -> TypeGuard[str]:
 
 
 def _is_plivos(told: Mapping[str, Any]) -> bool:
-    """Tell Plivo's own error from a balancer's: many of those have `error`, none has `api_id`."""
+    """Return whether an error is Plivo's own. Many errors of a load balancer have `error`, but none has `api_id`."""
     return _is_id(told.get("api_id"))
 
 
 def _object(answer: HttpAnswer) -> dict[str, Any]:
-    """Return the body as a JSON object; an empty one for whatever else it is."""
+    """Return the body as a JSON object, or an empty one if it is anything else."""
     try:
         told = json.loads(answer.body or b"null")
     except (ValueError, RecursionError):  # [[[[[… a thousand deep
@@ -321,7 +325,7 @@ def _text(value: object) -> str:
 
 
 def _digits(phone_number: str) -> str:
-    """A number as Plivo writes it in its own links. Whatever else might be another resource's path."""
+    """Return the number as Plivo writes it in links. Any other text could be the path of another resource."""
     match = _E164.fullmatch(phone_number)
     if match is None:
         raise InvalidNumber("not_a_number", mask_value(phone_number))
@@ -329,7 +333,7 @@ def _digits(phone_number: str) -> str:
 
 
 def _caller_id(told: Mapping[str, Any]) -> VerifiedNumber | None:
-    """Read what Plivo tells of a verified number; None without a number or a uuid."""
+    """Read one verified number of Plivo's; None without a number or a uuid."""
     number, uuid = told.get("phone_number"), told.get("verification_uuid")
     match = _E164.fullmatch(str(number)) if isinstance(number, str | int) else None
     if match is None or not _is_id(uuid):
@@ -346,7 +350,7 @@ def _caller_id(told: Mapping[str, Any]) -> VerifiedNumber | None:
 
 
 def _offset(link: object, beyond: int) -> int | None:
-    """The offset that a link names, if it leads on: nothing else of it is believed, and nobody follows it."""
+    """Return the offset in a link if it is beyond this one. The client uses no other part of the link."""
     try:
         named = parse_qs(urlsplit(_text(link)).query).get("offset", [""])[-1]
     except ValueError:  # http://[
@@ -359,7 +363,7 @@ def _count(value: object) -> int | None:
 
 
 def _time(value: object) -> datetime | None:
-    """RFC 3339 with any number of decimals; beyond microseconds they are dropped."""
+    """Read a time in RFC 3339 with any number of decimals; those after microseconds are dropped."""
     try:
         time = datetime.fromisoformat(_text(value))
     except ValueError:
@@ -368,7 +372,7 @@ def _time(value: object) -> datetime | None:
 
 
 def _retry_after(answer: HttpAnswer) -> float | None:
-    """Seconds from 0 to 900; a date is judged by the answer's own clock, if it has one; None for junk."""
+    """Return the seconds of `Retry-After`, 0 to 900, or None if unreadable. A date counts from the answer's `Date`."""
     value = answer.headers.get("Retry-After", "").strip()
     if _SECONDS.fullmatch(value):
         seconds = float(value)
@@ -383,6 +387,6 @@ def _retry_after(answer: HttpAnswer) -> float | None:
 def _http_date(value: str) -> datetime | None:
     try:
         date = parsedate_to_datetime(value)
-    except (ValueError, TypeError, IndexError, OverflowError):  # it was written for mail that is well-formed
+    except (ValueError, TypeError, IndexError, OverflowError):  # the parser expects well-formed mail
         return None
     return date if date.tzinfo else date.replace(tzinfo=UTC)

@@ -1,10 +1,10 @@
-"""One HTTP exchange, bounded in every direction, of which it is a fact whether it began to be written.
+"""One HTTP exchange with time and size limits, which always knows whether it began to write the request.
 
-Nothing else knows requests or urllib3. Three things are not left to them: their read time-out is for each
-`recv`, so that one byte a second would never end; their exceptions do not tell whether the request may have
-arrived; and what they say, in exceptions and in logs, holds the URL and with it the phone number.
+No other module uses requests or urllib3. This module does three things itself. Their read time-out applies to each
+`recv`, so that an answer of one byte a second would never end. Their exceptions do not show whether the request may
+have arrived. Their messages and log lines contain the URL, and with it the phone number.
 
-There is no `requests.Session`: it alone is what reads proxies, .netrc and CA bundles from the environment,
+The module uses no `requests.Session`, because a session reads proxies, .netrc and CA bundles from the environment,
 follows redirects and keeps cookies.
 """
 
@@ -35,24 +35,21 @@ _LOGGERS = ("urllib3.connection", "urllib3.connectionpool", "urllib3.response", 
 
 @dataclass(frozen=True, slots=True)
 class HttpTimeouts:
-    """How long and how much: an exchange ends after 15 s, but for the resolver, which cannot be cut short.
-
-    After a resolver that took too long nothing is sent.
-    """
+    """The limits of one exchange: it ends after 15 s. Only a DNS look-up can take longer, and then nothing is sent."""
 
     connect_seconds: float = 3
-    """To one address, and again for the TLS handshake: a lost SYN is repeated after 1 s."""
+    """For one address, and again for the TLS handshake. The system repeats a lost SYN after 1 s."""
     connecting_seconds: float = 5
-    """All addresses and all tries together: beyond it the agenda's minutes are the better wait."""
+    """For all addresses and all tries together. After that the agenda tries again in minutes."""
     answer_seconds: float = 10
     """From the request's first byte to the answer's last; the lease (45 s) must outlive it and connecting."""
     body_bytes: int = 128 * 1024
-    """A page of 20 whose aliases are 255 emoji, each escaped (12 bytes), is 70 KB; all else is below 1 KiB.
+    """A page of 20 aliases of 255 escaped emoji (12 bytes each) is 70 KB; all other answers are below 1 KiB.
 
-    The head may be as long again.
+    The head may have the same length again.
     """
     idle_seconds: float = 2
-    """Beyond it a server may be about to close the connection, and a POST lost in that would be in doubt."""
+    """After that the server may close the connection at any moment, and a POST lost then would be in doubt."""
 
 
 HTTP_TIMEOUTS = HttpTimeouts()
@@ -60,7 +57,7 @@ HTTP_TIMEOUTS = HttpTimeouts()
 
 @dataclass(frozen=True, slots=True)
 class HttpAnswer:
-    """What was answered. `body` is None if it broke off, came too late or was too long: the status stands."""
+    """An HTTP answer. `body` is None if it broke off, came too late or was too long; the status is valid anyway."""
 
     status: int
     headers: Mapping[str, str] = field(repr=False)
@@ -68,7 +65,7 @@ class HttpAnswer:
 
 
 class Body(bytes):
-    """The JSON of a request, which may hold a number or a code: no list of a traceback's locals shows it."""
+    """The JSON of a request. Its repr hides it: it may contain a number or a code, and tracebacks show reprs."""
 
     __slots__ = ()
 
@@ -88,7 +85,7 @@ class HttpTransport:
         self._prepared = requests.Request("GET", url, headers=dict(headers)).prepare()
         self._connecting = Retrying(
             retry=retry_if_exception_type(Unreachable),
-            wait=wait_exponential(0.1, max=1) + wait_random(0, 0.2),  # 25 threads do not come as one
+            wait=wait_exponential(0.1, max=1) + wait_random(0, 0.2),  # 25 threads come one after the other
             stop=stop_before_delay(timeouts.connecting_seconds),
             reraise=True,
         )
@@ -98,12 +95,13 @@ class HttpTransport:
     def exchange(
         self, method: str, path: str = "", body: Body | None = None, before_first_byte: Callable[[], None] | None = None
     ) -> HttpAnswer:
-        """Send one request to `path` below the collection; it must be safe in a URL as it is.
+        """Send one request to `path` below the collection and return the answer. `path` must be escaped.
 
-        `before_first_byte` is called when the next thing to happen is the first byte; what it raises rises, and nothing
-        is sent. Raises `Unreachable` if surely nothing was sent, after several tries within
-        `timeouts.connecting_seconds`, and `Unknown` if the first byte was written and no head came back. After that
-        byte nothing is ever repeated.
+        `before_first_byte` is called directly before the first byte is written. If it raises, nothing is sent and its
+        error rises. After the first byte nothing is ever repeated.
+
+        Raises `Unreachable` if certainly nothing was sent, after several tries within `connecting_seconds`, and
+        `Unknown` if the first byte was written and no head came back.
         """
         request = self._prepared.copy()
         request.method, request.url = method, self._url + path
@@ -116,7 +114,7 @@ class HttpTransport:
         )
 
     def close(self) -> None:
-        """Close what is idle; an exchange under way ends by itself."""
+        """Close the idle connections; an exchange in progress ends by itself."""
         self._adapter.close()
 
     def _once(
@@ -130,14 +128,14 @@ class HttpTransport:
             return HttpAnswer(response.status_code, response.headers, self._body(response))
         except Exception as error:
             cause = _root(error, outer)
-            # A bug rises as it is; but after the first byte not even a bug may look like "not sent".
+            # A bug rises unchanged. But after the first byte even a bug must not look like "not sent".
             if not attempt.written and not isinstance(cause, OSError):
                 raise
         finally:
             _local.attempt = None
-        # Raised out here and from the system's own error alone: those of requests and urllib3 hold the URL,
-        # those of http.client bytes of the answer. Here they are not even the context. Its traceback goes, too:
-        # the locals of those frames are the URL and the credentials.
+        # These are raised outside the handler, and from the system's own error alone. The errors of requests and
+        # urllib3 contain the URL, and those of http.client bytes of the answer: here they are not even the context.
+        # The traceback is dropped too, because its frames have the URL and the credentials as locals.
         system_error = cause.with_traceback(None) if isinstance(cause, OSError) else None
         if attempt.written:
             raise Unknown(shorten(f"no answer: {_describe(cause)}")) from system_error
@@ -159,7 +157,7 @@ class HttpTransport:
 
 
 class _HttpTry:
-    """One try: until when it may connect, and from its first byte on, until when it must be answered."""
+    """One try of an exchange: it has a time limit for connecting and, from its first byte on, one for the answer."""
 
     def __init__(
         self, timeouts: HttpTimeouts, connecting_until: float, before_first_byte: Callable[[], None] | None = None
@@ -174,7 +172,7 @@ class _HttpTry:
         return self._answer_until is not None
 
     def write(self) -> None:
-        """Note that the first byte goes out now. Raises TimeoutError, noting nothing, if it is too late."""
+        """Note that the first byte is written now. Raises TimeoutError, and notes nothing, if it is too late."""
         if self._answer_until is None:
             self.left()
             if self._before_first_byte:
@@ -182,14 +180,14 @@ class _HttpTry:
             self._answer_until = boot_clock() + self.timeouts.answer_seconds
 
     def left(self) -> float:
-        """Return the seconds that are left. Raises TimeoutError if there are none."""
+        """Return the seconds that are left. Raises TimeoutError if none are left."""
         until = self._connecting_until if self._answer_until is None else self._answer_until
         if (left := until - boot_clock()) <= 0:
             raise TimeoutError
         return left
 
     def connect(self, address: Any, family: int, kind: int, protocol: int) -> socket.socket:
-        """Connect to one address; what is then set as time-out bounds the TLS handshake."""
+        """Connect to one address, and set the time-out for the TLS handshake that follows."""
         sock = socket.socket(family, kind, protocol)
         try:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -202,7 +200,7 @@ class _HttpTry:
         return sock
 
 
-_local = threading.local()  # .attempt: urllib3 has no way to hand one down to a connection
+_local = threading.local()  # .attempt: urllib3 cannot pass it to a connection
 
 
 def _current() -> _HttpTry:
@@ -210,7 +208,7 @@ def _current() -> _HttpTry:
 
 
 class _Inflow(io.RawIOBase):
-    """The answer's bytes: each `recv` gets only the time that is left of the whole, and there is an end."""
+    """The answer's bytes. Each `recv` gets only the rest of the whole time, and too many bytes are an error."""
 
     def __init__(self, raw: io.RawIOBase, sock: socket.socket) -> None:
         self._raw, self._sock, self._attempt = raw, sock, _current()
@@ -228,7 +226,7 @@ class _Inflow(io.RawIOBase):
         return count
 
     def close(self) -> None:
-        self._raw.close()  # the socket itself is only closed when this was
+        self._raw.close()  # the socket itself is closed only after this
         super().close()
 
 
@@ -239,10 +237,10 @@ class _Answer(http.client.HTTPResponse):
 
 
 class _Connection(HTTPConnection):
-    """Connects, writes and reads within its attempt's timeouts, and notes there when it begins to write."""
+    """A connection that keeps the time limits of the current try, and notes there when it begins to write."""
 
     response_class = _Answer
-    auto_open = 0  # http.client would connect inside `send`, after the first byte was noted
+    auto_open = 0  # otherwise http.client would connect inside `send`, after the first byte was noted
     idle_since = 0.0
 
     def _new_conn(self) -> socket.socket:
@@ -268,7 +266,7 @@ class _TLSConnection(_Connection, HTTPSConnection):
 
 
 class _Pool(HTTPConnectionPool):
-    """Hands out no connection that was idle too long, or holds bytes that would pass for the next answer."""
+    """A pool that reuses no connection that was idle too long, or that has unread bytes of an earlier answer."""
 
     ConnectionCls = _Connection
 
@@ -304,19 +302,19 @@ class _Adapter(HTTPAdapter):
 
 
 def _is_not_ours(_record: logging.LogRecord) -> bool:
-    """Drop what urllib3 logs of our exchanges: each URL at DEBUG, and at WARNING that of an odd answer."""
+    """Drop urllib3's log lines about our exchanges: they contain URLs."""
     return getattr(_local, "attempt", None) is None
 
 
 def _root(error: BaseException, outer: BaseException | None) -> BaseException:
-    """Return what came first of all that was raised since `outer`, which our caller may be handling."""
+    """Return the first error that was raised since `outer`, which the caller may be handling."""
     while (deeper := error.__cause__ or error.__context__) is not None and deeper is not outer:
         error = deeper
     return error
 
 
 def _describe(error: BaseException) -> str:
-    """Say what the system said, never what came over the wire."""
+    """Describe an error in the system's words, without any text that came over the network."""
     if isinstance(error, TimeoutError):
         return "timed out"
     for attribute in ("verify_message", "reason", "strerror"):  # the first two are those of ssl

