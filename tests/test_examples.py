@@ -18,7 +18,7 @@ MODULES = sorted(
     if not module.name.endswith("__main__")
 )
 
-STAND_INS = {"ledger", "client", "roster", "numbers", "number"}
+STAND_INS = {"ledger", "client", "roster", "numbers", "number", "environment", "phones"}
 """Names that an example need not define: an example with one of them is only parsed, as it needs a Redis or files."""
 
 
