@@ -8,7 +8,7 @@ longer its parent, or on a SIGTERM, it kills the command and removes the directo
 It asks for its parent's id again and again, because no other method works in every case. A pipe's end stays open in any
 process that the parent has forked. `PR_SET_PDEATHSIG` fires when the *thread* that forked ends, and only Linux has it.
 An exit handler does not run on SIGKILL. On every POSIX system a process gets another parent when its parent ends, and
-no other process can be mistaken for the old one. The watchdog must be started in a session of its own: then neither Ctrl-C
+no other process can be mistaken for the old one. It must be started in a session of its own: then neither Ctrl-C
 nor a kill of the parent's process group reaches it. It uses the standard library alone and is run by its path.
 """
 
