@@ -1,4 +1,4 @@
-"""Procfile, docker-compose.yml and .env.example say the same, and each process starts, and ends when told."""
+"""Procfile, docker-compose.yml and .env.example say the same, and each process starts, and ends on SIGTERM."""
 
 import itertools
 import os
@@ -21,7 +21,7 @@ COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES = COMPOSE["services"]
 EXAMPLE = ROOT / ".env.example"
 OURS_ALONE = {"REDIS_PASSWORD"}  # compose's, which makes RINGPROOF_REDIS_URL of it
-ELSEWHERE = {"REDIS_URL"}  # what platforms call it; whoever copies the example has our own
+ELSEWHERE = {"REDIS_URL"}  # what platforms call it; the example has our own name for it
 QUEUES = {"ringproof.interactive", "ringproof.scheduled", "ringproof.bulk", "ringproof.ticks"}
 GRACE_SECONDS = 15.0
 
@@ -58,11 +58,11 @@ def test_no_port_is_published():
 
 def test_redis_writes_everything_down_and_throws_nothing_away():
     command = SERVICES["redis"]["command"]
-    told = {flag: words_after(flag, command) for flag in command if flag.startswith("--")}
+    options = {flag: words_after(flag, command) for flag in command if flag.startswith("--")}
 
-    assert told["--appendonly"] == "yes"
-    assert told["--maxmemory-policy"] == "noeviction"
-    assert told["--requirepass"].startswith("${REDIS_PASSWORD:?")
+    assert options["--appendonly"] == "yes"
+    assert options["--maxmemory-policy"] == "noeviction"
+    assert options["--requirepass"].startswith("${REDIS_PASSWORD:?")
     assert SERVICES["redis"]["volumes"] == ["redis-data:/data"]
     assert "redis-data" in COMPOSE["volumes"]
 
@@ -133,7 +133,7 @@ def test_the_example_has_a_sentence_above_every_variable():
 
 
 @pytest.mark.parametrize("name", PROCFILE)
-def test_each_process_starts_ends_when_told_and_leaves_no_file(name, redis_server, tmp_path):
+def test_each_process_starts_ends_on_sigterm_and_leaves_no_file(name, redis_server, tmp_path):
     command = PROCFILE[name]
     loglevel, ready = READY[shlex.split(command)[3]]
     inherited = {key: value for key, value in os.environ.items() if key not in Settings.variables()}

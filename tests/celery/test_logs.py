@@ -1,4 +1,4 @@
-"""Nobody's number, code or token in a log line, an event, a repr or a traceback."""
+"""No number, code or token is in a log line, an event, a repr or a traceback."""
 
 import base64
 import json
@@ -44,7 +44,7 @@ def world(request, environ, tmp_path):
         client.close()
 
 
-def test_a_run_at_debug_with_events_tells_no_number_no_code_and_no_secret(world, plivo, request):
+def test_a_run_at_debug_with_events_shows_no_number_no_code_and_no_secret(world, plivo, request):
     worker, events, ledger, foreign = world
     plivo.switch(code_length=8)
     numbers = {
@@ -80,18 +80,18 @@ def test_a_run_at_debug_with_events_tells_no_number_no_code_and_no_secret(world,
     worker.until_logged("nothing to send")
     events.until_logged("task failed: initiate_verification")
 
-    told = worker.log + events.log + json.dumps(active)
+    written = worker.log + events.log + json.dumps(active)
     secrets = {AUTH_TOKEN, PASSWORD, base64.b64encode(f"{AUTH_ID}:{AUTH_TOKEN}".encode()).decode()}
     codes = {send["code"] for send in plivo.sends()}
     digits = {number[1:] for number in numbers.values()}
     local = {number[-7:] for number in numbers.values()}
-    runs = set(re.findall(r"\d+", told))  # somewhere in the digits of a long duration any seven or eight may be
-    leaks = sorted({found for found in secrets | digits if found in told} | (codes | local) & runs)
-    assert not leaks, [line for line in told.splitlines() if any(leak in line for leak in leaks)][:5]
+    runs = set(re.findall(r"\d+", written))  # somewhere in the digits of a long duration any seven or eight may be
+    leaks = sorted({found for found in secrets | digits if found in written} | (codes | local) & runs)
+    assert not leaks, [line for line in written.splitlines() if any(leak in line for leak in leaks)][:5]
     assert len(codes) == 4
-    assert f"code_sent +1•••••••{numbers['sent'][-2:]} sms" in told
-    assert f"code_sent +1•••••••{numbers['called'][-2:]} call" in told
-    assert f"in_doubt +1•••••••{numbers['doubt'][-2:]}" in told
+    assert f"code_sent +1•••••••{numbers['sent'][-2:]} sms" in written
+    assert f"code_sent +1•••••••{numbers['called'][-2:]} call" in written
+    assert f"in_doubt +1•••••••{numbers['doubt'][-2:]}" in written
     if request.node.callspec.params["world"] == "json":
         lines = [json.loads(line) for line in worker.log.splitlines() if line.startswith("{")]
         (line,) = [line for line in lines if line["message"].startswith("code_sent") and " call " in line["message"]]
@@ -140,7 +140,7 @@ def logged():
     logger.propagate = True
 
 
-def test_the_filter_masks_arguments_tracebacks_and_secrets_whoever_logs_them(logged):
+def test_the_filter_masks_arguments_tracebacks_and_secrets_of_any_logger(logged):
     logger, _, lines = logged
     try:
         raise ValueError("no such number: +14155550123")

@@ -91,7 +91,7 @@ def test_an_unready_result_shows_the_record(ledger):
     assert result.info["due_at"] == ledger.read(number).due_at.isoformat(timespec="milliseconds")
 
 
-def test_a_number_nobody_asked_for_is_pending(ledger):
+def test_a_number_without_a_request_is_pending(ledger):
     assert initiate_verification.AsyncResult(fresh_number()).state == "PENDING"
 
 
@@ -310,7 +310,7 @@ def test_what_is_to_be_done_then_is_done_when_there_is_a_result(ledger):
 def test_the_environment_of_a_host_project_takes_neither_broker_nor_results_away(environ, worker, plivo, tmp_path):
     code = "from tasks import initiate_verification as v; print(v.delay('{}').get(timeout=60)['state'])"
     hostile = {"CELERY_BROKER_URL": "redis://127.0.0.1:1/0", "CELERY_RESULT_BACKEND": "cache+memory://"}
-    told = subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-c", code.format(fresh_number())],
         env=environ | hostile,
         cwd=tmp_path,
@@ -320,7 +320,7 @@ def test_the_environment_of_a_host_project_takes_neither_broker_nor_results_away
         check=False,
     )
 
-    assert told.stdout.strip() == "code_sent", told.stderr
+    assert done.stdout.strip() == "code_sent", done.stderr
 
 
 def test_celerys_own_commands_show_no_password(environ, tmp_path):
@@ -329,7 +329,7 @@ def test_celerys_own_commands_show_no_password(environ, tmp_path):
         own = environ | {"RINGPROOF_REDIS_URL": server.url}
         with stopped(Worker(tmp_path / "worker.log", own, tmp_path, concurrency=1)) as running:
             for command in (["report"], ["inspect", "conf"], ["inspect", "report"], ["status"]):
-                told = subprocess.run(
+                done = subprocess.run(
                     [sys.executable, "-m", "celery", "-A", "worker", *command],
                     env=own,
                     cwd=tmp_path,
@@ -338,7 +338,7 @@ def test_celerys_own_commands_show_no_password(environ, tmp_path):
                     timeout=100,
                     check=True,
                 )
-                shown += told.stdout + told.stderr
+                shown += done.stdout + done.stderr
         shown += running.log
 
     assert "prefork" in shown

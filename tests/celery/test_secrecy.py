@@ -37,22 +37,22 @@ for line in sys.stdin:
 
 
 class Listening(threading.Thread):
-    """All that a Redis is told, as MONITOR has it."""
+    """All commands that a Redis gets, as MONITOR shows them."""
 
     def __init__(self, port):
         super().__init__(daemon=True)
         self._socket = socket.create_connection(("127.0.0.1", port))
         self._socket.sendall(b"MONITOR\r\n")
-        self.told = b""
+        self.received = b""
 
     def run(self):
         while piece := self._socket.recv(1 << 16):
-            self.told += piece
+            self.received += piece
         self._socket.close()
 
     def lines(self):
         """Its lines, each with whatever is in it as base64."""
-        for line in self.told.decode(errors="replace").splitlines():
+        for line in self.received.decode(errors="replace").splitlines():
             yield line + " " + " ".join(map(decoded, BASE64.findall(line)))
 
 
@@ -108,7 +108,7 @@ def test_codes_of_eight_digits_are_nowhere_but_in_the_key_of_a_minute(world, pli
         producer.stdin.write(json.dumps(dict(zip(("number", "code"), asked, strict=False))) + "\n")
         producer.stdin.flush()
 
-    def told():
+    def answer():
         printed.append(producer.stdout.readline())
         return json.loads(printed[-1])[0]
 
@@ -120,19 +120,19 @@ def test_codes_of_eight_digits_are_nowhere_but_in_the_key_of_a_minute(world, pli
     numbers = {name: fresh_number() for name in ("right", "lost", "killed", "expired", "cli", "foreign")}
     for number in numbers.values():
         ask(number)
-        assert told() == "ok"
+        assert answer() == "ok"
     ask(numbers["right"], code(numbers["right"], 1))
-    assert told() == "WrongCode"
+    assert answer() == "WrongCode"
     ask(numbers["right"], code(numbers["right"]))
-    assert told() == "ok"
+    assert answer() == "ok"
     plivo.befall("500_after", operation="complete", times=1)
     ask(numbers["lost"], code(numbers["lost"]))
-    assert told() == "ok"
+    assert answer() == "ok"
     client.hset(f"ringproof:number:{numbers['expired']}", "expires_at", 1)
     ask(numbers["expired"], code(numbers["expired"]))
-    assert told() == "CodeExpired"
+    assert answer() == "CodeExpired"
     ask(numbers["expired"], code(numbers["expired"]) + "9")
-    assert told() == "InvalidRequest"
+    assert answer() == "InvalidRequest"
     shown = subprocess.run(
         [sys.executable, "-m", "worker", "confirm", numbers["cli"]],
         input=code(numbers["cli"]),
@@ -147,7 +147,7 @@ def test_codes_of_eight_digits_are_nowhere_but_in_the_key_of_a_minute(world, pli
     eventually(lambda: not plivo.inbox(numbers["killed"])["live_codes"], within=30)
     for child in worker.children():
         os.kill(child, signal.SIGKILL)
-    assert told() == "ok"
+    assert answer() == "ok"
     foreign.send_task("confirm_verification", [numbers["foreign"], "13579246"], queue="ringproof.interactive")
     entered.append("13579246")
     worker.until_logged("raised expected: InvalidRequest")
@@ -157,7 +157,7 @@ def test_codes_of_eight_digits_are_nowhere_but_in_the_key_of_a_minute(world, pli
     outside = {
         "the worker's log": worker.log,
         "the events": events.log,
-        "what callers were told": "".join(printed) + shown.stdout + shown.stderr,
+        "what callers got": "".join(printed) + shown.stdout + shown.stderr,
         "ps": "\n".join(processes.seen),
     }
     assert not {place: found.findall(text) for place, text in outside.items() if found.search(text)}

@@ -1,4 +1,4 @@
-"""A stop: nothing new is begun, what was begun is told, also when the whole process group gets the signal."""
+"""A stop: no number is begun any more, and each that was begun settles, also if the whole group gets the signal."""
 
 import os
 import signal
@@ -65,7 +65,7 @@ PARENT = pytest.param(lambda pid: os.kill(pid, signal.SIGTERM), id="the parent")
 
 
 @pytest.mark.parametrize("terminate", [GROUP, PARENT])
-def test_what_was_being_sent_is_told_and_nothing_else_is_begun(world, plivo, terminate):
+def test_a_send_under_way_settles_and_no_other_is_begun(world, plivo, terminate):
     plivo.switch(latency_ms=5000)  # longer than a busy machine stands still between a look and the signal
     with stopped(world.start("1000/0.1s")):
         world.give(20)
@@ -79,7 +79,7 @@ def test_what_was_being_sent_is_told_and_nothing_else_is_begun(world, plivo, ter
 
 
 @pytest.mark.parametrize("terminate", [GROUP, PARENT])
-def test_who_waits_for_a_slot_gives_it_back(world, plivo, terminate):
+def test_a_number_that_waits_for_its_slot_is_queued_again(world, plivo, terminate):
     with stopped(world.start("20/4s")):  # the first window is spent: the first of the four slots is four seconds away
         world.give(4)
         eventually(lambda: world.states().count(State.SENDING) == 4)

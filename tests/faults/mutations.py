@@ -216,21 +216,21 @@ MUTATIONS = (
         "ringproof/ledger/lua/reverification/claim.lua",
         "if milliseconds(record, 'claimed_until') > now then return {} end\n",
         "",
-        "tests/tasks/test_reverification.py::TestChecking::test_is_anybodys_turn_for_a_minute_alone",
+        "tests/tasks/test_reverification.py::TestChecking::test_gives_a_number_to_one_worker_for_a_minute",
     ),
     Mutation(
         "a late message does not ask about a number again",
         "ringproof/ledger/lua/reverification/claim.lua",
         "if not is_due then return {} end\n",
         "",
-        "tests/tasks/test_reverification.py::TestChecking::test_is_once_for_each_however_many_messages_there_are",
+        "tests/tasks/test_reverification.py::TestChecking::test_asks_once_about_each_number_however_many_messages_there_are",
     ),
     Mutation(
         "a number that does not answer twice is left alone",
         "ringproof/ledger/lua/lib/reverification.lua",
         "      schedule_reverification(number, nil)\n      return 'lapsed'\n",
         "",
-        "tests/tasks/test_reverification.py::TestSending::test_has_whoever_does_not_answer_twice_in_a_row_lapse",
+        "tests/tasks/test_reverification.py::TestSending::test_makes_a_number_lapse_that_does_not_answer_twice_in_a_row",
     ),
     Mutation(
         "a failed request does not end a verification",
@@ -245,7 +245,7 @@ MUTATIONS = (
         "tasks/sweep.py",
         "return not record.is_code_used",
         "return True",
-        "tests/tasks/test_reverification.py::TestInBetween::test_in_doubt_and_verified_long_ago_is_not_verified_anew",
+        "tests/tasks/test_reverification.py::TestInBetween::test_a_number_in_doubt_is_not_verified_by_a_code_of_long_ago",
     ),
     Mutation(
         "an answer that comes late does not bring an erased number back",
@@ -267,7 +267,7 @@ MUTATIONS = (
         "worker/celery/shutdown.py",
         "        if is_stopping():\n            return False\n",
         "",
-        "tests/celery/test_shutdown.py::test_who_waits_for_a_slot_gives_it_back",
+        "tests/celery/test_shutdown.py::test_a_number_that_waits_for_its_slot_is_queued_again",
     ),
     Mutation(
         "a page of a batch is fed from the cursor, and once",

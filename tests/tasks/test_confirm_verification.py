@@ -54,12 +54,12 @@ def asked(plivo, *operations):
     return sum(request["kind"] in operations for request in plivo.requests())
 
 
-def test_a_phone_of_the_demo_enters_again_what_nobody_knows_the_outcome_of(plivo, number):
+def test_a_phone_of_the_demo_enters_again_a_code_without_a_known_outcome(plivo, number):
     offered = [{"phone_number": number, "code": code_of(plivo, number)}]
     phones = Phones(lambda path: {"answers": offered[int(path.partition("=")[2]) :], "next": 1, "waiting": 0})
     plivo.befall("500_before", operation="complete", times=1)
 
-    eventually(lambda: number in phones.update(), why="nobody was told anything")
+    eventually(lambda: number in phones.update(), why="no answer came")
 
     assert phones.results == {number: None}
     assert not phones.is_busy
@@ -138,7 +138,7 @@ def test_a_lost_no_is_no_yes_and_the_code_can_be_entered_again(plivo, ledger, nu
     assert confirm(number, code_of(plivo, number))["state"] == "verified"
 
 
-def test_a_yes_that_nobody_could_find_out_is_found_by_the_next_who_proves_nothing(plivo, ledger, number):
+def test_a_lost_yes_is_found_by_the_next_entry_which_proves_nothing(plivo, ledger, number):
     plivo.befall("500_after", operation="complete", times=1)
     plivo.befall("503", operation="get", times=1)
     with pytest.raises(Unconfirmed):
@@ -159,7 +159,7 @@ def test_a_refusal_costs_no_try(plivo, ledger, client, number, kind):
     with pytest.raises(Unconfirmed):
         confirm(number, code_of(plivo, number))
     assert ledger.read(number).tries == 0
-    assert client.hexists("ringproof:pace", "closed") == (kind == "429"), "heard by all"
+    assert client.hexists("ringproof:pace", "closed") == (kind == "429"), "all workers wait"
     assert confirm(number, code_of(plivo, number))["state"] == "verified"
 
 
@@ -179,9 +179,9 @@ def test_a_401_is_heard_and_while_it_lasts_plivo_is_not_asked(plivo, ledger, cli
 
 def test_two_people_who_enter_the_code_at_once_have_one_winner(plivo, ledger, number):
     both = [confirm_verification.delay(number, code_of(plivo, number)) for _ in range(2)]
-    told = [one.get(timeout=60, propagate=False) for one in both]
+    results = [one.get(timeout=60, propagate=False) for one in both]
 
-    assert sorted(type(one).__name__ for one in told) in (["NothingPending", "dict"], ["WrongCode", "dict"])
+    assert sorted(type(one).__name__ for one in results) in (["NothingPending", "dict"], ["WrongCode", "dict"])
     assert ledger.read(number).state is State.VERIFIED
 
 

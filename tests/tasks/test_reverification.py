@@ -43,8 +43,8 @@ class NumberToReverify(Book):
             monkeypatch.setattr(module, "send_chunk", lambda requests, lane: self.messages.append((requests, lane)))
 
     def period(self, days):
-        told = Policy(rate=FAST, call_rate=FAST, range_codes_per_hour=0, reverify_ms=days * 86_400_000)
-        self.ledger.publish_policy(told)
+        policy = Policy(rate=FAST, call_rate=FAST, range_codes_per_hour=0, reverify_ms=days * 86_400_000)
+        self.ledger.publish_policy(policy)
 
     def get(self, number):
         """As Plivo's client: what it has of a number."""
@@ -71,7 +71,7 @@ class NumberToReverify(Book):
         begun = self.ledger.begin([(number, request)])[0]
         self.ledger.settle(number, begun.record.request, begun.fence, outcome)
 
-    def nobody_answers(self):
+    def let_the_code_expire(self):
         """Have the code sent that is asked for, and let it expire."""
         self.send(self.number, self.record.request)
         self.pass_the_code()
@@ -107,7 +107,7 @@ class NumberToReverify(Book):
     def silence(self, mode="send"):
         """It is asked by a code, and does not answer; the next day comes."""
         assert self.reverify(mode=mode) == {Reverified.SENT_CODE: 1}
-        self.nobody_answers()
+        self.let_the_code_expire()
         self.move(DAY)
 
     def pass_the_code(self):
@@ -187,7 +187,7 @@ class TestTheDay:
 class TestChecking:
     """Plivo is asked whether it has the number still."""
 
-    def test_costs_nobody_a_code_while_it_is_there(self, book):
+    def test_sends_no_code_while_plivo_has_the_number(self, book):
         book.verify()
         book.pass_to_the_due_date()
         assert book.tick() == [book.number]
@@ -199,7 +199,7 @@ class TestChecking:
         assert abs(book.record.checked_at - book.now()) < MINUTES
         assert book.tick() == []
 
-    def test_sends_a_code_once_it_is_gone_and_whoever_answers_is_verified(self, book):
+    def test_sends_a_code_once_the_number_is_gone_and_verifies_a_user_who_answers(self, book):
         book.verify()
         book.pass_to_the_due_date()
         del book.plivo[book.number]
@@ -224,7 +224,7 @@ class TestChecking:
 
         assert book.reverify() == {Reverified.STILL_VERIFIED: 1}
 
-    def test_is_once_for_each_however_many_messages_there_are(self, book):
+    def test_asks_once_about_each_number_however_many_messages_there_are(self, book):
         book.verify()
         book.pass_to_the_due_date()
         numbers = book.tick()
@@ -233,13 +233,13 @@ class TestChecking:
         assert book.reverify(numbers) == {Reverified.NOT_DUE: 1}
         assert book.asked == [book.number]
 
-    def test_is_anybodys_turn_for_a_minute_alone(self, book):
+    def test_gives_a_number_to_one_worker_for_a_minute(self, book):
         book.verify()
         book.pass_to_the_due_date()
         book.tick()
         assert reverification.claim(book.ledger, book.number)
         assert reverification.claim(book.ledger, book.number) is None
-        book.move(MINUTES + timedelta(seconds=1))  # whoever had it has died
+        book.move(MINUTES + timedelta(seconds=1))  # its worker has died
 
         assert reverification.claim(book.ledger, book.number)
 
@@ -271,12 +271,12 @@ class TestSending:
         assert book.state() == (State.VERIFIED, None)
         assert 44.9 < book.days_until() <= 90
 
-    def test_has_whoever_does_not_answer_twice_in_a_row_lapse(self, book):
+    def test_makes_a_number_lapse_that_does_not_answer_twice_in_a_row(self, book):
         book.verify()
         book.pass_to_the_due_date()
         for expected in [(State.EXPIRED, None), (State.EXPIRED, Reason.LAPSED)]:
             assert book.reverify(mode="send") == {Reverified.SENT_CODE: 1}
-            book.nobody_answers()
+            book.let_the_code_expire()
             assert book.state() == expected
             book.move(DAY)
 
@@ -289,7 +289,7 @@ class TestSending:
         for _ in range(2):
             book.pass_to_the_due_date()
             book.reverify(mode="send")
-            book.nobody_answers()
+            book.let_the_code_expire()
             assert book.state() == (State.EXPIRED, None)
             assert 0.9 < book.days_until() < 1
             book.move(DAY)
@@ -303,7 +303,7 @@ class TestSending:
         book.verify()
         for _ in range(2):
             book.accept(Requester.RESEND)
-            book.nobody_answers()
+            book.let_the_code_expire()
 
         assert book.state() == (State.EXPIRED, None)
 
@@ -353,7 +353,7 @@ class TestSending:
 
 
 class TestInBetween:
-    """Whatever comes in between, a number is asked about again until it has lapsed, and not sooner than is told."""
+    """A number is re-verified until it has lapsed, and not before its date, whatever comes in between."""
 
     @pytest.mark.parametrize("way", ["too late", "refused", "cancelled", "a person's, cancelled"])
     def test_a_second_code_that_came_to_nothing_is_sent_another_time(self, book, way):
@@ -401,12 +401,12 @@ class TestInBetween:
         book.verify()
         book.move(2 * MINUTES)
         book.accept(Requester.RESEND)
-        book.nobody_answers()
+        book.let_the_code_expire()
 
         assert book.due_at() is None
         assert not book.is_kept()
 
-    def test_in_doubt_and_verified_long_ago_is_not_verified_anew(self, book):
+    def test_a_number_in_doubt_is_not_verified_by_a_code_of_long_ago(self, book):
         book.verify()
         book.pass_to_the_due_date()
         book.reverify(mode="send")
@@ -420,7 +420,7 @@ class TestInBetween:
         assert book.state() == (State.QUEUED, None)
         assert book.record.request > doubtful
         assert book.record.reverifies
-        book.nobody_answers()
+        book.let_the_code_expire()
         assert 0.9 < book.days_until() < 1
 
     def test_a_standing_number_whose_last_request_failed_has_its_day_once_the_schedule_is_on(self, book):
@@ -454,7 +454,7 @@ class TestInBetween:
         book.verify()
         book.pass_to_the_due_date()
         book.reverify(mode="send")
-        book.nobody_answers()
+        book.let_the_code_expire()
         book.has(book.number, book.record.verification_uuid)
         assert book.state() == (State.EXPIRED, None)
         book.move(DAY)
@@ -475,8 +475,10 @@ class TestInBetween:
     def test_of_a_country_that_is_left_out_by_now_it_is_not_tried_each_ten_minutes(self, book):
         book.verify(country="US")
         book.pass_to_the_due_date()
-        told = Policy(rate=FAST, call_rate=FAST, range_codes_per_hour=0, reverify_ms=90 * 86_400_000, countries=("CA",))
-        book.ledger.publish_policy(told)
+        policy = Policy(
+            rate=FAST, call_rate=FAST, range_codes_per_hour=0, reverify_ms=90 * 86_400_000, countries=("CA",)
+        )
+        book.ledger.publish_policy(policy)
         assert book.reverify(mode="send") == {Reverified.LATER: 1}
 
         assert book.days_until() > 44
@@ -583,12 +585,12 @@ class TestByHand:
         book.pass_to_the_due_date()
         for _ in range(2):
             book.reverify(mode="send")
-            book.nobody_answers()
+            book.let_the_code_expire()
             book.move(DAY)
         assert reverification.request(book.ledger, [book.number]) == [Requested.DUE]
         assert list(reverification.lapsed(book.ledger)) == []
         book.reverify(mode="send")
-        book.nobody_answers()
+        book.let_the_code_expire()
 
         assert book.state() == (State.EXPIRED, None)
 
@@ -629,7 +631,7 @@ def test_a_long_queue_is_not_made_longer(book):
 
 
 def test_many_due_at_once_are_asked_about_once_each_though_a_beat_dies_at_its_tick(book):
-    """Three sweeps, of which one dies between taking numbers and sending their messages."""
+    """Three sweeps; one of them dies between taking numbers and sending their messages."""
     count = 5_000
     numbers = {fresh_number() for _ in range(count)}
     for number in numbers:

@@ -68,7 +68,7 @@ class World:
         )
 
     def beginning(self, message):
-        """The moment at which codes of an attempt may be out that nobody has told of: its child's process id.
+        """The moment at which codes of an attempt may be out without an answer: its child's process id.
 
         Of this very message: one whose child was killed a moment ago is active for a while.
         """
@@ -122,7 +122,7 @@ def test_what_waits_for_an_unreachable_plivo_gets_its_code_when_that_is_back(wor
     assert len(world.plivo.sends(number)) == 1
 
 
-def test_a_code_that_nobody_enters_expires_and_cannot_be_entered_then(world):
+def test_a_code_that_is_not_entered_expires_and_cannot_be_entered_then(world):
     number = fresh_number()
     world.send(number, world.accept(number))
     world.until(number, State.CODE_SENT)
@@ -212,7 +212,7 @@ def test_of_a_roster_it_is_sent_again_once_no_code_can_live(world):
 def test_a_number_that_was_verified_meanwhile_is_not_texted_again(world):
     number = fresh_number()
     killed_in_mid_send(world, number, Requester.ROSTER)
-    world.plivo.complete(number)  # the person has entered the code that nobody had told of
+    world.plivo.complete(number)  # the person has entered the code, although its answer was lost
     world.move(16 * MINUTES)
 
     assert world.until(number, State.VERIFIED).verified_at

@@ -30,7 +30,7 @@ def foreign():
     other.conf.update(result_backend=runtime.settings().redis_url.get_secret_value())
     yield other
     # kombu's pools are everybody's: closed here, they would be closed for our app. A result unsubscribes when it is
-    # collected, and would connect anew for that.
+    # collected, and would connect again for that.
     consumer = other.backend.result_consumer
     consumer.stop()
     consumer._pubsub = None
@@ -273,7 +273,7 @@ def test_our_own_message_delivered_again_sends_nothing_more(ledger, plivo, worke
     assert len(plivo.sends(number)) == 1
 
 
-def test_redis_refused_is_told_within_a_second(elsewhere):
+def test_a_redis_that_refuses_is_reported_within_a_second(elsewhere):
     took = []
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
@@ -290,7 +290,7 @@ def test_redis_refused_is_told_within_a_second(elsewhere):
     assert "hunter2" not in str(caught.value)
 
 
-def test_redis_frozen_is_told_within_eight_seconds(elsewhere):
+def test_a_frozen_redis_is_reported_within_eight_seconds(elsewhere):
     with RedisServer() as server:
         ledger = elsewhere(server.url)
         ledger.ping()
