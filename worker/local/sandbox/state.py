@@ -1,11 +1,16 @@
-"""What the sandbox remembers: the codes it gave out, the phones they went to, who is verified, and the limit.
+"""The sandbox's memory: the codes that it sent, the phones that got them, the verified numbers, and the limit.
 
-An operation that Plivo would refuse raises `RefusalError` with the status. The statuses and texts of a
-refused completion are inventions, since Plivo documents none: an unknown uuid is 404; a wrong and an expired
-code are both 400 (a client that told them apart by status would rely on what nobody has seen); a code that
-was already used is 409. So is the cap: after 5 wrong codes a verification is dead, and 400 for the right code,
-too. A caller ID that is verified again keeps its `created_at` and its place in the list, and takes the new alias,
-subaccount and uuid.
+An operation that Plivo would refuse raises `RefusalError` with the status. Plivo does not document how it refuses a
+completion, so these statuses and texts are invented:
+
+- an unknown uuid is 404;
+- a wrong code and an expired code are both 400, so that no client can learn to distinguish them by a status that
+  Plivo may not have;
+- a code that was already used is 409;
+- after 5 wrong codes a verification is dead, and the right code is 400, too.
+
+A number that is verified again keeps its `created_at` and its place in the list, and gets the new alias, subaccount and
+uuid.
 """
 
 import math
@@ -21,17 +26,17 @@ from typing import Any
 import phonenumbers
 
 from worker.local.sandbox.misfortunes import Misfortune, MisfortuneKind
-from worker.local.sandbox.people import Answers, Entry, People
+from worker.local.sandbox.people import Entries, Entry, People
 from worker.local.sandbox.switches import Switches
 
-CODE_LIVES_SECONDS = 15 * 60  # "valid for 15 minutes", says Plivo's message, and no field does
+CODE_LIVES_SECONDS = 15 * 60  # Plivo's message says "valid for 15 minutes"; no field has it
 WRONG_CODES = 5  # SignalWire's cap; Vonage's is 3, and Plivo documents none
 ARRIVALS_KEPT = 100_000  # half an hour at 300 requests per 5 s, in some 30 MB
 NS = 1_000_000_000
 
 
 class RefusalError(Exception):
-    """Plivo would refuse it with `status`, `error` and `headers`; nothing was sent, nothing was changed."""
+    """Plivo would refuse the operation with `status`, `error` and `headers`. It sent and changed nothing."""
 
     def __init__(self, status: int, error: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(status, error, headers)
@@ -39,28 +44,28 @@ class RefusalError(Exception):
 
 
 class Clock:
-    """The sandbox's time of day, which can be moved; the limit is judged by a clock that cannot."""
+    """The sandbox's time of day, which a client can move. The limit uses another clock, which no client can move."""
 
     def __init__(self) -> None:
         self.offset_seconds = 0.0
 
     def now_ns(self) -> int:
-        """Nanoseconds since 1970."""
+        """Return the nanoseconds since 1970."""
         return time.time_ns() + round(self.offset_seconds * NS)
 
     def now(self) -> float:
-        """Seconds since 1970."""
+        """Return the seconds since 1970."""
         return self.now_ns() / NS
 
 
 class Window:
-    """A strict sliding limit: no closed window of `seconds`, wherever it begins, holds more than `limit`."""
+    """A strict sliding limit: no closed window of `seconds`, wherever it begins, has more than `limit` requests."""
 
     def __init__(self) -> None:
         self._accepted: deque[float] = deque()
 
     def admit(self, arrived: float, limit: int, seconds: float) -> float:
-        """0 if what arrived then (monotonic seconds) is accepted; otherwise the seconds until it would be."""
+        """Return 0 if it accepts a request that `arrived` then (monotonic seconds), or the seconds until it would."""
         accepted = self._accepted
         while accepted and arrived - accepted[0] > seconds:
             accepted.popleft()
@@ -72,10 +77,10 @@ class Window:
 
 @dataclass(slots=True, repr=False)
 class Arrival:
-    """One request to /v1, noted when it arrived, after the latency; `status` None: no answer (as yet).
+    """One request to /v1, at its arrival after the latency. `status` None: it has no answer, or none yet.
 
-    `at` is the sandbox's clock, `monotonic` this machine's, by which the limit is judged. `misfortune` is what
-    befell it.
+    `at` is the sandbox's clock; `monotonic` is this machine's, which decides the limit. `misfortune` is the one that
+    happened to the request.
     """
 
     at: float
@@ -89,7 +94,7 @@ class Arrival:
 
 @dataclass(slots=True, repr=False)
 class Send:
-    """One code on its way to one phone: an entry of the ledger, and the pending verification."""
+    """One code that was sent to one phone: an entry of the ledger, and the verification that it belongs to."""
 
     at: float
     phone_number: str
@@ -102,7 +107,7 @@ class Send:
     wrong_codes: int = 0
 
     def as_json(self) -> dict[str, Any]:
-        """The ledger's entry."""
+        """Return the ledger's entry."""
         entry = asdict(self)
         del entry["completed"], entry["wrong_codes"]
         return entry
@@ -121,11 +126,11 @@ class VerifiedEntry:
     modified_ns: int
 
     def created_at(self, digits: int) -> str:
-        """When it was first completed; complete gives 9 digits of a second, get and list give 6."""
+        """Return the time of its first completion; complete has 9 digits of a second, get and list have 6."""
         return _rfc3339(self.created_ns, digits)
 
     def as_json(self) -> dict[str, Any]:
-        """Its fields as get and list give them, without `api_id`."""
+        """Return its fields as get and list have them, without `api_id`."""
         return {
             "alias": self.alias,
             "country": self.country,
@@ -138,7 +143,7 @@ class VerifiedEntry:
 
 
 def _rfc3339(ns: int, digits: int) -> str:
-    """A time in nanoseconds since 1970 as Plivo writes it: UTC, with 6 or 9 digits of a second."""
+    """Return nanoseconds since 1970 as Plivo writes a time: UTC, with 6 or 9 digits of a second."""
     seconds, fraction = divmod(ns, NS)
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{f'{fraction:09d}'[:digits]}Z"
 
@@ -146,7 +151,7 @@ def _rfc3339(ns: int, digits: int) -> str:
 def _country(number: str) -> str:
     try:
         return phonenumbers.region_code_for_number(phonenumbers.parse(number)) or ""
-    except phonenumbers.NumberParseException:  # digits enough for the sandbox, of no country's plan
+    except phonenumbers.NumberParseException:  # enough digits for the sandbox, but a number of no country
         return ""
 
 
@@ -158,11 +163,11 @@ class SandboxState:
         self.reset()
 
     def reset(self) -> None:
-        """Back to the first moment: nothing is remembered, switches and clock are as at the start."""
+        """Forget everything; switches and clock are again as at the start."""
         self.switches = self._first_switches
         self.clock = Clock()
         self.sends: list[Send] = []
-        self.answers = Answers()
+        self.entries = Entries()
         self.misfortunes: list[Misfortune] = []
         self.arrivals: deque[Arrival] = deque(maxlen=ARRIVALS_KEPT)
         self.requests = 0
@@ -173,35 +178,36 @@ class SandboxState:
         self._verified: dict[str, VerifiedEntry] = {}
 
     def arrive(self, method: str, kind: str, user_agent: str) -> Arrival:
-        """Note that a request is here, now."""
+        """Record that a request arrives now."""
         arrival = Arrival(self.clock.now(), time.monotonic(), method, kind, user_agent)
         self.arrivals.append(arrival)
         self.requests += 1
         return arrival
 
     def admit(self, arrival: Arrival) -> float:
-        """0 if it is within the limit; otherwise the seconds until it would be, and it counts as refused."""
+        """Return 0 if it is within the limit; if not, count it as refused and return the seconds until it would be."""
         wait = self._window.admit(arrival.monotonic, self.switches.limit, self.switches.window_seconds)
         if wait:
             self.refused_429 += 1
         return wait
 
-    def befall(self, arrival: Arrival, number: str | None = None) -> Misfortune | None:
-        """What befalls this request, which is about `number` or about none; it is noted with it.
+    def take_misfortune(self, arrival: Arrival, number: str | None = None) -> Misfortune | None:
+        """Return the first armed misfortune that happens to this request (about `number`, or about none).
 
-        The first armed misfortune that fits, and one is taken off its `times`.
+        The arrival records its kind, and its `times` goes down by one.
         """
-        found = next((one for one in self.misfortunes if one.befalls(arrival.kind, number)), None)
-        if found:
-            arrival.misfortune = found.kind
-            if found.times is not None:
-                found.times -= 1
-                if not found.times:
-                    self.misfortunes.remove(found)
-        return found
+        candidates = (armed for armed in self.misfortunes if armed.happens_to(arrival.kind, number))
+        misfortune = next(candidates, None)
+        if misfortune:
+            arrival.misfortune = misfortune.kind
+            if misfortune.times is not None:
+                misfortune.times -= 1
+                if not misfortune.times:
+                    self.misfortunes.remove(misfortune)
+        return misfortune
 
     def send(self, number: str, channel: str, alias: str, subaccount: str) -> Send:
-        """Send a new code to `number` (`+` and digits); asked twice, it sends twice, as Plivo does."""
+        """Send a new code to `number` (`+` and digits). Two calls send two codes, as Plivo does."""
         length = self.switches.code_length
         code = f"{random.randrange(10**length):0{length}d}"
         send = Send(self.clock.now(), number, channel, str(uuid.uuid4()), code, alias, subaccount)
@@ -209,19 +215,19 @@ class SandboxState:
         self._by_uuid[send.verification_uuid] = send
         inbox = self._inboxes.setdefault(number, [])
         inbox.append(send)
-        decided = self.people.answer(number, code, len(inbox)) if self.people else None
-        if decided:
-            after, entered = decided
-            self.answers.add(send.at, after, Entry(number, send.verification_uuid, entered, entered == code))
+        answer = self.people.answer(number, code, len(inbox)) if self.people else None
+        if answer:
+            after, entered = answer
+            self.entries.add(send.at, after, Entry(number, send.verification_uuid, entered, entered == code))
         return send
 
     def number_of(self, verification_uuid: str) -> str | None:
-        """The number that this verification is of; None if there is none."""
+        """Return the number of this verification; None if there is no such verification."""
         send = self._by_uuid.get(verification_uuid)
         return send.phone_number if send else None
 
     def complete(self, verification_uuid: str, otp: str) -> tuple[Send, VerifiedEntry]:
-        """Verify a number by the code of this very send; RefusalError as the module says."""
+        """Verify a number by the code of this one send. Raises `RefusalError` as the module's docstring says."""
         send = self._by_uuid.get(verification_uuid)
         if send is None:
             raise RefusalError(404, "no such verification")
@@ -249,39 +255,42 @@ class SandboxState:
         return send, caller_id
 
     def is_live(self, send: Send) -> bool:
-        """Whether this code would be taken now."""
-        spent = send.completed or send.wrong_codes >= WRONG_CODES
-        return not spent and self.clock.now() < send.at + CODE_LIVES_SECONDS
+        """Whether the sandbox would accept this code now."""
+        is_spent = send.completed or send.wrong_codes >= WRONG_CODES
+        return not is_spent and self.clock.now() < send.at + CODE_LIVES_SECONDS
 
     def verified(self, number: str) -> VerifiedEntry:
-        """The verified caller ID; a number that was never completed is a RefusalError 404."""
+        """Return the verified number. Raises `RefusalError` 404 for a number without a completed verification."""
         try:
             return self._verified[number]
         except KeyError:
             raise RefusalError(404, "no verified caller ID with this number") from None
 
     def update(self, number: str, alias: str, subaccount: str) -> VerifiedEntry:
-        """Give a verified caller ID what is not empty of these; it keeps its place in the list. Or a 404."""
+        """Give a verified number the fields that are not empty; it keeps its place in the list.
+
+        Raises `RefusalError` 404.
+        """
         caller_id = self.verified(number)
         caller_id.alias, caller_id.subaccount = alias or caller_id.alias, subaccount or caller_id.subaccount
         caller_id.modified_ns = self.clock.now_ns()
         return caller_id
 
     def delete(self, number: str) -> None:
-        """Forget a verified caller ID; its codes that live can still be completed. Or a 404."""
+        """Forget a verified number; its live codes can still be completed. Raises `RefusalError` 404."""
         del self._verified[self.verified(number).phone_number]
 
     def page(self, limit: int, offset: int, wanted: Mapping[str, str]) -> tuple[list[VerifiedEntry], int]:
-        """Verified caller IDs with these very fields, newest first, and how many there are in all."""
-        found = [
-            one
-            for one in reversed(self._verified.values())
-            if all(getattr(one, name) == value for name, value in wanted.items())
+        """Return a page of the verified numbers with exactly these fields, newest first, and how many there are."""
+        entries = [
+            entry
+            for entry in reversed(self._verified.values())
+            if all(getattr(entry, name) == value for name, value in wanted.items())
         ]
-        return found[offset : offset + limit], len(found)
+        return entries[offset : offset + limit], len(entries)
 
     def inbox(self, number: str) -> dict[str, Any]:
-        """What this phone has received, newest last, and which of the codes would still be taken."""
+        """Return the messages of this phone, newest last, and the codes that are still accepted."""
         sends = self._inboxes.get(number, [])
         return {
             "phone_number": number,

@@ -1,4 +1,4 @@
-"""What can be set on the sandbox for every request, and how what is written to its own routes is judged."""
+"""The switches that change how the sandbox answers every request, and the checks of values sent to its own routes."""
 
 import math
 import random
@@ -10,20 +10,21 @@ from typing import Any, Self
 
 from ringproof.errors import InvalidRequest
 
-E164 = re.compile(r"\+?([1-9][0-9]{6,14})")  # shaped like a number, as lightly as Plivo's own first look
-LONGEST_SECONDS = 3600.0  # a typing error in a switch must not hold a request for a week
+E164 = re.compile(r"\+?([1-9][0-9]{6,14})")  # the shape alone, as in Plivo's own first check
+LONGEST_SECONDS = 3600.0  # a typing error in a switch must not delay a request for a week
 
 
 def plus_number(text: str) -> str | None:
-    """`text` as `+` and 7 to 15 digits, whether or not it came with the plus; None if it is no number."""
+    """Return `text` as `+` and 7 to 15 digits, whether it has the plus or not; None if it is no number."""
     match = E164.fullmatch(text)
     return f"+{match[1]}" if match else None
 
 
 def number_field(name: str, value: object) -> str:
-    """A number that somebody wrote to the sandbox's own routes; InvalidRequest names the field if it is none.
+    """Check a number that a request to the sandbox's own routes has, and return it as `plus_number` does.
 
-    White space around it is dropped: a bare `+` in a query string arrives as a space.
+    White space around it is ignored, because a bare `+` in a query string arrives as a space. Raises `InvalidRequest`,
+    which names the field, if it is no number.
     """
     number = plus_number(value.strip()) if isinstance(value, str) else None
     if number is None:
@@ -32,7 +33,7 @@ def number_field(name: str, value: object) -> str:
 
 
 def is_whole(value: object, low: int, high: int) -> bool:
-    """Whether it is an integer (no bool, which JSON tells apart) from low to high."""
+    """Whether it is an integer from low to high. A bool is none, as in JSON."""
     return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
 
 
@@ -66,37 +67,42 @@ _SWITCH_RULES: Mapping[str, tuple[Callable[[object], bool], str]] = MappingProxy
 
 @dataclass(frozen=True, slots=True)
 class Switches:
-    """How the sandbox answers every request; where Plivo's sources disagree, the first is the default.
+    """How the sandbox answers every request. Where Plivo's sources disagree, the first is the default.
 
-    `success_status` is that of an initiate, `delete_status` that of a delete; `latency_ms` is spent before a
-    request arrives, as on a network; `limit` per `window_seconds` is the one that Plivo documents. A wrong value
-    raises InvalidRequest.
+    `success_status` is the status of an initiate, `delete_status` that of a delete. A request spends `latency_ms` on
+    its way in, as on a network. `limit` requests per `window_seconds` is the limit that Plivo documents.
+
+    A client sets some of them as JSON, and gets all of them as the answer:
+
+        POST /sandbox/switches  {"latency_ms": [40, 140], "code_length": 8}
+
+    Raises `InvalidRequest`, which names the switch, for a wrong value.
     """
 
     success_status: int = 201
     delete_status: int = 204
-    code_length: int = 4  # by the documentation; most of its samples have six
+    code_length: int = 4  # as the documentation says; most of its samples have six
     latency_ms: float | tuple[float, float] = 0
     limit: int = 300
     window_seconds: float = 5
     retry_after: bool = False  # Plivo does not document the header
 
     def __post_init__(self) -> None:
-        for name, (holds, remedy) in _SWITCH_RULES.items():
+        for name, (is_allowed, remedy) in _SWITCH_RULES.items():
             value = getattr(self, name)
-            if not holds(value):
+            if not is_allowed(value):
                 raise InvalidRequest(name, repr(value), remedy)
 
     def changed(self, changes: Mapping[str, Any]) -> Self:
-        """These switches with some of them set as in a JSON object; an unknown name raises InvalidRequest."""
-        known = {field.name for field in fields(self)}
-        for name in changes.keys() - known:
-            raise InvalidRequest(name, repr(changes[name]), f"no such switch; there are {', '.join(sorted(known))}")
+        """Return a copy with the changes of a JSON object. Raises `InvalidRequest` for a wrong name or value."""
+        names = {field.name for field in fields(self)}
+        for name in changes.keys() - names:
+            raise InvalidRequest(name, repr(changes[name]), f"no such switch; there are {', '.join(sorted(names))}")
         latency = changes.get("latency_ms")
         return replace(self, **{**changes, "latency_ms": tuple(latency)} if isinstance(latency, list) else changes)
 
     def latency_seconds(self) -> float:
-        """How long the next request is on its way; drawn anew for each if a range was given."""
+        """Return how long the next request is on its way; with a range, a random value of it."""
         if isinstance(self.latency_ms, tuple):
             return random.uniform(*self.latency_ms) / 1000
         return self.latency_ms / 1000
