@@ -137,8 +137,8 @@ class PlivoClient:
         answer = self._transport.exchange("POST", "", _body(fields), before_first_byte)
         if not _is_success(answer):
             raise self._refusal(answer)
-        told = _object(answer)
-        api_id, uuid = told.get("api_id"), told.get("verification_uuid")
+        reply = _object(answer)
+        api_id, uuid = reply.get("api_id"), reply.get("verification_uuid")
         if not _is_id(uuid):
             raise Unknown(f"{answer.status} without a verification_uuid")
         return Sent(api_id if _is_id(api_id) else "", uuid)
@@ -189,9 +189,9 @@ class PlivoClient:
         answer = self._transport.exchange("GET", f"?{query}")
         if not _is_success(answer):
             raise self._refusal(answer)
-        told = _object(answer)
-        meta, listed = told.get("meta"), told.get("objects")
-        if listed is None and "objects" in told and meta:
+        reply = _object(answer)
+        meta, listed = reply.get("meta"), reply.get("objects")
+        if listed is None and "objects" in reply and meta:
             listed = []  # an empty list, as Go writes it
         if not isinstance(listed, list):
             raise Unknown(f"{answer.status} without objects")
@@ -221,9 +221,9 @@ class PlivoClient:
             return False
         if not _is_success(answer):
             raise self._refusal(answer)
-        told = _object(answer)
+        reply = _object(answer)
         silent = answer.status == 204 or answer.headers.get("Content-Length") == "0"  # not: it broke off in the head
-        if answer.status == 202 or not (silent or (told and not told.get("error"))):
+        if answer.status == 202 or not (silent or (reply and not reply.get("error"))):
             raise Unknown(f"{answer.status} that does not say that it was deleted")
         return True
 
@@ -245,8 +245,8 @@ class PlivoClient:
         return found
 
     def _refusal(self, answer: HttpAnswer, otp: SecretStr | None = None) -> RingproofError:
-        told = _object(answer)
-        detail = self._detail(answer, told, otp)
+        reply = _object(answer)
+        detail = self._detail(answer, reply, otp)
         match answer.status:
             case 401:
                 return Unauthorized(detail)
@@ -254,19 +254,19 @@ class PlivoClient:
                 return Forbidden(detail)
             case 429:
                 return Throttled(detail, _retry_after(answer))
-            case 503 if (retry_after := _retry_after(answer)) is not None or _is_plivos(told):
+            case 503 if (retry_after := _retry_after(answer)) is not None or _is_plivos(reply):
                 return Unreachable(detail, retry_after)
             case status if 400 <= status < 500 and status != 408:
                 return Rejected(detail) if otp is None else WrongCode(detail)
             case _:  # 408, 500, 502, 504, a balancer's 503, a redirect: it may have been taken
                 return Unknown(detail)
 
-    def _detail(self, answer: HttpAnswer, told: Mapping[str, Any], otp: SecretStr | None) -> str:
+    def _detail(self, answer: HttpAnswer, reply: Mapping[str, Any], otp: SecretStr | None) -> str:
         """The status and Plivo's text, without control characters, numbers and credentials, in 64 bytes.
 
         With an `otp` no digit is left: Plivo may repeat it in parts, or as a number without its leading zeros.
         """
-        text = " ".join(_error_text(told.get("error")).split())
+        text = " ".join(_error_text(reply.get("error")).split())
         text = "".join(character for character in text if character.isprintable())[:_TEXT_CHARACTERS]
         code = otp.get_secret_value() if otp else ""
         for ours in (self._auth_token.get_secret_value(), self._auth_id, code):
@@ -295,18 +295,18 @@ def _is_id(value: object) -> TypeGuard[str]:
     return isinstance(value, str) and _ID.fullmatch(value) is not None
 
 
-def _is_plivos(told: Mapping[str, Any]) -> bool:
+def _is_plivos(reply: Mapping[str, Any]) -> bool:
     """Return whether an error is Plivo's own. Many errors of a load balancer have `error`, but none has `api_id`."""
-    return _is_id(told.get("api_id"))
+    return _is_id(reply.get("api_id"))
 
 
 def _object(answer: HttpAnswer) -> dict[str, Any]:
     """Return the body as a JSON object, or an empty one if it is anything else."""
     try:
-        told = json.loads(answer.body or b"null")
+        reply = json.loads(answer.body or b"null")
     except (ValueError, RecursionError):  # [[[[[… a thousand deep
         return {}
-    return told if isinstance(told, dict) else {}
+    return reply if isinstance(reply, dict) else {}
 
 
 def _error_text(error: object) -> str:
@@ -332,19 +332,19 @@ def _digits(phone_number: str) -> str:
     return match[1]
 
 
-def _caller_id(told: Mapping[str, Any]) -> VerifiedNumber | None:
+def _caller_id(reply: Mapping[str, Any]) -> VerifiedNumber | None:
     """Read one verified number of Plivo's; None without a number or a uuid."""
-    number, uuid = told.get("phone_number"), told.get("verification_uuid")
+    number, uuid = reply.get("phone_number"), reply.get("verification_uuid")
     match = _E164.fullmatch(str(number)) if isinstance(number, str | int) else None
     if match is None or not _is_id(uuid):
         return None
     return VerifiedNumber(
         phone_number=f"+{match[1]}",
-        alias=_text(told.get("alias")),
-        country=_text(told.get("country")),
-        created_at=_time(told.get("created_at")),
-        modified_at=_time(told.get("modified_at")),
-        subaccount=_text(told.get("subaccount")),
+        alias=_text(reply.get("alias")),
+        country=_text(reply.get("country")),
+        created_at=_time(reply.get("created_at")),
+        modified_at=_time(reply.get("modified_at")),
+        subaccount=_text(reply.get("subaccount")),
         verification_uuid=uuid,
     )
 
