@@ -334,9 +334,9 @@ class TestAHostWithACeleryOfItsOwn:
     )
     @pytest.mark.parametrize("finalize", ["", "app.finalize()"], ids=["untouched", "finalized"])
     def test_keeps_its_app_its_tasks_and_its_configuration(self, first, finalize):
-        told = run(HOST.format(first=first, finalize=finalize))
+        after_import = run(HOST.format(first=first, finalize=finalize))
 
-        assert told == {
+        assert after_import == {
             "current": "host",
             "host": ["host.after", "host.before"],
             "bound": ["host", "host"],

@@ -48,11 +48,11 @@ def test_what_a_page_shows_is_what_happens(page, plivo, number):
 
     flags = doctest.ELLIPSIS | doctest.IGNORE_EXCEPTION_DETAIL
     example = doctest.DocTestParser().get_doctest(text, {"right": right, "wrong": wrong}, page.name, str(page), 0)
-    told = []
-    results = doctest.DocTestRunner(verbose=False, optionflags=flags).run(example, out=told.append)
+    report = []
+    results = doctest.DocTestRunner(verbose=False, optionflags=flags).run(example, out=report.append)
 
     assert results.attempted
-    assert not results.failed, "".join(told)
+    assert not results.failed, "".join(report)
 
 
 @pytest.fixture

@@ -109,18 +109,18 @@ from urllib.request import urlopen
 call_command("migrate", verbosity=0)
 number, phones = sys.argv[1:]
 client = Client()
-told = {"sign-up": client.post("/sign-up", {"username": "ada", "password": "x", "phone": number}).status_code}
+answers = {"sign-up": client.post("/sign-up", {"username": "ada", "password": "x", "phone": number}).status_code}
 for _ in range(600):
-    told["state"] = client.get("/phone/state").json()["state"]
-    if told["state"] == "SUCCESS":
+    answers["state"] = client.get("/phone/state").json()["state"]
+    if answers["state"] == "SUCCESS":
         break
     time.sleep(0.05)
-told["resend"] = client.post("/phone", {"phone": number, "resend": "yes"}).status_code
-told["wrong"] = client.post("/phone/code", {"code": "00000000"}).status_code
+answers["resend"] = client.post("/phone", {"phone": number, "resend": "yes"}).status_code
+answers["wrong"] = client.post("/phone/code", {"code": "00000000"}).status_code
 code = json.load(urlopen(f"{phones}/{number}"))["inbox"][-1]["code"]
-told["right"] = client.post("/phone/code", {"code": code}).json()["state"]
-told["invalid"] = client.post("/sign-up", {"username": "bob", "password": "x", "phone": "555-0199"}).status_code
-print(json.dumps(told))
+answers["right"] = client.post("/phone/code", {"code": code}).json()["state"]
+answers["invalid"] = client.post("/sign-up", {"username": "bob", "password": "x", "phone": "555-0199"}).status_code
+print(json.dumps(answers))
 """
 
 

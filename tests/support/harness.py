@@ -128,13 +128,13 @@ class Sandbox(Process):
 
     def counts(self) -> dict[str, int]:
         """How many codes were sent (`next`), `requests` came, and were `refused_429`: cheap, however many there are."""
-        told: dict[str, int] = self._ask("GET", "sends", params={"since": 10**9})
-        return told
+        counts: dict[str, int] = self._ask("GET", "sends", params={"since": 10**9})
+        return counts
 
     def sends_since(self, since: int) -> dict[str, Any]:
         """The codes sent after the first `since`, and from where to ask on (`next`)."""
-        told: dict[str, Any] = self._ask("GET", "sends", params={"since": since})
-        return told
+        page: dict[str, Any] = self._ask("GET", "sends", params={"since": since})
+        return page
 
     def inbox(self, number: str) -> Any:
         return self._ask("GET", f"phones/{number}")
@@ -185,9 +185,9 @@ class Sandbox(Process):
         """Have it forget a number, as another program would."""
         self._as_plivo("DELETE", f"{number.removeprefix('+')}/")
 
-    def _as_plivo(self, method: str, path: str, told: Mapping[str, str] | None = None) -> None:
+    def _as_plivo(self, method: str, path: str, body: Mapping[str, str] | None = None) -> None:
         url = f"{self.base_url}/Account/{AUTH_ID}/VerifiedCallerId/{path}"
-        answer = self._session.request(method, url, json=told, auth=(AUTH_ID, AUTH_TOKEN), timeout=PATIENCE_SECONDS)
+        answer = self._session.request(method, url, json=body, auth=(AUTH_ID, AUTH_TOKEN), timeout=PATIENCE_SECONDS)
         assert answer.ok, answer.text
 
     def kill(self) -> None:
