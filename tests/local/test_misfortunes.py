@@ -1,4 +1,4 @@
-"""Each misfortune is on the wire what it says, and befalls whom it is armed for; the ledger tells what was sent."""
+"""Each misfortune does on the wire what its kind says, to the requests it is for; the ledger has the codes sent."""
 
 import json
 import random
@@ -23,13 +23,13 @@ MEGABYTE = 1024 * 1024
 
 @pytest.fixture
 def collection(plivo):
-    """Where a code is asked for."""
+    """The URL to which an initiate goes."""
     return f"{plivo.base_url}/Account/{AUTH_ID}/VerifiedCallerId/"
 
 
 @pytest.fixture
 def session():
-    """A client that keeps its connections and believes what it is told, as ours does not."""
+    """A client that keeps its connections and follows redirects, unlike Ringproof's own."""
     with requests.Session() as opened:
         opened.trust_env = False
         opened.auth = (AUTH_ID, AUTH_TOKEN)
@@ -41,8 +41,8 @@ def initiate(session, collection, number=None):
     return session.post(collection, json={"phone_number": number}, timeout=10, allow_redirects=False)
 
 
-def asked(collection, number):
-    """Ask for a code by hand: the connection, with the request written."""
+def connection_after_initiate(collection, number):
+    """Write an initiate to a socket, and return the socket."""
     where = urlsplit(collection)
     request = requests.Request("POST", collection, json={"phone_number": number}, auth=(AUTH_ID, AUTH_TOKEN)).prepare()
     head = "".join(f"{name}: {value}\r\n" for name, value in request.headers.items())
@@ -52,13 +52,13 @@ def asked(collection, number):
 
 
 def until(connection, end):
-    """What comes up to this end of it."""
-    got = b""
-    while not got.endswith(end):
+    """Read up to this ending, and return the bytes."""
+    read = b""
+    while not read.endswith(end):
         piece = connection.recv(1)
-        assert piece, f"closed after {got!r}"
-        got += piece
-    return got
+        assert piece, f"closed after {read!r}"
+        read += piece
+    return read
 
 
 # On the wire
@@ -110,17 +110,17 @@ def test_an_answer_has_the_status_and_the_shape_of_its_kind(plivo, session, coll
     assert plivo.requests()[1]["misfortune"] is None
 
 
-def test_the_date_of_a_429_is_a_date_so_far_ahead(plivo, session, collection):
+def test_a_429_with_a_date_has_a_date_that_many_seconds_ahead(plivo, session, collection):
     plivo.befall("429_date", seconds=60)
     before = time.time()
 
-    told = initiate(session, collection).headers["Retry-After"]
+    date = initiate(session, collection).headers["Retry-After"]
 
-    assert told.endswith(" GMT")
-    assert before + 60 <= parsedate_to_datetime(told).timestamp() <= time.time() + 61
+    assert date.endswith(" GMT")
+    assert before + 60 <= parsedate_to_datetime(date).timestamp() <= time.time() + 61
 
 
-def test_what_is_missing_from_each_success_is_what_its_kind_says(plivo, session, collection):
+def test_a_damaged_success_lacks_exactly_the_part_that_its_kind_names(plivo, session, collection):
     kinds = ["empty", "html", "truncated", "without_uuid", "async", "error_in_200"]
     plivo.script(*({"kind": kind} for kind in kinds))
 
@@ -142,7 +142,7 @@ def test_a_reset_comes_in_place_of_the_head(plivo, collection, kind, codes):
     number = fresh_number()
     plivo.befall(kind)
 
-    with asked(collection, number) as connection, pytest.raises(ConnectionResetError):
+    with connection_after_initiate(collection, number) as connection, pytest.raises(ConnectionResetError):
         connection.recv(1)
     assert len(plivo.sends(number)) == codes
     assert [(one["status"], one["misfortune"]) for one in plivo.requests()] == [(None, kind)]
@@ -152,7 +152,7 @@ def test_a_reset_in_the_body_comes_after_the_head_of_a_success(plivo, collection
     number = fresh_number()
     plivo.befall("reset_in_body")
 
-    with asked(collection, number) as connection:
+    with connection_after_initiate(collection, number) as connection:
         head = until(connection, b"\r\n\r\n")
         with pytest.raises(ConnectionResetError):
             connection.recv(1)
@@ -160,11 +160,11 @@ def test_a_reset_in_the_body_comes_after_the_head_of_a_success(plivo, collection
     assert len(plivo.sends(number)) == 1
 
 
-def test_a_connection_closed_while_idle_was_to_be_kept(plivo, collection):
+def test_closed_idle_closes_a_connection_that_its_head_keeps_open(plivo, collection):
     number = fresh_number()
     plivo.befall("closed_idle")
 
-    with asked(collection, number) as connection:
+    with connection_after_initiate(collection, number) as connection:
         head = until(connection, b"\r\n\r\n")
         body = until(connection, b"}")
         end = connection.recv(1)
@@ -179,7 +179,7 @@ def test_a_trickle_is_the_true_answer_byte_by_byte(plivo, collection):
     number = fresh_number()
     plivo.befall("trickle", seconds=0.001)
 
-    with asked(collection, number) as connection:
+    with connection_after_initiate(collection, number) as connection:
         until(connection, b"\r\n\r\n")
         pieces = []
         while size := int(until(connection, b"\r\n"), 16):
@@ -190,7 +190,7 @@ def test_a_trickle_is_the_true_answer_byte_by_byte(plivo, collection):
     assert json.loads(b"".join(pieces))["verification_uuid"] == sent["verification_uuid"]
 
 
-def test_a_redirect_leads_to_a_place_of_the_sandbox_that_tells_who_follows(plivo, session, collection):
+def test_a_client_that_follows_a_redirect_is_among_the_sandboxs_requests(plivo, session, collection):
     plivo.befall("redirect")
 
     followed = session.post(collection, json={"phone_number": fresh_number()}, timeout=10)
@@ -203,7 +203,7 @@ def test_a_redirect_leads_to_a_place_of_the_sandbox_that_tells_who_follows(plivo
     assert plivo.sends() == []
 
 
-def test_a_flood_is_a_hundred_megabytes_that_the_sandbox_does_not_hold(plivo, session, collection):
+def test_a_flood_has_a_hundred_megabytes_and_the_sandbox_does_not_keep_them_in_memory(plivo, session, collection):
     plivo.befall("flood")
     process = psutil.Process(plivo.popen.pid)
     before, highest, length = process.memory_info().rss, 0, 0
@@ -220,21 +220,21 @@ def test_a_flood_is_a_hundred_megabytes_that_the_sandbox_does_not_hold(plivo, se
     assert highest - before < 8 * MEGABYTE
 
 
-# Whom it befalls
+# The requests that it happens to
 
 
 def statuses(session, collection, *numbers):
     return [initiate(session, collection, number).status_code for number in numbers]
 
 
-def test_the_next_n_are_befallen_and_no_other(plivo, session, collection):
+def test_a_misfortune_happens_to_the_next_n_requests_and_no_others(plivo, session, collection):
     plivo.befall("503", times=2)
 
     assert statuses(session, collection, None, None, None) == [503, 503, 201]
     assert plivo.armed() == []
 
 
-def test_of_several_the_first_that_fits_befalls_and_the_others_wait(plivo, session, collection):
+def test_the_first_matching_misfortune_happens_and_the_others_wait(plivo, session, collection):
     one, other = fresh_number(), fresh_number()
     plivo.script(
         {"kind": "500_before", "number": one}, {"kind": "502_before"}, {"kind": "503", "number": one, "times": 2}
@@ -244,7 +244,7 @@ def test_of_several_the_first_that_fits_befalls_and_the_others_wait(plivo, sessi
     assert plivo.armed() == [{"kind": "503", "number": one, "times": 1}]
 
 
-def test_a_share_of_one_is_everybody_until_it_is_cleared(plivo, session, collection):
+def test_a_share_of_one_happens_to_every_request_until_it_is_cleared(plivo, session, collection):
     plivo.script({"kind": "502_before", "share": 0}, {"kind": "503", "share": 1})
 
     assert set(statuses(session, collection, *[None] * 20)) == {503}
@@ -253,19 +253,19 @@ def test_a_share_of_one_is_everybody_until_it_is_cleared(plivo, session, collect
     assert statuses(session, collection, None) == [201]
 
 
-def test_a_share_with_times_ends_with_what_it_befell(plivo, session, collection):
+def test_a_share_with_times_ends_after_it_has_happened_that_often(plivo, session, collection):
     plivo.befall("503", share=0.5, times=3)
 
-    told = []
-    while told.count(503) < 3:
-        told += statuses(session, collection, None)
+    seen = []
+    while seen.count(503) < 3:
+        seen += statuses(session, collection, None)
 
     assert plivo.armed() == []
     assert statuses(session, collection, None) == [201]
-    assert set(told) <= {201, 503}
+    assert set(seen) <= {201, 503}
 
 
-def test_each_share_is_drawn_of_what_those_before_it_left(monkeypatch):
+def test_each_share_is_a_share_of_the_requests_that_earlier_ones_left(monkeypatch):
     monkeypatch.setattr("worker.local.sandbox.misfortunes.random", random.Random(20))  # not by chance
     state = SandboxState(Switches())
     state.misfortunes = [
@@ -273,33 +273,33 @@ def test_each_share_is_drawn_of_what_those_before_it_left(monkeypatch):
         Misfortune(MisfortuneKind.FAILS_AFTER, share=0.5),
     ]
 
-    befell = [state.take_misfortune(state.arrive("POST", "initiate", ""), "+14155550123") for _ in range(10_000)]
+    happened = [state.take_misfortune(state.arrive("POST", "initiate", ""), "+14155550123") for _ in range(10_000)]
 
-    assert befell.count(state.misfortunes[0]) == pytest.approx(5000, rel=0.1)
-    assert befell.count(state.misfortunes[1]) == pytest.approx(2500, rel=0.1)
-    assert befell.count(None) == pytest.approx(2500, rel=0.1)
+    assert happened.count(state.misfortunes[0]) == pytest.approx(5000, rel=0.1)
+    assert happened.count(state.misfortunes[1]) == pytest.approx(2500, rel=0.1)
+    assert happened.count(None) == pytest.approx(2500, rel=0.1)
 
 
 @pytest.mark.parametrize("kind", ["401", "402", "403"])
-def test_what_is_about_the_account_refuses_every_operation_until_it_is_cleared(plivo, session, collection, kind):
+def test_a_misfortune_of_the_account_refuses_every_operation_until_it_is_cleared(plivo, session, collection, kind):
     sent = initiate(session, collection).json()["verification_uuid"]
     plivo.befall(kind, share=1)
 
-    told = [
+    answers = [
         initiate(session, collection),
         session.post(f"{collection}Verification/{sent}/", json={"otp": plivo.sends()[0]["code"]}, timeout=10),
         session.get(f"{collection}14155550123/", timeout=10),
         session.get(collection, timeout=10),
     ]
 
-    assert [answer.status_code for answer in told] == [int(kind)] * 4
+    assert [answer.status_code for answer in answers] == [int(kind)] * 4
     assert [one["misfortune"] for one in plivo.requests()] == [None, *[kind] * 4]
     plivo.spare()
     assert session.get(collection, timeout=10).status_code == 200
 
 
 @pytest.mark.parametrize(("kind", "is_for_one"), [("403", True), ("503", False)])
-def test_what_is_about_one_number_or_one_send_spares_the_other_operations(plivo, session, collection, kind, is_for_one):
+def test_a_misfortune_of_a_number_or_of_initiates_spares_other_operations(plivo, session, collection, kind, is_for_one):
     number = fresh_number()
     plivo.befall(kind, share=1, **({"number": number} if is_for_one else {}))
 
@@ -309,12 +309,12 @@ def test_what_is_about_one_number_or_one_send_spares_the_other_operations(plivo,
 
 
 def each_operation(plivo, session, collection, number):
-    """Ask for each of them once, on this number, in an order in which all can succeed: their statuses."""
+    """Request each operation once for this number, in an order in which all can succeed; return their statuses."""
     sent = initiate(session, collection, number)
     verification = plivo.sends(number)[-1]
     code = {"otp": verification["code"]}
     member = f"{collection}{number}/"
-    told = {
+    answers = {
         "initiate": sent,
         "complete": session.post(
             f"{collection}Verification/{verification['verification_uuid']}/", json=code, timeout=10
@@ -324,21 +324,21 @@ def each_operation(plivo, session, collection, number):
         "update": session.post(member, json={"alias": "Office"}, timeout=10),
         "delete": session.delete(member, timeout=10),
     }
-    return {operation: answer.status_code for operation, answer in told.items()}
+    return {operation: answer.status_code for operation, answer in answers.items()}
 
 
 DONE = {"initiate": 201, "complete": 201, "get": 200, "list": 200, "update": 200, "delete": 204}
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_what_is_armed_for_one_operation_spares_the_others(plivo, session, collection, operation):
+def test_a_misfortune_for_one_operation_spares_the_others(plivo, session, collection, operation):
     plivo.befall("500_after", share=1, operation=operation)
 
     assert each_operation(plivo, session, collection, fresh_number()) == DONE | {operation: 500}
 
 
 @pytest.mark.parametrize("operation", OPERATIONS[1:])
-def test_what_is_about_the_account_can_be_about_one_operation(plivo, session, collection, operation):
+def test_a_misfortune_of_the_account_can_be_limited_to_one_operation(plivo, session, collection, operation):
     unverified = dict.fromkeys(("get", "update", "delete"), 404) if operation == "complete" else {}
     plivo.befall("403", share=1, operation=operation)
 
@@ -346,7 +346,7 @@ def test_what_is_about_the_account_can_be_about_one_operation(plivo, session, co
 
 
 @pytest.mark.parametrize("operation", [one for one in OPERATIONS if one != "list"])
-def test_what_is_armed_for_an_operation_on_a_number_spares_other_numbers(plivo, session, collection, operation):
+def test_a_misfortune_for_an_operation_on_a_number_spares_other_numbers(plivo, session, collection, operation):
     number = fresh_number()
     plivo.befall("502_after", share=1, operation=operation, number=number)
 
@@ -354,12 +354,12 @@ def test_what_is_armed_for_an_operation_on_a_number_spares_other_numbers(plivo, 
     assert each_operation(plivo, session, collection, number) == DONE | {operation: 502}
 
 
-def test_what_befalls_a_success_befalls_a_refusal(plivo, session, collection):
+def test_a_misfortune_changes_a_refusal_as_it_changes_a_success(plivo, session, collection):
     plivo.script(*({"kind": kind, "operation": "get"} for kind in ("500_after", "without_uuid", "empty")))
 
-    told = [session.get(f"{collection}{fresh_number()}/", timeout=10) for _ in range(4)]
+    answers = [session.get(f"{collection}{fresh_number()}/", timeout=10) for _ in range(4)]
 
-    assert [(answer.status_code, len(answer.content) > 0) for answer in told] == [
+    assert [(answer.status_code, len(answer.content) > 0) for answer in answers] == [
         (500, True),
         (404, True),
         (404, False),
@@ -367,17 +367,17 @@ def test_what_befalls_a_success_befalls_a_refusal(plivo, session, collection):
     ]
 
 
-def test_a_delete_that_gets_a_body_is_a_200(plivo, session, collection):
+def test_a_delete_whose_misfortune_has_a_body_is_200(plivo, session, collection):
     kinds = {"html": 200, "empty": 204, "truncated": 204, "without_uuid": 204, "trickle": 204, "error_in_200": 200}
     plivo.script(*({"kind": kind, "operation": "delete"} for kind in kinds))
-    told = []
+    seen = []
     for _ in kinds:
         number = fresh_number()
         initiate(session, collection, number)
         plivo.complete(number)
-        told.append(session.delete(f"{collection}{number}/", timeout=10).status_code)
+        seen.append(session.delete(f"{collection}{number}/", timeout=10).status_code)
 
-    assert told == list(kinds.values())
+    assert seen == list(kinds.values())
 
 
 def test_a_script_with_a_mistake_arms_nothing(plivo, session):
@@ -389,19 +389,19 @@ def test_a_script_with_a_mistake_arms_nothing(plivo, session):
     assert plivo.armed() == []
 
 
-def test_what_is_armed_is_told_as_it_can_be_armed_again(plivo):
+def test_the_shown_misfortunes_can_be_armed_again_as_they_are(plivo):
     plivo.script(
         {"kind": "trickle", "operation": "list"},
         {"kind": "401", "share": 0.2, "times": 7},
         {"kind": "503", "number": "14155550123"},
     )
-    told = plivo.armed()
+    shown = plivo.armed()
     plivo.spare()
-    plivo.script(*told)
+    plivo.script(*shown)
 
     assert (
         plivo.armed()
-        == told
+        == shown
         == [
             {"kind": "trickle", "times": 1, "seconds": 1.0, "operation": "list"},
             {"kind": "401", "share": 0.2, "times": 7},
@@ -410,7 +410,7 @@ def test_what_is_armed_is_told_as_it_can_be_armed_again(plivo):
     )
 
 
-def test_the_sandbox_tells_which_kinds_there_are_and_for_which_operations(plivo, session):
+def test_the_sandbox_lists_the_kinds_and_the_operations(plivo, session):
     about = session.get(f"{plivo.root}/sandbox/", timeout=10).json()
 
     assert about["misfortunes"] == list(MisfortuneKind)

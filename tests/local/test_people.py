@@ -15,11 +15,11 @@ from ringproof.plivo.client import VerifiedNumber
 from worker.local.sandbox import people
 from worker.local.sandbox.people import Entries, Entry, People
 
-# As they are described
+# Their description
 
 
 @pytest.mark.parametrize(
-    ("answers", "after", "read"),
+    ("answers", "after", "expected"),
     [
         ("right=80,wrong=10,never=10", "1-5", People(80, 10, 10, (1, 5))),
         ("right=80%, wrong=10%, never=10%", None, People(80, 10, 10, (1, 5))),
@@ -30,8 +30,8 @@ from worker.local.sandbox.people import Entries, Entry, People
         (None, None, None),
     ],
 )
-def test_people_are_read_from_weights_and_seconds(answers, after, read):
-    assert People.read(answers, after) == read
+def test_people_are_read_from_weights_and_seconds(answers, after, expected):
+    assert People.read(answers, after) == expected
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_people_are_read_from_weights_and_seconds(answers, after, read):
         (None, "1-5", "answer-after"),
     ],
 )
-def test_junk_is_refused_with_a_remedy(answers, after, field):
+def test_a_wrong_description_is_refused_with_a_remedy(answers, after, field):
     with pytest.raises(InvalidRequest) as refused:
         People.read(answers, after)
 
@@ -70,17 +70,17 @@ def test_junk_is_refused_with_a_remedy(answers, after, field):
 
 
 @given(st.text(), st.text())
-def test_nothing_that_is_written_is_another_error(answers, after):
+def test_any_text_is_a_description_or_invalid_request(answers, after):
     assert type(outcome(People.read, answers, after)) in {People, InvalidRequest}
 
 
-# What they do
+# Their answers
 
 
 @given(
     st.integers(0, 10**8 - 1), st.integers(4, 8), st.integers(1, 50), st.sampled_from([(1, 0, 0), (0, 1, 0), (0, 0, 1)])
 )
-def test_a_wrong_code_is_another_of_the_same_length(number, length, nth, weights):
+def test_a_wrong_code_is_another_code_of_the_same_length(number, length, nth, weights):
     code = f"{number % 10**length:0{length}d}"
 
     answer = People(*weights, after_seconds=(1, 5)).answer(NUMBER, code, nth)
@@ -95,24 +95,24 @@ def test_a_wrong_code_is_another_of_the_same_length(number, length, nth, weights
     assert entered.isdecimal()
 
 
-def test_they_answer_by_weight_and_do_the_same_again():
+def test_people_answer_by_weight_and_do_the_same_in_each_run():
     numbers = [f"+1415{line:07d}" for line in range(5000)]
     some, others = People(80, 10, 10), People(80, 10, 10, seed=1)
 
-    told = [some.answer(number, "0412", 1) for number in numbers]
+    first_run = [some.answer(number, "0412", 1) for number in numbers]
 
-    does = Counter("never" if one is None else one[1] == "0412" for one in told)
-    assert [does[True], does[False], does["never"]] == pytest.approx([4000, 500, 500], rel=0.15)
-    assert told == [some.answer(number, "0412", 1) for number in numbers]
-    assert told != [some.answer(number, "0412", 2) for number in numbers]
-    assert told != [others.answer(number, "0412", 1) for number in numbers]
+    choices = Counter("never" if one is None else one[1] == "0412" for one in first_run)
+    assert [choices[True], choices[False], choices["never"]] == pytest.approx([4000, 500, 500], rel=0.15)
+    assert first_run == [some.answer(number, "0412", 1) for number in numbers]
+    assert first_run != [some.answer(number, "0412", 2) for number in numbers]
+    assert first_run != [others.answer(number, "0412", 1) for number in numbers]
 
 
 def entry(place):
     return Entry(f"+1415{place:07d}", "uuid", "0412", right=True)
 
 
-def test_answers_are_numbered_as_they_come_due():
+def test_entries_are_numbered_in_the_order_in_which_they_are_due():
     answers = Entries()
     for place, after in enumerate([3, 1, 2]):
         answers.add(100.0, after, entry(place))
@@ -122,22 +122,22 @@ def test_answers_are_numbered_as_they_come_due():
     assert ([one["n"] for one in first], following) == ([0, 1], 2)
     assert [one["phone_number"] for one in first] == ["+14150000001", "+14150000002"]
     assert [one["phone_number"] for one in answers.since(following, 200.0)[0]] == ["+14150000000"]
-    assert answers.since(0, 0.0)[1] == 3  # what was offered stays so, though the clock was put back
+    assert answers.since(0, 0.0)[1] == 3  # an offered entry stays offered if the clock goes back
     assert answers.since(10**18, 200.0) == ([], 3)
 
 
-def test_of_very_many_the_oldest_are_forgotten(monkeypatch):
+def test_the_oldest_entries_beyond_the_limit_are_forgotten(monkeypatch):
     monkeypatch.setattr(people, "KEPT", 3)
     answers = Entries()
     for place in range(5):
         answers.add(place, 0.5, entry(place))  # each is due when the next is added
 
-    told, following = answers.since(0, 100.0)
-    assert [one["n"] for one in told] == [2, 3, 4]
-    assert told[0]["phone_number"] == "+14150000002"
+    kept, following = answers.since(0, 100.0)
+    assert [one["n"] for one in kept] == [2, 3, 4]
+    assert kept[0]["phone_number"] == "+14150000002"
     assert following == 5
     for place in range(5):
-        answers.add(200.0, 10, entry(place))  # while three wait, nobody else answers
+        answers.add(200.0, 10, entry(place))  # while three wait, no further person answers
     assert answers.since(0, 1000.0)[1] == 8
 
 
@@ -159,29 +159,29 @@ def client(inhabited, client_of):
     return client_of(inhabited.base_url)
 
 
-def test_what_is_offered_can_be_entered_and_is_what_it_says(inhabited, client):
+def test_an_offered_code_can_be_entered_and_is_right_or_wrong_as_it_says(inhabited, client):
     for line in range(60):
-        client.initiate(f"+1415556{line:04d}")  # always the same, and so always some of each
+        client.initiate(f"+1415556{line:04d}")  # the same numbers in each run, and so some of each choice
     early = inhabited.answers()
     inhabited.advance(5)
 
-    told = inhabited.answers()
+    offered = inhabited.answers()
 
     codes = {sent["verification_uuid"]: sent["code"] for sent in inhabited.sends()}
-    assert len(early["answers"]) < len(told["answers"]) < len(codes)
-    assert [one["n"] for one in told["answers"]] == list(range(told["next"]))
-    assert (early["next"] + early["waiting"], told["waiting"]) == (told["next"], 0)
-    for one in told["answers"]:
+    assert len(early["answers"]) < len(offered["answers"]) < len(codes)
+    assert [one["n"] for one in offered["answers"]] == list(range(offered["next"]))
+    assert (early["next"] + early["waiting"], offered["waiting"]) == (offered["next"], 0)
+    for one in offered["answers"]:
         assert one.keys() == {"n", "phone_number", "verification_uuid", "code", "right"}
         assert one["right"] is (one["code"] == codes[one["verification_uuid"]])
         got = outcome(client.complete, one["verification_uuid"], SecretStr(one["code"]))
         assert type(got) is (VerifiedNumber if one["right"] else WrongCode)
         assert not one["right"] or got.phone_number == one["phone_number"]
-    assert {one["right"] for one in told["answers"]} == {True, False}
-    assert inhabited.answers(told["next"]) == {"answers": [], "next": told["next"], "waiting": 0}
+    assert {one["right"] for one in offered["answers"]} == {True, False}
+    assert inhabited.answers(offered["next"]) == {"answers": [], "next": offered["next"], "waiting": 0}
 
 
-def test_nobody_has_entered_what_is_only_offered(inhabited, client):
+def test_the_sandbox_does_not_enter_the_codes_itself(inhabited, client):
     number = fresh_number()
     client.initiate(number)
     inhabited.advance(5)

@@ -1,4 +1,4 @@
-"""The sandbox is Plivo to whoever talks to it, and its own ledger tells the truth about what was sent."""
+"""The sandbox answers as Plivo does, and its own ledger has exactly the codes that it sent."""
 
 import json
 import os
@@ -26,12 +26,12 @@ AUTH = ("MASANDBOX00000000000", "any token")
 NUMBER = "+14155550123"
 IMPORTS = "from worker.local.sandbox.server import serve; from worker.local.sandbox.switches import Switches"
 BALANCER_OR_PLIVO = {"503": "application/json", "503_bare": "text/html; charset=utf-8"}
-AT_ONCE_SECONDS = 20  # within which a busy machine has ended a process
+AT_ONCE_SECONDS = 20  # even a busy machine ends a process within this time
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 class Running:
-    """One sandbox in a process of its own, and a person's tools to talk to it."""
+    """One sandbox in a process of its own, and the calls that tests make to it."""
 
     def __init__(self, process, url):
         self.process, self.url = process, url
@@ -58,19 +58,19 @@ class Running:
     def list(self, query=""):
         return self.session.get(f"{self.plivo}/?{query}", timeout=30)
 
-    def tell(self, what, **wish):
-        answer = self.session.post(f"{self.url}/sandbox/{what}", json=wish, timeout=30)
+    def post(self, route, **body):
+        answer = self.session.post(f"{self.url}/sandbox/{route}", json=body, timeout=30)
         answer.raise_for_status()
         return answer.json()
 
-    def ask(self, what):
-        answer = self.session.get(f"{self.url}/sandbox/{what}", timeout=30)
+    def read(self, route):
+        answer = self.session.get(f"{self.url}/sandbox/{route}", timeout=30)
         answer.raise_for_status()
         return answer.json()
 
     @property
     def sends(self):
-        return self.ask("sends")["sends"]
+        return self.read("sends")["sends"]
 
     def verify(self, number):
         sent = self.initiate(number, alias=f"alias of {number}").json()["verification_uuid"]
@@ -79,7 +79,7 @@ class Running:
 
 def line_from(stream, seconds=60.0):
     ready, _, _ = select.select([stream], [], [], seconds)
-    assert ready, f"the sandbox said nothing for {seconds} s"
+    assert ready, f"the sandbox printed nothing for {seconds} s"
     return stream.readline().strip()
 
 
@@ -106,7 +106,7 @@ def running(arguments="port=0, ready=lambda url: print(url, flush=True)"):
 
 
 def end(process, number=signal.SIGTERM):
-    """End it by a signal: at once, for what it might wait for lasts a minute or has no end; and it ends well."""
+    """End it by a signal. It must end at once, whatever it waits for, with exit code 0 and without an error."""
     process.send_signal(number)
     assert process.wait(AT_ONCE_SECONDS) == 0
     assert process.stderr.read() == ""
@@ -121,7 +121,7 @@ def server():
 
 @pytest.fixture
 def sandbox(server):
-    server.tell("reset")
+    server.post("reset")
     return server
 
 
@@ -154,14 +154,14 @@ def test_plivos_own_sdk_runs_the_whole_conversation(sandbox, monkeypatch):
     assert (updated.alias, updated.subaccount, updated.created_at) == ("Branch", "SA1", got.created_at)
     assert deleted is None  # what that SDK makes of a 204
     assert relisted.objects == []
-    operations = [one["kind"] for one in sandbox.ask("requests")["requests"]]
+    operations = [one["kind"] for one in sandbox.read("requests")["requests"]]
     assert operations == ["initiate", "complete", "get", "list", "update", "delete", "list", "get"]
 
 
 def test_plivos_own_sdk_sends_three_codes_when_the_answers_are_lost(sandbox, monkeypatch, capsys):
     for name in ("API_VOICE_BASE_URI", "API_VOICE_BASE_URI_FALLBACK_1", "API_VOICE_BASE_URI_FALLBACK_2"):
         monkeypatch.setattr(plivo_client, name, f"{sandbox.url}/v1/Account")
-    sandbox.tell("misfortunes", kind="500_after", times=3)
+    sandbox.post("misfortunes", kind="500_after", times=3)
     with plivo.RestClient(*AUTH) as client, pytest.raises(plivo.exceptions.PlivoServerError):
         client.verify_callerids.initiate_verify(NUMBER)
 
@@ -206,7 +206,7 @@ def test_every_body_has_the_fields_of_plivos_own_and_no_others(sandbox):
     }
 
 
-def test_the_list_is_newest_first_and_its_pages_lead_to_each_other(sandbox):
+def test_the_list_is_newest_first_and_its_pages_link_to_each_other(sandbox):
     numbers = [f"+1415555010{digit}" for digit in range(5)]
     for number in numbers:
         sandbox.verify(number)
@@ -214,8 +214,8 @@ def test_the_list_is_newest_first_and_its_pages_lead_to_each_other(sandbox):
     second = sandbox.session.get(f"{sandbox.url}{first['meta']['next']}", timeout=30).json()
     third = sandbox.session.get(f"{sandbox.url}{second['meta']['next']}", timeout=30).json()
 
-    found = [one["phone_number"] for page in (first, second, third) for one in page["objects"]]
-    assert found == numbers[::-1]
+    listed = [resource["phone_number"] for page in (first, second, third) for resource in page["objects"]]
+    assert listed == numbers[::-1]
     assert first["meta"]["previous"] is None
     assert second["meta"]["previous"] == f"/v1/Account/{AUTH[0]}/VerifiedCallerId/?limit=2&offset=0"
     assert third["meta"] | {"previous": ""} == {
@@ -228,12 +228,12 @@ def test_the_list_is_newest_first_and_its_pages_lead_to_each_other(sandbox):
 
 
 @pytest.mark.parametrize("query", ["limit=21", "limit=two", "offset=-1"])
-def test_a_page_that_cannot_be_is_refused(sandbox, query):
+def test_a_list_with_an_impossible_limit_or_offset_is_400(sandbox, query):
     assert sandbox.list(query).status_code == 400
 
 
 @pytest.mark.parametrize("query", ["", "limit=0", "limit=&offset=&country=&alias=&subaccount="])
-def test_what_is_left_out_of_a_query_is_no_filter(sandbox, query):
+def test_an_empty_or_missing_query_field_is_no_filter(sandbox, query):
     sandbox.verify(NUMBER)
 
     assert sandbox.list(query).json()["meta"] == {
@@ -246,7 +246,7 @@ def test_what_is_left_out_of_a_query_is_no_filter(sandbox, query):
 
 
 @pytest.mark.parametrize(
-    ("query", "found"),
+    ("query", "numbers"),
     [
         ("country=GB", ["+442079460001"]),
         ("country=DE", []),
@@ -256,19 +256,19 @@ def test_what_is_left_out_of_a_query_is_no_filter(sandbox, query):
         ("subaccount=SA1&country=US", ["+14155550101"]),
     ],
 )
-def test_a_list_is_of_the_country_the_subaccount_and_the_alias_that_were_asked_for(sandbox, query, found):
+def test_a_list_has_only_numbers_with_the_requested_country_subaccount_and_alias(sandbox, query, numbers):
     aliases = {"+14155550101": ("Zoë & Co", "SA1"), "+14155550102": ("Office", ""), "+442079460001": ("Office", "SA1")}
     for number, (alias, subaccount) in aliases.items():
         sent = sandbox.initiate(number, alias=alias, subaccount=subaccount).json()["verification_uuid"]
         sandbox.complete(sent, sandbox.sends[-1]["code"])
 
-    told = sandbox.list(query).json()
+    page = sandbox.list(query).json()
 
-    assert [one["phone_number"] for one in told["objects"]] == found
-    assert told["meta"]["total_count"] == len(found)
+    assert [resource["phone_number"] for resource in page["objects"]] == numbers
+    assert page["meta"]["total_count"] == len(numbers)
 
 
-def test_the_pages_of_a_filtered_list_lead_to_each_other(sandbox):
+def test_the_pages_of_a_filtered_list_link_to_each_other(sandbox):
     for digit in range(3):
         sandbox.verify(f"+1415555010{digit}")
         sandbox.update(f"+1415555010{digit}", alias="a & b" if digit != 1 else "c")
@@ -292,12 +292,12 @@ def test_the_pages_of_a_filtered_list_lead_to_each_other(sandbox):
     ],
 )
 @pytest.mark.parametrize("written", ["+14155550123/", "%2B14155550123", "14155550123"])
-def test_an_update_changes_what_it_names_and_the_time(sandbox, body, alias, subaccount, written):
+def test_an_update_changes_the_fields_that_it_names_and_the_time(sandbox, body, alias, subaccount, written):
     sent = sandbox.initiate(alias="A", subaccount="SA1").json()["verification_uuid"]
     sandbox.complete(sent, sandbox.sends[-1]["code"])
     sandbox.verify("+14155550199")
     before = sandbox.get().json()
-    sandbox.tell("clock", advance_seconds=60)
+    sandbox.post("clock", advance_seconds=60)
 
     url = f"{sandbox.plivo}/{written}"
     updated = sandbox.session.post(url, json=body, timeout=30, allow_redirects=False).json()
@@ -321,8 +321,8 @@ def test_a_wrong_update_is_400_and_changes_nothing(sandbox, body):
 @pytest.mark.parametrize(("status", "body"), [(204, None), (200, {"api_id", "message"})])
 @pytest.mark.parametrize("written", ["+14155550123/", "%2B14155550123", "14155550123"])
 @pytest.mark.parametrize("sent", [None, "{}", '{"phone_number": "+14155550123"}'])
-def test_a_deleted_number_is_gone_and_can_be_verified_anew(sandbox, status, body, written, sent):
-    sandbox.tell("switches", delete_status=status)
+def test_a_deleted_number_is_gone_and_can_be_verified_again(sandbox, status, body, written, sent):
+    sandbox.post("switches", delete_status=status)
     sandbox.verify(NUMBER)
 
     url = f"{sandbox.plivo}/{written}"
@@ -346,7 +346,7 @@ def test_a_deleted_number_is_gone_and_can_be_verified_anew(sandbox, status, body
     ],
 )
 @pytest.mark.parametrize("slash", ["/", ""])
-def test_whatever_plivos_clients_send_is_taken_for_what_they_mean(sandbox, body, channel, slash):
+def test_each_form_of_a_body_that_plivos_clients_send_is_accepted(sandbox, body, channel, slash):
     url = f"{sandbox.plivo}{slash}"
     content_type = {"Content-Type": "application/json; charset=utf-8"}
     answer = sandbox.session.post(url, data=json.dumps(body), headers=content_type, timeout=30, allow_redirects=False)
@@ -364,7 +364,7 @@ def test_whatever_plivos_clients_send_is_taken_for_what_they_mean(sandbox, body,
 @pytest.mark.parametrize("written", ["+14155550123", "%2B14155550123", "14155550123"])
 @pytest.mark.parametrize("slash", ["/", ""])
 @pytest.mark.parametrize("body", [None, "{}"])
-def test_a_number_in_the_path_is_found_however_it_is_written(sandbox, written, slash, body):
+def test_a_number_in_the_path_is_accepted_in_each_notation(sandbox, written, slash, body):
     sandbox.verify(NUMBER)
     answer = sandbox.session.get(f"{sandbox.plivo}/{written}{slash}", data=body, timeout=30, allow_redirects=False)
 
@@ -373,7 +373,7 @@ def test_a_number_in_the_path_is_found_however_it_is_written(sandbox, written, s
 
 
 @pytest.mark.parametrize("slash", ["/", ""])
-def test_a_completion_may_repeat_its_uuid_and_leave_out_the_slash(sandbox, slash):
+def test_a_completion_may_repeat_its_uuid_and_omit_the_slash(sandbox, slash):
     uuid = sandbox.initiate().json()["verification_uuid"]
     body = {"otp": sandbox.sends[-1]["code"], "verification_uuid": uuid}
     url = f"{sandbox.plivo}/Verification/{uuid}{slash}"
@@ -422,7 +422,7 @@ def test_a_wrong_body_is_400_and_sends_nothing(sandbox, body, error):
         ("GET", "/", 404),
     ],
 )
-def test_what_is_not_there_is_said_in_json(sandbox, method, path, status):
+def test_a_wrong_path_or_method_gets_a_json_error(sandbox, method, path, status):
     answer = sandbox.session.request(method, f"{sandbox.url}/v1/Account/{AUTH[0]}{path}", json={}, timeout=30)
 
     assert answer.status_code == status
@@ -438,7 +438,7 @@ def test_what_is_not_there_is_said_in_json(sandbox, method, path, status):
         (AUTH[0], ""),
     ],
 )
-def test_without_the_accounts_credentials_everything_is_401(sandbox, auth):
+def test_a_request_without_the_accounts_credentials_is_401(sandbox, auth):
     path = auth[0] if auth and len(auth[0]) < 20 else AUTH[0]
     with requests.Session() as stranger:
         answer = stranger.post(f"{sandbox.url}/v1/Account/{path}/VerifiedCallerId/", auth=auth, json={}, timeout=30)
@@ -455,7 +455,7 @@ def test_a_garbled_authorization_is_401(sandbox, header):
     assert answer.status_code == 401
 
 
-def test_credentials_that_were_given_are_the_only_ones_and_are_not_printed():
+def test_given_credentials_are_the_only_valid_ones_and_are_not_printed():
     given = ("SAGIVEN0000000000000", "a-token-of-theirs")
     with running(f"port=0, credentials={given!r}") as own:
         url = f"{own.url}/v1/Account/{given[0]}/VerifiedCallerId/"
@@ -470,21 +470,21 @@ def test_credentials_that_were_given_are_the_only_ones_and_are_not_printed():
 # Codes
 
 
-def test_every_initiate_makes_a_code_of_its_own_and_each_can_be_completed(sandbox):
+def test_every_initiate_sends_its_own_code_and_each_code_can_be_completed(sandbox):
     first, second = (sandbox.initiate().json()["verification_uuid"] for _ in range(2))
     codes = {sent["verification_uuid"]: sent["code"] for sent in sandbox.sends}
-    live = sandbox.ask(f"phones/{NUMBER}")["live_codes"]
+    live = sandbox.read(f"phones/{NUMBER}")["live_codes"]
     completed = [sandbox.complete(uuid, codes[uuid]).status_code for uuid in (second, first)]
-    known = sandbox.get().json()
+    verified = sandbox.get().json()
 
     assert live == [codes[first], codes[second]]
     assert completed == [201, 201]
-    assert known["verification_uuid"] == first
-    assert known["modified_at"] > known["created_at"]
-    assert sandbox.ask(f"phones/{NUMBER}")["live_codes"] == []
+    assert verified["verification_uuid"] == first
+    assert verified["modified_at"] > verified["created_at"]
+    assert sandbox.read(f"phones/{NUMBER}")["live_codes"] == []
 
 
-def test_a_wrong_a_foreign_and_a_used_code_verify_nobody(sandbox):
+def test_a_wrong_a_foreign_and_a_used_code_verify_no_number(sandbox):
     uuid = sandbox.initiate().json()["verification_uuid"]
     code = sandbox.sends[-1]["code"]
     wrong = f"{(int(code) + 1) % 10_000:04d}"
@@ -498,30 +498,30 @@ def test_a_wrong_a_foreign_and_a_used_code_verify_nobody(sandbox):
     assert sandbox.complete(uuid, code).status_code == 409
 
 
-def test_after_five_wrong_codes_a_verification_is_dead_and_another_lives(sandbox):
+def test_five_wrong_codes_end_a_verification_and_no_other(sandbox):
     dead, other = (sandbox.initiate().json()["verification_uuid"] for _ in range(2))
     right, others = (sent["code"] for sent in sandbox.sends)
     wrong = f"{(int(right) + 1) % 10_000:04d}"
     sandbox.complete(other, others + "0")
 
     refused = [sandbox.complete(dead, otp).status_code for otp in [None, wrong * 2, *[wrong] * 3]]
-    live = sandbox.ask(f"phones/{NUMBER}")["live_codes"]
+    live = sandbox.read(f"phones/{NUMBER}")["live_codes"]
     refused += [sandbox.complete(dead, otp).status_code for otp in (wrong, right)]
 
     assert refused == [400] * 7
-    assert live == [right, others]  # None was no code, and the other verification's is not this one's
-    assert sandbox.ask(f"phones/{NUMBER}")["live_codes"] == [others]
+    assert live == [right, others]  # None counts as no code, and a wrong code counts for its own verification only
+    assert sandbox.read(f"phones/{NUMBER}")["live_codes"] == [others]
     assert sandbox.complete(other, others).status_code == 201
 
 
-def test_a_code_dies_after_fifteen_minutes_of_the_clock_that_can_be_moved(sandbox):
+def test_a_code_expires_after_fifteen_minutes_by_the_clock_that_can_be_moved(sandbox):
     uuid = sandbox.initiate().json()["verification_uuid"]
     code = sandbox.sends[-1]["code"]
-    sandbox.tell("clock", advance_seconds=880)
-    before = sandbox.ask(f"phones/{NUMBER}")["live_codes"]
-    moved = sandbox.tell("clock", advance_seconds=20)
+    sandbox.post("clock", advance_seconds=880)
+    before = sandbox.read(f"phones/{NUMBER}")["live_codes"]
+    moved = sandbox.post("clock", advance_seconds=20)
     dead = sandbox.complete(uuid, code)
-    sandbox.tell("clock", offset_seconds=0)
+    sandbox.post("clock", offset_seconds=0)
 
     assert before == [code]
     assert moved["offset_seconds"] == 900
@@ -531,11 +531,11 @@ def test_a_code_dies_after_fifteen_minutes_of_the_clock_that_can_be_moved(sandbo
 
 
 @pytest.mark.parametrize("length", [4, 8])
-def test_codes_are_as_long_as_the_switch_says_and_reach_the_phone(sandbox, length):
-    sandbox.tell("switches", code_length=length)
+def test_codes_have_the_length_of_the_switch_and_reach_the_phone(sandbox, length):
+    sandbox.post("switches", code_length=length)
     sandbox.initiate(channel="sms")
     sandbox.initiate(channel="call")
-    inbox = sandbox.ask(f"phones/{NUMBER}")["inbox"]
+    inbox = sandbox.read(f"phones/{NUMBER}")["inbox"]
 
     assert [len(message["code"]) for message in inbox] == [length, length]
     assert [message["channel"] for message in inbox] == ["sms", "call"]
@@ -546,8 +546,8 @@ def test_codes_are_as_long_as_the_switch_says_and_reach_the_phone(sandbox, lengt
 
 
 @pytest.mark.parametrize(("status", "completion"), [(200, 200), (201, 201), (202, 201)])
-def test_success_has_the_status_of_the_switch(sandbox, status, completion):
-    sandbox.tell("switches", success_status=status)
+def test_a_success_has_the_status_of_the_switch(sandbox, status, completion):
+    sandbox.post("switches", success_status=status)
     answer = sandbox.initiate()
 
     assert answer.status_code == status
@@ -556,7 +556,7 @@ def test_success_has_the_status_of_the_switch(sandbox, status, completion):
 
 
 @pytest.mark.parametrize(
-    ("what", "wish", "field"),
+    ("route", "body", "field"),
     [
         ("switches", {"success_status": 204}, "success_status"),
         ("switches", {"code_length": 9}, "code_length"),
@@ -592,39 +592,39 @@ def test_success_has_the_status_of_the_switch(sandbox, status, completion):
         ("clock", {}, "clock"),
     ],
 )
-def test_a_wrong_wish_is_400_and_names_its_field(sandbox, what, wish, field):
-    before = sandbox.ask(what)
-    answer = sandbox.session.post(f"{sandbox.url}/sandbox/{what}", json=wish, timeout=30)
+def test_a_wrong_body_to_the_sandboxs_routes_is_400_and_names_the_field(sandbox, route, body, field):
+    before = sandbox.read(route)
+    answer = sandbox.session.post(f"{sandbox.url}/sandbox/{route}", json=body, timeout=30)
 
     assert answer.status_code == 400
     assert answer.json()["field"] == field
     assert field in answer.json()["error"]
-    after = sandbox.ask(what)
-    assert after == (before if what != "clock" else before | {"now": after["now"]})
+    after = sandbox.read(route)
+    assert after == (before if route != "clock" else before | {"now": after["now"]})
 
 
 def test_the_switches_can_be_given_at_the_start_and_a_reset_goes_back_to_them():
     with running("port=0, switches=Switches(code_length=8, latency_ms=(1, 2))") as own:
-        own.tell("switches", code_length=4)
-        own.tell("reset")
+        own.post("switches", code_length=4)
+        own.post("reset")
 
-        assert own.ask("switches")["code_length"] == 8
-        assert own.ask("switches")["latency_ms"] == [1, 2]
+        assert own.read("switches")["code_length"] == 8
+        assert own.read("switches")["latency_ms"] == [1, 2]
 
 
 @pytest.mark.parametrize(("latency", "least"), [(30, 0.03), ([20, 40], 0.02)])
 def test_a_request_spends_its_latency_on_the_way_in(sandbox, latency, least):
-    sandbox.tell("switches", latency_ms=latency)
-    begun = time.monotonic()
+    sandbox.post("switches", latency_ms=latency)
+    started_at = time.monotonic()
     sandbox.initiate()
 
-    (arrival,) = sandbox.ask("requests")["requests"]
-    assert arrival["monotonic"] - begun >= least
+    (arrival,) = sandbox.read("requests")["requests"]
+    assert arrival["monotonic"] - started_at >= least
 
 
-def test_the_limit_is_strict_in_every_window(sandbox):
+def test_no_window_has_more_requests_than_the_limit(sandbox):
     limit, window = 10, 0.2
-    sandbox.tell("switches", limit=limit, window_seconds=window, latency_ms=[0, 5])
+    sandbox.post("switches", limit=limit, window_seconds=window, latency_ms=[0, 5])
     ends = time.monotonic() + 4 * window
     statuses = []
 
@@ -636,12 +636,12 @@ def test_the_limit_is_strict_in_every_window(sandbox):
 
     with ThreadPoolExecutor(4) as threads:
         list(threads.map(hammer, range(4)))
-    told = sandbox.ask("requests")["requests"]
-    taken = [arrival["monotonic"] for arrival in told if arrival["status"] == 201]
-    refused = [arrival["monotonic"] for arrival in told if arrival["status"] == 429]
-    ledger = sandbox.ask("sends")
+    arrivals = sandbox.read("requests")["requests"]
+    taken = [arrival["monotonic"] for arrival in arrivals if arrival["status"] == 201]
+    refused = [arrival["monotonic"] for arrival in arrivals if arrival["status"] == 429]
+    ledger = sandbox.read("sends")
 
-    assert len(taken) + len(refused) == len(told) == ledger["requests"]
+    assert len(taken) + len(refused) == len(arrivals) == ledger["requests"]
     assert len(ledger["sends"]) == len(taken)
     assert ledger["refused_429"] == len(refused) > 0
     assert len(taken) > 2 * limit
@@ -649,34 +649,34 @@ def test_the_limit_is_strict_in_every_window(sandbox):
     assert all(sum(at - window <= one <= at for one in taken) == limit for at in refused)
 
 
-@pytest.mark.parametrize("told", [True, False])
-def test_a_429_tells_when_to_come_back_only_if_it_is_switched_on(sandbox, told):
-    sandbox.tell("switches", limit=1, window_seconds=60, retry_after=told)
+@pytest.mark.parametrize("has_header", [True, False])
+def test_a_429_has_retry_after_only_if_the_switch_is_on(sandbox, has_header):
+    sandbox.post("switches", limit=1, window_seconds=60, retry_after=has_header)
     sandbox.get()
     answer = sandbox.initiate()
 
     assert answer.status_code == 429
     assert answer.json().keys() == {"api_id", "error"}
-    assert answer.headers.get("Retry-After") == ("60" if told else None)
+    assert answer.headers.get("Retry-After") == ("60" if has_header else None)
     assert sandbox.sends == []
 
 
 # Misfortunes
 
 
-def test_a_500_after_sending_did_send(sandbox):
-    sandbox.tell("misfortunes", kind="500_after", times=2)
+def test_a_500_after_sends_its_code(sandbox):
+    sandbox.post("misfortunes", kind="500_after", times=2)
     statuses = [sandbox.initiate().status_code for _ in range(3)]
 
     assert statuses == [500, 500, 201]
     assert len(sandbox.sends) == 3
-    assert len(sandbox.ask(f"phones/{NUMBER}")["live_codes"]) == 3
-    assert sandbox.ask("misfortunes") == {"misfortunes": []}
+    assert len(sandbox.read(f"phones/{NUMBER}")["live_codes"]) == 3
+    assert sandbox.read("misfortunes") == {"misfortunes": []}
 
 
 @pytest.mark.parametrize("kind", BALANCER_OR_PLIVO)
-def test_a_503_sends_nothing_whether_plivo_says_it_or_a_balancer(sandbox, kind):
-    sandbox.tell("misfortunes", kind=kind)
+def test_a_503_of_plivo_and_of_a_balancer_sends_nothing(sandbox, kind):
+    sandbox.post("misfortunes", kind=kind)
     answer = sandbox.initiate()
 
     assert answer.status_code == 503
@@ -686,8 +686,8 @@ def test_a_503_sends_nothing_whether_plivo_says_it_or_a_balancer(sandbox, kind):
 
 
 @pytest.mark.parametrize(("kind", "sent"), [("timeout_after", 1), ("timeout_before", 0)])
-def test_a_timeout_never_answers_and_only_the_ledger_knows_whether_it_sent(sandbox, kind, sent):
-    sandbox.tell("misfortunes", kind=kind)
+def test_a_timeout_gives_no_answer_and_the_ledger_shows_whether_it_sent(sandbox, kind, sent):
+    sandbox.post("misfortunes", kind=kind)
     where = urlsplit(sandbox.url)
     prepared = sandbox.session.prepare_request(
         requests.Request("POST", f"{sandbox.plivo}/", json={"phone_number": NUMBER})
@@ -696,27 +696,27 @@ def test_a_timeout_never_answers_and_only_the_ledger_knows_whether_it_sent(sandb
     with socket.create_connection((where.hostname, where.port), 10) as waiting:
         waiting.sendall(f"POST {prepared.path_url} HTTP/1.1\r\nHost: {where.netloc}\r\n{head}\r\n".encode())
         waiting.sendall(prepared.body)
-        eventually(lambda: sandbox.ask("requests")["requests"], within=30)
+        eventually(lambda: sandbox.read("requests")["requests"], within=30)
         answered, _, _ = select.select([waiting], [], [], 0.2)
 
     assert not answered
     assert len(sandbox.sends) == sent
-    assert [arrival["status"] for arrival in sandbox.ask("requests")["requests"]] == [None]
+    assert [arrival["status"] for arrival in sandbox.read("requests")["requests"]] == [None]
 
 
-def test_a_timeout_that_is_waited_for_ends_without_an_answer(sandbox):
-    sandbox.tell("misfortunes", kind="timeout_after", seconds=0.1)
+def test_a_timeout_ends_without_an_answer(sandbox):
+    sandbox.post("misfortunes", kind="timeout_after", seconds=0.1)
     with pytest.raises(requests.ConnectionError):
         sandbox.initiate()
 
     assert len(sandbox.sends) == 1
 
 
-def test_a_misfortune_for_one_number_spares_the_others_and_can_be_taken_back(sandbox):
+def test_a_misfortune_for_one_number_spares_the_others_and_can_be_cleared(sandbox):
     other = "+14155550199"
-    sandbox.tell("misfortunes", kind="503", times=5, number=NUMBER)
+    sandbox.post("misfortunes", kind="503", times=5, number=NUMBER)
     spared, hit = sandbox.initiate(other), sandbox.initiate()
-    armed = sandbox.ask("misfortunes")["misfortunes"]
+    armed = sandbox.read("misfortunes")["misfortunes"]
     sandbox.session.delete(f"{sandbox.url}/sandbox/misfortunes", timeout=30)
 
     assert [spared.status_code, hit.status_code] == [201, 503]
@@ -724,16 +724,16 @@ def test_a_misfortune_for_one_number_spares_the_others_and_can_be_taken_back(san
     assert sandbox.initiate().status_code == 201
 
 
-def test_refused_is_really_refused_and_then_back_on_the_same_port(sandbox):
+def test_refused_connections_are_refused_and_then_accepted_on_the_same_port(sandbox):
     idle = socket.create_connection((urlsplit(sandbox.url).hostname, urlsplit(sandbox.url).port), 10)
     with idle:
-        sandbox.ask("clock")  # by then the idle connection is known to the server as well
-        begun = time.monotonic()
-        sandbox.tell("misfortunes", kind="refused", seconds=3)
+        sandbox.read("clock")  # by its answer, the server has seen the idle connection, too
+        started_at = time.monotonic()
+        sandbox.post("misfortunes", kind="refused", seconds=3)
         with pytest.raises(requests.ConnectionError, match="refused"):
             sandbox.initiate()
         assert idle.recv(1) == b""  # the idle connection was closed as well
-    deadline, answer = begun + 60, None
+    deadline, answer = started_at + 60, None
     while answer is None and time.monotonic() < deadline:
         try:
             answer = sandbox.initiate()
@@ -741,15 +741,15 @@ def test_refused_is_really_refused_and_then_back_on_the_same_port(sandbox):
             time.sleep(0.01)
 
     assert answer.status_code == 201
-    assert time.monotonic() - begun >= 3
+    assert time.monotonic() - started_at >= 3
     assert len(sandbox.sends) == 1
 
 
 # The ledger
 
 
-def test_the_ledger_tells_time_number_channel_uuid_and_code(sandbox):
-    sandbox.tell("clock", advance_seconds=3600)
+def test_the_ledger_has_time_number_channel_uuid_and_code(sandbox):
+    sandbox.post("clock", advance_seconds=3600)
     uuid = sandbox.initiate(channel="call", alias="Office", subaccount="SASANDBOX00000000000").json()
     (sent,) = sandbox.sends
 
@@ -758,67 +758,67 @@ def test_the_ledger_tells_time_number_channel_uuid_and_code(sandbox):
         "phone_number": NUMBER,
         "channel": "call",
         "verification_uuid": uuid["verification_uuid"],
-        "code": sandbox.ask(f"phones/{NUMBER}")["live_codes"][0],
+        "code": sandbox.read(f"phones/{NUMBER}")["live_codes"][0],
         "alias": "Office",
         "subaccount": "SASANDBOX00000000000",
     }
 
 
 @pytest.mark.parametrize("query", ["number=+14155550101", "number=%2B14155550101", "number=14155550101"])
-def test_the_ledger_can_be_asked_for_one_number(sandbox, query):
+def test_the_ledger_can_be_filtered_by_one_number(sandbox, query):
     for digit in range(3):
         sandbox.initiate(f"+1415555010{digit}")
 
-    assert [sent["phone_number"] for sent in sandbox.ask(f"sends?{query}")["sends"]] == ["+14155550101"]
+    assert [sent["phone_number"] for sent in sandbox.read(f"sends?{query}")["sends"]] == ["+14155550101"]
 
 
-def test_the_ledger_can_be_read_on_from_where_one_left_off(sandbox):
+def test_the_ledger_can_be_read_from_where_the_last_reading_ended(sandbox):
     sandbox.initiate("+14155550101")
-    seen = sandbox.ask("sends")["next"]
+    seen = sandbox.read("sends")["next"]
     sandbox.initiate("+14155550102")
 
-    assert [sent["phone_number"] for sent in sandbox.ask(f"sends?since={seen}")["sends"]] == ["+14155550102"]
-    assert [one["kind"] for one in sandbox.ask("requests?since=1")["requests"]] == ["initiate"]
+    assert [sent["phone_number"] for sent in sandbox.read(f"sends?since={seen}")["sends"]] == ["+14155550102"]
+    assert [one["kind"] for one in sandbox.read("requests?since=1")["requests"]] == ["initiate"]
 
 
-def test_requests_are_told_with_kind_status_and_agent(sandbox):
+def test_requests_are_listed_with_kind_status_and_user_agent(sandbox):
     sandbox.initiate()
     sandbox.get()
     sandbox.session.get(f"{sandbox.url}/v1/nowhere", timeout=30)
-    told = sandbox.ask("requests")["requests"]
+    arrivals = sandbox.read("requests")["requests"]
 
-    assert [(one["method"], one["kind"], one["status"]) for one in told] == [
+    assert [(arrival["method"], arrival["kind"], arrival["status"]) for arrival in arrivals] == [
         ("POST", "initiate", 201),
         ("GET", "get", 404),
         ("GET", "other", 404),
     ]
-    assert told[0]["user_agent"].startswith("python-requests/")
-    assert told[0]["at"] == pytest.approx(time.time(), abs=30)
+    assert arrivals[0]["user_agent"].startswith("python-requests/")
+    assert arrivals[0]["at"] == pytest.approx(time.time(), abs=30)
 
 
 @pytest.mark.parametrize(("method", "path"), [("POST", "reset"), ("DELETE", "sends")])
 def test_a_reset_forgets_everything(sandbox, method, path):
     sandbox.verify(NUMBER)
-    sandbox.tell("switches", limit=7)
-    sandbox.tell("misfortunes", kind="503")
-    sandbox.tell("clock", advance_seconds=60)
+    sandbox.post("switches", limit=7)
+    sandbox.post("misfortunes", kind="503")
+    sandbox.post("clock", advance_seconds=60)
     sandbox.session.request(method, f"{sandbox.url}/sandbox/{path}", timeout=30)
 
-    assert sandbox.ask("sends") == {"sends": [], "next": 0, "requests": 0, "refused_429": 0}
-    assert sandbox.ask("misfortunes")["misfortunes"] == []
-    assert sandbox.ask("switches")["limit"] == 300
-    assert sandbox.ask("clock")["offset_seconds"] == 0
+    assert sandbox.read("sends") == {"sends": [], "next": 0, "requests": 0, "refused_429": 0}
+    assert sandbox.read("misfortunes")["misfortunes"] == []
+    assert sandbox.read("switches")["limit"] == 300
+    assert sandbox.read("clock")["offset_seconds"] == 0
     assert sandbox.get().status_code == 404
 
 
 # The process
 
 
-def test_every_answer_says_once_that_it_comes_from_a_sandbox(sandbox):
-    sandbox.tell("misfortunes", kind="503_bare")
-    sandbox.tell("misfortunes", kind="500_after")
+def test_every_answer_has_one_server_header_which_names_the_sandbox(sandbox):
+    sandbox.post("misfortunes", kind="503_bare")
+    sandbox.post("misfortunes", kind="500_after")
     root, plivo_root = sandbox.url, sandbox.plivo
-    asked = [("POST", f"{plivo_root}/")] * 3 + [
+    requested = [("POST", f"{plivo_root}/")] * 3 + [
         ("PUT", f"{plivo_root}/"),
         ("GET", f"{root}/"),
         ("GET", f"{root}/v1"),
@@ -826,7 +826,7 @@ def test_every_answer_says_once_that_it_comes_from_a_sandbox(sandbox):
         ("PUT", f"{root}/sandbox/clock"),
         ("POST", f"{root}/sandbox/clock"),
     ]
-    answers = [sandbox.session.request(*one, json={"phone_number": NUMBER}, timeout=30) for one in asked]
+    answers = [sandbox.session.request(*one, json={"phone_number": NUMBER}, timeout=30) for one in requested]
 
     assert [answer.status_code for answer in answers] == [503, 500, 201, 405, 404, 404, 200, 405, 400]
     for answer in answers:
@@ -834,8 +834,8 @@ def test_every_answer_says_once_that_it_comes_from_a_sandbox(sandbox):
         assert server.startswith("ringproof-sandbox/")
 
 
-def test_it_tells_what_it_is_and_every_route_that_it_has(sandbox):
-    about = sandbox.ask("")
+def test_the_sandbox_describes_itself_and_lists_its_routes(sandbox):
+    about = sandbox.read("")
 
     assert "sandbox" in about["this_is"]
     assert about["routes"]["/sandbox/sends"] == ["DELETE", "GET"]
@@ -848,10 +848,10 @@ def test_an_answer_does_not_wait_for_an_acknowledgement(sandbox):
     marks = [(sandbox.get(), time.monotonic())[1] for _ in range(31)]
 
     quickest = min(later - earlier for earlier, later in pairwise(marks))
-    assert quickest < 0.03  # without TCP_NODELAY it would be 0.04 for each
+    assert quickest < 0.03  # without TCP_NODELAY each would take 0.04
 
 
-def test_it_says_in_one_line_what_to_export_and_prints_no_number_and_no_code():
+def test_the_sandbox_prints_one_line_to_export_and_no_number_and_no_code():
     with running("port=0") as own:
         exported = dict(re.findall(r"(PLIVO_\w+)=(\S+)", own.line))
         url = f"{exported['PLIVO_BASE_URL']}/Account/{exported['PLIVO_AUTH_ID']}/VerifiedCallerId/"
@@ -864,21 +864,21 @@ def test_it_says_in_one_line_what_to_export_and_prints_no_number_and_no_code():
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize("hold", ["timeout", "latency", "idle"])
-def test_a_signal_ends_it_at_once_whoever_still_waits(number, hold):
+@pytest.mark.parametrize("state", ["timeout", "latency", "idle"])
+def test_a_signal_ends_the_sandbox_at_once_even_while_a_client_waits(number, state):
     with running() as own:
         where = urlsplit(own.url)
         prepared = own.session.prepare_request(requests.Request("POST", f"{own.plivo}/", json={"phone_number": NUMBER}))
         headers = "".join(f"{name}: {value}\r\n" for name, value in prepared.headers.items())
         request = f"POST {prepared.path_url} HTTP/1.1\r\nHost: {where.netloc}\r\n{headers}\r\n"
-        if hold == "timeout":
-            own.tell("misfortunes", kind="timeout_before")
-        if hold == "latency":
-            own.tell("switches", latency_ms=60_000)
+        if state == "timeout":
+            own.post("misfortunes", kind="timeout_before")
+        if state == "latency":
+            own.post("switches", latency_ms=60_000)
         with socket.create_connection((where.hostname, where.port), 10) as waiting:
-            if hold != "idle":
+            if state != "idle":
                 waiting.sendall(request.encode() + prepared.body)
-            own.ask("clock")  # it has read what was sent before
+            own.read("clock")  # by its answer, the sandbox has read the request
 
             end(own.process, number)
 
@@ -886,23 +886,23 @@ def test_a_signal_ends_it_at_once_whoever_still_waits(number, hold):
 
 
 @pytest.mark.parametrize("kind", ["trickle", "flood"])
-def test_it_ends_at_once_even_in_the_middle_of_an_answer(kind):
+def test_a_signal_ends_the_sandbox_at_once_in_the_middle_of_an_answer(kind):
     with running() as own:
-        own.tell("misfortunes", kind=kind)
+        own.post("misfortunes", kind=kind)
         with own.session.post(f"{own.plivo}/", json={"phone_number": NUMBER}, timeout=30, stream=True) as answer:
             assert answer.status_code == 201
             end(own.process)
 
 
-def test_it_ends_at_once_even_while_it_refuses():
+def test_a_signal_ends_the_sandbox_at_once_while_it_refuses_connections():
     with running() as own:
-        own.tell("misfortunes", kind="refused", seconds=60)
+        own.post("misfortunes", kind="refused", seconds=60)
 
         end(own.process)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "error"),
     [
         ("port={port}", "port {port} is taken; choose another with --port"),
         ("port=70000", "port 70000 cannot be used"),
@@ -911,7 +911,7 @@ def test_it_ends_at_once_even_while_it_refuses():
         ("port=0, switches=Switches(code_length=3)", "code_length: 3: a whole number from 4 to 8"),
     ],
 )
-def test_what_keeps_it_from_starting_is_said_with_its_remedy(sandbox, arguments, told):
+def test_a_sandbox_that_cannot_start_prints_the_cause_and_the_remedy(sandbox, arguments, error):
     port = urlsplit(sandbox.url).port
     program = f"{IMPORTS}; serve({arguments.format(port=port)})"
     failed = subprocess.run(
@@ -919,4 +919,4 @@ def test_what_keeps_it_from_starting_is_said_with_its_remedy(sandbox, arguments,
     )
 
     assert failed.returncode == 1
-    assert told.format(port=port) in failed.stderr.splitlines()[-1]
+    assert error.format(port=port) in failed.stderr.splitlines()[-1]
