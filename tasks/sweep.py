@@ -23,7 +23,7 @@ from ringproof.ledger.pace import report_answer, take_probe
 from ringproof.ledger.queues import TICKS, claim_tick, queue
 from ringproof.ledger.record import Lane, Reason, Record, State
 from ringproof.phone.masking import mask
-from tasks.reconcile import enqueue_list_scans
+from tasks.plivo_list import enqueue_list_scans
 from tasks.reverification import enqueue_reverifications
 from worker.celery.beat import SWEEP
 from worker.sending.queries import ask_at_slot

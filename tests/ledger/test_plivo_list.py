@@ -22,7 +22,7 @@ from ringproof.ledger.queues import queue
 from ringproof.ledger.record import Lane, State
 from ringproof.plivo.client import Page, VerifiedNumber
 from ringproof.policy import Policy, Rate
-from tasks.reconcile import scan_list
+from tasks.plivo_list import scan_list
 
 QUEUES = {lane: queue(lane) for lane in Lane}
 
@@ -180,8 +180,8 @@ def test_a_scan_uses_a_tenth_of_the_pace_and_a_slot_for_each_page(client, monkey
         book.move(timedelta(seconds=seconds))
         return True
 
-    monkeypatch.setattr("tasks.reconcile.time", SimpleNamespace(monotonic=lambda: slept[0]))
-    monkeypatch.setattr("tasks.reconcile.shutdown.sleep_unless_stopping", sleep)
+    monkeypatch.setattr("tasks.plivo_list.time", SimpleNamespace(monotonic=lambda: slept[0]))
+    monkeypatch.setattr("tasks.plivo_list.shutdown.sleep_unless_stopping", sleep)
     book.ledger.publish_policy(Policy(rate=Rate.parse("100/1s"), range_codes_per_hour=0))
     book.move(timedelta(seconds=2))
     book.others(200, ago=MINUTES)

@@ -15,7 +15,7 @@ __all__ = ["app"]
 
 TASKS: Final = (
     *("verification", "confirmation", "reverification", "bulk"),
-    *("sweep", "feeder", "reconcile", "removal"),
+    *("sweep", "feeder", "plivo_list", "removal"),
 )
 
 app.is_service = True

@@ -23,7 +23,7 @@ from ringproof.ledger.reverification import Requested
 from ringproof.phone.masking import mask
 from ringproof.phone.number import parse
 from ringproof.rosters.output_file import OutputFile
-from tasks.reconcile import LAG, start_list_scan
+from tasks.plivo_list import LAG, start_list_scan
 from worker.cli.options import JSON, REGION, YES, Duration, load_dotenv, numbers_of, reports_errors
 from worker.views.console import Exit, console
 from worker.views.patience import PATIENCE_SECONDS, START_A_WORKER, Patience
