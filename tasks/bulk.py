@@ -22,7 +22,7 @@ from worker.sending.bulk import send_to_many
 def work_chunk(self: MaskedTask, requests: Any) -> None:
     """Send to many accepted numbers of one lane, channel and subaccount: `[["+14155550123", 1764374400], …]`.
 
-    Numbers that get no slot within BOOKING_SECONDS are sent on in a new message.
+    Numbers that get no slot within BEGIN_SECONDS are sent on in a new message.
     """
     if not isinstance(requests, list) or not all(map(is_request, requests)):
         raise errors.InvalidRequest(

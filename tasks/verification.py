@@ -14,7 +14,7 @@ from ringproof.ledger.request import VerificationRequest
 from ringproof.phone.masking import mask_value
 from worker.celery import shutdown
 from worker.sending.attempt import attempt
-from worker.sending.booking import begin_and_send, in_quiet_hours
+from worker.sending.begin import begin_and_send, in_quiet_hours
 from worker.sending.retry import until_ledger_answers
 
 FOREIGN_MEMORY: Final = timedelta(hours=24)

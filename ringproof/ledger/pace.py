@@ -20,7 +20,7 @@ def reserve_slot(ledger: Ledger, *, within: timedelta | None = None) -> float:
 
     Raises `Throttled`, and reserves none, if no slot comes `within` that time.
     """
-    slot = _book(ledger, [], "sms", "" if within is None else ms(within))
+    slot = _reserve(ledger, [], "sms", "" if within is None else ms(within))
     if slot is None:
         raise Throttled("the pace is taken by others for the next seconds")
     return slot
@@ -31,7 +31,7 @@ def replace_slot(ledger: Ledger, record: Record) -> float | None:
 
     Returns None, and reserves none, if the number must not be sent to any more: it is paused, cancelled or erased.
     """
-    return _book(ledger, [ledger.keys.record(record.phone_number)], record.channel, "")
+    return _reserve(ledger, [ledger.keys.record(record.phone_number)], record.channel, "")
 
 
 def reserve_in_lane(ledger: Ledger, lane: Lane, within: timedelta) -> tuple[float, bool]:
@@ -41,7 +41,7 @@ def reserve_in_lane(ledger: Ledger, lane: Lane, within: timedelta) -> tuple[floa
     ask again; the turn is kept for a caller that asks again `within` that time.
     """
     asked_at = boot_clock()
-    now_us, slot_us, turn_us = ledger.run_script("pace/book_slot", args=["sms", ms(within), lane])
+    now_us, slot_us, turn_us = ledger.run_script("pace/reserve_slot", args=["sms", ms(within), lane])
     local = ledger.slot_clock.locate(asked_at, boot_clock(), int(now_us))
     return local(int(slot_us or turn_us)), bool(slot_us)
 
@@ -59,7 +59,7 @@ def take_probe(ledger: Ledger) -> bool:
     return bool(ledger.run_script("pace/take_probe"))
 
 
-def _book(ledger: Ledger, keys: Sequence[str], channel: str, within: int | str) -> float | None:
+def _reserve(ledger: Ledger, keys: Sequence[str], channel: str, within: int | str) -> float | None:
     asked_at = boot_clock()
-    now_us, slot_us, _ = ledger.run_script("pace/book_slot", keys, [channel, within, ""])
+    now_us, slot_us, _ = ledger.run_script("pace/reserve_slot", keys, [channel, within, ""])
     return ledger.slot_clock.locate(asked_at, boot_clock(), int(now_us))(int(slot_us)) if slot_us else None

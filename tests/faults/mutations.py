@@ -143,14 +143,14 @@ MUTATIONS = (
     ),
     Mutation(
         "a worker that has missed its slot gets no other one in a pause",
-        "ringproof/ledger/lua/pace/book_slot.lua",
+        "ringproof/ledger/lua/pace/reserve_slot.lua",
         "if not record.state or is_on_hold(record) then",
         "if not record.state then",
         "tests/sending/test_attempt.py::test_a_missed_slot_is_not_replaced_in_a_pause",
     ),
     Mutation(
         "a worker asks until it knows what a frozen Redis has claimed for it",
-        "worker/sending/booking.py",
+        "worker/sending/begin.py",
         "answers = until_ledger_answers(begin, ends_with_worker=True)",
         "answers = until_ledger_answers(begin, seconds=10.0)",
         "tests/sending/test_bulk.py::test_begin_is_repeated_until_a_frozen_redis_shows_its_claims",

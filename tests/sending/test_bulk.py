@@ -24,8 +24,8 @@ from ringproof.ledger.pace import reserve_slot
 from ringproof.ledger.record import Lane, Reason, State
 from ringproof.plivo.client import PlivoClient
 from ringproof.policy import Policy, Rate
-from worker.sending import booking, bulk
-from worker.sending.booking import begin_and_send, in_quiet_hours
+from worker.sending import begin, bulk
+from worker.sending.begin import begin_and_send, in_quiet_hours
 
 
 @pytest.fixture
@@ -56,8 +56,8 @@ def slept(monkeypatch):
         naps.append(max(seconds, 0.0))
         return True
 
-    monkeypatch.setattr(booking, "boot_clock", lambda: began + sum(naps))
-    monkeypatch.setattr(booking.shutdown, "sleep_unless_stopping", sleep)
+    monkeypatch.setattr(begin, "boot_clock", lambda: began + sum(naps))
+    monkeypatch.setattr(begin.shutdown, "sleep_unless_stopping", sleep)
     return lambda: sum(naps)
 
 
@@ -67,7 +67,7 @@ def test_numbers_without_a_turn_in_time_are_returned_and_their_turn_is_free(clie
 
     assert sent == [asked[0][0]]
     assert rest == asked[1:]
-    assert slept() == pytest.approx(booking.BOOKING_SECONDS)
+    assert slept() == pytest.approx(begin.BEGIN_SECONDS)
     assert not [field for field in client.hkeys(slow.keys.pace) if field.startswith("turn:")]
 
 

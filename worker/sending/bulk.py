@@ -9,7 +9,7 @@ from ringproof.ledger.answers import Begun
 from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.record import Lane
 from worker.sending.attempt import attempt
-from worker.sending.booking import begin_and_send, in_quiet_hours
+from worker.sending.begin import begin_and_send, in_quiet_hours
 
 if TYPE_CHECKING:
     from ringproof.plivo.client import PlivoClient
@@ -67,7 +67,7 @@ class SenderPool:
 def send_to_many(
     ledger: Ledger, client: "PlivoClient", requests: Sequence[tuple[str, int]], lane: Lane
 ) -> Sequence[tuple[str, int]]:
-    """Send to each (number, request) that gets its slot within BOOKING_SECONDS; return the others.
+    """Send to each (number, request) that gets its slot within BEGIN_SECONDS; return the others.
 
         rest = send_to_many(ledger, client, [("+14155550123", 1764374400)], Lane.BULK)
 

@@ -16,7 +16,7 @@ from ringproof.phone.masking import mask
 from worker.celery import shutdown
 from worker.sending.retry import until_ledger_answers
 
-BOOKING_SECONDS: Final = 5.0
+BEGIN_SECONDS: Final = 5.0
 """How long one message may begin numbers. Then its child is free for more urgent work, and the rest gets a new message.
 """
 
@@ -51,14 +51,14 @@ def begin_and_send(
 ) -> Sequence[tuple[str, int]]:
     """Begin each (number, request) when its turn comes, and call `send` for it; return the requests that are left.
 
-    Some are left when BOOKING_SECONDS are over, or when this worker stops. `send` gets what begin returned, and the
+    Some are left when BEGIN_SECONDS are over, or when this worker stops. `send` gets what begin returned, and the
     `boot_clock()` time before that call. If `send` returns False the number's slot was revoked, and the number is
     begun again. `wait_for_free` waits until something can be sent, and returns how many numbers.
 
         rest = begin_and_send(ledger, [("+14155550123", 1764374400)], partial(attempt, ledger, client))
     """
     left = list(requests)
-    ends = boot_clock() + BOOKING_SECONDS
+    ends = boot_clock() + BEGIN_SECONDS
     next_turn = 0.0
     while left:
         if not shutdown.sleep_unless_stopping(min(next_turn, ends) - boot_clock()):
