@@ -10,7 +10,7 @@ from ringproof import errors, runtime
 from ringproof.celery.confirmation import ConfirmationTask
 from ringproof.celery.messages import CONFIRM, performs
 from ringproof.clock import iso
-from ringproof.ledger.confirmation import HANDLE, Marked, NextStep, TakenCode, code_rejected, mark_verified, take_code
+from ringproof.ledger.confirmation import HANDLE, Marked, NextStep, TakenCode, end_try, mark_verified, take_code
 from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.record import Record, State
 from ringproof.phone.masking import mask
@@ -98,13 +98,13 @@ def _complete(ledger: Ledger, client: "PlivoClient", record: Record, taken: Take
     try:
         caller_id = ask_at_slot(ledger, partial(client.complete, uuid, taken.code), within=SLOT)
     except errors.WrongCode as error:
-        left = until_ledger_answers(lambda: code_rejected(ledger, number, handle))
+        left = until_ledger_answers(lambda: end_try(ledger, number, handle))
         _log.info("wrong code %s, tries left: %d", mask(number), left)
         raise errors.WrongCode(error.detail, left) from None
     except errors.Unknown:
         _look_up(ledger, client, record, handle)
     except (errors.Unsent, errors.Forbidden) as error:
-        until_ledger_answers(lambda: code_rejected(ledger, number, handle, counted=False))
+        until_ledger_answers(lambda: end_try(ledger, number, handle, counted=False))
         raise errors.Unconfirmed(error.message) from None
     else:
         # Plivo has checked the uuid. Its answer may name the number in another form; the record's number got the code.

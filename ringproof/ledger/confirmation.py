@@ -111,12 +111,12 @@ def take_code(ledger: Ledger, number: str, handle: str) -> TakenCode:
     return TakenCode(NextStep(step), SecretStr(code), max(0, int(tries_left)), unanswered_handle, record)
 
 
-def code_rejected(ledger: Ledger, number: str, handle: str, *, counted: bool = True) -> int:
-    """Record that Plivo did not accept a code, and return the tries left.
+def end_try(ledger: Ledger, number: str, handle: str, *, counted: bool = True) -> int:
+    """End a try that has not verified the number, and return the tries left.
 
-    With `counted=False`, for a request that never reached Plivo, the try does not count.
+    With `counted=False` the try does not count: for a code that Plivo surely did not check.
     """
-    left = ledger.run_script("number/reject_code", [ledger.keys.record(number)], [handle, TRIES, int(not counted)])
+    left = ledger.run_script("number/end_try", [ledger.keys.record(number)], [handle, TRIES, int(not counted)])
     return max(0, int(left))
 
 

@@ -15,7 +15,7 @@ from ringproof.ledger.confirmation import (
     Marked,
     NextStep,
     check_code,
-    code_rejected,
+    end_try,
     mark_verified,
     store_code,
     take_code,
@@ -108,7 +108,7 @@ def test_plivo_is_not_asked_after_five_wrong_codes(book):
     for _ in range(5):
         entered, handle = book.enter()
         assert entered.step is NextStep.ASK
-        left.append(code_rejected(book.ledger, book.number, handle))
+        left.append(end_try(book.ledger, book.number, handle))
 
     assert left == [4, 3, 2, 1, 0]
     assert book.enter()[0].step is NextStep.TOO_MANY
@@ -116,7 +116,7 @@ def test_plivo_is_not_asked_after_five_wrong_codes(book):
 
 def test_the_next_code_has_five_tries_of_its_own(book):
     book.bring(SENT)
-    code_rejected(book.ledger, book.number, book.enter()[1])
+    end_try(book.ledger, book.number, book.enter()[1])
     book.move(2 * MINUTES)
     resend = book.accept(Requester.RESEND).request
     assert book.enter()[0].tries_left == 3, "the older code is the last sent one until then"
@@ -131,7 +131,7 @@ def test_a_try_that_never_reached_plivo_does_not_count(book):
     entered, handle = book.enter()
 
     assert entered.tries_left == 4
-    assert code_rejected(book.ledger, book.number, handle, counted=False) == 5
+    assert end_try(book.ledger, book.number, handle, counted=False) == 5
 
 
 def test_there_is_no_code_to_confirm_before_one_was_sent(book):
@@ -252,7 +252,7 @@ class TestRaces:
         (_, wrong), (_, right) = book.enter(), book.enter()
         book.yes(right)
 
-        assert code_rejected(book.ledger, book.number, wrong) == 5
+        assert end_try(book.ledger, book.number, wrong) == 5
         assert book.record.state is State.VERIFIED
 
     def test_plivos_yes_after_an_erasure_leaves_no_record(self, book, client):
@@ -261,7 +261,7 @@ class TestRaces:
         client.delete(book.keys.record(book.number))
 
         assert book.yes(handle) is Marked.GONE
-        assert code_rejected(book.ledger, book.number, handle) == 5
+        assert end_try(book.ledger, book.number, handle) == 5
         assert book.record is None
 
 

@@ -42,7 +42,7 @@ end
 
 -- Notes in another batch's record that this batch has joined its request, which goes on if the other is paused or
 -- cancelled.
-local function join(key, record)
+local function note_join(key, record)
   if not record.batch then return end
   set_or_delete(key, 'joined_by', joining_batches(record.batch, (record.joined_by or '') .. '/' .. name))
 end
@@ -68,7 +68,7 @@ local function feed_row(row)
     end
     write_request(key, record, flat, row.number, decision.request, asked)
   else
-    if disposition == 'joined' then join(key, record) end
+    if disposition == 'joined' then note_join(key, record) end
     set_row_outcome(name, list, row.place, row.country, limit ~= '' and disposition .. ':' .. limit or disposition)
   end
   return {disposition, decision.request}

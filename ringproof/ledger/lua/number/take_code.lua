@@ -1,12 +1,12 @@
 -- needs: clock, record, pauses
--- Takes a code that a user entered, once, and says whether to ask Plivo about it. The entry counts before Plivo is
+-- Takes a code that a user entered, once, and returns whether to ask Plivo about it. The try counts before Plivo is
 -- asked.
 -- input:  KEYS    the number's record, the code under its handle
 --         ARGV    handle, how often one code may be entered
--- output: verdict; the code ('' unless the verdict is ask); the entries that are left; the handle of an earlier entry
---         whose result was never reported (''); the record's fields. The verdict is
+-- output: verdict; the code ('' unless the verdict is ask); the tries that are left; the handle of an earlier try
+--         to which Plivo's answer was lost ('': none); the record's fields. The verdict is
 --         ask (ask Plivo about this code), look (Plivo was asked before, for this handle: find out the result),
---         done (this handle has verified the number), nothing (no code is to be entered), lost (the code was not taken
+--         done (this handle has verified the number), nothing (no code to confirm), lost (the code was not taken
 --         in time), expired, too_many, or paused (Plivo does not accept the credentials)
 -- A record's `tries` counts the entries of its last sent code. `confirm` is the handle for which Plivo was asked and
 -- has not answered; in a verified record it is the handle that has verified it.
