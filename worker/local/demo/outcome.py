@@ -101,7 +101,7 @@ class Comparison:
         )
         if without_id:
             funnel += (
-                f"\n{len(without_id)} people entered a code whose Plivo id is unknown here: "
+                f"\nentered, but Plivo's id is unknown here {len(without_id)}: "
                 f"{len(without_id & killed)} of the {len(killed)} whose worker was killed"
             )
         right = {number for number, error in results.items() if error is None} & self.records.keys()
