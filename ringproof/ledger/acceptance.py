@@ -24,14 +24,14 @@ class Disposition(StrEnum):
     ACCEPTED = "accepted"  # the request is new, and the number is queued
     SAME = "same"  # an unfinished request of the number stands for this one too
     RETURNED = "returned"  # the number's last request stands for this one, with its code or its verification
-    IN_DOUBT = "in_doubt"  # a code may be live: no other until it has died
-    JOINED = "joined"  # the row goes by an unfinished request of the number
-    LIVE = "live"  # a code of the number may still work, so the row gets none
+    IN_DOUBT = "in_doubt"  # Plivo may have sent a code: no other one until none can be live
+    JOINED = "joined"  # an unfinished request of the number counts for this row or re-verification, too
+    LIVE = "live"  # a code of the number may still work, so this row or re-verification sends none
     VERIFIED = "verified"  # the number is verified, so the row gets no code
-    COOLING_DOWN = "cooling_down"  # a code was sent a moment ago
-    CAPPED = "capped"  # the number, or its range, has had as many codes as it may
+    COOLING_DOWN = "cooling_down"  # the cooldown of the last code is not over
+    CAPPED = "capped"  # the number, or its range, has reached a cap
     COUNTRY = "country"  # no code is sent to this country
-    GONE = "gone"  # a re-verification of a number that has no record
+    GONE = "gone"  # the request follows an earlier one, and the number has no record
 
 
 _D = Disposition

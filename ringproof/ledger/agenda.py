@@ -9,7 +9,7 @@ from ringproof.ledger.record import Lane
 
 
 def work_off_agenda(ledger: Ledger, limit: int, queues: Mapping[Lane, str]) -> list[AgendaResult]:
-    """Act on at most `limit` due entries, oldest first, and return what was done. `queues` are Celery's.
+    """Act on at most `limit` due entries, oldest first; return what was done. `queues` are the lanes' Celery queues.
 
     The script makes every change of state. The caller sends the messages of ENQUEUE and LOOK_UP. If it dies before it
     has sent them nothing is lost: the entries are due again.
@@ -24,7 +24,7 @@ def work_off_agenda(ledger: Ledger, limit: int, queues: Mapping[Lane, str]) -> l
 def repair_agenda(ledger: Ledger, records: int) -> int:
     """Check about so many records, from where the last call stopped, and put missing entries back on the agenda.
 
-    Returns how many it put back. Ringproof loses no entry; an operator with `redis-cli` may.
+    Returns how many it put back. Ringproof loses no entry; an operator may delete one with `redis-cli`.
     """
     place = ledger.keys.repair_cursor
     cursor = int(ledger.run("get", place) or 0)

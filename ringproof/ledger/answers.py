@@ -1,4 +1,4 @@
-"""What the scripts are asked and what they answer, as values."""
+"""The arguments and the answers of the scripts, as typed values."""
 
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -12,9 +12,9 @@ class Verdict(StrEnum):
 
     BEGUN = "begun"  # the number is `sending`, and this caller sends
     LATER = "later"  # its turn has not come: begin again at `Begun.at`
-    WAITING = "waiting"  # the agenda has it, until its record's `due_at`
+    WAITING = "waiting"  # it waits on the agenda until its record's `due_at`
     ENDED = "ended"  # it has failed or is cancelled
-    NOTHING = "nothing"  # not this caller's to send: the request is another worker's, was replaced or has ended
+    NOTHING = "nothing"  # nothing to begin: another worker has the request, or it was replaced or has ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +40,8 @@ class PlivoSignal(StrEnum):
 
     NONE = ""  # nothing
     TAKEN = "taken"  # Plivo sent the code
-    ANSWERED = "answered"  # Plivo surely sent no code, and said so
-    KNOWN = "known"  # Plivo knows the credentials
+    ANSWERED = "answered"  # Plivo answered that it sent no code
+    KNOWN = "known"  # Plivo accepts the credentials
     FORBIDDEN = "forbidden"  # 402 or 403
     THROTTLED = "throttled"  # 429
     UNAUTHORIZED = "unauthorized"  # 401
@@ -51,15 +51,15 @@ class PlivoSignal(StrEnum):
 class AgendaAction(StrEnum):
     """What the script did with a due entry of the agenda."""
 
-    ENQUEUE = "enqueue"  # its message is to be sent
+    ENQUEUE = "enqueue"  # the caller sends its message
     HELD = "held"  # a pause, or a long queue, keeps its message back
     TOO_LATE = "too_late"  # its deadline has passed: it has failed
-    CANCELLED = "cancelled"  # its batch is cancelled, and so is it
+    CANCELLED = "cancelled"  # its batch was cancelled, so the request is cancelled
     DOUBTED = "doubted"  # its lease has ended without a settle: it is in doubt
     EXPIRED = "expired"  # its code has died
-    LOOK_UP = "look_up"  # no code of the doubtful number can be live any more: its look-up is to be sent
-    LIST = "list"  # its code has died, and a scan of Plivo's list is requested
-    KEPT = "kept"  # it was not due: the entry has its right time now
+    LOOK_UP = "look_up"  # in doubt, and no code of it can be live: the caller sends the message of its look-up
+    LIST = "list"  # its code has died, and it waits for a scan of Plivo's list
+    KEPT = "kept"  # it was not due: the entry has the right time now
     GONE = "gone"  # it has no record, or a final one: the entry is removed
 
 
@@ -79,7 +79,7 @@ class Settled(StrEnum):
 
     SETTLED = "settled"  # done
     ALREADY = "already"  # an earlier call has done it
-    STALE = "stale"  # the request is no longer this caller's: nothing changed
+    STALE = "stale"  # nothing changed: the request is not this caller's, or its state does not allow this
 
 
 @dataclass(frozen=True, slots=True)

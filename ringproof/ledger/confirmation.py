@@ -1,4 +1,4 @@
-"""A code that a user entered, on its way to Plivo, and what Plivo says about it.
+"""A code that a user entered: its way to Plivo, and Plivo's answer.
 
 The code waits under a random handle for a minute. The message carries the handle. The worker that takes the code
 removes it from Redis.
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ringproof.plivo.client import VerifiedNumber
 
 CODE_WAITS: Final = timedelta(seconds=60)
-"""How long a code waits for a worker. A user who still waits by then enters it again."""
+"""How long a code waits for a worker. After that the user has to enter it again."""
 
 TRIES: Final = 5
 """How often one code can be entered, right or wrong: a guesser hits a code of four digits in 1 of 2,000 cases."""
@@ -52,16 +52,16 @@ class NextStep(StrEnum):
 class Source(StrEnum):
     """What Plivo was asked when it reported numbers as verified."""
 
-    CODE = "code"  # about codes: only a request whose code may be confirmed changes
-    LIST = "list"  # for its whole list: numbers that are unknown here get a record
-    NUMBER = "number"  # whether it still has one number that is known here
+    CODE = "code"  # about codes: a record changes only if its last code was entered
+    LIST = "list"  # for its whole list: a number that is unknown here gets a record
+    NUMBER = "number"  # whether Plivo still has one number that is known here
 
 
 class Marked(StrEnum):
     """What `mark_verified` did with one number."""
 
-    VERIFIED = "verified"  # its record is verified now, or this handle's code did it before
-    ALREADY = "already"  # it was verified before, by another code or another list
+    VERIFIED = "verified"  # this call has verified it, or an earlier one with the same handle did
+    ALREADY = "already"  # it was verified before, and not by this handle
     STALE = "stale"  # Plivo's entry is older than the request
     RECORDED = "recorded"  # it was unknown here and has a record now
     GONE = "gone"  # it has no record and gets none
@@ -125,7 +125,7 @@ def mark_verified(
 ) -> list[Marked]:
     """Record numbers that Plivo reports as verified, and return what became of each, in the same order.
 
-    `handle` is the handle of the code that Plivo accepted; without one, Plivo's list showed the numbers.
+    `handle` is the handle of the code that Plivo accepted. It is empty for numbers from Plivo's list or a look-up.
     """
     if not caller_ids:
         return []
@@ -140,7 +140,7 @@ def last_change(caller_id: "VerifiedNumber") -> datetime | None:
 
 
 def _entry(caller_id: "VerifiedNumber") -> dict[str, Any]:
-    alias = caller_id.alias.encode("utf-8", "replace").decode()[:ALIAS_LENGTH]  # other programs write there, too
+    alias = caller_id.alias.encode("utf-8", "replace").decode()[:ALIAS_LENGTH]  # other programs may have set it
     channel, country = _channel_and_country(caller_id.phone_number)
     return {
         "number": caller_id.phone_number,

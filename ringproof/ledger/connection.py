@@ -8,11 +8,11 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 SOCKET_SECONDS: Final = 3.0
-"""How long Redis may take for one command: far beyond any script's time, and two of them are still bearable."""
+"""How long Redis may take for one command. No script takes nearly as long, and a user can still wait twice as long."""
 
 
 MAX_CONNECTIONS: Final = 100_000
-"""A thread that waits for a result holds one. redis-py's own bound of 100 would starve a web app of many threads."""
+"""Each thread that waits for a result uses one. redis-py's own bound of 100 would block a web app with more threads."""
 
 
 def connect(url: str) -> redis.Redis:

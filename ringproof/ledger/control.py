@@ -1,4 +1,4 @@
-"""What an operator does to the sending and sees of it: pause, resume, other rates for a while, the status."""
+"""An operator's commands for the sending: pause, resume, other rates for a while, and the status."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -35,7 +35,10 @@ class Pause:
 
 @dataclass(frozen=True, slots=True)
 class RateOverride:
-    """One line of the rates' history: an operator set these rates at `at`. Without rates: the usual ones came back."""
+    """One line of the rates' history: an operator set these rates at `at`.
+
+    A line without rates brought the usual ones back.
+    """
 
     at: datetime
     until: datetime
@@ -45,7 +48,7 @@ class RateOverride:
 
 @dataclass(frozen=True, slots=True)
 class SendingStatus:
-    """How the sending goes: the rates that apply and the usual ones, the pauses, the queues.
+    """The state of the sending: the rates that apply and the usual ones, the pauses, the queues.
 
     `ringproof status --json` prints it. An example: `rate="300/5s"`, `call_rate="2/1s"`, `share=1.0`,
     `queues={"interactive": 0, "scheduled": 0, "bulk": 12, "ticks": 0}`, `refusals={"codes_per_day": 3}`.
@@ -57,12 +60,12 @@ class SendingStatus:
     usual: Mapping[str, str]
     limited_until: datetime | None  # until when an operator's rates apply
     next_slot: datetime | None
-    closed_until: datetime | None  # after a 429 nothing is sent before
+    closed_until: datetime | None  # after a 429 no worker sends before this
     share: float  # how much of the pace is used: less than 1 for some seconds after several 429s
     pauses: tuple[Pause, ...]
     queues: Mapping[str, int]
     open_numbers: int  # on the agenda
-    renewals: int  # with a date for their re-verification
+    renewals: int  # numbers with a date for their re-verification
     lapsed: int
     refusals: Mapping[str, int]  # requests that each cap refused
 
@@ -76,7 +79,7 @@ def pause(ledger: Ledger, lane: Lane | None = None, reason: str = "") -> bool:
 def resume(ledger: Ledger, lane: Lane | None = None) -> bool:
     """End an operator's pause of a lane, or of all. Returns False if nothing was paused.
 
-    After a resume of all, Ringproof also probes at once what Plivo refused.
+    To resume all lanes also makes the next probe of each other pause due at once.
     """
     return bool(ledger.run_script("pace/pause", args=[lane or "all", 0, ""]))
 
@@ -84,9 +87,9 @@ def resume(ledger: Ledger, lane: Lane | None = None) -> bool:
 def override_rates(
     ledger: Ledger, lasts: timedelta, *, rate: Rate | None = None, call_rate: Rate | None = None
 ) -> datetime:
-    """Set other rates for a time, everywhere within a second. Returns when they end.
+    """Set other rates for a time; all workers follow them within a second. Returns when they end.
 
-    Plivo still counts what was sent at the old rates. So nothing is sent in the first window of the new rate.
+    Plivo still counts what was sent at the old rates. So no worker sends in the first window of the new rate.
     """
     fields = rate_fields(rate, call_rate)
     line = {name: value for name, value in fields.items() if name in {"rate", "call_rate"}}

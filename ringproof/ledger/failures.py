@@ -16,7 +16,7 @@ FAILURES: Final[dict[Reason | None, type[errors.Failed]]] = {
 
 
 def failure_of(record: Record) -> errors.RingproofError | None:
-    """Return the typed error of a record, or None if it has not failed and is not in doubt."""
+    """Return the typed error of a record, or None if it has not failed, is not cancelled and is not in doubt."""
     if record.state is State.IN_DOUBT and record.live_until:
         return errors.InDoubt(record.live_until)
     if record.state is State.CANCELLED:

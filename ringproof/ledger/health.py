@@ -23,7 +23,7 @@ class Complaint:
 def examine(ledger: Ledger) -> list[Complaint]:
     """Check the ledger's Redis. Raises `LedgerUnavailable` if it does not answer.
 
-    If the provider forbids INFO, Ringproof cannot check anything, and that is the complaint.
+    If the provider forbids INFO, Ringproof cannot check anything, and the only complaint says so.
     """
     ledger.ping()
     try:

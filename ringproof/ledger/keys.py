@@ -1,4 +1,4 @@
-"""The names of all keys in Redis: no other Python module writes one.
+"""The names of all keys in Redis: no other Python module spells one.
 
 Scripts get their keys from here. A script that finds a key by a record's or row's content builds it from the prefix.
 
@@ -13,7 +13,7 @@ Scripts get their keys from here. A script that finds a key by a record's or row
 | `{P}:lapsed` | set | numbers whose user did not answer two re-verifications |
 | `{P}:token:TOKEN` | string | the answer to a caller's token; 15 minutes |
 | `{P}:code:HANDLE` | string | a code that a user entered; one minute |
-| `{P}:erased` | string | the key of the HMACs of erased numbers, until no code of one can be live |
+| `{P}:erased` | string | the secret key of the tombstones' HMACs, until the last tombstone expires |
 | `{P}:erased:HMAC` | string | the tombstone of one erased number, until its code has died |
 | `{P}:range:+E164 without its last four digits` | string | codes in this hour to a range of numbers; one hour |
 | `{P}:policy` | hash | the workers' settings, for all scripts |
@@ -23,14 +23,14 @@ Scripts get their keys from here. A script that finds a key by a record's or row
 | `{P}:refusals` | hash | how often each cap has refused a request |
 | `{P}:reconcile`, `{P}:sync` | hash | how far each scan of Plivo's list is (lua/plivo_list) |
 | `{P}:repair_cursor` | string | where the agenda repair goes on with its scan of the records |
-| `{P}:tick:NAME` | string | a tick that a worker has claimed; its period |
+| `{P}:tick:NAME` | string | a tick that a worker has claimed; it expires when the next tick may be claimed |
 | `{P}:events` | channel | events that concern more than one number, as JSON |
 | `{P}:unacked` | hash | Celery's messages that a worker has taken and not acknowledged |
 | `{P}:batches` | sorted set | the names of all batches with the moment (µs) at which each import began |
 | `{P}:feeding` | sorted set | the names of batches with rows to feed, with the moment (µs) of the last feed |
 | `{P}:completed` | list | the names of completed batches that are not in the log yet |
 
-Those of one batch expire RECORD_DAYS after the batch was completed or cancelled. LIST is `sms` or `call`: each has a
+The keys of one batch expire RECORD_DAYS after the batch was completed or cancelled. LIST is `sms` or `call`: each has a
 list of its own, so that slow calls do not keep texts back.
 
 | key | type | content |
@@ -41,7 +41,7 @@ list of its own, so that slow calls do not keep texts back.
 | `{P}:batch:NAME:LIST:again` | list | the places of rows that an operator retries |
 | `{P}:batch:NAME:counts` | hash | LIST:outcome -> rows |
 | `{P}:batch:NAME:countries` | hash | country:state -> rows |
-| `{P}:batch:NAME:importer` | string | the token of the import that runs, for as long as it shows life |
+| `{P}:batch:NAME:importer` | string | the token of the running import; it expires if the import shows no sign of life |
 """
 
 from typing import NamedTuple
@@ -62,7 +62,7 @@ class BatchKeys(NamedTuple):
 
     @property
     def content(self) -> list[str]:
-        """All but the hash and the importer."""
+        """All keys but the hash and the importer."""
         return [self.counts, self.countries, *self.lists, *self.bytes, *self.retries]
 
 

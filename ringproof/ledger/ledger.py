@@ -3,8 +3,8 @@
 A broker may lose a message or deliver it twice, so messages decide nothing: the record is the truth. A script in
 `ringproof/ledger/lua/` makes each change as a whole or not at all, by the clock of Redis. `keys.py` lists the keys.
 
-`Ledger` is the connection, the scripts, and what happens to a number: accept, begin, settle, cancel, read. All else is
-a function of the module that is about it, with the ledger as its first argument: `pace.reserve_slot(ledger)`,
+`Ledger` is the connection, the scripts, and what happens to a number: accept, begin, settle, cancel, read. Each
+other subject has a module of functions whose first argument is the ledger: `pace.reserve_slot(ledger)`,
 `agenda.work_off_agenda(ledger, …)`, `control.pause(ledger)`, `confirmation.take_code(ledger, …)`.
 All of them raise `LedgerUnavailable` if Redis refuses, does not answer in time, or is out of memory.
 """
@@ -84,7 +84,7 @@ class Ledger:
     ) -> Acceptance:
         """Take a new request for a number into the ledger, or return why not. The table is `acceptance.TABLE`.
 
-        A second call with the same `token`, within 15 minutes or the time `remember`, returns the same answer and
+        A second call with the same `token`, within 15 minutes or within `remember`, returns the same answer and
         changes nothing. `again` marks the request that Ringproof itself makes after a doubt. `reverify_after_days` is
         the number's own period of re-verification: 0 for never, None for the policy's.
 
@@ -147,7 +147,7 @@ class Ledger:
         BEGUN: this caller alone sends for the number, at its slot and well before its lease ends.
         LATER: the number stays queued; call again at `at`. The turn is reserved for you if `at` is within `patience`.
         A second call with the same fence returns the same answers, or LATER if a slot was revoked by a pause, a 429 or
-        other rates. `asleep` gives numbers that get no code before a time, because it is night where they are.
+        other rates. `asleep` maps a number in its quiet hours to their end: it gets no code before.
 
             ledger.begin([("+14155550123", 1764376884)])
             # [Begun(verdict=BEGUN, wait=timedelta(microseconds=16867), at=3061.4, at_us=1764376884216867, …)]
@@ -180,10 +180,10 @@ class Ledger:
     def settle(
         self, number: str, request: int, fence: str, outcome: Outcome, *, ago: timedelta = timedelta()
     ) -> Settled:
-        """Write down the result of an attempt, which ended some time `ago`.
+        """Write down the result of an attempt. `ago` is the time since the attempt ended.
 
-        Repeat the call until it returns: a second one returns ALREADY and changes nothing. STALE: the fence is not, or
-        no longer, the record's.
+        Repeat the call until it returns: a second one returns ALREADY and changes nothing. STALE: the attempt is
+        not, or no longer, this caller's.
 
             ledger.settle("+14155550123", 1764376884, begun.fence, Outcome(State.FAILED, Reason.REJECTED, "400 …"))
             # Settled.SETTLED
@@ -211,11 +211,11 @@ class Ledger:
         )
 
     def cancel(self, number: str, request: int) -> Settled:
-        """Take back a request that has not begun. STALE: it has begun, or a newer request has replaced it."""
+        """Take back a request that has not begun. STALE: it has begun or ended, or a newer request has replaced it."""
         return self.settle(number, request, "", Outcome(State.CANCELLED))
 
     def read(self, number: str, request: int | None = None) -> Record | None:
-        """Return a number's record; with `request`, the record as it was when a newer request replaced that one.
+        """Return a number's record. With `request`, return the record of that request, even if a newer one replaced it.
 
         Returns None if the number or the request is unknown here, or no longer kept.
 
@@ -279,11 +279,11 @@ class Ledger:
         return answers
 
     def unavailable(self, error: redis.RedisError) -> LedgerUnavailable:
-        """Translate an error of redis-py."""
+        """Return an error of redis-py as a `LedgerUnavailable`."""
         return LedgerUnavailable(self.shown_url, cause_of(error))
 
     def _run(self, command: Script | Any, *args: Any, **options: Any) -> Any:
-        """Run a command, and once more if a pooled connection had died. A token or fence makes it count once."""
+        """Run a command, and once more if its connection was dead: a token or fence makes a change count once."""
         try:
             try:
                 return command(*args, **options)

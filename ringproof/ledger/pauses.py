@@ -1,4 +1,4 @@
-"""The kinds of pauses that Plivo's answers begin. An operator's pauses, of all lanes or one, are no kinds."""
+"""The kinds of pauses that Plivo's answers begin. A pause that an operator begins has no kind."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -38,4 +38,4 @@ PAUSE_KINDS: Final[Mapping[str, PauseKind]] = {
         why="five sends in a row had no answer that shows whether Plivo sent the code",
     ),
 }
-"""By the field that is there while such a pause lasts. The scripts get their lists of kinds from here."""
+"""Each kind by the field of `{P}:pauses` that exists while it lasts. The scripts get their lists of kinds from here."""

@@ -28,7 +28,10 @@ class ListScan(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ScanPage:
-    """The page to read: of the scan that `began` at that time (ms), from `offset`, down to the date `mark`."""
+    """The page to read: of the scan that `began` at that time (ms), from `offset`, down to the date `mark`.
+
+    `total` is how many numbers the list had at the last page (None: unknown).
+    """
 
     scan: ListScan
     began: int
@@ -54,8 +57,8 @@ class ScanProgress:
     """How far a scan is.
 
     `requested_at` is None when no scan is requested. `finished_scan_began_at` is when the last finished scan began.
-    `counts` is what became of how many numbers out of `total`, such as `{"verified": 3, "already": 17}`. `failure` says
-    why the last page was not read; it is empty otherwise.
+    `counts` says how many of the list's `total` numbers had which result, such as `{"verified": 3, "already": 17}`.
+    `failure` says why the last page was not read; it is empty otherwise.
     """
 
     requested_at: datetime | None
@@ -71,7 +74,7 @@ def request_scan(ledger: Ledger, scan: ListScan) -> None:
 
 
 def is_scan_requested(ledger: Ledger, scan: ListScan) -> bool:
-    """Whether the scan has pages to read."""
+    """Whether the scan is requested and has not finished."""
     return bool(ledger.run("hexists", ledger.keys.list_scan(scan), "wanted"))
 
 
@@ -109,7 +112,7 @@ def page_done(
 ) -> bool:
     """Record that a page was read, and the offset of the next one (None: it was the last).
 
-    `counts` is what became of how many of its numbers. Returns False if another worker has recorded this page.
+    `counts` says how many of its numbers had which result. Returns False if another worker has recorded this page.
     """
     return bool(
         ledger.run_script(
@@ -128,7 +131,7 @@ def page_done(
 
 
 def page_failed(ledger: Ledger, scan: ListScan, why: str) -> None:
-    """Record why a page was not read, for the operator who waits."""
+    """Record why a page was not read, for an operator who waits for the scan."""
     ledger.run("hset", ledger.keys.list_scan(scan), "trouble", shorten(why, FAILURE_BYTES))
 
 

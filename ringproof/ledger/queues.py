@@ -12,11 +12,11 @@ from ringproof.phone.masking import mask_value
 TICKS: Final = "ringproof.ticks"
 
 LONGEST_QUEUE: Final = 1000
-"""Messages in a lane's queue. With more, workers are busy and messages are not lost, so the sweep adds no others."""
+"""Messages in a lane's queue. If there are more, the workers are behind, so the sweep does not take them for lost."""
 
 
 def queue(lane: Lane) -> str:
-    """Return the Celery queue of a lane. The prefix of the keys in Redis is not part of it.
+    """Return the Celery queue of a lane. `RINGPROOF_PREFIX` is not part of its name.
 
     >>> queue(Lane.BULK)
     'ringproof.bulk'

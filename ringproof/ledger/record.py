@@ -47,7 +47,7 @@ FINAL: Final = frozenset({State.VERIFIED, State.EXPIRED, State.FAILED, State.CAN
 
 
 class Reason(StrEnum):
-    """Why a request waits, is in doubt or has failed."""
+    """Why a request waits, is in doubt, has failed or has expired."""
 
     PAUSED = "paused"
     PACE = "pace"
@@ -67,7 +67,7 @@ class Reason(StrEnum):
 
 
 class Lane(StrEnum):
-    """The priority of a request: a user waits, a schedule, or a batch."""
+    """The priority of a request: a user waits for it, a schedule makes it, or a batch does."""
 
     INTERACTIVE = "interactive"
     SCHEDULED = "scheduled"
@@ -138,8 +138,8 @@ class Record:
     country: str | None = None
     resend: bool = False  # a person asked for a second code
     again: bool = False  # Ringproof made this request itself, after a doubt
-    attempts: int = 0  # begins of this request
-    tries: int = 0  # entries of the last code
+    attempts: int = 0  # of this request; attempts that do not count are left out
+    tries: int = 0  # how often a user entered the last code
     reason: Reason | None = None
     detail: str | None = None
     due_at: datetime | None = None  # when a waiting request goes on
@@ -151,12 +151,12 @@ class Record:
     code_sent_at: datetime | None = None
     expires_at: datetime | None = None  # of the last code
     verified_at: datetime | None = None
-    checked_at: datetime | None = None  # when Plivo last had it as verified
+    checked_at: datetime | None = None  # when Plivo last reported it as verified
     reverify_after_days: int | None = None  # its own period; None: the policy's
     reverifies: bool = False  # the request is a re-verification
     batch: str | None = None
     row: str | None = None  # LIST:PLACE:COUNTRY
-    joined_by: tuple[str, ...] = ()  # other batches with a row that goes by this request
+    joined_by: tuple[str, ...] = ()  # other batches, with a row that joined this request
     updated_at: datetime | None = None
     fence: str | None = field(default=None, repr=False)
     history: tuple[Change, ...] = field(default=(), repr=False)
@@ -206,7 +206,7 @@ class Record:
 
     @classmethod
     def from_pairs(cls, phone_number: str, flat: Sequence[str]) -> Self | None:
-        """Unpack a record as a script returns it: `["state", "queued", "request", "7", …]`. Empty: there is none."""
+        """Unpack a record as a script returns it: `["state", "queued", "request", "7", …]`. None if that is empty."""
         return cls.unpack(phone_number, dict(zip(flat[::2], flat[1::2], strict=True))) if flat else None
 
     @property
@@ -221,7 +221,7 @@ class Record:
 
     @property
     def message(self) -> str | None:
-        """Plivo's sentence about the code. It is rebuilt, because it has nothing that the record lacks."""
+        """Plivo's sentence about the code. Ringproof does not store it, because it can be made from the record."""
         if self.verification_uuid is None:
             return None
         return f"Verification code is sent to number {self.phone_number} which is valid for 15 minutes"

@@ -1,4 +1,4 @@
-"""Verified numbers are asked about again, each at a date of its own. lua/lib/reverification.lua computes the dates."""
+"""The re-verification of verified numbers: each has a next date, which lua/lib/reverification.lua computes."""
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
@@ -19,13 +19,13 @@ class Requested(StrEnum):
     """What `request` did with one number."""
 
     DUE = "due"  # it is due now
-    OPEN = "open"  # a request of it is under way
-    NEVER = "never"  # it was not verified
+    OPEN = "open"  # it has a request that is under way, or a code that waits to be entered
+    NEVER = "never"  # it is not verified
     UNKNOWN = "unknown"  # it has no record
 
 
 def due(ledger: Ledger, most: int, in_a_message: int, queue: str) -> list[str]:
-    """Return at most `most` numbers that are due. Each is due again ten minutes later, unless a worker asks about it.
+    """Return at most `most` numbers that are due. Each is due again in ten minutes if no worker re-verifies it.
 
     Returns none while the lane is paused, or while its Celery queue is long enough.
     """
@@ -44,7 +44,7 @@ def postpone(ledger: Ledger, number: str) -> None:
 
 
 def request(ledger: Ledger, numbers: Sequence[str]) -> list[Requested]:
-    """Make numbers due now, as an operator wants; the lane's share and the pauses still apply."""
+    """Make numbers due now, for an operator. The lane's share and the pauses still apply."""
     answers = ledger.run_script("reverification/request", list(map(ledger.keys.record, numbers)), numbers)
     return [Requested(answer) for answer in answers]
 
@@ -56,7 +56,7 @@ def next_date(ledger: Ledger, number: str) -> datetime | None:
 
 
 def due_within(ledger: Ledger, duration: timedelta) -> Iterator[str]:
-    """Give the numbers that fall due within a time from now."""
+    """Yield the numbers that are due now, or will be within `duration`."""
     until = ms(duration) + epoch_ms(ledger.now())
     at = 0
     while page := ledger.run("zrangebyscore", ledger.keys.renewals, "-inf", until, at, AT_ONCE):
@@ -65,7 +65,7 @@ def due_within(ledger: Ledger, duration: timedelta) -> Iterator[str]:
 
 
 def older_than(ledger: Ledger, duration: timedelta) -> Iterator[str]:
-    """Give the verified numbers that neither the user nor Plivo has confirmed for a time."""
+    """Yield the verified numbers that neither the user nor Plivo has confirmed within `duration`."""
     oldest = ledger.now() - duration
     for record in verified(ledger):
         if all(confirmed < oldest for confirmed in (record.verified_at, record.checked_at) if confirmed):
@@ -73,13 +73,13 @@ def older_than(ledger: Ledger, duration: timedelta) -> Iterator[str]:
 
 
 def lapsed(ledger: Ledger) -> Iterator[str]:
-    """Give the numbers whose users did not answer the re-verification, as long as their records are kept."""
+    """Yield the numbers whose users did not answer the re-verification, as long as their records are kept."""
     for numbers in _scanned(ledger, "sscan", ledger.keys.lapsed):
         yield from (record.phone_number for record in _records(ledger, numbers) if record.reason is Reason.LAPSED)
 
 
 def verified(ledger: Ledger) -> Iterator[Record]:
-    """Give the records of all verified numbers. It reads all keys: some seconds for a million."""
+    """Yield the records of all verified numbers. This reads all keys: some seconds for a million."""
     for keys in _scanned(ledger, "scan", match=ledger.keys.record("*")):
         numbers = list(map(ledger.keys.number, keys))
         yield from (record for record in _records(ledger, numbers) if record.is_verified)
@@ -90,7 +90,7 @@ def _records(ledger: Ledger, numbers: Sequence[str]) -> Iterator[Record]:
 
 
 def _scanned(ledger: Ledger, command: str, *key: str, match: str | None = None) -> Iterator[list[str]]:
-    """Give the members of a set, or the keys of Redis, some at a time. In rare cases one comes twice."""
+    """Yield the members of a set, or the keys of Redis, some at a time. In rare cases one comes twice."""
     cursor = 0
     while True:
         cursor, names = ledger.run(command, *key, cursor, match, AT_ONCE)

@@ -62,7 +62,7 @@ UNBEGUN_BYTES: Final = _bytes_of(UNBEGUN)
 
 
 UNFINISHED_BYTES: Final = UNFED + _bytes_of(UNFINISHED)
-"""The bytes of rows without an outcome: a row that waits has none yet, and a doubt ends with another one."""
+"""The bytes of rows without an outcome. A row that waits or is in doubt is one, because its outcome comes later."""
 
 RATE_SECONDS: Final = 10.0
-"""The rate of a batch weighs its codes of about the last ten seconds: older ones weigh less and less."""
+"""The rate of a batch is a weighted count of its codes: in this time the weight of a code falls to 37 %."""

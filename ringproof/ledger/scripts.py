@@ -39,12 +39,12 @@ def _batch_key_suffixes() -> list[str]:
 TABLES: Final[Mapping[str, str]] = {
     "lanes": f"local LANES = {_lua_list(Lane)}\n",
     "pause_kinds": f"""
--- The pauses that end by a number that is sent to as a probe, and the fields with the next probe of each pause.
+-- The pauses whose probe is a send, and for each pause the field with the time of its next probe.
 local SENDING_PROBES = {_lua_list(field for field, kind in PAUSE_KINDS.items() if kind.sends_probes)}
 local NEXT_PROBES = {_lua_list(kind.next_probe for kind in PAUSE_KINDS.values())}
 """,
     "states": f"""
--- The states of a request that no worker has begun; of one without an outcome; and those that time does not change.
+-- The states of a request that no worker has begun, those without an outcome, and those that time does not change.
 local UNBEGUN, UNFINISHED, FINAL = {_lua_set(UNBEGUN)}, {_lua_set(UNFINISHED)}, {_lua_set(FINAL)}
 """,
     "history_letters": f"""
@@ -52,8 +52,8 @@ local UNBEGUN, UNFINISHED, FINAL = {_lua_set(UNBEGUN)}, {_lua_set(UNFINISHED)}, 
 local LETTERS = {_lua_table(LETTERS)}
 """,
     "batch_tables": f"""
--- The byte of each outcome, the bytes of rows without an outcome, the ends of the keys of a batch, and the time over
--- which its rate is weighed.
+-- The byte of each outcome, the bytes of rows without an outcome, the suffixes of a batch's keys, and the time in which
+-- the weight of a code falls to 37 %.
 local BYTES = {_lua_table(BYTES)}
 local UNFINISHED_BYTES = {_lua_text(UNFINISHED_BYTES)}
 local BATCH_KEYS = {_lua_list(_batch_key_suffixes())}
