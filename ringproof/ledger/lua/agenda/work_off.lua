@@ -10,7 +10,7 @@
 local interactive_queue, scheduled_queue, bulk_queue = unpack(KEYS, 7)
 local most_entries, longest_queue = ARGV[3], tonumber(ARGV[4])
 local first_ms, longest_ms = config.enqueue_again_ms, config.enqueue_again_longest_ms
-local FIRST_LOOK_MS, LONGEST_LOOK_MS = 3000, 60000  -- how often an entry checks whether the list was read
+local FIRST_LOOK_MS, LONGEST_LOOK_MS = 3000, 60000  -- how often an entry looks whether the scan has finished
 
 local queues = {interactive = interactive_queue, scheduled = scheduled_queue, bulk = bulk_queue}
 local lengths = {}
@@ -35,9 +35,8 @@ local function keep(number, agenda_at)
   return 'kept'
 end
 
--- Whether a number whose code has died has to wait for a scan of Plivo's list: until then, the user may have entered
--- the code elsewhere. If the scan fails for `look_longest_ms`, the number expires without it; a later scan still
--- counts.
+-- Whether a number whose code has died has to wait for a scan of Plivo's list: its user may have entered the code
+-- elsewhere. If no scan succeeds within `look_longest_ms`, the number expires. A later scan can still verify it.
 local function await_scan(number, expires_at)
   if milliseconds(scan, 'looked') > expires_at then return false end
   if not scan.wanted then

@@ -1,7 +1,7 @@
--- Adds a page of rows to a batch that is being imported. The same page again is added once.
+-- Adds a page of rows to a batch that is being imported. A repeated call adds nothing.
 -- input:  KEYS    the batch, its importer, its countries, its lists
 --         ARGV    the importer's token, ms without a sign of life after which an importer counts as dead,
---                 how many rows the batch had before, the digest of the rows with these,
+--                 how many rows the batch had before, the digest of all rows with these,
 --                 how many of the rows belong to the first list, and the rows; each begins with its country
 -- output: 1; or 0 if another importer has taken over, or the import has ended
 local batch_hash, importer_key, countries_key, first_list, second_list = unpack(KEYS, 7)

@@ -1,7 +1,7 @@
 -- needs: clock, batch_tables, settings, batch_rows
--- Pauses, resumes or cancels a batch, for an operator. Rows that were not fed change at once. Records change when they
--- are next looked at, or when the feeder reaches them: the batch's `notify_from` is the row from which on it has yet to
--- notify them, and since when.
+-- Pauses, resumes or cancels a batch, for an operator. Rows that were not fed change at once. A record changes when
+-- begin or the sweep next looks at it, or when the feeder notifies it. The batch's `notify_from` is LIST:PLACE:TIME,
+-- the next row that the feeder has to notify, and when (µs) the operator gave the command.
 -- input:  KEYS    the batch; the batches that are fed; of each list: the rows, their bytes, the places of its retries;
 --                 the counts; the countries
 --         ARGV    name, pause, resume or cancel, the names of the lists

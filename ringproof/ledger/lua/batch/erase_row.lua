@@ -1,8 +1,8 @@
 -- needs: record, batch_state, batch_rows
--- Erases a number in a row of a batch, unless it is the row of the number's record: then number/erase does so.
+-- Erases a number in a row of a batch. The row of the number's record is left: number/erase erases that one.
 -- input:  KEYS    the number's record, the list
 --         ARGV    the batch's name, the list's name, place, country, and the row as the caller has read it
--- output: 1; or 0 if the place has another row
+-- output: 1; or 0 if the row is left, or its place has another row by now
 local record_of_number, rows_key = unpack(KEYS, 7)
 local name, list, place, country, row = unpack(ARGV, 3)
 local record = read(record_of_number)

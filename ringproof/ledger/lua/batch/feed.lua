@@ -40,15 +40,15 @@ local function is_erased(row, nth)
   return not packed:find('+', 1, true)
 end
 
--- Notes in another batch's record that this batch has joined its request, which goes on if the other is paused or
--- cancelled.
+-- Adds this batch to the `joined_by` of another batch's record. Then the request goes on even if that other batch is
+-- paused or cancelled.
 local function note_join(key, record)
   if not record.batch then return end
   set_or_delete(key, 'joined_by', joining_batches(record.batch, (record.joined_by or '') .. '/' .. name))
 end
 
 local answers = parse_answers(column)
--- is_row compares a request with its batch, also if Redis' clock was set back: so no request is older than its batch.
+-- is_row needs request numbers that are not below the batch's second, even if Redis' clock was set back.
 local least_request = math.floor(tonumber(redis.call('HGET', batch_hash, 'created_at')) / 1000)
 
 local function feed_row(row)

@@ -1,5 +1,5 @@
 -- needs: batch_rows
--- Has failed rows fed once more, for an operator. A completed batch runs again.
+-- Has the feeder feed rows once more, for an operator. A completed batch runs again.
 -- input:  KEYS    the batch, the batches that are fed, the list's bytes, the places of its retries
 --         ARGV    the batch's name, the list's name, and for each row its place, its byte and its country
 -- output: how many rows are fed once more: those that still have that byte

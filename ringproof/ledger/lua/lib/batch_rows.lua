@@ -1,8 +1,8 @@
 -- needs: arguments, clock, batch_tables, settings, batch_state
--- The rows of batches. Each row has one byte that says where it stands, and every count of a batch follows the bytes.
+-- The rows of batches. Each row has one byte for its outcome so far, and every count of a batch follows the bytes.
 
--- All keys of an ended batch expire at one time. None may outlive the hash: without the hash nothing is counted, so no
--- script creates a key again. `ms` is nil for a batch that runs again: its keys stay.
+-- Makes all keys of an ended batch expire at the same moment, `ms` from now. None may outlive the hash: without it no
+-- script counts a row, so none creates a key again. `ms` is nil for a batch that runs again: its keys stay.
 local function expire_batch(name, ms)
   local keys = {batch_key(name)}
   for i, suffix in ipairs(BATCH_KEYS) do keys[i + 1] = batch_key(name, suffix) end
@@ -70,7 +70,7 @@ local function set_row_outcome(name, list, place, country, outcome)
   end
 end
 
--- Gives the row of a record the state that the record has now. Nothing is kept for a batch that has expired.
+-- Sets the row of a record to the record's new state. Does nothing if the batch has expired.
 local function update_row_of(record, state, reason)
   if not is_row(record) then return end
   local list, place, country = row_of(record)

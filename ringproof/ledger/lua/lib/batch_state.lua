@@ -16,7 +16,7 @@ local function batch_state(name)
   return batch_states[name]
 end
 
--- Whether a record is a row of the present batch of that name. A name can be reused after its batch has expired, and
+-- Whether a record is a row of the batch that has this name now. A name can be reused after its batch has expired, and
 -- the record of a verified number outlives its batch. So the request's number must not be older than the batch.
 local function is_row(record)
   if not (record.batch and batch_state(record.batch)) then return false end
@@ -41,7 +41,8 @@ local function batch_state_for(record)
   return state or nil
 end
 
--- Returns those of `names` ('/' between them) that still want a request of the batch `own`, each once, for `joined_by`.
+-- Returns those batches of `names` ('/' between them) that are not cancelled: each once, and without `own`, the batch of
+-- the request. This is the record's `joined_by`.
 local function joining_batches(own, names)
   local joining, seen = {}, {[own] = true}
   for name in names:gmatch('[^/]+') do

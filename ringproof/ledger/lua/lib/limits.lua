@@ -1,7 +1,7 @@
 -- needs: arguments, clock, settings, record, transition
 -- The caps: codes a number gets a day, calls a number gets a week, and codes a range of numbers gets an hour.
 -- A code is counted when begin claims the number, and is taken off the count if it was surely not sent.
--- A record's `codes` and `calls` are the seconds of its last ten, in six base-36 digits each.
+-- A record's `codes` and `calls` are the times of its last ten codes and calls: seconds, in six base-36 digits each.
 local WEEK_MS, HOUR_MS = 7 * DAY_MS, DAY_MS / 24
 
 -- Returns the key of the count of a range: all numbers that differ in their last four digits only. An attacker who
@@ -16,7 +16,8 @@ local function end_of_cap(times, most, span_ms)
   return place > 0 and tonumber(times:sub(place, place + 5), 36) * 1000 + span_ms or 0
 end
 
--- Returns the cap that this number has reached and lasts longest, and until when (ms); nil if it has reached none.
+-- Returns the cap that the number has reached, and until when (ms): of several, the one that lasts longest. Returns nil
+-- if it has reached none.
 local function reached_cap(record, number, lane, channel)
   local cap, until_ms
   local function consider(name, ends_at)

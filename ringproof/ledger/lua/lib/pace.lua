@@ -1,21 +1,21 @@
 -- needs: arguments, clock, settings
--- The slots at which requests to Plivo may start. Each bucket gives slots so far apart that no window of Plivo's holds
--- too many. A lane may reserve only so far ahead; a caller that may not yet gets a turn: a moment at which it may ask
--- again, and which no other caller gets.
+-- The slots at which requests to Plivo may start. Each bucket gives slots so far apart that no window of Plivo's has
+-- too many requests. A lane may reserve slots up to its horizon only. A caller whose slot is beyond it gets a turn: a
+-- moment at which this caller alone may ask again.
 -- The hash of `pace_key`, times in µs:
 --   account, call               the next free slot of each bucket; a call takes a slot of both
 --   turn:LANE:CHANNEL, turn:LANE:floor   the next turn to give
 --   floor:LANE                  from when on the lane's share is due, whatever the other lanes do
 --   wanted                      until when the lane scheduled is known to want slots
 --   closed, closed_at           nothing is sent before `closed`, because Plivo answered 429 at `closed_at`
---   refusals, wide_until        the number of recent 429s; until when slots lie further apart by another jitter
+--   refusals, wide_until        the number of recent 429s; until when slots lie further apart, by the jitter once more
 --   slow_at, slow_by            spacings are `slow_by` times as long, and return to normal within RECOVERY_US
 --   changed                     when (ms) an operator last changed the limits
-local AHEAD_US = 5000000          -- horizon of the lane interactive: longer than that a child should not be blocked
+local AHEAD_US = 5000000          -- horizon of the lane interactive: a child may wait so long for a slot
 local LEAST_AHEAD_US, MOST_AHEAD_US = 20000, 500000  -- horizon of the other lanes: one slot, within these bounds
-local CALL_AHEAD_US = 5000        -- a call's slot may lie so far beyond the account's next: slots between are lost
-local SHARE = 9                   -- one slot in so many belongs to a lane that has work: a floor of about 10 %
-local LEAST_TURN_US = 10000       -- between two turns: at a fast pace one turn reserves several slots
+local CALL_AHEAD_US = 5000        -- a call's slot may be so much later than the account's next: those between are lost
+local SHARE = 9                   -- a lane with work gets one slot in so many, or more: a floor of about 10 %
+local LEAST_TURN_US = 10000       -- least time between two turns: at a fast pace a caller reserves several slots
 local WANTED_US = 50000           -- a lane that still has work asks again within this time after its turn
 local RECOVERY_US = 8000000       -- the pace is back to normal after this time
 local SLOWEST = 16                -- spacings are stretched at most so many times
@@ -40,7 +40,7 @@ end
 if not pace.account then set_pace('account', now_us + config.window_us) end
 if not pace.call then set_pace('call', now_us + config.call_window_us) end
 
--- Returns how many times as long as usual spacings are now.
+-- Returns by which factor spacings are longer than usual now.
 local function slowness()
   local left = math.max(0, 1 - (now_us - (pace.slow_at or 0)) / RECOVERY_US)
   return 1 + ((pace.slow_by or 1) - 1) * left
@@ -70,15 +70,15 @@ local function reserve(lane, channel, patience_us)
   local share, floor_field = SHARE * spacing, 'floor:' .. lane
   local ahead = AHEAD_US
   if lane ~= 'interactive' then
-    -- Slots for calls are rare. The longer horizon keeps texts from being quicker each time such a slot comes.
+    -- Slots for calls are rare. With this longer horizon a call reserves one before the texts can take it.
     local behind = channel == 'call' and 2 * spacing or 0
     ahead = math.min(math.max(spacing, LEAST_AHEAD_US) + behind, MOST_AHEAD_US)
   end
 
   local own = slot - ahead
   if lane == 'bulk' and (pace.wanted or 0) > now_us then own = math.huge end
-  -- A lane's share does not reach beyond the horizon of the lane interactive, which takes the slots before it: after a
-  -- long 429 no caller would wait for such a slot.
+  -- Its share lets a lane reserve hardly further ahead than the lane interactive may: after a long 429 no caller would
+  -- wait for a slot that is further away.
   local floor = lane == 'interactive' and math.huge or math.max(pace[floor_field] or 0, slot - AHEAD_US - 2 * spacing)
   local by_call = slot - account > CALL_AHEAD_US and slot - CALL_AHEAD_US or 0
   if math.max(math.min(own, floor), by_call) > now_us then
@@ -96,14 +96,14 @@ local function reserve(lane, channel, patience_us)
   set_pace('account', slot + spacing)
   if channel == 'call' then set_pace('call', slot + spacing_us('call')) end
   if lane ~= 'interactive' then
-    local kept = floor > now_us - share and floor or now_us  -- a small delay is made up for, a long rest is not
+    local kept = floor > now_us - share and floor or now_us  -- a lane catches up after a small delay, not after a rest
     set_pace(floor_field, math.min(kept + share, now_us + share))
   end
   return slot
 end
 
--- Plivo answered 429 to a request with this slot: closes the pace for as long as Plivo asks (retry_ms; nil: not said).
--- Returns until when, in ms. A 429 to a slot that was reserved before the pace was closed does not count again.
+-- Plivo answered 429 to a request with this slot: closes the pace for as long as Plivo asks (retry_ms; nil: Plivo names
+-- no time). Returns until when, in ms. A 429 to a slot before `closed` belongs to an earlier one and changes nothing.
 local function close_pace(slot_us, retry_ms)
   if slot_us >= (pace.closed or 0) then
     local recent = (pace.closed_at or 0) + RECOVERY_US > now_us

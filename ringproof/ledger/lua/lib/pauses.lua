@@ -1,5 +1,5 @@
 -- needs: arguments, clock, pause_kinds, record, batch_state, transition
--- What keeps all lanes, or one, from being sent to.
+-- The pauses: why no worker sends in any lane, or in one.
 -- The hash of `pauses_key`, times in ms:
 --   person:all, person:LANE, and each with :reason   since when; until an operator resumes
 --   credentials, credentials_probe    since when Plivo refuses the credentials (401); when the next probe is due
@@ -9,7 +9,7 @@
 --   account, account_slot, account_until    since when Plivo refuses the account; when the next probe is due
 --   doubts, doubts_wait, doubts_until, doubts_row    the same after several doubtful answers in a row
 --   probe, probe_until                the fence of the request that is the probe, and the end of its lease
-local LOOK_MS = {interactive = 5000, scheduled = 30000, bulk = 30000}  -- a number on hold is looked at so often
+local LOOK_MS = {interactive = 5000, scheduled = 30000, bulk = 30000}  -- how often the sweep looks at a number on hold
 local BATCH_LOOK_MS = 600000      -- the same for a paused batch: a resume notifies each of its numbers anyway
 local PROBE_MS = 30000            -- how often a refused account is probed
 local PROBE_LOOK_MS = 250         -- while a probe is under way, the other callers ask again so often
@@ -49,13 +49,13 @@ local function paused_until(lane)
   return until_ms > now and until_ms or nil
 end
 
--- Whether a number that has a slot must not be sent to any more.
+-- Whether no worker may send any more to a number that has a slot.
 local function is_on_hold(record)
   local state = batch_state_for(record)
   return paused_until(record.lane) or state == 'paused' or state == 'cancelled'
 end
 
--- Whether one number has to be sent to, as a probe, before all others.
+-- Whether a worker has to send to one number, as a probe, before all others.
 local function needs_probe()
   for _, kind in ipairs(SENDING_PROBES) do
     if pauses[kind] then return true end

@@ -1,6 +1,6 @@
 -- needs: arguments, clock, record, transition, pace, pauses
 -- What one answer of Plivo's means for all other requests: it pauses them, or ends a pause.
-local DOUBTS_IN_A_ROW = 5         -- so many doubtful answers in a row are no accident
+local DOUBTS_IN_A_ROW = 5         -- so many doubtful answers in a row begin a pause
 local LONGEST_WAIT_MS = 60000     -- after them the pauses last 1, 2, 4 … 60 s
 
 local function clear_suspect()

@@ -1,7 +1,7 @@
 -- needs: arguments, clock, states, settings, record, batch_state, batch_rows, reverification, transition, limits
 -- The decision about a new request, and how an accepted one is written: for one number, or for a row of a batch.
 -- `asked` describes the new request: answers ('state[:live]' -> disposition), lane, channel, country, resend (true or
--- nil), is_row (true for a row), least_request (its request number is not below; nil: any), ends_at (ms), asleep_until
+-- nil), is_row (true for a row), least_request (the lowest request number; nil: any), ends_at (ms), asleep_until
 -- (ms; 0: awake), fields (other fields of the record, as a flat list of names and values).
 
 -- Reads a column of Python's table of dispositions: 'none=accepted queued=same …'.
@@ -12,8 +12,8 @@ local function parse_answers(text)
 end
 
 -- Decides about a new request, and writes nothing. Returns a table: disposition, request (the one that counts now),
--- until_ms (0: no matter), limit (the cap that refuses it; '': none), and refused_by: the cap or list of countries that
--- is to be counted as a cause (nil: none), also where a row only waits for the end of a cap.
+-- until_ms (0: none), limit (the cap that refuses it; '': none), and refused_by: the cause to count, which is a cap or
+-- `countries` (nil: none). There is a cause also if a row only waits for the end of a cap.
 local function decide(record, number, asked)
   local live_until, state = milliseconds(record, 'live_until'), record.state or 'none'
   if asked.lane ~= 'interactive' and UNBEGUN[state] then

@@ -1,5 +1,5 @@
 -- needs: arguments, clock, settings, record
--- When a verified number is asked about again: a sorted set apart from the agenda, number @ ms.
+-- The schedule of re-verifications: a sorted set of numbers by their next date (ms). It is apart from the agenda.
 -- In a record, `reverify_after` is the number's own period in days (0: never), `reverifies` marks a request that a
 -- re-verification made, and `unanswered` counts such requests in a row whose code was not entered.
 local MOST_UNANSWERED = 2

@@ -1,6 +1,6 @@
 -- needs: arguments, clock
 -- The settings that all scripts follow: durations, and the workers' policy.
--- Gives `config`, by the names of Python's Durations (with _ms) and Policy. The call brings the defaults. The policy
+-- Gives `config`, by the names of Python's Durations (with _ms) and Policy. The caller passes the defaults. The policy
 -- in Redis overrides them, and an operator's limits override both while they last.
 local DAY_MS = 86400000
 local config = cjson.decode(default_config)

@@ -1,6 +1,6 @@
 -- needs: arguments, clock, record, transition
 -- What remains of an erased number while a code of it may be live: the end of that code, under an HMAC of the number.
--- The HMAC's key is random and is kept in Redis. It expires with the last tombstone: then no tombstone can be traced.
+-- The HMAC's key is random and is kept in Redis. It expires with the last tombstone: then none can be traced.
 
 local function hmac(secret, text)
   local function padded(pad)

@@ -1,10 +1,10 @@
 -- needs: arguments, clock, states, settings, record, transition, tombstone, limits, request
--- Takes in a new request for one number, or says why not.
+-- Accepts a new request for one number, or returns why not.
 -- input:  KEYS    the number's record, the answer to the caller's token
 --         ARGV    number (E.164), the requester's column of the table ('state[:live]=disposition …'),
 --                 '1' for a resend, lane, ms until the deadline, ms for which the token is remembered, channel,
 --                 country, and other fields of the request with their values
--- output: disposition; request (0: none); until when in ms (0: no matter); 1 if a person's request has promoted it;
+-- output: disposition; request (0: none); until when in ms (0: none); 1 if a person's request has promoted it;
 --         the cap that refuses it ('': none)
 local key, token_key = unpack(KEYS, 7)
 local number, column, is_resend, lane, lasts_ms, token_ms, channel, country = unpack(ARGV, 3)

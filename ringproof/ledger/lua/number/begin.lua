@@ -1,19 +1,19 @@
 -- needs: clock, settings, record, batch_state, transition, limits, pace, pauses
--- Reserves a slot and claims, for each number that may be sent to now. A claimed record is `sending` before any byte
--- goes to Plivo.
+-- Reserves a slot for each number that may be sent to now, and claims the number. A claimed record is `sending` before
+-- any byte goes to Plivo.
 -- input:  KEYS    the numbers' records
 --         ARGV    the fence: random, the caller's token. A call with the same fence again gets the same answer, or has
 --                 the claim taken back if the slot was revoked;
 --                 ms for which the caller waits for its turn;
---                 and for each record its number, its request, and until when (ms) its user sleeps (0: awake)
+--                 and for each record its number, its request, and until when (ms) its quiet hours last (0: day)
 -- output: now in µs, and for each record: verdict, a time in µs, the record's fields. The verdict is begun (the slot),
 --         later (when to ask again), waiting (due_at), ended (0) or nothing (0: there is no such request to begin)
 local fence, patience_ms = unpack(ARGV, 3)
-local CALL_HOLD_US = 1000000  -- as long as a tick: a call that waits longer comes back by the agenda
+local CALL_HOLD_US = 1000000  -- one tick: a call whose turn is further away waits on the agenda
 local later_us  -- once one number gets `later`, all numbers behind it do
 
--- This fence has claimed the number before. The claim is taken back if its slot was reserved under another pace, or if
--- the number must not be sent to any more.
+-- This fence has claimed the number before. The claim is taken back if its slot was revoked: by other rates, by a
+-- 429, or because the number is on hold.
 local function recheck_claim(key, record, number)
   local slot_us = (milliseconds(record, 'lease_until') - config.lease_ms) * 1000
   local pace_has_changed = milliseconds(record, 'updated_at') < (pace.changed or 0)
@@ -78,7 +78,7 @@ local function begin(key, number, request, asleep_until)
     return wait('cap', until_ms, cap)
   end
   if asleep_until > now then
-    ends_at = ends_at + asleep_until - now  -- nothing may be sent at night, so the night does not count
+    ends_at = ends_at + asleep_until - now  -- no worker may send in quiet hours, so they do not count
     return wait('quiet_hours', asleep_until)
   end
 

@@ -3,12 +3,12 @@
 -- input:  KEYS    the numbers' records
 --         ARGV    JSON, for each record: {number, uuid, dated, country, channel, subaccount, alias}; `dated` is the
 --                 later one of Plivo's dates in ms (0: none), `alias` the fields of the alias (none: Plivo has none);
---                 the handle of the code that Plivo accepted ('': the numbers come from the list);
+--                 the handle of the code that Plivo accepted ('': from the list, or a look-up);
 --                 what Plivo was asked for: 'code' (verifications by code), 'list' (all verified numbers: unknown ones
---                 are recorded) or 'number' (whether it has a number that is known here)
--- output: for each: verified (now, or before by the same handle), already (it was, by another), stale (what Plivo has
---         does not belong to the last code), recorded (it was unknown) or gone (there is no record)
--- Plivo's yes overrides what the record says: an expiry, a doubt, a newer request, sent or not.
+--                 get a record) or 'number' (whether it has a number that is known here)
+-- output: for each: verified (now, or before by the same handle), already (before, not by this handle), stale (Plivo's
+--         entry does not belong to the last code), recorded (it was unknown) or gone (there is no record)
+-- Plivo's entry for the last code overrides the record's state: an expiry, a doubt, or a newer request.
 local caller_ids, handle, asked_for = unpack(ARGV, 3)
 local not_about_codes, whole_list = asked_for ~= 'code', asked_for == 'list'
 
@@ -59,7 +59,7 @@ end
 
 local function mark(key, caller_id)
   local record = read(key)
-  -- A code that expired ends an earlier verification, and Plivo's old entry does not renew that.
+  -- A code that expired ends an earlier verification, and Plivo's old entry does not bring that back.
   local has_ended = record.state == 'failed' or record.state == 'cancelled'
     or record.state == 'expired' and not record.verified_at
   if whole_list and not record.state

@@ -4,7 +4,8 @@
 --         ARGV    number (E.164), request, fence ('': cancel), the new state, reason, detail, ms to wait (for
 --                 `waiting`), '1' if the attempt does not count, verification_uuid, api_id, ms since Plivo answered,
 --                 what the answer means for others (Python's PlivoSignal), ms that Plivo asks all to wait ('': none)
--- output: settled; already (the same was settled before); stale (not the caller's request or attempt: nothing changes)
+-- output: settled; already (the same was settled before); stale: nothing changes, because the request or attempt is
+--         not the caller's, or its state does not allow this
 local key = KEYS[7]
 local number, request, fence, state, reason, detail, wait_ms, is_uncounted, verification_uuid, api_id, ago_ms, signal,
   retry_ms = unpack(ARGV, 3)
@@ -22,7 +23,7 @@ else
   if not can_settle then return record.state == state and 'already' or 'stale' end
 end
 
--- A doubt that stays undecided ends after the last code that may be live, never before.
+-- A doubt that no answer has ended lasts until no code can be live.
 local undecided = reason == 'in_doubt' or reason == 'crashes_worker'
 if undecided and milliseconds(record, 'live_until') > now then return 'stale' end
 

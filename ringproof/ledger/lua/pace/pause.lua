@@ -2,7 +2,7 @@
 -- Pauses all lanes, or one, for an operator; or resumes.
 -- input:  ARGV    'all' or a lane, '1' to pause ('0' to resume), the reason
 -- output: 1 if that has changed something
--- To resume all lanes also makes the probes due at once that Plivo's refusals have put off.
+-- To resume all lanes also makes the next probe of each other pause due at once.
 local lane, is_pause, reason = unpack(ARGV, 3)
 local field = 'person:' .. lane
 local was_paused = pauses[field] ~= nil

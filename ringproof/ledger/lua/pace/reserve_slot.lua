@@ -1,11 +1,11 @@
 -- needs: clock, record, pace, pauses
 -- Reserves a slot for a request that is not a new code: a look-up, a probe, or a send that has missed its slot.
--- input:  KEYS    the record of such a send: it gets no slot if it must not be sent any more (none: another request)
+-- input:  KEYS    the record of a send that has missed its slot: it gets none if it is on hold or erased (without a
+--                 key: another request)
 --         ARGV    channel: 'call' takes a slot of both buckets;
 --                 ms within which the slot must come ('': any);
 --                 lane, for a request that can wait and keeps to its lane's share ('': take the next slot)
--- output: now in µs; the slot in µs, or 0 if none comes within that time, and none was reserved; in a lane also the
---         moment to ask again, if its turn has not come
+-- output: now in µs; the slot in µs (0: none was reserved); for a lane without a slot, its turn in µs (else 0)
 local key = KEYS[7]
 local channel, within_ms, lane = unpack(ARGV, 3)
 if lane ~= '' then

@@ -4,7 +4,7 @@
 --         ARGV    ms for which they apply (0: put the usual ones back), the line of the history (JSON without times),
 --                 and fields of the policy with their new values
 -- output: until when, in ms
--- Slots that were reserved under the old pace are given back. Plivo's window still has what was sent under it, so the
+-- Slots that were reserved at the old rates are revoked. Plivo's window still counts what was sent at them, so the
 -- first window counts as used.
 local history_key = KEYS[7]
 local lasts_ms, line_json = unpack(ARGV, 3)

@@ -3,7 +3,7 @@
 -- input:  KEYS    the scan, a hash as take_page describes it
 --         ARGV    when the scan began, the page's offset, the next page's offset ('': this was the last one),
 --                 the newest date on the page in ms (0: none), how many numbers there are (-1: unknown),
---                 and the results of its numbers: a word and its count, several times
+--                 and pairs of a result and how many of its numbers had that
 -- output: 1, or 0 if another worker has read this page
 local key = KEYS[7]
 local began, offset, next_offset, page_newest, total = unpack(ARGV, 3)
