@@ -1,7 +1,7 @@
 """The registered tasks, with the bodies that workers run.
 
 `from tasks import initiate_verification` gives a program the same task as `from ringproof import …`.
-A project with a module `tasks` of its own uses the second spelling.
+A project that has its own module `tasks` needs the second spelling.
 """
 
 from typing import TYPE_CHECKING, Any

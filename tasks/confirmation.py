@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ringproof.plivo.client import PlivoClient, VerifiedNumber
 
 SLOT: Final = timedelta(seconds=6)
-"""How long a user waits for a slot at most: the first window after Redis has started, and one second more."""
+"""How long a user waits for a slot at most: one window of 5 s, which an empty Redis counts as used, and 1 s more."""
 
 LEDGER_SECONDS: Final = 5.0
 """How long the worker tries to get the code from Redis. After that the user has to enter it again."""
@@ -118,7 +118,7 @@ def _look_up(ledger: Ledger, client: "PlivoClient", record: Record, handle: str)
     if caller_id is None:
         raise errors.Unconfirmed("Plivo's answer was lost, and it has not taken it so far")
     (marked,) = until_ledger_answers(lambda: mark_verified(ledger, [caller_id], handle))
-    if marked is Marked.ALREADY:  # by another code, to which Plivo has said yes
+    if marked is Marked.ALREADY:  # by another code, which Plivo has accepted
         raise errors.NothingPending(str(State.VERIFIED))
 
 

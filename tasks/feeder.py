@@ -24,11 +24,11 @@ from ringproof.policy import Rate
 from worker.celery.beat import FEED
 
 AHEAD_SECONDS: Final = 2.0
-"""How much of the pace is fed and has not begun: enough for one tick, and for one that comes late."""
+"""How many seconds of the pace the feeder is ahead of the sending: for one tick, and for one that comes late."""
 
 FEWEST_ROWS: Final = 5
 MOST_ROWS: Final = 100
-"""Numbers in one message. Fewer cost a message each; more would keep a child busy beyond its five seconds of slots."""
+"""Numbers in one message. Fewer would make too many messages; more would keep a child busy for over five seconds."""
 
 MOST_ROWS_AHEAD: Final = 4000
 """Rows ahead at a very high pace: more than the workers of one machine can send in two seconds."""
@@ -81,7 +81,8 @@ def feed_once(ledger: Ledger, quiet_hours: QuietHours | None = None) -> Fed:
 def _room_ahead(status: SendingStatus, batches: list[FeedingBatch], channel: str) -> tuple[int, int]:
     """Return how many rows may be fed now, and how many are the fewest for a message.
 
-    While Plivo's answers pause all sending, a number is sent now and then as a probe; a few rows are fed for that.
+    While Plivo's answers pause all sending, a worker sends to a number now and then, as a probe. A few rows are fed for
+    that.
     """
     pauses = [pause for pause in status.pauses if pause.lane in {None, Lane.BULK}]
     if any(not pause.sends_probes for pause in pauses):
@@ -142,7 +143,7 @@ class _Turn:
         return len(page.rows)
 
     def _quiet_until(self, rows: tuple[StoredRow, ...]) -> dict[str, datetime]:
-        """Return the numbers that are in their quiet hours, with the end of these."""
+        """Return the numbers that are in their quiet hours now, each with the end of them."""
         if self.quiet_hours is None:
             return {}
         ends = ((row.number, self.quiet_hours.until(row.number, self.now)) for row in rows if row.number)

@@ -1,6 +1,7 @@
-"""`ringproof.reconcile`: reads Plivo's list of verified numbers.
+"""`ringproof.reconcile`: scans Plivo's list of verified numbers.
 
-It reads the newest ones after a code has died, to find users who confirmed elsewhere, or all (`ringproof sync`).
+After a code has died it reads the newest numbers, to find users who confirmed elsewhere. For `ringproof sync` it reads
+all of them.
 """
 
 import logging
@@ -28,14 +29,14 @@ if TYPE_CHECKING:
     from ringproof.plivo.client import Page, PlivoClient
 
 QUEUE: Final = queue(Lane.INTERACTIVE)
-"""The queue whose workers always run. A scan may not block the sweep, whose worker has one child."""
+"""The queue of the scans' messages: its workers always run. In the queue of the ticks a scan would block the sweep."""
 
 EVERY: Final = timedelta(seconds=5)
 SECONDS: Final = 4.0
 """How often a scan gets a message, and how long one message scans. Then its child is free for other work."""
 
 LAG: Final = timedelta(seconds=5)
-"""How late a number may appear in Plivo's list. A scan reads this much further than to what the last scan saw."""
+"""How late a number may appear in Plivo's list. So a scan reads this far beyond the newest date of the last scan."""
 
 SOURCES: Final = {ListScan.RECONCILE: Source.CODE, ListScan.SYNC: Source.LIST}
 

@@ -1,4 +1,4 @@
-"""`ringproof.reverify`: asks again whether verified numbers still are: Plivo by a question, or the user by a code."""
+"""`ringproof.reverify`: checks that verified numbers still are verified: it asks Plivo, or sends the user a code."""
 
 import logging
 from collections import Counter
@@ -49,7 +49,7 @@ class Reverified(StrEnum):
 
 
 def enqueue_reverifications(ledger: Ledger) -> int:
-    """Send messages for the numbers that are due, and return how many numbers. A number that is missed is due again."""
+    """Send messages for the numbers that are due, and return how many. A number whose message is lost is due again."""
     numbers = reverification.due(ledger, MOST, NUMBERS, queue(Lane.SCHEDULED))
     for start in range(0, len(numbers), NUMBERS):
         send_numbers(reverify.name, numbers[start : start + NUMBERS], Lane.SCHEDULED)
@@ -58,7 +58,7 @@ def enqueue_reverifications(ledger: Ledger) -> int:
 
 @app.task(base=MaskedTask, name="ringproof.reverify", shared=False, ignore_result=True, throws=(errors.InvalidRequest,))
 def reverify(numbers: Any) -> None:
-    """Re-verify each number that is due. If the worker dies, the others are due again in some minutes."""
+    """Re-verify each number that is due. If the worker dies, those that it did not reach are due again."""
     if not isinstance(numbers, list) or not all(isinstance(number, str) for number in numbers):
         raise errors.InvalidRequest("numbers", mask_value(numbers), "only Ringproof sends them: ['+14155550123', …]")
     with shutdown.defer_sigterm():
@@ -69,7 +69,7 @@ def reverify(numbers: Any) -> None:
 def reverify_numbers(
     ledger: Ledger, client: "PlivoClient", numbers: Sequence[str], *, mode: str
 ) -> Counter[Reverified]:
-    """Re-verify each number that is due; return how many ended in which way.
+    """Re-verify each number that is due; count how each one ended.
 
     For one message: `Counter({Reverified.STILL_VERIFIED: 18, Reverified.SENT_CODE: 2})`.
     """

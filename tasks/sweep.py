@@ -37,7 +37,7 @@ PORTION: Final = 500
 """Entries for one call of the script. It takes about 10 ms, in which Redis does nothing else."""
 
 CHUNK: Final = 50
-"""Numbers of bulk or schedule in one message, so that they go on at the full pace after a pause."""
+"""Numbers of bulk or schedule in one message: with many, they go on at the full pace after a pause."""
 
 TICK: Final = timedelta(milliseconds=800)
 """How long one worker owns a tick, and how long it works. Beat sends a tick each second."""
@@ -125,7 +125,8 @@ def look_up(phone_number: str, request: int) -> None:
 def end_doubt(ledger: Ledger, record: Record, caller_id: "VerifiedNumber | None", *, hold: bool) -> None:
     """End the doubt about a number when no code of it can be live: it is verified, gets one more code, or has failed.
 
-    `caller_id` is what Plivo has of the number. With `hold` no number gets another code without a person's request.
+    `caller_id` is Plivo's entry of the number (None: it has none). With `hold` no number gets another code unless a
+    person asks for it.
     """
     number, lane = record.phone_number, record.lane
     if caller_id and _is_by_this_request(caller_id, record, _sent_at(ledger, record)):
@@ -160,7 +161,7 @@ def _sent_at(ledger: Ledger, record: Record) -> datetime | None:
 
 
 def _is_by_this_request(caller_id: "VerifiedNumber", record: Record, sent_at: datetime | None) -> bool:
-    """Whether the number was verified by a code of this request, and not by one of last year."""
+    """Whether the number was verified by a code of this request, and not by an older one."""
     if caller_id.verification_uuid == record.verification_uuid:
         return not record.is_code_used
     dates: list[Any] = [date for date in (caller_id.created_at, caller_id.modified_at) if date]

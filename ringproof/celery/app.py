@@ -34,12 +34,12 @@ NO_BODIES: Final = (
 class Ringproof(Celery):
     """A Celery application whose broker and results come from Ringproof's settings alone.
 
-    As Celery's configuration they would lose against CELERY_BROKER_URL and CELERY_RESULT_BACKEND, which a host project
-    may have in its environment. `celery report` and `inspect conf` would also show Redis' password.
+    A host project may have CELERY_BROKER_URL and CELERY_RESULT_BACKEND in its environment. They would override Celery's
+    configuration. `celery report` and `inspect conf` would also show Redis' password.
     """
 
     read_settings: Callable[[], Settings] = staticmethod(runtime.settings)
-    """Reads the environment; `worker.celery` puts its own in place, which ends a command with a clear list."""
+    """Reads the environment. `worker.celery` replaces it with a function that ends a command with a list of faults."""
 
     is_service = False
     """Whether `worker.celery` has added the task bodies, so that this process may be a worker or beat."""

@@ -91,16 +91,16 @@ class LedgerBackend(RedisBackend):
     """Celery's result backend over the ledger. It stores nothing for ids of Ringproof's: the record is the result."""
 
     def on_task_call(self, producer: Any, task_id: str) -> None:
-        """Do nothing. Celery's own subscribes before it publishes, and blocks for 19 s if Redis is away."""
+        """Do nothing. Celery's own method subscribes before it publishes, and blocks for 19 s if Redis is away."""
 
     def add_pending_result(self, result: Any, weak: bool = False, start_drainer: bool = True) -> Any:
-        """Register another's result. Ringproof's results wait by themselves, in `wait_for_pending`."""
+        """Register the result of another's message. Ringproof's results wait by themselves, in `wait_for_pending`."""
         if parse_result_id(result.id):
             return result
         return super().add_pending_result(result, weak=weak, start_drainer=start_drainer)
 
     def remove_pending_result(self, result: Any) -> Any:
-        """Forget another's result. Do nothing while Python ends: Celery's own would connect to Redis."""
+        """Forget another's result. Do nothing while Python ends: Celery's own method would connect."""
         return result if parse_result_id(result.id) or sys.is_finalizing() else super().remove_pending_result(result)
 
     def store_result(self, task_id: str, result: Any, state: str, *args: Any, **options: Any) -> Any:
@@ -170,7 +170,7 @@ class Verification(AsyncResult):
     supports_native_join = False  # a ResultSet waits for each by itself
 
     def _get_task_meta(self) -> Any:
-        """Read the record. A final one is kept, except under the bare number, which may get a newer request."""
+        """Read the record; cache it if it is final and the id names its request. A bare number may get a newer one."""
         if self._cache is not None:
             return self._cache
         meta = self.backend.get_task_meta(self.id)
@@ -201,7 +201,7 @@ class Verification(AsyncResult):
         self._cache = None
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle the id alone. Celery's own would pickle Redis' URL with it, password included."""
+        """Pickle the id alone. Celery's own method would add Redis' URL, password included."""
         return _restored, (self.id,)
 
     def __str__(self) -> str:

@@ -2,7 +2,7 @@
 
 One is junk in a queue. kombu takes it off the list and raises, and Celery's main process ends. Here it is dropped with
 a log line. The other is a Redis that is out of memory, or a replica, and does not record that a message was taken. The
-message is worked off all the same: if it is lost, the ledger brings its number back, and not the broker.
+worker works off the message all the same. If the worker dies, the ledger brings the number back, not the broker.
 """
 
 import logging
@@ -36,7 +36,7 @@ class Message(virtual.Message):
 
 
 class QoS(kombu_redis.QoS):
-    """Records which messages were taken and not yet acknowledged: in Redis, or here alone if Redis refuses."""
+    """Records which messages were taken and not yet acknowledged: in Redis, or in this process if Redis refuses."""
 
     def append(self, message: Any, delivery_tag: str) -> None:
         """Record a message that was taken off its queue."""
@@ -56,7 +56,7 @@ class Channel(kombu_redis.Channel):
     def basic_consume(
         self, queue: str, no_ack: bool, callback: Callable[[Any], Any], *args: Any, **options: Any
     ) -> Any:
-        """Consume a queue. A message that Celery cannot read is rejected: it would end the worker each time."""
+        """Consume a queue. A message that Celery cannot read is rejected: each delivery would end the worker."""
 
         def take(message: Any) -> Any:
             try:

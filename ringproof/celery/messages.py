@@ -1,4 +1,4 @@
-"""The messages that workers get. Each names requests that the ledger has accepted, and may be lost or come twice."""
+"""The messages that workers get. Each names requests that the ledger has accepted. It may be lost, or come twice."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -107,7 +107,7 @@ def send_message(
 
 
 def send_chunk(requests: Sequence[tuple[str, int]], lane: Lane) -> bool:
-    """Send one message for many accepted requests of a lane, with the errors of `send_message`.
+    """Send one message for many accepted requests of a lane. Failures and the return are those of `send_message`.
 
         send_chunk([("+14155550123", 1764374400), ("+14155550124", 1764374401)], Lane.BULK)
 
@@ -117,7 +117,7 @@ def send_chunk(requests: Sequence[tuple[str, int]], lane: Lane) -> bool:
 
 
 def send_numbers(task: str, numbers: Sequence[str], lane: Lane) -> bool:
-    """Send one message about many numbers, with the errors of `send_message`."""
+    """Send one message about many numbers. Failures and the return are those of `send_message`."""
     return _send(task, (numbers,), {}, lane, f"({len(numbers)} numbers,)")
 
 

@@ -20,7 +20,7 @@ from ringproof.runtime import settings
 from worker.celery.beat import FEED, SWEEP
 
 REGULAR_TASK = re.compile(rf"Task ({SWEEP}|{FEED}|ringproof\.reconcile)\[")
-"""Marks a line of Celery's about a task that runs in an idle installation, too."""
+"""Matches Celery's log lines about the tasks that run even in an idle installation."""
 
 FORMAT = "%(asctime)s %(levelname)-7s %(processName)s %(message)s"
 

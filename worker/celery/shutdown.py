@@ -1,7 +1,7 @@
 """A warm stop that the children notice, and a SIGTERM that does not interrupt a send.
 
 When a worker stops, Celery informs its parent process alone. The parent shares one byte with its children, made before
-the fork, and each child looks at it before it begins a number. A supervisor may send SIGTERM to the whole process group
+the fork, and each child reads it before it begins a number. A supervisor may send SIGTERM to the whole process group
 (honcho, systemd). A child that is sending then ends after it has settled in the ledger, at most 15 s later.
 """
 

@@ -11,8 +11,8 @@ from ringproof.settings import Settings
 def settings_or_exit() -> Settings:
     """Read the environment; `worker` and `beat` end with the list of everything that is wrong in it.
 
-    A worker needs Plivo's credentials, too. The command must run our application: a host project's worker that makes
-    requests is a producer, and needs no credentials.
+    A worker needs Plivo's credentials, too. A host project's own worker may make requests. It is a producer, and needs
+    no credentials: for it this function only reads the environment.
 
     Raises `Misconfigured` outside such a command.
     """

@@ -80,10 +80,10 @@ class _FinalCheck:
         self._first_byte_until = first_byte_until
 
     def wait_to_connect(self) -> None:
-        """Wait until shortly before the slot, and have the ledger confirm it: it may be paused since.
+        """Wait until shortly before the slot, and have the ledger confirm it: a pause may have begun.
 
-        Raises `SlotRevoked` if the slot no longer counts. Raises `LeaseOver` if the slot comes after the lease, if the
-        ledger does not answer, or when this worker stops.
+        Raises `SlotRevoked` if the slot no longer counts. Raises `LeaseOver` if the slot comes too late for the
+        lease, if the ledger does not answer, or when this worker stops.
         """
         if self.slot > self._first_byte_until:
             raise LeaseOver("no slot within the lease; nothing was sent")

@@ -70,8 +70,8 @@ def begin_and_send(
         patience = timedelta(seconds=ends - asked_at)
         begin = partial(ledger.begin, portion, fence=fence, patience=patience, asleep=quiet_until)
         # A Redis that was frozen still performs the calls of that time when it goes on. Only a call with the same fence
-        # shows what they claimed. So begin is repeated until it answers; if it was not, the numbers would be in doubt
-        # although nothing was sent. An answer that comes too late for its lease sends nothing.
+        # shows what they claimed. So begin is repeated until it answers: otherwise the numbers would be in doubt
+        # although no worker has sent to them. If the answer comes too late for a lease, `send` sends nothing.
         answers = until_ledger_answers(begin, ends_with_worker=True)
         left = left[len(portion) :]
         later = []

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 THREADS: Final = 25
-"""Sends under way in one child. If Plivo answers in 100 ms, one child alone could send at four times its pace."""
+"""Sends under way in one child. If Plivo answers in 100 ms, one child could send at four times 300/5s."""
 
 
 class SenderPool:
@@ -36,7 +36,7 @@ class SenderPool:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Wait until all sends are done. Raises the error of a send that failed in a way that no send should."""
+        """Wait until all sends are done. Raises an unexpected error of a send, if there was one."""
         self._pool.shutdown()
         for future in self._futures:
             future.result()
@@ -48,7 +48,7 @@ class SenderPool:
             return self._free
 
     def send(self, begun: Begun, asked_at: float) -> bool:
-        """Give the number to a free thread. Returns True at once; a revoked one is in `returned` later."""
+        """Give the number to a free thread. Returns True at once; if its slot is revoked, it is in `returned` later."""
         with self._changed:
             self._free -= 1
         self._futures.append(self._pool.submit(self._send, begun, asked_at))

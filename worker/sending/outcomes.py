@@ -44,7 +44,7 @@ def _unreachable(error: Unreachable, attempts: int) -> Outcome:
     return Outcome(State.WAITING, Reason.UNREACHABLE, error.cause, wait)
 
 
-# The scripts decide how long the next three wait, because the wait is the same for all numbers.
+# The scripts decide how long a number waits after the next three errors: the wait is the same for all numbers.
 
 
 def _throttled(error: Throttled, _: int) -> Outcome:

@@ -20,7 +20,7 @@ _log = logging.getLogger(__name__)
 
 
 def until_ledger_answers(call: Callable[[], T], *, seconds: float = float("inf"), ends_with_worker: bool = False) -> T:
-    """Call the ledger until it answers, and return the answer. The call must be one that counts once if repeated.
+    """Call the ledger until it answers, and return the answer. A repeated call must count only once.
 
     Raises `LedgerUnavailable` after `seconds` without an answer; with `ends_with_worker` also when this worker stops.
 

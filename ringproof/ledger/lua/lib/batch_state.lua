@@ -41,8 +41,8 @@ local function batch_state_for(record)
   return state or nil
 end
 
--- Returns those batches of `names` ('/' between them) that are not cancelled: each once, and without `own`, the batch of
--- the request. This is the record's `joined_by`.
+-- Returns those batches of `names` ('/' between them) that are not cancelled: each once, and without `own`, the
+-- request's batch. This is the record's `joined_by`.
 local function joining_batches(own, names)
   local joining, seen = {}, {[own] = true}
   for name in names:gmatch('[^/]+') do
