@@ -170,22 +170,13 @@ class PlivoClient:
         answer = self._transport.exchange("GET", f"{digits}/")
         return None if answer.status == 404 else self._about(digits, answer)
 
-    def list(
-        self,
-        *,
-        limit: int = 20,
-        offset: int = 0,
-        country: str | None = None,
-        subaccount: str | None = None,
-        alias: str | None = None,
-    ) -> Page:
-        """List the verified numbers, at most 20 at once: of a country (two letters), a subaccount or an alias.
+    def list(self, *, limit: int = 20, offset: int = 0) -> Page:
+        """Return a page of the verified numbers, newest first, with at most 20 of them.
 
-        `next` always lies beyond `offset`, so that asking on comes to an end. Raises `Rejected` for a limit that Plivo
-        does not take, and `Unknown` if the answer is no list; asking again is safe.
+        `next` is always greater than `offset`, so that walking through the pages ends. Raises `Rejected` for a limit
+        that Plivo does not take, and `Unknown` if the answer is no list. Repeating is safe.
         """
-        asked = {"limit": limit, "offset": offset, "country": country, "subaccount": subaccount, "alias": alias}
-        query = urlencode({name: value for name, value in asked.items() if value is not None}, errors="replace")
+        query = urlencode({"limit": limit, "offset": offset})
         answer = self._transport.exchange("GET", f"?{query}")
         if not _is_success(answer):
             raise self._refusal(answer)
@@ -196,19 +187,9 @@ class PlivoClient:
         if not isinstance(listed, list):
             raise Unknown(f"{answer.status} without objects")
         meta = meta if isinstance(meta, dict) else {}
-        found = [_caller_id(one) if isinstance(one, dict) else None for one in listed]
-        known = tuple(one for one in found if one is not None)
-        return Page(known, _offset(meta.get("next"), offset), _count(meta.get("total_count")), len(found) - len(known))
-
-    def update(self, phone_number: str, *, alias: str | None = None, subaccount: str | None = None) -> VerifiedNumber:
-        """Give a verified number another alias or subaccount; what is None stays as it is.
-
-        Raises `InvalidNumber` for what is none, `Rejected` also for a number that is not verified, and `Unknown` if it
-        may have been done; asking again is safe.
-        """
-        digits = _digits(phone_number)
-        body = _body({"alias": alias, "subaccount": subaccount})
-        return self._about(digits, self._transport.exchange("POST", f"{digits}/", body))
+        numbers = tuple(number for one in listed if isinstance(one, dict) and (number := _caller_id(one)))
+        skipped = len(listed) - len(numbers)
+        return Page(numbers, _offset(meta.get("next"), offset), _count(meta.get("total_count")), skipped)
 
     def delete(self, phone_number: str) -> bool:
         """Remove a verified number at Plivo. Return False if Plivo did not have it.

@@ -137,13 +137,13 @@ def test_an_example_of_each_country_is_refused_for_its_kind_or_taken(kind):
     regions = sorted(phonenumbers.SUPPORTED_REGIONS)
     found = [number for region in regions if (number := phonenumbers.example_number_for_type(region, kind))]
     numbers = [phonenumbers.format_number(number, PhoneNumberFormat.E164) for number in found]
-    told = {number: read_by_us(number) for number in numbers}
+    ours = {number: read_by_us(number) for number in numbers}
     for number in numbers:
         same(number)
-    told.pop("+13101234", None)  # impossible: its seven digits are for Canadians alone
+    ours.pop("+13101234", None)  # impossible: its seven digits are for Canadians alone
 
-    assert told or kind == PhoneNumberType.UNKNOWN
-    assert {answer if isinstance(answer, str) else None for answer in told.values()} <= {REASONS.get(kind)}
+    assert ours or kind == PhoneNumberType.UNKNOWN
+    assert {answer if isinstance(answer, str) else None for answer in ours.values()} <= {REASONS.get(kind)}
 
 
 @pytest.mark.parametrize("left_out", range(len(KINDS_IN_ORDER)))

@@ -52,7 +52,7 @@ def local(text, zone):
 
 
 def begins(window, number, now):
-    """The morning that a number is told: the moment, without its own place after it."""
+    """The moment of a number's morning, without the place that its hash gives it afterwards."""
     before, quiet_hours.SPREAD = quiet_hours.SPREAD, timedelta()
     try:
         return window.until(number, now)
@@ -169,9 +169,9 @@ class TestANumberInOneZone:
         ],
     )
     def test_waits_for_its_own_morning_by_night(self, wall, morning):
-        told = begins(NIGHT, NEW_YORK, local(wall, "America/New_York"))
+        begins_at = begins(NIGHT, NEW_YORK, local(wall, "America/New_York"))
 
-        assert told == local(morning, "America/New_York")
+        assert begins_at == local(morning, "America/New_York")
 
     @pytest.mark.parametrize(
         ("number", "morning"),
@@ -293,13 +293,13 @@ class TestANumberInSeveralZones:
     def test_that_are_never_awake_together_gets_its_code_when_the_most_are(self):
         short = QuietHours.parse("20:00-12:00")
         now = utc("2026-01-15T03:00")
-        told = begins(short, TOLL_FREE, now)
+        morning = begins(short, TOLL_FREE, now)
         counts = [awake(short, TOLL_FREE, now + ahead * MINUTE) for ahead in range(2 * 24 * 60)]
 
         assert max(counts) < 42
-        assert awake(short, TOLL_FREE, told) == max(counts)
-        assert told == next_day(short, TOLL_FREE, now)
-        assert begins(short, TOLL_FREE, told) is None, "and is not put off again when its time has come"
+        assert awake(short, TOLL_FREE, morning) == max(counts)
+        assert morning == next_day(short, TOLL_FREE, now)
+        assert begins(short, TOLL_FREE, morning) is None, "and is not put off again when its time has come"
 
     def test_may_be_awake_together_again_after_the_clocks_are_changed(self):
         # Newfoundland's evening is an hour later in winter, and then still reaches Guam's morning.
@@ -317,10 +317,10 @@ class TestANumberInSeveralZones:
 
     @given(windows, st.sampled_from(NUMBERS), moments)
     def test_waits_two_days_at_most_and_is_not_put_off_again_when_its_time_has_come(self, window, number, now):
-        told = window.until(number, now)
-        if told is not None:
-            assert now < told < now + 2 * DAY + HOUR
-            assert awake(window, number, told) < len(zones_of(number)) or window.until(number, told) is None
+        morning = window.until(number, now)
+        if morning is not None:
+            assert now < morning < now + 2 * DAY + HOUR
+            assert awake(window, number, morning) < len(zones_of(number)) or window.until(number, morning) is None
 
 
 class TestTheZones:
@@ -378,9 +378,9 @@ assert zoneinfo.TZPATH == ()
 print(json.dumps(sorted({zone for zones in TIMEZONE_DATA.values() for zone in zones} - zoneinfo.available_timezones())))
 """
         environ = os.environ | {"PYTHONTZPATH": ""}
-        told = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, env=environ, timeout=60)
+        done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, env=environ, timeout=60)
 
-        assert json.loads(told.stdout) == []
+        assert json.loads(done.stdout) == []
 
     def test_count_as_utc_where_the_machine_is_too_old_to_know_them(self, monkeypatch):
         monkeypatch.setattr(quiet_hours, "zones_of", lambda _: ("Mars/Olympus_Mons",))
@@ -409,34 +409,34 @@ class TestTheMorning:
     @given(st.integers(2_000_000, 9_999_999))
     def test_gives_each_number_a_place_in_its_first_hour_and_always_the_same(self, subscriber):
         number = f"+1212{subscriber}"
-        told = NIGHT.until(number, self.NOW)
+        morning = NIGHT.until(number, self.NOW)
 
-        assert self.MORNING <= told < self.MORNING + HOUR
-        assert NIGHT.until(number, self.NOW + 2 * HOUR) == told
-        assert NIGHT.until(number, self.NOW + DAY) == told + DAY
+        assert self.MORNING <= morning < self.MORNING + HOUR
+        assert NIGHT.until(number, self.NOW + 2 * HOUR) == morning
+        assert NIGHT.until(number, self.NOW + DAY) == morning + DAY
 
     def test_gives_it_the_same_in_every_process(self):
         assert NIGHT.until(NEW_YORK, self.NOW) == utc("2026-01-16T13:25:01.648")
 
     def test_gives_neighbours_places_far_apart_and_no_minute_too_many(self):
-        told = [NIGHT.until(f"+1212555{line:04}", self.NOW) for line in range(6000)]
-        minutes = Counter((moment - self.MORNING) // MINUTE for moment in told)
+        mornings = [NIGHT.until(f"+1212555{line:04}", self.NOW) for line in range(6000)]
+        minutes = Counter((moment - self.MORNING) // MINUTE for moment in mornings)
 
         assert set(minutes) == set(range(60))
         assert all(60 <= count <= 140 for count in minutes.values()), "100 each, as chance has it"
 
     def test_is_spread_over_the_day_where_that_is_shorter(self):
         window = QuietHours.parse("08:10-08:00")
-        told = [window.until(f"+1212555{line:04}", self.NOW) for line in range(500)]
+        mornings = [window.until(f"+1212555{line:04}", self.NOW) for line in range(500)]
 
-        assert min(told) >= self.MORNING
-        assert self.MORNING + 9 * MINUTE < max(told) < self.MORNING + 10 * MINUTE
+        assert min(mornings) >= self.MORNING
+        assert self.MORNING + 9 * MINUTE < max(mornings) < self.MORNING + 10 * MINUTE
 
     def test_is_that_of_the_zones_together_where_there_are_several(self):
-        told = [begins_of_a_short_day(line) for line in range(200)]
+        mornings = [begins_of_a_short_day(line) for line in range(200)]
 
-        assert utc("2026-01-15T23:00") <= min(told)
-        assert max(told) < utc("2026-01-15T23:30")
+        assert utc("2026-01-15T23:00") <= min(mornings)
+        assert max(mornings) < utc("2026-01-15T23:30")
 
     def test_is_found_for_ten_thousand_numbers_in_a_moment(self):
         numbers = [f"+1212555{line:04}" for line in range(10_000)]
