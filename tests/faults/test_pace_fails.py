@@ -56,7 +56,7 @@ def too_close(world):
 
 
 def until_all_are_known(world):
-    """Whoever was not cut short has a code, and no request was one too many."""
+    """Each number that was not cut short has a code, and no request was one too many."""
     world.until_settled()
     assert not too_close(world)
     check(world)

@@ -16,7 +16,7 @@ POINTS = ("begun", "last_look", "written", "answered", "settling", "settled")
 """After accept: begin, the final check before the first byte, the answer, and settle, whose answer is not yet read."""
 
 NOT_SENT = {"begun", "last_look"}
-TOLD = {"settling", "settled"}
+ANSWER_IS_WRITTEN = {"settling", "settled"}
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ def sends(world, numbers):
 def test_a_killed_process_leaves_a_record_that_says_what_may_be_out(world):
     numbers, _ = strike(world, "kill")
     for point, number in numbers.items():
-        record = world.until(number, State.CODE_SENT if point in TOLD else State.IN_DOUBT)
+        record = world.until(number, State.CODE_SENT if point in ANSWER_IS_WRITTEN else State.IN_DOUBT)
         assert record.attempts == 1, point
 
     assert sends(world, numbers) == {point: int(point not in NOT_SENT) for point in POINTS}
@@ -56,14 +56,14 @@ def test_a_killed_process_leaves_a_record_that_says_what_may_be_out(world):
 
     world.until_doubts_are_over()
 
-    assert sends(world, numbers) == {point: 2 if point not in NOT_SENT | TOLD else 1 for point in POINTS}
+    assert sends(world, numbers) == {point: 2 if point not in NOT_SENT | ANSWER_IS_WRITTEN else 1 for point in POINTS}
     check(world)
 
 
 def test_a_process_that_was_stopped_past_its_lease_does_only_what_is_still_right(world):
     numbers, pids = strike(world, "stop")
     for point, number in numbers.items():
-        world.until(number, State.CODE_SENT if point in TOLD else State.IN_DOUBT)
+        world.until(number, State.CODE_SENT if point in ANSWER_IS_WRITTEN else State.IN_DOUBT)
     for pid in pids.values():
         os.kill(pid, signal.SIGCONT)
     for point, number in numbers.items():

@@ -261,7 +261,7 @@ class TestChecking:
 class TestSending:
     """A new code tells whether the number is still that person's."""
 
-    def test_has_the_answered_verified_anew(self, book):
+    def test_gives_an_answered_number_a_new_period(self, book):
         book.verify()
         book.pass_to_the_due_date()
         assert book.reverify(mode="send") == {Reverified.SENT_CODE: 1}
