@@ -33,7 +33,7 @@ def note(file):
     into = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     missed = os.open(file + MISSED, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     replace = worker.sending.attempt.replace_slot
-    clock, write, looked = worker.sending.attempt.boot_clock, transport._Attempt.write, threading.local()
+    clock, write, looked = worker.sending.attempt.boot_clock, transport._HttpTry.write, threading.local()
 
     def looking():
         looked.at = clock()
@@ -51,7 +51,7 @@ def note(file):
 
     worker.sending.attempt.boot_clock = looking
     worker.sending.attempt.replace_slot = replacing
-    transport._Attempt.write = writing
+    transport._HttpTry.write = writing
 
 
 if __name__ == "__main__":
