@@ -10,7 +10,16 @@ from ringproof import errors, runtime
 from ringproof.celery.confirmation import ConfirmationTask
 from ringproof.celery.messages import CONFIRM, performs
 from ringproof.clock import iso
-from ringproof.ledger.confirmation import HANDLE, Marked, NextStep, TakenCode, end_try, mark_verified, take_code
+from ringproof.ledger.confirmation import (
+    HANDLE,
+    Marked,
+    NextStep,
+    TakenCode,
+    check_code,
+    end_try,
+    mark_verified,
+    take_code,
+)
 from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.record import Record, State
 from ringproof.phone.masking import mask
@@ -96,7 +105,11 @@ def _complete(ledger: Ledger, client: "PlivoClient", record: Record, taken: Take
     number, uuid = record.phone_number, record.verification_uuid
     assert uuid is not None  # noqa: S101  # or the step is NOTHING
     try:
-        caller_id = ask_at_slot(ledger, partial(client.complete, uuid, taken.code), within=SLOT)
+        code = check_code(taken.code.get_secret_value())  # a program without Ringproof stores it as its user typed it
+        caller_id = ask_at_slot(ledger, partial(client.complete, uuid, code), within=SLOT)
+    except errors.InvalidRequest:
+        until_ledger_answers(lambda: end_try(ledger, number, handle, counted=False))
+        raise
     except errors.WrongCode as error:
         left = until_ledger_answers(lambda: end_try(ledger, number, handle))
         _log.info("wrong code %s, tries left: %d", mask(number), left)

@@ -12,6 +12,7 @@ from ringproof.celery.messages import CONFIRM, EnqueuedTask, reject_options
 from ringproof.ledger.confirmation import check_code, store_code
 from ringproof.ledger.queues import queue
 from ringproof.ledger.record import Lane
+from ringproof.phone.caller_id import is_empty
 from ringproof.phone.masking import mask, mask_value
 from ringproof.phone.number import parse
 
@@ -37,6 +38,8 @@ class ConfirmationTask(EnqueuedTask):
             confirm_verification.delay("+14155550123", "482913").get(timeout=30)
             # {"state": "verified", "verification_uuid": "24856289-…", "country": "US", "verified_at": "2026-…"}
 
+        The code is a text as a person pastes it: `check_code` says which signs are dropped.
+
         Raises `InvalidNumber`, or `InvalidRequest` for a wrong code, which the error does not show. Raises
         `LedgerUnavailable` if Redis does not answer: then Plivo is not asked, and the user can enter the code again.
         """
@@ -44,7 +47,7 @@ class ConfirmationTask(EnqueuedTask):
         if options.pop("queue", None) not in {None, QUEUE}:
             raise errors.InvalidRequest("queue", "given", f"leave it out: confirmations always go to {QUEUE}")
         number, code, region = _arguments(*(args or ()), **(kwargs or {}))
-        e164 = parse(number, region or runtime.settings().region).e164
+        e164 = parse(number, runtime.settings().region if is_empty(region) else region).e164
         ledger = runtime.ledger()
         handle = store_code(ledger, check_code(code))
         veiled = {"queue": QUEUE, "argsrepr": f"('{mask(e164)}',)", "kwargsrepr": "{…}"}

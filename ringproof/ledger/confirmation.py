@@ -7,6 +7,7 @@ removes it from Redis.
 import json
 import re
 import secrets
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -34,6 +35,15 @@ TRIES: Final = 5
 
 HANDLE: Final = re.compile(r"[A-Za-z0-9_-]{16,64}")
 _CODE = re.compile(r"[0-9]{4,8}")
+
+LONGEST_PASTE: Final = 256
+"""Characters of a code as it is pasted: 8 digits with many marks between them. It bounds the work."""
+
+_DROPPED: Final = frozenset(
+    "\u2212\u02d7\u2043\u30fc\uff70"  # dashes that Unicode does not call dashes
+    "\ufffc\u034f\u115f\u1160\u3164\uffa0\u2800\ufe0e\ufe0f"  # invisible marks that it does not call format marks
+)
+_BACKWARDS: Final = "\u202e"
 
 
 class NextStep(StrEnum):
@@ -83,13 +93,30 @@ class TakenCode:
 
 
 def check_code(code: object) -> SecretStr:
-    """Return a code as the user entered it. It must be text, because 0123 is not 123.
+    """Return the code in a text that a person typed or pasted. It must be text, because 0123 is not 123.
 
-    Raises `InvalidRequest`, which does not show the code.
+    Blanks, dashes and invisible marks are dropped, and digits of any script become 0 to 9. Anything else is refused,
+    and so is an override that would make the digits read backwards. Raises `InvalidRequest`, which does not show the
+    code.
+
+    >>> check_code(" 04\N{EN DASH}82 ").get_secret_value()
+    '0482'
     """
-    if isinstance(code, str) and _CODE.fullmatch(code):
-        return SecretStr(code)
+    if isinstance(code, str) and len(code) <= LONGEST_PASTE:
+        digits = "".join(map(_digit, code))
+        if _CODE.fullmatch(digits):
+            return SecretStr(digits)
     raise InvalidRequest("code", "(not shown)", "a string of 4 to 8 digits, with the zeros that it begins with")
+
+
+def _digit(sign: str) -> str:
+    """Return 0 to 9 for a digit of any script, nothing for what a code may have between its digits, or else "?"."""
+    if (digit := unicodedata.decimal(sign, -1)) >= 0:
+        return str(digit)
+    if sign.isspace() or sign in _DROPPED:
+        return ""
+    is_dropped = unicodedata.category(sign) in {"Cf", "Pd"} and sign != _BACKWARDS
+    return "" if is_dropped else "?"
 
 
 def store_code(ledger: Ledger, code: SecretStr) -> str:

@@ -251,6 +251,33 @@ def test_a_foreign_application_leaves_the_code_itself_and_one_that_sends_it_is_r
     assert "98765432" not in worker.log + str(client.get(f"celery-task-meta-{carried.id}"))
 
 
+def test_a_foreign_application_may_leave_the_code_as_its_user_pasted_it(plivo, client, number, worker, ledger):
+    other = Celery("foreign", broker=runtime.settings().redis_url.get_secret_value(), set_as_current=False)
+
+    def enter(pasted):
+        handle = secrets.token_hex(16)
+        client.set(f"ringproof:code:{handle}", pasted, ex=60)
+        sent = other.send_task("confirm_verification", [number], {"handle": handle}, queue="ringproof.interactive")
+        return app.AsyncResult(sent.id)
+
+    code = code_of(plivo, number)
+    refused = enter(f"code {code}")
+    with pytest.raises(InvalidRequest) as caught:
+        refused.get(timeout=60)
+    assert code not in f"{caught.value!r} {client.get(f'celery-task-meta-{refused.id}')} {worker.log}"
+    assert ledger.read(number).tries == 0, "Plivo was not asked"
+
+    assert enter("\u200e" + " - ".join(code) + "\n").get(timeout=60)["state"] == "verified"
+
+
+@pytest.mark.parametrize("region", ["", " ", None])
+def test_a_pasted_code_and_an_empty_region_are_read_as_they_are_meant(plivo, number, worker, region):
+    code = code_of(plivo, number)
+    pasted = "".join(chr(0x0660 + int(digit)) for digit in code)
+
+    assert confirm_verification.delay(number, f"\u202b{pasted}\u202c ", region).get(timeout=60)["state"] == "verified"
+
+
 def test_without_a_redis_it_says_so(monkeypatch):
     monkeypatch.setenv("RINGPROOF_REDIS_URL", "redis://127.0.0.1:1/0")
     runtime._ledger.cache_clear()

@@ -15,6 +15,7 @@ from ringproof.ledger.confirmation import check_code
 from ringproof.ledger.control import sending_status
 from ringproof.ledger.queues import queue
 from ringproof.ledger.record import Lane
+from ringproof.phone.caller_id import is_empty
 from ringproof.phone.masking import mask
 from ringproof.phone.number import CHANNELS, parse
 from tasks import confirm_verification, initiate_verification
@@ -36,7 +37,11 @@ SECONDS = 30.0
 @click.argument("numbers", nargs=-1, metavar="NUMBER...")
 @click.option("--alias", help="The name that Plivo shows for the number, 1 to 255 characters.")
 @click.option(
-    "--channel", type=click.Choice(CHANNELS), default="sms", show_default=True, help="auto: a landline gets a call."
+    "--channel",
+    type=click.Choice(CHANNELS, case_sensitive=False),
+    default="sms",
+    show_default=True,
+    help="auto: a landline gets a call.",
 )
 @click.option("--subaccount", help="The auth id of the Plivo subaccount that the number is for (SA…).")
 @REGION
@@ -145,9 +150,9 @@ def confirm(number: str, region: str | None, *, prints_json: bool) -> None:
     """
     load_dotenv()
     number = _e164(number, region)
-    code = click.prompt("Code", hide_input=True, err=True) if sys.stdin.isatty() else sys.stdin.readline()
+    entered = click.prompt("Code", hide_input=True, err=True) if sys.stdin.isatty() else _first_line()
     try:
-        code = check_code(code.strip()).get_secret_value()
+        code = check_code(entered).get_secret_value()
     except errors.InvalidRequest as error:
         raise click.UsageError(f"The code is {error.remedy}.") from None
     try:
@@ -212,6 +217,12 @@ def erase(number: str, region: str | None, *, yes: bool) -> None:
     is_erased = erase_number(runtime.ledger(), number)
     console().print(f"{mask(number)} is {'erased' if is_erased else 'unknown here'}")
     sys.exit(Exit.DONE if is_erased else Exit.REFUSED)
+
+
+def _first_line() -> str:
+    """Return the first line on standard input that is not empty."""
+    lines = (line.decode(errors="replace") for line in sys.stdin.buffer)
+    return next((line for line in lines if not is_empty(line)), "")
 
 
 def _e164(number: str, region: str | None) -> str:
