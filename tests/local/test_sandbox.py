@@ -187,7 +187,13 @@ def test_every_body_has_the_fields_of_plivos_own_and_no_others(sandbox):
         "message": f"Verification code is sent to number {NUMBER} which is valid for 15 minutes",
         "verification_uuid": uuid,
     }
-    common = {"alias": "Main Office", "country": "US", "phone_number": NUMBER, "verification_uuid": uuid}
+    common = {
+        "alias": "Main Office",
+        "country": "US",
+        "phone_number": NUMBER,
+        "subaccount": "",
+        "verification_uuid": uuid,
+    }
     created = completed.json()["created_at"]
     assert re.fullmatch(nano, created)
     assert answers[1] == {**common, "channel": "sms", "created_at": created}
@@ -195,7 +201,6 @@ def test_every_body_has_the_fields_of_plivos_own_and_no_others(sandbox):
     assert answers[2]["created_at"] == answers[2]["modified_at"] == f"{created[:26]}Z"
     resource = {
         **common,
-        "subaccount": "",
         "created_at": f"{created[:26]}Z",
         "modified_at": f"{created[:26]}Z",
     }
@@ -232,7 +237,18 @@ def test_a_list_with_an_impossible_limit_or_offset_is_400(sandbox, query):
     assert sandbox.list(query).status_code == 400
 
 
-@pytest.mark.parametrize("query", ["", "limit=0", "limit=&offset=&country=&alias=&subaccount="])
+@pytest.mark.parametrize(
+    "query",
+    [
+        "",
+        "id=",
+        "limit=0",
+        "limit=&offset=&country=&alias=&subaccount=",
+        "limit=0&offset=0&country=0&alias=0&subaccount=0&sub_account=0",
+        "limit=null&offset=null&country=null&alias=null&subaccount=null",
+        "id=7&sub_account=&account_id=x&auth_token=t&phone_number=0",
+    ],
+)
 def test_an_empty_or_missing_query_field_is_no_filter(sandbox, query):
     sandbox.verify(NUMBER)
 
@@ -320,7 +336,7 @@ def test_a_wrong_update_is_400_and_changes_nothing(sandbox, body):
 
 @pytest.mark.parametrize(("status", "body"), [(204, None), (200, {"api_id", "message"})])
 @pytest.mark.parametrize("written", ["+14155550123/", "%2B14155550123", "14155550123"])
-@pytest.mark.parametrize("sent", [None, "{}", '{"phone_number": "+14155550123"}'])
+@pytest.mark.parametrize("sent", [None, "{}", '""', "null", '{"phone_number": "+14155550123"}'])
 def test_a_deleted_number_is_gone_and_can_be_verified_again(sandbox, status, body, written, sent):
     sandbox.post("switches", delete_status=status)
     sandbox.verify(NUMBER)
@@ -340,7 +356,10 @@ def test_a_deleted_number_is_gone_and_can_be_verified_again(sandbox, status, bod
         ({"phone_number": NUMBER, "channel": None, "alias": None, "subaccount": None}, "sms"),
         ({"phone_number": NUMBER, "channel": "", "alias": "", "subaccount": ""}, "sms"),
         ({"phone_number": NUMBER, "channel": 0, "alias": 0, "subaccount": 0}, "sms"),
-        ({"phone_number": NUMBER, "channel": "call", "sub_account": "SA", "country": "US"}, "call"),
+        ({"phone_number": NUMBER, "channel": "call", "sub_account": "", "country": "US"}, "call"),
+        ({"phone_number": NUMBER, "channel": "Call"}, "call"),  # the sample in PHP's documentation
+        ({"phone_number": NUMBER, "channel": "SMS", "sub_account": None, "subAccount": "SA1"}, "sms"),
+        ({"phone_number": NUMBER, "sub_account": 7, "otp": "", "limit": 0, "id": "x", "": None}, "sms"),
         ({"phone_number": NUMBER, "account_id": 1, "auth_id": AUTH[0], "auth_token": "t"}, "sms"),
         ({"phone_number": NUMBER, "verification_uuid": "repeated"}, "sms"),
     ],
@@ -363,13 +382,114 @@ def test_each_form_of_a_body_that_plivos_clients_send_is_accepted(sandbox, body,
 
 @pytest.mark.parametrize("written", ["+14155550123", "%2B14155550123", "14155550123"])
 @pytest.mark.parametrize("slash", ["/", ""])
-@pytest.mark.parametrize("body", [None, "{}"])
+@pytest.mark.parametrize("body", [None, "{}", '""', "0", "null", '{"alias": ""}', "junk"])
 def test_a_number_in_the_path_is_accepted_in_each_notation(sandbox, written, slash, body):
     sandbox.verify(NUMBER)
     answer = sandbox.session.get(f"{sandbox.plivo}/{written}{slash}", data=body, timeout=30, allow_redirects=False)
 
     assert answer.status_code == 200
     assert answer.json()["phone_number"] == NUMBER
+
+
+# What each of Plivo's clients writes, on the wire
+
+WIRE = {
+    "Python": ({"User-Agent": "plivo-python/4.63.0"}, {"auth_id": AUTH[0], "auth_token": AUTH[1], "subaccount": None}),
+    "Ruby": (
+        {"User-Agent": "plivo-ruby/4.63.0"},
+        {"alias": None, "channel": None, "subaccount": None, "country": None},
+    ),
+    "Node": ({"User-Agent": "plivo-node/4.75.0"}, {"sub_account": "", "isVoiceRequest": "true"}),
+    "PHP": ({"User-Agent": "plivo-php/4.62.0", "Accept-Encoding": "*"}, {"is_voice_request": True}),
+    "Java": ({"User-Agent": "plivo-java/5.47.0", "Accept-Encoding": "gzip"}, {"id": "", "subaccount": ""}),
+    ".NET": ({"User-Agent": "plivo-csharp/5.52.0"}, {"IsVoiceRequest": True}),
+    "Go": ({"User-Agent": "plivo-go/7.60.0"}, {"alias": "", "subaccount": 0, "limit": 0, "auth_token": "t", "id": 0}),
+    "curl": ({"User-Agent": "curl/8.5.0", "Accept": "*/*"}, {}),
+}
+WITHOUT_SLASH = {"Java": {"get", "update", "delete"}, ".NET": {"complete", "update", "delete"}, "Node": {"complete"}}
+
+
+class PlivosClient:
+    """Sends the six operations with the habits of one of Plivo's clients."""
+
+    def __init__(self, name, sandbox):
+        self.name, self.sandbox = name, sandbox
+        self.headers, self.fields = WIRE[name]
+
+    def ask(self, operation, method, path="", **fields):
+        slash = "" if operation in WITHOUT_SLASH.get(self.name, ()) else "/"
+        query = {"Java": "?id="}.get(self.name, "") if operation == "list" else ""
+        body = json.dumps({**fields, **{name: self.fields[name] for name in self.fields.keys() - fields.keys()}})
+        if self.name == "Node" and method != "POST":
+            body = '""'
+        if self.name == "Go":
+            body += "\n"
+        return self.sandbox.session.request(
+            method,
+            f"{self.sandbox.plivo}{path}{slash or ('/' if not path else '')}{query}",
+            data=body.encode(),
+            headers={"Content-Type": "application/json", **self.headers},
+            timeout=30,
+            allow_redirects=False,
+        )
+
+
+@pytest.mark.parametrize("name", WIRE)
+@pytest.mark.parametrize("number", [NUMBER, "14155550123"])
+def test_the_habits_of_each_of_plivos_clients_are_taken_in_all_six_operations(sandbox, name, number):
+    client = PlivosClient(name, sandbox)
+    initiated = client.ask("initiate", "POST", phone_number=number, channel="Call" if name == "PHP" else "call")
+    (sent,) = sandbox.sends
+    uuid = initiated.json()["verification_uuid"]
+    completed = client.ask("complete", "POST", f"/Verification/{uuid}", otp=sent["code"], verification_uuid=uuid)
+    got = client.ask("get", "GET", f"/{number}")
+    listed = client.ask("list", "GET")
+    updated = client.ask("update", "POST", f"/{number}", alias="Branch")
+    deleted = client.ask("delete", "DELETE", f"/{number}")
+
+    answers = [initiated, completed, got, listed, updated, deleted]
+    assert [answer.status_code for answer in answers] == [201, 201, 200, 200, 200, 204]
+    assert {answer.headers["Content-Type"] for answer in answers} == {"application/json"}
+    assert all("Content-Encoding" not in answer.headers for answer in answers)
+    assert sent["channel"] == completed.json()["channel"] == "call"
+    assert completed.json()["subaccount"] == got.json()["subaccount"] == ""
+    assert [one["phone_number"] for one in listed.json()["objects"]] == [NUMBER]
+    assert updated.json()["alias"] == "Branch"
+    assert sandbox.get().status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("fields", "subaccount"),
+    [
+        ({"sub_account": "SA1"}, "SA1"),
+        ({"sub_account": "SA1", "subaccount": ""}, "SA1"),
+        ({"sub_account": "SA1", "subaccount": None}, "SA1"),
+        ({"sub_account": "SA1", "subaccount": "SA2"}, "SA2"),
+        ({"sub_account": 0, "subaccount": "SA2"}, "SA2"),
+        ({"subAccount": "SA1"}, ""),
+    ],
+)
+def test_the_subaccount_of_nodes_sample_is_not_lost(sandbox, fields, subaccount):
+    uuid = sandbox.initiate(**fields).json()["verification_uuid"]
+    completed = sandbox.complete(uuid, sandbox.sends[-1]["code"]).json()
+    sandbox.verify("+14155550199")
+    updated = sandbox.update("+14155550199", **fields).json()
+
+    assert completed["subaccount"] == sandbox.get().json()["subaccount"] == updated["subaccount"] == subaccount
+    if subaccount:
+        listed = sandbox.list("&".join(f"{name}={value or ''}" for name, value in fields.items())).json()
+        assert listed["meta"]["total_count"] == 2
+        assert sandbox.list("sub_account=SA9").json()["objects"] == []
+
+
+@pytest.mark.parametrize("otp", [None, "", 0, False])
+def test_a_completion_without_a_code_is_400_and_costs_no_try(sandbox, otp):
+    uuid = sandbox.initiate().json()["verification_uuid"]
+    code = sandbox.sends[-1]["code"]
+    refused = [sandbox.complete(uuid, otp) for _ in range(6)]
+
+    assert {answer.status_code for answer in refused} == {400}
+    assert sandbox.complete(uuid, code).status_code == 201
 
 
 @pytest.mark.parametrize("slash", ["/", ""])

@@ -1,6 +1,7 @@
 """Plivo's VerifiedCallerId resource over HTTP, on the sandbox's state, with Plivo's own fields and slashes.
 
-It has all six operations, and accepts everything that Plivo's seven SDKs send.
+It has all six operations, and accepts everything that Plivo's seven SDKs and curl send: null, "" or 0 for a field that
+is left out, unknown fields, a channel in capitals, and any body of a GET or a DELETE.
 
 Plivo does not document the following. It is invented here, and no client should rely on it:
 
@@ -45,6 +46,8 @@ AUTH_ID = re.compile(r"(MA|SA)[A-Za-z0-9]{18}")
 LARGEST_PAGE = 20
 LARGEST_OFFSET = 10**9  # beyond every list, but small enough for a slice
 FILTERS = ("country", "subaccount", "alias")
+
+_LEFT_OUT = ("", "0", "null")
 
 _COLLECTION = MappingProxyType({"POST": "initiate", "GET": "list"})
 _VERIFICATION = MappingProxyType({"POST": "complete"})
@@ -170,10 +173,10 @@ class VerifiedCallerIdResource:
         number = body.get("phone_number")
         if not isinstance(number, str) or (number := plus_number(number)) is None:
             raise RefusalError(400, "phone_number must be a number in E.164 format")
-        channel = _optional_text(body, "channel") or "sms"
+        channel = _optional_text(body, "channel").lower() or "sms"
         if channel not in ("sms", "call"):
             raise RefusalError(400, "channel must be sms or call")
-        alias, subaccount = _optional_text(body, "alias"), _optional_text(body, "subaccount")
+        alias, subaccount = _optional_text(body, "alias"), _subaccount(body)
         return number, partial(self._initiate, number, channel, alias, subaccount)
 
     def _initiate(self, number: str, channel: str, alias: str, subaccount: str) -> Response:
@@ -196,6 +199,7 @@ class VerifiedCallerIdResource:
             "country": caller_id.country,
             "created_at": caller_id.created_at(digits=9),
             "phone_number": caller_id.phone_number,
+            "subaccount": caller_id.subaccount,
             "verification_uuid": verification_uuid,
         }
         return JSONResponse(answer, min(self._state.switches.success_status, 201))
@@ -205,18 +209,19 @@ class VerifiedCallerIdResource:
         return JSONResponse({"api_id": api_id(), **caller_id.as_json()})
 
     def _update(self, number: str, body: Mapping[str, Any]) -> Response:
-        caller_id = self._state.update(number, _optional_text(body, "alias"), _optional_text(body, "subaccount"))
+        caller_id = self._state.update(number, _optional_text(body, "alias"), _subaccount(body))
         return JSONResponse({"api_id": api_id(), **caller_id.as_json()})
 
     def _delete(self, number: str) -> Response:
         self._state.delete(number)
         if self._state.switches.delete_status == 204:
-            return Response(status_code=204)
+            # Without a type, Ruby's SDK raises NoMethodError.
+            return Response(status_code=204, media_type="application/json")
         return JSONResponse({"api_id": api_id(), "message": "deleted"})
 
     def _list(self, auth_id: str, query_string: bytes) -> Response:
-        query = parse_qs(query_string.decode("latin-1"))
-        wanted = {name: query[name][-1] for name in FILTERS if name in query}
+        query = _query(query_string)
+        wanted = {name: query[name] for name in FILTERS if name in query}
         limit = _whole(query, "limit", LARGEST_PAGE) or LARGEST_PAGE
         offset = _whole(query, "offset", LARGEST_OFFSET)
         entries, total = self._state.page(limit, offset, wanted)
@@ -295,8 +300,23 @@ def _optional_text(body: Mapping[str, Any], name: str) -> str:
     return value
 
 
-def _whole(query: Mapping[str, list[str]], name: str, highest: int) -> int:
-    text = query.get(name, ["0"])[-1]
+def _subaccount(fields: Mapping[str, Any]) -> str:
+    """Return the subaccount, also under the name that the sample of Node's SDK sends."""
+    nodes = fields.get("sub_account")
+    return _optional_text(fields, "subaccount") or (nodes if isinstance(nodes, str) else "")
+
+
+def _query(query_string: bytes) -> Mapping[str, str]:
+    """Return the parameters that are not left out; of one that comes twice, the last."""
+    query = {name: values[-1] for name, values in parse_qs(query_string.decode("latin-1")).items()}
+    query = {name: value for name, value in query.items() if value not in _LEFT_OUT}
+    if "sub_account" in query:
+        query.setdefault("subaccount", query["sub_account"])
+    return query
+
+
+def _whole(query: Mapping[str, str], name: str, highest: int) -> int:
+    text = query.get(name, "0")
     value = int(text) if re.fullmatch("[0-9]{1,10}", text) else None
     if value is None or not is_whole(value, 0, highest):
         raise RefusalError(400, f"{name} must be a whole number up to {highest}")
