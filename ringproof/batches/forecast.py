@@ -28,6 +28,7 @@ class Tally:
     channels: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
     sample: NumberSample = field(default_factory=NumberSample)
+    cleaned_aliases: int = 0
 
     def add(self, row: Row) -> None:
         """Count an accepted row."""

@@ -71,6 +71,10 @@ def import_roster(
             raise InvalidRoster(roster.name, f"all rows are rejected ({reasons})", "correct them")
         if roster.reasons and not rejected:
             _log.warning("batch %s: %d rows were rejected: %s", batch, roster.reasons.total(), reasons)
+        if roster.cleaned_aliases:
+            _log.warning(
+                "batch %s: %d aliases were cleaned to be ones that Plivo accepts", batch, roster.cleaned_aliases
+            )
         return importing.finish(paused=paused, reverify_after_days=reverify_after_days)
 
 

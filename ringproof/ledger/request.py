@@ -9,7 +9,7 @@ from ringproof.errors import InvalidRequest
 from ringproof.ledger.acceptance import Requester
 from ringproof.ledger.queues import queue
 from ringproof.ledger.record import Lane
-from ringproof.phone.caller_id import check_alias, check_subaccount
+from ringproof.phone.caller_id import check_alias, check_subaccount, is_empty
 from ringproof.phone.masking import mask_value
 from ringproof.phone.number import PhoneNumber, channel_for, check_channel, parse
 
@@ -27,7 +27,7 @@ class VerificationRequest:
 
     @classmethod
     def read(cls, args: Sequence[Any], kwargs: Mapping[str, Any], default_region: str | None = None) -> Self:
-        """Check the arguments of `initiate_verification`.
+        """Check the arguments of `initiate_verification`. An empty field of a form is absent.
 
         Raises `InvalidNumber` for the number, and `InvalidRequest` for everything else, an unknown argument included.
 
@@ -63,7 +63,7 @@ class VerificationRequest:
         if not isinstance(resend, bool):
             raise InvalidRequest("resend", mask_value(resend), "True or False")
         alias, subaccount = check_alias(alias), check_subaccount(subaccount)
-        number = parse(phone_number, region or default_region)
+        number = parse(phone_number, default_region if is_empty(region) else region)
         return cls(number, channel_for(number, channel), alias, subaccount, resend, check_days(reverify_after_days))
 
     def requester(self, lane: Lane) -> Requester:
@@ -99,7 +99,9 @@ MOST_DAYS = 3650
 
 def check_days(days: object) -> int | None:
     """Return a period of re-verification in days: 0 for never, None for the policy's. Raises `InvalidRequest`."""
-    if days is None or (type(days) is int and 0 <= days <= MOST_DAYS):
+    if is_empty(days):
+        return None
+    if type(days) is int and 0 <= days <= MOST_DAYS:
         return days
     raise InvalidRequest(
         "reverify_after_days", mask_value(days), f"a whole number of days, 1 to {MOST_DAYS}, or 0 for never"

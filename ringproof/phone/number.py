@@ -12,6 +12,7 @@ import phonenumbers
 from phonenumbers import NumberParseException
 
 from ringproof.errors import InvalidNumber, InvalidRequest
+from ringproof.phone.caller_id import is_empty
 from ringproof.phone.masking import (
     LONGEST,
     PUNCTUATION,
@@ -136,21 +137,34 @@ def _why_unreadable(error: NumberParseException, written: str, home: str | None)
 
 
 def check_channel(channel: object) -> str:
-    """Return the channel. Raises `InvalidRequest` if no channel has this name."""
-    if not isinstance(channel, str) or channel not in CHANNELS:
-        raise InvalidRequest("channel", mask_value(channel), "'sms', 'call' or 'auto'")
-    return channel
+    """Return the channel in lower case; an empty one is `sms`. Raises `InvalidRequest` if no channel has this name.
+
+    >>> check_channel("Call"), check_channel("")
+    ('call', 'sms')
+    """
+    if is_empty(channel):
+        return "sms"
+    name = channel.strip().lower() if isinstance(channel, str) else None
+    if name not in CHANNELS:
+        raise _unknown(channel)
+    return name
+
+
+def _unknown(channel: object) -> InvalidRequest:
+    return InvalidRequest("channel", mask_value(channel), "'sms', 'call' or 'auto'")
 
 
 def channel_for(number: PhoneNumber, channel: str) -> Literal["sms", "call"]:
     """Return the channel that reaches this number: `auto` calls a landline and texts all others.
 
-    Raises `InvalidNumber` for a text to a landline, and `InvalidRequest` for an unknown channel.
+    `channel` is one that `check_channel` has returned. Raises `InvalidNumber` for a text to a landline, and
+    `InvalidRequest` for an unknown channel.
 
     >>> channel_for(parse("+493012345678"), "auto")
     'call'
     """
-    check_channel(channel)
+    if channel not in CHANNELS:
+        raise _unknown(channel)
     if channel == "call" or (channel == "auto" and number.landline):
         return "call"
     if number.landline:

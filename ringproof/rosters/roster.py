@@ -61,6 +61,7 @@ class Roster:
         self.reasons: Counter[str] = Counter()
         self._lines, self._opened = lines, ExitStack()
         self._read_as = (contents.columns, checker.region, checker.channel)
+        self._checker = checker
         outcomes = _checked(contents.cells, checker)
         first = next(outcomes, None)
         if first is None:
@@ -75,6 +76,11 @@ class Roster:
         """
         contents = self._lines.fingerprint if self._lines else None
         return contents and _digest_of(contents, self._read_as)
+
+    @property
+    def cleaned_aliases(self) -> int:
+        """How many rows so far have another alias than the file: without line breaks, or cut to 255 characters."""
+        return self._checker.cleaned_aliases
 
     @property
     def size(self) -> int | None:

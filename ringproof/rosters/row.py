@@ -1,11 +1,12 @@
 """Check one row of a roster: it becomes a `Row` with a number to send a code to, or a `Reject` with a reason."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, NamedTuple
 
 from ringproof.errors import InvalidNumber, InvalidRequest
-from ringproof.phone.caller_id import check_alias, check_subaccount
+from ringproof.phone.caller_id import check_alias, check_subaccount, clean_alias
 from ringproof.phone.number import PhoneNumber, channel_for, check_channel, check_region, parse
 from ringproof.rosters.columns import Columns
 
@@ -76,31 +77,37 @@ class Cells(NamedTuple):
 class RowChecker:
     """Checks cells. `region` and `channel` apply to rows that have none of their own.
 
-    Raises `InvalidRequest` if there is no such region or channel.
+    `cleaned_aliases` counts the rows so far whose alias had to be changed. Raises `InvalidRequest` if there is no such
+    region or channel.
     """
 
     def __init__(self, columns: Columns, region: str | None, channel: str) -> None:
         self._columns = columns
         self.region = check_region(region) if region else None
         self.channel = check_channel(channel)
+        self.cleaned_aliases = 0
 
     def check(self, cells: Cells) -> Row | Reject | None:
         """Return the row, or the reject; None if all fields are empty, as at the end of many a spreadsheet."""
         line, raw, written_number, alias, channel_cell, subaccount = cells
         channel = _stripped(channel_cell)
-        if isinstance(channel, str):
-            channel = channel.lower()  # a spreadsheet turns call into Call
         try:
             number = parse(written_number, self.region)
-            return Row(
-                line,
-                number,
-                channel_for(number, self.channel if channel is None else check_channel(channel)),
-                check_alias(_stripped(alias)),
-                check_subaccount(_stripped(subaccount)),
-            )
+            reached_by = channel_for(number, self.channel if channel is None else check_channel(channel))
+            checked_subaccount = check_subaccount(_stripped(subaccount))
         except InvalidRequest as error:
             return self._reject(line, raw, error)
+        return Row(line, number, reached_by, self._alias(_stripped(alias)), checked_subaccount)
+
+    def _alias(self, cell: object) -> str | None:
+        """Return the alias, cleaned if it has to be: no row is lost for its alias."""
+        if isinstance(cell, int | float) and not isinstance(cell, bool) and -1e15 < cell < 1e15:
+            cell = f"{cell:.15g}"  # a data frame makes 7.0 of a 7
+        try:
+            return check_alias(cell)
+        except InvalidRequest:
+            self.cleaned_aliases += 1
+            return clean_alias(cell)
 
     def _reject(self, line: int, raw: RawRow, error: InvalidRequest) -> Reject | None:
         texts = [cell for cell in (raw.values() if isinstance(raw, Mapping) else raw) if isinstance(cell, str)]
@@ -113,5 +120,10 @@ class RowChecker:
 
 
 def _stripped(cell: object) -> object:
-    """Return a text without the spaces around it, or None if nothing is left; return any other cell as it is."""
-    return cell.strip() or None if isinstance(cell, str) else cell
+    """Return a text without the spaces around it, or None if nothing is left; return any other cell as it is.
+
+    A data frame has NaN in a cell without a value.
+    """
+    if isinstance(cell, str):
+        return cell.strip() or None
+    return None if isinstance(cell, float) and math.isnan(cell) else cell

@@ -169,7 +169,7 @@ def test_a_closed_pipe_causes_no_traceback(environ, tmp_path):
         (("initiate",), "Standard input has no number"),
         (("initiate", "--channel", "fax", "+14155550123"), "--channel"),
         (("initiate", "--region", "QQ", "+14155550123"), "--region"),
-        (("initiate", "--alias", "", "+14155550123"), "--alias"),
+        (("initiate", "--alias", "Front\ndesk", "+14155550123"), "--alias"),
         (("initiate", "--subaccount", "SA1", "+14155550123"), "--subaccount"),
         (("cancel",), "NUMBER"),
         (("status", "--region", "QQ", "+14155550123"), "--region"),

@@ -125,6 +125,18 @@ class TestAnImport:
         assert "5 rows are in, paused; to send: ringproof batch resume a" in done.stdout
         assert (found.state, found.rows) == (BatchState.PAUSED, 5)
 
+    def test_says_how_many_aliases_were_cleaned_and_loses_no_row(self, ringproof, imports, tmp_path):
+        bad = [f'{number(30)},"Front\ndesk"\n', f"{number(31)},{'é' * 300}\n", f"{number(32)},Zo\u00a0ë\n"]
+        (tmp_path / "people.csv").write_text(roster(30, bad=bad))
+
+        done = ringproof("import", "people.csv", "--channel", "SMS")
+
+        assert done.returncode == 0, done.stderr
+        assert re.search(r"aliases +2 cleaned: no line breaks or control characters", done.stdout)
+        assert "rejected" not in done.stdout
+        aliases = {row.number: row.alias for row in batch_rows(imports, "people")}
+        assert [aliases[number(at)] for at in (30, 31, 32)] == ["Front desk", "é" * 255, "Zo ë"]
+
     def test_dry_shows_the_forecast_and_changes_nothing(self, ringproof, imports, tmp_path):
         (tmp_path / "people.csv").write_text(roster(30))
         before = contents(imports)

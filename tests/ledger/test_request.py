@@ -101,13 +101,11 @@ class TestTheOtherArguments:
         ("arguments", "field", "way_out"),
         [
             ({"channel": "fax"}, "channel", "'sms', 'call' or 'auto'"),
-            ({"channel": "SMS"}, "channel", "'sms', 'call' or 'auto'"),
-            ({"channel": ""}, "channel", "'sms', 'call' or 'auto'"),
-            ({"channel": None}, "channel", "'sms', 'call' or 'auto'"),
+            ({"channel": "telephone call"}, "channel", "'sms', 'call' or 'auto'"),
+            ({"channel": 0}, "channel", "'sms', 'call' or 'auto'"),
+            ({"channel": False}, "channel", "'sms', 'call' or 'auto'"),
             ({"channel": 1}, "channel", "'sms', 'call' or 'auto'"),
             ({"channel": ["sms"]}, "channel", "'sms', 'call' or 'auto'"),
-            ({"alias": ""}, "alias", "1 to 255 printable characters"),
-            ({"alias": "   "}, "alias", "1 to 255 printable characters"),
             ({"alias": "a" * 256}, "alias", "1 to 255 printable characters"),
             ({"alias": "Front\ndesk"}, "alias", "1 to 255 printable characters"),
             ({"alias": "Front desk\n"}, "alias", "1 to 255 printable characters"),
@@ -117,7 +115,6 @@ class TestTheOtherArguments:
             ({"alias": b"Front desk"}, "alias", "1 to 255 printable characters"),
             ({"alias": 7}, "alias", "1 to 255 printable characters"),
             ({"alias": ["Front desk"]}, "alias", "1 to 255 printable characters"),
-            ({"subaccount": ""}, "subaccount", "20 characters"),
             ({"subaccount": SUBACCOUNT[:-1]}, "subaccount", "20 characters"),
             ({"subaccount": SUBACCOUNT + "X"}, "subaccount", "20 characters"),
             ({"subaccount": SUBACCOUNT + "\n"}, "subaccount", "20 characters"),
@@ -221,6 +218,25 @@ class TestTheOtherArguments:
         asked = read(NUMBER, "☎ " + "é" * (ALIAS_LENGTH - 2), "call", SUBACCOUNT, "GB", resend=True)
 
         assert (len(asked.alias), asked.channel, asked.subaccount, asked.resend) == (255, "call", SUBACCOUNT, True)
+
+    @pytest.mark.parametrize("empty", [None, "", " ", "\t", "\r\n", "\u00a0\u3000", "\u200e", "\ufeff"])
+    def test_an_empty_field_of_a_form_is_absent(self, empty):
+        request = VerificationRequest.read(
+            (LANDLINE[3:], empty),
+            {"channel": "call", "subaccount": empty, "region": empty, "reverify_after_days": empty},
+            "GB",
+        )
+
+        assert (request.number.e164, request.alias, request.subaccount) == (LANDLINE, None, None)
+        assert request.reverify_after_days is None
+        assert read(NUMBER, channel=empty) == read(NUMBER)
+
+    @pytest.mark.parametrize(
+        ("written", "channel"),
+        [("Call", "call"), ("CALL", "call"), (" call ", "call"), ("SMS", "sms"), ("Sms", "sms"), ("Auto", "sms")],
+    )
+    def test_a_channel_may_be_in_capitals(self, written, channel):
+        assert read(NUMBER, channel=written).channel == channel
 
     def test_all_other_arguments_may_be_left_out(self):
         asked = read(NUMBER)

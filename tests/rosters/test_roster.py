@@ -271,14 +271,11 @@ class TestARow:
             ("1.41555E+10,,,", "Phone", "excel_number"),
             ("+1-800-FLOWERS,,,", "Phone", "letters"),
             (f"{LANDLINE},,,", "Phone", "landline_sms"),
-            (f"{ONE},a\x07b,,", "alias", "alias"),
-            (f"{ONE},{'x' * 256},,", "alias", "alias"),
-            (f'{ONE},"two\nlines",,', "alias", "alias"),
             (f"{ONE},,fax,", "channel", "channel"),
             (f"{ONE},,,SA1", "subaccount", "subaccount"),
             (f"{ONE},,,,x", "", "too_many_fields"),
             (f"{ONE}\0,,,", "", "nul"),
-            (f"{ONE},a\0b,,", "", "nul"),
+            (f"{ONE},,a\0b,", "", "nul"),
             (f'{ONE},"x,,', "", "quotes"),
         ],
     )
@@ -314,7 +311,7 @@ class TestARow:
         assert results(
             read([{"phone": ONE, "alias": 1}, {"phone": ONE, "channel": []}, {"phone": ONE, "subaccount": 1}])[0]
         ) == [
-            "alias",
+            ONE,
             "channel",
             "subaccount",
         ]
@@ -482,12 +479,12 @@ class TestMemory:
 
     @pytest.mark.parametrize("bad", [False, True])
     def test_does_not_grow_with_the_file(self, bad):
-        alias = "\x07" if bad else "x"
+        channel = "fax" if bad else "sms"
 
         def pieces(count):
-            yield b"phone,alias\n"
+            yield b"phone,channel\n"
             for at in range(count):
-                yield f"{PATTERN.format(at % 10_000)},{alias}\n".encode() * 1000
+                yield f"{PATTERN.format(at % 10_000)},{channel}\n".encode() * 1000
 
         def peak(count):
             tracemalloc.start()

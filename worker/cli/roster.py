@@ -66,7 +66,11 @@ class Mapping(click.ParamType):  # type: ignore[type-arg]  # generic in click 8.
 @click.option("--batch", metavar="NAME", help="The name of the batch  [default: the name of the first file]")
 @click.option("--region", help="The country of numbers without one, such as US  [default: RINGPROOF_REGION]")
 @click.option(
-    "--channel", type=click.Choice(CHANNELS), default="sms", show_default=True, help="For rows without a channel."
+    "--channel",
+    type=click.Choice(CHANNELS, case_sensitive=False),
+    default="sms",
+    show_default=True,
+    help="For rows without a channel.",
 )
 @click.option("--map", "mapping", type=Mapping(), metavar="number=Phone,alias=Name", help="What the columns contain.")
 @click.option("--dry-run", is_flag=True, help="Show the forecast, and import nothing.")
@@ -178,6 +182,7 @@ class RosterReader:
             if not number % ROWS_PER_PROGRESS:
                 progress.show(number)
         tally.reasons.update(roster.reasons)
+        tally.cleaned_aliases += roster.cleaned_aliases
 
     def _refuse_too_many(self) -> None:
         tally, reasons = self.tally, self.tally.reasons

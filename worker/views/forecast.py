@@ -8,6 +8,7 @@ from rich.table import Table
 
 from ringproof.batches.forecast import Forecast, Tally
 from ringproof.ledger.acceptance import Disposition
+from ringproof.phone.caller_id import ALIAS_LENGTH
 from worker.views.console import fact_table
 from worker.views.text import counted, duration_text
 
@@ -25,6 +26,7 @@ def forecast_view(tally: Tally, forecast: Forecast) -> Table:
 
     rows        200
     rejected    20: no_country 12, invalid 8
+    aliases     2 cleaned: no line breaks or control characters, 255 characters at most
     duplicates  6 rows
     no code     3 verified already, 1 requested already
     to send     161 texts and 9 calls
@@ -39,6 +41,7 @@ def forecast_view(tally: Tally, forecast: Forecast) -> Table:
         {
             "rows": f"{tally.rows:,}",
             "rejected": f"{tally.reasons.total():,}: {reasons_text(tally.reasons)}" if tally.reasons else "",
+            "aliases": _cleaned_text(tally.cleaned_aliases),
             "duplicates": f"{about}{counted(forecast.duplicates, 'row')}" if forecast.duplicates else "",
             "no code": ", ".join(f"{about}{count:,} {why}" for count, why in skipped),
             "to send": f"{about}{to_send}",
@@ -51,6 +54,12 @@ def forecast_view(tally: Tally, forecast: Forecast) -> Table:
 def reasons_text(reasons: Counter[str]) -> str:
     """Return reasons with their counts, the most frequent first: `no_country 12, invalid 8`."""
     return ", ".join(f"{reason} {count:,}" for reason, count in reasons.most_common())
+
+
+def _cleaned_text(count: int) -> str:
+    return (
+        f"{count:,} cleaned: no line breaks or control characters, {ALIAS_LENGTH} characters at most" if count else ""
+    )
 
 
 def _duration_text(forecast: Forecast) -> str:
