@@ -47,9 +47,11 @@ def check_alias(alias: object) -> str | None:
     >>> check_alias("Ada\N{NO-BREAK SPACE}Lovelace "), check_alias("")
     ('Ada Lovelace', None)
     """
+    if isinstance(alias, str) and len(alias) <= ALIAS_LENGTH and alias.isprintable():
+        return alias.strip(" ") or None  # nearly all rows of a roster
     if is_empty(alias):
         return None
-    if isinstance(alias, str) and len(alias) <= _LONGEST and (alias.isprintable() or not _FORBIDDEN.search(alias)):
+    if isinstance(alias, str) and len(alias) <= _LONGEST and not _FORBIDDEN.search(alias):
         trimmed = _trimmed(alias)
         if len(trimmed) <= ALIAS_LENGTH:
             return trimmed or None
@@ -70,7 +72,7 @@ def clean_alias(alias: object) -> str | None:
 
 def check_subaccount(subaccount: object) -> str | None:
     """Return the subaccount's auth id; None if it is empty. Raises `InvalidRequest` for any other value."""
-    if is_empty(subaccount):
+    if subaccount is None or is_empty(subaccount):
         return None
     if isinstance(subaccount, str) and SUBACCOUNT.fullmatch(subaccount):
         return subaccount

@@ -101,11 +101,11 @@ class RowChecker:
 
     def _alias(self, cell: object) -> str | None:
         """Return the alias, cleaned if it has to be: no row is lost for its alias."""
-        if isinstance(cell, int | float) and not isinstance(cell, bool) and -1e15 < cell < 1e15:
-            cell = f"{cell:.15g}"  # a data frame makes 7.0 of a 7
         try:
             return check_alias(cell)
         except InvalidRequest:
+            if isinstance(cell, int | float) and not isinstance(cell, bool) and -1e15 < cell < 1e15:
+                return f"{cell:.15g}"  # a data frame makes 7.0 of a 7
             self.cleaned_aliases += 1
             return clean_alias(cell)
 
