@@ -60,7 +60,8 @@ class Roster:
         self.line = self.accepted = 0
         self.reasons: Counter[str] = Counter()
         self._lines, self._opened = lines, ExitStack()
-        self._read_as = (contents.columns, checker.region, checker.channel)
+        self._read_as = (contents.columns, checker.region, checker.channel, *(("plus",) if checker.plus else ()))
+        self._lost_plus = checker.lost_plus
         outcomes = _checked(contents.cells, checker)
         first = next(outcomes, None)
         if first is None:
@@ -75,6 +76,11 @@ class Roster:
         """
         contents = self._lines.fingerprint if self._lines else None
         return contents and _digest_of(contents, self._read_as)
+
+    @property
+    def lost_plus(self) -> int:
+        """How many rejected rows so far look like numbers whose `+` was lost; 0 if they are not the whole column."""
+        return self._lost_plus.rows
 
     @property
     def size(self) -> int | None:
@@ -123,6 +129,7 @@ def open_roster(
     mapping: ColumnMapping | None = None,
     region: str | None = None,
     channel: str = "sms",
+    plus: bool = False,
 ) -> Roster:
     """Open a roster: a path, `-` for standard input, or a binary stream, which the caller closes.
 
@@ -133,7 +140,9 @@ def open_roster(
         Reject(line=3, column='Phone', reason='not_a_number', value="'n/a'", remedy='…')
 
     `mapping` is explained at `guess_columns`. `region` is the country of numbers without one, and `channel` applies to
-    rows without one. No line may have more than 65,536 characters, and no row more than 50 lines.
+    rows without one. `plus` reads numbers that begin with 1 to 9 as international ones
+    whose `+` was lost.
+    No line may have more than 65,536 characters, and no row more than 50 lines.
 
     Raises `InvalidRoster` if this is no roster. For a file, that happens here, and later only if the file changes
     while it is read. For a pipe, it may also happen where the error occurs. Raises `InvalidRequest` for an unknown
@@ -143,7 +152,7 @@ def open_roster(
         name, stream = _stream(source, opened)
         lines = LineReader(stream, name)
         contents = _contents(lines, mapping, region)
-        roster = Roster(name, contents, RowChecker(contents.columns, region, channel), lines)
+        roster = Roster(name, contents, RowChecker(contents.columns, region, channel, plus=plus), lines)
         roster._opened = opened.pop_all()  # noqa: SLF001 - the roster closes from here on what was opened for it
     return roster
 
@@ -155,6 +164,7 @@ def roster_of(
     mapping: ColumnMapping | None = None,
     region: str | None = None,
     channel: str = "sms",
+    plus: bool = False,
 ) -> Roster:
     """Make a roster of rows from Python: numbers as text, or mappings such as `{"phone": …, "alias": …}`.
 
@@ -167,7 +177,7 @@ def roster_of(
     if isinstance(rows, str | bytes | Mapping):
         raise InvalidRoster(name, f"it is one {type(rows).__name__}", "put rows into a list; open_roster reads a file")
     contents = _objects(enumerate(rows, 1), name, mapping, region)._replace(format="rows")
-    return Roster(name, contents, RowChecker(contents.columns, region, channel))
+    return Roster(name, contents, RowChecker(contents.columns, region, channel, plus=plus))
 
 
 def _digest_of(*parts: object) -> str:

@@ -8,6 +8,7 @@ from ringproof.errors import InvalidNumber, InvalidRequest
 from ringproof.phone.caller_id import check_alias, check_subaccount
 from ringproof.phone.number import PhoneNumber, channel_for, check_channel, check_region, parse
 from ringproof.rosters.columns import Columns
+from ringproof.rosters.lost_plus import LostPlus
 
 REMEDIES: Final[Mapping[str, str]] = {
     "too_many_fields": "the row has more fields than columns; put quotes around a field with the delimiter in it",
@@ -74,15 +75,16 @@ class Cells(NamedTuple):
 
 
 class RowChecker:
-    """Checks cells. `region` and `channel` apply to rows that have none of their own.
+    """Checks cells. `region` and `channel` apply to rows that have none of their own; `plus` is that of `parse`.
 
     Raises `InvalidRequest` if there is no such region or channel.
     """
 
-    def __init__(self, columns: Columns, region: str | None, channel: str) -> None:
+    def __init__(self, columns: Columns, region: str | None, channel: str, *, plus: bool = False) -> None:
         self._columns = columns
         self.region = check_region(region) if region else None
         self.channel = check_channel(channel)
+        self.plus, self.lost_plus = plus, LostPlus()
 
     def check(self, cells: Cells) -> Row | Reject | None:
         """Return the row, or the reject; None if all fields are empty, as at the end of many a spreadsheet."""
@@ -91,7 +93,8 @@ class RowChecker:
         if isinstance(channel, str):
             channel = channel.lower()  # a spreadsheet turns call into Call
         try:
-            number = parse(written_number, self.region)
+            number = parse(written_number, self.region, plus=self.plus)
+            self.lost_plus.count_accepted(written_number, number)
             return Row(
                 line,
                 number,
@@ -100,6 +103,8 @@ class RowChecker:
                 check_subaccount(_stripped(subaccount)),
             )
         except InvalidRequest as error:
+            if isinstance(error, InvalidNumber) and not self.plus:
+                self.lost_plus.count_rejected(written_number)
             return self._reject(line, raw, error)
 
     def _reject(self, line: int, raw: RawRow, error: InvalidRequest) -> Reject | None:
