@@ -8,6 +8,7 @@ Digits that lost their `+` it reads as another person's number, if the home coun
 import re
 import unicodedata
 from dataclasses import dataclass
+from functools import cache
 from numbers import Integral
 from typing import Final, Literal, NamedTuple
 
@@ -100,12 +101,12 @@ def parse(text: object, region: str | None = None, *, plus: bool = False) -> Pho
     written = text.strip()
     if number := _read_quickly(written, text):
         return number
-    written = without_marks(written)
-    if plus and _begins_like_a_country_code(written):
-        written = "+" + written
-    if number := _read_quickly(written, text):
+    plain = without_marks(written)
+    if plus and _begins_like_a_country_code(plain):
+        plain = "+" + plain
+    if plain != written and (number := _read_quickly(plain, text)):
         return number
-    return _read_thoroughly(written, home, text)
+    return _read_thoroughly(plain, home, text)
 
 
 def looks_like_lost_plus(text: object) -> bool:
@@ -139,7 +140,7 @@ def _read_quickly(written: str, text: str) -> PhoneNumber | None:
         return None
     digits = written.translate(_WITHOUT_SIGNS)
     country_and_kind = classify(digits)
-    if country_and_kind is None or country_and_kind[1] is NumberKind.IMPOSSIBLE:
+    if country_and_kind is None or _is_old_mexican(digits):
         return None
     return _accepted("+" + digits, *country_and_kind, text)
 
@@ -176,10 +177,12 @@ def _refuse_lost_plus(reading: _Reading, written: str, home: str, text: str) -> 
 
     That is so for the home country's own calling code, also behind a 0. Behind 00 it is so for any calling code.
     """
-    digits, code = _digits_of(written), str(phonenumbers.country_code_for_region(home))
+    digits, code = _digits_of(written), _code_of(home)
+    if digits == reading.e164[1:]:
+        return
     if digits.startswith("00"):
         other = _international(digits[2:])
-    elif digits.startswith((code, "0" + code)):
+    elif digits.startswith((code, "0" + code)) and not (code == "1" and digits.startswith("011")):  # a call abroad
         other = _international(digits.removeprefix("0"))
     else:
         return
@@ -192,7 +195,7 @@ def _international(digits: str) -> _Reading | None:
     if not MIN_DIGITS <= len(digits) <= MAX_DIGITS:
         return None
     country_and_kind = classify(digits)
-    if country_and_kind and country_and_kind[1] is not NumberKind.IMPOSSIBLE:
+    if country_and_kind and not _is_old_mexican(digits):
         reading = _Reading("+" + digits, *country_and_kind)
     else:
         try:
@@ -206,15 +209,26 @@ def _reading_of(number: phonenumbers.PhoneNumber, written: str) -> _Reading:
     """Return the number that phonenumbers has read in a text."""
     national = phonenumbers.national_significant_number(number)
     code = number.country_code
-    is_old_mexican = code == MEXICO and len(national) == 11 and _digits_of(written).endswith(f"{MEXICO}{national}")
-    if is_old_mexican and national[0] == "1":
+    if code == MEXICO and _is_old_mexican(_digits_of(written).lstrip("0")):
         national = national[1:]
     return _Reading(f"+{code}{national}", *plan_of(code).classify(national))
 
 
+def _is_old_mexican(digits: str) -> bool:
+    return len(digits) == 13 and digits.startswith(f"{MEXICO}1")
+
+
 def _digits_of(written: str) -> str:
     """Return a text's digits of any script as 0 to 9."""
+    digits = written.translate(_WITHOUT_SIGNS)
+    if digits.isascii() and digits.isdecimal():
+        return digits
     return "".join(str(unicodedata.decimal(sign)) for sign in written if sign.isdecimal())
+
+
+@cache
+def _code_of(region: str) -> str:
+    return str(phonenumbers.country_code_for_region(region))
 
 
 def _has_plus(written: str) -> bool:

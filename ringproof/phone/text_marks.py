@@ -14,6 +14,7 @@ U+202E is not among them: it turns the digits after it around, so that a person 
 
 _QUOTES: Final = ('""', "''", "“”", "„“", "””", "‘’", "«»", "»«", "＂＂")
 _MOST_LAYERS: Final = 3  # ="'+1…"
+_ORDINARY = re.compile(r"[0-9+( ][0-9+() ./-]*")
 _BLANK, _MARK = re.compile(f"[{BLANKS}]"), re.compile(f"[{INVISIBLE}]")
 
 
@@ -25,6 +26,8 @@ def without_marks(text: str) -> str:
     >>> without_marks('="+1 415 555 0123"')
     '+1 415 555 0123'
     """
+    if _ORDINARY.fullmatch(text):
+        return text.strip()
     text = _BLANK.sub(" ", _MARK.sub("", text)).strip()
     for _ in range(_MOST_LAYERS):
         inner = text[1:].lstrip() if text[:1] == "=" else text

@@ -7,6 +7,8 @@ from ringproof.phone.number import PhoneNumber, looks_like_lost_plus
 WHOLE_COLUMN: Final = 9
 """Such numbers to each national one at least: among fewer, `plus` might spoil more numbers than it mends."""
 
+_FIRST_DIGITS: Final = "123456789"
+
 
 class LostPlus:
     """Counts the rejected numbers of a roster that `plus` would read, and the accepted ones that it would change."""
@@ -16,9 +18,8 @@ class LostPlus:
 
     def count_accepted(self, written: object, number: PhoneNumber) -> None:
         """Count a number that was accepted without `plus`."""
-        if isinstance(written, str) and "+" not in written:
-            digits = "".join(filter(str.isdecimal, written))
-            self._national += digits[:1] != "0" and digits != number.e164[1:]
+        if isinstance(written, str) and written[:1] in _FIRST_DIGITS and written:
+            self._national += "".join(filter(str.isdecimal, written)) != number.e164[1:]
 
     def count_rejected(self, written: object) -> None:
         """Count a number that was rejected without `plus`. It costs a second reading."""

@@ -307,6 +307,20 @@ class TestARow:
         assert outcomes[1].alias == "Zoë"
         assert (roster.name, roster.format, roster.encoding, roster.fingerprint) == ("customers", "rows", None, None)
 
+    @pytest.mark.parametrize("number", ["491716783154", "919653244280", "4790123456"])
+    def test_with_plus_is_an_international_number_whose_plus_was_lost(self, number):
+        rows = [number, {"phone": f"'{number}"}, f"+{number}"]
+
+        assert results(roster_of(rows, region="DE", plus=True)) == [f"+{number}"] * 3
+
+    def test_whose_plus_was_lost_is_counted_if_the_whole_column_is_like_it(self):
+        lost, national = [f"49171678{at}" for at in range(3100, 3118)], ["1716783154"]
+        for rows, count in ((lost + national * 2, 18), (lost + national * 3, 0), (["0171 6783154", ONE], 0)):
+            roster = roster_of(rows, region="DE")
+            list(roster)
+
+            assert roster.lost_plus == count
+
     def test_from_python_may_be_anything_at_all(self):
         rows = [{1: ONE, "phone": TWO, ("a",): object()}, object(), [], {"phone": [], "alias": 1}, b"", float("nan")]
 
