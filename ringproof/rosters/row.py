@@ -103,7 +103,7 @@ class RowChecker:
                 check_subaccount(_stripped(subaccount)),
             )
         except InvalidRequest as error:
-            if isinstance(error, InvalidNumber) and not self.plus:
+            if isinstance(error, InvalidNumber) and error.reason != "landline_sms" and not self.plus:
                 self.lost_plus.count_rejected(written_number)
             return self._reject(line, raw, error)
 

@@ -195,7 +195,7 @@ class TestRejects:
         for text in (done.stderr, shown.stdout):
             assert "these 40 look like international numbers whose + was lost: --plus" in " ".join(text.split())
         assert again.returncode == 0
-        assert [row.number for row in batch_rows(imports, "people")][0] == "+491716783100"
+        assert next(iter(batch_rows(imports, "people"))).number == "+491716783100"
         assert batch_summary(imports, "people").rows == 41
 
     def test_of_each_file_can_be_corrected_and_imported(self, ringproof, imports, tmp_path):
