@@ -183,7 +183,7 @@ class TestRejects:
         assert batch_summary(imports, "people").rows == 10
 
     def test_whose_plus_was_lost_are_recognised_as_a_column_and_read_with_plus(self, ringproof, imports, tmp_path):
-        rows = "".join(f"49171678{at}\n" for at in range(3100, 3140)) + "4930123456\n"
+        rows = "".join(f"49171678{at}\n" for at in range(3100, 3140)) + "+4915123456789\n"
         (tmp_path / "people.csv").write_text("Handy\n" + rows)
 
         done = ringproof("import", "people.csv", "--region", "DE")
