@@ -95,6 +95,9 @@ class InvalidNumber(InvalidRequest):
     REMEDIES: Mapping[str, str] = MappingProxyType(
         {
             "not_a_number": "not a phone number; write it as +14155550123",
+            "not_text": "an integer, which has no + and no 0 in front; give the number as text: '+14155550123'",
+            "ambiguous": "two numbers have these digits, one of them if a + was lost in front; write it with + and "
+            "country code",
             "no_country": "no country code; write it with one (+1 …), or name the country with region='US'",
             "impossible": "no number of that country has this many digits; check for missing or extra digits",
             "invalid": "no such number is in use in that country's plan; check the digits",
@@ -113,9 +116,11 @@ class InvalidNumber(InvalidRequest):
         }
     )
 
-    def __init__(self, reason: str, number: str) -> None:
-        super().__init__("phone_number", number, self.REMEDIES[reason])
-        self.args = (reason, number)
+    def __init__(self, reason: str, number: str, *readings: str) -> None:
+        """`readings` are the numbers that an `ambiguous` one may be, masked."""
+        meant = f" ({' or '.join(readings)})" if readings else ""
+        super().__init__("phone_number", number, self.REMEDIES[reason] + meant)
+        self.args = (reason, number, *readings)
         self.reason = reason
 
     def _anchor(self) -> str:

@@ -25,6 +25,8 @@ from worker.local.sandbox.server import ANY_AUTH_ID
 
 REASONS = {
     "not_a_number",
+    "not_text",
+    "ambiguous",
     "no_country",
     "impossible",
     "invalid",

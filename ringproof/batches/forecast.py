@@ -23,10 +23,14 @@ PAGE: Final = 500
 
 @dataclass
 class Tally:
-    """Counts the rows of all files. Memory does not grow with them."""
+    """Counts the rows of all files. Memory does not grow with them.
+
+    `lost_plus` counts rejected rows that look like international numbers whose `+` was lost.
+    """
 
     channels: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
+    lost_plus: int = 0
     sample: NumberSample = field(default_factory=NumberSample)
     cleaned_aliases: int = 0
 

@@ -43,14 +43,16 @@ def import_roster(
     mapping: ColumnMapping | None = None,
     region: str | None = None,
     channel: str = "sms",
+    plus: bool = False,
     reverify_after_days: int | None = None,
     rejected: Callable[[Reject], object] | None = None,
 ) -> Batch:
     """Send a code to each number of `rows`, at the pace: make them a batch, which the workers then send.
 
     `rows` are numbers as text, mappings such as `{"phone": …, "alias": …}`, or an open roster. Nothing is sent before
-    all rows are stored. `rejected` is called with each row that is rejected; without it, a warning in the log counts
-    them. If the import is cut short, call it again with the same rows: it continues where it was.
+    all rows are stored. `plus` reads numbers that begin with 1 to 9 as international ones whose `+` was lost.
+    `rejected` is called with each row that is rejected; without it, a warning in the log counts them. If the import is
+    cut short, call it again with the same rows: it continues where it was.
 
         >>> import_roster([number, {"phone": "+14155550124", "alias": "Front desk"}], "spring").rows
         2
@@ -58,7 +60,10 @@ def import_roster(
     Raises `InvalidRoster` and `InvalidRequest` as `open_roster` does, and `InvalidRoster` also if all rows are
     rejected. Raises `BatchExists` and `BatchBusy` as `begin_import` does, and `LedgerUnavailable`.
     """
-    roster = rows if isinstance(rows, Roster) else roster_of(rows, mapping=mapping, region=region, channel=channel)
+    if isinstance(rows, Roster):
+        roster = rows
+    else:
+        roster = roster_of(rows, mapping=mapping, region=region, channel=channel, plus=plus)
     with begin_import(runtime.ledger(), batch, fingerprint=roster.fingerprint, source=roster.name) as importing:
         for row in roster:
             if isinstance(row, Row):
@@ -68,7 +73,10 @@ def import_roster(
         reasons = ", ".join(f"{count} {reason}" for reason, count in roster.reasons.most_common())
         if not roster.accepted:
             importing.abandon()
-            raise InvalidRoster(roster.name, f"all rows are rejected ({reasons})", "correct them")
+            remedy = "correct them"
+            if roster.lost_plus:
+                remedy = f"{roster.lost_plus:,} look like international numbers whose + was lost: plus=True"
+            raise InvalidRoster(roster.name, f"all rows are rejected ({reasons})", remedy)
         if roster.reasons and not rejected:
             _log.warning("batch %s: %d rows were rejected: %s", batch, roster.reasons.total(), reasons)
         if roster.cleaned_aliases:

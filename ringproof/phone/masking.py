@@ -6,7 +6,9 @@ from typing import Final
 
 import phonenumbers
 
-_BLANK = r" \u00a0\u00ad\u2000-\u200b\u202f\u2060\u3000"
+from ringproof.phone.text_marks import BLANKS, INVISIBLE
+
+_BLANK = BLANKS + INVISIBLE
 _DASH = r"\-\u2010-\u2015\u2212\u30fc\uff0d"
 
 PUNCTUATION: Final = _BLANK + _DASH + r"./()\[\]~\uff08\uff09\uff0e\uff0f\uff3b\uff3d"
@@ -28,9 +30,23 @@ def mask(e164: str) -> str:
     '+44•••••••58'
     """
     plus, digits = e164[:1] == "+", e164.removeprefix("+")
+    return f"{'+' + _calling_code(digits) if plus else ''}{_BULLETS}{digits[-2:]}"
+
+
+def mask_reading(e164: str) -> str:
+    """Return a number of a country as one of two that a text may be: masked, with a bullet for each digit.
+
+    >>> mask_reading("+491716783154"), mask_reading("+49491716783154")
+    ('+49 ••••••••54', '+49 ••••••••••54')
+    """
+    code = _calling_code(e164[1:])
+    return f"+{code} {'•' * (len(e164) - len(code) - 3)}{e164[-2:]}"
+
+
+def _calling_code(digits: str) -> str:
+    """Return the calling code at the beginning of a number's digits, or nothing if it belongs to no country."""
     codes = (digits[:length] for length in (1, 2, 3))
-    code = next((c for c in codes if c.isdecimal() and int(c) in phonenumbers.COUNTRY_CODE_TO_REGION_CODE), "")
-    return f"{'+' + code if plus else ''}{_BULLETS}{digits[-2:]}"
+    return next((c for c in codes if c.isdecimal() and int(c) in phonenumbers.COUNTRY_CODE_TO_REGION_CODE), "")
 
 
 def mask_value(value: object) -> str:

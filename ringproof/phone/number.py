@@ -1,25 +1,25 @@
 """Read a phone number as people write it, and choose the channel that reaches it.
 
-This module keeps four habits of the phonenumbers library away from its callers. The library reads vanity letters as
+This module keeps five habits of the phonenumbers library away from its callers. The library reads vanity letters as
 digits, drops an extension silently, finds a number anywhere in a text, and accepts numbers that work only locally.
+Digits that lost their `+` it reads as another person's number, if the home country has such a number.
 """
 
 import re
+import unicodedata
 from dataclasses import dataclass
-from typing import Final, Literal
+from functools import cache
+from numbers import Integral
+from typing import Final, Literal, NamedTuple
 
 import phonenumbers
 from phonenumbers import NumberParseException
 
 from ringproof.errors import InvalidNumber, InvalidRequest
 from ringproof.phone.caller_id import is_empty
-from ringproof.phone.masking import (
-    LONGEST,
-    PUNCTUATION,
-    mask,
-    mask_value,
-)
+from ringproof.phone.masking import LONGEST, PUNCTUATION, mask, mask_reading, mask_value
 from ringproof.phone.number_plan import NumberKind, classify, plan_of
+from ringproof.phone.text_marks import without_marks
 
 CHANNELS: Final = ("sms", "call", "auto")
 
@@ -41,6 +41,22 @@ _EXTENSION = re.compile(
 
 
 _ACCEPTED = frozenset({NumberKind.LANDLINE, NumberKind.EITHER, NumberKind.MOBILE, NumberKind.OTHER})
+_NOT_IN_USE = frozenset({NumberKind.IMPOSSIBLE, NumberKind.INVALID})
+
+MIN_DIGITS: Final = 7
+MAX_DIGITS: Final = 15
+"""Digits of an E.164 number, and of the shortest in use."""
+
+MEXICO: Final = 52
+"""The calling code after which WhatsApp still writes a 1 that Mexico gave up in 2019. No number there begins with 1."""
+
+
+class _Reading(NamedTuple):
+    """A number as a text may be read."""
+
+    e164: str
+    country: str
+    kind: NumberKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +75,14 @@ class PhoneNumber:
         return f"PhoneNumber({mask(self.e164)}, {self.country})"
 
 
-def parse(text: object, region: str | None = None) -> PhoneNumber:
+def parse(text: object, region: str | None = None, *, plus: bool = False) -> PhoneNumber:
     """Read a number as people write it; `region` (US, gb) replaces a missing country code.
 
-    Nothing is repaired: a text that could mean another number is refused. Only the apostrophe with which spreadsheets
-    mark a text is dropped. It takes 5 µs for a number with a `+` and the usual signs, and at most 50 µs for any input.
+    Nothing is repaired: a text that could mean another number is refused. Only marks that no person writes are
+    dropped: invisible ones, and those with which spreadsheets mark a text. Without a region, digits in one run may be a
+    whole number without its `+`. With `plus`, a text that begins with 1 to 9 is a number without its `+`. A number of
+    the phonenumbers library is read, too. It takes 5 µs for a number with a `+` and the usual signs, and at most
+    100 µs for any input.
 
     Raises `InvalidNumber` with the reason, and `InvalidRequest` for an unknown region, even if the number does not
     need one.
@@ -72,29 +91,79 @@ def parse(text: object, region: str | None = None) -> PhoneNumber:
     '+14155552671'
     >>> parse("020 7946 0958", "GB")
     PhoneNumber(+44•••••••58, GB)
+    >>> parse("447911 123456", "US", plus=True)
+    PhoneNumber(+44•••••••56, GB)
     """
     home = check_region(region) if region else None
     if not isinstance(text, str):
-        raise InvalidNumber("not_a_number", mask_value(text))
+        text = _text_of(text)
     if len(text) > LONGEST:
         raise InvalidNumber("too_long", mask_value(text))
-    written = text.strip().removeprefix("'").lstrip()
-    if _INTERNATIONAL.fullmatch(written):
-        digits = written.translate(_WITHOUT_SIGNS)
-        if country_and_kind := classify(digits):
-            return _accepted("+" + digits, *country_and_kind, text)
+    written = text.strip()
+    if number := _read_quickly(written, text):
+        return number
+    plain = without_marks(written)
+    if plus and _begins_like_a_country_code(plain):
+        plain = "+" + plain
+    if plain != written and (number := _read_quickly(plain, text)):
+        return number
+    return _read_thoroughly(plain, home, text)
+
+
+def looks_like_lost_plus(text: object) -> bool:
+    """Return whether a text is an international number but for its `+`: `parse` would read it with `plus`."""
+    if not isinstance(text, str) or not _begins_like_a_country_code(without_marks(text)):
+        return False
+    try:
+        parse(text, plus=True)
+    except InvalidNumber:
+        return False
+    return True
+
+
+def _text_of(value: object) -> str:
+    """Return a number of the phonenumbers library as text. Raises `InvalidNumber` for any other value."""
+    if isinstance(value, phonenumbers.PhoneNumber):
+        if value.country_code and value.national_number is not None:
+            e164 = phonenumbers.format_number(value, phonenumbers.PhoneNumberFormat.E164)
+            if value.extension:
+                raise InvalidNumber("extension", mask_value(e164))
+            return e164
+        if value.raw_input:  # django-phonenumber-field keeps what it could not read
+            return value.raw_input
+    is_integer = isinstance(value, Integral) and not isinstance(value, bool)
+    raise InvalidNumber("not_text" if is_integer else "not_a_number", mask_value(value))
+
+
+def _read_quickly(written: str, text: str) -> PhoneNumber | None:
+    """Return a number that has a `+` and the usual signs, or None if phonenumbers has to read it."""
+    if not _INTERNATIONAL.fullmatch(written):
+        return None
+    digits = written.translate(_WITHOUT_SIGNS)
+    country_and_kind = classify(digits)
+    if country_and_kind is None or _is_old_mexican(digits):
+        return None
+    return _accepted("+" + digits, *country_and_kind, text)
+
+
+def _read_thoroughly(written: str, home: str | None, text: str) -> PhoneNumber:
+    """Return a number in any notation, as phonenumbers reads it. Raises `InvalidNumber`."""
     if reason := _why_not_plain(written):
         raise InvalidNumber(reason, mask_value(text))
     if written[:4].lower() == "tel:":
         written = written[4:].lstrip()
+    if not home and written.isdecimal() and (whole := _international(_digits_of(written))):
+        return _accepted(*whole, text)
     try:
         number = phonenumbers.parse(written, home)
     except NumberParseException as error:
         raise InvalidNumber(_why_unreadable(error, written, home), mask_value(text)) from None
     if number.extension:
         raise InvalidNumber("extension", mask_value(text))
-    national = phonenumbers.national_significant_number(number)
-    return _accepted(f"+{number.country_code}{national}", *plan_of(number.country_code).classify(national), text)
+    reading = _reading_of(number, written)
+    if home and not _has_plus(written) and reading.kind not in _NOT_IN_USE:
+        _refuse_lost_plus(reading, written, home, text)
+    return _accepted(*reading, text)
 
 
 def _accepted(e164: str, country: str, kind: NumberKind, text: str) -> PhoneNumber:
@@ -102,6 +171,73 @@ def _accepted(e164: str, country: str, kind: NumberKind, text: str) -> PhoneNumb
     if kind not in _ACCEPTED:
         raise InvalidNumber(kind, mask_value(text))
     return PhoneNumber(e164, country, kind is NumberKind.LANDLINE)
+
+
+def _refuse_lost_plus(reading: _Reading, written: str, home: str, text: str) -> None:
+    """Raise `InvalidNumber` if these digits would be another number with a `+` in front.
+
+    That is so for the home country's own calling code, also behind a 0. Behind 00 it is so for any calling code.
+    """
+    digits, code = _digits_of(written), _code_of(home)
+    if digits == reading.e164[1:]:
+        return
+    if digits.startswith("00"):
+        other = _international(digits[2:])
+    elif digits.startswith((code, "0" + code)) and not (code == "1" and digits.startswith("011")):  # a call abroad
+        other = _international(digits.removeprefix("0"))
+    else:
+        return
+    if other and other.e164 != reading.e164:
+        raise InvalidNumber("ambiguous", mask_value(text), mask_reading(reading.e164), mask_reading(other.e164))
+
+
+def _international(digits: str) -> _Reading | None:
+    """Return digits as the whole number that they are without their `+`; None if no such number is in use."""
+    if not MIN_DIGITS <= len(digits) <= MAX_DIGITS:
+        return None
+    country_and_kind = classify(digits)
+    if country_and_kind and not _is_old_mexican(digits):
+        reading = _Reading("+" + digits, *country_and_kind)
+    else:
+        try:
+            reading = _reading_of(phonenumbers.parse("+" + digits), digits)
+        except NumberParseException:
+            return None
+    return None if reading.kind in _NOT_IN_USE else reading
+
+
+def _reading_of(number: phonenumbers.PhoneNumber, written: str) -> _Reading:
+    """Return the number that phonenumbers has read in a text."""
+    national = phonenumbers.national_significant_number(number)
+    code = number.country_code
+    if code == MEXICO and _is_old_mexican(_digits_of(written).lstrip("0")):
+        national = national[1:]
+    return _Reading(f"+{code}{national}", *plan_of(code).classify(national))
+
+
+def _is_old_mexican(digits: str) -> bool:
+    return len(digits) == 13 and digits.startswith(f"{MEXICO}1")
+
+
+def _digits_of(written: str) -> str:
+    """Return a text's digits of any script as 0 to 9."""
+    digits = written.translate(_WITHOUT_SIGNS)
+    if digits.isascii() and digits.isdecimal():
+        return digits
+    return "".join(str(unicodedata.decimal(sign)) for sign in written if sign.isdecimal())
+
+
+@cache
+def _code_of(region: str) -> str:
+    return str(phonenumbers.country_code_for_region(region))
+
+
+def _has_plus(written: str) -> bool:
+    return "+" in written or "\uff0b" in written
+
+
+def _begins_like_a_country_code(written: str) -> bool:
+    return unicodedata.decimal(written[:1] or "0", 0) > 0
 
 
 def check_region(region: str) -> str:

@@ -60,7 +60,7 @@ class Roster:
         self.line = self.accepted = 0
         self.reasons: Counter[str] = Counter()
         self._lines, self._opened = lines, ExitStack()
-        self._read_as = (contents.columns, checker.region, checker.channel)
+        self._read_as = (contents.columns, checker.region, checker.channel, *(("plus",) if checker.plus else ()))
         self._checker = checker
         outcomes = _checked(contents.cells, checker)
         first = next(outcomes, None)
@@ -81,6 +81,11 @@ class Roster:
     def cleaned_aliases(self) -> int:
         """How many rows so far have another alias than the file: without line breaks, or cut to 255 characters."""
         return self._checker.cleaned_aliases
+
+    @property
+    def lost_plus(self) -> int:
+        """How many rejected rows so far look like numbers whose `+` was lost; 0 if they are not the whole column."""
+        return self._checker.lost_plus.rows
 
     @property
     def size(self) -> int | None:
@@ -129,6 +134,7 @@ def open_roster(
     mapping: ColumnMapping | None = None,
     region: str | None = None,
     channel: str = "sms",
+    plus: bool = False,
 ) -> Roster:
     """Open a roster: a path, `-` for standard input, or a binary stream, which the caller closes.
 
@@ -139,7 +145,9 @@ def open_roster(
         Reject(line=3, column='Phone', reason='not_a_number', value="'n/a'", remedy='…')
 
     `mapping` is explained at `guess_columns`. `region` is the country of numbers without one, and `channel` applies to
-    rows without one. No line may have more than 65,536 characters, and no row more than 50 lines.
+    rows without one. `plus` reads numbers that begin with 1 to 9 as international ones
+    whose `+` was lost.
+    No line may have more than 65,536 characters, and no row more than 50 lines.
 
     Raises `InvalidRoster` if this is no roster. For a file, that happens here, and later only if the file changes
     while it is read. For a pipe, it may also happen where the error occurs. Raises `InvalidRequest` for an unknown
@@ -149,7 +157,7 @@ def open_roster(
         name, stream = _stream(source, opened)
         lines = LineReader(stream, name)
         contents = _contents(lines, mapping, region)
-        roster = Roster(name, contents, RowChecker(contents.columns, region, channel), lines)
+        roster = Roster(name, contents, RowChecker(contents.columns, region, channel, plus=plus), lines)
         roster._opened = opened.pop_all()  # noqa: SLF001 - the roster closes from here on what was opened for it
     return roster
 
@@ -161,6 +169,7 @@ def roster_of(
     mapping: ColumnMapping | None = None,
     region: str | None = None,
     channel: str = "sms",
+    plus: bool = False,
 ) -> Roster:
     """Make a roster of rows from Python: numbers as text, or mappings such as `{"phone": …, "alias": …}`.
 
@@ -173,7 +182,7 @@ def roster_of(
     if isinstance(rows, str | bytes | Mapping):
         raise InvalidRoster(name, f"it is one {type(rows).__name__}", "put rows into a list; open_roster reads a file")
     contents = _objects(enumerate(rows, 1), name, mapping, region)._replace(format="rows")
-    return Roster(name, contents, RowChecker(contents.columns, region, channel))
+    return Roster(name, contents, RowChecker(contents.columns, region, channel, plus=plus))
 
 
 def _digest_of(*parts: object) -> str:

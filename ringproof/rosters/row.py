@@ -9,6 +9,7 @@ from ringproof.errors import InvalidNumber, InvalidRequest
 from ringproof.phone.caller_id import check_alias, check_subaccount, clean_alias
 from ringproof.phone.number import PhoneNumber, channel_for, check_channel, check_region, parse
 from ringproof.rosters.columns import Columns
+from ringproof.rosters.lost_plus import LostPlus
 
 REMEDIES: Final[Mapping[str, str]] = {
     "too_many_fields": "the row has more fields than columns; put quotes around a field with the delimiter in it",
@@ -75,27 +76,31 @@ class Cells(NamedTuple):
 
 
 class RowChecker:
-    """Checks cells. `region` and `channel` apply to rows that have none of their own.
+    """Checks cells. `region` and `channel` apply to rows that have none of their own; `plus` is that of `parse`.
 
     `cleaned_aliases` counts the rows so far whose alias had to be changed. Raises `InvalidRequest` if there is no such
     region or channel.
     """
 
-    def __init__(self, columns: Columns, region: str | None, channel: str) -> None:
+    def __init__(self, columns: Columns, region: str | None, channel: str, *, plus: bool = False) -> None:
         self._columns = columns
         self.region = check_region(region) if region else None
         self.channel = check_channel(channel)
         self.cleaned_aliases = 0
+        self.plus, self.lost_plus = plus, LostPlus()
 
     def check(self, cells: Cells) -> Row | Reject | None:
         """Return the row, or the reject; None if all fields are empty, as at the end of many a spreadsheet."""
         line, raw, written_number, alias, channel_cell, subaccount = cells
         channel = _stripped(channel_cell)
         try:
-            number = parse(written_number, self.region)
+            number = parse(written_number, self.region, plus=self.plus)
+            self.lost_plus.count_accepted(written_number, number)
             reached_by = channel_for(number, self.channel if channel is None else check_channel(channel))
             checked_subaccount = check_subaccount(_stripped(subaccount))
         except InvalidRequest as error:
+            if isinstance(error, InvalidNumber) and error.reason != "landline_sms" and not self.plus:
+                self.lost_plus.count_rejected(written_number)
             return self._reject(line, raw, error)
         return Row(line, number, reached_by, self._alias(_stripped(alias)), checked_subaccount)
 

@@ -194,6 +194,22 @@ class TestRejects:
         assert again.returncode == 0
         assert batch_summary(imports, "people").rows == 10
 
+    def test_whose_plus_was_lost_are_recognised_as_a_column_and_read_with_plus(self, ringproof, imports, tmp_path):
+        rows = "".join(f"49171678{at}\n" for at in range(3100, 3140)) + "+4915123456789\n"
+        (tmp_path / "people.csv").write_text("Handy\n" + rows)
+
+        done = ringproof("import", "people.csv", "--region", "DE")
+        shown = ringproof("import", "people.csv", "--region", "DE", "--dry-run", "--max-reject-share", "99%")
+        left = batch_names(imports)
+        again = ringproof("import", "people.csv", "--region", "DE", "--plus", "--channel", "auto")
+
+        assert (done.returncode, left) == (1, [])
+        for text in (done.stderr, shown.stdout):
+            assert "these 40 look like international numbers whose + was lost: --plus" in " ".join(text.split())
+        assert again.returncode == 0
+        assert next(iter(batch_rows(imports, "people"))).number == "+491716783100"
+        assert batch_summary(imports, "people").rows == 41
+
     def test_of_each_file_can_be_corrected_and_imported(self, ringproof, imports, tmp_path):
         for name, first in (("a.csv", 0), ("b.ndjson", 10)):
             good = [f'{{"phone": "{number(first)}"}}\n' if name == "b.ndjson" else f"phone\n{number(first)}\n"]

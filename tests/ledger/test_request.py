@@ -4,6 +4,7 @@ import inspect
 import re
 import time
 
+import phonenumbers
 import pytest
 
 from ringproof.celery.verification import VerificationTask, initiate_verification
@@ -49,7 +50,7 @@ class TestTheNumber:
         [
             ("my phone", "not_a_number"),
             (None, "not_a_number"),
-            (12127360198, "not_a_number"),
+            (12127360198, "not_text"),
             (b"+12127360198", "not_a_number"),
             ({"number": "+12127360198"}, "not_a_number"),
             ("", "not_a_number"),
@@ -77,6 +78,15 @@ class TestTheNumber:
         assert error.remedy == InvalidNumber.REMEDIES[reason]
         assert error.remedy in str(error)
         assert not reveals_a_number(all_texts(error))
+
+    def test_a_number_of_the_phonenumbers_library_is_taken_as_its_e164(self):
+        assert read(phonenumbers.parse(NUMBER)).number.e164 == NUMBER
+        assert refusal(phonenumbers.parse(f"{NUMBER} ext. 7")).reason == "extension"
+
+    def test_digits_that_lost_their_plus_are_refused_where_the_region_has_another_number_of_them(self):
+        assert read("491716783154").number.e164 == "+491716783154"
+        assert refusal("491716783154", region="DE").reason == "ambiguous"
+        assert refusal("491716783154", channel="auto", region="DE").reason == "ambiguous"
 
     @pytest.mark.parametrize(
         "written", ["+1 (212) 736-0198", "tel:+1-212-736-0198", "'+12127360198", "\uff0b12127360198"]

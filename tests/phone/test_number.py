@@ -5,9 +5,11 @@ import pickle
 import random
 import re
 import time
+import unicodedata
 import uuid
 from datetime import UTC, datetime
 
+import phonenumbers
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -87,14 +89,17 @@ def test_a_number_knows_its_country_and_whether_it_is_surely_a_landline(text, co
     [
         (
             "not_a_number",
-            [None, True, 14155552671, 1.5, b"+14155552671", {}, "", "  ", "n/a", "hello", "+", "+1"],
+            [None, True, 1.5, b"+14155552671", {}, "", "  ", "n/a", "hello", "+", "+1", "=", "'", '""', '=""'],
         ),
-        ("not_a_number", ["++14155552671", "+14155552671 / +14155552672", "+1415\t5552671", "+1415555267²"]),
-        ("not_a_number", ["+14155552671\0", "+1\u200f4155552671", "\ud800+14155552671", "+14155552671📱"]),
+        ("not_a_number", ["++14155552671", "+14155552671 / +14155552672", "+1415\n5552671", "+1415555267²"]),
+        ("not_a_number", ["+14155552671\0", "+1\u202e4155552671", "\ud800+14155552671", "+14155552671📱"]),
+        ("not_a_number", ['"+14155552671', '="+14155552671', "=+14155552671", "“+14155552671'", "\u200b\u202a"]),
+        ("not_text", [14155552671, 0, -1, 1 << 70]),
         (
             "no_country",
-            ["4155552671", "(415) 555-2671", "14155552671", "0044 20 7946 0958", "011442079460958"],
+            ["4155552671", "(415) 555-2671", "1 415 555 2671", "0044 20 7946 0958", "011442079460958"],
         ),
+        ("no_country", ["479-234-5678", "(47) 9234-5678", "1415555267", "5555555555"]),
         ("impossible", ["+1415555267", "+1 415 555 26711", "+1 555-0123", "+12345", "+" + "4" * 40]),
         ("invalid", ["+1 555 555 5555", "+999123456789", "+0415555267", "＋９９９１２３４５６"]),
         ("extension", ["+14155552671 ext. 5", "+14155552671x5", "+14155552671;ext=5", "+14155552671#5"]),
@@ -137,6 +142,183 @@ def test_what_cannot_be_called_is_refused_with_its_reason(reason, texts):
 )
 def test_a_number_that_a_spreadsheet_made_a_quantity_is_named_and_never_repaired(text):
     assert refusal(text) == refusal(text, "US") == "excel_number"
+
+
+INVISIBLE = (
+    "\u00ad\u061c\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u2060\u2066\u2067\u2068\u2069\ufeff\ufffc"
+)
+BLANKS = "\t" + "".join(chr(sign) for sign in range(0x110000) if unicodedata.category(chr(sign)) == "Zs")
+
+
+@pytest.mark.parametrize("mark", INVISIBLE, ids=ascii)
+@pytest.mark.parametrize(
+    ("text", "region"),
+    [("+14155552671", None), ("tel:+1-415-555-2671", None), ("(415) 555-2671", "US"), ("14155552671", None)],
+)
+def test_an_invisible_mark_changes_nothing_wherever_it_stands(mark, text, region):
+    for place in range(len(text) + 1):
+        assert parse(text[:place] + mark + text[place:], region).e164 == "+14155552671"
+    assert parse(mark * 2 + f" {text} " + mark, region).e164 == "+14155552671"
+
+
+@pytest.mark.parametrize("text", ["\u202a+14155552671\u202c", "\u202d+1 (415) 555\u20112671\u202c\u200e"])
+def test_a_number_from_the_contacts_of_a_telephone_is_read(text):
+    assert parse(text).e164 == "+14155552671"
+
+
+@pytest.mark.parametrize("blank", BLANKS, ids=ascii)
+def test_every_blank_is_a_blank(blank):
+    assert parse(f"{blank}+49{blank}171{blank}678{blank}3154{blank}").e164 == "+491716783154"
+    assert parse(f"0171{blank}6783154", "DE").e164 == "+491716783154"
+
+
+@pytest.mark.parametrize("number", ["+14155552671", "+1 (415) 555-2671", "tel:+1-415-555-2671"])
+@pytest.mark.parametrize(
+    "marked",
+    [
+        '="{}"',
+        '= "{}"',
+        "='{}'",
+        '"{}"',
+        "'{}'",
+        "'{}",
+        "’{}",
+        "“{}”",
+        "„{}“",
+        "«{}»",
+        "‘{}’",
+        '="\'{}"',
+        '\'"{}"',
+        ' " {} " ',
+        "\t'{}",
+        '\ufeff="{}"',
+    ],
+)
+def test_the_marks_with_which_a_spreadsheet_keeps_a_text_are_dropped(number, marked):
+    assert parse(marked.format(number)).e164 == "+14155552671"
+
+
+def test_a_number_of_the_phonenumbers_library_is_read_as_its_e164():
+    class OfDjango(phonenumbers.PhoneNumber):
+        def __str__(self):
+            return "tel"
+
+    assert parse(phonenumbers.parse("0171 6783154", "DE")).e164 == "+491716783154"
+    assert parse(phonenumbers.parse("+39 02 3661 8300")).e164 == "+390236618300"
+    assert parse(OfDjango(country_code=1, national_number=4155552671), "DE").e164 == "+14155552671"
+    assert parse(phonenumbers.PhoneNumber(raw_input="415 555 2671"), "US").e164 == "+14155552671"
+
+
+@pytest.mark.parametrize(
+    ("number", "reason"),
+    [
+        (phonenumbers.parse("+14155552671 ext. 5"), "extension"),
+        (phonenumbers.parse("+449012345678"), "premium"),
+        (phonenumbers.PhoneNumber(country_code=999, national_number=123456789), "invalid"),
+        (phonenumbers.PhoneNumber(), "not_a_number"),
+        (phonenumbers.PhoneNumber(country_code=49), "not_a_number"),
+        (phonenumbers.PhoneNumber(raw_input="n/a"), "not_a_number"),
+    ],
+)
+def test_a_number_of_the_phonenumbers_library_is_refused_like_its_text(number, reason):
+    assert refusal(number) == reason
+
+
+def test_an_integer_is_refused_with_the_advice_to_give_text():
+    with pytest.raises(InvalidNumber, match="as text") as caught:
+        parse(14155552671, "US")
+
+    assert "1415" not in str(caught.value).replace("+14155550123", "")
+
+
+@pytest.mark.parametrize(
+    ("text", "e164"),
+    [
+        ("919653244280", "+919653244280"),
+        ("14155552671", "+14155552671"),
+        (" 4915123456789\t", "+4915123456789"),
+        ("٩١٩٦٥٣٢٤٤٢٨٠", "+919653244280"),
+        ("'390236618300", "+390236618300"),
+        ("4402079460958", "+442079460958"),
+    ],
+)
+def test_digits_in_one_run_are_a_whole_number_where_no_region_is_set(text, e164):
+    assert parse(text).e164 == e164
+
+
+@pytest.mark.parametrize(
+    ("text", "region", "digits_after_the_code"),
+    [
+        ("491716783154", "DE", {12, 10}),
+        ("49 171 6783154", "DE", {12, 10}),
+        ("0491716783154", "DE", {12, 10}),
+        ("62213456789", "ID", {11, 9}),
+        ("468021757", "SE", {9, 7}),
+        ("38344123456", "XK", {11, 8}),
+        ("4917612345678", "DE", {13, 11}),
+    ],
+)
+def test_digits_that_may_have_lost_their_plus_are_refused_with_both_numbers_masked(text, region, digits_after_the_code):
+    with pytest.raises(InvalidNumber) as caught:
+        parse(text, region)
+    error = caught.value
+
+    assert error.reason == "ambiguous"
+    assert {len(reading.split()[1]) for reading in error.args[2:]} == digits_after_the_code
+    assert all(reading in error.remedy and reading.count("•") >= 5 for reading in error.args[2:])
+    assert pickle.loads(pickle.dumps(error)).remedy == error.remedy
+
+
+@pytest.mark.parametrize(
+    ("text", "region"), [("0057 301 2345678", "CO"), ("0049 171 6783154", "CO"), ("0082 2 312 3456", "KR")]
+)
+def test_two_zeros_where_no_call_abroad_begins_so_are_never_another_country(text, region):
+    assert refusal(text, region) in {"ambiguous", "invalid", "impossible"}
+
+
+@pytest.mark.parametrize(
+    ("text", "region", "e164"),
+    [
+        ("491716783154", "DE", "+491716783154"),
+        ("49 171 6783154", "DE", "+491716783154"),
+        ("919653244280", "US", "+919653244280"),
+        ("'14155552671", "DE", "+14155552671"),
+        ("0171 6783154", "DE", "+491716783154"),
+        ("0044 20 7946 0958", "DE", "+442079460958"),
+        ("(415) 555-2671", "US", "+14155552671"),
+        ("+14155552671", "DE", "+14155552671"),
+        ("5215512345678", "US", "+525512345678"),
+    ],
+)
+def test_with_plus_a_number_that_begins_with_1_to_9_is_international(text, region, e164):
+    assert parse(text, region, plus=True).e164 == e164
+
+
+@pytest.mark.parametrize("text", ["1716783154", "4155552671", "415-555-2671"])
+def test_with_plus_a_national_number_is_not_taken_for_one_of_the_region(text):
+    with pytest.raises(InvalidNumber):
+        parse(text, "US", plus=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "e164"),
+    [
+        ("+1 1 646 555 0123", "+16465550123"),
+        ("+5215512345678", "+525512345678"),
+        ("+52 1 55 1234 5678", "+525512345678"),
+        ("+52 55 1234 5678", "+525512345678"),
+        ("+54 9 11 2345 6789", "+5491123456789"),
+        ("+54 11 15 2345 6789", "+5491123456789"),
+        ("+54 11 2345 6789", "+541123456789"),
+    ],
+)
+def test_a_digit_too_many_after_the_country_code_is_dropped_if_no_number_there_begins_with_it(text, e164):
+    assert parse(text).e164 == e164
+
+
+def test_an_argentine_mobile_without_its_9_stays_the_landline_that_it_is_in_the_plan():
+    assert parse("+54 11 2345 6789").landline
+    assert refusal("15512345678", "MX") == "impossible", "551 is an area of the United States"
 
 
 def test_a_vanity_number_is_refused_and_not_translated():

@@ -141,7 +141,7 @@ class TestAFile:
         data = f'{{"phone": "{ONE}", "alias": "A", "x": [1]}}\n\n"{TWO}"\n{{"alias": "B"}}\n{{x\n{"[" * 50_000}\n14\n'
         outcomes, roster = read(data)
 
-        assert results(outcomes) == [ONE, TWO, "not_a_number", "json", "json", "not_a_number"]
+        assert results(outcomes) == [ONE, TWO, "not_a_number", "json", "json", "not_text"]
         assert [outcome.line for outcome in outcomes] == [1, 3, 4, 5, 6, 7]
         assert outcomes[2].raw == {"alias": "B"}
         assert outcomes[3].raw == {"row": "{x"}
@@ -299,10 +299,24 @@ class TestARow:
         rows = iter([ONE, {"phone": TWO, "alias": "Zoë", "channel": "call"}, {"phone": 14155552671}, None, {}, 7, ""])
         outcomes, roster = read(rows, name="customers")
 
-        assert results(outcomes) == [ONE, TWO, *["not_a_number"] * 5]
+        assert results(outcomes) == [ONE, TWO, "not_text", "not_a_number", "not_a_number", "not_text", "not_a_number"]
         assert [outcome.line for outcome in outcomes] == [1, 2, 3, 4, 5, 6, 7]
         assert outcomes[1].alias == "Zoë"
         assert (roster.name, roster.format, roster.encoding, roster.fingerprint) == ("customers", "rows", None, None)
+
+    @pytest.mark.parametrize("number", ["491716783154", "919653244280", "4790123456"])
+    def test_with_plus_is_an_international_number_whose_plus_was_lost(self, number):
+        rows = [number, {"phone": f"'{number}"}, f"+{number}"]
+
+        assert results(roster_of(rows, region="DE", plus=True)) == [f"+{number}"] * 3
+
+    def test_whose_plus_was_lost_is_counted_if_the_whole_column_is_like_it(self):
+        lost, national = [f"49171678{at}" for at in range(3100, 3118)], ["1716783154"]
+        for rows, count in ((lost + national * 2, 18), (lost + national * 3, 0), (["0171 6783154", ONE], 0)):
+            roster = roster_of(rows, region="DE")
+            list(roster)
+
+            assert roster.lost_plus == count
 
     def test_from_python_may_be_anything_at_all(self):
         rows = [{1: ONE, "phone": TWO, ("a",): object()}, object(), [], {"phone": [], "alias": 1}, b"", float("nan")]

@@ -23,7 +23,7 @@ from ringproof.rosters.roster import Roster, fingerprint_of, open_roster
 from ringproof.rosters.row import Row
 from worker.cli.options import REVERIFY_AFTER, YES, load_dotenv, reports_errors
 from worker.views.console import Exit, console
-from worker.views.forecast import forecast_view, reasons_text
+from worker.views.forecast import forecast_view, lost_plus_text, reasons_text
 from worker.views.progress import ReadingProgress
 from worker.views.text import counted
 
@@ -72,6 +72,9 @@ class Mapping(click.ParamType):  # type: ignore[type-arg]  # generic in click 8.
     show_default=True,
     help="For rows without a channel.",
 )
+@click.option(
+    "--plus", is_flag=True, help="Read numbers that begin with 1 to 9 as international ones whose + was lost."
+)
 @click.option("--map", "mapping", type=Mapping(), metavar="number=Phone,alias=Name", help="What the columns contain.")
 @click.option("--dry-run", is_flag=True, help="Show the forecast, and import nothing.")
 @click.option("--rejects", metavar="FILE", help="Write the rejected rows to this file; correct and import it.")
@@ -97,6 +100,7 @@ def import_(
     most: float,
     reverify_after_days: int | None,
     *,
+    plus: bool,
     dry_run: bool,
     paused: bool,
     yes: bool,
@@ -116,7 +120,7 @@ def import_(
     with _only_first_interrupt(), ExitStack() as opened:
         try:
             rosters = [
-                opened.enter_context(open_roster(file, mapping=mapping, region=home_region, channel=channel))
+                opened.enter_context(open_roster(file, mapping=mapping, region=home_region, channel=channel, plus=plus))
                 for file in files
             ]
             reader = RosterReader(files, rosters, rejects, most)
@@ -183,12 +187,15 @@ class RosterReader:
                 progress.show(number)
         tally.reasons.update(roster.reasons)
         tally.cleaned_aliases += roster.cleaned_aliases
+        tally.lost_plus += roster.lost_plus
 
     def _refuse_too_many(self) -> None:
         tally, reasons = self.tally, self.tally.reasons
         if tally.channels and tally.rejected_share <= self._most:
             return
-        if reasons["no_country"] * 2 > reasons.total():
+        if tally.lost_plus * 2 > reasons.total():
+            remedy = lost_plus_text(tally.lost_plus)
+        elif reasons["no_country"] * 2 > reasons.total():
             remedy = "most have no country code; name the country with --region US, or write the numbers with one"
         else:
             remedy = "correct them" + ("" if self._rejects else " (--rejects FILE writes them to a file)")

@@ -42,6 +42,7 @@ def forecast_view(tally: Tally, forecast: Forecast) -> Table:
             "rows": f"{tally.rows:,}",
             "rejected": f"{tally.reasons.total():,}: {reasons_text(tally.reasons)}" if tally.reasons else "",
             "aliases": _cleaned_text(tally.cleaned_aliases),
+            "lost +": lost_plus_text(tally.lost_plus) if tally.lost_plus else "",
             "duplicates": f"{about}{counted(forecast.duplicates, 'row')}" if forecast.duplicates else "",
             "no code": ", ".join(f"{about}{count:,} {why}" for count, why in skipped),
             "to send": f"{about}{to_send}",
@@ -49,6 +50,16 @@ def forecast_view(tally: Tally, forecast: Forecast) -> Table:
             "takes": _duration_text(forecast),
         }
     )
+
+
+def lost_plus_text(rows: int) -> str:
+    """Return what to do about a column of numbers whose `+` was lost."""
+    these = (
+        "this one looks like an international number"
+        if rows == 1
+        else f"these {rows:,} look like international numbers"
+    )
+    return f"{these} whose + was lost: --plus"
 
 
 def reasons_text(reasons: Counter[str]) -> str:
