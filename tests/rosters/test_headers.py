@@ -196,7 +196,8 @@ class TestTheCountry:
     @pytest.mark.parametrize(
         ("name", "german", "british"),
         [("Country", "DE", "gb"), ("Land", "de", "UK"), ("País", "+49", "+44"), ("Country Code", "49", "44"),
-         ("Ländervorwahl", "0049", "0044"), ("dial_code", "49.0", "44.0"), ("国家", "DE", "GB"), ("Pays", "(+49)", "(+44)")],
+         ("Ländervorwahl", "0049", "0044"), ("dial_code", "49.0", "44.0"), ("国家", "DE", "GB"),
+         ("Pays", "(+49)", "(+44)")],
     )  # fmt: skip
     def test_of_a_row_is_the_region_of_its_number(self, name, german, british):
         outcomes, _ = read(
@@ -267,8 +268,10 @@ class TestOtherKindsOfFile:
 class TestAJsonInteger:
     @pytest.mark.parametrize(
         ("integer", "region", "result"),
-        [(14155552671, None, ONE), (14155552671, "US", ONE), (4155552671, "US", ONE), (491712345678, None, "+491712345678"),
-         (1712345678, "DE", "+491712345678"), (4155552671, None, "integer"), (14, None, "integer"), (-14155552671, None, "integer"),
+        [(14155552671, None, ONE), (14155552671, "US", ONE), (4155552671, "US", ONE),
+         (491712345678, None, "+491712345678"),
+         (1712345678, "DE", "+491712345678"), (4155552671, None, "integer"), (14, None, "integer"),
+         (-14155552671, None, "integer"),
          (10**40, "US", "integer")],
     )  # fmt: skip
     def test_is_its_text_if_it_can_be_one_number_only(self, integer, region, result):

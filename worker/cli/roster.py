@@ -99,8 +99,8 @@ def import_(
 ) -> None:
     """Send a code to each number of a roster.
 
-    FILE is CSV (comma, semicolon, tab, bar) or NDJSON, also packed with gzip. Use - to read standard input. Several files
-    become one batch. The command finds the columns by their names, such as Phone or msisdn, or by their contents.
+    FILE is CSV (comma, semicolon, tab, bar) or NDJSON, also packed with gzip. Use - to read standard input. Several
+    files become one batch. The command finds the columns by their names, such as Phone or msisdn, or by their contents.
 
     Nothing is sent before all rows were read. The command then shows a forecast and, on a terminal, asks. A no, or
     Ctrl-C until then, leaves nothing behind. If the command is killed, the same command continues where it was.
