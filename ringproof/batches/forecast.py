@@ -46,8 +46,13 @@ class Tally:
 
     @property
     def rejected_share(self) -> float:
-        """The share of the rows that were rejected, from 0 to 1."""
-        return self.reasons.total() / max(1, self.rows)
+        """The share of the rows with a number that were rejected, from 0 to 1."""
+        return self.rejected / max(1, self.rows - self.reasons["empty"])
+
+    @property
+    def rejected(self) -> int:
+        """How many rows were rejected although they have a number."""
+        return self.reasons.total() - self.reasons["empty"]
 
 
 @dataclass(frozen=True, slots=True)

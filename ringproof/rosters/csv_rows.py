@@ -1,25 +1,31 @@
-"""Read the rows of a CSV file. A quote that is not closed costs its own row only."""
+"""Read the rows of a CSV file. A line break in a quoted cell is no new row.
+
+Quotes are in order if each is opened at a cell's start and closed before a delimiter or the line's end, and if the row
+has as many fields as the header. A row of several lines is read only then. Otherwise the quote is forgotten: no line
+that could belong to its cell becomes a row that is sent to.
+"""
 
 import csv
-from collections import deque
+import re
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from itertools import chain
-from typing import Final
+from typing import Final, NamedTuple
 
-from ringproof.rosters.columns import kind_of
-
-DELIMITERS: Final = ",;\t"
+DELIMITERS: Final = ",;\t|"
 
 MOST_LINES: Final = 50
 """Lines of one row. An address has five; a quote that is still open after 50 lines was never closed."""
 
+_SEP_LINE: Final = re.compile(rf'\s*"?sep=(\\t|[^\s"]|[\t ])"?([{DELIMITERS}]*)\s*', re.IGNORECASE)
+
 
 class UnclosedQuote(list[str]):
-    """The fields of a line with a quote that is never closed, as far as they can be separated."""
+    """The fields of a line with a quote that is never closed, or of a line that may belong to such a quote's cell."""
 
 
 def guess_delimiter(lines: Sequence[str]) -> str:
-    """Return the delimiter by which most rows have as many fields as the first row, or else a comma.
+    """Return the delimiter by which most rows have equally many fields, or else a comma.
 
         >>> guess_delimiter(["phone;alias", "+14155550123;Doe, John"])
         ';'
@@ -29,49 +35,81 @@ def guess_delimiter(lines: Sequence[str]) -> str:
     if lines and (delimiter := _delimiter_in_sep_line(lines[0])):
         return delimiter
 
-    def fit(delimiter: str) -> float:
-        try:
-            widths = [len(row) for row in _reader(iter(lines), delimiter) if row]
-        except csv.Error:  # a field of many lines, between two quotes that are not closed
-            return 0
-        return widths.count(widths[0]) / len(widths) if widths and widths[0] > 1 else 0
-
-    return max(DELIMITERS, key=fit)
+    return max(DELIMITERS, key=lambda delimiter: _fit(lines, delimiter))
 
 
-def read_rows(lines: Iterator[str], delimiter: str) -> Iterator[tuple[int, list[str]]]:
+def _fit(lines: Sequence[str], delimiter: str) -> float:
+    """Return how well a delimiter fits, from 0 to 1; at most a half if it puts quotes into the middle of cells."""
+    rows: list[list[str]] = []
+    is_open = False
+    for line in lines:
+        part = _split(line, delimiter, is_open=is_open)
+        if is_open:
+            rows[-1][-1] += part.fields[0]
+            rows[-1].extend(part.fields[1:])
+        elif line.strip():
+            rows.append(part.fields)
+        is_open = part.is_open
+    widths = Counter(map(len, rows))
+    most = max((count for width, count in widths.items() if width > 1), default=0)
+    whole = rows[:-1] if is_open else rows  # the last row may end after these lines
+    is_in_order = not any(cell.count('"') % 2 for row in whole for cell in row)
+    return most / max(1, len(rows)) * (1 if is_in_order else 0.5)
+
+
+def read_rows(lines: Iterator[str], delimiter: str, width: int | None = None) -> Iterator[tuple[int, list[str]]]:
     """Yield each row's fields, with the number of its first line, counted from 1.
 
         >>> list(read_rows(iter(["phone,alias", "", '+14155550123,"Doe, John"']), ","))
         [(1, ['phone', 'alias']), (3, ['+14155550123', 'Doe, John'])]
 
-    Empty lines are no rows, nor is Excel's line `sep=;`. A quoted field may have several lines. If its quote is open
-    after 50 lines, or if a later line has a phone number, which is most likely the next row's, the row is an
-    `UnclosedQuote` of one line, and reading goes on with the next line. Text after a closing
-    quote belongs to the field.
+    Empty lines are no rows, nor is Excel's line `sep=;`. A quoted field may have several lines, up to 50 in a row.
+    `width` is the header's number of fields; without it, a row of several lines may have any number.
+
+    If quotes are not in order, the row is an `UnclosedQuote`, and so is each line that may stand in its cell: all lines
+    to the closing quote, or else those that have not the header's number of fields. So are shorter rows among the next
+    50 lines, up to a row with all fields: the quote may have been the other one of its cell. Text after a closing quote
+    belongs to the field.
     """
-    number = 1
     first = next(lines, "")
-    if _delimiter_in_sep_line(first):
-        number, first = 2, next(lines, "")
-    source = _RowLines(chain((first,), lines) if first else lines)
+    number = 2 if _delimiter_in_sep_line(first) else 1
+    source = _RowLines(lines if number == 2 or not first else chain((first,), lines))
     reader = _reader(iter(source), delimiter, strict=True)
+    doubtful_lines = 0
     while True:
         try:
             fields = next(reader)
-            has_other_rows = len(source.used) > 1 and _has_number_after_first_line(fields, delimiter)
+            is_in_order = len(source.used) == 1 or _has_width(fields, width)
         except StopIteration:
             return
         except csv.Error:
-            fields, has_other_rows = [], True
-        if has_other_rows:
+            fields, is_in_order = [], False
+        if not is_in_order:
             source.return_all_but_first()
-            fields = _read_alone(source.used[0], delimiter)
+            for at, row in enumerate(_rows_without_quote(source, delimiter, width), number):
+                doubtful_lines = _doubtful_lines(row, width, doubtful_lines)
+                if row:
+                    yield at, row
             reader = _reader(iter(source), delimiter, strict=True)
-        if fields:
+        elif fields:
+            if doubtful_lines and width is not None:
+                doubtful_lines = doubtful_lines - 1 if len(fields) < width else 0
+                fields = UnclosedQuote(fields) if len(fields) < width else fields
             yield number, fields
         number += len(source.used)
         source.used.clear()
+
+
+def _doubtful_lines(row: list[str], width: int | None, before: int) -> int:
+    """Return after how many lines a short row may be a row again, after this one."""
+    if isinstance(row, UnclosedQuote):
+        return MOST_LINES
+    return before - 1 if before and width and len(row) < width else 0
+
+
+def _has_width(fields: Sequence[str], width: int | None) -> bool:
+    """Whether a row has the header's number of fields; more of them may be empty."""
+    return width is None or len(fields) == width or (len(fields) > width and not any(map(str.strip, fields[width:])))
 
 
 class _RowLines:
@@ -83,17 +121,92 @@ class _RowLines:
         self._returned: deque[str] = deque()
 
     def __iter__(self) -> Iterator[str]:
-        while len(self.used) < MOST_LINES:
-            line = self._returned.popleft() if self._returned else next(self._lines, None)
-            if line is None:
-                return
-            self.used.append(line)
+        while (line := self.take()) is not None:
             yield line
+
+    def take(self) -> str | None:
+        """Return the next line, or None at the file's end and after 50 lines of one row."""
+        if len(self.used) == MOST_LINES:
+            return None
+        line = self._returned.popleft() if self._returned else next(self._lines, None)
+        if line is not None:
+            self.used.append(line)
+        return line
+
+    def return_last(self) -> None:
+        """Have the last line of this row read again."""
+        self._returned.appendleft(self.used.pop())
 
     def return_all_but_first(self) -> None:
         """Have all lines of this row but the first read again."""
-        self._returned.extendleft(reversed(self.used[1:]))
-        del self.used[1:]
+        while len(self.used) > 1:
+            self.return_last()
+
+
+def _rows_without_quote(source: _RowLines, delimiter: str, width: int | None) -> list[list[str]]:
+    """Return a row for each line from a quote that is not in order to the end of what may stand in its cell.
+
+    The quote's own line is in `source.used`, and so is each line that is taken after it.
+    """
+    opening = _split(source.used[0], delimiter)
+    is_open = opening.is_open
+    if not is_open:
+        return [_read_alone(source.used[0], delimiter)]
+    while is_open and (line := source.take()) is not None:
+        alone = _split(line, delimiter)
+        if alone.has_quotes and not alone.is_open and len(alone.fields) == (width or len(alone.fields)):
+            source.return_last()  # a row of its own, with quotes in order: the quote before it was never closed
+            break
+        is_open = _split(line, delimiter, is_open=True).is_open
+    rows = [_read_alone(line, delimiter) for line in source.used]
+    if not is_open:
+        return [UnclosedQuote(row) for row in rows]
+    count = len(opening.fields) + opening.fields[-1].count(delimiter)  # of fields, if the quote is a common letter
+    is_incomplete = width is not None and count < width
+    if is_incomplete:
+        rows[0] = UnclosedQuote(rows[0])
+    for at, row in enumerate(rows[1:], 1):
+        if row and (is_incomplete or not _has_width(row, width)):
+            is_incomplete = is_incomplete and count + len(row) <= (width or 0)
+            rows[at] = UnclosedQuote(row)
+    return rows
+
+
+class _Line(NamedTuple):
+    """A line that was split without the rest of its row."""
+
+    fields: list[str]
+    has_quotes: bool
+    is_open: bool
+
+
+def _split(line: str, delimiter: str, *, is_open: bool = False) -> _Line:
+    """Split a line at its delimiters. A quote closes only before a delimiter or the line's end."""
+    line = line.rstrip("\n")
+    fields, start, at, has_quotes = list[str](), 0, 0, False
+    while at <= len(line):
+        if is_open:
+            at = line.find('"', at)
+            if at < 0:
+                break
+            rest = line[at + 1 :].lstrip(" ")
+            if line[at + 1 : at + 2] == '"':
+                at += 1
+            elif not rest or rest[0] == delimiter:
+                is_open = False
+            at += 1
+            continue
+        if at == start and (quote := line[at:].lstrip(" "))[:1] == '"':
+            at = len(line) - len(quote) + 1
+            is_open = has_quotes = True
+            continue
+        end = line.find(delimiter, at)
+        end = len(line) if end < 0 else end
+        fields.append(line[start:end])
+        start = at = end + 1
+    if is_open:
+        fields.append(line[start:])
+    return _Line(fields, has_quotes, is_open)
 
 
 def _reader(lines: Iterator[str], delimiter: str, *, strict: bool = False) -> Iterator[list[str]]:
@@ -101,21 +214,17 @@ def _reader(lines: Iterator[str], delimiter: str, *, strict: bool = False) -> It
 
 
 def _delimiter_in_sep_line(line: str) -> str | None:
-    """Return the delimiter that Excel's line `sep=;` names, or None if this is no such line."""
-    line = line.rstrip("\n")
-    return line[-1] if line[:-1] == "sep=" else None
-
-
-def _has_number_after_first_line(fields: Sequence[str], delimiter: str) -> bool:
-    """Whether a field has, after its first line, what looks like a phone number."""
-    later_lines = (line for field in fields if "\n" in field for line in field.split("\n")[1:])
-    return any(kind_of(part, None) for line in later_lines for part in line.split(delimiter))
+    """Return the delimiter that Excel's line `sep=;` names, in any case, quoted or filled up; None for other lines."""
+    match = _SEP_LINE.fullmatch(line)
+    if match is None:
+        return None
+    return match[2][:1] or ("\t" if match[1] == "\\t" else match[1])
 
 
 def _read_alone(line: str, delimiter: str) -> list[str]:
     """Return the fields of one line; they are complete if the number of its quotes is even."""
     try:
-        fields = next(_reader(iter((line.rstrip("\n"),)), delimiter))
+        fields = next(_reader(iter((line.rstrip("\n"),)), delimiter), [])
     except csv.Error:
         return UnclosedQuote([line])
     return UnclosedQuote(fields) if line.count('"') % 2 else fields

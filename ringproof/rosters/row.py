@@ -7,14 +7,18 @@ from typing import Any, Final, Literal, NamedTuple
 
 from ringproof.errors import InvalidNumber, InvalidRequest
 from ringproof.phone.caller_id import check_alias, check_subaccount, clean_alias
+from ringproof.phone.masking import mask_value
 from ringproof.phone.number import PhoneNumber, channel_for, check_channel, check_region, parse
 from ringproof.rosters.columns import Columns
+from ringproof.rosters.country import region_of
 from ringproof.rosters.lost_plus import LostPlus
 
 REMEDIES: Final[Mapping[str, str]] = {
     "too_many_fields": "the row has more fields than columns; put quotes around a field with the delimiter in it",
     "quotes": "a quote is opened here and not closed; close it, or leave it out",
     "nul": "the row has a NUL byte; export the file again",
+    "empty": "the row has no number; nothing is to be corrected if this contact has none",
+    "integer": 'a JSON integer that is no number, or two; write it as text, such as "+14155550123"',
     "json": 'the line is no JSON; write one object a line, such as {"phone": "+14155550123"}',
 }
 """What to do about a row that is rejected as a whole, by the reason."""
@@ -64,6 +68,12 @@ class Reject:
         return cls(line, "", reason, "", REMEDIES[reason], raw)
 
 
+class JsonInteger(str):
+    """The digits of a JSON integer, which can have no `+` and no zero before them."""
+
+    __slots__ = ()
+
+
 class Cells(NamedTuple):
     """The cells of a row that are read, before they are checked; None for a cell that the row does not have."""
 
@@ -73,6 +83,7 @@ class Cells(NamedTuple):
     alias: object
     channel: object
     subaccount: object
+    country: object = None
 
 
 class RowChecker:
@@ -91,17 +102,24 @@ class RowChecker:
 
     def check(self, cells: Cells) -> Row | Reject | None:
         """Return the row, or the reject; None if all fields are empty, as at the end of many a spreadsheet."""
-        line, raw, written_number, alias, channel_cell, subaccount = cells
+        line, raw, written_number, alias, channel_cell, subaccount, country = cells
         channel = _stripped(channel_cell)
         try:
-            number = parse(written_number, self.region, plus=self.plus)
+            region = self.region if country is None else self._region_of(country)
+            if type(written_number) is JsonInteger:
+                number = _parse_integer(written_number, region, plus=self.plus)
+                if number is None:
+                    value = mask_value(written_number)
+                    return Reject(line, self._columns.name("number"), "integer", value, REMEDIES["integer"], raw)
+            else:
+                number = parse(written_number, region, plus=self.plus)
             self.lost_plus.count_accepted(written_number, number)
             reached_by = channel_for(number, self.channel if channel is None else check_channel(channel))
             checked_subaccount = check_subaccount(_stripped(subaccount))
         except InvalidRequest as error:
             if isinstance(error, InvalidNumber) and error.reason != "landline_sms" and not self.plus:
                 self.lost_plus.count_rejected(written_number)
-            return self._reject(line, raw, error)
+            return self._reject(cells, error)
         return Row(line, number, reached_by, self._alias(_stripped(alias)), checked_subaccount)
 
     def _alias(self, cell: object) -> str | None:
@@ -114,14 +132,82 @@ class RowChecker:
             self.cleaned_aliases += 1
             return clean_alias(cell)
 
-    def _reject(self, line: int, raw: RawRow, error: InvalidRequest) -> Reject | None:
+    def _region_of(self, country: object) -> str | None:
+        """Return the region of a row; None for a country that cannot be read, as the home region may be another."""
+        text = str(country) if isinstance(country, str | int) else ""
+        return region_of(text) if text.strip() or not isinstance(country, str) else self.region
+
+    def _reject(self, cells: Cells, error: InvalidRequest) -> Reject | None:
+        line, raw = cells.line, cells.raw
         texts = [cell for cell in (raw.values() if isinstance(raw, Mapping) else raw) if isinstance(cell, str)]
         if isinstance(raw, list) and not any(map(str.strip, texts)):
             return None
         if any("\0" in text for text in texts):
             return Reject.of_row(line, "nul", raw)
+        if isinstance(error, InvalidNumber) and _is_no_number(cells.number):
+            return Reject(line, self._columns.name("number"), "empty", "", REMEDIES["empty"], raw)
         role, reason = ("number", error.reason) if isinstance(error, InvalidNumber) else (error.field, error.field)
         return Reject(line, self._columns.name(role), reason, error.value, error.remedy, raw)
+
+
+def _parse_integer(digits: str, region: str | None, *, plus: bool) -> PhoneNumber | None:
+    """Return the only number that the digits can be, of the region or with a calling code; None if there is none."""
+    if not digits.isdecimal():  # a number below zero
+        return None
+    readings: set[PhoneNumber] = set()
+    for text in (digits, "+" + digits) if region and not plus else ("+" + digits,):
+        try:
+            readings.add(parse(text, region))
+        except InvalidNumber as error:
+            if error.reason == "ambiguous":
+                return None
+    return readings.pop() if len(readings) == 1 else None
+
+
+_NO_NUMBER: Final = frozenset(
+    [
+        "na",
+        "n/a",
+        "#n/a",
+        "none",
+        "null",
+        "nil",
+        "nan",
+        "unknown",
+        "no",
+        "no phone",
+        "tbd",
+        "keine",
+        "keiner",
+        "k.a",
+        "unbekannt",
+        "ninguno",
+        "sin teléfono",
+        "s/n",
+        "nenhum",
+        "aucun",
+        "non",
+        "nessuno",
+        "n.d",
+        "geen",
+        "n.v.t",
+        "нет",
+        "无",
+        "無",
+        "なし",
+        "없음",
+    ]
+)
+
+
+def _is_no_number(cell: object) -> bool:
+    """Whether a cell says that there is no number: it is empty, has signs alone such as `-`, or says `n/a`."""
+    if cell is None:
+        return True
+    if not isinstance(cell, str):
+        return False
+    text = cell.strip().casefold()
+    return not any(map(str.isalnum, text)) or text.strip("().<>-[] ") in _NO_NUMBER
 
 
 def _stripped(cell: object) -> object:

@@ -3,6 +3,7 @@
 import codecs
 import gzip
 import io
+import re
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -24,14 +25,34 @@ _CHUNK_BYTES: Final = 65_536
 _HEAD_BYTES: Final = 65_536  # the encoding is guessed from these
 
 _SAVE_AS_UTF_8: Final = "save it as UTF-8: in a spreadsheet as “CSV UTF-8”; elsewhere iconv -f WINDOWS-1252 -t UTF-8"
-_SAVE_AS_TEXT: Final = "give a text file: CSV with comma, semicolon or tab, or NDJSON; either may be packed with gzip"
+_SAVE_AS_TEXT: Final = "give a text file: CSV with comma, semicolon, tab or bar, or NDJSON; gzip may pack it"
 _SAVE_AS_CSV: Final = "open it in the spreadsheet and save it as “CSV UTF-8”"
 _COPY_AGAIN: Final = "pack or copy it again; this copy is damaged"
 _OTHER_FORMATS: Final = {
     b"PK\x03\x04": ("an Excel workbook, or another zip archive", _SAVE_AS_CSV),
     b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1": ("an old Excel workbook", _SAVE_AS_CSV),
     b"%PDF-": ("a PDF", _SAVE_AS_TEXT),
+    b"{\\rtf": ("a document (RTF)", _SAVE_AS_TEXT),
+    b"PAR1": ("a Parquet file", _SAVE_AS_TEXT),
+    b"SQLite format 3\0": ("an SQLite database", _SAVE_AS_TEXT),
 }
+_TEXT_FORMATS: Final = (  # however they are named: many a program calls its HTML table .xls
+    (re.compile(r"BEGIN:VCARD"), "a vCard file", "export the contacts as CSV from the address book"),
+    (re.compile(r"BEGIN:VCALENDAR"), "a calendar", _SAVE_AS_TEXT),
+    (re.compile(r"MIME-VERSION:|FROM:[^\n]*\n(?:[^\n]*\n){0,9}MIME-VERSION:"), "a web page (MHTML)", _SAVE_AS_CSV),
+    (re.compile(r"<\?XML.*<(?:\w+:)?WORKBOOK|<(?:\w+:)?WORKBOOK", re.DOTALL), "an Excel workbook in XML", _SAVE_AS_CSV),
+    (
+        re.compile(
+            r"(?:<\?XML[^>]*>|<!--.*?-->|\s)*"
+            r"(?:<!DOCTYPE HTML|<(?:HTML|HEAD|BODY|META|STYLE|TABLE|DIV|TR|CENTER|FONT)\b)",
+            re.DOTALL,
+        ),
+        "an HTML page",
+        _SAVE_AS_CSV,
+    ),
+    (re.compile(r"<(?:\?XML|!|\w[\w:.-]*[\s/>])"), "an XML file", _SAVE_AS_TEXT),
+    (re.compile(r"ID;PWXL"), "a SYLK spreadsheet", _SAVE_AS_CSV),
+)
 _GZIP: Final = b"\x1f\x8b"
 _BYTE_ORDER_MARKS: Final = {
     codecs.BOM_UTF8: "utf-8-sig",
@@ -87,6 +108,7 @@ class LineReader:
         while len(head) < _HEAD_BYTES and (chunk := next(chunks, b"")):
             head += chunk
         self.encoding = self._guess_encoding(head)
+        self._refuse_other_formats(head)
         number, rest = 0, ""
         for text in self._decoded(chain((head,), chunks), digest):
             lines = list(io.StringIO(rest + text, newline="\n"))  # str.splitlines splits at form feeds, too
@@ -118,7 +140,7 @@ class LineReader:
                 byte, encoding = error.object[error.start], self.encoding.upper()
                 self._refuse(f"line {number} has a byte, 0x{byte:02X}, that is not {encoding}", _SAVE_AS_UTF_8)
             number += text.count("\n")
-            yield text
+            yield text.replace("\ufeff", "")  # a byte order mark in the middle, where files were put together
 
     def _guess_encoding(self, head: bytes) -> str:
         """Return the codec of a text that begins with these bytes. Raises `InvalidRoster` if this is no text."""
@@ -137,6 +159,13 @@ class LineReader:
         if controls * 10 > len(head) or (controls * 100 > len(head) and not _is_utf_8(head)):
             self._refuse("it is no text file", _SAVE_AS_TEXT)
         return "utf-8"
+
+    def _refuse_other_formats(self, head: bytes) -> None:
+        """Raise `InvalidRoster` if a text that begins with these bytes is no table, but another kind of text."""
+        beginning = head[:4096].decode(self.encoding, "replace").lstrip("\ufeff \t\r\n").upper()
+        for pattern, what_it_is, remedy in _TEXT_FORMATS:
+            if pattern.match(beginning):
+                self._refuse(f"it is {what_it_is}", remedy)
 
     def _content(self) -> Iterator[bytes]:
         """Yield the unpacked content of the stream, in chunks of about 64 KiB."""

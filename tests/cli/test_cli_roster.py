@@ -166,6 +166,7 @@ class TestAnImport:
 
         shown = dict(re.findall(r"^(\S+(?: \S+)?)  +(.*?) *$", done.stdout, re.MULTILINE))
         assert shown == {
+            "numbers": "column 'Phone'",
             "rows": "24",
             "rejected": "1: not_a_number 1",
             "duplicates": "1 row",
@@ -176,8 +177,34 @@ class TestAnImport:
             "takes": "1 s at the present pace of 300/5s, calls 2/1s, if nothing else is sent",
         }
 
+    def test_names_the_column_the_header_and_the_contacts_without_a_number(self, ringproof, tmp_path):
+        rows = f"Contacts 2026,\nName,Telefon\nAda,{number(0)}\nBen,\nCy,n/a\nDi,-\nEd,{number(1)}\n"
+        (tmp_path / "people.csv").write_text(rows)
+        (tmp_path / "more.csv").write_text(f"{number(2)}\n")
+
+        one = ringproof("import", "people.csv", "--dry-run")
+        two = ringproof("import", "people.csv", "more.csv", "--dry-run")
+
+        assert one.returncode == 0, one.stderr
+        assert re.search(r"^numbers +column 'Telefon', header in line 2 *$", one.stdout, re.MULTILINE)
+        assert re.search(r"^no number +3 rows *$", one.stdout, re.MULTILINE)
+        assert "rejected" not in one.stdout
+        assert "people.csv: column 'Telefon', header in line 2; more.csv: column 1, no header" in two.stdout
+
 
 class TestRejects:
+    def test_do_not_count_contacts_without_a_number_for_the_share(self, ringproof, tmp_path):
+        (tmp_path / "people.csv").write_text("Phone,Name\n" + "-,Ben\n" * 100 + f"{number(0)},Ada\nx,Cy\n")
+        (tmp_path / "empty.csv").write_text("Phone,Name\n,Ben\n-,Cy\n")
+
+        done = ringproof("import", "people.csv")
+        empty = ringproof("import", "empty.csv")
+
+        assert (done.returncode, empty.returncode) == (1, 1)
+        assert "1 of 2 rows are rejected (not_a_number 1), and 100 rows more have no number" in done.stderr
+        assert "no row has a number (2 rows)" in empty.stderr
+        assert "--map number=COLUMN" in empty.stderr
+
     def test_above_the_share_leave_no_batch_and_the_error_proposes_a_region(self, ringproof, imports, tmp_path):
         rows = roster(8, bad=("4155552671,\n", "(415) 555-2672,\n", "nix,\n"))
         (tmp_path / "people.csv").write_text(rows)

@@ -16,6 +16,7 @@ FILE = Path(worker.local.demo.__file__).with_name("roster.csv")
 @pytest.fixture(scope="module")
 def rows():
     with FILE.open(encoding="utf-8", newline="") as file:
+        next(file)  # the title
         return list(csv.DictReader(file, strict=True))
 
 
@@ -28,10 +29,21 @@ def outcome(row):
         return error.reason
 
 
-def test_it_has_two_hundred_rows_of_three_columns(rows):
-    assert FILE.read_text(encoding="utf-8").startswith("phone,alias,channel\n")
+def test_it_has_two_hundred_rows_of_four_columns_below_a_title(rows):
+    title, header = FILE.read_text(encoding="utf-8").split("\n")[:2]
+
+    assert title.rstrip(",").startswith('"Contacts of all branches')
+    assert header == "phone,alias,channel,note"
     assert len(rows) == 200
-    assert all(set(row) == {"phone", "alias", "channel"} for row in rows)
+    assert all(set(row) == {"phone", "alias", "channel", "note"} for row in rows)
+
+
+def test_it_has_notes_of_several_lines_and_a_number_in_a_note(rows):
+    notes = [row["note"] for row in rows if "\n" in row["note"]]
+
+    assert len(notes) == 3
+    assert "+1 415 555 0199" in notes[0]
+    assert all(row["phone"] != "+1 415 555 0199" for row in rows)
 
 
 def test_every_row_has_a_name_and_a_known_channel(rows):
@@ -47,7 +59,7 @@ def test_it_has_the_errors_of_real_rosters(rows):
     assert refused == {
         "excel_number": 4,
         "no_country": 2,
-        "not_a_number": 2,  # one blank, one "n/a"
+        "not_a_number": 2,  # one blank, one "n/a": an import reports them as empty
         "extension": 2,
         "impossible": 2,
         "invalid": 2,

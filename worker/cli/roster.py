@@ -107,8 +107,8 @@ def import_(
 ) -> None:
     """Send a code to each number of a roster.
 
-    FILE is CSV (comma, semicolon, tab) or NDJSON, also packed with gzip. Use - to read standard input. Several files
-    become one batch. The command finds the columns by their names, such as Phone or msisdn, or by their contents.
+    FILE is CSV (comma, semicolon, tab, bar) or NDJSON, also packed with gzip. Use - to read standard input. Several
+    files become one batch. The command finds the columns by their names, such as Phone or msisdn, or by their contents.
 
     Nothing is sent before all rows were read. The command then shows a forecast and, on a terminal, asks. A no, or
     Ctrl-C until then, leaves nothing behind. If the command is killed, the same command continues where it was.
@@ -126,7 +126,7 @@ def import_(
             reader = RosterReader(files, rosters, rejects, most)
             if dry_run:
                 reader.read()
-                _print_forecast(reader.tally, ledger, works_without_redis=True)
+                _print_forecast(reader, ledger, works_without_redis=True)
                 console().print("nothing was imported: --dry-run")
                 return
             source = ", ".join(roster.name for roster in rosters)[:200]
@@ -149,7 +149,7 @@ class RosterReader:
 
     def __init__(self, files: Sequence[str], rosters: Sequence[Roster], rejects: str | None, most: float) -> None:
         self.tally = Tally()
-        self._rosters, self._most = rosters, most
+        self.rosters, self._most = rosters, most
         self._rejects = _rejects_paths(rejects, files) if rejects else None
 
     def read(self, importing: BatchImport | None = None) -> None:
@@ -161,12 +161,12 @@ class RosterReader:
         already = importing.already_stored if importing else 0
         if already:
             console(stderr=True).print(f"an earlier run has imported {counted(already, 'row')}; going on after them")
-        with ExitStack() as opened, ReadingProgress(self._rosters) as progress:
+        with ExitStack() as opened, ReadingProgress(self.rosters) as progress:
             files = [
                 opened.enter_context(Rejects(path, roster))
-                for path, roster in zip(self._rejects or (), self._rosters, strict=bool(self._rejects))
+                for path, roster in zip(self._rejects or (), self.rosters, strict=bool(self._rejects))
             ]
-            for at, roster in enumerate(self._rosters):
+            for at, roster in enumerate(self.rosters):
                 self._read(roster, files[at] if files else None, importing, progress)
         self._refuse_too_many()
         if importing:
@@ -193,23 +193,31 @@ class RosterReader:
         tally, reasons = self.tally, self.tally.reasons
         if tally.channels and tally.rejected_share <= self._most:
             return
-        if tally.lost_plus * 2 > reasons.total():
+        if tally.lost_plus * 2 > tally.rejected:
             remedy = lost_plus_text(tally.lost_plus)
-        elif reasons["no_country"] * 2 > reasons.total():
+        elif reasons["no_country"] * 2 > tally.rejected:
             remedy = "most have no country code; name the country with --region US, or write the numbers with one"
         else:
             remedy = "correct them" + ("" if self._rejects else " (--rejects FILE writes them to a file)")
         if tally.channels:
             remedy += f"; or allow more than {self._most * 100:g}% with --max-reject-share"
-        rejected = f"{reasons.total():,} of {tally.rows:,} rows are rejected ({reasons_text(reasons)})"
-        raise errors.InvalidRoster(", ".join(roster.name for roster in self._rosters), rejected, remedy)
+        empty = reasons["empty"]
+        if tally.rejected or not empty:
+            rejected = f"{tally.rejected:,} of {tally.rows - empty:,} rows are rejected ({reasons_text(reasons)})"
+            rejected += (
+                f", and {counted(empty, 'row')} more {'has' if empty == 1 else 'have'} no number" if empty else ""
+            )
+        else:
+            rejected = f"no row has a number ({counted(empty, 'row')})"
+            remedy = "say which column has the numbers, with --map number=COLUMN"
+        raise errors.InvalidRoster(", ".join(roster.name for roster in self.rosters), rejected, remedy)
 
 
 def _import_rows(importing: BatchImport, reader: RosterReader, ledger: Ledger, answers: TextIO | None) -> None:
     """Import all rows, and ask whether to send their codes. After a no, or an error, leave nothing behind."""
     try:
         reader.read(importing)
-        _print_forecast(reader.tally, ledger)
+        _print_forecast(reader, ledger)
         if answers and not _is_agreed(answers):
             _end("nothing was imported")
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the batch now begins as a whole, or not at all
@@ -218,8 +226,9 @@ def _import_rows(importing: BatchImport, reader: RosterReader, ledger: Ledger, a
         raise
 
 
-def _print_forecast(tally: Tally, ledger: Ledger, *, works_without_redis: bool = False) -> None:
+def _print_forecast(reader: RosterReader, ledger: Ledger, *, works_without_redis: bool = False) -> None:
     """Print what the import would do. A dry run works without Redis: it then knows no records and no pace."""
+    tally = reader.tally
     try:
         expected = forecast(tally, ledger)
     except errors.LedgerUnavailable as error:
@@ -227,7 +236,7 @@ def _print_forecast(tally: Tally, ledger: Ledger, *, works_without_redis: bool =
             raise
         console(stderr=True).print(f"the forecast does not know the numbers' records, nor the pace: {error.message}")
         expected = forecast(tally, None)
-    console().print(forecast_view(tally, expected))
+    console().print(forecast_view(tally, expected, reader.rosters))
 
 
 def _is_agreed(answers: TextIO) -> bool:

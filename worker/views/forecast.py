@@ -1,7 +1,7 @@
 """The forecast of an import, as a person reads it."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from rich.table import Table
@@ -9,6 +9,8 @@ from rich.table import Table
 from ringproof.batches.forecast import Forecast, Tally
 from ringproof.ledger.acceptance import Disposition
 from ringproof.phone.caller_id import ALIAS_LENGTH
+from ringproof.phone.masking import mask_value
+from ringproof.rosters.roster import Roster
 from worker.views.console import fact_table
 from worker.views.text import counted, duration_text
 
@@ -21,10 +23,12 @@ _WHY_NO_CODE: Final[Mapping[Disposition, str]] = {
 }
 
 
-def forecast_view(tally: Tally, forecast: Forecast) -> Table:
+def forecast_view(tally: Tally, forecast: Forecast, rosters: Sequence[Roster]) -> Table:
     """Return what an import would do, for a person.
 
-    rows        200
+    numbers     column 'Phone', header in line 2
+    rows        205
+    no number   5 rows
     rejected    20: no_country 12, invalid 8
     aliases     2 cleaned: no line breaks or control characters, 255 characters at most
     duplicates  6 rows
@@ -39,8 +43,10 @@ def forecast_view(tally: Tally, forecast: Forecast) -> Table:
     asleep = f"{about}{forecast.in_quiet_hours:,} of them wait until their quiet hours ({forecast.quiet_hours}) end"
     return fact_table(
         {
+            "numbers": _numbers_text(rosters),
             "rows": f"{tally.rows:,}",
-            "rejected": f"{tally.reasons.total():,}: {reasons_text(tally.reasons)}" if tally.reasons else "",
+            "no number": counted(tally.reasons["empty"], "row") if tally.reasons["empty"] else "",
+            "rejected": f"{tally.rejected:,}: {reasons_text(tally.reasons)}" if tally.rejected else "",
             "aliases": _cleaned_text(tally.cleaned_aliases),
             "lost +": lost_plus_text(tally.lost_plus) if tally.lost_plus else "",
             "duplicates": f"{about}{counted(forecast.duplicates, 'row')}" if forecast.duplicates else "",
@@ -63,8 +69,26 @@ def lost_plus_text(rows: int) -> str:
 
 
 def reasons_text(reasons: Counter[str]) -> str:
-    """Return reasons with their counts, the most frequent first: `no_country 12, invalid 8`."""
-    return ", ".join(f"{reason} {count:,}" for reason, count in reasons.most_common())
+    """Return reasons with their counts, the most frequent first: `no_country 12, invalid 8`.
+
+    Rows without a number are left out: they are no errors, and are counted apart.
+    """
+    return ", ".join(f"{reason} {count:,}" for reason, count in reasons.most_common() if reason != "empty")
+
+
+def _numbers_text(rosters: Sequence[Roster]) -> str:
+    """Return the column from which the numbers are read; for several rosters, each one's if they differ."""
+    columns = {roster.name: _column_text(roster) for roster in rosters}
+    if len(set(columns.values())) == 1:
+        return next(iter(columns.values()))
+    return "; ".join(f"{name}: {column}" for name, column in columns.items())
+
+
+def _column_text(roster: Roster) -> str:
+    if roster.format == "csv" and not roster.columns.has_header:
+        return f"column {roster.columns.number + 1}, no header"
+    above = f", header in line {roster.header_line}" if roster.header_line and roster.header_line > 1 else ""
+    return f"column {mask_value(roster.columns.name('number'))}{above}"
 
 
 def _cleaned_text(count: int) -> str:
