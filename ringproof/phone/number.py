@@ -91,7 +91,7 @@ def parse(text: object, region: str | None = None, *, plus: bool = False) -> Pho
     '+14155552671'
     >>> parse("020 7946 0958", "GB")
     PhoneNumber(+44•••••••58, GB)
-    >>> parse("447911 123456", "US", plus=True)
+    >>> parse("447400 123456", "US", plus=True)
     PhoneNumber(+44•••••••56, GB)
     """
     home = check_region(region) if region else None

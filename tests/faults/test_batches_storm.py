@@ -28,7 +28,7 @@ def test_a_batch_under_kills_completes_once_and_each_number_gets_one_code(tmp_pa
         killing.worker = world.start(children=4)
         killing.start()
         for left in LEFT:
-            eventually(lambda left=left: batch_summary(world.ledger, "spring").open <= left * ROWS, within=60)
+            eventually(lambda left=left: batch_summary(world.ledger, "spring").unfinished <= left * ROWS, within=60)
             killing.worker.kill()
             killing.worker = world.start(children=4)
             agrees(world, "spring")
@@ -39,13 +39,13 @@ def test_a_batch_under_kills_completes_once_and_each_number_gets_one_code(tmp_pa
 
         found = eventually(lambda: completed(world, "spring") and completed(world, "summer"), within=60)
         assert found
-        completed = [
+        names = [
             json.loads(one["data"])["batch"]
             for one in iter(lambda: events.get_message(timeout=0.1), None)
             if one["type"] == "message"
         ]
         for name in ("spring", "summer"):
-            assert completed.count(name) == 1
+            assert names.count(name) == 1
             eventually(lambda name=name: lines(world, name) == 1, within=30)
         spring, summer = agrees(world, "spring"), agrees(world, "summer")
         assert (spring.unfinished, summer.unfinished, spring.fed, summer.fed) == (0, 0, ROWS, ROWS // 2)
@@ -90,7 +90,7 @@ def test_workers_obey_a_pause_a_resume_and_a_cancel(tmp_path):
         eventually(lambda: world.plivo.counts()["next"] > at_pause + 20, within=60)
         operations.cancel(world.ledger, "spring")
         cancelled = boot_clock()
-        found = eventually(lambda: not (now := agrees(world, "spring")).open and now, within=60)
+        found = eventually(lambda: not (now := agrees(world, "spring")).unfinished and now, within=60)
         at_cancel = world.plivo.counts()["next"]
         time.sleep(1)
 

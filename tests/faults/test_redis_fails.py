@@ -70,7 +70,7 @@ def until_all_have_one(world, worker):
 
 
 def all_have_one(world):
-    if world.load == "batch" and batch_summary(world.ledger, "spring").open:
+    if world.load == "batch" and batch_summary(world.ledger, "spring").unfinished:
         return False
     return set(world.states()) == {State.CODE_SENT}
 
@@ -146,7 +146,7 @@ def test_a_refusal_of_redis_names_its_reason_and_nothing_is_half_accepted(world,
     with pytest.raises(LedgerUnavailable, match=reason):
         world.accept(1)
     assert world.client.dbsize() <= before
-    eventually(lambda: re.search(f"asking again|{reason}", worker.log), within=60)
+    eventually(lambda: re.search(f"called again until it answers|{reason}", worker.log), within=60)
     configure(*relent)
     goes_on(world)
 

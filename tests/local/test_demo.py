@@ -167,7 +167,8 @@ def test_the_demos_output_adds_up_and_it_leaves_nothing_behind(tmp_path):
         assert "(the lease's end), the number is in doubt" in " ".join(of_the_victim.split())
         assert "Another child got the same message again. It sent nothing more to this number" in shown
         assert "demo --stay" in shown
-        assert len(demo.shown.splitlines()) <= 95
+        # A slow machine prints more lines of progress.
+        assert len([line for line in demo.shown.splitlines() if not line.startswith("roster running")]) <= 90
         assert max(len(line) for line in demo.shown.splitlines() if not line.startswith("$ ")) <= 100
         assert set(re.findall(r"\+\d{7,}", demo.shown)) == {"+14155550123"}, "which is the example of a remedy"
         assert "\x1b" not in demo.shown
