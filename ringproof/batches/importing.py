@@ -8,13 +8,14 @@ import os
 import secrets
 import shlex
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from hashlib import blake2b
 from types import TracebackType
 from typing import Final, Self
 
 from ringproof import runtime
+from ringproof.batches.kept_columns import MOST_CHARACTERS, MOST_NAMES, PageWriter, unique_names
 from ringproof.batches.model import Batch, BatchState, check_name, pack_row
 from ringproof.batches.summary import batch_summary
 from ringproof.errors import BatchBusy, BatchExists, InvalidRoster
@@ -22,9 +23,9 @@ from ringproof.ledger.durations import ms
 from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.request import check_days
 from ringproof.ledger.row_outcomes import LISTS
-from ringproof.rosters.columns import ColumnMapping
+from ringproof.rosters.columns import ColumnMapping, Columns
 from ringproof.rosters.roster import Roster, roster_of
-from ringproof.rosters.row import Reject, Row
+from ringproof.rosters.row import RawRow, Reject, Row
 
 PAGE_ROWS: Final = 1000
 """Rows that one script stores. It takes about 2 ms, and Redis does nothing else in that time."""
@@ -44,13 +45,15 @@ def import_roster(
     region: str | None = None,
     channel: str = "sms",
     reverify_after_days: int | None = None,
+    columns: bool = True,
     rejected: Callable[[Reject], object] | None = None,
 ) -> Batch:
     """Send a code to each number of `rows`, at the pace: make them a batch, which the workers then send.
 
     `rows` are numbers as text, mappings such as `{"phone": …, "alias": …}`, or an open roster. Nothing is sent before
     all rows are stored. `rejected` is called with each row that is rejected; without it, a warning in the log counts
-    them. If the import is cut short, call it again with the same rows: it continues where it was.
+    them. If the import is cut short, call it again with the same rows: it continues where it was. The rows' columns
+    are kept for `ringproof batch export`, and so are the rejected rows, unless `columns` is False.
 
         >>> import_roster([number, {"phone": "+14155550124", "alias": "Front desk"}], "spring").rows
         2
@@ -62,8 +65,11 @@ def import_roster(
     with begin_import(runtime.ledger(), batch, fingerprint=roster.fingerprint, source=roster.name) as importing:
         for row in roster:
             if isinstance(row, Row):
-                importing.add(row)
-            elif rejected:
+                importing.add(row, roster.columns if columns else None)
+                continue
+            if columns:
+                importing.add_rejected(row, roster.columns)
+            if rejected:
                 rejected(row)
         reasons = ", ".join(f"{count} {reason}" for reason, count in roster.reasons.most_common())
         if not roster.accepted:
@@ -86,13 +92,15 @@ def begin_import(ledger: Ledger, name: str, *, fingerprint: str | None, source: 
     token = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(8)}"
     dead_importer = ""
     while True:
-        answer, detail, more = ledger.run_script(
+        answer, detail, more, rejected = ledger.run_script(
             "batch/open_import",
             [keys.batch, keys.importer, ledger.keys.batches, *keys.lists],
             [name, token, ms(IMPORTER_TIMEOUT), dead_importer, fingerprint or "", source],
         )
         if answer == "opened":
-            return BatchImport(ledger, name, token, already_stored=int(detail), digest=more)
+            return BatchImport(
+                ledger, name, token, already_stored=int(detail), already_rejected=int(rejected), digest=more
+            )
         if answer == "exists":
             raise BatchExists(name, _same_rows(detail) if more else _other_rows(name, detail))
         if dead_importer or not _is_dead(detail):
@@ -106,23 +114,28 @@ class BatchImport:
     >>> with begin_import(ledger, "spring", fingerprint=roster.fingerprint) as importing:
     ...     for row in roster:
     ...         if isinstance(row, Row):
-    ...             importing.add(row)
+    ...             importing.add(row, roster.columns)
     ...     batch = importing.finish()
     """
 
-    def __init__(self, ledger: Ledger, name: str, token: str, *, already_stored: int, digest: str) -> None:
+    def __init__(
+        self, ledger: Ledger, name: str, token: str, *, already_stored: int, already_rejected: int, digest: str
+    ) -> None:
         self.name = name
         self.already_stored = already_stored
         """How many rows an earlier run stored."""
         self._ledger, self._token = ledger, token
         self._stored_digest, self._digest = digest, blake2b(digest_size=16)
-        self._stored = already_stored
-        self._skipped = 0
-        self._page: dict[str, list[str]] = {channel: [] for channel in LISTS}
-        self._page_rows = 0
+        self._stored, self._rejected = already_stored, already_rejected
+        self._already_rejected = already_rejected
+        self._skipped = self._skipped_rejects = 0
+        self._columns: Columns | None = None
+        self._names: tuple[str, ...] = ()
+        self._known_names: set[str] = set()
+        self._begin_page()
 
-    def add(self, row: Row) -> None:
-        """Add a row, or skip it if an earlier run stored it.
+    def add(self, row: Row, columns: Columns | None = None) -> None:
+        """Add a row, or skip it if an earlier run stored it. With the roster's columns, all of its cells are kept.
 
         Raises `BatchExists` at the last row to skip if the skipped rows are not the stored ones. Raises `BatchBusy` if
         another import has taken over.
@@ -136,8 +149,39 @@ class BatchImport:
             return
         self._page[row.channel].append(packed)
         self._page_rows += 1
-        if self._page_rows == PAGE_ROWS:
+        if columns:
+            self._keep(self._kept[row.channel], row.line, row.raw, columns)
+        if self._page_rows == PAGE_ROWS or self._characters > MOST_CHARACTERS:
             self._store_page()
+
+    def add_rejected(self, reject: Reject, columns: Columns) -> None:
+        """Keep a rejected row for the export, with its reason; skip it if an earlier run stored it."""
+        if self._skipped_rejects < self._already_rejected:
+            self._skipped_rejects += 1
+            return
+        self._keep(self._kept_rejects, reject.line, reject.raw, columns, reject.reason)
+        if self._kept_rejects.rows == PAGE_ROWS or self._characters > MOST_CHARACTERS:
+            self._store_page()
+
+    def _keep(self, page: PageWriter, line: int, raw: RawRow, columns: Columns, reason: str = "") -> None:
+        if columns is not self._columns:
+            self._columns, self._names = columns, unique_names(columns)
+            self._add_names(self._names)
+        if isinstance(raw, Mapping):
+            raw = dict(raw)  # the caller may use its mapping again for the next row
+            if not raw.keys() <= self._known_names:
+                self._add_names(map(str, raw))
+            if len(self._known_names) >= MOST_NAMES:
+                raw = {key: cell for key, cell in raw.items() if str(key) in self._known_names}
+        before = page.characters
+        page.add(line, raw, self._names, self._names[columns.number], reason)
+        self._characters += page.characters - before
+
+    def _add_names(self, names: Iterable[str]) -> None:
+        for name in names:
+            if name not in self._known_names and len(self._known_names) < MOST_NAMES:
+                self._known_names.add(name)
+                self._new_names.append(name)
 
     def flush(self) -> None:
         """Store the rows of the last page.
@@ -184,20 +228,35 @@ class BatchImport:
     def _has_other_rows(self) -> BatchExists:
         return BatchExists(self.name, _other_rows(self.name, BatchState.IMPORTING))
 
+    def _begin_page(self) -> None:
+        self._page: dict[str, list[str]] = {channel: [] for channel in LISTS}
+        self._page_rows = self._characters = 0
+        self._kept = {channel: PageWriter() for channel in LISTS}
+        self._kept_rejects = PageWriter()
+        self._new_names: list[str] = []
+
     def _store_page(self) -> None:
-        if not self._page_rows:
+        rejected = self._kept_rejects.rows
+        if not self._page_rows and not rejected:
             return
         keys = self._ledger.keys.batch(self.name)
         texts, calls = (self._page[channel] for channel in LISTS)
         is_stored = self._ledger.run_script(
             "batch/add_rows",
-            [keys.batch, keys.importer, keys.countries, *keys.lists],
-            [self._token, ms(IMPORTER_TIMEOUT), self._stored, self._digest.hexdigest(), len(texts), *texts, *calls],
+            [keys.batch, keys.importer, keys.countries, *keys.lists, keys.columns, *keys.pages],
+            [
+                *(self._token, ms(IMPORTER_TIMEOUT), self._stored, self._rejected, self._digest.hexdigest()),
+                *(len(texts), rejected),
+                *(page.pack() for page in (*self._kept.values(), self._kept_rejects)),
+                *(len(self._new_names), *self._new_names),
+                *(*texts, *calls),
+            ],
         )
         if not is_stored:
             raise BatchBusy(self.name)
         self._stored += self._page_rows
-        self._page, self._page_rows = {channel: [] for channel in LISTS}, 0
+        self._rejected += rejected
+        self._begin_page()
 
 
 def discard_import(ledger: Ledger, name: str) -> bool:

@@ -13,6 +13,9 @@ from ringproof.phone.number import parse
 REJECT_COLUMNS: Final = ("line", "column", "reason")
 """The first columns of a rejects file. They are left out when the file is imported."""
 
+EXPORT_COLUMNS: Final = ("phone_number", "state", "reason")
+"""The first columns of a batch's export. If it is imported, its own columns count, not those of the first roster."""
+
 MOST_COLUMNS: Final = 1_000
 """A spreadsheet with more columns is no roster; most likely it has a column for each number."""
 
@@ -111,6 +114,9 @@ def guess_columns(
             f"give it a row for each number, and at most {MOST_COLUMNS:,} columns",
         )
     mapped = {role: str(name) for role, name in (mapping or {}).items()}
+    if tuple(first[: len(EXPORT_COLUMNS)]) == EXPORT_COLUMNS:
+        own = {"number": "phone_number", **{role: role for role in ("alias", "channel", "subaccount")}}
+        mapped = {role: name for role, name in own.items() if name in first} | mapped
     has_header = (
         keys is not None
         or any(name in first and not name.isdecimal() for name in mapped.values())

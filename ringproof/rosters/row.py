@@ -29,6 +29,7 @@ class Row:
         '+14155550123'
 
     `line` is the line where the row begins, counted from 1; a row from Python has its place in the iterable.
+    `raw` is the row as it was, with all of its columns.
     """
 
     line: int
@@ -36,6 +37,7 @@ class Row:
     channel: Literal["sms", "call"]
     alias: str | None = field(default=None, repr=False)
     subaccount: str | None = None
+    raw: RawRow = field(default=(), repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +100,7 @@ class RowChecker:
                 channel_for(number, self.channel if channel is None else check_channel(channel)),
                 check_alias(_stripped(alias)),
                 check_subaccount(_stripped(subaccount)),
+                raw,
             )
         except InvalidRequest as error:
             return self._reject(line, raw, error)

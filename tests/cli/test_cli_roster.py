@@ -154,15 +154,62 @@ class TestAnImport:
 
         shown = dict(re.findall(r"^(\S+(?: \S+)?)  +(.*?) *$", done.stdout, re.MULTILINE))
         assert shown == {
+            "number": "column 'Phone'",
+            "alias": "column 'alias'",
             "rows": "24",
             "rejected": "1: not_a_number 1",
             "duplicates": "1 row",
+            "countries": "US 21, DE 1, GB 1",
             "no code": "1 with a code that may be live, 1 requested already, "
             "1 of a country that RINGPROOF_COUNTRIES leaves out",
             "to send": "18 texts and 1 call",
             "quiet hours": f"18 of them wait until their quiet hours ({night}) end",
             "takes": "1 s at the present pace of 300/5s, calls 2/1s, if nothing else is sent",
         }
+
+    @pytest.mark.parametrize(
+        ("header", "number_is", "alias_is"),
+        [
+            ("Company name,Mobile", "column 'Mobile'", "none (there is 'Company name': --map alias='Company name')"),
+            ("Nombre,Teléfono", "column 'Teléfono'", "none (there is 'Nombre': --map alias=Nombre)"),
+            ("Wohnort,Handy", "column 'Handy'", "none"),
+        ],
+    )
+    def test_says_which_column_is_the_number_and_which_could_be_the_alias(
+        self, ringproof, tmp_path, header, number_is, alias_is
+    ):
+        (tmp_path / "people.csv").write_text(f"{header}\nAda,{number(1)}\nZoë,+4915123456789\n")
+
+        shown = dict(
+            re.findall(
+                r"^(\S+(?: \S+)?)  +(.*?) *$", ringproof("import", "people.csv", "--dry-run").stdout, re.MULTILINE
+            )
+        )
+
+        assert (shown["number"], shown["alias"], shown["countries"]) == (number_is, alias_is, "US 1, DE 1")
+
+    def test_says_how_many_numbers_are_asleep_even_without_quiet_hours(self, ringproof, imports, tmp_path):
+        hours = (imports.now().hour + 3) % 24
+        far = "+61412345678" if 11 <= hours <= 20 else number(2)  # Sydney and San Francisco are not both awake
+        (tmp_path / "people.csv").write_text(f"phone\n{far}\n{number(1)}\n+4915123456789\n+81312345678\n")
+
+        assert re.search(
+            r"^asleep now +(none|\d of them \(21:00-08:00 where they are\))",
+            ringproof("import", "people.csv", "--dry-run").stdout,
+            re.MULTILINE,
+        )
+
+    @pytest.mark.parametrize("options", [("--yes",), ("--paused",)])
+    def test_of_many_rows_from_a_pipe_needs_a_yes_or_sends_nothing_yet(self, ringproof, imports, options):
+        few = ringproof("import", "-", "--batch", "few", stdin=roster(100))
+        refused = ringproof("import", "-", "--batch", "many", stdin=roster(101))
+        names = batch_names(imports)
+        done = ringproof("import", "-", "--batch", "many", *options, stdin=roster(101))
+
+        assert (few.returncode, refused.returncode, done.returncode) == (0, 1, 0)
+        assert "there is no terminal to ask on, and more than 100 rows; to send: --yes" in refused.stderr
+        assert names == ["few"]
+        assert batch_summary(imports, "many").rows == 101
 
 
 class TestRejects:
@@ -292,7 +339,7 @@ class TestTheSameCommandAgain:
             process.kill()
         killed = batch_summary(imports, "people")
 
-        done = ringproof("import", "people.csv")
+        done = ringproof("import", "people.csv", "--yes")
 
         assert (killed.state, killed.rows) == (BatchState.IMPORTING, 1000)
         assert done.returncode == 0, done.stderr
@@ -326,7 +373,8 @@ class TestTheSameCommandAgain:
             5_000,
         )
         assert ringproof("import", "-", "--batch", "people", stdin=roster(5_000).replace("Desk", "")).returncode == 1
-        assert ringproof("import", "-", "--batch", "people", stdin="\n".join(map(number, range(5_000)))).returncode == 0
+        same_rows = "\n".join(map(number, range(5_000)))
+        assert ringproof("import", "-", "--batch", "people", "--yes", stdin=same_rows).returncode == 0
 
     @pytest.mark.parametrize(
         ("options", "expected"),
@@ -369,7 +417,7 @@ class TestTheSameCommandAgain:
             process.send_signal(signal.SIGCONT)
             output, errors = process.communicate(timeout=60)
         imports.client.config_set("maxmemory", 0)
-        done = ringproof("import", "people.csv")
+        done = ringproof("import", "people.csv", "--yes")
 
         assert (process.returncode, output) == (1, "")
         assert "the same command goes on where it was" in errors

@@ -108,7 +108,7 @@ def _show_forecast(console: Console) -> list[Row]:
         tally = Tally(reasons=roster.reasons)
     for row in rows:
         tally.add(row)
-    console.print(Padding.indent(forecast_view(tally, forecast(tally, runtime.ledger())), 2))
+    console.print(Padding.indent(forecast_view(tally, forecast(tally, runtime.ledger()), [roster]), 2))
     return rows
 
 
