@@ -56,7 +56,7 @@ def export_columns(names: Sequence[str], chosen: Sequence[str] = ()) -> dict[str
     headers = {header.strip(): header for header in reversed(columns)}
     for choice in chosen:
         if choice not in headers:
-            raise InvalidRequest("columns", mask_value(choice), f"choose from {', '.join(map(redact, headers))}")
+            raise InvalidRequest("columns", mask_value(choice), f"choose from {', '.join(map(redact, columns))}")
     return {headers[choice]: columns[headers[choice]] for choice in chosen} if chosen else columns
 
 

@@ -8,7 +8,7 @@ import json
 import unicodedata
 import zlib
 from bisect import bisect_right
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate, chain, pairwise
 from typing import Any, Final, NamedTuple
@@ -205,15 +205,17 @@ def _digits_of(text: bytes) -> str:
     return "".join(str(unicodedata.decimal(letter)) for letter in rest if letter.isdecimal())
 
 
-def _erased_page(page: bytes, finder: NumberFinder, own: Iterable[int] | None) -> list[dict[str, Any]] | None:
+def _erased_page(page: bytes, finder: NumberFinder, own: Sequence[int] | None) -> list[dict[str, Any]] | None:
     """Return a page's groups without the number, or None if it is not there.
 
     `own` are the places of its own rows in the page, or None if these are rejected rows, which have no number.
     """
     text = zlib.decompress(page)
+    if not (may_be_in := finder.may_be_in(text)) and not own:
+        return None
     groups: list[dict[str, Any]] = json.loads(text)
     changed = False
-    if finder.may_be_in(text):
+    if may_be_in:
         for group in groups:
             changed = _erase_cells(group, finder, are_rejected=own is None) or changed
     start = 0

@@ -441,7 +441,7 @@ class TestAnExport:
         assert rows[0]["Cellulare"] == number(5)
 
     @pytest.mark.usefixtures("leads")
-    def test_has_the_columns_that_are_chosen_in_that_order(self, ringproof, tmp_path):
+    def test_has_the_columns_that_are_chosen_in_that_order(self, ringproof):
         done = ringproof("export", "leads", "--columns", "file_state,phone_number,state")
         as_json = ringproof("export", "leads", "--columns", "ID", "--format", "json")
         wrong = ringproof("export", "leads", "--columns", "phone_number,Stato")

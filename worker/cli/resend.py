@@ -64,13 +64,13 @@ def _fill(ledger: Ledger, name: str, importing: BatchImport, *, yes: bool) -> No
     copier = RowCopier(ledger, name, importing)
     for row in rows:
         tally.add(copier.add(row))
-    live = f"; {counted(rows.live, 'code')} may still work" if rows.live else ""
+    live = f"{counted(rows.live, 'code')} may still work" if rows.live else ""
     if not tally.rows:
-        console().print(f"no row of {name} is unanswered{live}")
+        console().print(f"no row of {name} is unanswered{'; ' + live if live else ''}")
         sys.exit(Exit.REFUSED)
     importing.flush()
     print_forecast(tally, ledger)
     if live:
-        console().print(f"left out{live[1:]}")
+        console().print(f"left out: {live}")
     confirm_sending(tally, files=(), yes=yes, noun="sent")
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the batch now begins as a whole, or not at all
