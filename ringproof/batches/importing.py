@@ -167,7 +167,7 @@ class BatchImport:
         if columns is not self._columns:
             self._columns, self._names = columns, unique_names(columns)
             self._add_names(self._names)
-        if isinstance(raw, Mapping):
+        if type(raw) is not list and isinstance(raw, Mapping):  # the first question is quick, and most rows are lists
             raw = dict(raw)  # the caller may use its mapping again for the next row
             if not raw.keys() <= self._known_names:
                 self._add_names(map(str, raw))

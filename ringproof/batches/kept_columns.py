@@ -69,18 +69,19 @@ class PageWriter:
     def __init__(self) -> None:
         self.rows = self.characters = 0
         self._groups: list[_Group] = []
+        self._group: _Group | None = None
 
     def add(self, line: int, raw: RawRow, names: Sequence[str], number: str, reason: str = "") -> None:
         """Add a row: the fields of a CSV row with the names of their columns, or an object."""
-        group = self._groups[-1] if self._groups else None
+        group = self._group
         if group is None or group.names is not names or group.number != number:
-            group = _Group(names, number)
+            group = self._group = _Group(names, number)
             self._groups.append(group)
         group.lines.append(line)
         group.reasons.append(reason)
         group.rows.append(raw)
         self.rows += 1
-        self.characters += _size(raw) if isinstance(raw, Mapping) else sum(map(len, raw))
+        self.characters += sum(map(len, raw)) if type(raw) is list else _size(raw)
 
     def pack(self) -> bytes:
         """Return the page as Redis keeps it; nothing if it has no row."""
@@ -299,7 +300,9 @@ def _rows_of(group: Mapping[str, Any]) -> list[KeptRow]:
     return kept
 
 
-def _size(row: Mapping[Any, Any]) -> int:
+def _size(row: RawRow) -> int:
+    if not isinstance(row, Mapping):
+        return sum(map(len, row))
     return sum(len(cell) for cell in row.values() if isinstance(cell, str)) + 16 * len(row)
 
 
