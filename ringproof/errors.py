@@ -310,7 +310,7 @@ class InDoubt(RingproofError):
     def _text(self) -> str:
         return (
             "Plivo may have sent a code, but did not say so; without Plivo's id of it, it cannot be confirmed here. "
-            f"Ask again after {self.until:%H:%M:%S %Z}, or at once with resend=True"
+            f"Ask again after {self.until:%H:%M:%S %Z}, or once the cooldown is over with resend=True"
         )
 
 

@@ -24,8 +24,6 @@ from ringproof.batches.importing import begin_import
 from ringproof.batches.model import Batch, BatchRow, BatchState
 from ringproof.batches.rows import batch_rows
 from ringproof.batches.summary import batch_names, batch_summary
-from ringproof.ledger.connection import connect
-from ringproof.ledger.ledger import Ledger
 from ringproof.phone.masking import mask
 from ringproof.policy import Policy
 from ringproof.rosters.roster import roster_of
@@ -109,9 +107,9 @@ class TestABatch:
     @pytest.mark.parametrize("command", ["show", "pause", "resume", "cancel", "retry", "export"])
     @pytest.mark.parametrize("name", ["sprung", "a/b"])
     def test_that_is_unknown_is_an_error_that_names_those_there_are(self, idle, monkeypatch, command, name):
-        monkeypatch.setattr(runtime, "ledger", lambda: Ledger(connect(idle["RINGPROOF_REDIS_URL"])))
-
-        done = CliRunner().invoke(cli.main, ["batch", command, name])
+        with ledger_of(idle) as ledger:
+            monkeypatch.setattr(runtime, "ledger", lambda: ledger)
+            done = CliRunner().invoke(cli.main, ["batch", command, name])
 
         assert (done.exit_code, done.stdout) == (1, "")
         assert done.stderr == f"error: no batch is named {name}; there are spring\n"

@@ -170,7 +170,7 @@ def test_the_demos_output_adds_up_and_it_leaves_nothing_behind(tmp_path):
         # A slow machine prints more lines of progress.
         assert len([line for line in demo.shown.splitlines() if not line.startswith("roster running")]) <= 90
         assert max(len(line) for line in demo.shown.splitlines() if not line.startswith("$ ")) <= 100
-        assert set(re.findall(r"\+\d{7,}", demo.shown)) == {"+14155550123"}, "which is the example of a remedy"
+        assert not re.findall(r"\+\d{7,}", demo.shown), "no number is shown in clear"
         assert "\x1b" not in demo.shown
         assert list(demo.cwd.iterdir()) == [demo.cwd / ".env"]
         assert demo.left() == []
