@@ -1,18 +1,21 @@
 """One HTTP exchange with time and size limits, which always knows whether it began to write the request.
 
-No other module uses requests or urllib3. This module does three things itself. Their read time-out applies to each
+No other module uses requests or urllib3. This module does four things itself. Their read time-out applies to each
 `recv`, so that an answer of one byte a second would never end. Their exceptions do not show whether the request may
-have arrived. Their messages and log lines contain the URL, and with it the phone number.
+have arrived. Their messages and log lines contain the URL, and with it the phone number. After a close the system goes
+on sending what was written, for minutes: Plivo would get a request that the caller has given up.
 
 The module uses no `requests.Session`, because a session reads proxies, .netrc and CA bundles from the environment,
 follows redirects and keeps cookies.
 """
 
+import contextlib
 import http.client
 import io
 import logging
 import socket
 import ssl
+import struct
 import sys
 import threading
 from collections.abc import Callable, Mapping
@@ -191,6 +194,9 @@ class _HttpTry:
         sock = socket.socket(family, kind, protocol)
         try:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux: the limit holds even if this process is frozen
+                unacknowledged_ms = round(self.timeouts.answer_seconds * 1000)
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, unacknowledged_ms)
             sock.settimeout(min(self.timeouts.connect_seconds, self.left()))
             sock.connect(address)
             sock.settimeout(min(self.timeouts.connect_seconds, self.left()))
@@ -234,6 +240,12 @@ class _Answer(http.client.HTTPResponse):
     def __init__(self, sock: socket.socket, *args: Any, **keywords: Any) -> None:
         super().__init__(sock, *args, **keywords)
         self.fp = io.BufferedReader(_Inflow(self.fp.detach(), sock))
+        self._sock = sock
+
+    def begin(self) -> None:
+        super().begin()
+        with contextlib.suppress(OSError):  # some systems refuse it once the server has closed
+            _drop_unsent_on_close(self._sock, on=False)
 
 
 class _Connection(HTTPConnection):
@@ -255,6 +267,8 @@ class _Connection(HTTPConnection):
 
     def send(self, data: Any) -> None:
         attempt = _current()
+        if self.sock is not None:
+            _drop_unsent_on_close(self.sock, on=True)
         attempt.write()
         if self.sock is not None:
             self.sock.settimeout(attempt.left())
@@ -299,6 +313,11 @@ class _Adapter(HTTPAdapter):
     def init_poolmanager(self, *args: Any, **keywords: Any) -> None:
         super().init_poolmanager(*args, **keywords)
         self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _TLSPool}
+
+
+def _drop_unsent_on_close(sock: socket.socket, *, on: bool) -> None:
+    """Have the system forget what it has not sent when the socket is closed, also when this process is killed."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", on, 0))
 
 
 def _is_not_ours(_record: logging.LogRecord) -> bool:

@@ -121,6 +121,20 @@ MUTATIONS = (
         "tests/faults/test_plivo_fails.py::test_each_misfortune_of_plivo_alone_ends_as_expected",
     ),
     Mutation(
+        "a request whose process was killed is not sent when the network is back",
+        "ringproof/plivo/transport.py",
+        "_drop_unsent_on_close(self.sock, on=True)",
+        "pass",
+        "tests/plivo/test_given_up.py::test_nor_does_the_request_of_a_killed_process",
+    ),
+    Mutation(
+        "nor is the request of a frozen process",
+        "ringproof/plivo/transport.py",
+        "sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, unacknowledged_ms)",
+        "pass",
+        "tests/plivo/test_given_up.py::test_nor_does_the_request_of_a_frozen_process_after_the_limit_of_an_answer",
+    ),
+    Mutation(
         "after Redis was emptied the first window counts as spent",
         "ringproof/ledger/lua/lib/pace.lua",
         "if not pace.account then set_pace('account', now_us + config.window_us) end",
