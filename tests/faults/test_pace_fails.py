@@ -110,7 +110,8 @@ def test_a_worker_whose_clock_is_an_hour_off(world):
     at = world.first_bytes()
     quickest = min(later - earlier for earlier, later in zip(at, at[LIMIT:], strict=False))
     used = LIMIT / quickest * Rate.parse(f"{LIMIT}/{WINDOW}s").spacing_us / 1e6
-    assert used > 0.9, f"{used:.1%}, in the window in which the machine was least busy"
+    # Believed, the wrong clock would waste every slot that this worker books: half of them.
+    assert used > 0.75, f"{used:.1%}, in the window in which the machine was least busy"
 
 
 def test_a_flushed_redis_breaks_no_window(world):

@@ -46,12 +46,12 @@ def goes_on(world):
 
 
 def under_load(world):
-    """A worker with its hands full."""
-    worker = world.start(children=4)
+    """A worker with its hands full: it starts when all wait, since a busy machine accepts as slowly as it sends."""
     if world.load == "batch":
         import_rows(world, "spring", [fresh_number() for _ in range(world.numbers)])
     else:
         world.enqueue(world.numbers)
+    worker = world.start(children=4)
     eventually(lambda: sent(world) > 5, within=30)
     return worker
 

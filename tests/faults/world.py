@@ -197,7 +197,13 @@ class World:
 
 
 class KillingOfChildren(threading.Thread):
-    """Kills a random child of whatever worker runs, every so often, until it is stopped."""
+    """Kills a random child of whatever worker runs, every so often, until it is stopped.
+
+    It waits for a send between two kills, `PATIENCE_SECONDS` at most: on a busy machine a child that starts would
+    otherwise die before it has done anything, and so would all after it.
+    """
+
+    PATIENCE_SECONDS = 5.0
 
     def __init__(self, world, every=0.3, seed=None):
         super().__init__(daemon=True)
@@ -208,9 +214,12 @@ class KillingOfChildren(threading.Thread):
 
     def run(self):
         chance = random.Random(self.seed)
+        sent, since = 0, time.monotonic()
         while not self.over.wait(self.every):
             children = self.world.children(self.worker)
-            if children:
+            now = self.world.plivo.counts()["next"]
+            if children and (now > sent or time.monotonic() - since > self.PATIENCE_SECONDS):
+                sent, since = now, time.monotonic()
                 with suppress(psutil.NoSuchProcess):
                     chance.choice(children).kill()
                     self.killed += 1
