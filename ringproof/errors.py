@@ -29,7 +29,7 @@ RingproofError
 │   └── Superseded            a newer request took its place, and its own outcome is no longer kept
 ├── Unsent                    Plivo surely sent nothing; the worker acts on it              inside the worker
 │   ├── Unreachable           the request never arrived, or Plivo said that it is down
-│   ├── LeaseOver             the process was too slow to send, or is stopping
+│   ├── LeaseOver             the process was too slow for its slot, got none in time, or is stopping
 │   ├── Throttled             Plivo answered 429
 │   └── Unauthorized          Plivo answered 401
 └── Unknown                   the request was written, and no answer says what became of it inside the worker
@@ -382,7 +382,10 @@ class Unreachable(Unsent):
 
 
 class LeaseOver(Unsent):
-    """The process was frozen, too slow or is stopping; it gives the number back unsent, to be begun again."""
+    """The process was frozen, too slow or is stopping, or no slot came in time; it asked nothing of Plivo.
+
+    A number is given back unsent, to be begun again.
+    """
 
 
 class Throttled(Unsent):

@@ -5,7 +5,6 @@ all of them.
 """
 
 import logging
-import time
 from collections import Counter
 from datetime import timedelta
 from functools import partial
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from ringproof import runtime
 from ringproof.celery.app import app
+from ringproof.clock import boot_clock
 from ringproof.errors import InvalidRequest, RingproofError
 from ringproof.ledger import plivo_list
 from ringproof.ledger.confirmation import Marked, Source, last_change, mark_verified
@@ -22,7 +22,7 @@ from ringproof.ledger.queues import LONGEST_QUEUE, claim_tick, queue, queue_leng
 from ringproof.ledger.record import Lane
 from ringproof.phone.masking import mask_value
 from worker.celery import shutdown
-from worker.sending.queries import ask_and_report
+from worker.sending.queries import ask_from_slot
 from worker.sending.retry import until_ledger_answers
 
 if TYPE_CHECKING:
@@ -55,19 +55,18 @@ def scan_list(
 
     Raises the client's errors.
     """
-    until = time.monotonic() + seconds
+    until = boot_clock() + seconds
     counts: Counter[str] = Counter()
-    while (turn := plivo_list.take_page(ledger, kind)).wait is not None:
-        if turn.page is None and time.monotonic() + turn.wait > until:
-            break
-        if not shutdown.sleep_unless_stopping(turn.wait):
-            break
+    while (turn := plivo_list.take_page(ledger, kind)).at is not None:
         if turn.page:
-            page = ask_and_report(ledger, partial(client.list, offset=turn.page.offset))
+            ask = partial(client.list, offset=turn.page.offset)
+            page = ask_from_slot(ledger, turn.at, ask, ends=turn.at + seconds)
             marks = until_ledger_answers(partial(mark_verified, ledger, page.objects, source=SOURCES[kind]))
             of_page = Counter(map(str, marks)) + Counter({SKIPPED: page.skipped})
             counts.update(of_page)
             _save_page(ledger, turn.page, page, of_page)
+        elif turn.at > until or not shutdown.sleep_unless_stopping(turn.at - boot_clock()):
+            break
     return counts
 
 

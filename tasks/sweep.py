@@ -17,10 +17,10 @@ from ringproof.celery.messages import MaskedTask, send_chunk, send_message
 from ringproof.errors import RingproofError
 from ringproof.ledger.acceptance import Disposition, Requester
 from ringproof.ledger.agenda import repair_agenda, work_off_agenda
-from ringproof.ledger.answers import AgendaAction, Outcome, PlivoSignal
+from ringproof.ledger.answers import AgendaAction, Outcome
 from ringproof.ledger.ledger import Ledger
-from ringproof.ledger.pace import report_answer, take_probe
-from ringproof.ledger.queues import TICKS, claim_tick, queue
+from ringproof.ledger.pace import take_probe
+from ringproof.ledger.queues import claim_tick, queue
 from ringproof.ledger.record import Lane, Reason, Record, State
 from ringproof.phone.masking import mask
 from tasks.plivo_list import enqueue_list_scans
@@ -79,7 +79,7 @@ def sweep() -> None:
             break
     repaired = repair_agenda(ledger, PORTION)
     if take_probe(ledger):
-        app.send_task(probe.name, queue=TICKS, ignore_result=True)
+        app.send_task(probe.name, queue=queue(Lane.INTERACTIVE), ignore_result=True)
     enqueue_list_scans(ledger)
     reverifications = enqueue_reverifications(ledger)
     counts = {
@@ -93,14 +93,15 @@ def sweep() -> None:
 
 @app.task(name="ringproof.probe", shared=False, ignore_result=True)
 def probe() -> None:
-    """Ask Plivo whether it accepts the credentials again; if it does, sending goes on."""
-    ledger = runtime.ledger()
+    """Ask Plivo whether it accepts the credentials again; if it does, sending goes on.
+
+    Its message is in a lane's queue: in the queue of the ticks it would keep the sweep waiting.
+    """
     try:
-        ask_at_slot(ledger, runtime.plivo().probe)
+        ask_at_slot(runtime.ledger(), runtime.plivo().probe)
     except RingproofError as error:
         _log.warning("still paused: %s", error)
         return
-    report_answer(ledger, PlivoSignal.KNOWN)
     _log.info("Plivo accepts the credentials again; sending goes on")
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from ringproof.clock import boot_clock
-from ringproof.errors import Throttled
+from ringproof.errors import LeaseOver
 from ringproof.ledger.answers import PlivoSignal
 from ringproof.ledger.durations import ms, optional_ms
 from ringproof.ledger.ledger import Ledger
@@ -18,11 +18,11 @@ from ringproof.ledger.record import Lane, Record
 def reserve_slot(ledger: Ledger, *, within: timedelta | None = None) -> float:
     """Reserve the next free slot and return its moment by this process's `boot_clock()`.
 
-    Raises `Throttled`, and reserves none, if no slot comes `within` that time.
+    Raises `LeaseOver`, and reserves none, if no slot comes `within` that time.
     """
     slot = _reserve(ledger, [], "sms", "" if within is None else ms(within))
     if slot is None:
-        raise Throttled("the pace is taken by others for the next seconds")
+        raise LeaseOver("the pace is taken by others for the next seconds")
     return slot
 
 
@@ -46,12 +46,15 @@ def reserve_in_lane(ledger: Ledger, lane: Lane, within: timedelta) -> tuple[floa
     return local(int(slot_us or turn_us)), bool(slot_us)
 
 
-def report_answer(ledger: Ledger, signal: PlivoSignal, retry_after: float | None = None) -> None:
+def report_answer(
+    ledger: Ledger, signal: PlivoSignal, retry_after: float | None = None, *, ago: timedelta = timedelta()
+) -> None:
     """Report Plivo's answer to a request that was no send: it may start or end a pause for all workers.
 
-    `retry_after` is the seconds that Plivo asked for.
+    `retry_after` is the seconds that Plivo asked for. `ago` is the time since the request's slot: a request that began
+    before a pause does not end it.
     """
-    ledger.run_script("pace/report_answer", args=[signal, optional_ms(retry_after)])
+    ledger.run_script("pace/report_answer", args=[signal, optional_ms(retry_after), ms(ago)])
 
 
 def take_probe(ledger: Ledger) -> bool:

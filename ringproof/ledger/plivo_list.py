@@ -44,11 +44,11 @@ class ScanPage:
 class ScanTurn:
     """The answer of `take_page`.
 
-    With a `page`, `wait` is the seconds until its slot. Without one, `wait` is the seconds until the next question, or
-    None if no scan is requested.
+    With a `page`, `at` is its slot. Without one, `at` is when to ask again, or None if no scan is requested. Both are
+    moments of this process's `boot_clock()`.
     """
 
-    wait: float | None
+    at: float | None
     page: ScanPage | None = None
 
 
@@ -96,10 +96,10 @@ def take_page(ledger: Ledger, scan: ListScan) -> ScanTurn:
     asked_at = boot_clock()
     answer = ledger.run_script("plivo_list/take_page", [ledger.keys.list_scan(scan)], [int(scan is ListScan.SYNC)])
     now_us, slot_us, again_us, began, offset, mark, total = map(int, answer)
+    local = ledger.slot_clock.locate(asked_at, boot_clock(), now_us)
     if not slot_us:
-        return ScanTurn((again_us - now_us) / 1e6 if again_us else None)
-    wait = (slot_us - now_us) / 1e6 - (boot_clock() - asked_at)
-    return ScanTurn(max(0.0, wait), ScanPage(scan, began, offset, moment(mark), _total(total)))
+        return ScanTurn(local(again_us) if again_us else None)
+    return ScanTurn(local(slot_us), ScanPage(scan, began, offset, moment(mark), _total(total)))
 
 
 def page_done(

@@ -85,8 +85,9 @@ class Page:
 class PlivoClient:
     """One account's client, for as many threads as the pool has connections; build one per process.
 
-    Besides its own errors, every operation raises `Unauthorized`, `Forbidden`, `Throttled` and `Unreachable` (Plivo did
-    nothing), and `Unknown`. The client repeats nothing except connecting, which comes before the first byte.
+    Every operation calls its `before_first_byte` directly before the first byte is written. If that raises, nothing is
+    sent. Besides its own errors, every operation raises `Unauthorized`, `Forbidden`, `Throttled` and `Unreachable`
+    (Plivo did nothing), and `Unknown`. The client repeats nothing except connecting, which comes before the first byte.
     """
 
     def __init__(
@@ -127,7 +128,6 @@ class PlivoClient:
     ) -> Sent:
         """Have a code sent to a number. **It cannot be undone**, and Plivo takes no idempotency key.
 
-        `before_first_byte` is called directly before the first byte is written. If it raises, nothing is sent.
         Raises `Rejected` if the request is wrong and stays wrong, and `Unknown` if Plivo may have sent a code.
 
         >>> client.initiate("+14155550123", alias="Front desk", channel="sms")
@@ -148,9 +148,9 @@ class PlivoClient:
     ) -> VerifiedNumber:
         """Enter the code that a person got. The client does not check its form, and no error and no log shows it.
 
-        `before_first_byte` is the same as in `initiate`. Raises `WrongCode` for a 4xx other than 401, 402, 403, 408 and
-        429: no status shows whether the code was wrong, used or too old, or the verification unknown. Raises `Unknown`
-        if Plivo may have taken the code, which is then used up: `get` shows it, by the `verification_uuid`.
+        Raises `WrongCode` for a 4xx other than 401, 402, 403, 408 and 429: no status shows whether the code was wrong,
+        used or too old, or the verification unknown. Raises `Unknown` if Plivo may have taken the code, which is then
+        used up: `get` shows it, by the `verification_uuid`.
         """
         path = f"Verification/{quote(verification_uuid, safe='')}/"
         answer = self._transport.exchange("POST", path, _body({"otp": otp.get_secret_value()}), before_first_byte)
@@ -161,23 +161,23 @@ class PlivoClient:
             raise Unknown(f"{answer.status} without a phone_number and this verification_uuid")
         return found
 
-    def get(self, phone_number: str) -> VerifiedNumber | None:
+    def get(self, phone_number: str, *, before_first_byte: Callable[[], None] | None = None) -> VerifiedNumber | None:
         """Return a verified number, or None if Plivo does not have it as verified (a pending number is not).
 
         Raises `InvalidNumber` for a text that is no number, and `Unknown` for an unusable answer. Repeating is safe.
         """
         digits = _digits(phone_number)
-        answer = self._transport.exchange("GET", f"{digits}/")
+        answer = self._transport.exchange("GET", f"{digits}/", before_first_byte=before_first_byte)
         return None if answer.status == 404 else self._about(digits, answer)
 
-    def list(self, *, limit: int = 20, offset: int = 0) -> Page:
+    def list(self, *, limit: int = 20, offset: int = 0, before_first_byte: Callable[[], None] | None = None) -> Page:
         """Return a page of the verified numbers, newest first, with at most 20 of them.
 
         `next` is always greater than `offset`, so that walking through the pages ends. Raises `Rejected` for a limit
         that Plivo does not take, and `Unknown` if the answer is no list. Repeating is safe.
         """
         query = urlencode({"limit": limit, "offset": offset})
-        answer = self._transport.exchange("GET", f"?{query}")
+        answer = self._transport.exchange("GET", f"?{query}", before_first_byte=before_first_byte)
         if not _is_success(answer):
             raise self._refusal(answer)
         reply = _object(answer)
@@ -191,13 +191,13 @@ class PlivoClient:
         skipped = len(listed) - len(numbers)
         return Page(numbers, _offset(meta.get("next"), offset), _count(meta.get("total_count")), skipped)
 
-    def delete(self, phone_number: str) -> bool:
+    def delete(self, phone_number: str, *, before_first_byte: Callable[[], None] | None = None) -> bool:
         """Remove a verified number at Plivo. Return False if Plivo did not have it.
 
         Raises `InvalidNumber` for a text that is no number, and `Unknown` if Plivo may have removed it. Repeating is
         safe: it returns False if the first request removed the number.
         """
-        answer = self._transport.exchange("DELETE", f"{_digits(phone_number)}/")
+        answer = self._transport.exchange("DELETE", f"{_digits(phone_number)}/", before_first_byte=before_first_byte)
         if answer.status == 404:
             return False
         if not _is_success(answer):
@@ -208,9 +208,9 @@ class PlivoClient:
             raise Unknown(f"{answer.status} that does not say that it was deleted")
         return True
 
-    def probe(self) -> None:
+    def probe(self, *, before_first_byte: Callable[[], None] | None = None) -> None:
         """Check that Plivo accepts these credentials, with the smallest request there is. Raises like `list`."""
-        self.list(limit=1)
+        self.list(limit=1, before_first_byte=before_first_byte)
 
     def close(self) -> None:
         """Close the idle connections."""

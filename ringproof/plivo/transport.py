@@ -30,7 +30,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import HTTPError
 
 from ringproof.clock import boot_clock
-from ringproof.errors import Unknown, Unreachable
+from ringproof.errors import RingproofError, Unknown, Unreachable
 from ringproof.phone.masking import shorten
 
 _LOGGERS = ("urllib3.connection", "urllib3.connectionpool", "urllib3.response", "urllib3.util.retry")
@@ -129,6 +129,8 @@ class HttpTransport:
         try:
             response = self._adapter.send(request, timeout=seconds)
             return HttpAnswer(response.status_code, response.headers, self._body(response))
+        except RingproofError:
+            raise  # of `before_first_byte`: its cause may be an OSError of another connection
         except Exception as error:
             cause = _root(error, outer)
             # A bug rises unchanged. But after the first byte even a bug must not look like "not sent".

@@ -73,8 +73,8 @@ MUTATIONS = (
     ),
     Mutation(
         "the final check before the first byte",
-        "worker/sending/attempt.py",
-        "if now > self._first_byte_until:",
+        "worker/sending/final_check.py",
+        "if now > self._until:",
         "if False:",
         "tests/faults/test_points.py::test_a_process_that_was_stopped_until_a_newer_request_was_sent_sends_nothing",
     ),
@@ -143,7 +143,7 @@ MUTATIONS = (
     ),
     Mutation(
         "a worker does not use a slot that it has missed",
-        "worker/sending/attempt.py",
+        "worker/sending/final_check.py",
         "if now <= self.slot + LATE_SECONDS:",
         "if True:",
         "tests/sending/test_attempt.py::test_a_missed_slot_is_replaced",
@@ -172,9 +172,30 @@ MUTATIONS = (
     Mutation(
         "a look-up takes a slot",
         "worker/sending/queries.py",
-        "    time.sleep(max(0.0, reserve_slot(ledger, within=within) - boot_clock()))\n",
-        "",
+        "reserve_slot(ledger, within=within), ask, ends=ends)",
+        "boot_clock(), ask, ends=ends)",
         "tests/faults/test_pace_fails.py::test_each_request_takes_a_slot_even_a_look_up",
+    ),
+    Mutation(
+        "a question waits for its slot, and reserves another if it missed it",
+        "worker/sending/queries.py",
+        "return ask(before_first_byte=check)",
+        "return ask(before_first_byte=None)",
+        "tests/sending/test_queries.py::test_a_missed_slot_is_replaced_whatever_is_asked",
+    ),
+    Mutation(
+        "a question connects before its slot",
+        "worker/sending/queries.py",
+        "        check.wait_to_connect()\n",
+        "        check()\n",
+        "tests/sending/test_queries.py::test_a_question_connects_before_its_slot",
+    ),
+    Mutation(
+        "who waits for a slot asks nothing at a stop",
+        "worker/sending/final_check.py",
+        "        if not shutdown.sleep_unless_stopping(until - boot_clock()):\n",
+        "        if shutdown.sleep_unless_stopping(until - boot_clock()) is None:\n",
+        "tests/sending/test_queries.py::test_a_worker_that_stops_asks_nothing_before_its_slot",
     ),
     Mutation(
         "a 429 closes the pace for all workers",

@@ -329,10 +329,12 @@ class TestRaces:
 class Plivo:
     """A client whose answers to `complete` are lost, and that has the number as verified."""
 
-    def complete(self, *_):
+    def complete(self, *_, before_first_byte):
+        before_first_byte()
         raise Unknown("no answer")
 
-    def get(self, number):
+    def get(self, number, *, before_first_byte):
+        before_first_byte()
         return VerifiedNumber(number, "", "US", None, None, "", UUID)
 
 
@@ -340,7 +342,8 @@ def test_a_number_that_another_code_verified_does_not_confirm_this_code(book):
     book.bring(SENT)
     mine = store_code(book.ledger, check_code("9999"))
     plivo = Plivo()
-    plivo.complete = lambda *_: book.confirm() and Plivo.complete(plivo)  # another code, in the meantime
+    # Another code is entered in the meantime.
+    plivo.complete = lambda *_, **check: book.confirm() and Plivo.complete(plivo, **check)
 
     with pytest.raises(NothingPending) as caught:
         confirm(book.ledger, plivo, book.number, mine)

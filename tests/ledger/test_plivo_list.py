@@ -4,12 +4,12 @@ import contextlib
 import random
 from collections import Counter
 from datetime import UTC, datetime, timedelta
-from types import SimpleNamespace
 
 import pytest
 from support.harness import fresh_number
 from support.number_in_ledger import MINUTES, Book
 
+from ringproof.clock import boot_clock
 from ringproof.errors import Unauthorized, Unreachable
 from ringproof.ledger import plivo_list
 from ringproof.ledger.acceptance import Requester
@@ -36,7 +36,8 @@ class PlivoList:
     def add(self, number, when, uuid="of-another-time"):
         self.found.insert(0, VerifiedNumber(number, "", "US", when, when, "", uuid))
 
-    def list(self, *, offset):
+    def list(self, *, offset, before_first_byte):
+        before_first_byte()
         self.asked.append(offset)
         page = tuple(self.found[offset : offset + 20])
         beyond = offset + 20 < len(self.found)
@@ -176,11 +177,13 @@ def test_a_scan_uses_a_tenth_of_the_pace_and_a_slot_for_each_page(client, monkey
     slept = [0.0]
 
     def sleep(seconds):
-        slept[0] += seconds
-        book.move(timedelta(seconds=seconds))
+        slept[0] += max(seconds, 0.0)
+        book.move(timedelta(seconds=max(seconds, 0.0)))
         return True
 
-    monkeypatch.setattr("tasks.plivo_list.time", SimpleNamespace(monotonic=lambda: slept[0]))
+    began = boot_clock()
+    for module in ("tasks.plivo_list", "ringproof.ledger.plivo_list", "worker.sending.final_check"):
+        monkeypatch.setattr(f"{module}.boot_clock", lambda: began + slept[0])
     monkeypatch.setattr("tasks.plivo_list.shutdown.sleep_unless_stopping", sleep)
     book.ledger.publish_policy(Policy(rate=Rate.parse("100/1s"), range_codes_per_hour=0))
     book.move(timedelta(seconds=2))

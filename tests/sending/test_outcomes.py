@@ -17,6 +17,7 @@ from ringproof.errors import (
     Unknown,
     Unreachable,
     Unsent,
+    WrongCode,
 )
 from ringproof.ledger.answers import PlivoSignal
 from ringproof.ledger.record import FIELD_BYTES, Reason, State
@@ -118,7 +119,11 @@ def test_each_error_has_its_signal_to_all_sending(error, plivo_signal):
 
     assert outcome.plivo_signal is plivo_signal
     assert outcome.retry_after == (7.0 if plivo_signal is PlivoSignal.THROTTLED else None)
-    assert signal_of(error) is (PlivoSignal.NONE if plivo_signal is PlivoSignal.FORBIDDEN else plivo_signal)
+    assert signal_of(error) is (PlivoSignal.KNOWN if plivo_signal is PlivoSignal.FORBIDDEN else plivo_signal)
+
+
+def test_a_wrong_code_shows_that_plivo_accepts_the_credentials():
+    assert signal_of(WrongCode("400 wrong")) is PlivoSignal.KNOWN
 
 
 @pytest.mark.parametrize(

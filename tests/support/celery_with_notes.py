@@ -1,8 +1,8 @@
 """Celery, whose workers note when they ask Plivo: `python celery_with_notes.py -A worker worker …`.
 
-Each request is a line in the file `FIRST_BYTES`: the boot clock's time when its first byte was written, and for a code
-the time of its final check. When the request arrives also depends on how busy the machine is. Each slot that a busy
-worker has missed, and replaced by another, is a line in a file beside it.
+Each request is a line in the file `FIRST_BYTES`: the boot clock's time of its final check. When the request arrives
+also depends on how busy the machine is. Each slot that a busy worker has missed, and replaced by another, is a line in
+a file beside it.
 """
 
 import os
@@ -11,6 +11,7 @@ import threading
 from pathlib import Path
 
 import worker.sending.attempt
+import worker.sending.final_check
 from ringproof.plivo import transport
 
 NAME = "first-bytes"
@@ -33,7 +34,7 @@ def note(file):
     into = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     missed = os.open(file + MISSED, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     replace = worker.sending.attempt.replace_slot
-    clock, write, looked = worker.sending.attempt.boot_clock, transport._HttpTry.write, threading.local()
+    clock, write, looked = worker.sending.final_check.boot_clock, transport._HttpTry.write, threading.local()
 
     def looking():
         looked.at = clock()
@@ -49,7 +50,7 @@ def note(file):
         os.write(missed, f"{clock()}\n".encode())
         return replace(*args)
 
-    worker.sending.attempt.boot_clock = looking
+    worker.sending.final_check.boot_clock = looking
     worker.sending.attempt.replace_slot = replacing
     transport._HttpTry.write = writing
 

@@ -46,8 +46,9 @@ class NumberToReverify(Book):
         policy = Policy(rate=FAST, call_rate=FAST, range_codes_per_hour=0, reverify_ms=days * 86_400_000)
         self.ledger.publish_policy(policy)
 
-    def get(self, number):
+    def get(self, number, *, before_first_byte=lambda: None):
         """As Plivo's client: what it has of a number."""
+        before_first_byte()
         self.asked.append(number)
         if isinstance(self.plivo.get(number), Exception):
             raise self.plivo[number]
@@ -498,7 +499,7 @@ class TestInBetween:
         book.pass_to_the_due_date()
         known = book.get(book.number) if there else None
 
-        def get(_):
+        def get(_, **__):
             erase_number(book.ledger, book.number)
             return known
 

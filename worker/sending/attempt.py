@@ -2,7 +2,8 @@
 
 import logging
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from functools import partial
+from typing import TYPE_CHECKING
 
 from ringproof.clock import boot_clock
 from ringproof.errors import LeaseOver, LedgerUnavailable, RingproofError
@@ -11,7 +12,7 @@ from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.pace import replace_slot
 from ringproof.ledger.record import Record, State
 from ringproof.phone.masking import mask
-from worker.celery import shutdown
+from worker.sending.final_check import FinalCheck, SlotMissed
 from worker.sending.outcomes import outcome_of
 from worker.sending.retry import until_ledger_answers
 
@@ -19,20 +20,7 @@ if TYPE_CHECKING:
     from ringproof.plivo.client import PlivoClient, Sent
 
 
-CONNECT_SECONDS: Final = 0.5
-"""How long before its slot a send checks that the slot still counts, and connects: a handshake takes time."""
-
-LATE_SECONDS: Final = 0.005
-"""How late a slot may be used. The spacing of slots allows for 60 ms of jitter: 50 for the network, 10 for us. Of these
-10, 5 remain for the way from the final check to the socket. Measured at 300/5s, that way takes 0.1 ms in the median and
-3.7 ms at 99.9 %; one of 17,845 took longer than 5 ms.
-"""
-
 _log = logging.getLogger(__name__)
-
-
-class SlotMissed(RingproofError):
-    """The next slot is too far away to keep a connection open for it; nothing was sent."""
 
 
 class SlotRevoked(Exception):
@@ -54,9 +42,9 @@ def attempt(ledger: Ledger, client: "PlivoClient", begun: Begun, asked_at: float
     assert record is not None  # noqa: S101  # begin has read what it claimed
     # Counted from before the call of begin, so that the lease never looks longer than it is.
     first_byte_until = asked_at + (begun.wait + ledger.durations.first_byte).total_seconds()
-    before_first_byte = _FinalCheck(ledger, begun, record, first_byte_until)
+    check = FinalCheck(begun.at, first_byte_until, partial(_replace_slot, ledger, record))
     try:
-        sent = _send(client, record, before_first_byte)
+        sent = _send(ledger, client, begun, record, check)
         outcome = Outcome(
             State.CODE_SENT,
             verification_uuid=sent.verification_uuid,
@@ -67,78 +55,49 @@ def attempt(ledger: Ledger, client: "PlivoClient", begun: Begun, asked_at: float
         return False
     except RingproofError as error:
         outcome = outcome_of(error, record.attempts)
-    _settle(ledger, begun, record, outcome, before_first_byte.slot)
+    _settle(ledger, begun, record, outcome, check.slot)
     return True
 
 
-class _FinalCheck:
-    """Looks at the clock directly before the first byte: waits for the slot, or takes another if it was missed."""
-
-    def __init__(self, ledger: Ledger, begun: Begun, record: Record, first_byte_until: float) -> None:
-        self.slot = begun.at
-        self._ledger, self._begun, self._record = ledger, begun, record
-        self._first_byte_until = first_byte_until
-
-    def wait_to_connect(self) -> None:
-        """Wait until shortly before the slot, and have the ledger confirm it: a pause may have begun.
-
-        Raises `SlotRevoked` if the slot no longer counts. Raises `LeaseOver` if the slot comes too late for the
-        lease, if the ledger does not answer, or when this worker stops.
-        """
-        if self.slot > self._first_byte_until:
-            raise LeaseOver("no slot within the lease; nothing was sent")
-        if self.slot - CONNECT_SECONDS <= boot_clock():
-            return
-        self._sleep(self.slot - CONNECT_SECONDS)
-        record = self._record
-        try:
-            (again,) = self._ledger.begin([(record.phone_number, record.request)], fence=self._begun.fence)
-        except LedgerUnavailable as error:
-            raise LeaseOver(error.message) from error
-        if again.verdict is not Verdict.BEGUN:
-            raise SlotRevoked
-
-    def __call__(self) -> None:
-        """Return at the slot, or at a later one if the slot was missed.
-
-        Raises `SlotMissed` if the later slot is far away, and `LeaseOver` if the lease ends or a pause has begun.
-        """
-        while True:
-            self._sleep(self.slot)
-            now = boot_clock()
-            if now > self._first_byte_until:
-                raise LeaseOver("frozen or too slow; nothing was sent")
-            if now <= self.slot + LATE_SECONDS:
-                return
-            try:
-                slot = replace_slot(self._ledger, self._record)
-            except LedgerUnavailable as error:
-                raise LeaseOver(error.message) from error
-            if slot is None:
-                raise LeaseOver("paused after its slot was missed; nothing was sent")
-            self.slot = slot
-            if slot > boot_clock() + CONNECT_SECONDS:
-                raise SlotMissed
-
-    def _sleep(self, until: float) -> None:
-        if not shutdown.sleep_unless_stopping(until - boot_clock()):
-            raise LeaseOver("this worker stops")
-
-
-def _send(client: "PlivoClient", record: Record, before_first_byte: _FinalCheck) -> "Sent":
+def _send(ledger: Ledger, client: "PlivoClient", begun: Begun, record: Record, check: FinalCheck) -> "Sent":
     """Ask Plivo for a code at the slot. Raises the client's errors, `SlotRevoked` and `LeaseOver`."""
     while True:
-        before_first_byte.wait_to_connect()
+        if check.wait_to_connect():
+            _confirm_claim(ledger, begun, record)
         try:
             return client.initiate(
                 record.phone_number,
                 alias=record.alias,
                 channel=record.channel,
                 subaccount=record.subaccount,
-                before_first_byte=before_first_byte,
+                before_first_byte=check,
             )
         except SlotMissed:
             continue
+
+
+def _confirm_claim(ledger: Ledger, begun: Begun, record: Record) -> None:
+    """Have the ledger confirm the claim of a number that has waited for its slot: a pause may have begun.
+
+    Raises `SlotRevoked` if the slot no longer counts, and `LeaseOver` if the ledger does not answer.
+    """
+    try:
+        (again,) = ledger.begin([(record.phone_number, record.request)], fence=begun.fence)
+    except LedgerUnavailable as error:
+        raise LeaseOver(error.message) from error
+    if again.verdict is not Verdict.BEGUN:
+        raise SlotRevoked
+
+
+def _replace_slot(ledger: Ledger, record: Record) -> float:
+    """Reserve another slot for a send that has missed its own. Raises `LeaseOver` if it gets none."""
+    try:
+        slot = replace_slot(ledger, record)
+    except LedgerUnavailable as error:
+        raise LeaseOver(error.message) from error
+    if slot is None:
+        raise LeaseOver("paused after its slot was missed; nothing was sent")
+    return slot
 
 
 def _settle(ledger: Ledger, begun: Begun, record: Record, outcome: Outcome, slot: float) -> None:

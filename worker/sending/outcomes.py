@@ -13,6 +13,7 @@ from ringproof.errors import (
     Unauthorized,
     Unknown,
     Unreachable,
+    WrongCode,
 )
 from ringproof.ledger.answers import Outcome, PlivoSignal
 from ringproof.ledger.record import Reason, State
@@ -85,8 +86,10 @@ def outcome_of(error: RingproofError, attempts: int) -> Outcome:
 def signal_of(error: RingproofError) -> PlivoSignal:
     """Return what an error means for all sending, if the request was no send.
 
-    A 403 to such a request says nothing about the account's credit, so it is no signal.
+    A 403 to such a request says nothing about the account's credit, and a wrong code nothing about sending: both only
+    show that Plivo accepts the credentials.
     """
+    if isinstance(error, Forbidden | WrongCode):
+        return PlivoSignal.KNOWN
     rule = OUTCOMES.get(type(error))
-    plivo_signal = rule(error, 1).plivo_signal if rule else PlivoSignal.NONE
-    return PlivoSignal.NONE if plivo_signal is PlivoSignal.FORBIDDEN else PlivoSignal(plivo_signal)
+    return rule(error, 1).plivo_signal if rule else PlivoSignal.NONE

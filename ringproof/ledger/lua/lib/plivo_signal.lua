@@ -52,7 +52,7 @@ end
 local function apply_signal(signal, slot, retry_ms, fence, number, request)
   if pauses.probe and pauses.probe == fence then clear_pauses('probe', 'probe_until') end
   if signal == 'doubtful' then return after_doubt() end
-  if signal ~= '' then clear_pauses('doubts', 'doubts_wait', 'doubts_until', 'doubts_row') end
+  if signal ~= '' and signal ~= 'known' then clear_pauses('doubts', 'doubts_wait', 'doubts_until', 'doubts_row') end
   if signal == 'taken' then
     if pauses.suspect and slot > pause_time('suspect_slot') then
       fail_suspect()
