@@ -79,7 +79,8 @@ def pause(ledger: Ledger, lane: Lane | None = None, reason: str = "") -> bool:
 def resume(ledger: Ledger, lane: Lane | None = None) -> bool:
     """End an operator's pause of a lane, or of all. Returns False if nothing was paused.
 
-    To resume all lanes also makes the next probe of each other pause due at once.
+    To resume all lanes also ends a pause for unknown credentials, and makes the next probe of each other pause due at
+    once.
     """
     return bool(ledger.run_script("pace/pause", args=[lane or "all", 0, ""]))
 

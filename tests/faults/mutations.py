@@ -198,6 +198,21 @@ MUTATIONS = (
         "tests/sending/test_queries.py::test_a_worker_that_stops_asks_nothing_before_its_slot",
     ),
     Mutation(
+        "a probe that goes back makes room for another",
+        "ringproof/ledger/lua/number/begin.lua",
+        "  end_probe(fence)\n",
+        "",
+        "tests/ledger/test_pauses.py::TestARefusal::test_another_number_is_sent_first_after_a_probe_that_goes_back",
+    ),
+    Mutation(
+        "an answer to an earlier request does not end the pause for unknown credentials",
+        "ringproof/ledger/lua/lib/plivo_signal.lua",
+        "slot >= refused_slot",
+        "true",
+        "tests/ledger/test_pauses.py::TestUnknownCredentials"
+        "::test_an_answer_to_a_request_that_began_earlier_does_not_end_the_pause",
+    ),
+    Mutation(
         "a 429 closes the pace for all workers",
         "ringproof/ledger/lua/lib/pace.lua",
         "    set_pace('account', math.max(pace.account, pace.closed))\n",

@@ -5,11 +5,13 @@ from datetime import timedelta
 import pytest
 from support.simulation import SECOND, Simulation
 
+from ringproof.batches.erasure import erase_number
 from ringproof.errors import Forbidden, Rejected, Throttled, Unauthorized, Unknown, Unreachable
 from ringproof.ledger import control
 from ringproof.ledger.agenda import work_off_agenda
 from ringproof.ledger.answers import AgendaAction, Outcome, PlivoSignal, Verdict
 from ringproof.ledger.pace import report_answer, take_probe
+from ringproof.ledger.pauses import PAUSE_KINDS
 from ringproof.ledger.record import Lane, Reason, State
 from worker.sending.outcomes import outcome_of
 
@@ -132,19 +134,57 @@ class TestUnknownCredentials:
         assert [any(three) for three in asked] == [False, False, True] * 3
         assert sum(map(sum, asked)) == 3
 
-    def test_a_resume_probes_the_credentials_at_once(self, simulation):
-        simulation.send(simulation.numbers(1)[0], UNAUTHORIZED)
+    def test_a_resume_of_all_ends_the_pause(self, simulation):
+        first, second = simulation.numbers(2)
+        simulation.send(first, UNAUTHORIZED)
+        control.resume(simulation.ledger, Lane.BULK)
+        assert is_paused(simulation)
         control.resume(simulation.ledger)
 
-        assert take_probe(simulation.ledger)
+        assert not take_probe(simulation.ledger)
+        simulation.send(second, UNAUTHORIZED)
+        assert is_paused(simulation)
 
-    def test_a_send_that_began_earlier_does_not_end_the_pause(self, simulation):
+    @pytest.mark.parametrize(
+        "answer",
+        [TAKEN, FORBIDDEN, outcome_of(Rejected("400"), 1), outcome_of(Throttled("429"), 1)],
+        ids=["taken", "402", "400", "429"],
+    )
+    def test_any_answer_but_401_to_a_later_send_ends_the_pause(self, simulation, answer):
+        refused, later = (simulation.begin(one) for one in simulation.numbers(2, Lane.INTERACTIVE))
+        simulation.pass_(1)
+        simulation.settle(refused, UNAUTHORIZED)
+        simulation.settle(later, answer)
+
+        assert PAUSE_KINDS["credentials"].why not in whys(simulation)
+
+    @pytest.mark.parametrize("answer", [DOUBTFUL, UNAUTHORIZED, outcome_of(Unreachable("503"), 1)])
+    def test_what_is_no_answer_or_another_401_does_not_end_the_pause(self, simulation, answer):
+        refused, later = (simulation.begin(one) for one in simulation.numbers(2, Lane.INTERACTIVE))
+        simulation.settle(refused, UNAUTHORIZED)
+        simulation.settle(later, answer)
+
+        assert PAUSE_KINDS["credentials"].why in whys(simulation)
+
+    def test_an_answer_to_a_request_that_began_earlier_does_not_end_the_pause(self, simulation):
         first, second = simulation.numbers(2, Lane.INTERACTIVE)
         under_way = simulation.begin(first)
         simulation.send(second, UNAUTHORIZED)
+        simulation.pass_(2)
         simulation.settle(under_way, TAKEN)
-
         assert is_paused(simulation)
+        report_answer(simulation.ledger, PlivoSignal.KNOWN, ago=timedelta(seconds=3))
+        assert is_paused(simulation)
+        report_answer(simulation.ledger, PlivoSignal.KNOWN, ago=timedelta(seconds=1))
+
+        assert not is_paused(simulation)
+
+    def test_the_pause_ends_although_the_clock_of_redis_was_set_back(self, simulation):
+        simulation.send(simulation.numbers(1)[0], UNAUTHORIZED)
+        simulation.pass_(-3600)
+        report_answer(simulation.ledger, PlivoSignal.KNOWN)
+
+        assert whys(simulation) == []
 
     def test_without_such_a_pause_there_is_no_probe(self, simulation):
         assert not take_probe(simulation.ledger)
@@ -224,6 +264,28 @@ class TestARefusal:
 
         assert simulation.begin(other).verdict is Verdict.BEGUN
 
+    @pytest.mark.parametrize("lane", [Lane.INTERACTIVE, Lane.BULK])
+    def test_another_number_is_sent_first_after_a_probe_that_goes_back(self, simulation, lane):
+        suspect, goes_back, other = simulation.numbers(3, lane)
+        simulation.send(suspect, FORBIDDEN)
+        begun = simulation.begin(goes_back)
+        control.pause(simulation.ledger, lane)
+        assert simulation.begin(goes_back, fence=begun.fence).verdict is Verdict.LATER
+        control.resume(simulation.ledger, lane)
+        simulation.pass_(0.1)
+
+        assert simulation.begin(other).verdict is Verdict.BEGUN
+
+    def test_another_number_is_sent_first_after_a_probe_that_was_erased(self, simulation):
+        suspect, erased, other = simulation.numbers(3)
+        simulation.send(suspect, FORBIDDEN)
+        begun = simulation.begin(erased)
+        erase_number(simulation.ledger, erased[0])
+        simulation.settle(begun, DOUBTFUL)
+        simulation.pass_(0.1)
+
+        assert simulation.begin(other).verdict is Verdict.BEGUN
+
     @pytest.mark.parametrize("error", [Rejected("400"), Unreachable("refused")])
     def test_other_answers_decide_nothing_about_a_refused_number(self, simulation, error):
         suspect, first, second = simulation.numbers(3)
@@ -276,6 +338,12 @@ class TestDoubtsInARow:
         simulation.send(simulation.numbers(1)[0], plivo_signal)
 
         assert whys(simulation) == []
+
+    def test_an_answer_to_a_question_does_not_end_the_pause(self, simulation):
+        self.doubt(simulation, 5)
+        report_answer(simulation.ledger, PlivoSignal.KNOWN)
+
+        assert whys(simulation)
 
     def test_doubts_of_requests_under_way_count_once(self, simulation):
         begun = [simulation.begin(one) for one in simulation.numbers(20, Lane.INTERACTIVE)]

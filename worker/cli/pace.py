@@ -45,8 +45,8 @@ def pause(lane: str | None, reason: str) -> None:
 def resume(lane: str | None) -> None:
     """End a pause, of all lanes or of one.
 
-    If Plivo's answers had caused a pause, the worker asks Plivo again at once. The exit code is 1 if no person had
-    paused anything.
+    Without --lane, a pause for unknown credentials ends, too. If other answers of Plivo's had caused a pause, the
+    worker asks Plivo again at once. The exit code is 1 if no person had paused anything.
     """
     load_dotenv()
     if control.resume(runtime.ledger(), Lane(lane) if lane else None):

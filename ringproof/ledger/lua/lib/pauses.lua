@@ -2,7 +2,8 @@
 -- The pauses: why no worker sends in any lane, or in one.
 -- The hash of `pauses_key`, times in ms:
 --   person:all, person:LANE, and each with :reason   since when; until an operator resumes
---   credentials, credentials_probe    since when Plivo refuses the credentials (401); when the next probe is due
+--   credentials, credentials_slot, credentials_probe   since when Plivo refuses the credentials (401); the last slot
+--                                     that it refused; when the next probe is due
 --   suspect, suspect_request, suspect_slot, suspect_until   the number that Plivo refused with 402 or 403. The next
 --                                     number shows whether the account is at fault. Without a next one, the suspect
 --                                     itself is sent to again at suspect_until
@@ -38,6 +39,15 @@ local function clear_pauses(...)
       redis.call('HDEL', pauses_key, field)
     end
   end
+end
+
+local function clear_credentials()
+  clear_pauses('credentials', 'credentials_slot', 'credentials_probe')
+end
+
+-- The request with this fence is over, or goes back to the queue. If it was the probe, another number may be the next.
+local function end_probe(fence)
+  if pauses.probe == fence then clear_pauses('probe', 'probe_until') end
 end
 
 -- Returns until when (ms) a lane is paused, as far as is known now; nil if it is not paused.

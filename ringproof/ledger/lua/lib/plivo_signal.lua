@@ -44,14 +44,26 @@ local function after_doubt()
   end
 end
 
+-- Any answer but 401 shows that Plivo knows the credentials, if the request has a later slot than the one that Plivo
+-- refused. After a jump of Redis' clock no slot may be later for long: then any answer counts.
+local function judge_credentials(signal, slot)
+  local refused_slot = pause_time('credentials_slot')
+  if signal == 'unauthorized' then
+    if not pauses.credentials then set_pauses({credentials = now, credentials_probe = now + PROBE_MS}) end
+    set_pauses({credentials_slot = slot})
+  elseif slot >= refused_slot or refused_slot > now then
+    clear_credentials()
+  end
+end
+
 -- Applies a signal, one of Python's PlivoSignal, to the pauses and the pace.
 -- `slot` is the request's slot in ms, `retry_ms` the time that Plivo asks for (nil: none). A request that sent no code
 -- has '' as fence, number and request.
 -- Returns nil if the request's own outcome counts, or the state that the signal forces upon it: 'waiting' and until
 -- when (ms), or 'failed'.
 local function apply_signal(signal, slot, retry_ms, fence, number, request)
-  if pauses.probe and pauses.probe == fence then clear_pauses('probe', 'probe_until') end
   if signal == 'doubtful' then return after_doubt() end
+  if signal ~= '' then judge_credentials(signal, slot) end
   if signal ~= '' and signal ~= 'known' then clear_pauses('doubts', 'doubts_wait', 'doubts_until', 'doubts_row') end
   if signal == 'taken' then
     if pauses.suspect and slot > pause_time('suspect_slot') then
@@ -59,10 +71,7 @@ local function apply_signal(signal, slot, retry_ms, fence, number, request)
       clear_suspect()
     end
     if slot > pause_time('account_slot') then clear_pauses('account', 'account_slot', 'account_until') end
-  elseif signal == 'known' then
-    clear_pauses('credentials', 'credentials_probe')
   elseif signal == 'unauthorized' then
-    if not pauses.credentials then set_pauses({credentials = now, credentials_probe = now + PROBE_MS}) end
     return 'waiting', now + PROBE_MS
   elseif signal == 'forbidden' then
     return after_forbidden(number, request, slot)

@@ -11,6 +11,7 @@ local number, request, fence, state, reason, detail, wait_ms, is_uncounted, veri
   retry_ms = unpack(ARGV, 3)
 
 local record = read(key)
+end_probe(fence)  -- even if the number was erased meanwhile
 if record.request ~= request then return 'stale' end
 
 if fence == '' then
@@ -27,7 +28,7 @@ end
 local undecided = reason == 'in_doubt' or reason == 'crashes_worker'
 if undecided and milliseconds(record, 'live_until') > now then return 'stale' end
 
--- The first write frees memory: Redis allows it when it is out of memory, and then allows the others of this script
+-- The first writes free memory: Redis allows them when it is out of memory, and then allows the others of this script
 -- too. So no answer of Plivo's is lost.
 redis.call('HDEL', key, 'lease_until')
 local slot = milliseconds(record, 'live_until') - config.code_ms - config.lease_ms
