@@ -11,7 +11,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from ringproof import runtime
-from ringproof.batches.summary import belongs_to_cancelled_batches
 from ringproof.celery.app import app
 from ringproof.celery.messages import MaskedTask, send_chunk, send_message
 from ringproof.errors import RingproofError
@@ -109,7 +108,7 @@ def probe() -> None:
 def look_up(phone_number: str, request: int) -> None:
     """Ask Plivo whether a number in doubt was verified meanwhile, and end the doubt.
 
-    If Plivo does not answer, nothing is decided, and the number is due again in a minute.
+    If Plivo does not answer, nothing is decided, and the sweep sends this message again.
     """
     ledger = runtime.ledger()
     record = ledger.read(phone_number, request)
@@ -134,26 +133,30 @@ def end_doubt(ledger: Ledger, record: Record, caller_id: "VerifiedNumber | None"
         outcome = Outcome(State.VERIFIED, verification_uuid=caller_id.verification_uuid)
     elif record.again and record.reason is Reason.WORKER_LOST:
         outcome = Outcome(State.FAILED, Reason.CRASHES_WORKER)
-    elif record.again or hold or lane is Lane.INTERACTIVE or belongs_to_cancelled_batches(ledger, record):
+    elif record.again or hold or lane is Lane.INTERACTIVE or not _send_again(ledger, record):
         outcome = Outcome(State.FAILED, Reason.IN_DOUBT)
     else:
-        _send_again(ledger, record)
         return
     until_ledger_answers(lambda: ledger.settle(number, record.request, record.fence or "", outcome))
     _log.info("%s %s after a doubt", outcome.state, mask(number))
 
 
-def _send_again(ledger: Ledger, record: Record) -> None:
-    """Make one more request like the one in doubt. The token is made of that one, so this happens once."""
+def _send_again(ledger: Ledger, record: Record) -> bool:
+    """Make one more request like the one in doubt. The token is made of that one, so this happens once.
+
+    Returns False if the ledger takes none: the batch was cancelled, or no code goes to that country any more.
+    """
     number = record.phone_number
     requester = Requester.REVERIFICATION if record.reverifies else Requester.ROSTER
     token = f"again:{number}:{record.request}"
     accepted = until_ledger_answers(
         lambda: ledger.follow(record, token=token, requester=requester, lane=record.lane, again=True)
     )
-    if accepted.disposition is Disposition.ACCEPTED:
-        _log.info("sending again to %s after a doubt", mask(number))
-        send_message(number, accepted.request, record.lane)
+    if accepted.disposition is not Disposition.ACCEPTED:
+        return False
+    _log.info("sending again to %s after a doubt", mask(number))
+    send_message(number, accepted.request, record.lane)
+    return True
 
 
 def _sent_at(ledger: Ledger, record: Record) -> datetime | None:

@@ -12,7 +12,7 @@ from ringproof.batches.model import Batch, BatchState, check_name, unpack_row
 from ringproof.clock import moment
 from ringproof.ledger.control import SendingStatus, sending_status
 from ringproof.ledger.ledger import Ledger
-from ringproof.ledger.record import Lane, Record
+from ringproof.ledger.record import Lane
 from ringproof.ledger.row_outcomes import LISTS, OUTCOMES, PENDING, RATE_SECONDS, UNFED, UNFINISHED_BYTES
 from ringproof.policy import Rate
 
@@ -132,12 +132,6 @@ def _counted(
         held_back_by="",
         source=fields.get("source", ""),
     )
-
-
-def belongs_to_cancelled_batches(ledger: Ledger, record: Record) -> bool:
-    """Whether a record's batch is cancelled, and so is each batch that joined the record's request."""
-    fields = [record.batch or "", record.lane, "/".join(record.joined_by)]
-    return bool(ledger.run_script("batch/state_for", args=fields) == BatchState.CANCELLED)
 
 
 def _without_zeros(counts: Mapping[str, int]) -> dict[str, int]:

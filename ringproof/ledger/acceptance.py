@@ -31,7 +31,7 @@ class Disposition(StrEnum):
     COOLING_DOWN = "cooling_down"  # the cooldown of the last code is not over
     CAPPED = "capped"  # the number, or its range, has reached a cap
     COUNTRY = "country"  # no code is sent to this country
-    GONE = "gone"  # the request follows an earlier one, and the number has no record
+    GONE = "gone"  # the request follows an earlier one, which is not there any more
 
 
 _D = Disposition

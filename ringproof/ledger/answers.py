@@ -58,6 +58,7 @@ class AgendaAction(StrEnum):
     DOUBTED = "doubted"  # its lease has ended without a settle: it is in doubt
     EXPIRED = "expired"  # its code has died
     LOOK_UP = "look_up"  # in doubt, and no code of it can be live: the caller sends the message of its look-up
+    UNDECIDED = "undecided"  # no look-up has ended its doubt within a day: it has failed
     LIST = "list"  # its code has died, and it waits for a scan of Plivo's list
     KEPT = "kept"  # it was not due: the entry has the right time now
     GONE = "gone"  # it has no record, or a final one: the entry is removed

@@ -17,6 +17,7 @@ class Durations:
     enqueue_again_longest: timedelta = timedelta(minutes=10)  # an hour without a worker: seven messages for a number
     look_longest: timedelta = timedelta(minutes=15)  # how long a dead code waits for a scan of Plivo's list
     look_up: timedelta = timedelta(minutes=1)  # for a slot and 15 s of Plivo; after it the look-up is due again
+    look_up_longest: timedelta = timedelta(hours=23)  # from the first look-up: with it a doubt ends within a day
     interactive: timedelta = timedelta(minutes=15)  # the user has left the page by then
     background: timedelta = timedelta(hours=24)  # bulk and scheduled: over a night, or a day's outage
     token: timedelta = timedelta(minutes=15)  # far beyond the time in which a caller repeats a call

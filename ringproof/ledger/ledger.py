@@ -78,21 +78,25 @@ class Ledger:
         alias: str | None = None,
         subaccount: str | None = None,
         country: str | None = None,
-        again: bool = False,
+        again: int | None = None,
         reverify_after_days: int | None = None,
         remember: timedelta | None = None,
     ) -> Acceptance:
         """Take a new request for a number into the ledger, or return why not. The table is `acceptance.TABLE`.
 
         A second call with the same `token`, within 15 minutes or within `remember`, returns the same answer and
-        changes nothing. `again` marks the request that Ringproof itself makes after a doubt. `reverify_after_days` is
-        the number's own period of re-verification: 0 for never, None for the policy's.
+        changes nothing. `again` is the doubtful request that Ringproof itself repeats: the answer is GONE if its doubt
+        has ended meanwhile, or its batch was cancelled. `reverify_after_days` is the number's own period of
+        re-verification: 0 for never, None for the policy's.
 
             ledger.accept("+14155550123", token="order 17", country="US")
             # Acceptance(disposition=ACCEPTED, request=1764376884, until=None, promoted=False, limit="")
         """
-        flags = {"again": again, "reverifies": requester is Requester.REVERIFICATION}
-        fields = {"subaccount": subaccount, **pieces("alias", alias), **{name: "1" for name, on in flags.items() if on}}
+        fields = {"subaccount": subaccount, **pieces("alias", alias)}
+        if again is not None:
+            fields["again"] = str(again)
+        if requester is Requester.REVERIFICATION:
+            fields["reverifies"] = "1"
         if reverify_after_days is not None:
             fields["reverify_after"] = str(reverify_after_days)
         disposition, request, until, promoted, limit = self.run_script(
@@ -121,7 +125,10 @@ class Ledger:
     def follow(
         self, record: Record, *, token: str, requester: Requester, lane: Lane, again: bool = False
     ) -> Acceptance:
-        """Accept a request that follows a record: with the same channel, alias, subaccount and country."""
+        """Accept a request that follows a record: with the same channel, alias, subaccount and country.
+
+        With `again` it is the automatic resend after the doubt of the record's request.
+        """
         return self.accept(
             record.phone_number,
             token=token,
@@ -131,7 +138,7 @@ class Ledger:
             alias=record.alias,
             subaccount=record.subaccount,
             country=record.country,
-            again=again,
+            again=record.request if again else None,
         )
 
     def begin(

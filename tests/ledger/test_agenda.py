@@ -14,7 +14,7 @@ from ringproof.ledger.agenda import repair_agenda, work_off_agenda
 from ringproof.ledger.answers import AgendaAction, Outcome, Settled, Verdict
 from ringproof.ledger.failures import failure_of
 from ringproof.ledger.pace import reserve_slot
-from ringproof.ledger.queues import claim_tick, queue
+from ringproof.ledger.queues import LONGEST_QUEUE, claim_tick, queue
 from ringproof.ledger.record import Lane, Reason, State
 from ringproof.policy import Rate
 
@@ -167,6 +167,38 @@ def test_a_doubt_is_looked_up_each_minute_after_the_last_code_has_died_until_it_
     book.move(61 * SECOND)
     assert due() == [AgendaAction.LOOK_UP]
     assert book.record.state is State.IN_DOUBT
+
+
+def test_a_doubt_that_no_look_up_ends_is_looked_up_at_growing_intervals_and_fails_within_a_day(book, due):
+    book.bring(Outcome(State.IN_DOUBT, detail="504"), requester=Requester.ROSTER)
+    began, looks = book.now(), []
+    while (last := due()) != [AgendaAction.UNDECIDED]:
+        looks += last
+        assert book.now() - began < timedelta(days=1)
+        book.move(MINUTES)
+
+    assert (book.record.state, book.record.reason, book.agenda()) == (State.FAILED, Reason.IN_DOUBT, None)
+    assert set(looks) == {AgendaAction.LOOK_UP}
+    assert 100 < len(looks) < 200
+
+
+def test_a_doubt_is_looked_up_although_no_worker_ran_for_days(book, due):
+    book.bring(Outcome(State.IN_DOUBT, detail="504"), requester=Requester.ROSTER)
+    book.move(timedelta(days=3))
+
+    assert due() == [AgendaAction.LOOK_UP]
+
+
+def test_a_look_up_is_not_enqueued_while_the_queue_is_long(book, due, queues):
+    book.bring(Outcome(State.IN_DOUBT, detail="504"), requester=Requester.ROSTER)
+    book.client.rpush(queues[Lane.BULK], *range(LONGEST_QUEUE))
+    book.move(17 * MINUTES)
+    held = due()
+    book.client.delete(queues[Lane.BULK])
+    book.move(MINUTES)
+
+    assert held == [AgendaAction.HELD]
+    assert due() == [AgendaAction.LOOK_UP]
 
 
 def test_an_entry_that_is_too_early_gets_its_right_time(book, due):

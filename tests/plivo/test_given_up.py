@@ -36,22 +36,22 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has 
 
 
 def test_a_request_without_an_answer_does_not_arrive_when_the_network_is_back():
-    told = without_network("given_up")
+    report = without_network("given_up")
 
-    assert told["outcome"] == "Unknown"
-    assert told["seconds until nothing waits"] < 0.5
-    assert (told["the next one"], told["requests"]) == ("Sent", 1)
+    assert report["outcome"] == "Unknown"
+    assert report["seconds until nothing waits"] < 0.5
+    assert (report["the next one"], report["requests"]) == ("Sent", 1)
 
 
 def test_nor_does_the_request_of_a_killed_process():
-    told = without_network("killed")
+    report = without_network("killed")
 
-    assert told["seconds until nothing waits"] < 0.5
-    assert (told["the next one"], told["requests"]) == ("Sent", 1)
+    assert report["seconds until nothing waits"] < 0.5
+    assert (report["the next one"], report["requests"]) == ("Sent", 1)
 
 
 def test_nor_does_the_request_of_a_frozen_process_after_the_limit_of_an_answer():
-    told = without_network("frozen")
+    report = without_network("frozen")
 
-    assert told["seconds until nothing waits"] < ANSWER_SECONDS + 5  # the system looks at each repetition only
-    assert (told["the next one"], told["requests"]) == ("Sent", 1)
+    assert report["seconds until nothing waits"] < ANSWER_SECONDS + 5  # the system looks at each repetition only
+    assert (report["the next one"], report["requests"]) == ("Sent", 1)

@@ -66,9 +66,9 @@ def main(answer_seconds, what):
     server = Server(TAKEN)
     timeouts = HttpTimeouts(answer_seconds=answer_seconds)
     client = PlivoClient(AUTH_ID, SecretStr(AUTH_TOKEN), server.url(), timeouts=timeouts)
-    told = {}
+    report = {}
     if what == "given_up":
-        told["outcome"] = type(
+        report["outcome"] = type(
             outcome(client.initiate, NUMBER, before_first_byte=lambda: switch_network(on=False))
         ).__name__
     else:
@@ -78,13 +78,13 @@ def main(answer_seconds, what):
             os._exit(0)
         assert wait_until(lambda: bytes_that_wait(server.port), 30)
         os.kill(child, signal.SIGSTOP if what == "frozen" else signal.SIGKILL)
-    told["seconds until nothing waits"] = wait_until(lambda: not bytes_that_wait(server.port), 10 + answer_seconds)
+    report["seconds until nothing waits"] = wait_until(lambda: not bytes_that_wait(server.port), 10 + answer_seconds)
     switch_network(on=True)
-    told["the next one"] = type(outcome(client.initiate, NUMBER)).__name__
-    told["requests"] = len(server.requests)
+    report["the next one"] = type(outcome(client.initiate, NUMBER)).__name__
+    report["requests"] = len(server.requests)
     if what == "frozen":
         os.kill(child, signal.SIGKILL)
-    print(json.dumps(told))
+    print(json.dumps(report))
     os._exit(0)
 
 

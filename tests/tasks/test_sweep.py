@@ -20,6 +20,7 @@ from ringproof.ledger.connection import connect
 from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.record import Lane, Reason, State
 from ringproof.plivo.client import VerifiedNumber
+from ringproof.policy import Policy
 from tasks.sweep import end_doubt, sweep_once
 from worker.local.processes.redis_server import RedisServer
 
@@ -303,6 +304,37 @@ def test_a_person_who_asks_while_a_doubt_is_looked_up_wins(book, monkeypatch):
     end_doubt(book.ledger, record, None, hold=False)
 
     assert (book.record.request, book.record.state) == (persons, State.QUEUED)
+
+
+def test_a_doubt_in_a_country_that_gets_no_codes_any_more_has_failed(book):
+    record = doubtful(book, country="US")
+    book.ledger.publish_policy(Policy(countries=("CA",)))
+    end_doubt(book.ledger, record, None, hold=False)
+
+    assert (book.record.state, book.record.reason) == (State.FAILED, Reason.IN_DOUBT)
+
+
+@pytest.mark.parametrize("ending", [Outcome(State.FAILED, Reason.IN_DOUBT), Outcome(State.VERIFIED)])
+def test_a_late_look_up_sends_nothing_for_a_doubt_that_has_ended_meanwhile(book, ending, monkeypatch):
+    monkeypatch.setattr("tasks.sweep.send_message", lambda *_, **__: pytest.fail("a message was sent"))
+    record = doubtful(book)
+    book.ledger.settle(book.number, record.request, record.fence, ending)
+    ended = book.record
+    end_doubt(book.ledger, record, None, hold=False)
+
+    assert book.record == ended
+
+
+def test_nor_for_the_request_that_has_followed_it(book, monkeypatch):
+    monkeypatch.setattr("tasks.sweep.send_message", lambda *_, **__: None)
+    record = doubtful(book)
+    end_doubt(book.ledger, record, None, hold=False)
+    book.ledger.cancel(book.number, book.record.request)
+    book.client.delete(book.keys.token(f"again:{book.number}:{record.request}"))  # as after a quarter of an hour
+    cancelled = book.record
+    end_doubt(book.ledger, record, None, hold=False)
+
+    assert book.record == cancelled
 
 
 def test_sweep_once_takes_at_most_so_many_and_says_what_it_did(book, monkeypatch):

@@ -5,8 +5,9 @@
 --         ARGV    entries at most; messages that a lane's queue may hold: beyond it nothing is enqueued again
 -- output: for each entry: the action, number, request, lane, channel. The action is enqueue (send its message), held
 --         (it is paused, or its queue is long enough), too_late, cancelled (its batch is), doubted, expired, look_up
---         (ask Plivo whether the number is verified), list (its code has died: read Plivo's list before it can expire),
---         kept (not due after all) or gone (there is no record)
+--         (ask Plivo whether the number is verified), undecided (no look-up has ended the doubt within a day: it has
+--         failed), list (its code has died: read Plivo's list before it can expire), kept (not due after all) or gone
+--         (there is no record)
 local interactive_queue, scheduled_queue, bulk_queue = unpack(KEYS, 7)
 local most_entries, longest_queue = ARGV[3], tonumber(ARGV[4])
 local first_ms, longest_ms = config.enqueue_again_ms, config.enqueue_again_longest_ms
@@ -47,6 +48,20 @@ local function await_scan(number, expires_at)
   if wanted_at + config.look_longest_ms <= now then return false end
   redis.call('ZADD', agenda_key, now + math.min(math.max(now - wanted_at, FIRST_LOOK_MS), LONGEST_LOOK_MS), number)
   return true
+end
+
+-- Has Plivo asked about a doubt, at intervals that grow like those of `enqueue_again`. Plivo may never answer the
+-- look-up, or refuse it for good, so the doubt ends after a day. `look_ups_from` is when the first look-up was due.
+local function look_up(key, record, number)
+  local from = tonumber(record.look_ups_from) or now
+  if not record.look_ups_from then redis.call('HSET', key, 'look_ups_from', from) end
+  if now - from >= config.look_up_longest_ms then
+    set_state(key, record, number, 'failed', 'in_doubt')
+    return 'undecided'
+  end
+  local wait_ms = math.min(math.max(now - from, config.look_up_ms), longest_ms)
+  redis.call('ZADD', agenda_key, now + wait_ms, number)
+  return queue_has_room(record.lane) and 'look_up' or 'held'
 end
 
 -- Handles a request that has not begun: queued or waiting.
@@ -93,8 +108,7 @@ local function work_off(key, record, number)
   elseif state == 'in_doubt' then
     local live_until = milliseconds(record, 'live_until')
     if live_until > now then return keep(number, live_until) end
-    redis.call('ZADD', agenda_key, now + config.look_up_ms, number)
-    return 'look_up'
+    return look_up(key, record, number)
   end
   redis.call('ZREM', agenda_key, number)
   return 'gone'

@@ -1,4 +1,4 @@
--- needs: arguments, clock, states, settings, record, transition, tombstone, limits, request
+-- needs: arguments, clock, states, settings, record, batch_state, transition, tombstone, limits, request
 -- Accepts a new request for one number, or returns why not.
 -- input:  KEYS    the number's record, the answer to the caller's token
 --         ARGV    number (E.164), the requester's column of the table ('state[:live]=disposition …'),
@@ -18,11 +18,18 @@ local answered = redis.call('GET', token_key)
 if answered then return cjson.decode(answered) end
 
 -- An automatic resend and a re-verification follow an earlier request. They do not bring an erased number back.
-local follows = false
-for i = 1, #fields, 2 do follows = follows or fields[i] == 'again' or fields[i] == 'reverifies' end
+-- `again` is the number of the doubtful request: the automatic resend follows that one only, while it is in doubt.
+local follows, doubtful = false, nil
+for i = 1, #fields, 2 do
+  follows = follows or fields[i] == 'again' or fields[i] == 'reverifies'
+  if fields[i] == 'again' then doubtful = fields[i + 1] end
+end
 if follows and redis.call('EXISTS', key) == 0 then return {'gone', 0, 0, 0, ''} end
 
 local record, flat = read_or_revive(key, number)
+if doubtful and (record.request ~= doubtful or record.state ~= 'in_doubt' or batch_state_for(record) == 'cancelled') then
+  return {'gone', 0, 0, 0, ''}
+end
 local asked = {
   answers = parse_answers(column), resend = is_resend == '1' or nil, lane = lane, ends_at = now + tonumber(lasts_ms),
   channel = channel, country = country, asleep_until = 0, fields = fields,

@@ -30,7 +30,7 @@ if undecided and milliseconds(record, 'live_until') > now then return 'stale' en
 
 -- The first writes free memory: Redis allows them when it is out of memory, and then allows the others of this script
 -- too. So no answer of Plivo's is lost.
-redis.call('HDEL', key, 'lease_until')
+redis.call('HDEL', key, 'lease_until', 'look_ups_from')
 local slot = milliseconds(record, 'live_until') - config.code_ms - config.lease_ms
 local due_at = now + tonumber(wait_ms)
 local forced_state, forced_due_at = apply_signal(signal, slot, tonumber(retry_ms), fence, number, request)
