@@ -1,4 +1,4 @@
--- needs: clock, states, settings, record, transition, limits, pace, plivo_signal
+-- needs: clock, states, settings, record, transition, limits, pace, pauses, plivo_signal
 -- Writes down the result of an attempt, for the caller that knows its fence; or cancels a request that has not begun.
 -- input:  KEYS    the number's record
 --         ARGV    number (E.164), request, fence ('': cancel), the new state, reason, detail, ms to wait (for
