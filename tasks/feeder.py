@@ -16,6 +16,7 @@ from ringproof.celery.app import app
 from ringproof.celery.messages import send_chunk
 from ringproof.ledger.control import SendingStatus, sending_status
 from ringproof.ledger.ledger import Ledger
+from ringproof.ledger.policy import quiet_hours
 from ringproof.ledger.queues import claim_tick
 from ringproof.ledger.record import Lane
 from ringproof.ledger.row_outcomes import LISTS
@@ -56,12 +57,12 @@ def feed() -> None:
     ledger = runtime.ledger()
     if not claim_tick(ledger, "feed", TICK):
         return
-    fed = feed_once(ledger, runtime.settings().quiet_hours)
+    fed = feed_once(ledger, quiet_hours(ledger))
     if fed.rows or fed.notified:
         _log.info("fed %d rows in %d messages; notified %d numbers", fed.rows, fed.messages, fed.notified)
 
 
-def feed_once(ledger: Ledger, quiet_hours: QuietHours | None = None) -> Fed:
+def feed_once(ledger: Ledger, quiet: QuietHours | None = None) -> Fed:
     """Notify numbers of resumed and cancelled batches, feed the running ones, and log those that were completed."""
     ends = time.monotonic() + FEED_SECONDS
     batches = feeding.batches_to_feed(ledger)
@@ -71,7 +72,7 @@ def feed_once(ledger: Ledger, quiet_hours: QuietHours | None = None) -> Fed:
         status = sending_status(ledger)
         for channel in LISTS:
             room, fewest = _room_ahead(status, batches, channel)
-            turn = _Turn(ledger, channel, running, room, fewest, ends, quiet_hours, status.now, fed)
+            turn = _Turn(ledger, channel, running, room, fewest, ends, quiet, status.now, fed)
             turn.feed()
     for name in feeding.newly_completed(ledger):
         _log.info("batch %s is completed", name)
@@ -105,7 +106,7 @@ class _Turn:
     room: int
     fewest: int
     ends: float
-    quiet_hours: QuietHours | None
+    quiet: QuietHours | None
     now: datetime
     fed: Fed
 
@@ -144,7 +145,7 @@ class _Turn:
 
     def _quiet_until(self, rows: tuple[StoredRow, ...]) -> dict[str, datetime]:
         """Return the numbers that are in their quiet hours now, each with the end of them."""
-        if self.quiet_hours is None:
+        if self.quiet is None:
             return {}
-        ends = ((row.number, self.quiet_hours.until(row.number, self.now)) for row in rows if row.number)
+        ends = ((row.number, self.quiet.until(row.number, self.now)) for row in rows if row.number)
         return {number: end for number, end in ends if end}

@@ -131,11 +131,11 @@ def test_other_values_are_not_taken_for_requests(value):
     assert not (isinstance(value, list) and all(map(messages.is_request, value)) and value)
 
 
-def test_quiet_hours_delay_bulk_until_the_morning_and_delay_no_person(client, slow, monkeypatch):
-    slow.publish_policy(Policy(rate=Rate.parse("1000/0.1s"), range_codes_per_hour=0))
+def test_quiet_hours_delay_bulk_until_the_morning_and_delay_no_person(client, slow):
     here = slow.now().astimezone(ZoneInfo("America/Los_Angeles"))  # where fresh numbers are
     morning = here + timedelta(hours=2)
-    monkeypatch.setenv("RINGPROOF_QUIET_HOURS", f"{here - timedelta(hours=2):%H:%M}-{morning:%H:%M}")
+    night = f"{here - timedelta(hours=2):%H:%M}-{morning:%H:%M}"
+    slow.publish_policy(Policy(rate=Rate.parse("1000/0.1s"), range_codes_per_hour=0, quiet_hours=night))
     asked, sent = requests(slow, 1), []
     begin_and_send(
         slow, asked, lambda *_: pytest.fail("its person sleeps"), quiet_until=in_quiet_hours(slow, asked, Lane.BULK)

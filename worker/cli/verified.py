@@ -18,6 +18,7 @@ from ringproof.ledger import plivo_list, reverification
 from ringproof.ledger.confirmation import Marked
 from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.plivo_list import ListScan, ScanProgress
+from ringproof.ledger.policy import reverify_mode
 from ringproof.ledger.record import Record
 from ringproof.ledger.reverification import Requested
 from ringproof.phone.masking import mask
@@ -128,7 +129,7 @@ def reverify(  # each option is one way to choose the numbers
     if not chosen or dry_run:
         console().print(counted(len(chosen), "number") + (f": {_masked(chosen)}" if chosen else ""))
         return
-    how = "a code is sent to each" if _mode(ledger) == "send" else "Plivo is asked about each"
+    how = "a code is sent to each" if reverify_mode(ledger) == "send" else "Plivo is asked about each"
     if not (numbers or yes) and sys.stdin.isatty():
         click.confirm(f"Verify {counted(len(chosen), 'number')} again ({how})?", abort=True, err=True)
     _request_reverification(ledger, chosen, how)
@@ -193,10 +194,6 @@ def _is_listed(record: Record, began: datetime) -> bool:
     """Return whether Plivo's list has the number, or may not have it yet: it was verified just before the scan."""
     listed, verified = record.checked_at, record.verified_at
     return bool((listed and listed >= began) or (verified and verified >= began - LAG))
-
-
-def _mode(ledger: Ledger) -> str:
-    return str(ledger.run("hget", ledger.keys.policy, "reverify_mode") or "check")
 
 
 def _numbers_are(count: int) -> str:

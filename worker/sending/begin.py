@@ -7,10 +7,10 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
 
-from ringproof import runtime
 from ringproof.clock import boot_clock
 from ringproof.ledger.answers import Begun, Verdict
 from ringproof.ledger.ledger import Ledger
+from ringproof.ledger.policy import quiet_hours
 from ringproof.ledger.record import Lane
 from ringproof.phone.masking import mask
 from worker.celery import shutdown
@@ -33,11 +33,13 @@ def in_quiet_hours(ledger: Ledger, requests: Sequence[tuple[str, int]], lane: La
 
         {"+14155550123": datetime(2026, 5, 4, 15, 0, tzinfo=UTC)}
     """
-    quiet_hours = runtime.settings().quiet_hours
-    if quiet_hours is None or lane is Lane.INTERACTIVE:
+    if lane is Lane.INTERACTIVE:
+        return {}
+    quiet = until_ledger_answers(lambda: quiet_hours(ledger), ends_with_worker=True)
+    if quiet is None:
         return {}
     now = until_ledger_answers(ledger.now, ends_with_worker=True)
-    ends = ((number, quiet_hours.until(number, now)) for number, _ in requests)
+    ends = ((number, quiet.until(number, now)) for number, _ in requests)
     return {number: end for number, end in ends if end}
 
 
