@@ -16,6 +16,7 @@ from ringproof.ledger import reverification
 from ringproof.ledger.acceptance import Disposition, Requester
 from ringproof.ledger.confirmation import Marked, Source, mark_verified
 from ringproof.ledger.ledger import Ledger
+from ringproof.ledger.policy import reverify_mode
 from ringproof.ledger.queues import queue
 from ringproof.ledger.record import Lane, Record, State
 from ringproof.phone.masking import mask, mask_value
@@ -62,17 +63,16 @@ def reverify(numbers: Any) -> None:
     if not isinstance(numbers, list) or not all(isinstance(number, str) for number in numbers):
         raise errors.InvalidRequest("numbers", mask_value(numbers), "only Ringproof sends them: ['+14155550123', …]")
     with shutdown.defer_sigterm():
-        counts = reverify_numbers(runtime.ledger(), runtime.plivo(), numbers, mode=runtime.settings().reverify_mode)
+        counts = reverify_numbers(runtime.ledger(), runtime.plivo(), numbers)
     _log.info("re-verified: %s", ", ".join(f"{count} {what}" for what, count in counts.items()))
 
 
-def reverify_numbers(
-    ledger: Ledger, client: "PlivoClient", numbers: Sequence[str], *, mode: str
-) -> Counter[Reverified]:
+def reverify_numbers(ledger: Ledger, client: "PlivoClient", numbers: Sequence[str]) -> Counter[Reverified]:
     """Re-verify each number that is due; count how each one ended.
 
     For one message: `Counter({Reverified.STILL_VERIFIED: 18, Reverified.SENT_CODE: 2})`.
     """
+    mode = until_ledger_answers(lambda: reverify_mode(ledger))
     with ThreadPoolExecutor(THREADS) as pool:
         return Counter(pool.map(partial(_reverify_number, ledger, client, mode), numbers))
 
@@ -86,7 +86,7 @@ def _reverify_number(ledger: Ledger, client: "PlivoClient", mode: str, number: s
     try:
         # A user who did not answer here may have entered the code elsewhere. The scan of Plivo's list does not show
         # that for a number that was in the list before: it keeps its place there.
-        if (mode == "check" or record.state is State.EXPIRED) and _is_still_verified(ledger, client, number):
+        if (mode == "check" or record.state is State.EXPIRED) and _is_still_verified(ledger, client, record):
             return Reverified.STILL_VERIFIED
     except (errors.Rejected, errors.InvalidNumber) as error:
         _log.warning("Plivo refused the question about %s, which waits for its next date: %s", mask(number), error)
@@ -98,10 +98,11 @@ def _reverify_number(ledger: Ledger, client: "PlivoClient", mode: str, number: s
     return Reverified.SENT_CODE if _send_code(ledger, record) else Reverified.LATER
 
 
-def _is_still_verified(ledger: Ledger, client: "PlivoClient", number: str) -> bool:
-    """Whether Plivo still has the number as verified. If so, the ledger records it and sets the number's next date."""
-    caller_id = ask_in_lane(ledger, Lane.SCHEDULED, partial(client.get, number), within=PATIENCE)
+def _is_still_verified(ledger: Ledger, client: "PlivoClient", record: Record) -> bool:
+    """Whether Plivo still has the number as verified, which the ledger records: with its next date, or as removed."""
+    caller_id = ask_in_lane(ledger, Lane.SCHEDULED, partial(client.get, record.phone_number), within=PATIENCE)
     if caller_id is None:
+        until_ledger_answers(lambda: reverification.note_removed(ledger, record))
         return False
     (marked,) = until_ledger_answers(lambda: mark_verified(ledger, [caller_id], source=Source.NUMBER))
     return marked is not Marked.STALE

@@ -8,7 +8,7 @@ import time
 from collections import Counter, defaultdict
 from datetime import datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from ringproof import runtime
 from ringproof.celery.app import app
@@ -17,6 +17,7 @@ from ringproof.errors import RingproofError
 from ringproof.ledger.acceptance import Disposition, Requester
 from ringproof.ledger.agenda import repair_agenda, work_off_agenda
 from ringproof.ledger.answers import AgendaAction, Outcome
+from ringproof.ledger.confirmation import last_change
 from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.pace import take_probe
 from ringproof.ledger.queues import claim_tick, queue
@@ -168,5 +169,10 @@ def _is_by_this_request(caller_id: "VerifiedNumber", record: Record, sent_at: da
     """Whether the number was verified by a code of this request, and not by an older one."""
     if caller_id.verification_uuid == record.verification_uuid:
         return not record.is_code_used
-    dates: list[Any] = [date for date in (caller_id.created_at, caller_id.modified_at) if date]
-    return bool(sent_at and dates and max(dates) > sent_at)
+    if caller_id.verification_uuid == record.verified_uuid:
+        return False
+    # An entry also gets a new date if somebody edits its alias. If it is not known what the entry was before, only the
+    # date of a new entry is a proof.
+    is_known = record.verified_uuid is not None or record.is_code_used
+    dated = last_change(caller_id) if is_known else caller_id.created_at
+    return bool(sent_at and dated and dated > sent_at)

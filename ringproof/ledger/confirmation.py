@@ -72,7 +72,7 @@ class Marked(StrEnum):
 
     VERIFIED = "verified"  # this call has verified it, or an earlier one with the same handle did
     ALREADY = "already"  # it was verified before, and not by this handle
-    STALE = "stale"  # Plivo's entry is older than the request
+    STALE = "stale"  # Plivo's entry proves neither the last code nor a verification that stands
     RECORDED = "recorded"  # it was unknown here and has a record now
     GONE = "gone"  # it has no record and gets none
 
@@ -172,6 +172,7 @@ def _entry(caller_id: "VerifiedNumber") -> dict[str, Any]:
     return {
         "number": caller_id.phone_number,
         "uuid": caller_id.verification_uuid,
+        "created": epoch_ms(caller_id.created_at),
         "dated": epoch_ms(last_change(caller_id)),
         "channel": channel,
         "subaccount": caller_id.subaccount if SUBACCOUNT.fullmatch(caller_id.subaccount) else "",

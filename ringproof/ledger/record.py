@@ -64,6 +64,7 @@ class Reason(StrEnum):
     IN_DOUBT = "in_doubt"
     CRASHES_WORKER = "crashes_worker"
     LAPSED = "lapsed"
+    REMOVED = "removed"
 
 
 class Lane(StrEnum):
@@ -108,6 +109,7 @@ LETTERS: Final[Mapping[str, str]] = {
     Reason.CRASHES_WORKER: "x",
     Reason.BATCH_PAUSED: "b",
     Reason.LAPSED: "z",
+    Reason.REMOVED: "y",
 }
 """The letters of the history. Installations have them in Redis: never give one a second meaning."""
 
@@ -151,6 +153,7 @@ class Record:
     code_sent_at: datetime | None = None
     expires_at: datetime | None = None  # of the last code
     verified_at: datetime | None = None
+    verified_uuid: str | None = None  # the uuid that verified the number, if it is not that of the last code
     checked_at: datetime | None = None  # when Plivo last reported it as verified
     reverify_after_days: int | None = None  # its own period; None: the policy's
     reverifies: bool = False  # the request is a re-verification
@@ -193,6 +196,7 @@ class Record:
             code_sent_at=when("code_sent_at"),
             expires_at=when("expires_at"),
             verified_at=when("verified_at"),
+            verified_uuid=packed.get("verified_uuid"),
             checked_at=when("checked_at"),
             reverify_after_days=int(packed["reverify_after"]) if "reverify_after" in packed else None,
             reverifies="reverifies" in packed,
@@ -211,13 +215,18 @@ class Record:
 
     @property
     def is_code_used(self) -> bool:
-        """Whether the number was verified after its last code was sent."""
-        return self.verified_at is not None and (self.code_sent_at is None or self.verified_at >= self.code_sent_at)
+        """Whether the last code that was sent has verified the number."""
+        if self.verified_at is None or self.verified_uuid is not None:
+            return False
+        return self.code_sent_at is None or self.verified_at >= self.code_sent_at
 
     @property
     def is_verified(self) -> bool:
-        """Whether the number is verified. A newer request that failed or was cancelled does not change that."""
-        return self.state is State.VERIFIED or (self.state in {State.FAILED, State.CANCELLED} and self.is_code_used)
+        """Whether the number's verification stands, whatever becomes of a newer request.
+
+        It ends when the number lapses, and when Plivo no longer has the number.
+        """
+        return self.verified_at is not None and self.reason is not Reason.LAPSED
 
     @property
     def message(self) -> str | None:

@@ -43,6 +43,14 @@ def postpone(ledger: Ledger, number: str) -> None:
     ledger.run_script("reverification/postpone", [ledger.keys.record(number)], [number])
 
 
+def note_removed(ledger: Ledger, record: Record) -> None:
+    """End the verification of a number that Plivo no longer has, unless the record has changed since it was claimed."""
+    number, verified_at = record.phone_number, epoch_ms(record.verified_at)
+    ledger.run_script(
+        "reverification/note_removed", [ledger.keys.record(number)], [number, record.request, verified_at]
+    )
+
+
 def request(ledger: Ledger, numbers: Sequence[str]) -> list[Requested]:
     """Make numbers due now, for an operator. The lane's share and the pauses still apply."""
     answers = ledger.run_script("reverification/request", list(map(ledger.keys.record, numbers)), numbers)

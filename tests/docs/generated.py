@@ -55,7 +55,7 @@ def requests() -> str:
     lines += [
         "",
         "A person's request takes over one of bulk or schedule that has not begun: its lane, channel and alias.",
-        "For bulk and schedule, a number stays `verified` if a later request failed or was cancelled.",
+        "For bulk and schedule, a number stays `verified` whatever became of a later request, as long as it has ended.",
     ]
     return "\n".join(lines)
 

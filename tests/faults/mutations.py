@@ -271,8 +271,8 @@ MUTATIONS = (
     Mutation(
         "an old entry of Plivo's list is no answer for a new code",
         "ringproof/ledger/lua/number/mark_verified.lua",
-        "  if not is_of_last_code(record, caller_id) then return 'stale' end\n",
-        "",
+        "if not is_known and is_of_last_code(record, caller_id) then",
+        "if not is_known then",
         "tests/ledger/test_plivo_list.py::test_an_entry_of_last_year_does_not_verify_todays_doubt",
     ),
     Mutation(
@@ -313,10 +313,45 @@ MUTATIONS = (
     Mutation(
         "a failed request does not end a verification",
         "ringproof/ledger/lua/lib/transition.lua",
-        "state == 'verified' or is_code_used(record) or",
-        "state == 'verified' or",
+        "state == 'verified' or is_verified(record) and reason ~= 'lapsed'\n",
+        "state == 'verified'\n",
         "tests/tasks/test_reverification.py::TestInBetween"
         "::test_a_standing_number_whose_last_request_failed_has_its_day_once_the_schedule_is_on",
+    ),
+    Mutation(
+        "a resend that nobody answers does not end a verification",
+        "ringproof/ledger/lua/agenda/work_off.lua",
+        "local stands = is_verified(record) and not record.reverifies",
+        "local stands = false",
+        "tests/ledger/test_confirmation.py::TestAVerificationStands::test_an_unanswered_resend_falls_back_to_verified",
+    ),
+    Mutation(
+        "the uuid of an earlier verification is no proof of a newer code, whatever its dates",
+        "ringproof/ledger/lua/number/mark_verified.lua",
+        "  if caller_id.uuid == uuid_before then return false end\n",
+        "",
+        "tests/ledger/test_confirmation.py::TestTheList::test_an_edited_alias_is_no_proof_of_a_newer_code",
+    ),
+    Mutation(
+        "an edited alias is no proof for a number whose earlier verification is unknown",
+        "ringproof/ledger/lua/number/mark_verified.lua",
+        "(uuid_before and caller_id.dated or caller_id.created)",
+        "caller_id.dated",
+        "tests/ledger/test_confirmation.py::TestTheList::test_an_edited_alias_is_no_proof_of_a_newer_code",
+    ),
+    Mutation(
+        "a sync does not forget the live code of an erased number",
+        "ringproof/ledger/lua/number/mark_verified.lua",
+        "record_from_plivo(key, read_or_revive(key, caller_id.number), caller_id)",
+        "record_from_plivo(key, record, caller_id)",
+        "tests/ledger/test_plivo_list.py::TestSync::test_a_number_that_was_erased_while_its_code_is_live_gets_no_second_code",
+    ),
+    Mutation(
+        "a look-up that finds nothing does not end a verification that came meanwhile",
+        "ringproof/ledger/lua/reverification/note_removed.lua",
+        "or record.verified_at ~= verified_at ",
+        "",
+        "tests/tasks/test_reverification.py::TestInBetween::test_a_verification_during_the_look_up_is_not_ended_by_it",
     ),
     Mutation(
         "the uuid of an older, used code does not end a doubt",

@@ -8,12 +8,13 @@ from support.harness import fresh_number
 from support.number_in_ledger import MINUTES, SENT, UUID, Book
 
 from ringproof.errors import InvalidRequest, NothingPending, Unknown
-from ringproof.ledger.acceptance import Requester
+from ringproof.ledger.acceptance import Disposition, Requester
 from ringproof.ledger.agenda import work_off_agenda
 from ringproof.ledger.answers import Outcome, Settled, Verdict
 from ringproof.ledger.confirmation import (
     Marked,
     NextStep,
+    Source,
     check_code,
     end_try,
     mark_verified,
@@ -24,6 +25,7 @@ from ringproof.ledger.pace import report_answer
 from ringproof.ledger.queues import queue
 from ringproof.ledger.record import Lane, Reason, State
 from ringproof.plivo.client import VerifiedNumber
+from ringproof.policy import Policy
 from tasks.confirmation import confirm
 
 NEWER = Outcome(State.CODE_SENT, verification_uuid="a-newer-one", api_id="a-newer-one")
@@ -37,10 +39,10 @@ class ConfirmingUser(Book):
         handle = store_code(self.ledger, check_code(code))
         return take_code(self.ledger, self.number, handle), handle
 
-    def yes(self, handle="", uuid=UUID, dated=None, alias=""):
+    def yes(self, handle="", uuid=UUID, dated=None, alias="", created=None, **options):
         """Have Plivo report the number as verified: by the code of a handle, or in its list."""
-        caller_id = VerifiedNumber(self.number, alias, "US", dated, dated, "", uuid)
-        (marked,) = mark_verified(self.ledger, [caller_id], handle)
+        caller_id = VerifiedNumber(self.number, alias, "US", created or dated, dated, "", uuid)
+        (marked,) = mark_verified(self.ledger, [caller_id], handle, **options)
         return marked
 
     def confirm(self):
@@ -291,11 +293,9 @@ class TestRaces:
         lives = book.record.live_until
 
         assert book.yes(handle) is Marked.VERIFIED
-        assert (book.record.state, book.record.live_until, book.record.verification_uuid) == (
-            State.VERIFIED,
-            lives,
-            UUID,
-        )
+        assert (book.record.state, book.record.live_until, book.record.verified_uuid) == (State.VERIFIED, lives, UUID)
+        assert take_code(book.ledger, book.number, handle).step is NextStep.DONE, "a message that comes twice"
+        assert book.enter()[0].step is NextStep.ASK, "the newer code proves something, too"
 
     def test_one_of_two_right_codes_verifies_and_the_other_gets_already(self, book):
         book.bring(SENT)
@@ -370,6 +370,84 @@ def test_a_look_up_confirms_a_code_whose_answer_was_lost(book):
     )
 
 
+class TestAVerificationStands:
+    """A verified number stays verified, whatever becomes of a code that somebody asks for later."""
+
+    def sweep(self, book):
+        return work_off_agenda(book.ledger, 10, {lane: queue(lane) for lane in Lane})
+
+    @pytest.fixture
+    def verified(self, book):
+        book.bring(SENT)
+        book.confirm()
+        book.move(2 * MINUTES)
+        return book
+
+    def test_an_unanswered_resend_falls_back_to_verified(self, verified, client):
+        begun = verified.begin(verified.accept(Requester.RESEND).request)
+        assert verified.record.is_verified
+        verified.settle(begun, NEWER)
+        assert verified.record.is_verified
+        first = verified.record.verified_at
+        verified.enter()
+        verified.move(16 * MINUTES)
+        assert verified.accept(Requester.ROSTER).disposition is Disposition.VERIFIED, "before the list was read"
+        verified.finish_scan()
+        self.sweep(verified)
+
+        assert (verified.record.state, verified.record.verified_at) == (State.VERIFIED, first)
+        assert not verified.record.is_code_used
+        assert verified.agenda() is None
+        assert client.ttl(verified.keys.record(verified.number)) == -1
+        assert verified.enter()[0].step is NextStep.EXPIRED
+        assert verified.accept().disposition is Disposition.RETURNED
+        assert verified.accept(Requester.ROSTER).disposition is Disposition.VERIFIED
+
+    @pytest.mark.parametrize("outcome", [Outcome(State.IN_DOUBT), Outcome(State.FAILED, Reason.REJECTED)])
+    def test_a_resend_that_fails_does_not_end_it(self, verified, outcome):
+        verified.bring(outcome, requester=Requester.RESEND)
+
+        assert verified.record.is_verified
+
+    def test_the_code_of_the_resend_may_still_be_found_in_the_list(self, verified):
+        verified.bring(NEWER, requester=Requester.RESEND)
+        verified.move(16 * MINUTES)
+        verified.finish_scan()
+        self.sweep(verified)
+        first = verified.record.verified_at
+
+        assert verified.yes(uuid=UUID, dated=verified.now()) is Marked.STALE
+        assert verified.record.verified_at == first
+        assert verified.yes(uuid="a-newer-one", dated=verified.now()) is Marked.VERIFIED
+        assert verified.record.is_code_used
+
+    @pytest.mark.parametrize("source", [Source.LIST, Source.NUMBER])
+    def test_a_number_that_expired_in_spite_of_it_is_mended_by_plivos_word(self, verified, client, source):
+        verified.bring(NEWER, requester=Requester.RESEND)
+        verified.move(16 * MINUTES)
+        key = verified.keys.record(verified.number)  # as an earlier version has left it
+        client.hset(key, "state", "expired")
+        client.hdel(key, "verified_uuid")
+        client.zrem(verified.keys.agenda, verified.number)
+        assert verified.record.is_verified
+        first = verified.record.verified_at
+
+        assert verified.yes(source=source) is Marked.VERIFIED
+        assert (verified.record.state, verified.record.verified_at) == (State.VERIFIED, first)
+        assert not verified.record.is_code_used
+
+    def test_a_lapsed_number_is_not_verified_by_its_old_entry_nor_by_a_newer_request(self, verified, client):
+        verified.ledger.publish_policy(Policy(reverify_mode="send", range_codes_per_hour=0))
+        key = verified.keys.record(verified.number)
+        client.hset(key, mapping={"state": "expired", "reason": "lapsed", "unanswered": 2, "reverifies": 1})
+
+        assert not verified.record.is_verified
+        assert verified.yes(source=Source.LIST, dated=verified.now()) is Marked.ALREADY
+        assert not verified.record.is_verified
+        verified.accept()
+        assert verified.record.verified_at is None
+
+
 class TestTheList:
     def test_the_list_verifies_a_number_that_was_confirmed_elsewhere(self, book):
         book.bring(SENT)
@@ -407,6 +485,35 @@ class TestTheList:
         assert resend.disposition == "accepted"
         assert book.yes() is Marked.ALREADY
         assert book.record.state is State.QUEUED
+
+    @pytest.mark.parametrize("kind", [State.CODE_SENT, State.IN_DOUBT, State.EXPIRED])
+    @pytest.mark.parametrize("is_known", [True, False])
+    def test_an_edited_alias_is_no_proof_of_a_newer_code(self, book, kind, is_known):
+        was_verified_at = book.now()
+        if is_known:
+            book.bring(SENT)
+            book.confirm()
+        book.move(2 * MINUTES)
+        book.bring(
+            Outcome(State.IN_DOUBT) if kind is State.IN_DOUBT else NEWER,
+            requester=Requester.RESEND if is_known else Requester.PERSON,
+        )
+        if kind is State.EXPIRED:
+            book.client.hset(book.keys.record(book.number), "state", "expired")
+        before, edited_at = book.record, book.now() + 2 * MINUTES
+
+        assert book.yes(dated=edited_at, created=was_verified_at) in {Marked.STALE, Marked.ALREADY}
+        assert book.record == before
+        assert book.yes(uuid="a-new-entry", dated=edited_at) is Marked.VERIFIED
+
+    def test_a_number_that_was_verified_again_elsewhere_is_known_by_its_new_uuid(self, book):
+        book.bring(SENT)
+        book.confirm()
+        assert book.yes(uuid="elsewhere", dated=book.now()) is Marked.ALREADY
+        book.move(2 * MINUTES)
+        book.bring(NEWER, requester=Requester.RESEND)
+
+        assert book.yes(uuid="elsewhere", dated=book.now() + MINUTES) is Marked.STALE
 
     @pytest.mark.parametrize("alias", ["\ud800", "é" * 400, "\x00", '"]}'], ids=ascii)
     def test_aliases_of_other_programs_are_stored_safely(self, book, alias):

@@ -7,15 +7,16 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from support.harness import fresh_number
-from support.number_in_ledger import MINUTES, Book
+from support.number_in_ledger import MINUTES, Book, near
 
+from ringproof.batches.erasure import erase_number
 from ringproof.clock import boot_clock
 from ringproof.errors import Unauthorized, Unreachable
 from ringproof.ledger import plivo_list
-from ringproof.ledger.acceptance import Requester
+from ringproof.ledger.acceptance import Disposition, Requester
 from ringproof.ledger.agenda import work_off_agenda
 from ringproof.ledger.answers import AgendaAction, Outcome
-from ringproof.ledger.confirmation import Marked, mark_verified
+from ringproof.ledger.confirmation import Marked
 from ringproof.ledger.pace import report_answer, reserve_slot
 from ringproof.ledger.plivo_list import ListScan
 from ringproof.ledger.queues import queue
@@ -306,17 +307,8 @@ class TestSync:
 
         assert book.ledger.read(number).country == "US"
 
-    @pytest.mark.parametrize("known", [True, False])
-    def test_a_sync_verifies_an_expired_number_unless_its_verification_ended_with_the_code(self, book, known):
+    def test_a_sync_verifies_an_expired_number_by_plivos_word_and_not_by_its_code(self, book):
         number, _ = book.sent()
-        if known:
-            uuid = book.ledger.read(number).verification_uuid
-            mark_verified(book.ledger, [VerifiedNumber(number, "", "US", book.now(), book.now(), "", uuid)], "handle")
-            book.move(2 * MINUTES)
-            request = book.ledger.accept(number, token="t", requester=Requester.RESEND).request
-            begun = book.ledger.begin([(number, request)])[0]
-            newer = Outcome(State.CODE_SENT, verification_uuid="newer", api_id="newer")
-            book.ledger.settle(number, request, begun.fence, newer)
         book.move(16 * MINUTES)
         book.finish_scan()
         book.due()
@@ -324,4 +316,18 @@ class TestSync:
         book.plivo.add(number, book.now() - timedelta(days=365), "of-last-year")
         self.sync(book)
 
-        assert book.state(number) is (State.EXPIRED if known else State.VERIFIED)
+        record = book.ledger.read(number)
+        assert (record.state, record.verified_uuid) == (State.VERIFIED, "of-last-year")
+        assert not record.is_code_used
+
+    def test_a_number_that_was_erased_while_its_code_is_live_gets_no_second_code(self, book):
+        number, _ = book.sent()
+        erase_number(book.ledger, number)
+        book.move(timedelta(seconds=6))
+        book.plivo.add(number, book.now() - timedelta(days=365))
+        live_until = book.now() + timedelta(minutes=15) - timedelta(seconds=6)
+        assert self.sync(book).counts == {Marked.RECORDED: 1}
+        resend = book.ledger.accept(number, token="t", requester=Requester.RESEND)
+
+        assert resend.disposition is Disposition.COOLING_DOWN
+        assert near(book.ledger.read(number).live_until, live_until)

@@ -9,6 +9,7 @@ from support.harness import fresh_number
 from support.number_in_ledger import MINUTES, UUID, Book
 
 from ringproof.batches.erasure import erase_number
+from ringproof.clock import epoch_ms
 from ringproof.errors import Rejected, Unreachable
 from ringproof.ledger import reverification
 from ringproof.ledger.acceptance import Disposition, Requester
@@ -96,7 +97,8 @@ class NumberToReverify(Book):
         return [number for numbers, _ in self.messages[before:] for number in numbers]
 
     def reverify(self, numbers=None, mode="check"):
-        return reverify_numbers(self.ledger, self, self.tick() if numbers is None else numbers, mode=mode)
+        self.client.hset(self.keys.policy, "reverify_mode", mode)
+        return reverify_numbers(self.ledger, self, self.tick() if numbers is None else numbers)
 
     def pass_to_the_due_date(self):
         self.move(self.due_at() - self.now() + timedelta(seconds=1))
@@ -306,7 +308,7 @@ class TestSending:
             book.accept(Requester.RESEND)
             book.let_the_code_expire()
 
-        assert book.state() == (State.EXPIRED, None)
+        assert book.state() == (State.VERIFIED, None)
 
     def test_that_comes_too_late_has_another_day(self, book):
         book.verify()
@@ -398,14 +400,77 @@ class TestInBetween:
 
         assert book.state() == (State.EXPIRED, Reason.LAPSED)
 
-    def test_who_asked_by_themselves_and_did_not_answer_is_not_due_any_more(self, book):
+    @pytest.mark.parametrize("silences", [0, 1])
+    def test_an_unanswered_resend_neither_ends_nor_delays_it(self, book, silences):
         book.verify()
+        if silences:
+            book.pass_to_the_due_date()
+            book.silence()
+        due_at = book.due_at()
         book.move(2 * MINUTES)
         book.accept(Requester.RESEND)
         book.let_the_code_expire()
 
-        assert book.due_at() is None
-        assert not book.is_kept()
+        assert book.state() == (State.VERIFIED, None)
+        assert book.is_kept()
+        if silences:
+            assert 0.9 < book.days_until() <= 1
+            book.pass_to_the_due_date()
+            book.silence()
+            assert book.state() == (State.EXPIRED, Reason.LAPSED)
+        else:
+            assert book.due_at() == due_at
+
+    def test_a_number_that_plivo_no_longer_has_is_not_verified_until_a_code_is_answered(self, book):
+        book.verify()
+        book.pass_to_the_due_date()
+        removed = book.plivo.pop(book.number)
+        (numbers,) = [book.tick()]
+        book.ledger.publish_policy(Policy(rate=FAST, range_codes_per_hour=0, countries=("GB",)))  # no code is sent
+        assert book.reverify(numbers) == {Reverified.LATER: 1}
+
+        assert book.state() == (State.EXPIRED, Reason.REMOVED)
+        assert not book.record.is_verified
+        assert list(reverification.verified(book.ledger)) == []
+        book.period(90)
+        book.plivo[book.number] = removed
+        assert reverification.request(book.ledger, [book.number]) == [Requested.DUE]
+        assert book.reverify() == {Reverified.STILL_VERIFIED: 1}
+        assert book.state() == (State.VERIFIED, None)
+        assert book.record.is_verified
+
+    def test_a_verification_during_the_look_up_is_not_ended_by_it(self, book, monkeypatch):
+        book.verify()
+        book.pass_to_the_due_date()
+        del book.plivo[book.number]
+        get = book.get
+
+        def get_and_verify(number, **_):
+            answer = get(number)
+            book.client.hset(book.keys.record(number), "verified_at", epoch_ms(book.now()))
+            return answer
+
+        monkeypatch.setattr(book, "get", get_and_verify)
+        book.reverify()
+
+        assert book.record.is_verified
+
+    def test_an_expired_number_whose_verification_stands_is_mended_by_the_check(self, book):
+        book.period(0)
+        book.verify()
+        known = book.plivo[book.number]
+        book.move(2 * MINUTES)
+        book.accept(Requester.RESEND)
+        book.let_the_code_expire()
+        book.client.hset(book.keys.record(book.number), "state", "expired")  # as an earlier version has left it
+        book.period(90)
+        while not book.due_at():  # the agenda repair has a round
+            repair_agenda(book.ledger, 10_000)
+        book.pass_to_the_due_date()
+        book.plivo[book.number] = known
+        assert book.reverify() == {Reverified.STILL_VERIFIED: 1}
+
+        assert book.state() == (State.VERIFIED, None)
 
     def test_a_number_in_doubt_is_not_verified_by_a_code_of_long_ago(self, book):
         book.verify()
@@ -423,6 +488,28 @@ class TestInBetween:
         assert book.record.reverifies
         book.let_the_code_expire()
         assert 0.9 < book.days_until() < 1
+
+    @pytest.mark.parametrize("has_newer_code", [True, False])
+    def test_an_edited_alias_does_not_end_a_doubt(self, book, has_newer_code):
+        was_verified_at = book.now()
+        if has_newer_code:
+            book.verify()
+            uuid = book.record.verification_uuid
+            book.move(2 * MINUTES)
+            book.accept(Requester.RESEND)
+            book.let_the_code_expire()
+        else:
+            uuid = "of another program"
+        book.move(2 * MINUTES)
+        request = book.accept(Requester.RESEND).request
+        book.send(book.number, request, Outcome(State.IN_DOUBT, plivo_signal=PlivoSignal.DOUBTFUL))
+        book.move(17 * MINUTES)
+        sweep.sweep_once(book.ledger)
+        edited = VerifiedNumber(book.number, "edited", "US", was_verified_at, book.now(), "", uuid)
+        sweep.end_doubt(book.ledger, book.record, edited, hold=False)
+
+        assert book.state() == (State.FAILED, Reason.IN_DOUBT)
+        assert book.record.is_verified is has_newer_code
 
     def test_a_standing_number_whose_last_request_failed_has_its_day_once_the_schedule_is_on(self, book):
         book.period(0)
@@ -444,9 +531,10 @@ class TestInBetween:
         book.silence()
         book.period(0)
         assert book.tick() == []
-        assert not book.is_kept()
+        assert book.record.is_verified
+        assert book.is_kept()
         book.period(90)
-        while not book.is_kept():  # the agenda repair has a round
+        while not book.due_at():  # the agenda repair has a round
             repair_agenda(book.ledger, 10_000)
 
         assert 0 < book.days_until() <= 90

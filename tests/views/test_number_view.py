@@ -67,6 +67,14 @@ def test_a_code_whose_time_is_over_is_shown_as_expired():
     assert "expired" in next_step_text(record(State.CODE_SENT, expires_at=NOW - timedelta(minutes=1)))
 
 
+def test_an_erased_number_whose_code_may_work_does_not_send_its_user_to_ask_again():
+    text = next_step_text(record(State.EXPIRED, live_until=NOW + timedelta(minutes=9)))
+
+    assert "erased" in text
+    assert clock(NOW + timedelta(minutes=9)) in text
+    assert "the code was not entered in time" in next_step_text(record(State.EXPIRED, live_until=NOW))
+
+
 def test_a_failure_shows_why_and_what_to_do():
     text = shown(number_view(record(State.FAILED, reason=Reason.REJECTED, detail="invalid number")), 200)
 

@@ -29,6 +29,7 @@ _WHEN_EXPIRED: dict[tuple[bool, Reason | None], str] = {
     (False, None): "nothing: the code was not entered in time; ask again",
     (True, None): "the user did not answer the re-verification; the worker asks once more",
     (True, Reason.LAPSED): "nothing: the user did not answer two re-verifications; to ask again: ringproof reverify",
+    (True, Reason.REMOVED): "Plivo no longer has the number; the worker sends a code, to verify it again",
 }
 """By whether the number was verified before, and by the reason."""
 
@@ -76,11 +77,20 @@ def next_step_text(record: Record) -> str:
         case State.VERIFIED:
             text = "nothing: the number is verified"
         case State.EXPIRED:
-            text = _WHEN_EXPIRED[record.reverifies, record.reason]
+            text = _expired_text(record)
         case State.FAILED | State.CANCELLED:
             error = failure_of(record)
             text = error.message if error else ""
     return text
+
+
+def _expired_text(record: Record) -> str:
+    if record.live_until and record.live_until > datetime.now(UTC):
+        return (
+            f"the number was erased, and a code from before may work until {clock(record.live_until)}; it cannot be "
+            "confirmed here. Until then no other code is sent, unless a person asks for a resend"
+        )
+    return _WHEN_EXPIRED[record.reverifies, record.reason]
 
 
 def number_view(record: Record, reverify_at: datetime | None = None) -> Table:

@@ -103,7 +103,9 @@ local function work_off(key, record, number)
     local expires_at = milliseconds(record, 'expires_at')
     if expires_at > now then return keep(number, expires_at) end
     if await_scan(number, expires_at) then return 'list' end
-    set_state(key, record, number, 'expired', '')
+    -- A resend that nobody answers does not end a verification. A re-verification may.
+    local stands = is_verified(record) and not record.reverifies
+    set_state(key, record, number, stands and 'verified' or 'expired', '')
     return 'expired'
   elseif state == 'in_doubt' then
     local live_until = milliseconds(record, 'live_until')

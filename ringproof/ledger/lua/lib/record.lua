@@ -27,7 +27,19 @@ local function delete_alias(key, record)
   end
 end
 
--- Whether the last sent code has verified the number.
+-- Whether the number's verification stands. It ends when the number lapses, and when Plivo no longer has the number;
+-- whatever becomes of a newer request does not end it.
+local function is_verified(record)
+  return record.verified_at ~= nil and record.reason ~= 'lapsed'
+end
+
+-- Whether the last sent code has verified the number. `verified_uuid` is the uuid that did, if it is another one's.
 local function is_code_used(record)
-  return record.verified_at ~= nil and milliseconds(record, 'verified_at') >= milliseconds(record, 'code_sent_at')
+  return record.verified_at ~= nil and not record.verified_uuid
+    and milliseconds(record, 'verified_at') >= milliseconds(record, 'code_sent_at')
+end
+
+-- Returns the uuid by which the number was verified; nil if that is unknown. Plivo's list shows it for years.
+local function uuid_of_verification(record)
+  return record.verified_uuid or is_code_used(record) and record.verification_uuid or nil
 end

@@ -20,8 +20,8 @@ local function decide(record, number, asked)
     -- Do not join a request whose batch is paused or cancelled: it might never be sent.
     local applies = batch_state_for(record)
     if applies == 'cancelled' or applies == 'paused' then state = 'cancelled' end
-  elseif asked.lane ~= 'interactive' and is_code_used(record) and (state == 'failed' or state == 'cancelled') then
-    state = 'verified'  -- a request that failed or was cancelled does not end an earlier verification
+  elseif asked.lane ~= 'interactive' and is_verified(record) and (FINAL[state] or state == 'code_sent') then
+    state = 'verified'  -- what became of the last request does not end an earlier verification
   end
   local situation = state .. (live_until > now and ':live' or '')
   local decision = {
@@ -69,8 +69,9 @@ local function write_request(key, record, flat, number, request, asked)
   if record.reverifies and record.state == 'code_sent' then record.unanswered = record.unanswered or '1' end
   if record.reason == 'lapsed' then redis.call('SREM', lapsed_key, number) end
   -- These fields belong to the number, not to a request: which codes may be live, the last one's uuid, how many.
+  if not is_verified(record) then record.verified_at = nil end
   for _, field in ipairs({'live_until', 'verification_uuid', 'api_id', 'code_sent_at', 'expires_at', 'verified_at',
-      'tries', 'confirm', 'codes', 'calls', 'checked_at', 'reverify_after', 'unanswered'}) do
+      'verified_uuid', 'tries', 'confirm', 'codes', 'calls', 'checked_at', 'reverify_after', 'unanswered'}) do
     if record[field] then redis.call('HSET', key, field, record[field]) end
   end
   local ends_at = asked.ends_at

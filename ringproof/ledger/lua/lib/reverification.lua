@@ -21,17 +21,21 @@ local function next_due(record, number, base)
   return base + period - (base + period - offset) % half
 end
 
+local function unanswered_codes(record)
+  return tonumber(record.unanswered) or 0
+end
+
 -- Whether a number whose request has failed or was cancelled may be asked again: its verification stands, or the
 -- request was a re-verification, or one re-verification of the number was not answered.
 local function may_ask_again(record)
-  local unanswered = tonumber(record.unanswered) or 0
-  return is_code_used(record) or record.reverifies ~= nil or unanswered > 0 and unanswered < MOST_UNANSWERED
+  local unanswered = unanswered_codes(record)
+  return is_verified(record) or record.reverifies ~= nil or unanswered > 0 and unanswered < MOST_UNANSWERED
 end
 
 -- Whether a re-verification may ask about a number when it is due. A lapsed number is only due if an operator asks.
 local function can_reverify(record)
   if record.state == 'verified' then return true end
-  if record.state == 'expired' then return record.reverifies ~= nil end
+  if record.state == 'expired' then return record.reverifies ~= nil or is_verified(record) end
   return (record.state == 'failed' or record.state == 'cancelled') and may_ask_again(record)
 end
 
@@ -48,26 +52,41 @@ end
 local function postpone(key, record, number)
   local due_at = next_due(record, number, now)
   schedule_reverification(number, due_at)
-  if not due_at and record.state ~= 'verified' and not is_code_used(record) then
+  if not due_at and not is_verified(record) then
     redis.call('PEXPIRE', key, config.record_ms)
   end
 end
 
+-- Begins the schedule of a number again: it is verified now.
+local function restart_schedule(key, record, number)
+  redis.call('HDEL', key, 'reverifies', 'unanswered', 'requested_by_person', 'claimed_until')
+  redis.call('SREM', lapsed_key, number)
+  schedule_reverification(number, next_due(record, number, now))
+end
+
 -- Adapts the schedule to a record that goes to `state`, and returns the reason that the record gets: `reason`, or
 -- lapsed.
+--   A resend was not entered, and the verification stands: the number keeps its date. If a re-verification was not
+--   answered before, try once more after `reverify_again_ms`.
+--   Plivo no longer has the number: the caller has it verified again at once.
 --   A code of a re-verification was not entered: try once more after `reverify_again_ms`, then mark as lapsed.
 --   Any other code was not entered: take the number off the schedule.
 --   A re-verification could not be sent: try after `reverify_again_ms`. Plivo refused it: wait for the regular date.
---   Another request has failed: a verified number keeps its date, any other one is tried after `reverify_again_ms`.
+--   Another request has failed: the number keeps its date. If a re-verification was not answered before, try once
+--   more after `reverify_again_ms`.
 local function update_reverification(key, record, number, state, reason)
   if state == 'verified' then
-    redis.call('HDEL', key, 'reverifies', 'unanswered', 'requested_by_person', 'claimed_until')
-    redis.call('SREM', lapsed_key, number)
-    schedule_reverification(number, next_due(record, number, now))
+    if unanswered_codes(record) > 0 then
+      schedule_reverification(number, now + config.reverify_again_ms)
+    elseif not redis.call('ZSCORE', renewals_key, number) then
+      schedule_reverification(number, next_due(record, number, now))
+    end
+  elseif reason == 'removed' then
+    return reason
   elseif state == 'expired' and not record.reverifies then
     schedule_reverification(number, nil)
   elseif state == 'expired' then
-    local unanswered = (tonumber(record.unanswered) or 0) + 1
+    local unanswered = unanswered_codes(record) + 1
     redis.call('HSET', key, 'unanswered', unanswered)
     if unanswered >= MOST_UNANSWERED then
       redis.call('SADD', lapsed_key, number)
@@ -78,7 +97,7 @@ local function update_reverification(key, record, number, state, reason)
     schedule_reverification(number, now + config.reverify_again_ms)
   elseif (state == 'failed' or state == 'cancelled') and may_ask_again(record) then
     local was_not_sent = record.reverifies and (reason == 'too_late' or reason == 'unreachable')
-    if was_not_sent or not record.reverifies and not is_code_used(record) then
+    if was_not_sent or not record.reverifies and unanswered_codes(record) > 0 then
       schedule_reverification(number, now + config.reverify_again_ms)
     elseif record.reverifies or not redis.call('ZSCORE', renewals_key, number) then
       schedule_reverification(number, next_due(record, number, now))

@@ -38,8 +38,8 @@ local function read_tombstone(number)
   return left and cjson.decode(left) or nil, key
 end
 
--- Reads a record for a new request. If the number was erased while a code may be live, writes and returns an expired
--- record with the end of that code, so that no second code is sent.
+-- Reads the record of a number that is to have one. If the number was erased while a code may be live, writes and
+-- returns an expired record with the end of that code, so that no second code is sent.
 local function read_or_revive(key, number)
   local record, flat = read(key)
   if record.state then return record, flat end

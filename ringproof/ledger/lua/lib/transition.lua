@@ -30,7 +30,8 @@ local function set_state(key, record, number, state, reason, agenda_at)
     redis.call('ZREM', agenda_key, number)
     -- A failed request does not end an earlier verification, and a scheduled re-verification needs the record: both
     -- stay.
-    local stays = state == 'verified' or is_code_used(record) or redis.call('ZSCORE', renewals_key, number)
+    local stays = state == 'verified' or is_verified(record) and reason ~= 'lapsed'
+      or redis.call('ZSCORE', renewals_key, number)
     if not stays then redis.call('PEXPIRE', key, config.record_ms) end
   end
   if record.batch then update_row_of(record, state, reason) end

@@ -8,7 +8,7 @@ local key = KEYS[7]
 local handle, most_tries, was_not_checked = unpack(ARGV, 3)
 local record = read(key)
 local tries = tonumber(record.tries) or 0
-if record.confirm == handle and not is_code_used(record) then
+if record.confirm == handle and record.tries then
   redis.call('HDEL', key, 'confirm')
   if was_not_checked == '1' then
     tries = tries - 1

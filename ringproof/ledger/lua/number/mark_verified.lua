@@ -1,28 +1,39 @@
--- needs: clock, settings, record, reverification, transition
+-- needs: clock, states, settings, record, reverification, transition, tombstone
 -- Writes down that Plivo has numbers as verified: after a code was entered, or from Plivo's list.
 -- input:  KEYS    the numbers' records
---         ARGV    JSON, for each record: {number, uuid, dated, country, channel, subaccount, alias}; `dated` is the
---                 later one of Plivo's dates in ms (0: none), `alias` the fields of the alias (none: Plivo has none);
+--         ARGV    JSON, for each record: {number, uuid, created, dated, country, channel, subaccount, alias}; `created`
+--                 is Plivo's first date in ms and `dated` the later one (0: none), `alias` the fields of the alias
+--                 (none: Plivo has none);
 --                 the handle of the code that Plivo accepted ('': from the list, or a look-up);
 --                 what Plivo was asked for: 'code' (verifications by code), 'list' (all verified numbers: unknown ones
 --                 get a record) or 'number' (whether it has a number that is known here)
 -- output: for each: verified (now, or before by the same handle), already (before, not by this handle), stale (Plivo's
---         entry does not belong to the last code), recorded (it was unknown) or gone (there is no record)
+--         entry proves neither the last code nor a verification that stands), recorded (it was unknown) or gone (there
+--         is no record)
 -- Plivo's entry for the last code overrides the record's state: an expiry, a doubt, or a newer request.
 local caller_ids, handle, asked_for = unpack(ARGV, 3)
 local not_about_codes, whole_list = asked_for ~= 'code', asked_for == 'list'
 
--- Whether Plivo's entry belongs to the last code. A number stays in Plivo's list for ever, so only the last code's uuid
--- or a date after the send proves that.
+-- Whether Plivo's entry belongs to the last code, or to one that Plivo has accepted since. A number stays in Plivo's
+-- list for years, and an entry gets a new date if somebody edits its alias. So a date proves nothing for the uuid by
+-- which the number was verified before. If that uuid is unknown, only the date of a new entry is a proof.
 local function is_of_last_code(record, caller_id)
   if handle ~= '' or caller_id.uuid == record.verification_uuid then return true end
+  local uuid_before = uuid_of_verification(record)
+  if caller_id.uuid == uuid_before then return false end
   local sent_at = milliseconds(record, 'code_sent_at')
   if record.state == 'sending' or record.state == 'in_doubt' then
     sent_at = milliseconds(record, 'live_until') - config.code_ms - config.lease_ms
-  elseif record.state ~= 'code_sent' and record.state ~= 'expired' then
+  elseif UNBEGUN[record.state] or record.state == 'failed' or record.state == 'cancelled' then
     return false
   end
-  return sent_at > 0 and caller_id.dated > sent_at
+  return sent_at > 0 and (uuid_before and caller_id.dated or caller_id.created) > sent_at
+end
+
+-- Whether the schedule waits for an answer to its code, because the number may have another owner. Then only a new code
+-- is a proof, and not that Plivo still has the number.
+local function needs_new_proof(record)
+  return config.reverify_mode == 'send' and (record.reverifies ~= nil or unanswered_codes(record) > 0)
 end
 
 local function write_country_and_alias(key, record, caller_id)
@@ -33,62 +44,83 @@ local function write_country_and_alias(key, record, caller_id)
   end
 end
 
--- Records a number that is unknown here, or whose last request has ended without a verification.
+-- Sets the uuid by which the number is verified: that of the last code, or that of another one. In doubt, the uuid of
+-- the last code is unknown, and it is this one.
+local function write_uuid(key, record, uuid)
+  local is_of_another = record.code_sent_at and uuid ~= record.verification_uuid
+    and record.state ~= 'sending' and record.state ~= 'in_doubt'
+  if is_of_another and not is_code_used(record) then
+    redis.call('HSET', key, 'verified_uuid', uuid)
+  else
+    redis.call('HSET', key, 'verification_uuid', uuid)
+    redis.call('HDEL', key, 'verified_uuid')
+  end
+end
+
+-- Records that Plivo has a number that is unknown here, or whose last request has ended without a verification.
 local function record_from_plivo(key, record, caller_id)
-  redis.call('HSET', key, 'verified_at', caller_id.dated > 0 and caller_id.dated or now, 'verification_uuid',
-    caller_id.uuid, 'checked_at', now)
+  if not is_verified(record) then
+    redis.call('HSET', key, 'verified_at', caller_id.dated > 0 and math.min(caller_id.dated, now) or now)
+  end
+  write_uuid(key, record, caller_id.uuid)
+  redis.call('HSET', key, 'checked_at', now)
   redis.call('HSETNX', key, 'request', math.floor(now / 1000))
   redis.call('HSETNX', key, 'lane', 'scheduled')
   redis.call('HSETNX', key, 'channel', caller_id.channel)
-  redis.call('HDEL', key, 'live_before', 'lease_until', 'due_at', 'detail', 'tries', 'confirm', 'code_sent_at',
-    'expires_at')
+  redis.call('HDEL', key, 'live_before', 'lease_until', 'due_at', 'detail', 'tries', 'confirm')
   set_or_delete(key, 'subaccount', caller_id.subaccount)
   write_country_and_alias(key, record, caller_id)
   redis.call('PERSIST', key)
   set_state(key, record, caller_id.number, 'verified', '')
+  restart_schedule(key, record, caller_id.number)
 end
 
 -- Notes that Plivo still has a verified number.
 local function refresh(key, record, caller_id)
   redis.call('HSET', key, 'checked_at', now)
-  redis.call('HDEL', key, 'requested_by_person', 'claimed_until')
+  write_uuid(key, record, caller_id.uuid)
   set_or_delete(key, 'subaccount', caller_id.subaccount)
   write_country_and_alias(key, record, caller_id)
-  schedule_reverification(caller_id.number, next_due(record, caller_id.number, now))
+  restart_schedule(key, record, caller_id.number)
 end
 
 local function mark(key, caller_id)
   local record = read(key)
-  -- A code that expired ends an earlier verification, and Plivo's old entry does not bring that back.
-  local has_ended = record.state == 'failed' or record.state == 'cancelled'
-    or record.state == 'expired' and not record.verified_at
-  if whole_list and not record.state
-      or not_about_codes and has_ended and milliseconds(record, 'live_until') <= now then
-    record_from_plivo(key, record, caller_id)
-    return record.state and 'verified' or 'recorded'
+  if not record.state then
+    if not whole_list then return 'gone' end
+    record_from_plivo(key, read_or_revive(key, caller_id.number), caller_id)
+    return 'recorded'
   end
-  if not record.state then return 'gone' end
   local has_uuid_of_last_code = caller_id.uuid == record.verification_uuid
-  if record.state == 'verified' or has_uuid_of_last_code and is_code_used(record) then
-    if not_about_codes and record.state == 'verified' then
-      refresh(key, record, caller_id)
-    elseif not_about_codes then
-      redis.call('HSET', key, 'checked_at', now)
-    end
-    return record.confirm == handle and 'verified' or 'already'
+  local is_known = is_code_used(record) and (record.state == 'verified' or has_uuid_of_last_code)
+  if not is_known and is_of_last_code(record, caller_id) then
+    -- A newer code that is being sent, or may have been sent, stays live.
+    local no_newer_code = has_uuid_of_last_code and record.live_until == record.expires_at
+      or record.state == 'in_doubt' and not has_uuid_of_last_code
+    if no_newer_code then redis.call('HDEL', key, 'live_until') end
+    redis.call('HSET', key, 'verified_at', now)
+    write_uuid(key, record, caller_id.uuid)
+    redis.call('HDEL', key, 'live_before', 'lease_until', 'due_at', 'detail', 'tries')
+    set_or_delete(key, 'confirm', handle)
+    write_country_and_alias(key, record, caller_id)
+    redis.call('PERSIST', key)
+    set_state(key, record, caller_id.number, 'verified', '')
+    restart_schedule(key, record, caller_id.number)
+    return 'verified'
   end
-  if not is_of_last_code(record, caller_id) then return 'stale' end
-  -- A newer code that is being sent, or may have been sent, stays live.
-  local no_newer_code = has_uuid_of_last_code and record.live_until == record.expires_at
-    or record.state == 'in_doubt' and not has_uuid_of_last_code
-  if no_newer_code then redis.call('HDEL', key, 'live_until') end
-  redis.call('HSET', key, 'verified_at', now, 'verification_uuid', caller_id.uuid)
-  redis.call('HDEL', key, 'live_before', 'lease_until', 'due_at', 'detail', 'tries')
-  set_or_delete(key, 'confirm', handle)
-  write_country_and_alias(key, record, caller_id)
-  redis.call('PERSIST', key)
-  set_state(key, record, caller_id.number, 'verified', '')
-  return 'verified'
+
+  if is_known and record.state == 'verified' and handle == '' then write_uuid(key, record, caller_id.uuid) end
+  local is_proof = not_about_codes and not needs_new_proof(record)
+  if is_proof and record.state == 'verified' then
+    refresh(key, record, caller_id)
+  elseif is_proof and FINAL[record.state] and milliseconds(record, 'live_until') <= now then
+    record_from_plivo(key, record, caller_id)
+    return 'verified'
+  elseif not_about_codes and is_verified(record) then
+    redis.call('HSET', key, 'checked_at', now)
+  end
+  if is_known then return record.confirm == handle and 'verified' or 'already' end
+  return is_proof and is_verified(record) and 'already' or 'stale'
 end
 
 local record_keys, answers = {unpack(KEYS, 7)}, {}

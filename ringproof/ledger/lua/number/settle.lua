@@ -1,4 +1,4 @@
--- needs: clock, states, settings, record, transition, limits, pace, pauses, plivo_signal
+-- needs: clock, states, settings, record, reverification, transition, limits, pace, pauses, plivo_signal
 -- Writes down the result of an attempt, for the caller that knows its fence; or cancels a request that has not begun.
 -- input:  KEYS    the number's record
 --         ARGV    number (E.164), request, fence ('': cancel), the new state, reason, detail, ms to wait (for
@@ -41,6 +41,7 @@ local agenda_at
 if state == 'code_sent' then
   local sent_at = now - tonumber(ago_ms)
   agenda_at = sent_at + config.code_ms
+  set_or_delete(key, 'verified_uuid', uuid_of_verification(record))
   redis.call('HSET', key, 'verification_uuid', verification_uuid, 'api_id', api_id,
     'code_sent_at', sent_at, 'expires_at', agenda_at, 'live_until', agenda_at)
   redis.call('HDEL', key, 'live_before', 'tries', 'confirm')
@@ -48,7 +49,7 @@ elseif state == 'in_doubt' then
   agenda_at = milliseconds(record, 'live_until')
 elseif state == 'verified' then
   redis.call('HSET', key, 'verified_at', now, 'verification_uuid', verification_uuid)
-  redis.call('HDEL', key, 'live_until', 'live_before')
+  redis.call('HDEL', key, 'live_until', 'live_before', 'verified_uuid')
 else
   if fence ~= '' and not undecided then
     undo_attempt(key, record, number, is_uncounted ~= '1' and forced_state ~= 'waiting')
@@ -62,5 +63,6 @@ else
 end
 set_or_delete(key, 'detail', detail)
 set_state(key, record, number, state, reason, agenda_at)
+if state == 'verified' then restart_schedule(key, record, number) end
 save_pace()
 return 'settled'

@@ -9,7 +9,7 @@
 --         done (this handle has verified the number), nothing (no code to confirm), lost (the code was not taken
 --         in time), expired, too_many, or paused (Plivo does not accept the credentials)
 -- A record's `tries` counts the entries of its last sent code. `confirm` is the handle for which Plivo was asked and
--- has not answered; in a verified record it is the handle that has verified it.
+-- has not answered; in a record without `tries` it is the handle that has verified the number.
 local key, code_key = unpack(KEYS, 7)
 local handle, most_tries = ARGV[3], tonumber(ARGV[4])
 local code = redis.call('GETDEL', code_key)
@@ -18,7 +18,7 @@ local tries = tonumber(record.tries) or 0
 
 local function judge()
   local is_used = is_code_used(record)
-  if record.confirm == handle then return is_used and 'done' or 'look' end
+  if record.confirm == handle then return record.tries and 'look' or 'done' end
   if is_used or not record.verification_uuid then return 'nothing' end
   if not code then return 'lost' end
   if milliseconds(record, 'expires_at') <= now then return 'expired' end
