@@ -65,6 +65,27 @@ MUTATIONS = (
         "tests/ledger/test_ledger.py::test_a_queued_request_does_not_begin_while_another_code_may_be_live",
     ),
     Mutation(
+        "begin claims a number once that it is given twice",
+        "ringproof/ledger/lua/number/begin.lua",
+        "if not is_named[key] then",
+        "if true then",
+        "tests/ledger/test_ledger.py::test_a_number_that_begin_is_given_twice_is_begun_once",
+    ),
+    Mutation(
+        "a slot of the millisecond in which the rates changed is revoked",
+        "ringproof/ledger/lua/number/begin.lua",
+        "<= (pace.changed or 0)",
+        "< (pace.changed or 0)",
+        "tests/ledger/test_ledger.py::test_a_slot_of_the_millisecond_in_which_the_rates_changed_is_revoked",
+    ),
+    Mutation(
+        "a record with calls outlives the week of their cap",
+        "ringproof/ledger/lua/lib/expiry.lua",
+        "math.max(config.record_ms, calls_count_ms)",
+        "config.record_ms",
+        "tests/ledger/test_caps.py::test_a_record_with_calls_is_kept_for_the_week_of_their_cap",
+    ),
+    Mutation(
         "a doubt does not end while a code may live",
         "ringproof/ledger/lua/agenda/work_off.lua",
         "if live_until > now then return keep(number, live_until) end",

@@ -65,6 +65,15 @@ def test_calls_have_a_weekly_cap_of_their_own(simulation):
     assert text.disposition is Disposition.ACCEPTED
 
 
+@pytest.mark.parametrize(("channel", "days"), [("call", 7), ("sms", 2)])
+def test_a_record_with_calls_is_kept_for_the_week_of_their_cap(client, channel, days):
+    simulation = Simulation(client, record_ms=2 * 86_400_000)
+    number = codes(simulation, 1, channel=channel)
+    simulation.send((number, again(simulation, number, channel=channel).request), outcome_of(Rejected("400"), 1))
+
+    assert client.pttl(simulation.keys.record(number)) == pytest.approx(days * 86_400_000, abs=60_000)
+
+
 def test_a_request_that_was_accepted_before_the_last_code_fails_with_the_cap(simulation):
     number = codes(simulation, 2)
     simulation.pass_(3600)

@@ -14,7 +14,7 @@ from support.number_in_ledger import MINUTES, SENT, UUID, Book, near
 
 from ringproof.clock import epoch_ms
 from ringproof.errors import LedgerUnavailable
-from ringproof.ledger import acceptance, answers
+from ringproof.ledger import acceptance, answers, control
 from ringproof.ledger.acceptance import TABLE, Disposition, Requester
 from ringproof.ledger.answers import Outcome, Settled, Verdict
 from ringproof.ledger.durations import Durations
@@ -328,6 +328,22 @@ def test_begin_with_the_same_fence_gives_the_same_answer_and_reserves_no_second_
     assert first.verdict is again.verdict is Verdict.BEGUN
     assert again.record.attempts == 1
     assert book.slots() == bucket
+
+
+def test_a_number_that_begin_is_given_twice_is_begun_once(book):
+    requests = [(book.number, book.accept().request)] * 2
+
+    assert [begun.verdict for begun in book.ledger.begin(requests)] == [Verdict.BEGUN, Verdict.NOTHING]
+    assert book.record.attempts == 1
+
+
+def test_a_slot_of_the_millisecond_in_which_the_rates_changed_is_revoked(book):
+    book.stop()
+    request = book.accept().request
+    book.begin(request, fence="token")
+    control.override_rates(book.ledger, timedelta(hours=1), rate=Rate.parse("10/1s"))
+
+    assert book.begin(request, fence="token").verdict is Verdict.LATER
 
 
 def test_begin_repeated_after_its_slot_has_no_negative_wait(book):

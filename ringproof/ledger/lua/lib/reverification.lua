@@ -1,4 +1,4 @@
--- needs: arguments, clock, settings, record
+-- needs: arguments, clock, settings, record, expiry
 -- The schedule of re-verifications: a sorted set of numbers by their next date (ms). It is apart from the agenda.
 -- In a record, `reverify_after` is the number's own period in days (0: never), `reverifies` marks a request that a
 -- re-verification made, and `unanswered` counts such requests in a row whose code was not entered.
@@ -53,7 +53,7 @@ local function postpone(key, record, number)
   local due_at = next_due(record, number, now)
   schedule_reverification(number, due_at)
   if not due_at and not is_verified(record) then
-    redis.call('PEXPIRE', key, config.record_ms)
+    expire_record(key)
   end
 end
 

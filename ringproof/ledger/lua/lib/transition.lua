@@ -1,4 +1,4 @@
--- needs: arguments, clock, history_letters, settings, record, batch_rows, reverification
+-- needs: arguments, clock, history_letters, record, expiry, batch_rows, reverification
 -- How a record changes its state.
 
 -- Returns this second in six base-36 digits, which last until 2038.
@@ -32,7 +32,7 @@ local function set_state(key, record, number, state, reason, agenda_at)
     -- stay.
     local stays = state == 'verified' or is_verified(record) and reason ~= 'lapsed'
       or redis.call('ZSCORE', renewals_key, number)
-    if not stays then redis.call('PEXPIRE', key, config.record_ms) end
+    if not stays then expire_record(key) end
   end
   if record.batch then update_row_of(record, state, reason) end
   redis.call('PUBLISH', key, state)

@@ -16,7 +16,7 @@ local later_us  -- once one number gets `later`, all numbers behind it do
 -- 429, or because the number is on hold.
 local function recheck_claim(key, record, number)
   local slot_us = (milliseconds(record, 'lease_until') - config.lease_ms) * 1000
-  local pace_has_changed = milliseconds(record, 'updated_at') < (pace.changed or 0)
+  local pace_has_changed = milliseconds(record, 'updated_at') <= (pace.changed or 0)
   if not pace_has_changed and not is_on_hold(record) and slot_us >= (pace.closed or 0) then return 'begun', slot_us end
   end_probe(fence)
   undo_attempt(key, record, number, false)
@@ -108,10 +108,13 @@ local function begin(key, number, request, asleep_until)
   return 'begun', slot_us
 end
 
-local answers = {now_us}
+local answers, is_named = {now_us}, {}
 for i, key in ipairs({unpack(KEYS, 7)}) do
   local number, request, asleep_until = unpack(ARGV, 3 * i + 2, 3 * i + 4)
-  local verdict, at_us = begin(key, number, request, tonumber(asleep_until))
+  local verdict, at_us = 'nothing', 0
+  -- A number that the caller names twice has this fence already: it would be begun twice, and sent to twice.
+  if not is_named[key] then verdict, at_us = begin(key, number, request, tonumber(asleep_until)) end
+  is_named[key] = true
   answers[#answers + 1] = {verdict, at_us, redis.call('HGETALL', key)}
 end
 save_pace()
