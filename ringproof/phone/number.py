@@ -8,7 +8,6 @@ Digits that lost their `+` it reads as another person's number, if the home coun
 import re
 import unicodedata
 from dataclasses import dataclass
-from functools import cache
 from numbers import Integral
 from typing import Final, Literal, NamedTuple
 
@@ -18,14 +17,14 @@ from phonenumbers import NumberParseException
 from ringproof.errors import InvalidNumber, InvalidRequest
 from ringproof.phone.caller_id import is_empty
 from ringproof.phone.masking import LONGEST, PUNCTUATION, mask, mask_reading, mask_value
-from ringproof.phone.number_plan import NumberKind, classify, plan_of
+from ringproof.phone.number_plan import NOT_IN_USE, HomePlan, NumberKind, classify, home_plan, plan_of
 from ringproof.phone.text_marks import without_marks
 
 CHANNELS: Final = ("sms", "call", "auto")
 
 
 _NUMBER = re.compile(rf"[{PUNCTUATION}]*[+\uff0b]?[\d{PUNCTUATION}]*\d[\d{PUNCTUATION}]*")
-_INTERNATIONAL = re.compile(r"\+(?:[ ()-]{0,2}[0-9]){7,15}")
+_USUAL = re.compile(r"\+?(?:[ ()-]{0,2}[0-9]){7,15}")
 _WITHOUT_SIGNS = str.maketrans("", "", "+ ()-")
 _QUANTITY = re.compile(
     r"""[+-]?\d+(?:[.,]\d*)?[eE][+-]?\d{1,3}   # 1.41555E+10; 1,41555E+10 where a comma is the decimal point
@@ -41,7 +40,6 @@ _EXTENSION = re.compile(
 
 
 _ACCEPTED = frozenset({NumberKind.LANDLINE, NumberKind.EITHER, NumberKind.MOBILE, NumberKind.OTHER})
-_NOT_IN_USE = frozenset({NumberKind.IMPOSSIBLE, NumberKind.INVALID})
 
 MIN_DIGITS: Final = 7
 MAX_DIGITS: Final = 15
@@ -94,18 +92,18 @@ def parse(text: object, region: str | None = None, *, plus: bool = False) -> Pho
     >>> parse("447400 123456", "US", plus=True)
     PhoneNumber(+44•••••••56, GB)
     """
-    home = check_region(region) if region else None
+    home = home_plan(check_region(region)) if region else None
     if not isinstance(text, str):
         text = _text_of(text)
     if len(text) > LONGEST:
         raise InvalidNumber("too_long", mask_value(text))
     written = text.strip()
-    if number := _read_quickly(written, text):
+    if number := _read_quickly(written, None if plus else home, text):
         return number
     plain = without_marks(written)
     if plus and _begins_like_a_country_code(plain):
         plain = "+" + plain
-    if plain != written and (number := _read_quickly(plain, text)):
+    if plain != written and (number := _read_quickly(plain, None if plus else home, text)):
         return number
     return _read_thoroughly(plain, home, text)
 
@@ -135,18 +133,21 @@ def _text_of(value: object) -> str:
     raise InvalidNumber("not_text" if is_integer else "not_a_number", mask_value(value))
 
 
-def _read_quickly(written: str, text: str) -> PhoneNumber | None:
-    """Return a number that has a `+` and the usual signs, or None if phonenumbers has to read it."""
-    if not _INTERNATIONAL.fullmatch(written):
+def _read_quickly(written: str, home: HomePlan | None, text: str) -> PhoneNumber | None:
+    """Return a number that has the usual signs alone, or None if phonenumbers has to read it."""
+    if not _USUAL.fullmatch(written):
         return None
     digits = written.translate(_WITHOUT_SIGNS)
-    country_and_kind = classify(digits)
-    if country_and_kind is None or _is_old_mexican(digits):
-        return None
-    return _accepted("+" + digits, *country_and_kind, text)
+    if written[0] == "+":
+        country_and_kind = classify(digits)
+        if country_and_kind is None or _is_old_mexican(digits):
+            return None
+        return _accepted("+" + digits, *country_and_kind, text)
+    reading = home.read(digits) if home else None
+    return _accepted("+" + reading[0], *reading[1:], text) if reading else None
 
 
-def _read_thoroughly(written: str, home: str | None, text: str) -> PhoneNumber:
+def _read_thoroughly(written: str, home: HomePlan | None, text: str) -> PhoneNumber:
     """Return a number in any notation, as phonenumbers reads it. Raises `InvalidNumber`."""
     if reason := _why_not_plain(written):
         raise InvalidNumber(reason, mask_value(text))
@@ -155,14 +156,14 @@ def _read_thoroughly(written: str, home: str | None, text: str) -> PhoneNumber:
     if not home and written.isdecimal() and (whole := _international(_digits_of(written))):
         return _accepted(*whole, text)
     try:
-        number = phonenumbers.parse(written, home)
+        number = phonenumbers.parse(written, home.region if home else None)
     except NumberParseException as error:
-        raise InvalidNumber(_why_unreadable(error, written, home), mask_value(text)) from None
+        raise InvalidNumber(_why_unreadable(error, written, has_region=home is not None), mask_value(text)) from None
     if number.extension:
         raise InvalidNumber("extension", mask_value(text))
     reading = _reading_of(number, written)
-    if home and not _has_plus(written) and reading.kind not in _NOT_IN_USE:
-        _refuse_lost_plus(reading, written, home, text)
+    if home and not _has_plus(written) and reading.kind not in NOT_IN_USE:
+        _refuse_lost_plus(reading, written, home.code, text)
     return _accepted(*reading, text)
 
 
@@ -173,12 +174,12 @@ def _accepted(e164: str, country: str, kind: NumberKind, text: str) -> PhoneNumb
     return PhoneNumber(e164, country, kind is NumberKind.LANDLINE)
 
 
-def _refuse_lost_plus(reading: _Reading, written: str, home: str, text: str) -> None:
+def _refuse_lost_plus(reading: _Reading, written: str, code: str, text: str) -> None:
     """Raise `InvalidNumber` if these digits would be another number with a `+` in front.
 
-    That is so for the home country's own calling code, also behind a 0. Behind 00 it is so for any calling code.
+    That is so for the home country's own calling `code`, also behind a 0. Behind 00 it is so for any calling code.
     """
-    digits, code = _digits_of(written), _code_of(home)
+    digits = _digits_of(written)
     if digits == reading.e164[1:]:
         return
     if digits.startswith("00"):
@@ -203,7 +204,7 @@ def _international(digits: str) -> _Reading | None:
             reading = _reading_of(phonenumbers.parse("+" + digits), digits)
         except NumberParseException:
             return None
-    return None if reading.kind in _NOT_IN_USE else reading
+    return None if reading.kind in NOT_IN_USE else reading
 
 
 def _reading_of(number: phonenumbers.PhoneNumber, written: str) -> _Reading:
@@ -225,11 +226,6 @@ def _digits_of(written: str) -> str:
     if digits.isascii() and digits.isdecimal():
         return digits
     return "".join(str(unicodedata.decimal(sign)) for sign in written if sign.isdecimal())
-
-
-@cache
-def _code_of(region: str) -> str:
-    return str(phonenumbers.country_code_for_region(region))
 
 
 def _has_plus(written: str) -> bool:
@@ -264,11 +260,11 @@ def _why_not_plain(written: str) -> str | None:
     return None if _NUMBER.fullmatch(plain) else "not_a_number"
 
 
-def _why_unreadable(error: NumberParseException, written: str, home: str | None) -> str:
+def _why_unreadable(error: NumberParseException, written: str, *, has_region: bool) -> str:
     """Return the reason why phonenumbers could not read a text."""
     if error.error_type == NumberParseException.INVALID_COUNTRY_CODE:
         # Without a region, "00" or "011" would be a guess: each country dials another prefix.
-        return "invalid" if home or "+" in written or "\uff0b" in written else "no_country"
+        return "invalid" if has_region or "+" in written or "\uff0b" in written else "no_country"
     return "not_a_number" if error.error_type == NumberParseException.NOT_A_NUMBER else "impossible"
 
 

@@ -31,6 +31,8 @@ class NumberKind(StrEnum):
     OTHER = "other"
 
 
+NOT_IN_USE: Final = frozenset({NumberKind.IMPOSSIBLE, NumberKind.INVALID})
+
 _SPECIAL: Final = (
     ("premium_rate", NumberKind.PREMIUM),
     ("toll_free", NumberKind.OTHER),
@@ -44,6 +46,7 @@ _SPECIAL: Final = (
 """The kinds that are neither landline nor mobile. If two patterns match, the first counts, as in phonenumbers."""
 
 _Matches = Callable[[str], object]
+_compiled = cache(re.compile)
 
 
 class Plan:
@@ -59,7 +62,7 @@ class Plan:
         lengths = main.general_desc or PhoneNumberDesc()
         self._possible = frozenset(lengths.possible_length) - frozenset(lengths.possible_length_local_only)
         prefix = main.national_prefix_for_parsing
-        self._prefix: _Matches | None = re.compile(prefix).match if prefix else None
+        self._prefix: _Matches | None = _compiled(prefix).match if prefix else None
 
     def classify(self, national: str) -> tuple[str, NumberKind]:
         """Return the country and the kind of a number that is given without its calling code.
@@ -88,6 +91,49 @@ class Plan:
         return self._prefix is not None and self._prefix(national) is not None
 
 
+class HomePlan:
+    """How people write the numbers of their own country: without its calling code, often with a national prefix."""
+
+    def __init__(self, region: str) -> None:
+        metadata = PhoneMetadata.metadata_for_region(region)
+        if metadata is None:
+            raise KeyError(region)
+        self.region, self.code = region, str(metadata.country_code)
+        self._plan = plan_of(metadata.country_code or 0)
+        general = metadata.general_desc or PhoneNumberDesc()
+        self._is_national: _Matches = _compiled(general.national_number_pattern or "").fullmatch
+        self._lengths = frozenset(general.possible_length) - frozenset(general.possible_length_local_only)
+        prefix = metadata.national_prefix_for_parsing or ""
+        is_plain = prefix.isdecimal() and metadata.national_prefix_transform_rule is None
+        self._plain_prefix = prefix if is_plain else None
+        self._prefix: _Matches | None = _compiled(prefix).match if prefix else None
+        # Behind these digits phonenumbers may see a calling code, and a `+` that was lost may make another number.
+        abroad = [metadata.international_prefix, "00", f"0{self.code}"]
+        if self.code != self._plain_prefix:  # in North America both are 1
+            abroad.append(self.code)
+        self._abroad: _Matches = _compiled("|".join(filter(None, abroad))).match
+
+    def read(self, digits: str) -> tuple[str, str, NumberKind] | None:
+        """Return a number's E.164 digits, its country and its kind; `digits` are seven or more.
+
+        Returns None if no such number is in use, and if phonenumbers has to read it: it may begin with a calling code
+        or as a call abroad, or have a prefix that is more than some digits to drop.
+
+        >>> HomePlan("GB").read("02079460958")
+        ('442079460958', 'GB', <NumberKind.LANDLINE: 'landline'>)
+        """
+        if self._abroad(digits):
+            return None
+        if self._prefix is not None and self._prefix(digits):
+            if self._plain_prefix is None:
+                return None
+            digits = digits[len(self._plain_prefix) :]
+            if len(digits) not in self._lengths or not self._is_national(digits):
+                return None
+        country, kind = self._plan.classify(digits)
+        return None if kind in NOT_IN_USE else (self.code + digits, country, kind)
+
+
 class _Country:
     """One country's part of a plan."""
 
@@ -97,7 +143,7 @@ class _Country:
             raise KeyError(name)
         self.name, self.metadata = name, metadata
         begins = metadata.leading_digits
-        self.begins: _Matches | None = re.compile(begins).match if begins is not None else None
+        self.begins: _Matches | None = _compiled(begins).match if begins is not None else None
         self._kinds: dict[int, tuple[tuple[_Matches, NumberKind], ...]] = {}
 
     def kind(self, national: str) -> NumberKind:
@@ -141,13 +187,16 @@ def _matcher(description: PhoneNumberDesc | None, length: int) -> _Matches | Non
     return _compiled(description.national_number_pattern).fullmatch
 
 
-_compiled = cache(re.compile)
-
-
 @cache
 def plan_of(code: int) -> Plan:
     """Return the plan of a calling code. Raises KeyError for a code that is not in use."""
     return Plan(code)
+
+
+@cache
+def home_plan(region: str) -> HomePlan:
+    """Return the plan of a region. Raises KeyError for one that phonenumbers does not know."""
+    return HomePlan(region)
 
 
 @cache

@@ -11,7 +11,7 @@ from phonenumbers import NumberParseException, PhoneNumberFormat, PhoneNumberTyp
 
 from ringproof.errors import InvalidNumber
 from ringproof.phone.number import PhoneNumber, parse
-from ringproof.phone.number_plan import NumberKind, Plan, classify, find_plan, plan_of
+from ringproof.phone.number_plan import NumberKind, Plan, classify, find_plan, home_plan, plan_of
 
 CODES = sorted(phonenumbers.COUNTRY_CODE_TO_REGION_CODE)
 REGIONS = [None, "US", "GB", "DE", "IT", "RU", "BR", "AR", "MX"]
@@ -193,6 +193,22 @@ def test_a_national_number_reads_as_in_phonenumbers(region):
     for national in {*examples(code)}:
         for prefix in ("", "0", "1", str(code), f"00{code}", f"011{code}"):
             same(prefix + national, region)
+
+
+def test_a_number_that_is_written_at_home_reads_as_in_phonenumbers_in_every_region():
+    chance, read_quickly = random.Random(3), 0
+    for region in sorted(phonenumbers.SUPPORTED_REGIONS):
+        metadata = phonenumbers.PhoneMetadata.metadata_for_region(region)
+        home, prefix = home_plan(region), metadata.national_prefix or "0"
+        descriptions = filter(None, (metadata.fixed_line, metadata.mobile, metadata.toll_free))
+        for national in {description.example_number for description in descriptions} - {None}:
+            changed = national[:-1] + str(chance.randrange(10))
+            broken = str(chance.randrange(10)) + national[1:]
+            for digits in (national, prefix + changed, "0" + broken, broken + "0", f"0{home.code}{national}"):
+                same(digits, region)
+                read_quickly += len(digits) >= 7 and home.read(digits) is not None
+
+    assert read_quickly > 600, "most are read without phonenumbers, or this test compares it with itself"
 
 
 def test_the_first_digits_that_may_be_a_national_prefix_are_left_to_phonenumbers():
