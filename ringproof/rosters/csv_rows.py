@@ -68,8 +68,8 @@ def read_rows(lines: Iterator[str], delimiter: str, width: int | None = None) ->
 
     If quotes are not in order, the row is an `UnclosedQuote`, and so is each line that may stand in its cell: all lines
     to the closing quote, or else those that have not the header's number of fields. So are shorter rows among the next
-    50 lines, up to a row with all fields: the quote may have been the other one of its cell. Text after a closing quote
-    belongs to the field.
+    50 lines, up to a row with all fields: the quote may have been the other one of its cell. The same holds after a row
+    of several lines if one line has all fields by itself. Text after a closing quote belongs to the field.
     """
     first = next(lines, "")
     number = 2 if _delimiter_in_sep_line(first) else 1
@@ -95,6 +95,8 @@ def read_rows(lines: Iterator[str], delimiter: str, width: int | None = None) ->
             if doubtful_lines and width is not None:
                 doubtful_lines = doubtful_lines - 1 if len(fields) < width else 0
                 fields = UnclosedQuote(fields) if len(fields) < width else fields
+            if len(source.used) > 1 and _may_hold_a_row(source.used, delimiter, width):
+                doubtful_lines = MOST_LINES
             yield number, fields
         number += len(source.used)
         source.used.clear()
@@ -105,6 +107,11 @@ def _doubtful_lines(row: list[str], width: int | None, before: int) -> int:
     if isinstance(row, UnclosedQuote):
         return MOST_LINES
     return before - 1 if before and width and len(row) < width else 0
+
+
+def _may_hold_a_row(lines: Sequence[str], delimiter: str, width: int | None) -> bool:
+    """Whether one of a row's lines would be a row by itself: the quote before it may have been closed by its own."""
+    return width is not None and any(len(_split(line, delimiter).fields) >= width for line in lines[1:])
 
 
 def _has_width(fields: Sequence[str], width: int | None) -> bool:

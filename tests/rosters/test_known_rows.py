@@ -122,6 +122,7 @@ def test_a_cell_with_two_numbers_is_one_reject():
         '"he said "call me\n+1 415 555 0199\nok" fine"',
         '"she said, "call me" later\n+1 415 555 0199\nok',
         '"two"x"\n+1 415 555 0199\n"',
+        '"see\n+14155550126,Dan,"\n+1 415 555 0199\n" later"',
     ],
 )
 def test_a_number_in_a_note_with_bad_quotes_is_a_reject_and_the_next_rows_are_read(note):
