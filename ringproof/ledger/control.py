@@ -90,7 +90,7 @@ def override_rates(
 ) -> datetime:
     """Set other rates for a time; all workers follow them within a second. Returns when they end.
 
-    Plivo still counts what was sent at the old rates. So no worker sends in the first window of the new rate.
+    Plivo still counts what was sent at the old rates. So the first slot of a new rate is one window after their last.
     """
     fields = rate_fields(rate, call_rate)
     line = {name: value for name, value in fields.items() if name in {"rate", "call_rate"}}

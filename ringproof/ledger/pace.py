@@ -29,7 +29,8 @@ def reserve_slot(ledger: Ledger, *, within: timedelta | None = None) -> float:
 def replace_slot(ledger: Ledger, record: Record) -> float | None:
     """Reserve another slot for a send that has missed its own.
 
-    Returns None, and reserves none, if the number must not be sent to any more: it is paused, cancelled or erased.
+    Returns None, and reserves none, if the number must not be sent to any more: it is paused, cancelled or erased. A
+    call also gets none if the next slot for calls is not at once: the texts would wait for it.
     """
     return _reserve(ledger, [ledger.keys.record(record.phone_number)], record.channel, "")
 

@@ -72,13 +72,6 @@ MUTATIONS = (
         "tests/ledger/test_ledger.py::test_a_number_that_begin_is_given_twice_is_begun_once",
     ),
     Mutation(
-        "a slot of the millisecond in which the rates changed is revoked",
-        "ringproof/ledger/lua/number/begin.lua",
-        "<= (pace.changed or 0)",
-        "< (pace.changed or 0)",
-        "tests/ledger/test_ledger.py::test_a_slot_of_the_millisecond_in_which_the_rates_changed_is_revoked",
-    ),
-    Mutation(
         "a record with calls outlives the week of their cap",
         "ringproof/ledger/lua/lib/expiry.lua",
         "math.max(config.record_ms, calls_count_ms)",
@@ -186,8 +179,8 @@ MUTATIONS = (
     Mutation(
         "after Redis was emptied the first window counts as spent",
         "ringproof/ledger/lua/lib/pace.lua",
-        "if not pace.account then set_pace('account', now_us + config.window_us) end",
-        "if not pace.account then set_pace('account', now_us) end",
+        "pace[bucket .. '_last'] or now_us - config.jitter_us",
+        "pace[bucket .. '_last'] or 0",
         "tests/ledger/test_ledger.py::test_the_first_window_of_an_empty_redis_has_no_slot",
     ),
     Mutation(
@@ -224,6 +217,34 @@ MUTATIONS = (
         "reserve_slot(ledger, within=within), ask, ends=ends)",
         "boot_clock(), ask, ends=ends)",
         "tests/faults/test_pace_fails.py::test_each_request_takes_a_slot_even_a_look_up",
+    ),
+    Mutation(
+        "another rate begins a window after the last slot of the old one",
+        "ringproof/ledger/lua/lib/pace.lua",
+        "set_pace(bucket .. '_from', last + window + config.jitter_us)",
+        "set_pace(bucket .. '_from', now_us + window)",
+        "tests/ledger/test_slots.py::TestOtherRates::test_no_window_has_too_many_slots_however_often_the_rates_change",
+    ),
+    Mutation(
+        "a slot of another rate is revoked",
+        "ringproof/ledger/lua/lib/pace.lua",
+        "math.max(pace.closed or 0, pace.account_from,",
+        "math.max(pace.closed or 0,",
+        "tests/ledger/test_slots.py::TestOtherRates::test_other_rates_revoke_slots_of_the_old_pace",
+    ),
+    Mutation(
+        "a call that missed its slot does not move the account's next one",
+        "ringproof/ledger/lua/pace/reserve_slot.lua",
+        " or channel == 'call' and pace.call > slot_us + CALL_AHEAD_US",
+        "",
+        "tests/ledger/test_slots.py::TestCalls::test_a_call_that_missed_its_slot_does_not_keep_texts_waiting",
+    ),
+    Mutation(
+        "429s with a long Retry-After slow the pace down, too",
+        "ringproof/ledger/lua/lib/pace.lua",
+        "local recent = (pace.closed or 0) + RECOVERY_US > now_us",
+        "local recent = (pace.closed or 0) > now_us",
+        "tests/ledger/test_slots.py::TestA429::test_three_429s_halve_the_pace_for_ten_seconds_at_most",
     ),
     Mutation(
         "a question waits for its slot, and reserves another if it missed it",

@@ -90,8 +90,8 @@ def set_(rates: Sequence[str], duration: timedelta) -> None:
     """Set other limits for a while.
 
     RATE= is the limit of the account, CALL_RATE= that of calls. All workers and web apps follow them within a second;
-    afterwards the environment's limits apply again. Nothing is sent for the first window of a new limit, because Plivo
-    still counts the codes that were sent before.
+    afterwards the environment's limits apply again. The first slot of a new limit is one window after the last one of
+    the old limit, because Plivo still counts the codes that were sent before.
     """
     load_dotenv()
     new = dict(_rate(written) for written in rates)

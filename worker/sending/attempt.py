@@ -96,7 +96,7 @@ def _replace_slot(ledger: Ledger, record: Record) -> float:
     except LedgerUnavailable as error:
         raise LeaseOver(error.message) from error
     if slot is None:
-        raise LeaseOver("paused after its slot was missed; nothing was sent")
+        raise LeaseOver("its slot was missed, and there is no other one for it; nothing was sent")
     return slot
 
 

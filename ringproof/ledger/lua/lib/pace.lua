@@ -4,20 +4,22 @@
 -- moment at which this caller alone may ask again.
 -- The hash of `pace_key`, times in µs:
 --   account, call               the next free slot of each bucket; a call takes a slot of both
+--   BUCKET_last                 the last slot that was reserved
+--   BUCKET_window, BUCKET_spacing, BUCKET_from   the rate of the slots, and the first slot of this rate
 --   turn:LANE:CHANNEL, turn:LANE:floor   the next turn to give
 --   floor:LANE                  from when on the lane's share is due, whatever the other lanes do
 --   wanted                      until when the lane scheduled is known to want slots
---   closed, closed_at           nothing is sent before `closed`, because Plivo answered 429 at `closed_at`
+--   closed                      nothing is sent before, because Plivo answered 429
 --   refusals, wide_until        the number of recent 429s; until when slots lie further apart, by the jitter once more
---   slow_at, slow_by            spacings are `slow_by` times as long, and return to normal within RECOVERY_US
---   changed                     when (ms) an operator last changed the limits
-local AHEAD_US = 5000000          -- horizon of the lane interactive: a child may wait so long for a slot
+--   slow_at, slow_by            spacings are `slow_by` times as long, and return to normal within RECOVERY_US of then
+local AHEAD_US = 5100000          -- horizon of the lane interactive: a child may wait so long for a slot. It is one window
+                                  -- of Plivo's 5 s with its jitter: after a change of rates no person needs the agenda
 local LEAST_AHEAD_US, MOST_AHEAD_US = 20000, 500000  -- horizon of the other lanes: one slot, within these bounds
 local CALL_AHEAD_US = 5000        -- a call's slot may be so much later than the account's next: those between are lost
 local SHARE = 9                   -- a lane with work gets one slot in so many, or more: a floor of about 10 %
 local LEAST_TURN_US = 10000       -- least time between two turns: at a fast pace a caller reserves several slots
 local WANTED_US = 50000           -- a lane that still has work asks again within this time after its turn
-local RECOVERY_US = 8000000       -- the pace is back to normal after this time
+local RECOVERY_US = 8000000       -- the pace is back to normal so long after the end of a 429
 local SLOWEST = 16                -- spacings are stretched at most so many times
 
 local pace, changes = {}, {}
@@ -36,23 +38,61 @@ local function save_pace()
   if #changes > 0 then redis.call('HSET', pace_key, unpack(changes)) end
 end
 
--- Without a bucket Redis is new or was emptied. Requests may have been sent before, so the first window counts as used.
-if not pace.account then set_pace('account', now_us + config.window_us) end
-if not pace.call then set_pace('call', now_us + config.call_window_us) end
+-- Returns a field of the bucket's rate, in µs: its window, or the spacing of its slots.
+local function rate_of(bucket, field)
+  return config[(bucket == 'call' and 'call_' or '') .. field .. '_us']
+end
+
+-- Adapts a bucket to the rate that applies now, if its slots were reserved by another one: an operator has set it, or
+-- its time is over, or a worker has started with it. Plivo still counts what was sent and what is about to be, so the
+-- next slot is a window after the last one. Slots of the other rate are revoked, and all turns go back.
+-- A new or emptied Redis knows no last slot: requests may have been sent shortly before, but not within the jitter.
+local function follow_rate(bucket)
+  local window, spacing = rate_of(bucket, 'window'), rate_of(bucket, 'spacing')
+  if pace[bucket .. '_window'] == window and pace[bucket .. '_spacing'] == spacing then return end
+  local last = pace[bucket .. '_last'] or now_us - config.jitter_us
+  set_pace(bucket .. '_window', window)
+  set_pace(bucket .. '_spacing', spacing)
+  set_pace(bucket .. '_last', last)
+  set_pace(bucket .. '_from', last + window + config.jitter_us)
+  set_pace(bucket, math.max(pace[bucket .. '_from'], pace.closed or 0))
+  for field in pairs(pace) do
+    if field:find('^turn:') or field:find('^floor:') then set_pace(field, 0) end
+  end
+end
+
+local function follow_rates()
+  follow_rate('account')
+  follow_rate('call')
+end
+
+follow_rates()
 
 -- Returns by which factor spacings are longer than usual now.
 local function slowness()
-  local left = math.max(0, 1 - (now_us - (pace.slow_at or 0)) / RECOVERY_US)
+  local left = math.min(1, math.max(0, 1 - (now_us - (pace.slow_at or 0)) / RECOVERY_US))
   return 1 + ((pace.slow_by or 1) - 1) * left
 end
 
 local function spacing_us(bucket)
-  local prefix = bucket == 'call' and 'call_' or ''
-  local spacing = config[prefix .. 'spacing_us']
+  local spacing = rate_of(bucket, 'spacing')
   if (pace.wide_until or 0) > now_us then
-    spacing = spacing * (1 + config.jitter_us / (config[prefix .. 'window_us'] + config.jitter_us))
+    spacing = spacing * (1 + config.jitter_us / (rate_of(bucket, 'window') + config.jitter_us))
   end
   return math.ceil(spacing * slowness())
+end
+
+-- Whether a slot that was reserved may not be used: another rate or a 429 has come since.
+local function is_revoked(slot, channel)
+  return slot < math.max(pace.closed or 0, pace.account_from, channel == 'call' and pace.call_from or 0)
+end
+
+-- Takes a slot off the account's bucket, and for a call off that of calls, too.
+local function take_slot(slot, channel)
+  for _, bucket in ipairs(channel == 'call' and {'account', 'call'} or {'account'}) do
+    set_pace(bucket .. '_last', slot)
+    set_pace(bucket, slot + spacing_us(bucket))
+  end
 end
 
 local function turn_of(field, at, step)
@@ -93,8 +133,7 @@ local function reserve(lane, channel, patience_us)
     return nil, next_turn.at
   end
 
-  set_pace('account', slot + spacing)
-  if channel == 'call' then set_pace('call', slot + spacing_us('call')) end
+  take_slot(slot, channel)
   if lane ~= 'interactive' then
     local kept = floor > now_us - share and floor or now_us  -- a lane catches up after a small delay, not after a rest
     set_pace(floor_field, math.min(kept + share, now_us + share))
@@ -106,17 +145,16 @@ end
 -- no time). Returns until when, in ms. A 429 to a slot before `closed` belongs to an earlier one and changes nothing.
 local function close_pace(slot_us, retry_ms)
   if slot_us >= (pace.closed or 0) then
-    local recent = (pace.closed_at or 0) + RECOVERY_US > now_us
+    local recent = (pace.closed or 0) + RECOVERY_US > now_us
     local refusals = (recent and pace.refusals or 0) + 1
     local backed_off = math.min(config.window_us, 1000000) * 2 ^ math.min(refusals - 1, 4)
     local wait = retry_ms and math.max(retry_ms * 1000, 1000000) or backed_off
     wait = math.ceil(wait * (1 + now_us % 101 / 1000))  -- jitter, upwards only: never earlier than Plivo asks
     set_pace('closed', math.max(pace.closed or 0, now_us + wait))
-    set_pace('closed_at', now_us)
-    set_pace('wide_until', now_us + RECOVERY_US)
+    set_pace('wide_until', pace.closed + RECOVERY_US)
     if refusals >= 3 then
       set_pace('slow_by', math.min(2 * slowness(), SLOWEST))
-      set_pace('slow_at', now_us)
+      set_pace('slow_at', pace.closed)
       refusals = 0
     end
     set_pace('refusals', refusals)

@@ -3,7 +3,7 @@
 -- Gives `config`, by the names of Python's Durations (with _ms) and Policy. The caller passes the defaults. The policy
 -- in Redis overrides them, and an operator's limits override both while they last.
 local DAY_MS = 86400000
-local config = cjson.decode(default_config)
+local config
 
 local function overlay(key)
   local fields, flat = {}, redis.call('HGETALL', key)
@@ -12,5 +12,10 @@ local function overlay(key)
   for name, value in pairs(fields) do config[name] = value end
 end
 
-overlay(policy_key)
-overlay(limits_key)
+local function read_settings()
+  config = cjson.decode(default_config)
+  overlay(policy_key)
+  overlay(limits_key)
+end
+
+read_settings()

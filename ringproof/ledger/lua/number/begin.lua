@@ -16,8 +16,7 @@ local later_us  -- once one number gets `later`, all numbers behind it do
 -- 429, or because the number is on hold.
 local function recheck_claim(key, record, number)
   local slot_us = (milliseconds(record, 'lease_until') - config.lease_ms) * 1000
-  local pace_has_changed = milliseconds(record, 'updated_at') <= (pace.changed or 0)
-  if not pace_has_changed and not is_on_hold(record) and slot_us >= (pace.closed or 0) then return 'begun', slot_us end
+  if not is_on_hold(record) and not is_revoked(slot_us, record.channel) then return 'begun', slot_us end
   end_probe(fence)
   undo_attempt(key, record, number, false)
   set_state(key, record, number, 'queued', '', math.min(now + config.enqueue_again_ms, milliseconds(record, 'ends_at')))

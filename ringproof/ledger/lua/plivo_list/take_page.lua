@@ -27,7 +27,7 @@ if slot_us > now_us + WITHIN_US then return {now_us, 0, slot_us, 0, 0, 0, -1} en
 
 local spacing = spacing_us('account')
 redis.call('HSET', key, 'next_us', math.ceil(slot_us + ONE_SLOT_IN * spacing))
-set_pace('account', slot_us + spacing)
+take_slot(slot_us, 'sms')
 save_pace()
 if not scan.began then
   scan.began, scan.offset, scan.total = now, 0, nil
