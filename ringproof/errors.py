@@ -17,6 +17,7 @@ RingproofError
 │   ├── TooManyTries          the code was entered five times before
 │   ├── CodeExpired           the code was entered too late
 │   ├── NothingPending        there is no code to confirm
+│   ├── AnotherRequest        the number's last code was sent for another request
 │   └── Unconfirmed           it is not known whether the code is right
 ├── InDoubt                   Plivo may have sent a code, but did not say so                at .get()
 ├── Failed                    final; the number can be asked for again                      at .get()
@@ -271,7 +272,7 @@ class CodeExpired(NotConfirmed):
 class NothingPending(NotConfirmed):
     """Plivo was not asked: there is no code to confirm, in this `state` ('': unknown here); have a code sent.
 
-    In the state `verified` no code is needed: the number was verified before, or another entry was quicker.
+    The state `verified` is no proof about the user who has entered this code: the number was verified before.
     """
 
     def __init__(self, state: str = "") -> None:
@@ -281,11 +282,20 @@ class NothingPending(NotConfirmed):
     def _text(self) -> str:
         match self.state:
             case "verified":
-                return "there is no code to confirm: the number is verified already"
+                return (
+                    "there is no code to confirm: an earlier one has verified the number, and this one proves nothing"
+                )
             case "":
                 return "there is no code to confirm: the number is unknown here; have a code sent"
             case state:
                 return f"there is no code to confirm: the number is {state}"
+
+
+class AnotherRequest(NotConfirmed):
+    """Plivo was not asked: the number's last code was not sent for this request; have a code sent, and enter that."""
+
+    def _text(self) -> str:
+        return "the number's last code was sent for another request; have a code sent for this one, and enter that"
 
 
 class Unconfirmed(NotConfirmed):

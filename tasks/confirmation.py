@@ -4,6 +4,7 @@ import logging
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
+from types import NoneType
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from ringproof import errors, runtime
@@ -43,29 +44,33 @@ _log = logging.getLogger(__name__)
 @performs(CONFIRM)
 def verify_code(_task: ConfirmationTask, *args: Any, **kwargs: Any) -> dict[str, str | None]:
     """Have Plivo check the code that waits under the handle in the message. Raises `NotConfirmed`."""
-    handle = kwargs.get("handle")
-    if len(args) != 1 or kwargs.keys() != {"handle"} or not isinstance(handle, str) or not HANDLE.fullmatch(handle):
+    handle, request = kwargs.get("handle"), kwargs.get("request")
+    is_ours = len(args) == 1 and kwargs.keys() <= {"handle", "request"} and type(request) in {int, NoneType}
+    if not is_ours or not isinstance(handle, str) or not HANDLE.fullmatch(handle):
         raise errors.InvalidRequest(
             "message", "not a number and the handle of a code", "call confirm_verification.delay(phone_number, code)"
         )
     number = parse(args[0], runtime.settings().region).e164
     with shutdown.defer_sigterm():
         try:
-            return confirm(runtime.ledger(), runtime.plivo(), number, handle)
+            return confirm(runtime.ledger(), runtime.plivo(), number, handle, request)
         except errors.LedgerUnavailable as error:
             _log.warning("not confirmed %s: %s", mask(number), error)
             raise errors.Unconfirmed("Redis did not answer") from None
 
 
-def confirm(ledger: Ledger, client: "PlivoClient", number: str, handle: str) -> dict[str, str | None]:
+def confirm(
+    ledger: Ledger, client: "PlivoClient", number: str, handle: str, request: int | None = None
+) -> dict[str, str | None]:
     """Enter the code at Plivo, once, and mark the number as verified. Raises `NotConfirmed`.
 
-    If Plivo's answer to this code or to an earlier one was lost, a question (GET) shows whether Plivo has taken it.
+    With `request`, only the code that was sent for this request is entered. If Plivo's answer to this code or to an
+    earlier one was lost, a question (GET) shows whether Plivo has taken it.
 
         {"state": "verified", "verification_uuid": "24856289-…", "country": "US",
          "verified_at": "2026-05-04T15:00:00.000+00:00"}
     """
-    taken = until_ledger_answers(lambda: take_code(ledger, number, handle), seconds=LEDGER_SECONDS)
+    taken = until_ledger_answers(lambda: take_code(ledger, number, handle, request), seconds=LEDGER_SECONDS)
     if taken.step not in {NextStep.ASK, NextStep.LOOK, NextStep.DONE}:
         _raise_why_not(taken)
     record = taken.record
@@ -93,6 +98,8 @@ def _raise_why_not(taken: TakenCode) -> NoReturn:
             raise errors.CodeExpired(record.expires_at)
         case NextStep.TOO_MANY:
             raise errors.TooManyTries
+        case NextStep.ANOTHER:
+            raise errors.AnotherRequest
         case NextStep.LOST:
             raise errors.Unconfirmed("no worker took it within a minute")
         case NextStep.PAUSED:

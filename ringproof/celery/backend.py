@@ -9,8 +9,9 @@ import re
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import redis
 from celery import states
@@ -44,6 +45,10 @@ _log = logging.getLogger(__name__)
 _RESULT_ID = re.compile(r"(\+[1-9]\d{1,14})(?:/(\d{1,12}))?", re.ASCII)
 _REREAD_SECONDS = 1.0  # how late a result is at most if its notification is lost
 _RECONNECT_SECONDS = 0.2
+
+
+OF_A_REQUEST: Final = ("verification_uuid", "api_id", "alias", "subaccount")
+"""The fields of a result that only the caller gets whose request was accepted."""
 
 
 def result_of(record: Record) -> dict[str, Any]:
@@ -118,7 +123,9 @@ class LedgerBackend(RedisBackend):
 
     def _get_task_meta_for(self, task_id: str) -> dict[str, Any]:
         parsed = parse_result_id(task_id)
-        meta: dict[str, Any] = _meta_of_record(task_id, *parsed) if parsed else super()._get_task_meta_for(task_id)
+        if parsed:
+            return _meta_of_record(task_id)
+        meta: dict[str, Any] = super()._get_task_meta_for(task_id)
         return meta
 
     def wait_for_pending(
@@ -164,16 +171,22 @@ class Verification(AsyncResult):
         verification.state         # QUEUED, then STARTED, then SUCCESS
         verification.get(timeout=30)["state"]  # "code_sent"
 
-    `.get()` raises the typed error of a request that failed or is in doubt.
+    `.get()` raises the typed error of a request that failed or is in doubt. If `.delay` has accepted no request,
+    because an earlier one stands for it, its result shows where the number stands, without the alias, the subaccount
+    and the uuids of that other request.
     """
 
     supports_native_join = False  # a ResultSet waits for each by itself
+
+    def __init__(self, id: str, *args: Any, is_anothers: bool = False, **options: Any) -> None:  # noqa: A002  # Celery's
+        super().__init__(id, *args, **options)
+        self._is_anothers = is_anothers
 
     def _get_task_meta(self) -> Any:
         """Read the record; cache it if it is final and the id names its request. A bare number may get a newer one."""
         if self._cache is not None:
             return self._cache
-        meta = self.backend.get_task_meta(self.id)
+        meta = _meta_of_record(self.id, is_anothers=self._is_anothers)
         if meta.get("final") and "/" in self.id:
             self._set_cache(meta)
             self.on_ready(self)
@@ -202,7 +215,10 @@ class Verification(AsyncResult):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the id alone. Celery's own method would add Redis' URL, password included."""
-        return _restored, (self.id,)
+        return _restored, (self.id, self._is_anothers)
+
+    def __copy__(self) -> Self:
+        return _restored(self.id, self._is_anothers)
 
     def __str__(self) -> str:
         number, slash, request = self.id.partition("/")
@@ -212,12 +228,14 @@ class Verification(AsyncResult):
         return f"<{type(self).__name__}: {self}>"
 
 
-def _restored(task_id: str) -> Verification:
+def _restored(task_id: str, is_anothers: bool = False) -> Verification:
     app = symbol_by_name("ringproof.celery.app:app")
-    return Verification(task_id, backend=app.backend, app=app)
+    return Verification(task_id, backend=app.backend, app=app, is_anothers=is_anothers)
 
 
-def _meta_of_record(task_id: str, number: str, request: int | None) -> dict[str, Any]:
+def _meta_of_record(task_id: str, *, is_anothers: bool = False) -> dict[str, Any]:
+    """Return Celery's fields of a result: of the request that its id names, or of the number if that is another's."""
+    number, request = parse_result_id(task_id) or ("", None)
     ledger = runtime.ledger()
     record = ledger.read(number, request)
     if record is None:
@@ -225,10 +243,13 @@ def _meta_of_record(task_id: str, number: str, request: int | None) -> dict[str,
         if newest and request and newest.request > request:
             return {"task_id": task_id, "status": states.FAILURE, "result": errors.Superseded(), "final": True}
         return {"task_id": task_id, "status": states.PENDING, "result": None}
+    if request and not is_anothers:
+        record = replace(record, state=record.state_of_request)
+    shown = result_of(record) | (dict.fromkeys(OF_A_REQUEST) if is_anothers else {})
     meta: dict[str, Any] = {
         "task_id": task_id,
         "status": CELERY_STATES[record.state],
-        "result": failure_of(record) or result_of(record),
+        "result": failure_of(record) or shown,
         "children": [],
         "traceback": None,
         "final": record.state.is_final,

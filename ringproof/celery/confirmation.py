@@ -8,6 +8,7 @@ from kombu.exceptions import OperationalError
 
 from ringproof import errors, runtime
 from ringproof.celery.app import app
+from ringproof.celery.backend import parse_result_id
 from ringproof.celery.messages import CONFIRM, EnqueuedTask, reject_options
 from ringproof.ledger.confirmation import check_code, store_code
 from ringproof.ledger.queues import queue
@@ -17,7 +18,9 @@ from ringproof.phone.masking import mask, mask_value
 from ringproof.phone.number import parse
 
 QUEUE: Final = queue(Lane.INTERACTIVE)
-ARGUMENTS: Final = "the arguments are (phone_number, code, region=None)"
+ARGUMENTS: Final = "the arguments are (phone_number, code, region=None, request=verification.id)"
+_REQUEST: Final = "the id of the result that initiate_verification.delay returned for this number: verification.id"
+_NAMES: Final = ("phone_number", "code", "region", "request")
 _NOT_LATER: Final = "leave it out: a worker takes the code within a minute, and the result can be read for a day"
 _REMEDIES: Final = dict.fromkeys(
     ("link", "link_error", "chain", "chord", "group_id", "eta", "countdown", "expires", "serializer"), _NOT_LATER
@@ -35,10 +38,11 @@ class ConfirmationTask(EnqueuedTask):
     ) -> AsyncResult:
         """Store the code for a worker, and send its message; return an ordinary Celery result.
 
-            confirm_verification.delay("+14155550123", "482913").get(timeout=30)
+            confirm_verification.delay("+14155550123", "482913", request=verification.id).get(timeout=30)
             # {"state": "verified", "verification_uuid": "24856289-…", "country": "US", "verified_at": "2026-…"}
 
-        The code is a text as a person pastes it: `check_code` says which signs are dropped.
+        With `request`, only the code that was sent for this request is entered. The code is a text as a person pastes
+        it: `check_code` says which signs are dropped.
 
         Raises `InvalidNumber`, or `InvalidRequest` for a wrong code, which the error does not show. Raises
         `LedgerUnavailable` if Redis does not answer: then Plivo is not asked, and the user can enter the code again.
@@ -46,28 +50,38 @@ class ConfirmationTask(EnqueuedTask):
         reject_options(options, _REMEDIES)
         if options.pop("queue", None) not in {None, QUEUE}:
             raise errors.InvalidRequest("queue", "given", f"leave it out: confirmations always go to {QUEUE}")
-        number, code, region = _arguments(*(args or ()), **(kwargs or {}))
-        e164 = parse(number, runtime.settings().region if is_empty(region) else region).e164
+        given = _arguments(*(args or ()), **(kwargs or {}))
+        region = given.get("region")
+        e164 = parse(given["phone_number"], runtime.settings().region if is_empty(region) else region).e164
+        bound = {"request": _request_of(given["request"], e164)} if "request" in given else {}
         ledger = runtime.ledger()
-        handle = store_code(ledger, check_code(code))
+        handle = store_code(ledger, check_code(given["code"]))
         veiled = {"queue": QUEUE, "argsrepr": f"('{mask(e164)}',)", "kwargsrepr": "{…}"}
         try:
-            return super().apply_async((e164,), {"handle": handle}, **{**options, **veiled})
+            return super().apply_async((e164,), {"handle": handle, **bound}, **{**options, **veiled})
         except OperationalError as error:
             raise errors.LedgerUnavailable(ledger.shown_url, type(error).__name__) from None
 
 
-def _arguments(*args: Any, **kwargs: Any) -> tuple[Any, Any, str | None]:
-    """Return the number, the code and the region. Raises `InvalidRequest`, which shows none of them."""
-    named = dict(zip(("phone_number", "code", "region"), args, strict=False))
+def _arguments(*args: Any, **kwargs: Any) -> dict[str, Any]:
+    """Return the arguments by their names. Raises `InvalidRequest`, which shows none of them."""
+    named = dict(zip(_NAMES, args, strict=False))
     arguments = named | kwargs
-    are_complete = {"phone_number", "code"} <= arguments.keys() <= {"phone_number", "code", "region"}
-    if len(args) > 3 or named.keys() & kwargs.keys() or not are_complete:
+    are_complete = {"phone_number", "code"} <= arguments.keys() <= set(_NAMES)
+    if len(args) > len(_NAMES) or named.keys() & kwargs.keys() or not are_complete:
         raise errors.InvalidRequest("arguments", "they are others", ARGUMENTS)
     region = arguments.get("region")
     if region is not None and not isinstance(region, str):
         raise errors.InvalidRequest("region", mask_value(region), "a country's two letters, such as 'US'")
-    return arguments["phone_number"], arguments["code"], region
+    return arguments
+
+
+def _request_of(result_id: object, number: str) -> int:
+    """Return the request that a result's id names. Raises `InvalidRequest`, also for None: the caller lost the id."""
+    named = parse_result_id(result_id) if isinstance(result_id, str) else None
+    if named is None or named[0] != number or named[1] is None:
+        raise errors.InvalidRequest("request", mask_value(result_id), _REQUEST)
+    return named[1]
 
 
 @app.task(
@@ -81,10 +95,10 @@ def _arguments(*args: Any, **kwargs: Any) -> tuple[Any, Any, str | None]:
 def confirm_verification(self: ConfirmationTask, *args: Any, **kwargs: Any) -> dict[str, str | None]:
     """Have Plivo verify a number by the code that its user entered.
 
-        confirm_verification.delay(phone_number, code, region=None)
+        confirm_verification.delay(phone_number, code, region=None, request=verification.id)
 
-    The result is an ordinary one of Celery's, without the number and the code. `.get()` raises a `NotConfirmed` if the
-    number was not verified.
+    With `request`, only the code that was sent for this request verifies the number. The result is an ordinary one of
+    Celery's, without the number and the code. `.get()` raises a `NotConfirmed` if the number was not verified.
     """
     result: dict[str, str | None] = self.perform(*args, **kwargs)
     return result

@@ -65,7 +65,8 @@ class VerificationTask(EnqueuedTask):
         accepted = accept(runtime.ledger(), wanted, lane, token=uuid.uuid4().hex)
         if accepted.disposition is Disposition.ACCEPTED or accepted.promoted:
             send_message(number, accepted.request, lane, options)
-        return Verification(f"{number}/{accepted.request}", backend=self.backend, app=self.app)
+        is_anothers = accepted.disposition is not Disposition.ACCEPTED
+        return Verification(f"{number}/{accepted.request}", backend=self.backend, app=self.app, is_anothers=is_anothers)
 
     def AsyncResult(self, task_id: Any, **_: Any) -> AsyncResult:  # noqa: N802  # Celery's name
         """Return the result of a number's newest request, or the result with an id `+E164/REQUEST`.

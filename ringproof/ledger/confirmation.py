@@ -56,6 +56,7 @@ class NextStep(StrEnum):
     LOST = "lost"  # the code waited longer than a minute
     EXPIRED = "expired"  # the code that Plivo sent is too old
     TOO_MANY = "too_many"  # the code was entered five times
+    ANOTHER = "another"  # the last code was sent for another request
     PAUSED = "paused"  # Plivo does not accept the credentials at present
 
 
@@ -126,13 +127,14 @@ def store_code(ledger: Ledger, code: SecretStr) -> str:
     return handle
 
 
-def take_code(ledger: Ledger, number: str, handle: str) -> TakenCode:
+def take_code(ledger: Ledger, number: str, handle: str, request: int | None = None) -> TakenCode:
     """Take a code out of Redis, count the try, and return what to do with it.
 
-    A second call with the same handle gets no code. It returns LOOK, because the first call may have asked Plivo.
+    With `request`, only the code that was sent for this request is entered. A second call with the same handle gets no
+    code. It returns LOOK, because the first call may have asked Plivo.
     """
     step, code, tries_left, unanswered_handle, flat = ledger.run_script(
-        "number/take_code", [ledger.keys.record(number), ledger.keys.code(handle)], [handle, TRIES]
+        "number/take_code", [ledger.keys.record(number), ledger.keys.code(handle)], [handle, TRIES, request or ""]
     )
     record = Record.from_pairs(number, flat)
     return TakenCode(NextStep(step), SecretStr(code), max(0, int(tries_left)), unanswered_handle, record)

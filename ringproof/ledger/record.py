@@ -150,6 +150,7 @@ class Record:
     live_until: datetime | None = None  # until when any code of the number may work
     verification_uuid: str | None = None
     api_id: str | None = None
+    code_request: int | None = None  # the request that the last code was sent for, if it is an earlier one; 0: none
     code_sent_at: datetime | None = None
     expires_at: datetime | None = None  # of the last code
     verified_at: datetime | None = None
@@ -193,6 +194,7 @@ class Record:
             live_until=when("live_until"),
             verification_uuid=packed.get("verification_uuid"),
             api_id=packed.get("api_id"),
+            code_request=int(packed["code_request"]) if "code_request" in packed else None,
             code_sent_at=when("code_sent_at"),
             expires_at=when("expires_at"),
             verified_at=when("verified_at"),
@@ -227,6 +229,17 @@ class Record:
         It ends when the number lapses, and when Plivo no longer has the number.
         """
         return self.verified_at is not None and self.reason is not Reason.LAPSED
+
+    @property
+    def state_of_request(self) -> State:
+        """The state of the record's request, apart from that of the number.
+
+        A code of another request, or another program, may have verified the number. Then this request is expired if a
+        code was sent for it, and cancelled otherwise.
+        """
+        if self.state is not State.VERIFIED or (self.is_code_used and self.code_request is None):
+            return self.state
+        return State.EXPIRED if self.attempts else State.CANCELLED
 
     @property
     def message(self) -> str | None:

@@ -1,5 +1,6 @@
 """The result, keyed by phone number: what `.get()`, `.info` and `.state` say, to whom, and when."""
 
+import copy
 import pickle
 import secrets
 import subprocess
@@ -16,11 +17,13 @@ from support.harness import Worker, eventually, fresh_number, stopped
 from ringproof import runtime
 from ringproof.celery import backend
 from ringproof.celery.app import app
-from ringproof.celery.backend import CELERY_STATES, Verification
+from ringproof.celery.backend import CELERY_STATES, OF_A_REQUEST, Verification
 from ringproof.errors import Cancelled, InDoubt, InvalidRequest, Rejected, Superseded
 from ringproof.ledger.acceptance import Requester
 from ringproof.ledger.answers import Outcome, Settled
-from ringproof.ledger.record import Reason, State
+from ringproof.ledger.confirmation import Source, mark_verified
+from ringproof.ledger.record import Lane, Reason, State
+from ringproof.plivo.client import VerifiedNumber
 from ringproof.policy import Policy, Rate
 from tasks import initiate_verification
 from worker.local.processes.redis_server import RedisServer
@@ -156,6 +159,82 @@ def test_two_requests_for_one_number_give_each_its_own_result(ledger):
     assert first.id != second.id
 
 
+@pytest.fixture
+def asked(ledger, monkeypatch):
+    """Ask by `.delay`, without a message, so that no worker takes it."""
+    monkeypatch.setattr("ringproof.celery.verification.send_message", lambda *_: True)
+    ledger.publish_policy(Policy(rate=Rate.parse("1000/0.1s"), cooldown_ms=0, range_codes_per_hour=0))
+    return initiate_verification.delay
+
+
+def test_a_result_that_was_not_accepted_shows_nothing_of_anothers_request(asked, ledger):
+    number = fresh_number()
+    first = asked(number, alias="The tenant", subaccount="SA" + "x" * 18)
+    second = asked(number, alias="A stranger")
+    assert second.id == first.id
+    assert [second.info[name] for name in OF_A_REQUEST] == [None] * 4
+    settle(ledger, first)
+
+    for result in (second, asked(number), copy.copy(second), pickle.loads(pickle.dumps(second))):
+        assert [result.get(timeout=30)[name] for name in OF_A_REQUEST] == [None] * 4
+        assert result.get(timeout=30).keys() == FIELDS
+        assert result.get(timeout=30)["state"] == "code_sent"
+    assert first.get(timeout=30)["alias"] == "The tenant"
+    assert pickle.loads(pickle.dumps(first)).get(timeout=30)["verification_uuid"] == UUID
+
+
+def test_a_person_who_takes_over_a_row_sees_nothing_of_it(asked, ledger):
+    row = ask(ledger, requester=Requester.ROSTER, lane=Lane.BULK, alias="The tenant")
+    promoted = asked(row.id.partition("/")[0])
+
+    assert promoted.id == row.id
+    assert promoted.info["alias"] is None
+
+
+def test_the_result_of_a_resend_is_not_verified_by_what_was_verified_before(asked, ledger):
+    number = fresh_number()
+    first = asked(number)
+    settle(ledger, first)
+    owner = VerifiedNumber(number, "", "US", None, None, "", UUID)
+    mark_verified(ledger, [owner], "handle")
+    stranger = asked(number, resend=True)
+    settle(ledger, stranger, Outcome(State.CODE_SENT, verification_uuid="another", api_id="another"))
+    ledger.client.hset(ledger.keys.record(number), mapping={"expires_at": 1, "live_until": 1, "state": "verified"})
+
+    assert ledger.read(number).is_verified
+    assert stranger.get(timeout=30)["state"] == "expired"
+    assert first.get(timeout=30)["state"] == "verified"
+    assert asked(number).get(timeout=30)["state"] == "verified", "where the number stands"
+    assert initiate_verification.AsyncResult(number).get(timeout=30)["state"] == "verified"
+
+
+@pytest.mark.parametrize("is_sent", [True, False])
+def test_the_result_of_a_resend_is_not_verified_by_the_code_of_an_earlier_request(asked, ledger, is_sent):
+    number = fresh_number()
+    settle(ledger, asked(number))
+    stranger = asked(number, resend=True)
+    if is_sent:
+        settle(ledger, stranger, Outcome(State.CODE_SENT, verification_uuid="another", api_id="another"))
+    mark_verified(ledger, [VerifiedNumber(number, "", "US", None, None, "", UUID)], "handle of the first code")
+
+    assert ledger.read(number).state is State.VERIFIED
+    if is_sent:
+        assert stranger.get(timeout=30)["state"] == "expired"
+    else:
+        with pytest.raises(Cancelled):
+            stranger.get(timeout=30)
+
+
+def test_the_result_of_a_failed_request_is_not_verified_by_a_sync(asked, ledger):
+    number = fresh_number()
+    stranger = asked(number)
+    settle(ledger, stranger, Outcome(State.FAILED, Reason.REJECTED, "400"))
+    mark_verified(ledger, [VerifiedNumber(number, "", "US", None, None, "", UUID)], source=Source.LIST)
+
+    assert ledger.read(number).is_verified
+    assert stranger.get(timeout=30)["state"] == "expired"
+
+
 def test_an_earlier_result_keeps_its_uuid_after_a_resend(ledger, client):
     number = fresh_number()
     first = ask(ledger, number)
@@ -186,7 +265,8 @@ def test_only_what_is_final_is_remembered_and_nothing_by_the_bare_number(ledger,
     result, newest = ask(ledger, number), initiate_verification.AsyncResult(number)
     settle(ledger, result)
     assert result.get(timeout=30)["state"] == newest.get(timeout=30)["state"] == "code_sent"
-    client.hset(f"ringproof:number:{number}", "state", "verified")
+    verified = {"state": "verified", "verified_at": 1000 * int(time.time() + 60)}
+    client.hset(f"ringproof:number:{number}", mapping=verified)
     assert result.get(timeout=30)["state"] == newest.get(timeout=30)["state"] == "verified"
     client.hset(f"ringproof:number:{number}", "state", "expired")
 

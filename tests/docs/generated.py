@@ -54,7 +54,8 @@ def requests() -> str:
         lines.append(f"| {'; '.join(names)} | " + " | ".join(WORDS[answer] for answer in answers) + " |")
     lines += [
         "",
-        "A person's request takes over one of bulk or schedule that has not begun: its lane, channel and alias.",
+        "A person's request takes over one of bulk or schedule that has not begun, with its lane and channel.",
+        "The request keeps its subaccount, and its alias unless the person gives one.",
         "For bulk and schedule, a number stays `verified` whatever became of a later request, as long as it has ended.",
     ]
     return "\n".join(lines)

@@ -361,6 +361,43 @@ MUTATIONS = (
         "::test_a_standing_number_whose_last_request_failed_has_its_day_once_the_schedule_is_on",
     ),
     Mutation(
+        "a code is entered only for the request that it was sent for",
+        "ringproof/ledger/lua/number/take_code.lua",
+        "  if is_anothers and record.request then return 'another' end\n",
+        "",
+        "tests/ledger/test_confirmation.py::TestTheRequestOfACode::test_a_code_is_entered_for_its_own_request_only",
+    ),
+    Mutation(
+        "a newer request without a code does not take over the code of an earlier one",
+        "ringproof/ledger/lua/lib/request.lua",
+        "  record.code_request = record.code_request or record.verification_uuid and record.request\n",
+        "",
+        "tests/ledger/test_confirmation.py::TestTheRequestOfACode"
+        "::test_a_code_stays_with_its_request_when_later_ones_send_none",
+    ),
+    Mutation(
+        "a result that was not accepted shows nothing of another's request",
+        "ringproof/celery/backend.py",
+        "(dict.fromkeys(OF_A_REQUEST) if is_anothers else {})",
+        "{}",
+        "tests/celery/test_results.py::test_a_result_that_was_not_accepted_shows_nothing_of_anothers_request",
+    ),
+    Mutation(
+        "the result of a request is verified by its own code only",
+        "ringproof/celery/backend.py",
+        "record = replace(record, state=record.state_of_request)",
+        "pass",
+        "tests/celery/test_results.py::test_the_result_of_a_resend_is_not_verified_by_what_was_verified_before",
+    ),
+    Mutation(
+        "a person who takes over a row keeps its subaccount",
+        "ringproof/ledger/lua/number/accept.lua",
+        "record.subaccount or fields[i + 1]",
+        "fields[i + 1]",
+        "tests/ledger/test_ledger.py"
+        "::test_a_promoted_request_keeps_the_rows_subaccount_and_its_alias_unless_one_is_given",
+    ),
+    Mutation(
         "a resend that nobody answers does not end a verification",
         "ringproof/ledger/lua/agenda/work_off.lua",
         "local stands = is_verified(record) and not record.reverifies",

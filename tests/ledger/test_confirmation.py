@@ -7,7 +7,7 @@ import pytest
 from support.harness import fresh_number
 from support.number_in_ledger import MINUTES, SENT, UUID, Book
 
-from ringproof.errors import InvalidRequest, NothingPending, Unknown
+from ringproof.errors import AnotherRequest, InvalidRequest, NothingPending, Unknown
 from ringproof.ledger.acceptance import Disposition, Requester
 from ringproof.ledger.agenda import work_off_agenda
 from ringproof.ledger.answers import Outcome, Settled, Verdict
@@ -34,10 +34,10 @@ NEWER = Outcome(State.CODE_SENT, verification_uuid="a-newer-one", api_id="a-newe
 class ConfirmingUser(Book):
     """One number, and the user who enters its codes."""
 
-    def enter(self, code="0123"):
+    def enter(self, code="0123", request=None):
         """Enter a code; return what the worker takes, and the handle."""
         handle = store_code(self.ledger, check_code(code))
-        return take_code(self.ledger, self.number, handle), handle
+        return take_code(self.ledger, self.number, handle, request), handle
 
     def yes(self, handle="", uuid=UUID, dated=None, alias="", created=None, **options):
         """Have Plivo report the number as verified: by the code of a handle, or in its list."""
@@ -242,6 +242,54 @@ def test_the_next_entry_gets_the_handle_of_a_lost_answer(book):
     entered, _ = book.enter()
 
     assert (entered.step, entered.unanswered_handle) == (NextStep.ASK, first)
+
+
+class TestTheRequestOfACode:
+    """A code is entered for the request that it was sent for, and for no other one."""
+
+    def enter(self, book, request):
+        return book.enter(request=request)[0].step
+
+    def test_a_code_is_entered_for_its_own_request_only(self, book):
+        first = book.bring(SENT).record.request
+        assert self.enter(book, first) is NextStep.ASK
+        assert self.enter(book, first + 1) is NextStep.ANOTHER
+        book.move(2 * MINUTES)
+        second = book.accept(Requester.RESEND).request
+        assert self.enter(book, first) is NextStep.ASK, "the code of the second one is not sent yet"
+        assert self.enter(book, second) is NextStep.ANOTHER
+        book.settle(book.begin(second), NEWER)
+
+        assert self.enter(book, first) is NextStep.ANOTHER
+        assert self.enter(book, second) is NextStep.ASK
+        assert self.enter(book, None) is NextStep.ASK
+        assert book.record.tries == 2, "only what Plivo was asked about counts"
+
+    def test_a_code_stays_with_its_request_when_later_ones_send_none(self, book):
+        first = book.bring(SENT).record.request
+        for _ in range(2):
+            book.move(2 * MINUTES)
+            later = book.accept(Requester.RESEND).request
+            book.ledger.cancel(book.number, later)
+
+        assert self.enter(book, first) is NextStep.ASK
+        assert self.enter(book, later) is NextStep.ANOTHER
+
+    def test_that_the_number_is_verified_is_not_shown_to_another_request(self, book):
+        first = book.bring(SENT).record.request
+        book.confirm()
+        book.move(2 * MINUTES)
+        second = book.accept(Requester.RESEND).request
+
+        assert self.enter(book, second) is NextStep.ANOTHER
+        assert self.enter(book, first) is NextStep.NOTHING
+
+    def test_the_worker_raises_it_and_asks_plivo_nothing(self, book):
+        request = book.bring(SENT).record.request
+        handle = store_code(book.ledger, check_code("0123"))
+
+        with pytest.raises(AnotherRequest):
+            confirm(book.ledger, None, book.number, handle, request + 1)
 
 
 class TestRaces:

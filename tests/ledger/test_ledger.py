@@ -211,11 +211,27 @@ def test_a_promoted_request_is_due_at_the_persons_deadline(book):
     assert book.agenda() == book.record.ends_at
 
 
-def test_a_promoted_request_loses_the_rows_alias(book):
-    book.accept(Requester.ROSTER, alias="R" * 200)
-    book.accept()
+@pytest.mark.parametrize(
+    ("asked", "alias", "subaccount"),
+    [
+        ({}, "R" * 200, "SA-of-the-row"),
+        ({"alias": "Front desk"}, "Front desk", "SA-of-the-row"),
+        ({"alias": "P" * 100, "subaccount": "SA-of-the-person"}, "P" * 100, "SA-of-the-row"),
+        ({"subaccount": "SA-of-the-person"}, "R" * 200, "SA-of-the-row"),
+    ],
+)
+def test_a_promoted_request_keeps_the_rows_subaccount_and_its_alias_unless_one_is_given(book, asked, alias, subaccount):
+    book.accept(Requester.ROSTER, alias="R" * 200, subaccount="SA-of-the-row")
+    assert book.accept(**asked).promoted
 
-    assert book.record.alias is None
+    assert (book.record.alias, book.record.subaccount) == (alias, subaccount)
+
+
+def test_a_person_gives_a_subaccount_to_a_row_without_one(book):
+    book.accept(Requester.ROSTER)
+    book.accept(subaccount="SA-of-the-person")
+
+    assert book.record.subaccount == "SA-of-the-person"
 
 
 def test_bulk_does_not_take_over_a_persons_request(book):

@@ -3,6 +3,8 @@
 import os
 import secrets
 import signal
+import time
+from datetime import timedelta
 
 import pytest
 from celery import Celery, chain
@@ -12,6 +14,7 @@ from support.harness import Worker, eventually, fresh_number, stopped
 from ringproof import runtime
 from ringproof.celery.app import app
 from ringproof.errors import (
+    AnotherRequest,
     CodeExpired,
     InvalidNumber,
     InvalidRequest,
@@ -208,6 +211,12 @@ def test_a_worker_that_dies_in_the_midst_of_it_is_followed_by_one_that_looks(env
         (("+14155550123", 1234), InvalidRequest),
         (("+14155550123",), InvalidRequest),
         (("+14155550123", "1234", None, "5678"), InvalidRequest),
+        (("+14155550123", "1234", None, None), InvalidRequest),
+        (("+14155550123", "1234", None, ""), InvalidRequest),
+        (("+14155550123", "1234", None, "+14155550123"), InvalidRequest),
+        (("+14155550123", "1234", None, "+14155550124/1764374400"), InvalidRequest),
+        (("+14155550123", "1234", None, 1764374400), InvalidRequest),
+        (("+14155550123", "1234", None, "+14155550123/1764374400", "US"), InvalidRequest),
     ],
 )
 def test_what_is_wrong_is_raised_at_the_call_shows_no_code_and_leaves_none(client, arguments, error):
@@ -268,6 +277,23 @@ def test_a_foreign_application_may_leave_the_code_as_its_user_pasted_it(plivo, c
     assert ledger.read(number).tries == 0, "Plivo was not asked"
 
     assert enter("\u200e" + " - ".join(code) + "\n").get(timeout=60)["state"] == "verified"
+
+
+def test_a_code_is_confirmed_for_the_request_that_it_was_sent_for(plivo, worker, ledger):
+    number = fresh_number()
+    first = initiate_verification.delay(number)
+    first.get(timeout=60)
+    eventually(lambda: time.sleep(0.1) or ledger.now() > ledger.read(number).code_sent_at + timedelta(seconds=1))
+    stranger = initiate_verification.delay(number, resend=True)
+    stranger.get(timeout=60)
+    code = code_of(plivo, number)
+    with pytest.raises(AnotherRequest) as caught:
+        confirm_verification.delay(number, code, request=first.id).get(timeout=60)
+
+    assert code not in str(caught.value)
+    assert asked(plivo, "complete") == 0
+    assert confirm_verification.delay(number, code, request=stranger.id).get(timeout=60)["state"] == "verified"
+    assert ledger.read(number).is_verified
 
 
 @pytest.mark.parametrize("region", ["", " ", None])

@@ -47,8 +47,13 @@ redis.call('SET', token_key, cjson.encode(answer), 'PX', token_ms)
 if decision.disposition == 'accepted' then
   write_request(key, record, flat, number, decision.request, asked)
 elseif promoted then
-  delete_alias(key, record)
-  redis.call('HDEL', key, 'subaccount', 'reverifies')
+  -- The request stays the one that it was: for its subaccount, and a re-verification. An alias is replaced as a whole.
+  local has_alias = false
+  for i = 1, #fields, 2 do
+    has_alias = has_alias or fields[i] == 'alias'
+    if fields[i] == 'subaccount' then fields[i + 1] = record.subaccount or fields[i + 1] end
+  end
+  if has_alias then delete_alias(key, record) end
   redis.call('HSET', key, 'lane', lane, 'channel', channel, 'ends_at', asked.ends_at, 'updated_at', now)
   set_or_delete(key, 'country', country)
   if fields[1] then redis.call('HSET', key, unpack(fields)) end

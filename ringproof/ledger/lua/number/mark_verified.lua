@@ -45,16 +45,17 @@ local function write_country_and_alias(key, record, caller_id)
 end
 
 -- Sets the uuid by which the number is verified: that of the last code, or that of another one. In doubt, the uuid of
--- the last code is unknown, and it is this one.
+-- the code that may have been sent is unknown, and it is this one if it is new.
 local function write_uuid(key, record, uuid)
-  local is_of_another = record.code_sent_at and uuid ~= record.verification_uuid
-    and record.state ~= 'sending' and record.state ~= 'in_doubt'
-  if is_of_another and not is_code_used(record) then
+  local is_new = uuid ~= record.verification_uuid
+  local is_of_doubt = is_new and (record.state == 'sending' or record.state == 'in_doubt')
+  if is_new and not is_of_doubt and record.code_sent_at and not is_code_used(record) then
     redis.call('HSET', key, 'verified_uuid', uuid)
-  else
-    redis.call('HSET', key, 'verification_uuid', uuid)
-    redis.call('HDEL', key, 'verified_uuid')
+    return
   end
+  redis.call('HSET', key, 'verification_uuid', uuid)
+  redis.call('HDEL', key, 'verified_uuid')
+  if is_of_doubt then redis.call('HDEL', key, 'code_request') end
 end
 
 -- Records that Plivo has a number that is unknown here, or whose last request has ended without a verification.
@@ -63,6 +64,8 @@ local function record_from_plivo(key, record, caller_id)
     redis.call('HSET', key, 'verified_at', caller_id.dated > 0 and math.min(caller_id.dated, now) or now)
   end
   write_uuid(key, record, caller_id.uuid)
+  -- No code of the record's request has verified the number, so that request has not.
+  if record.state then redis.call('HSETNX', key, 'code_request', 0) end
   redis.call('HSET', key, 'checked_at', now)
   redis.call('HSETNX', key, 'request', math.floor(now / 1000))
   redis.call('HSETNX', key, 'lane', 'scheduled')

@@ -44,10 +44,11 @@ if state == 'code_sent' then
   set_or_delete(key, 'verified_uuid', uuid_of_verification(record))
   redis.call('HSET', key, 'verification_uuid', verification_uuid, 'api_id', api_id,
     'code_sent_at', sent_at, 'expires_at', agenda_at, 'live_until', agenda_at)
-  redis.call('HDEL', key, 'live_before', 'tries', 'confirm')
+  redis.call('HDEL', key, 'live_before', 'code_request', 'tries', 'confirm')
 elseif state == 'in_doubt' then
   agenda_at = milliseconds(record, 'live_until')
 elseif state == 'verified' then
+  if verification_uuid ~= record.verification_uuid then redis.call('HDEL', key, 'code_request') end
   redis.call('HSET', key, 'verified_at', now, 'verification_uuid', verification_uuid)
   redis.call('HDEL', key, 'live_until', 'live_before', 'verified_uuid')
 else

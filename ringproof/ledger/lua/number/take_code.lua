@@ -2,16 +2,17 @@
 -- Takes a code that a user entered, once, and returns whether to ask Plivo about it. The try counts before Plivo is
 -- asked.
 -- input:  KEYS    the number's record, the code under its handle
---         ARGV    handle, how often one code may be entered
+--         ARGV    handle, how often one code may be entered, the request for which the code was sent ('': any)
 -- output: verdict; the code ('' unless the verdict is ask); the tries that are left; the handle of an earlier try
 --         to which Plivo's answer was lost ('': none); the record's fields. The verdict is
 --         ask (ask Plivo about this code), look (Plivo was asked before, for this handle: find out the result),
 --         done (this handle has verified the number), nothing (no code to confirm), lost (the code was not taken
---         in time), expired, too_many, or paused (Plivo does not accept the credentials)
+--         in time), expired, too_many, another (the last code was sent for another request), or paused (Plivo does
+--         not accept the credentials)
 -- A record's `tries` counts the entries of its last sent code. `confirm` is the handle for which Plivo was asked and
 -- has not answered; in a record without `tries` it is the handle that has verified the number.
 local key, code_key = unpack(KEYS, 7)
-local handle, most_tries = ARGV[3], tonumber(ARGV[4])
+local handle, most_tries, request = ARGV[3], tonumber(ARGV[4]), ARGV[5]
 local code = redis.call('GETDEL', code_key)
 local record = read(key)
 local tries = tonumber(record.tries) or 0
@@ -19,6 +20,8 @@ local tries = tonumber(record.tries) or 0
 local function judge()
   local is_used = is_code_used(record)
   if record.confirm == handle then return record.tries and 'look' or 'done' end
+  local is_anothers = request ~= '' and request ~= (record.code_request or record.request)
+  if is_anothers and record.request then return 'another' end
   if is_used or not record.verification_uuid then return 'nothing' end
   if not code then return 'lost' end
   if milliseconds(record, 'expires_at') <= now then return 'expired' end
