@@ -1,8 +1,11 @@
-"""Ringproof for programs: `from ringproof import initiate_verification, confirm_verification, import_roster`.
+"""Ringproof for programs: `from ringproof import initiate_verification, confirm_verification, is_verified`.
 
     verification = initiate_verification.delay("+14155550123", alias="Front desk")
     verification.get(timeout=30)["state"]  # "code_sent"
-    confirm_verification.delay("+14155550123", "482913").get(timeout=30)["state"]  # "verified"
+    confirm_verification.delay("+14155550123", "482913", request=verification.id).get(timeout=30)["state"]  # "verified"
+    is_verified("+14155550123")  # True
+
+`import_roster` sends codes to a file of numbers, and `verified_numbers` yields all verified ones.
 
 A name is loaded when a program first uses it, so `import ringproof.phone` loads neither Celery nor Redis.
 """
@@ -14,13 +17,16 @@ if TYPE_CHECKING:
     from ringproof.batches.importing import import_roster
     from ringproof.celery.confirmation import confirm_verification
     from ringproof.celery.verification import initiate_verification
+    from ringproof.verified import is_verified, verified_numbers
 
-__all__ = ["confirm_verification", "import_roster", "initiate_verification"]
+__all__ = ["confirm_verification", "import_roster", "initiate_verification", "is_verified", "verified_numbers"]
 
 _MODULES: Final = {
     "confirm_verification": "ringproof.celery.confirmation",
     "import_roster": "ringproof.batches.importing",
     "initiate_verification": "ringproof.celery.verification",
+    "is_verified": "ringproof.verified",
+    "verified_numbers": "ringproof.verified",
 }
 
 

@@ -3,16 +3,13 @@
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Final
 
 from ringproof.clock import epoch_ms, moment
 from ringproof.ledger.durations import ms
 from ringproof.ledger.ledger import Ledger
+from ringproof.ledger.numbers import AT_ONCE, all_records, records_of
 from ringproof.ledger.queues import LONGEST_QUEUE
 from ringproof.ledger.record import Reason, Record
-
-AT_ONCE: Final = 500
-"""Records that one round trip reads."""
 
 
 class Requested(StrEnum):
@@ -82,27 +79,10 @@ def older_than(ledger: Ledger, duration: timedelta) -> Iterator[str]:
 
 def lapsed(ledger: Ledger) -> Iterator[str]:
     """Yield the numbers whose users did not answer the re-verification, as long as their records are kept."""
-    for numbers in _scanned(ledger, "sscan", ledger.keys.lapsed):
-        yield from (record.phone_number for record in _records(ledger, numbers) if record.reason is Reason.LAPSED)
+    records = records_of(ledger, ledger.keys.lapsed)
+    yield from (record.phone_number for record in records if record.reason is Reason.LAPSED)
 
 
 def verified(ledger: Ledger) -> Iterator[Record]:
-    """Yield the records of all verified numbers. This reads all keys: some seconds for a million."""
-    for keys in _scanned(ledger, "scan", match=ledger.keys.record("*")):
-        numbers = list(map(ledger.keys.number, keys))
-        yield from (record for record in _records(ledger, numbers) if record.is_verified)
-
-
-def _records(ledger: Ledger, numbers: Sequence[str]) -> Iterator[Record]:
-    yield from (record for record in ledger.read_many([(number, None) for number in numbers]) if record)
-
-
-def _scanned(ledger: Ledger, command: str, *key: str, match: str | None = None) -> Iterator[list[str]]:
-    """Yield the members of a set, or the keys of Redis, some at a time. In rare cases one comes twice."""
-    cursor = 0
-    while True:
-        cursor, names = ledger.run(command, *key, cursor, match, AT_ONCE)
-        if names:
-            yield names
-        if not cursor:
-            return
+    """Yield the records of all verified numbers. This reads all keys."""
+    yield from (record for record in all_records(ledger) if record.is_verified)

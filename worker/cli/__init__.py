@@ -35,6 +35,7 @@ for command in (
     number.confirm,
     number.remove,
     number.erase,
+    verified.numbers,
     verified.sync,
     verified.reverify,
     roster.import_,

@@ -1,4 +1,4 @@
-"""The commands about verified numbers: sync and reverify."""
+"""The commands about verified numbers: numbers, sync and reverify."""
 
 import shlex
 import sys
@@ -17,9 +17,10 @@ from ringproof.celery.ping import workers_that_answer
 from ringproof.ledger import plivo_list, reverification
 from ringproof.ledger.confirmation import Marked
 from ringproof.ledger.ledger import Ledger
+from ringproof.ledger.numbers import AT_ONCE, all_records
 from ringproof.ledger.plivo_list import ListScan, ScanProgress
 from ringproof.ledger.policy import reverify_mode
-from ringproof.ledger.record import Record
+from ringproof.ledger.record import Record, State
 from ringproof.ledger.reverification import Requested
 from ringproof.phone.masking import mask
 from ringproof.phone.number import parse
@@ -27,6 +28,7 @@ from ringproof.rosters.output_file import OutputFile
 from tasks.plivo_list import LAG, start_list_scan
 from worker.cli.options import JSON, REGION, YES, Duration, load_dotenv, numbers_of, reports_errors
 from worker.views.console import Exit, console
+from worker.views.number import number_json, number_line
 from worker.views.patience import PATIENCE_SECONDS, START_A_WORKER, Patience
 from worker.views.text import counted, json_line
 
@@ -41,6 +43,32 @@ _WHY_NOT: Final = {
     Requested.NEVER: "not verified; to send a first code: ringproof initiate NUMBER",
     Requested.UNKNOWN: "unknown here; to send a first code: ringproof initiate NUMBER",
 }
+
+
+@click.command()
+@click.option(
+    "--state",
+    "states",
+    type=click.Choice([str(state) for state in State]),
+    multiple=True,
+    help="Numbers in this state; may be given several times  [default: verified]",
+)
+@click.option("--json", "prints_json", is_flag=True, help="Print each record as a line of JSON, unmasked.")
+@reports_errors
+def numbers(states: Sequence[str], *, prints_json: bool) -> None:
+    """List the numbers in a state, one a line, in no order.
+
+    Numbers are masked; --json has them in full, in the lines of ringproof status NUMBER --json. A number is verified
+    as long as its verification stands, also while a newer request for it is in another state. All keys of Redis are
+    read, and memory does not grow with them. A number may come twice if their count changes much meanwhile.
+    """
+    load_dotenv()
+    wanted, count = set(states or [State.VERIFIED]), 0
+    for record in all_records(runtime.ledger()):
+        if record.state in wanted or (record.is_verified and State.VERIFIED in wanted):
+            click.echo(number_json(record) if prints_json else number_line(record))
+            count += 1
+    console(stderr=True).print(counted(count, "number"))
 
 
 @click.command()
@@ -137,8 +165,8 @@ def reverify(  # each option is one way to choose the numbers
 
 def _request_reverification(ledger: Ledger, numbers: Sequence[str], how: str) -> None:
     answers = Counter[Requested]()
-    for start in range(0, len(numbers), reverification.AT_ONCE):
-        answers.update(reverification.request(ledger, numbers[start : start + reverification.AT_ONCE]))
+    for start in range(0, len(numbers), AT_ONCE):
+        answers.update(reverification.request(ledger, numbers[start : start + AT_ONCE]))
     if due := answers[Requested.DUE]:
         console().print(f"{_numbers_are(due)} to be verified again: {how}; for the result: ringproof status NUMBER")
     for answer, why in _WHY_NOT.items():

@@ -9,6 +9,7 @@ from rich.text import Text
 from ringproof.errors import reason_link
 from ringproof.ledger.failures import failure_of
 from ringproof.ledger.record import Change, Lane, Reason, Record, State
+from ringproof.phone.caller_id import clean_alias
 from ringproof.phone.masking import mask
 from worker.views.console import fact_table
 from worker.views.text import clock, json_line
@@ -129,10 +130,20 @@ def number_view(record: Record, reverify_at: datetime | None = None) -> Table:
     )
 
 
+def number_line(record: Record) -> str:
+    """Return a record as one line of a list, with the number masked: `verified    +1•••••••23  US  Front desk`.
+
+    The state of a newer request stands beside a verification: `code_sent, verified  +1•••••••23  US`.
+    """
+    stands = ", verified" if record.is_verified and record.state is not State.VERIFIED else ""
+    texts = (f"{record.state}{stands}".ljust(10), mask(record.phone_number), record.country, clean_alias(record.alias))
+    return "  ".join(text for text in texts if text)
+
+
 def number_json(record: Record) -> str:
     """Return a record as a line of JSON, without its fence: that is between the worker and the ledger."""
     fields = {name: value for name, value in asdict(record).items() if name != "fence"}
-    return json_line(fields | {"message": record.message})
+    return json_line(fields | {"message": record.message, "is_verified": record.is_verified})
 
 
 def unknown_number_json(number: str) -> str:

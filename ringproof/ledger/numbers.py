@@ -1,0 +1,48 @@
+"""All records of the ledger, or the members of one of its sets, some hundred at a time: memory does not grow.
+
+Redis' SCAN walks through the keys, so there is no index to keep, and none that could be wrong. SCAN returns every key
+that is there from its first step to its last one. In rare cases it returns one twice, when the number of keys has
+changed much. Another Redis process could not go on with its cursor, so a restart in the middle is an error.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from ringproof.errors import LedgerUnavailable
+from ringproof.ledger.ledger import Ledger
+from ringproof.ledger.record import Record
+
+AT_ONCE: Final = 500
+"""Records that one round trip reads."""
+
+
+def all_records(ledger: Ledger) -> Iterator[Record]:
+    """Yield the records of all numbers, each as it is when it is read. This reads all keys.
+
+    Raises `LedgerUnavailable`, also if Redis was restarted or replaced in the middle: then start again.
+    """
+    for keys in _scanned(ledger, "scan", match=ledger.keys.record("*")):
+        yield from _records(ledger, list(map(ledger.keys.number, keys)))
+
+
+def records_of(ledger: Ledger, set_key: str) -> Iterator[Record]:
+    """Yield the records of the numbers in a set. Failures are those of `all_records`."""
+    for numbers in _scanned(ledger, "sscan", set_key):
+        yield from _records(ledger, numbers)
+
+
+def _records(ledger: Ledger, numbers: Sequence[str]) -> Iterator[Record]:
+    yield from (record for record in ledger.read_many([(number, None) for number in numbers]) if record)
+
+
+def _scanned(ledger: Ledger, command: str, *key: str, match: str | None = None) -> Iterator[list[str]]:
+    cursor, process = 0, None
+    while True:
+        (cursor, names), server = ledger.run_all((command, *key, cursor, match, AT_ONCE), ("info", "server"))
+        if process not in {None, server.get("run_id")}:
+            raise LedgerUnavailable(ledger.shown_url, "it was restarted while all records were read; start again")
+        process = server.get("run_id")
+        if names:
+            yield names
+        if not cursor:
+            return
