@@ -19,6 +19,8 @@ Scripts get their keys from here. A script that finds a key by a record's or row
 | `{P}:policy` | hash | the workers' settings, for all scripts |
 | `{P}:limits`, `{P}:limits:history` | hash, list | an operator's rates for a while, and their last 100 changes |
 | `{P}:pace` | hash | the next free slot of each bucket, and the turns (lua/lib/pace.lua) |
+| `{P}:line:CHANNEL` | sorted set | the people whose slot is not near, by their deadline (ms) (lua/lib/line.lua) |
+| `{P}:called:CHANNEL` | sorted set | the people who are called up, and until when (ms) each keeps the place |
 | `{P}:pauses` | hash | what is paused, by an operator or by Plivo's answers (lua/lib/pauses.lua) |
 | `{P}:refusals` | hash | how often each cap has refused a request |
 | `{P}:reconcile`, `{P}:sync` | hash | how far each scan of Plivo's list is (lua/plivo_list) |
@@ -116,6 +118,14 @@ class Keys:
     def token(self, token: str) -> str:
         """Return the key of the answer to a token; with `*`, a pattern."""
         return f"{self.prefix}:token:{token}"
+
+    def line(self, channel: str) -> str:
+        """Return the key of the people whose slot is not near."""
+        return f"{self.prefix}:line:{channel}"
+
+    def called(self, channel: str) -> str:
+        """Return the key of the people who are called up, because their slot is near."""
+        return f"{self.prefix}:called:{channel}"
 
     def code(self, handle: str) -> str:
         """Return the key of a code that a user entered."""

@@ -247,6 +247,42 @@ MUTATIONS = (
         "tests/ledger/test_slots.py::TestA429::test_three_429s_halve_the_pace_for_ten_seconds_at_most",
     ),
     Mutation(
+        "people come before bulk when the slots are those for calls",
+        "ringproof/ledger/lua/lib/turns.lua",
+        "slot_after(channel, people_ahead(channel))",
+        "slot_after(channel, 0)",
+        "tests/ledger/test_slots.py::TestCalls::test_people_come_before_bulk",
+    ),
+    Mutation(
+        "bulk has its share of the calls",
+        "ringproof/ledger/lua/lib/turns.lua",
+        "floor = math.max(by_account, by_call, call_floor)",
+        "floor = math.huge",
+        "tests/ledger/test_slots.py::TestCalls::test_bulk_has_its_tenth_beside_any_number_of_people",
+    ),
+    Mutation(
+        "those who leave the line leave no gap",
+        "ringproof/ledger/lua/lib/transition.lua",
+        "and not keeps_place then leave_line(number, record.channel) end",
+        "and not keeps_place then end",
+        "tests/ledger/test_slots.py::TestTheLine::test_those_who_leave_the_line_leave_no_gap",
+    ),
+    Mutation(
+        "the dead keep no place in the line",
+        "ringproof/ledger/lua/lib/line.lua",
+        "'-inf', '(' .. now)",
+        "'-inf', '(0')",
+        "tests/ledger/test_slots.py::TestTheLine"
+        "::test_those_whose_worker_died_after_their_call_lose_their_place_to_the_others",
+    ),
+    Mutation(
+        "the line follows the pace when that becomes quicker",
+        "ringproof/ledger/lua/agenda/work_off.lua",
+        "for _, channel in ipairs({'sms', 'call'}) do call_up_people(channel) end\n",
+        "",
+        "tests/ledger/test_slots.py::TestTheLine::test_all_people_are_sent_to_soon_after_a_slow_rate_was_ended",
+    ),
+    Mutation(
         "a question waits for its slot, and reserves another if it missed it",
         "worker/sending/queries.py",
         "return ask(before_first_byte=check)",

@@ -2,11 +2,13 @@
 
 import itertools
 import random
+from collections import Counter
 from datetime import timedelta
 
 import pytest
 from support.simulation import SECOND, Simulation
 
+from ringproof.batches.erasure import erase_number
 from ringproof.ledger import control
 from ringproof.ledger.answers import Outcome, PlivoSignal, Verdict
 from ringproof.ledger.pace import replace_slot
@@ -115,7 +117,166 @@ def test_each_person_beyond_the_horizon_waits_for_a_turn_of_their_own(client):
     assert {(b - a) // timedelta(milliseconds=1) for a, b in itertools.pairwise(due)} <= {106, 107, 105}
 
 
+class TestTheLine:
+    """People whose slot is not near stand in a line, and nobody in it has a slot or a turn."""
+
+    def people(self, simulation, count, channel="sms"):
+        """Have so many people ask, a millisecond apart; return their requests."""
+        requests = []
+        for _ in range(count):
+            simulation.pass_(0.001)
+            requests += simulation.numbers(1, Lane.INTERACTIVE, channel)
+            simulation.booker(requests[-1:], Lane.INTERACTIVE)
+        return requests
+
+    def pass_on(self, simulation, seconds):
+        simulation.run(simulation.now_us + int(seconds * SECOND))
+
+    def states(self, simulation, requests):
+        return Counter(record.state for record in map(simulation.record, requests))
+
+    def test_all_people_are_sent_to_soon_after_a_slow_rate_was_ended(self, client):
+        simulation = Simulation(client)
+        control.override_rates(simulation.ledger, timedelta(hours=1), rate=Rate.parse("1/60s"))
+        people = self.people(simulation, 60)
+        self.pass_on(simulation, 100)
+        assert self.states(simulation, people)[State.WAITING] == 59
+        control.restore_rates(simulation.ledger)
+        people += self.people(simulation, 1)
+        self.pass_on(simulation, 10)
+
+        assert set(self.states(simulation, people)) <= {State.SENDING, State.IN_DOUBT}
+        assert max(simulation.slots[Lane.INTERACTIVE]) < simulation.now_us
+
+    def test_a_turn_never_lies_beyond_the_requests_own_end(self, client):
+        simulation = Simulation(client, "1/60s")
+        records = map(simulation.record, self.people(simulation, 30))
+        self.pass_on(simulation, 60)
+
+        assert all(record.due_at <= record.ends_at for record in records if record.state is State.WAITING)
+
+    @pytest.mark.parametrize("end", ["cancelled", "erased", "too late"])
+    def test_those_who_leave_the_line_leave_no_gap(self, client, end):
+        simulation = Simulation(client, "10/1s")
+        people = self.people(simulation, 250)
+        self.pass_on(simulation, 1)
+        waiting = [one for one in people if simulation.record(one).state is State.WAITING]
+        for one in waiting:
+            if end == "cancelled":
+                simulation.ledger.cancel(*one)
+            elif end == "erased":
+                erase_number(simulation.ledger, one[0])
+        if end == "too late":
+            control.override_rates(simulation.ledger, timedelta(minutes=16), rate=Rate.parse("1/600s"))
+            self.pass_on(simulation, 17 * 60)
+        self.pass_on(simulation, 1)
+        (last,) = self.people(simulation, 1)
+        self.pass_on(simulation, 4)
+
+        assert len(waiting) > 150
+        assert client.zcard(simulation.keys.line("sms")) == client.zcard(simulation.keys.called("sms")) == 0
+        assert simulation.record(last).state is State.SENDING
+
+    def test_those_whose_worker_died_after_their_call_lose_their_place_to_the_others(self, client):
+        simulation = Simulation(client, "10/1s")
+        control.override_rates(simulation.ledger, timedelta(hours=1), rate=Rate.parse("1/60s"))
+        people = self.people(simulation, 100)
+        self.pass_on(simulation, 2)
+        control.restore_rates(simulation.ledger)
+        simulation.sweep()
+        dead = [request for _, _, requests, _ in simulation.events for request in requests]
+        assert 40 < len(dead) < 50, "as many as have a slot within the horizon"
+        simulation.events.clear()
+        asked_us = simulation.now_us
+        self.pass_on(simulation, 15)
+
+        alive = [one for one in people if one not in dead]
+        assert self.states(simulation, alive) == {State.SENDING: len(alive)}
+        assert max(simulation.slots[Lane.INTERACTIVE]) - asked_us < 13 * SECOND
+        assert simulation.begin(dead[0]).verdict is Verdict.BEGUN, "its message comes again"
+
+    def test_people_are_sent_to_in_the_order_in_which_they_asked_and_at_the_whole_pace(self, client):
+        simulation = Simulation(client, "10/1s")
+        people = self.people(simulation, 150)
+        self.pass_on(simulation, 20)
+
+        leases = [simulation.record(one).lease_until for one in people]
+        in_order = sorted(leases)
+        assert all(abs(in_order.index(lease) - n) <= 11 for n, lease in enumerate(leases)), "but for those of one tick"
+        assert simulation.used() > 0.99
+        assert over(simulation.rate, simulation.all_slots()) == 0
+        assert simulation.asked <= 2.2 * 150
+
+    def test_a_place_in_the_line_is_kept_while_others_ask(self, client):
+        simulation = Simulation(client, "10/1s")
+        waiting = self.people(simulation, 80)[-1]
+        self.pass_on(simulation, 1)
+        due_at = simulation.record(waiting).due_at
+        self.people(simulation, 100)
+        self.pass_on(simulation, 5)
+
+        assert simulation.record(waiting).state is State.SENDING
+        assert simulation.record(waiting).lease_until - simulation.ledger.durations.lease < due_at + timedelta(
+            seconds=5.5
+        )
+
+
 class TestCalls:
+    SPACING_US = 530_000
+
+    def calls_in_bulk(self, simulation, count=340):
+        for _ in range(8):
+            simulation.booker(simulation.numbers(count // 8, channel="call"))
+
+    def people(self, simulation, count, every_us=SECOND):
+        """Have so many people ask for a call, from a second on; return when each asks."""
+        asked = [simulation.now_us + SECOND + n * every_us + n % 7 * 31_000 for n in range(count)]
+        requests = simulation.numbers(count, Lane.INTERACTIVE, "call")
+        for when, request in zip(asked, requests, strict=True):
+            simulation.booker([request], Lane.INTERACTIVE, when)
+        return asked
+
+    def test_people_come_before_bulk(self, client):
+        simulation = Simulation(client)
+        self.calls_in_bulk(simulation)
+        asked = self.people(simulation, 45)
+        simulation.run(simulation.now_us + 50 * SECOND)
+
+        slots = sorted(simulation.slots[Lane.INTERACTIVE])
+        waits = [slot - when for slot, when in zip(slots, asked, strict=True)]
+        assert max(waits) <= 2 * self.SPACING_US + SECOND
+        calls = simulation.all_slots()
+        assert (len(calls) - 1) * self.SPACING_US / (calls[-1] - calls[0]) > 0.94
+        assert over(Rate.parse("2/1s"), calls) == 0
+
+    def test_bulk_has_its_tenth_beside_any_number_of_people(self, client):
+        simulation = Simulation(client)
+        start = simulation.now_us
+        self.calls_in_bulk(simulation)
+        self.people(simulation, 180, SECOND // 3)
+        simulation.run(start + 60 * SECOND)
+
+        calls = simulation.all_slots()
+        bulk = len(simulation.slots[Lane.BULK])
+        assert 0.08 <= bulk / len(calls) < 0.15
+        assert (len(calls) - 1) * self.SPACING_US / (calls[-1] - calls[0]) > 0.94
+
+    def test_calls_of_people_go_on_beside_a_crowd_that_asks_for_texts(self, client):
+        simulation = Simulation(client)
+        start = simulation.now_us
+        for n in range(2000):  # 100 a second of 59
+            simulation.person(start + n * SECOND // 100)
+        asked = self.people(simulation, 15)
+        simulation.run(start + 25 * SECOND)
+
+        calls = [
+            record.lease_until - simulation.ledger.durations.lease
+            for key in client.scan_iter(simulation.keys.record("*"))
+            if (record := simulation.ledger.read(simulation.keys.number(key))).channel == "call"
+            and record.state is State.SENDING
+        ]
+        assert len(calls) == len(asked)
+
     @pytest.mark.parametrize("lane", Lane)
     def test_a_call_takes_a_slot_of_both_buckets_and_costs_texts_next_to_nothing(self, client, lane):
         simulation = Simulation(client)
@@ -317,7 +478,8 @@ class TestOtherRates:
             else:
                 simulation.ledger.publish_policy(Policy(rate=rate, range_codes_per_hour=0))
             for _ in range(chance.randrange(1, 4)):
-                begun = simulation.ledger.begin(simulation.numbers(chance.randrange(1, 120), Lane.INTERACTIVE))
+                people = simulation.called_up() + simulation.numbers(chance.randrange(1, 120), Lane.INTERACTIVE)
+                begun = simulation.ledger.begin(people)
                 applies = Rate.parse(control.sending_status(simulation.ledger).rate)
                 slots += [(one.at_us, applies) for one in begun if one.verdict is Verdict.BEGUN]
                 simulation.pass_(chance.uniform(0, 4))
@@ -376,8 +538,9 @@ def test_after_redis_was_emptied_the_first_window_has_no_slot_for_calls_either(c
     simulation.ledger.publish_policy(
         Policy(rate=Rate.parse("1/1s"), call_rate=Rate.parse("1/4s"), range_codes_per_hour=0)
     )
-    (call,) = simulation.ledger.begin(simulation.numbers(1, Lane.INTERACTIVE, "call"))
+    emptied_us = simulation.now_us
+    simulation.booker(simulation.numbers(1, channel="call"))
+    simulation.run()
 
-    assert text.at_us == simulation.now_us + 5 * SECOND
-    assert call.verdict is Verdict.WAITING
-    assert 0 <= call.at_us - (simulation.now_us + 4 * SECOND - 5000) < 1000, "in whole milliseconds"
+    assert text.at_us == emptied_us + 5 * SECOND
+    assert emptied_us + 4 * SECOND <= simulation.slots[Lane.BULK][0] < emptied_us + 5 * SECOND

@@ -2,6 +2,7 @@
 
 import heapq
 import itertools
+import math
 import random
 import secrets
 from datetime import timedelta
@@ -10,7 +11,8 @@ from support.harness import fresh_number
 
 from ringproof.clock import moment
 from ringproof.ledger.acceptance import Requester
-from ringproof.ledger.answers import Verdict
+from ringproof.ledger.agenda import work_off_agenda
+from ringproof.ledger.answers import AgendaAction, Verdict
 from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.pace import reserve_slot
 from ringproof.ledger.record import Lane
@@ -43,6 +45,7 @@ class Simulation:
         self.at(START_US)
         reserve_slot(self.ledger)  # Redis is new: the first window is spent
         self.at(START_US + self.rate.window_us + self.rate.spacing_us)
+        self.swept_us = self.now_us
 
     def at(self, now_us):
         self.now_us = now_us
@@ -56,6 +59,19 @@ class Simulation:
             for n in numbers
         ]
 
+    def sweep(self):
+        """Have a second pass, and the people begin who are called up then."""
+        self.swept_us = max(self.swept_us + SECOND, self.now_us)
+        self.at(self.swept_us)
+        for request in self.called_up():
+            self.booker([request], Lane.INTERACTIVE, self.now_us + self.chance.randrange(5_000, 50_000))
+
+    def called_up(self):
+        """Have the agenda worked off, as the sweep does each second; return the people who are to begin now."""
+        entries = work_off_agenda(self.ledger, 1000, {lane: f"test.{lane}" for lane in Lane})
+        enqueued = [entry for entry in entries if entry.action is AgendaAction.ENQUEUE]
+        return [(entry.phone_number, entry.request) for entry in enqueued if entry.lane is Lane.INTERACTIVE]
+
     def booker(self, requests, lane=Lane.BULK, when_us=None):
         """Add a booker that begins these numbers in their order, from `when_us` on."""
         heapq.heappush(self.events, (when_us or self.now_us, next(self.order), list(requests), lane))
@@ -64,8 +80,15 @@ class Simulation:
         self.booker(self.numbers(1, Lane.INTERACTIVE, channel), Lane.INTERACTIVE, when_us)
 
     def run(self, until_us=None):
-        """Let time pass until no booker has numbers left."""
-        while self.events and (until_us is None or self.events[0][0] <= until_us):
+        """Let time pass until no booker has numbers left; with `until_us`, until then."""
+        ends_us = until_us or math.inf
+        while self.events or until_us:
+            event_us, sweep_us = self.events[0][0] if self.events else math.inf, self.swept_us + SECOND
+            if min(event_us, sweep_us) > ends_us:
+                return
+            if sweep_us <= event_us:
+                self.sweep()
+                continue
             when_us, _, left, lane = heapq.heappop(self.events)
             self.at(max(when_us, self.now_us))
             answers = self.ledger.begin(left[:10])

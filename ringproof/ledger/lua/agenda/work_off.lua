@@ -1,4 +1,4 @@
--- needs: arguments, clock, states, settings, record, batch_state, transition, pauses
+-- needs: arguments, clock, states, settings, record, batch_state, transition, line, turns, pauses
 -- Works off the entries of the agenda that are due, oldest first. Each entry gets its transition and its next moment in
 -- one go. Only a final state takes a number off the agenda.
 -- input:  KEYS    Celery's queues of the lanes interactive, scheduled and bulk
@@ -11,6 +11,7 @@
 local interactive_queue, scheduled_queue, bulk_queue = unpack(KEYS, 7)
 local most_entries, longest_queue = ARGV[3], tonumber(ARGV[4])
 local first_ms, longest_ms = config.enqueue_again_ms, config.enqueue_again_longest_ms
+local CALL_UP_US = 2000000  -- a tick, and a second for the message
 local FIRST_LOOK_MS, LONGEST_LOOK_MS = 3000, 60000  -- how often an entry looks whether the scan has finished
 
 local queues = {interactive = interactive_queue, scheduled = scheduled_queue, bulk = bulk_queue}
@@ -79,6 +80,12 @@ local function work_off_unbegun(key, record, number)
     return 'too_late'
   elseif record.state == 'waiting' and milliseconds(record, 'due_at') > now then
     return keep(number, math.min(milliseconds(record, 'due_at'), ends_at))
+  elseif record.reason == 'pace' and stands_in_line(number, record.channel) and not hold_ms then
+    -- Its turn is later than it was: others of the line have asked before, or the pace has become slower.
+    local _, turn = slot_of_person(record.channel, people_ahead(record.channel, number, ends_at))
+    local due_at = math.min(math.max(math.ceil(turn / 1000), now + LOOK_MS[record.lane]), ends_at)
+    redis.call('HSET', key, 'due_at', due_at)
+    return keep(number, due_at)
   elseif hold_ms then
     hold_until(key, record, number, hold_ms, hold_reason)
     return 'held'
@@ -88,6 +95,20 @@ local function work_off_unbegun(key, record, number)
   redis.call('HDEL', key, 'due_at', 'detail')
   set_state(key, record, number, 'queued', '', now)
   return enqueue_again(record, number, 0)
+end
+
+-- Calls up the people whose slot is near, in the order of the line: they are due at once. A text reserves its slot far
+-- ahead. A call is held by a child until its slot comes, and so it is called up later.
+local function call_up_people(channel)
+  local others = count_called(channel)
+  for _, number in ipairs(redis.call('ZRANGE', line_key(channel), 0, most_entries - 1)) do
+    local slot, turn = slot_of_person(channel, others)
+    if turn > now_us + (channel == 'call' and CALL_UP_US or 0) then break end
+    call_up(number, channel, slot)
+    redis.call('HSET', key_of_record(number), 'due_at', now)
+    redis.call('ZADD', agenda_key, now, number)
+    others = others + 1
+  end
 end
 
 local function work_off(key, record, number)
@@ -115,6 +136,8 @@ local function work_off(key, record, number)
   redis.call('ZREM', agenda_key, number)
   return 'gone'
 end
+
+for _, channel in ipairs({'sms', 'call'}) do call_up_people(channel) end
 
 local results = {}
 for _, number in ipairs(redis.call('ZRANGEBYSCORE', agenda_key, '-inf', now, 'LIMIT', 0, most_entries)) do

@@ -1,24 +1,15 @@
 -- needs: arguments, clock, settings
 -- The slots at which requests to Plivo may start. Each bucket gives slots so far apart that no window of Plivo's has
--- too many requests. A lane may reserve slots up to its horizon only. A caller whose slot is beyond it gets a turn: a
--- moment at which this caller alone may ask again.
+-- too many requests.
 -- The hash of `pace_key`, times in µs:
 --   account, call               the next free slot of each bucket; a call takes a slot of both
 --   BUCKET_last                 the last slot that was reserved
 --   BUCKET_window, BUCKET_spacing, BUCKET_from   the rate of the slots, and the first slot of this rate
---   turn:LANE:CHANNEL, turn:LANE:floor   the next turn to give
---   floor:LANE                  from when on the lane's share is due, whatever the other lanes do
---   wanted                      until when the lane scheduled is known to want slots
+--   turn:…, floor:…, wanted:…   see turns.lua
 --   closed                      nothing is sent before, because Plivo answered 429
 --   refusals, wide_until        the number of recent 429s; until when slots lie further apart, by the jitter once more
 --   slow_at, slow_by            spacings are `slow_by` times as long, and return to normal within RECOVERY_US of then
-local AHEAD_US = 5100000          -- horizon of the lane interactive: a child may wait so long for a slot. It is one window
-                                  -- of Plivo's 5 s with its jitter: after a change of rates no person needs the agenda
-local LEAST_AHEAD_US, MOST_AHEAD_US = 20000, 500000  -- horizon of the other lanes: one slot, within these bounds
 local CALL_AHEAD_US = 5000        -- a call's slot may be so much later than the account's next: those between are lost
-local SHARE = 9                   -- a lane with work gets one slot in so many, or more: a floor of about 10 %
-local LEAST_TURN_US = 10000       -- least time between two turns: at a fast pace a caller reserves several slots
-local WANTED_US = 50000           -- a lane that still has work asks again within this time after its turn
 local RECOVERY_US = 8000000       -- the pace is back to normal so long after the end of a 429
 local SLOWEST = 16                -- spacings are stretched at most so many times
 
@@ -93,52 +84,6 @@ local function take_slot(slot, channel)
     set_pace(bucket .. '_last', slot)
     set_pace(bucket, slot + spacing_us(bucket))
   end
-end
-
-local function turn_of(field, at, step)
-  field = 'turn:' .. field
-  return {field = field, at = math.max(pace[field] or 0, at), step = math.max(step, LEAST_TURN_US)}
-end
-
--- Reserves the next slot of the account, and for a call a slot of its own bucket too. Returns the slot (µs); or nil and
--- the caller's turn. The turn is reserved only if it comes within the caller's patience (µs): one that the caller does
--- not wait for would waste a slot.
-local function reserve(lane, channel, patience_us)
-  local spacing = spacing_us('account')
-  local account = math.max(now_us, pace.account)
-  local slot = channel == 'call' and math.max(account, pace.call) or account
-  local share, floor_field = SHARE * spacing, 'floor:' .. lane
-  local ahead = AHEAD_US
-  if lane ~= 'interactive' then
-    -- Slots for calls are rare. With this longer horizon a call reserves one before the texts can take it.
-    local behind = channel == 'call' and 2 * spacing or 0
-    ahead = math.min(math.max(spacing, LEAST_AHEAD_US) + behind, MOST_AHEAD_US)
-  end
-
-  local own = slot - ahead
-  if lane == 'bulk' and (pace.wanted or 0) > now_us then own = math.huge end
-  -- Its share lets a lane reserve hardly further ahead than the lane interactive may: after a long 429 no caller would
-  -- wait for a slot that is further away.
-  local floor = lane == 'interactive' and math.huge or math.max(pace[floor_field] or 0, slot - AHEAD_US - 2 * spacing)
-  local by_call = slot - account > CALL_AHEAD_US and slot - CALL_AHEAD_US or 0
-  if math.max(math.min(own, floor), by_call) > now_us then
-    local step = by_call > 0 and spacing_us('call') or spacing
-    local next_turn = turn_of(lane .. ':' .. channel, math.max(own, by_call), step)
-    local by_floor = turn_of(lane .. ':floor', math.max(floor, by_call), share)
-    if by_floor.at < next_turn.at then next_turn = by_floor end
-    if next_turn.at <= now_us + patience_us then
-      set_pace(next_turn.field, next_turn.at + next_turn.step)
-      if lane == 'scheduled' and by_call == 0 then set_pace('wanted', next_turn.at + WANTED_US) end
-    end
-    return nil, next_turn.at
-  end
-
-  take_slot(slot, channel)
-  if lane ~= 'interactive' then
-    local kept = floor > now_us - share and floor or now_us  -- a lane catches up after a small delay, not after a rest
-    set_pace(floor_field, math.min(kept + share, now_us + share))
-  end
-  return slot
 end
 
 -- Plivo answered 429 to a request with this slot: closes the pace for as long as Plivo asks (retry_ms; nil: Plivo names

@@ -1,4 +1,4 @@
--- needs: arguments, clock, history_letters, record, expiry, batch_rows, reverification
+-- needs: arguments, clock, history_letters, record, expiry, batch_rows, reverification, line
 -- How a record changes its state.
 
 -- Returns this second in six base-36 digits, which last until 2038.
@@ -34,6 +34,9 @@ local function set_state(key, record, number, state, reason, agenda_at)
       or redis.call('ZSCORE', renewals_key, number)
     if not stays then expire_record(key) end
   end
+  -- Who is called up stays so until begin has claimed the number.
+  local keeps_place = state == 'queued' or state == 'waiting' and reason == 'pace'
+  if record.lane == 'interactive' and not keeps_place then leave_line(number, record.channel) end
   if record.batch then update_row_of(record, state, reason) end
   redis.call('PUBLISH', key, state)
 end

@@ -1,4 +1,4 @@
--- needs: clock, settings, record, batch_state, transition, limits, pace, pauses
+-- needs: clock, settings, record, batch_state, transition, limits, pace, line, turns, pauses
 -- Reserves a slot for each number that may be sent to now, and claims the number. A claimed record is `sending` before
 -- any byte goes to Plivo.
 -- input:  KEYS    the numbers' records
@@ -9,7 +9,8 @@
 -- output: now in µs, and for each record: verdict, a time in µs, the record's fields. The verdict is begun (the slot),
 --         later (when to ask again), waiting (due_at), ended (0) or nothing (0: there is no such request to begin)
 local fence, patience_ms = unpack(ARGV, 3)
-local CALL_HOLD_US = 1000000  -- one tick: a call whose turn is further away waits on the agenda
+local CALL_HOLD_US = 1000000  -- one tick: a person's call whose turn is further away stands in the line
+local CALLED_HOLD_US = 3000000  -- a person who was called up has a turn within two seconds
 local later_us  -- once one number gets `later`, all numbers behind it do
 
 -- This fence has claimed the number before. The claim is taken back if its slot was revoked: by other rates, by a
@@ -91,14 +92,23 @@ local function begin(key, number, request, asleep_until)
     return 'later', later_us
   end
 
-  local patience_us = record.lane == 'interactive' and math.huge or tonumber(patience_ms) * 1000
-  local slot_us, turn_us = reserve(record.lane, record.channel, patience_us)
-  -- If a person's slot is too far away, put the request on the agenda: it would block a child, and other persons behind
-  -- it. Bulk and scheduled requests keep their place in the queue.
-  local hold_us = record.channel == 'call' and CALL_HOLD_US or 0
-  if not slot_us and record.lane == 'interactive' and turn_us > now_us + hold_us then
-    return wait('pace', math.ceil(turn_us / 1000))
-  elseif not slot_us then
+  local slot_us, turn_us
+  if record.lane == 'interactive' then
+    local expected_us
+    slot_us, turn_us, expected_us = reserve_for_person(record.channel, people_ahead(record.channel, number, ends_at))
+    -- If a person's slot is too far away, the number stands in the line: it would block a child, and other people
+    -- behind it. Only a call whose turn is soon is held, because it can reserve its slot at the last moment only.
+    local hold_us = is_called(number, record.channel) and CALLED_HOLD_US or CALL_HOLD_US
+    if not slot_us and record.channel == 'call' and turn_us <= now_us + hold_us then
+      call_up(number, record.channel, expected_us)
+    elseif not slot_us then
+      stand_in_line(number, record.channel, ends_at)
+      return wait('pace', math.min(math.ceil(turn_us / 1000), ends_at))
+    end
+  else
+    slot_us, turn_us = reserve(record.lane, record.channel, tonumber(patience_ms) * 1000)
+  end
+  if not slot_us then
     later_us = turn_us
     return 'later', later_us
   end

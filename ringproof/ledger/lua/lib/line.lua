@@ -1,0 +1,55 @@
+-- needs: arguments, clock
+-- The line of the people whose slot is not near yet: one for texts, and one for calls. Nobody in it has a slot or a
+-- turn. Who waits there is counted each time, so that the cancelled and the late leave no gap.
+--   PREFIX:line:CHANNEL      the numbers that wait, by their deadline (ms): who asked first is first
+--   PREFIX:called:CHANNEL    the numbers whose slot is near, in the order of these slots: they are to begin, and until
+--                            this time (ms) they keep their place before those in the line
+local PLACE_KEPT_MS = 1000        -- so long after its slot a number that has not begun keeps its place: its worker has died
+local LONGEST_PLACE_MS = 10000    -- a place that is kept for longer was given before Redis' clock was set back
+
+local function line_key(channel)
+  return prefix .. ':line:' .. channel
+end
+
+local function called_key(channel)
+  return prefix .. ':called:' .. channel
+end
+
+local function leave_line(number, channel)
+  redis.call('ZREM', line_key(channel), number)
+  redis.call('ZREM', called_key(channel), number)
+end
+
+local function stand_in_line(number, channel, ends_at)
+  leave_line(number, channel)
+  redis.call('ZADD', line_key(channel), ends_at, number)
+end
+
+-- Calls a number to begin, because its slot (µs) is near.
+local function call_up(number, channel, slot)
+  redis.call('ZREM', line_key(channel), number)
+  redis.call('ZADD', called_key(channel), math.ceil(slot / 1000) + PLACE_KEPT_MS, number)
+end
+
+local function stands_in_line(number, channel)
+  return redis.call('ZSCORE', line_key(channel), number) and true or false
+end
+
+local function is_called(number, channel)
+  return redis.call('ZSCORE', called_key(channel), number) and true or false
+end
+
+local function count_called(channel)
+  redis.call('ZREMRANGEBYSCORE', called_key(channel), '-inf', '(' .. now)
+  redis.call('ZREMRANGEBYSCORE', called_key(channel), '(' .. now + LONGEST_PLACE_MS, '+inf')
+  return redis.call('ZCARD', called_key(channel))
+end
+
+-- Returns how many people get a slot before this number; without a number, how many wait for one.
+local function people_ahead(channel, number, ends_at)
+  local called = count_called(channel)
+  if not number then return called + redis.call('ZCARD', line_key(channel)) end
+  return redis.call('ZRANK', called_key(channel), number)
+    or called + (redis.call('ZRANK', line_key(channel), number)
+      or redis.call('ZCOUNT', line_key(channel), '-inf', ends_at))
+end
