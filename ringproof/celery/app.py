@@ -7,9 +7,10 @@ it. The application is never the current one, so the `@shared_task`s of a host p
 import ssl
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any, Final
 
-from celery import Celery
+from celery import Celery, Task
 from kombu import Exchange, Queue
 from kombu.utils.imports import symbol_by_name
 
@@ -31,12 +32,28 @@ NO_BODIES: Final = (
 )
 
 
+class PortableTask(Task):
+    """A task that can be pickled and copied. Celery would look for its name in the application of the host project."""
+
+    abstract = True
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _task_of, (type(self).__module__, self.name)
+
+
+def _task_of(module: str, name: str) -> Any:
+    import_module(module)
+    return app.tasks[name]
+
+
 class Ringproof(Celery):
     """A Celery application whose broker and results come from Ringproof's settings alone.
 
     A host project may have CELERY_BROKER_URL and CELERY_RESULT_BACKEND in its environment. They would override Celery's
     configuration. `celery report` and `inspect conf` would also show Redis' password.
     """
+
+    task_cls = PortableTask
 
     read_settings: Callable[[], Settings] = staticmethod(runtime.settings)
     """Reads the environment. `worker.celery` replaces it with a function that ends a command with a list of faults."""

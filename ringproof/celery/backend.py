@@ -6,7 +6,6 @@ of a foreign application's message, is Celery's own in the same Redis.
 
 import logging
 import re
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -45,6 +44,9 @@ _log = logging.getLogger(__name__)
 _RESULT_ID = re.compile(r"(\+[1-9]\d{1,14})(?:/(\d{1,12}))?", re.ASCII)
 _REREAD_SECONDS = 1.0  # how late a result is at most if its notification is lost
 _RECONNECT_SECONDS = 0.2
+
+AWAY_SECONDS: Final = 20.0
+"""How long the result of a confirmation waits for Redis. The code has been waiting there, and lives a minute."""
 
 
 OF_A_REQUEST: Final = ("verification_uuid", "api_id", "alias", "subaccount")
@@ -95,18 +97,22 @@ def parse_result_id(task_id: str) -> tuple[str, int | None] | None:
 class LedgerBackend(RedisBackend):
     """Celery's result backend over the ledger. It stores nothing for ids of Ringproof's: the record is the result."""
 
+    supports_native_join = False  # a ResultSet waits for each by itself
+
     def on_task_call(self, producer: Any, task_id: str) -> None:
         """Do nothing. Celery's own method subscribes before it publishes, and blocks for 19 s if Redis is away."""
 
-    def add_pending_result(self, result: Any, weak: bool = False, start_drainer: bool = True) -> Any:
-        """Register the result of another's message. Ringproof's results wait by themselves, in `wait_for_pending`."""
-        if parse_result_id(result.id):
-            return result
-        return super().add_pending_result(result, weak=weak, start_drainer=start_drainer)
+    def add_pending_result(self, result: Any, weak: bool = False, start_drainer: bool = True) -> Any:  # noqa: ARG002
+        """Return the result. Celery's own method connects here, and every result waits in `wait_for_pending`."""
+        return result
 
     def remove_pending_result(self, result: Any) -> Any:
-        """Forget another's result. Do nothing while Python ends: Celery's own method would connect."""
-        return result if parse_result_id(result.id) or sys.is_finalizing() else super().remove_pending_result(result)
+        """Return the result: there is nothing to forget."""
+        return result
+
+    def get(self, key: Any) -> Any:
+        """Read the stored result of another's message. Raises `LedgerUnavailable` if Redis does not answer."""
+        return runtime.ledger().run("get", key)
 
     def store_result(self, task_id: str, result: Any, state: str, *args: Any, **options: Any) -> Any:
         """Store another's result. Nothing is stored under an id of Ringproof's, even if a foreign message has it.
@@ -135,33 +141,32 @@ class LedgerBackend(RedisBackend):
         propagate: bool = True,
         timeout: float | None = None,
         on_interval: Callable[[], Any] | None = None,
-        **options: Any,
+        **_: Any,
     ) -> Any:
-        """Wait until the record of `result` is ready: listen for its events, and read it each second.
+        """Wait until `result` is ready: listen for its events, and read it each second.
 
-        The wait survives a restart of Redis. Without a `timeout` it lasts until there is a result. Raises Celery's
-        TimeoutError after `timeout` seconds; with `propagate` raises the typed error of the request.
+        The result of a request waits through a restart of Redis. Without a `timeout` it lasts until there is a result.
+        Any other result, such as that of a confirmation, raises `LedgerUnavailable` if Redis is away at its timeout,
+        or for AWAY_SECONDS. Raises Celery's TimeoutError after `timeout` seconds; with `propagate` raises the error of
+        the result.
         """
-        parsed = parse_result_id(result.id)
-        if parsed is None:
-            return super().wait_for_pending(
-                result,
-                callback=callback,
-                propagate=propagate,
-                timeout=timeout,
-                on_interval=on_interval,
-                **options,
-            )
         self._ensure_not_eager()
         deadline = None if timeout is None else time.monotonic() + timeout
-        meta = _await_ready(result, parsed[0], deadline, on_interval)
+        meta = _await_ready(result, self._channel_of(result.id), deadline, on_interval)
         if not result.on_ready.ready:
             result.on_ready(result)  # calls what .then() has registered
+        if parse_result_id(result.id) is None:
+            return result.maybe_throw(propagate=propagate, callback=callback)
         if propagate and meta["status"] in states.PROPAGATE_STATES:
             raise meta["result"]
         if callback is not None:
             callback(result.id, meta["result"])
         return meta["result"]
+
+    def _channel_of(self, task_id: str) -> str:
+        """Return the channel on which a result's changes are published: a record's own, or Celery's."""
+        parsed = parse_result_id(task_id)
+        return runtime.ledger().keys.events_channel(parsed[0]) if parsed else self.get_key_for_task(task_id).decode()
 
 
 class Verification(AsyncResult):
@@ -175,8 +180,6 @@ class Verification(AsyncResult):
     because an earlier one stands for it, its result shows where the number stands, without the alias, the subaccount
     and the uuids of that other request.
     """
-
-    supports_native_join = False  # a ResultSet waits for each by itself
 
     def __init__(self, id: str, *args: Any, is_anothers: bool = False, **options: Any) -> None:  # noqa: A002  # Celery's
         super().__init__(id, *args, **options)
@@ -260,16 +263,18 @@ def _meta_of_record(task_id: str, *, is_anothers: bool = False) -> dict[str, Any
 
 
 def _await_ready(
-    result: Any, number: str, deadline: float | None, on_interval: Callable[[], Any] | None
+    result: Any, channel: str, deadline: float | None, on_interval: Callable[[], Any] | None
 ) -> dict[str, Any]:
     """Return Celery's fields of the result when it is ready. Raises Celery's TimeoutError at the deadline."""
     ledger = runtime.ledger()
+    last_read = time.monotonic()
     while True:
         pubsub = ledger.client.pubsub(ignore_subscribe_messages=True)  # type: ignore[no-untyped-call]  # redis-py's
         try:
-            pubsub.subscribe(ledger.keys.events_channel(number))
+            pubsub.subscribe(channel)
             while True:
                 meta: dict[str, Any] = result._get_task_meta()  # noqa: SLF001  # Celery's own way to read it
+                last_read = time.monotonic()
                 if meta["status"] in states.READY_STATES:
                     return meta
                 remaining = _REREAD_SECONDS if deadline is None else min(_REREAD_SECONDS, deadline - time.monotonic())
@@ -279,8 +284,12 @@ def _await_ready(
                     on_interval()
                 pubsub.get_message(timeout=remaining)
         except (redis.ConnectionError, redis.TimeoutError, errors.LedgerUnavailable) as error:
-            if deadline is not None and time.monotonic() + _RECONNECT_SECONDS > deadline:
+            is_request = parse_result_id(result.id) is not None
+            is_over = deadline is not None and time.monotonic() + _RECONNECT_SECONDS > deadline
+            if is_over and is_request:
                 raise CeleryTimeoutError("The operation timed out.") from error
+            if not is_request and (is_over or time.monotonic() - last_read > AWAY_SECONDS):
+                raise error if isinstance(error, errors.LedgerUnavailable) else ledger.unavailable(error) from error
             time.sleep(_RECONNECT_SECONDS)
         finally:
             pubsub.close()

@@ -4,10 +4,8 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NoReturn, TypeVar
 
-from celery import Task
-
 from ringproof import errors
-from ringproof.celery.app import app
+from ringproof.celery.app import PortableTask, app
 from ringproof.celery.backend import parse_result_id
 from ringproof.ledger.queues import queue
 from ringproof.ledger.record import Lane
@@ -42,7 +40,7 @@ def performs(task_name: str) -> Callable[[Body], Body]:
     return register
 
 
-class MaskedTask(Task):
+class MaskedTask(PortableTask):
     """A task whose messages name phone numbers. Logs, events and `inspect` show them masked."""
 
     abstract = True

@@ -1,17 +1,23 @@
 """`confirm_verification`, from the code on the phone to the verified number, with a real worker and the sandbox."""
 
+import copy
+import json
 import os
+import pickle
 import secrets
 import signal
 import time
+import uuid
 from datetime import timedelta
 
 import pytest
 from celery import Celery, chain
 from celery.backends.redis import RedisBackend
+from celery.exceptions import TimeoutError as CeleryTimeoutError
 from support.harness import Worker, eventually, fresh_number, stopped
 
 from ringproof import runtime
+from ringproof.celery import backend
 from ringproof.celery.app import app
 from ringproof.errors import (
     AnotherRequest,
@@ -28,7 +34,10 @@ from ringproof.errors import (
 from ringproof.ledger.pace import report_answer
 from ringproof.ledger.record import State
 from tasks import confirm_verification, initiate_verification
+from tasks.bulk import work_chunk
+from tasks.sweep import sweep
 from worker.local.demo.phones import Phones
+from worker.local.processes.redis_server import RedisServer
 
 
 @pytest.fixture
@@ -326,7 +335,60 @@ def test_its_errors_are_of_one_branch_and_its_result_is_kept_for_a_day(client, w
 def test_a_result_that_outlives_all_else_connects_to_nothing_while_python_ends(monkeypatch, worker, plivo):
     result = confirm_verification.delay(fresh_number(), "1234")
     result.get(timeout=60, propagate=False)
-    monkeypatch.setattr("ringproof.celery.backend.sys.is_finalizing", lambda: True)
     monkeypatch.setattr(RedisBackend, "remove_pending_result", lambda *_: pytest.fail("it connects"))
 
     assert app.backend.remove_pending_result(result) is result
+
+
+@pytest.fixture
+def without_worker(monkeypatch):
+    """A Redis without a worker, which this process uses."""
+    with RedisServer() as server:
+        monkeypatch.setenv("RINGPROOF_REDIS_URL", server.url)
+        monkeypatch.setattr(app, "read_settings", runtime.settings)
+        runtime._ledger.cache_clear()
+        try:
+            yield server
+        finally:
+            runtime.ledger().client.close()
+            runtime._ledger.cache_clear()
+
+
+def test_a_wait_of_no_time_ends_at_once_and_a_result_is_read_again_later(without_worker):
+    result = app.AsyncResult(str(uuid.uuid4()))  # as of a confirmation that no worker has taken
+    began = time.monotonic()
+    with pytest.raises(CeleryTimeoutError):
+        result.get(timeout=0)
+    assert time.monotonic() - began < 5
+    meta = {
+        "status": "SUCCESS",
+        "result": {"state": "verified"},
+        "task_id": result.id,
+        "children": [],
+        "traceback": None,
+    }
+    runtime.ledger().client.set(app.backend.get_key_for_task(result.id), json.dumps(meta))
+
+    assert result.get(timeout=0) == {"state": "verified"}
+
+
+@pytest.mark.parametrize("timeout", [0, 1, None])
+def test_a_wait_without_a_redis_says_so_in_the_librarys_own_words(without_worker, monkeypatch, timeout):
+    monkeypatch.setattr(backend, "AWAY_SECONDS", 1.0)
+    result = app.AsyncResult(str(uuid.uuid4()))
+    without_worker.kill()
+
+    with pytest.raises(LedgerUnavailable):
+        result.get(timeout=timeout)
+    with pytest.raises(LedgerUnavailable):
+        assert result.state
+    without_worker.restart()
+    with pytest.raises(CeleryTimeoutError):
+        result.get(timeout=0)
+
+
+@pytest.mark.parametrize("task", [confirm_verification, initiate_verification, work_chunk, sweep])
+def test_a_task_that_was_pickled_or_copied_is_the_same_task(task):
+    for other in (pickle.loads(pickle.dumps(task)), copy.copy(task), copy.deepcopy(task)):
+        assert other.name == task.name
+        assert other.app is app
