@@ -22,7 +22,7 @@ RingproofError
 ├── InDoubt                   Plivo may have sent a code, but did not say so                at .get()
 ├── Failed                    final; the number can be asked for again                      at .get()
 │   ├── Rejected              Plivo refused the request
-│   ├── Forbidden             Plivo refused the account, the credit or the destination
+│   ├── Forbidden             Plivo does not send to this destination
 │   ├── TooLate               no code could be sent in time, so none was sent
 │   ├── NeverAnswered         the number was in doubt until no code could be live
 │   ├── CrashesWorker         two workers died while they sent the request
@@ -347,7 +347,7 @@ class Rejected(Failed):
 
 
 class Forbidden(Failed):
-    """Plivo refused for lack of credit, or of permission for this destination; look at the account, then ask again."""
+    """Plivo does not send to this destination; enable its country in the Geo Permissions of Plivo's console."""
 
 
 class TooLate(Failed):

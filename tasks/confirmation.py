@@ -125,7 +125,8 @@ def _complete(ledger: Ledger, client: "PlivoClient", record: Record, taken: Take
         _look_up(ledger, client, record, handle)
     except (errors.Unsent, errors.Forbidden) as error:
         until_ledger_answers(lambda: end_try(ledger, number, handle, counted=False))
-        raise errors.Unconfirmed(error.message) from None
+        cause = error.detail if isinstance(error, errors.Forbidden) else error.message
+        raise errors.Unconfirmed(cause) from None
     else:
         # Plivo has checked the uuid. Its answer may name the number in another form; the record's number got the code.
         ours = replace(caller_id, phone_number=number)

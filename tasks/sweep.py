@@ -15,7 +15,7 @@ from ringproof.celery.app import app
 from ringproof.celery.messages import MaskedTask, send_chunk, send_message
 from ringproof.errors import RingproofError
 from ringproof.ledger.acceptance import Disposition, Requester
-from ringproof.ledger.agenda import repair_agenda, work_off_agenda
+from ringproof.ledger.agenda import release_refused, repair_agenda, work_off_agenda
 from ringproof.ledger.answers import AgendaAction, Outcome
 from ringproof.ledger.confirmation import last_change
 from ringproof.ledger.ledger import Ledger
@@ -73,6 +73,7 @@ def sweep() -> None:
         return
     until = time.monotonic() + TICK.total_seconds()
     done: Counter[AgendaAction] = Counter()
+    release_refused(ledger, PORTION)
     while (swept := sweep_once(ledger)).total():
         done += swept
         if time.monotonic() > until:

@@ -92,7 +92,8 @@ def feed_page(
 ) -> list[tuple[StoredRow, int]]:
     """Hand a page of rows to the ledger, all or none; return the accepted rows to send now, with their requests.
 
-    `quiet_until` has the numbers that are in their quiet hours, and when these end: their requests wait until then.
+    `quiet_until` has the numbers that are in their quiet hours, and when these end: their requests wait until then. So
+    do the requests of a destination that Plivo refuses.
     If the process dies before it sends the messages, nothing is lost: the sweep sends them again.
     """
     keys = ledger.keys.batch(batch.name)
@@ -126,8 +127,8 @@ def feed_page(
     )
     return [
         (row, int(request_number))
-        for row, (disposition, request_number) in zip(page.rows, answers, strict=False)
-        if disposition == Disposition.ACCEPTED and row.number not in quiet_until
+        for row, (disposition, request_number, waits) in zip(page.rows, answers, strict=False)
+        if disposition == Disposition.ACCEPTED and not waits
     ]
 
 

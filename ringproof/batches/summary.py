@@ -19,10 +19,13 @@ from ringproof.policy import Rate
 ROWS_AT_ONCE: Final = 10_000
 """Rows that a recount reads with one command."""
 
+REFUSED: Final = "waiting:refused"
+
 WAITS_FOR: Final[Mapping[str, str]] = {
     "waiting:quiet_hours": "wait for the morning where the numbers are",
     "waiting:unreachable": "wait because Plivo could not be reached",
     "waiting:cap": "wait because their numbers have reached a cap",
+    REFUSED: "wait because Plivo refused them; ringproof status says more",
     "waiting:cooldown": "wait because their numbers got another code a short while ago",
     "in_doubt": "are in doubt: Plivo may have sent a code, but did not say so",
     "in_doubt:worker_lost": "are in doubt because their worker died: Plivo may have sent a code",
@@ -54,7 +57,7 @@ def batch_summary(ledger: Ledger, name: str) -> Batch | None:
         batch,
         rate_per_second=_rate(fields, sending.now),
         time_left=None if held_back_by else _time_left(ledger, counts, lengths, sending),
-        held_back_by=held_back_by,
+        held_back_by=held_back_by or _refused_rows(batch, sending),
     )
 
 
@@ -174,4 +177,18 @@ def _held_back_by(batch: Batch, sending: SendingStatus) -> str:
     if going_on or not waiting:
         return ""
     most = max(waiting, key=lambda outcome: waiting[outcome])
+    if most == REFUSED and (refused := _refused_rows(batch, sending)):
+        return refused
     return f"{waiting[most]:,} rows {WAITS_FOR[most]}"
+
+
+def _refused_rows(batch: Batch, sending: SendingStatus) -> str:
+    """Return which countries of the batch Plivo refuses, and what to do; '' if none of them has waiting rows."""
+    names = [one.name for one in sending.refused_destinations if batch.countries.get(one.name, {}).get("waiting")]
+    rows = batch.outcomes.get(REFUSED, 0)
+    if not names or not rows:
+        return ""
+    return (
+        f"{rows:,} rows wait, until their deadline, because Plivo refuses {', '.join(names)} (403); to send there: "
+        "enable it in Plivo's console (Geo Permissions), then ringproof resume"
+    )

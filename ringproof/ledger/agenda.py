@@ -21,6 +21,15 @@ def work_off_agenda(ledger: Ledger, limit: int, queues: Mapping[Lane, str]) -> l
     ]
 
 
+def release_refused(ledger: Ledger, limit: int) -> int:
+    """Queue at most `limit` numbers that wait for their destination and may be sent to now; return how many.
+
+    While Plivo refuses a destination that is one number for each try, and afterwards all of them. Work off the agenda
+    next: it has their messages sent.
+    """
+    return int(ledger.run_script("agenda/release", args=[limit]))
+
+
 def repair_agenda(ledger: Ledger, records: int) -> int:
     """Check about so many records, from where the last call stopped, and put missing entries back on the agenda.
 

@@ -42,7 +42,9 @@ class PlivoSignal(StrEnum):
     TAKEN = "taken"  # Plivo sent the code
     ANSWERED = "answered"  # Plivo answered that it sent no code
     KNOWN = "known"  # Plivo accepts the credentials
-    FORBIDDEN = "forbidden"  # 402 or 403
+    NO_CREDIT = "no_credit"  # 402
+    FORBIDDEN = "forbidden"  # 403
+    NOT_FOUND = "not_found"  # 404 or 405, to a send
     THROTTLED = "throttled"  # 429
     UNAUTHORIZED = "unauthorized"  # 401
     DOUBTFUL = "doubtful"  # no answer, or none that shows whether Plivo sent the code
@@ -54,6 +56,7 @@ class AgendaAction(StrEnum):
     ENQUEUE = "enqueue"  # the caller sends its message
     HELD = "held"  # a pause, or a long queue, keeps its message back
     TOO_LATE = "too_late"  # its deadline has passed: it has failed
+    REFUSED = "refused"  # Plivo refuses its destination: it has failed
     CANCELLED = "cancelled"  # its batch was cancelled, so the request is cancelled
     DOUBTED = "doubted"  # its lease has ended without a settle: it is in doubt
     EXPIRED = "expired"  # its code has died

@@ -9,7 +9,7 @@ from typing import Final
 from ringproof.clock import moment
 from ringproof.ledger.durations import ms
 from ringproof.ledger.ledger import Ledger
-from ringproof.ledger.pauses import PAUSE_KINDS
+from ringproof.ledger.pauses import ACCOUNT_REFUSALS, FORGOTTEN_AFTER, PAUSE_KINDS
 from ringproof.ledger.queues import TICKS, queue
 from ringproof.ledger.record import Lane
 from ringproof.policy import Policy, Rate, rate_fields
@@ -26,11 +26,24 @@ class Pause:
     since: datetime
     why: str
     next_look: datetime | None
+    kind: str | None = None  # of `PAUSE_KINDS`; None: an operator began it
 
     @property
     def sends_probes(self) -> bool:
         """Whether its probes are sends, so that a few numbers have to be ready for them."""
-        return any(kind.sends_probes and kind.why == self.why for kind in PAUSE_KINDS.values())
+        return self.kind is not None and PAUSE_KINDS[self.kind].sends_probes
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedDestination:
+    """A country that Plivo refuses (403), since when, and from when on the next number of it may be tried.
+
+    For numbers without a country, such as a satellite's, `name` has their first digits.
+    """
+
+    name: str
+    since: datetime
+    next_try: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +76,7 @@ class SendingStatus:
     closed_until: datetime | None  # after a 429 no worker sends before this
     share: float  # how much of the pace is used: less than 1 for some seconds after several 429s
     pauses: tuple[Pause, ...]
+    refused_destinations: tuple[RefusedDestination, ...]
     queues: Mapping[str, int]
     open_numbers: int  # on the agenda
     renewals: int  # numbers with a date for their re-verification
@@ -79,8 +93,8 @@ def pause(ledger: Ledger, lane: Lane | None = None, reason: str = "") -> bool:
 def resume(ledger: Ledger, lane: Lane | None = None) -> bool:
     """End an operator's pause of a lane, or of all. Returns False if nothing was paused.
 
-    To resume all lanes also ends a pause for unknown credentials, and makes the next probe of each other pause due at
-    once.
+    To resume all lanes also ends a pause for unknown credentials. It makes the next probe of each other pause due at
+    once, and the next try of each destination that Plivo refuses.
     """
     return bool(ledger.run_script("pace/pause", args=[lane or "all", 0, ""]))
 
@@ -120,8 +134,11 @@ def sending_status(ledger: Ledger) -> SendingStatus:
     """Read the rates, the pauses, the refusals and the queues in one round trip."""
     queues = {**{str(lane): queue(lane) for lane in Lane}, "ticks": TICKS}
     now, keys = ledger.now(), ledger.keys
-    policy, limited, pace, pauses, refusals, open_numbers, renewals, lapsed, *lengths = ledger.run_all(
-        *(("hgetall", key) for key in (keys.policy, keys.limits, keys.pace, keys.pauses, keys.refusals)),
+    policy, limited, pace, pauses, destinations, refusals, open_numbers, renewals, lapsed, *lengths = ledger.run_all(
+        *(
+            ("hgetall", key)
+            for key in (keys.policy, keys.limits, keys.pace, keys.pauses, keys.destinations, keys.refusals)
+        ),
         *(("zcard", key) for key in (keys.agenda, keys.renewals)),
         ("scard", keys.lapsed),
         *(("llen", name) for name in queues.values()),
@@ -141,6 +158,7 @@ def sending_status(ledger: Ledger) -> SendingStatus:
         closed_until=closed_until if closed_until and closed_until > now else None,
         share=float(ledger.run_script("pace/current_share")),
         pauses=tuple(_pauses(pauses)),
+        refused_destinations=tuple(_refused(destinations, now)),
         queues=dict(zip(queues, lengths, strict=True)),
         open_numbers=open_numbers,
         renewals=renewals,
@@ -155,7 +173,16 @@ def _pauses(fields: Mapping[str, str]) -> Iterator[Pause]:
             yield Pause(lane, since, fields.get(f"{field}:reason") or "a person paused it", None)
     for field, kind in PAUSE_KINDS.items():
         if field in fields and (since := _moment(fields.get(kind.began))):
-            yield Pause(None, since, kind.why, _moment(fields.get(kind.next_probe)))
+            why = ACCOUNT_REFUSALS[fields["account_status"]] if field == "account" else kind.why
+            yield Pause(None, since, why, _moment(fields.get(kind.next_probe)), field)
+
+
+def _refused(fields: Mapping[str, str], now: datetime) -> Iterator[RefusedDestination]:
+    """Yield the closed destinations, as `is_closed` of lua/lib/destinations.lua has them."""
+    for name in sorted(field.removesuffix(":since") for field in fields if field.endswith(":since")):
+        since, next_try = _moment(fields[f"{name}:since"]), _moment(fields[f"{name}:next"])
+        if since and next_try and now < next_try + FORGOTTEN_AFTER:
+            yield RefusedDestination(name, since, next_try)
 
 
 def _moment(field: str | None, per_ms: int = 1) -> datetime | None:

@@ -22,6 +22,8 @@ Scripts get their keys from here. A script that finds a key by a record's or row
 | `{P}:line:CHANNEL` | sorted set | the people whose slot is not near, by their deadline (ms) (lua/lib/line.lua) |
 | `{P}:called:CHANNEL` | sorted set | the people who are called up, and until when (ms) each keeps the place |
 | `{P}:pauses` | hash | what is paused, by an operator or by Plivo's answers (lua/lib/pauses.lua) |
+| `{P}:destinations` | hash | where Plivo took codes lately, and which countries it refuses (lua/lib/destinations.lua) |
+| `{P}:destinations:waiting` | sorted set | numbers that wait for their country, as COUNTRY/0/+E164 |
 | `{P}:refusals` | hash | how often each cap has refused a request |
 | `{P}:reconcile`, `{P}:sync` | hash | how far each scan of Plivo's list is (lua/plivo_list) |
 | `{P}:repair_cursor` | string | where the agenda repair goes on with its scan of the records |
@@ -86,6 +88,8 @@ class Keys:
         self.limits_history = f"{prefix}:limits:history"
         self.pace = f"{prefix}:pace"
         self.pauses = f"{prefix}:pauses"
+        self.destinations = f"{prefix}:destinations"
+        self.destinations_waiting = f"{prefix}:destinations:waiting"
         self.refusals = f"{prefix}:refusals"
         self.repair_cursor = f"{prefix}:repair_cursor"
         self.events = f"{prefix}:events"

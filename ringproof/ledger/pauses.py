@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Final
 
 
@@ -19,18 +20,7 @@ PAUSE_KINDS: Final[Mapping[str, PauseKind]] = {
     "credentials": PauseKind(
         "credentials", "credentials_probe", sends_probes=False, why="Plivo does not know the credentials (401)"
     ),
-    "account": PauseKind(
-        "account",
-        "account_until",
-        sends_probes=True,
-        why="Plivo refuses the account: no credit or no permission (402, 403)",
-    ),
-    "suspect": PauseKind(
-        "suspect_slot",
-        "suspect_until",
-        sends_probes=True,
-        why="Plivo refused one number (402, 403): the next number shows whether it refuses the account",
-    ),
+    "account": PauseKind("account", "account_until", sends_probes=True, why="Plivo refuses the account"),
     "doubts": PauseKind(
         "doubts",
         "doubts_until",
@@ -39,3 +29,13 @@ PAUSE_KINDS: Final[Mapping[str, PauseKind]] = {
     ),
 }
 """Each kind by the field of `{P}:pauses` that exists while it lasts. The scripts get their lists of kinds from here."""
+
+ACCOUNT_REFUSALS: Final[Mapping[str, str]] = {
+    "402": "Plivo refuses the account: it has no credit (402)",
+    "403": "Plivo refuses the account (403): it refuses numbers of countries where it took codes today",
+    "404": "Plivo knows no such address (404, 405): PLIVO_BASE_URL is probably wrong",
+}
+"""Why the account is paused, by the status that showed it."""
+
+FORGOTTEN_AFTER: Final = timedelta(hours=1)
+"""A destination that Plivo refused is forgotten if nobody has had a number of it for so long."""

@@ -56,6 +56,7 @@ class Reason(StrEnum):
     QUIET_HOURS = "quiet_hours"
     UNREACHABLE = "unreachable"
     BATCH_PAUSED = "batch_paused"
+    REFUSED = "refused"
     REJECTED = "rejected"
     FORBIDDEN = "forbidden"
     CAPPED = "capped"
@@ -110,6 +111,7 @@ LETTERS: Final[Mapping[str, str]] = {
     Reason.BATCH_PAUSED: "b",
     Reason.LAPSED: "z",
     Reason.REMOVED: "y",
+    Reason.REFUSED: "n",
 }
 """The letters of the history. Installations have them in Redis: never give one a second meaning."""
 

@@ -18,6 +18,7 @@ BYTES: Final[Mapping[str, str]] = {
     "waiting:quiet_hours": "n",
     "waiting:unreachable": "u",
     "waiting:batch_paused": "b",
+    "waiting:refused": "R",
     "sending": "s",
     "code_sent": "c",
     "in_doubt": "d",

@@ -10,7 +10,7 @@ from importlib.resources import files
 from typing import Final
 
 from ringproof.ledger.keys import Keys
-from ringproof.ledger.pauses import PAUSE_KINDS
+from ringproof.ledger.pauses import FORGOTTEN_AFTER, PAUSE_KINDS
 from ringproof.ledger.record import FINAL, LETTERS, UNBEGUN, UNFINISHED, Lane
 from ringproof.ledger.row_outcomes import BYTES, RATE_SECONDS, UNFINISHED_BYTES
 
@@ -42,6 +42,10 @@ TABLES: Final[Mapping[str, str]] = {
 -- The pauses whose probe is a send, and for each pause the field with the time of its next probe.
 local SENDING_PROBES = {_lua_list(field for field, kind in PAUSE_KINDS.items() if kind.sends_probes)}
 local NEXT_PROBES = {_lua_list(kind.next_probe for kind in PAUSE_KINDS.values())}
+""",
+    "forgetting": f"""
+-- After so long without a number, a destination that Plivo refused is forgotten.
+local FORGET_MS = {FORGOTTEN_AFTER.total_seconds() * 1000:.0f}
 """,
     "states": f"""
 -- The states of a request that no worker has begun, those without an outcome, and those that time does not change.

@@ -539,6 +539,72 @@ MUTATIONS = (
         "if redis",
         "tests/batches/test_batches.py::TestAnImport::test_that_was_taken_over_adds_no_row",
     ),
+    Mutation(
+        "a 403 closes its own country, and not the account",
+        "ringproof/ledger/lua/lib/plivo_signal.lua",
+        "if is_ambiguous and not was_closed then",
+        "if true then",
+        "tests/ledger/test_destinations.py::TestARefusedCountry::test_two_of_them_pause_nothing",
+    ),
+    Mutation(
+        "a number of a closed country is not sent to before it is time for a try",
+        "ringproof/ledger/lua/lib/pauses.lua",
+        "if is_closed(name) and not may_be_tried(name) then return 'refused' end",
+        "",
+        "tests/ledger/test_destinations.py::TestARefusedCountry::test_is_tried_by_one_number_now_and_then",
+    ),
+    Mutation(
+        "where codes were taken lately, a refused number waits to see if it was the account",
+        "ringproof/ledger/lua/lib/plivo_signal.lua",
+        "  if record.refused or not is_ambiguous then return nil end",
+        "  if true then return nil end",
+        "tests/ledger/test_destinations.py::TestTheAccount::test_goes_on_within_thirty_seconds_of_plivo",
+    ),
+    Mutation(
+        "a number that Plivo refused itself is no probe of the account while there is another one",
+        "ringproof/ledger/lua/lib/pauses.lua",
+        "if record.refused and pauses.account and not is_last_resort() then return 'refused' end",
+        "if record.refused and pauses.account then return 'first' end",
+        "tests/ledger/test_destinations.py::TestTheAccount::test_is_not_probed_by_a_number_that_was_refused",
+    ),
+    Mutation(
+        "the probe of the account is a number of the country where Plivo took a code last",
+        "ringproof/ledger/lua/lib/pauses.lua",
+        "if pauses.account_destination == name or any_at <= now then return 'first' end",
+        "if true then return 'first' end",
+        "tests/ledger/test_destinations.py::TestTheAccount::"
+        "test_is_probed_by_a_number_that_was_not_refused_of_a_country_that_took_one_last",
+    ),
+    Mutation(
+        "single numbers that are refused all the time neither close their country nor pause the account",
+        "ringproof/ledger/lua/lib/destinations.lua",
+        "if destination.since == 0 then changed.strays = math.min(destination.strays + STRAY, MOST_STRAYS) end",
+        "",
+        "tests/ledger/test_destinations.py::TestARefusedNumberOfACountryThatTakesCodes::test_many_of_them_hold_nothing_up",
+    ),
+    Mutation(
+        "a number that waits for its country leaves the list, however its request ends",
+        "ringproof/ledger/lua/lib/transition.lua",
+        "  end_wait(record, number)\n",
+        "",
+        "tests/ledger/test_destinations.py::TestARefusedCountry::"
+        "test_waits_in_a_bounded_set_that_a_number_leaves_however_it_ends",
+    ),
+    Mutation(
+        "rows of a closed country are fed without a message",
+        "ringproof/ledger/lua/batch/feed.lua",
+        "asked.is_refused = is_closed(destination) and not may_be_tried(destination)",
+        "asked.is_refused = false",
+        "tests/batches/test_refused_countries.py::test_rows_that_wait_for_a_country_take_no_room_and_no_message",
+    ),
+    Mutation(
+        "five numbers in a row that are not found pause all sending",
+        "ringproof/ledger/lua/lib/plivo_signal.lua",
+        "if pause_time('not_found') < NOT_FOUND_IN_A_ROW then return nil end",
+        "if true then return nil end",
+        "tests/ledger/test_destinations.py::TestTheAccount::"
+        "test_five_numbers_in_a_row_that_are_not_found_show_a_wrong_address",
+    ),
 )
 
 

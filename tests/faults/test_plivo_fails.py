@@ -1,5 +1,6 @@
 """Every way in which Plivo can fail: each alone, and all of them over a thousand numbers."""
 
+import time
 from collections import Counter
 from datetime import timedelta
 
@@ -10,8 +11,10 @@ from support.harness import eventually, fresh_number
 from world import LONG, SETTLED, World
 
 from ringproof.batches.model import BatchState
+from ringproof.batches.summary import batch_summary
 from ringproof.ledger import control
-from ringproof.ledger.record import Reason, State
+from ringproof.ledger.record import Lane, Reason, State
+from ringproof.policy import Rate
 from worker.local.sandbox.misfortunes import MisfortuneKind
 
 LOADS = {"numbers": (1000, 0.3), "batch": (5000, 0.06)} if LONG else {"numbers": (250, 0.3)}
@@ -52,19 +55,18 @@ WAITS = {
     MisfortuneKind.THROTTLED_DATE: Reason.PACE,
     MisfortuneKind.THROTTLED_JUNK: Reason.PACE,
     MisfortuneKind.UNAUTHORIZED: Reason.PAUSED,
+    MisfortuneKind.OUT_OF_CREDIT: Reason.REFUSED,
 }
 """Not sent, and tried again by itself."""
 FAILS = {
     MisfortuneKind.REJECTED: Reason.REJECTED,
-    MisfortuneKind.OUT_OF_CREDIT: Reason.FORBIDDEN,
     MisfortuneKind.FORBIDDEN: Reason.FORBIDDEN,
 }
 FIRST = {
     MisfortuneKind.REJECTED: (State.FAILED, Reason.REJECTED),
-    MisfortuneKind.OUT_OF_CREDIT: (State.WAITING, Reason.PAUSED),
-    MisfortuneKind.FORBIDDEN: (State.WAITING, Reason.PAUSED),
+    MisfortuneKind.FORBIDDEN: (State.WAITING, Reason.REFUSED),
 }
-"""What fails waits until another number tells whether it was the account; only a 400 is surely the number's own."""
+"""Plivo took codes of this country before, so that a 403 waits for two seconds, to see if it was the account."""
 ENDS = {State.CODE_SENT, State.EXPIRED, State.FAILED}
 ONE_BY_ONE = [kind for kind in MisfortuneKind if kind is not MisfortuneKind.REFUSED]
 
@@ -156,3 +158,59 @@ def test_all_misfortunes_of_plivo_together_lose_and_double_nothing(world, load):
         found = eventually(lambda: (now := agrees(world, "spring")).state is BatchState.COMPLETED and now)
         outcomes = Counter(outcome.partition(":")[0] for outcome in Counter(found.outcomes).elements())
         assert outcomes == Counter(str(state) for state in world.states().elements())
+
+
+PACE = "60/5s"
+
+
+@pytest.fixture
+def paced(tmp_path):
+    """A pace that a busy machine keeps up with, and a Plivo that refuses two countries."""
+    with World(tmp_path, durations={"lease": 20.0, "enqueue_again": 30.0}, RINGPROOF_RATE=PACE) as world:
+        world.plivo.switch(limit=60, window_seconds=5, refused=["+55", "+91"])
+        yield world
+
+
+def test_a_country_that_plivo_refuses_takes_nothing_from_the_others(paced):
+    """A quarter of a roster is refused: the others go on, and a person is sent to at once.
+
+    The limits leave room for a busy machine; tests/ledger/test_destinations.py measures the pace in simulated time.
+    """
+    ours, theirs = [fresh_number() for _ in range(60)], [f"+55119{60000000 + nth}" for nth in range(20)]
+    mixed = [number for four in zip(ours[::3], ours[1::3], ours[2::3], theirs, strict=True) for number in four]
+    paced.start(children=8)
+    (first,) = paced.enqueue(1, Lane.INTERACTIVE)
+    paced.until(first, State.CODE_SENT)
+    import_rows(paced, "spring", mixed)
+    eventually(lambda: len(paced.plivo.sends()) > 10)
+    asked = time.monotonic()
+    (person,) = paced.enqueue(1, Lane.INTERACTIVE)
+    paced.until(person, State.CODE_SENT)
+    waited = time.monotonic() - asked
+    eventually(lambda: len(paced.plivo.sends()) == 62)
+    sent = [send["at"] for send in paced.plivo.sends() if send["phone_number"] in set(ours)]
+    status = control.sending_status(paced.ledger)
+    shown = batch_summary(paced.ledger, "spring")
+
+    assert max(sent) - min(sent) <= 2 * 62 * Rate.parse(PACE).spacing_us / 1e6
+    assert waited <= 3.0
+    assert ([one.name for one in status.refused_destinations], status.pauses) == (["BR"], ())
+    assert "Plivo refuses BR (403)" in shown.held_back_by
+    assert shown.outcomes["code_sent"] == 60
+    assert paced.plivo.counts()["refused_429"] == 0
+    check(paced)
+
+    paced.plivo.switch(refused=[])
+    control.resume(paced.ledger)
+    eventually(lambda: not control.sending_status(paced.ledger).refused_destinations)
+    eventually(lambda: agrees(paced, "spring").state is BatchState.COMPLETED)
+    check(paced)
+
+
+def test_a_roster_of_refused_rows_alone_is_completed(paced):
+    paced.start(children=4)
+    import_rows(paced, "spring", [f"+9198765432{nth}0" for nth in range(3)])
+
+    found = eventually(lambda: (now := agrees(paced, "spring")).state is BatchState.COMPLETED and now)
+    assert found.outcomes == {"failed:forbidden": 3}
+    check(paced)

@@ -16,7 +16,7 @@ from ringproof.ledger.record import Lane, Reason, State
 from worker.sending.outcomes import outcome_of
 
 TAKEN = Outcome(State.CODE_SENT, verification_uuid="uuid", api_id="api", plivo_signal=PlivoSignal.TAKEN)
-FORBIDDEN = outcome_of(Forbidden("402 no credit"), 1)
+NO_CREDIT = outcome_of(Forbidden("402 no credit"), 1)
 UNAUTHORIZED = outcome_of(Unauthorized("401"), 1)
 DOUBTFUL = outcome_of(Unknown("502"), 1)
 QUEUES = {lane: f"test.{lane}" for lane in Lane}
@@ -147,7 +147,7 @@ class TestUnknownCredentials:
 
     @pytest.mark.parametrize(
         "answer",
-        [TAKEN, FORBIDDEN, outcome_of(Rejected("400"), 1), outcome_of(Throttled("429"), 1)],
+        [TAKEN, outcome_of(Forbidden("403"), 1), outcome_of(Rejected("400"), 1), outcome_of(Throttled("429"), 1)],
         ids=["taken", "402", "400", "429"],
     )
     def test_any_answer_but_401_to_a_later_send_ends_the_pause(self, simulation, answer):
@@ -190,75 +190,27 @@ class TestUnknownCredentials:
         assert not take_probe(simulation.ledger)
 
 
-class TestARefusal:
-    """402 or 403: Plivo refuses the account, or one number alone."""
+class TestARefusalOfTheAccount:
+    """402: Plivo refuses the account, and the probe is a send. test_destinations.py has what a 403 means."""
 
-    def test_a_refused_number_fails_if_plivo_accepts_another_one(self, simulation):
-        suspect, other = simulation.numbers(2)
-        record = simulation.send(suspect, FORBIDDEN)
-        assert (record.state, record.reason, record.attempts) == (State.WAITING, Reason.PAUSED, 0)
-        simulation.send(other, TAKEN)
-
-        record = simulation.record(suspect)
-        assert (record.state, record.reason, record.detail) == (State.FAILED, Reason.FORBIDDEN, "402 no credit")
-        assert whys(simulation) == []
-
-    def test_a_refused_number_fails_if_plivo_accepts_one_with_a_later_slot(self, simulation):
-        suspect, later = (simulation.begin(one) for one in simulation.numbers(2, Lane.INTERACTIVE))
-        simulation.settle(suspect, FORBIDDEN)
-        simulation.settle(later, TAKEN)
-
-        assert simulation.ledger.read(suspect.record.phone_number).state is State.FAILED
-
-    def test_a_number_with_an_earlier_slot_decides_nothing_about_a_refused_one(self, simulation):
-        earlier, suspect = (simulation.begin(one) for one in simulation.numbers(2, Lane.INTERACTIVE))
-        simulation.settle(suspect, FORBIDDEN)
-        simulation.settle(earlier, TAKEN)
-
-        assert simulation.ledger.read(suspect.record.phone_number).state is State.WAITING
-
-    def test_after_a_refusal_one_other_number_is_sent_first_and_the_others_wait(self, simulation):
-        suspect, first, second = simulation.numbers(3)
-        simulation.send(suspect, FORBIDDEN)
-        begun = simulation.begin(first)
-        waits = simulation.begin(second)
+    def test_one_number_is_the_probe_and_the_others_wait_for_it(self, simulation):
+        refused, first, second = simulation.numbers(3)
+        record = simulation.send(refused, NO_CREDIT)
+        assert is_paused(simulation)
+        simulation.pass_(30)
+        begun, waits = simulation.begin(first), simulation.begin(second)
         simulation.settle(begun, TAKEN)
 
+        assert (record.state, record.reason, record.attempts) == (State.WAITING, Reason.REFUSED, 0)
         assert (begun.verdict, waits.verdict) == (Verdict.BEGUN, Verdict.LATER)
         assert waits.wait <= timedelta(milliseconds=250)
         simulation.at(waits.at_us)
         assert simulation.begin(second).verdict is Verdict.BEGUN
 
-    def test_two_refused_numbers_pause_the_account_with_a_probe_every_thirty_seconds(self, simulation):
-        requests = simulation.numbers(6)
-        for request in requests[:2]:
-            simulation.send(request, FORBIDDEN)
-        held = [simulation.begin(request) for request in requests[2:4]]
-        simulation.pass_(31)
-        simulation.send(requests[4], FORBIDDEN)
-        assert is_paused(simulation)
-        simulation.pass_(31)
-        simulation.send(requests[5], TAKEN)
-
-        assert {begun.verdict for begun in held} == {Verdict.WAITING}
-        assert {simulation.record(request).state for request in requests[:5]} == {State.WAITING}
-        assert {simulation.record(request).attempts for request in requests[:5]} == {0}
-        assert not is_paused(simulation)
-
-    def test_a_refused_number_without_others_is_tried_again_and_then_fails(self, simulation):
-        (suspect,) = simulation.numbers(1)
-        simulation.send(suspect, FORBIDDEN)
-        simulation.pass_(31)
-        (entry,) = work_off_agenda(simulation.ledger, 10, QUEUES)
-        record = simulation.send(suspect, FORBIDDEN)
-
-        assert entry.action is AgendaAction.ENQUEUE
-        assert (record.state, record.reason) == (State.FAILED, Reason.FORBIDDEN)
-        assert not is_paused(simulation)
-
     def test_another_number_is_sent_first_after_the_lease_of_a_dead_probe(self, simulation):
-        suspect, dies, other = simulation.numbers(3)
-        simulation.send(suspect, FORBIDDEN)
+        refused, dies, other = simulation.numbers(3)
+        simulation.send(refused, NO_CREDIT)
+        simulation.pass_(30)
         simulation.begin(dies)
         simulation.pass_(46)
 
@@ -266,8 +218,9 @@ class TestARefusal:
 
     @pytest.mark.parametrize("lane", [Lane.INTERACTIVE, Lane.BULK])
     def test_another_number_is_sent_first_after_a_probe_that_goes_back(self, simulation, lane):
-        suspect, goes_back, other = simulation.numbers(3, lane)
-        simulation.send(suspect, FORBIDDEN)
+        refused, goes_back, other = simulation.numbers(3, lane)
+        simulation.send(refused, NO_CREDIT)
+        simulation.pass_(30)
         begun = simulation.begin(goes_back)
         control.pause(simulation.ledger, lane)
         assert simulation.begin(goes_back, fence=begun.fence).verdict is Verdict.LATER
@@ -277,8 +230,9 @@ class TestARefusal:
         assert simulation.begin(other).verdict is Verdict.BEGUN
 
     def test_another_number_is_sent_first_after_a_probe_that_was_erased(self, simulation):
-        suspect, erased, other = simulation.numbers(3)
-        simulation.send(suspect, FORBIDDEN)
+        refused, erased, other = simulation.numbers(3)
+        simulation.send(refused, NO_CREDIT)
+        simulation.pass_(30)
         begun = simulation.begin(erased)
         erase_number(simulation.ledger, erased[0])
         simulation.settle(begun, DOUBTFUL)
@@ -287,21 +241,21 @@ class TestARefusal:
         assert simulation.begin(other).verdict is Verdict.BEGUN
 
     @pytest.mark.parametrize("error", [Rejected("400"), Unreachable("refused")])
-    def test_other_answers_decide_nothing_about_a_refused_number(self, simulation, error):
-        suspect, first, second = simulation.numbers(3)
-        simulation.send(suspect, FORBIDDEN)
+    def test_an_answer_that_does_not_send_leaves_the_pause_to_the_next_probe(self, simulation, error):
+        refused, first, second = simulation.numbers(3)
+        simulation.send(refused, NO_CREDIT)
+        simulation.pass_(30)
         simulation.send(first, outcome_of(error, 1))
 
-        assert simulation.record(suspect).state is State.WAITING
+        assert [pause.kind for pause in control.sending_status(simulation.ledger).pauses] == ["account"]
         assert simulation.begin(second).verdict is Verdict.BEGUN, "now this one is sent first"
 
-    def test_a_suspect_that_was_cancelled_stays_cancelled(self, simulation):
-        suspect, other = simulation.numbers(2)
-        simulation.send(suspect, FORBIDDEN)
-        simulation.ledger.cancel(*suspect)
-        simulation.send(other, TAKEN)
+    def test_a_resume_probes_at_once(self, simulation):
+        refused, other = simulation.numbers(2)
+        simulation.send(refused, NO_CREDIT)
+        control.resume(simulation.ledger)
 
-        assert simulation.record(suspect).state is State.CANCELLED
+        assert simulation.begin(other).verdict is Verdict.BEGUN
 
 
 class TestDoubtsInARow:

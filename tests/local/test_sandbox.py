@@ -665,6 +665,16 @@ def test_codes_have_the_length_of_the_switch_and_reach_the_phone(sandbox, length
 # Switches, and the limit
 
 
+def test_numbers_of_a_refused_destination_get_403_and_no_code(sandbox):
+    switched = sandbox.post("switches", refused=[NUMBER[:5], "+55"])
+
+    assert switched["refused"] == [NUMBER[:5], "+55"]
+    assert sandbox.initiate().status_code == 403
+    assert sandbox.sends == []
+    sandbox.post("switches", refused=[])
+    assert sandbox.initiate().status_code == 201
+
+
 @pytest.mark.parametrize(("status", "completion"), [(200, 200), (201, 201), (202, 201)])
 def test_a_success_has_the_status_of_the_switch(sandbox, status, completion):
     sandbox.post("switches", success_status=status)
@@ -686,6 +696,8 @@ def test_a_success_has_the_status_of_the_switch(sandbox, status, completion):
         ("switches", {"limit": True}, "limit"),
         ("switches", {"window_seconds": 0}, "window_seconds"),
         ("switches", {"retry_after": 1}, "retry_after"),
+        ("switches", {"refused": "+55"}, "refused"),
+        ("switches", {"refused": ["55"]}, "refused"),
         ("switches", {"rate": 1}, "rate"),
         ("misfortunes", {"kind": "earthquake"}, "kind"),
         ("misfortunes", {"kind": ["503"]}, "kind"),

@@ -105,8 +105,11 @@ def test_an_unreachable_plivo_is_asked_again_after_longer_and_longer(attempts, w
 @pytest.mark.parametrize(
     ("error", "plivo_signal"),
     [
-        (Rejected("400"), PlivoSignal.ANSWERED),
-        (Forbidden("403"), PlivoSignal.FORBIDDEN),
+        (Rejected("400 no"), PlivoSignal.ANSWERED),
+        (Rejected("404 no"), PlivoSignal.NOT_FOUND),
+        (Rejected("405"), PlivoSignal.NOT_FOUND),
+        (Forbidden("402"), PlivoSignal.NO_CREDIT),
+        (Forbidden("403 no"), PlivoSignal.FORBIDDEN),
         (Unknown("502"), PlivoSignal.DOUBTFUL),
         (Unreachable("refused"), PlivoSignal.NONE),
         (LeaseOver("frozen"), PlivoSignal.NONE),
@@ -119,7 +122,12 @@ def test_each_error_has_its_signal_to_all_sending(error, plivo_signal):
 
     assert outcome.plivo_signal is plivo_signal
     assert outcome.retry_after == (7.0 if plivo_signal is PlivoSignal.THROTTLED else None)
-    assert signal_of(error) is (PlivoSignal.KNOWN if plivo_signal is PlivoSignal.FORBIDDEN else plivo_signal)
+    about_sends = {
+        PlivoSignal.NO_CREDIT: PlivoSignal.KNOWN,
+        PlivoSignal.FORBIDDEN: PlivoSignal.KNOWN,
+        PlivoSignal.NOT_FOUND: PlivoSignal.ANSWERED,
+    }
+    assert signal_of(error) is about_sends.get(plivo_signal, plivo_signal)
 
 
 def test_a_wrong_code_shows_that_plivo_accepts_the_credentials():

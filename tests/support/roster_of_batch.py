@@ -5,6 +5,7 @@ from support.simulation import Simulation
 
 from ringproof.batches.importing import begin_import
 from ringproof.batches.summary import batch_summary, recount
+from ringproof.ledger.agenda import release_refused
 from ringproof.ledger.answers import Outcome, PlivoSignal, Verdict
 from ringproof.ledger.record import State
 from ringproof.rosters.roster import roster_of
@@ -51,6 +52,7 @@ class Batches(Simulation):
         """Let time pass and Plivo's list be read, and then run a tick of the sweep and one of the feeder."""
         self.pass_(seconds)
         self.client.hset(self.ledger.keys.list_scan("reconcile"), "looked", self.now_us // 1000 + 1)
+        release_refused(self.ledger, sweep.PORTION)
         sweep.sweep_once(self.ledger)
         return feeder.feed_once(self.ledger, quiet)
 

@@ -6,6 +6,7 @@ import math
 import random
 import secrets
 from datetime import timedelta
+from functools import partial
 
 from support.harness import fresh_number
 
@@ -51,13 +52,11 @@ class Simulation:
         self.now_us = now_us
         self.client.set("test:now_us", now_us)
 
-    def numbers(self, count, lane=Lane.BULK, channel="sms"):
+    def numbers(self, count, lane=Lane.BULK, channel="sms", country=None):
         requester = Requester.PERSON if lane is Lane.INTERACTIVE else Requester.ROSTER
         numbers = [fresh_number() for _ in range(count)]
-        return [
-            (n, self.ledger.accept(n, token=n, requester=requester, lane=lane, channel=channel).request)
-            for n in numbers
-        ]
+        accept = partial(self.ledger.accept, requester=requester, lane=lane, channel=channel, country=country)
+        return [(n, accept(n, token=n).request) for n in numbers]
 
     def sweep(self):
         """Have a second pass, and the people begin who are called up then."""

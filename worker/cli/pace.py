@@ -15,7 +15,7 @@ from ringproof.ledger.record import Lane
 from ringproof.policy import Rate
 from worker.cli.options import JSON, Duration, load_dotenv, reports_errors
 from worker.views.console import Exit, console
-from worker.views.sending import sending_json
+from worker.views.sending import names_of, sending_json
 from worker.views.text import clock
 
 LONGEST: Final = timedelta(days=30)
@@ -46,11 +46,18 @@ def resume(lane: str | None) -> None:
     """End a pause, of all lanes or of one.
 
     Without --lane, a pause for unknown credentials ends, too. If other answers of Plivo's had caused a pause, the
-    worker asks Plivo again at once. The exit code is 1 if no person had paused anything.
+    worker asks Plivo again at once. It also tries a number of each country that Plivo refuses, as soon as one waits.
+    The exit code is 1 if there was nothing to resume.
     """
     load_dotenv()
-    if control.resume(runtime.ledger(), Lane(lane) if lane else None):
+    ledger = runtime.ledger()
+    refused = () if lane else sending_status(ledger).refused_destinations
+    was_paused = control.resume(ledger, Lane(lane) if lane else None)
+    if was_paused:
         console().print(f"{lane or 'everything'} goes on, at the pace")
+    if refused:
+        console().print(f"tried again at once, as soon as a number waits: {names_of(refused)}")
+    if was_paused or refused:
         return
     console().print(f"{lane} was not paused by a person" if lane else "nothing was paused by a person")
     sys.exit(Exit.REFUSED)

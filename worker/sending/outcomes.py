@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Final
 
 from ringproof.errors import (
+    Failed,
     Forbidden,
     LeaseOver,
     Rejected,
@@ -27,11 +28,18 @@ SHORTEST_WAIT: Final = timedelta(seconds=1)
 
 
 def _rejected(error: Rejected, _: int) -> Outcome:
-    return Outcome(State.FAILED, Reason.REJECTED, error.detail, plivo_signal=PlivoSignal.ANSWERED)
+    plivo_signal = PlivoSignal.NOT_FOUND if _status(error) in {"404", "405"} else PlivoSignal.ANSWERED
+    return Outcome(State.FAILED, Reason.REJECTED, error.detail, plivo_signal=plivo_signal)
 
 
 def _forbidden(error: Forbidden, _: int) -> Outcome:
-    return Outcome(State.FAILED, Reason.FORBIDDEN, error.detail, plivo_signal=PlivoSignal.FORBIDDEN)
+    plivo_signal = PlivoSignal.NO_CREDIT if _status(error) == "402" else PlivoSignal.FORBIDDEN
+    return Outcome(State.FAILED, Reason.FORBIDDEN, error.detail, plivo_signal=plivo_signal)
+
+
+def _status(error: Failed) -> str:
+    """Return Plivo's status, with which the client's details begin."""
+    return error.detail.partition(" ")[0]
 
 
 def _unknown(error: Unknown, _: int) -> Outcome:
@@ -87,9 +95,10 @@ def signal_of(error: RingproofError) -> PlivoSignal:
     """Return what an error means for all sending, if the request was no send.
 
     A 403 to such a request says nothing about the account's credit, and a wrong code nothing about sending: both only
-    show that Plivo accepts the credentials.
+    show that Plivo accepts the credentials. A 404 says nothing about the address of sends.
     """
     if isinstance(error, Forbidden | WrongCode):
         return PlivoSignal.KNOWN
     rule = OUTCOMES.get(type(error))
-    return rule(error, 1).plivo_signal if rule else PlivoSignal.NONE
+    plivo_signal = rule(error, 1).plivo_signal if rule else PlivoSignal.NONE
+    return PlivoSignal.ANSWERED if plivo_signal is PlivoSignal.NOT_FOUND else PlivoSignal(plivo_signal)

@@ -51,9 +51,7 @@ def next_step_text(record: Record) -> str:
         case State.QUEUED:
             text = f"a worker sends the code; if none has by {clock(record.ends_at)}, it fails as too_late, unsent"
         case State.WAITING:
-            why = f": {_WHY_IT_WAITS[record.reason]}" if record.reason in _WHY_IT_WAITS else ""
-            failure = Reason.UNREACHABLE if record.reason is Reason.UNREACHABLE else Reason.TOO_LATE
-            text = f"not before {clock(record.due_at)}{why}; if not by {clock(record.ends_at)}, it fails as {failure}"
+            text = _waiting_text(record)
         case State.SENDING:
             text = (
                 f"the worker records Plivo's answer; if it has not by {clock(record.lease_until)} (the lease's end), "
@@ -92,6 +90,17 @@ def _expired_text(record: Record) -> str:
             "confirmed here. Until then no other code is sent, unless a person asks for a resend"
         )
     return _WHEN_EXPIRED[record.reverifies, record.reason]
+
+
+def _waiting_text(record: Record) -> str:
+    if record.reason is Reason.REFUSED:
+        return (
+            "Plivo refuses its country, or refused it (ringproof status says more). It goes on when Plivo takes codes "
+            f"there, or when its turn comes to be tried; if not by {clock(record.ends_at)}, it fails as forbidden"
+        )
+    why = f": {_WHY_IT_WAITS[record.reason]}" if record.reason in _WHY_IT_WAITS else ""
+    failure = Reason.UNREACHABLE if record.reason is Reason.UNREACHABLE else Reason.TOO_LATE
+    return f"not before {clock(record.due_at)}{why}; if not by {clock(record.ends_at)}, it fails as {failure}"
 
 
 def number_view(record: Record, reverify_at: datetime | None = None) -> Table:

@@ -1,12 +1,12 @@
 """The sending as a whole: the pauses, the pace and what slows it down, and the queues."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 
 from rich.table import Table
 from rich.text import Text
 
-from ringproof.ledger.control import Pause, SendingStatus
+from ringproof.ledger.control import Pause, RefusedDestination, SendingStatus
 from ringproof.policy import Rate
 from worker.views.console import fact_table
 from worker.views.text import clock, json_line
@@ -24,6 +24,7 @@ def sending_view(status: SendingStatus) -> Table:
     return fact_table(
         {
             "sending": paused if status.pauses else Text("goes on", "green"),
+            "countries": Text("\n".join(_refused_lines(status)), "yellow"),
             "pace": "\n".join(_pace_lines(status)),
             "open": f"{status.open_numbers:,} numbers are not final",
             "verified": "\n".join(_reverification_lines(status)),
@@ -36,6 +37,19 @@ def sending_view(status: SendingStatus) -> Table:
 def sending_json(status: SendingStatus) -> str:
     """Return the status of the sending as a line of JSON."""
     return json_line(asdict(status))
+
+
+def names_of(refused: Iterable[RefusedDestination]) -> str:
+    """Return the names of refused countries: `BR, IN`."""
+    return ", ".join(one.name for one in refused)
+
+
+def _refused_lines(status: SendingStatus) -> Iterator[str]:
+    for one in status.refused_destinations:
+        next_try = f"not before {clock(one.next_try)}" if one.next_try > status.now else "as soon as there is one"
+        yield f"Plivo refuses {one.name} since {clock(one.since)} (403); another number of it is tried {next_try}"
+    if status.refused_destinations:
+        yield "to send there: enable it in Plivo's console (Geo Permissions), then ringproof resume"
 
 
 def _pause_line(pause: Pause) -> str:

@@ -207,7 +207,12 @@ class SandboxState:
         return misfortune
 
     def send(self, number: str, channel: str, alias: str, subaccount: str) -> Send:
-        """Send a new code to `number` (`+` and digits). Two calls send two codes, as Plivo does."""
+        """Send a new code to `number` (`+` and digits). Two calls send two codes, as Plivo does.
+
+        Raises `RefusalError` 403 for a number that the switch `refused` names.
+        """
+        if number.startswith(self.switches.refused):
+            raise RefusalError(403, "this destination is not enabled")
         length = self.switches.code_length
         code = f"{random.randrange(10**length):0{length}d}"
         send = Send(self.clock.now(), number, channel, str(uuid.uuid4()), code, alias, subaccount)

@@ -11,6 +11,7 @@ from typing import Any, Self
 from ringproof.errors import InvalidRequest
 
 E164 = re.compile(r"\+?([1-9][0-9]{6,14})")  # the shape alone, as in Plivo's own first check
+_PREFIX = re.compile(r"\+[1-9][0-9]{0,14}")
 LONGEST_SECONDS = 3600.0  # a typing error in a switch must not delay a request for a week
 
 
@@ -49,6 +50,10 @@ def _is_latency(value: object) -> bool:
     return is_between(low, 0, LONGEST_SECONDS * 1000) and is_between(high, low, LONGEST_SECONDS * 1000)
 
 
+def _are_prefixes(value: object) -> bool:
+    return isinstance(value, tuple) and all(isinstance(one, str) and _PREFIX.fullmatch(one) for one in value)
+
+
 _SWITCH_RULES: Mapping[str, tuple[Callable[[object], bool], str]] = MappingProxyType(
     {
         "success_status": (lambda value: is_whole(value, 200, 202), "200, 201 or 202"),
@@ -61,6 +66,7 @@ _SWITCH_RULES: Mapping[str, tuple[Callable[[object], bool], str]] = MappingProxy
             "seconds, from 0.001 to 3600",
         ),
         "retry_after": (lambda value: isinstance(value, bool), "true or false"),
+        "refused": (_are_prefixes, "a list of the beginnings of numbers, such as +55 or +1868"),
     }
 )
 
@@ -70,7 +76,8 @@ class Switches:
     """How the sandbox answers every request. Where Plivo's sources disagree, the first is the default.
 
     `success_status` is the status of an initiate, `delete_status` that of a delete. A request spends `latency_ms` on
-    its way in, as on a network. `limit` requests per `window_seconds` is the limit that Plivo documents.
+    its way in, as on a network. `limit` requests per `window_seconds` is the limit that Plivo documents. Numbers that
+    begin with one of `refused` get 403 and no code, as those of a country that Geo Permissions do not allow.
 
     A client sets some of them as JSON, and gets all of them as the answer:
 
@@ -86,6 +93,7 @@ class Switches:
     limit: int = 300
     window_seconds: float = 5
     retry_after: bool = False  # Plivo does not document the header
+    refused: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name, (is_allowed, remedy) in _SWITCH_RULES.items():
@@ -98,8 +106,10 @@ class Switches:
         names = {field.name for field in fields(self)}
         for name in changes.keys() - names:
             raise InvalidRequest(name, repr(changes[name]), f"no such switch; there are {', '.join(sorted(names))}")
-        latency = changes.get("latency_ms")
-        return replace(self, **{**changes, "latency_ms": tuple(latency)} if isinstance(latency, list) else changes)
+        as_tuples: Mapping[str, Any] = {
+            name: tuple(value) for name, value in changes.items() if isinstance(value, list)
+        }
+        return replace(self, **{**changes, **as_tuples})
 
     def latency_seconds(self) -> float:
         """Return how long the next request is on its way; with a range, a random value of it."""

@@ -1,13 +1,13 @@
--- needs: arguments, clock, states, settings, record, batch_state, transition, line, turns, pauses
+-- needs: arguments, clock, states, settings, record, batch_state, transition, destinations, line, turns, pauses
 -- Works off the entries of the agenda that are due, oldest first. Each entry gets its transition and its next moment in
 -- one go. Only a final state takes a number off the agenda.
 -- input:  KEYS    Celery's queues of the lanes interactive, scheduled and bulk
 --         ARGV    entries at most; messages that a lane's queue may hold: beyond it nothing is enqueued again
 -- output: for each entry: the action, number, request, lane, channel. The action is enqueue (send its message), held
---         (it is paused, or its queue is long enough), too_late, cancelled (its batch is), doubted, expired, look_up
---         (ask Plivo whether the number is verified), undecided (no look-up has ended the doubt within a day: it has
---         failed), list (its code has died: read Plivo's list before it can expire), kept (not due after all) or gone
---         (there is no record)
+--         (it is paused, or its queue is long enough), too_late, refused (it failed: Plivo refuses its destination),
+--         cancelled (its batch is), doubted, expired, look_up (ask Plivo whether the number is verified), undecided (no
+--         look-up has ended the doubt within a day: it has failed), list (its code has died: read Plivo's list before
+--         it can expire), kept (not due after all) or gone (there is no record)
 local interactive_queue, scheduled_queue, bulk_queue = unpack(KEYS, 7)
 local most_entries, longest_queue = ARGV[3], tonumber(ARGV[4])
 local first_ms, longest_ms = config.enqueue_again_ms, config.enqueue_again_longest_ms
@@ -65,6 +65,21 @@ local function look_up(key, record, number)
   return queue_has_room(record.lane) and 'look_up' or 'held'
 end
 
+local FAILS_AS = {unreachable = 'unreachable', refused = 'forbidden'}
+
+-- Plivo has refused this number, although it took codes of its destination lately, and a moment has passed. Other
+-- numbers have shown by now if it was the account, or the whole destination; then the number waits for that to end.
+local function judge_suspect(key, record, number)
+  local is_persons = record.lane == 'interactive'
+  if pauses.account or is_closed(destination_of(record, number)) and not is_persons then
+    wait_for_destination(key, record, number)
+    return 'held'
+  end
+  redis.call('HDEL', key, 'due_at')
+  set_state(key, record, number, 'failed', 'forbidden')
+  return 'refused'
+end
+
 -- Handles a request that has not begun: queued or waiting.
 local function work_off_unbegun(key, record, number)
   local ends_at = milliseconds(record, 'ends_at')
@@ -76,7 +91,7 @@ local function work_off_unbegun(key, record, number)
     set_state(key, record, number, 'cancelled', '')
     return 'cancelled'
   elseif ends_at <= now and (record.lane == 'interactive' or not hold_ms) then
-    set_state(key, record, number, 'failed', record.reason == 'unreachable' and 'unreachable' or 'too_late')
+    set_state(key, record, number, 'failed', FAILS_AS[record.reason] or 'too_late')
     return 'too_late'
   elseif record.state == 'waiting' and milliseconds(record, 'due_at') > now then
     return keep(number, math.min(milliseconds(record, 'due_at'), ends_at))
@@ -86,6 +101,8 @@ local function work_off_unbegun(key, record, number)
     local due_at = math.min(math.max(math.ceil(turn / 1000), now + LOOK_MS[record.lane]), ends_at)
     redis.call('HSET', key, 'due_at', due_at)
     return keep(number, due_at)
+  elseif record.reason == 'refused' and ends_at > now then
+    return judge_suspect(key, record, number)
   elseif hold_ms then
     hold_until(key, record, number, hold_ms, hold_reason)
     return 'held'

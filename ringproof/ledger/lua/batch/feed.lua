@@ -1,4 +1,4 @@
--- needs: arguments, clock, record, batch_state, batch_rows, tombstone, limits, request
+-- needs: arguments, clock, record, batch_state, batch_rows, destinations, tombstone, limits, request
 -- Feeds a page of a batch: decides about each row, writes the requests, and moves the cursor, in one go.
 -- input:  KEYS    the batch, the places of the list's retries, the batches that are fed
 --         ARGV    the batch's name, the list's name (the channel), the roster's column of the table,
@@ -6,7 +6,8 @@
 --                 '1' if the rows are the list's first retries, else they are the rows from the cursor on;
 --                 JSON, for each row: {place, number, country, asleep_until (ms; 0: awake), fields}, where `fields` are
 --                 the request's other fields and values as a flat list
--- output: for each row its disposition and request; nothing if the batch is not running, or other rows come next
+-- output: for each row its disposition, its request, and 1 if the request waits (0: send its message now); nothing if
+--         the batch is not running, or other rows come next
 local batch_hash, retries_key, feeding_key = unpack(KEYS, 7)
 local name, list, column, lasts_ms, are_retries, page_json = unpack(ARGV, 3)
 local page = cjson.decode(page_json)
@@ -59,6 +60,8 @@ local function feed_row(row)
     least_request = least_request, ends_at = now + tonumber(lasts_ms), asleep_until = row.asleep_until,
     fields = row.fields,
   }
+  local destination = destination_of(row, row.number)
+  asked.is_refused = is_closed(destination) and not may_be_tried(destination)
   local decision = decide(record, row.number, asked)
   if decision.refused_by then count_refusal(decision.refused_by) end
   local disposition, limit = decision.disposition, decision.limit
@@ -71,14 +74,14 @@ local function feed_row(row)
     if disposition == 'joined' then note_join(key, record) end
     set_row_outcome(name, list, row.place, row.country, limit ~= '' and disposition .. ':' .. limit or disposition)
   end
-  return {disposition, decision.request}
+  return {disposition, decision.request, (asked.is_refused or asked.asleep_until > now) and 1 or 0}
 end
 
 local results = {}
 for nth, row in ipairs(page) do
   if is_erased(row, nth) then
     set_row_outcome(name, list, row.place, row.country, 'erased')
-    results[nth] = {'erased', 0}
+    results[nth] = {'erased', 0, 0}
   else
     results[nth] = feed_row(row)
   end

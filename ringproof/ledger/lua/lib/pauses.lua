@@ -1,19 +1,24 @@
--- needs: arguments, clock, pause_kinds, record, batch_state, transition
+-- needs: arguments, clock, pause_kinds, record, batch_state, transition, destinations
 -- The pauses: why no worker sends in any lane, or in one.
 -- The hash of `pauses_key`, times in ms:
 --   person:all, person:LANE, and each with :reason   since when; until an operator resumes
 --   credentials, credentials_slot, credentials_probe   since when Plivo refuses the credentials (401); the last slot
 --                                     that it refused; when the next probe is due
---   suspect, suspect_request, suspect_slot, suspect_until   the number that Plivo refused with 402 or 403. The next
---                                     number shows whether the account is at fault. Without a next one, the suspect
---                                     itself is sent to again at suspect_until
---   account, account_slot, account_until    since when Plivo refuses the account; when the next probe is due
+--   account, account_slot, account_until    since when Plivo refuses the account; the slot that showed it; when the
+--                                     next probe is due
+--   account_status, account_destination, account_any   Plivo's status; where Plivo took a code last. The probe is a
+--                                     number of that destination, or from account_any on of another one
+--   refused_row, refused_at, refused_slot, refused_elsewhere   403s in a row at destinations where Plivo took codes
+--                                     lately: how many, the last one's destination and slot, and whether there was more
+--                                     than one destination: then it is the account
+--   not_found, not_found_mark         sends in a row that Plivo answered with 404 or 405; a hash of the last number
 --   doubts, doubts_wait, doubts_until, doubts_row    the same after several doubtful answers in a row
 --   probe, probe_until                the fence of the request that is the probe, and the end of its lease
 local LOOK_MS = {interactive = 5000, scheduled = 30000, bulk = 30000}  -- how often the sweep looks at a number on hold
 local BATCH_LOOK_MS = 600000      -- the same for a paused batch: a resume notifies each of its numbers anyway
 local PROBE_MS = 30000            -- how often a refused account is probed
-local PROBE_LOOK_MS = 250         -- while a probe is under way, the other callers ask again so often
+local PROBE_LOOK_MS = 100         -- while a probe is under way, the other callers ask again so often
+local LAST_RESORT_MS = 4000       -- so long a due probe waits for a number that Plivo has not refused itself
 
 local pauses = {}
 do
@@ -46,8 +51,11 @@ local function clear_credentials()
 end
 
 -- The request with this fence is over, or goes back to the queue. If it was the probe, another number may be the next.
+-- Returns whether it was.
 local function end_probe(fence)
-  if pauses.probe == fence then clear_pauses('probe', 'probe_until') end
+  if pauses.probe ~= fence then return false end
+  clear_pauses('probe', 'probe_until')
+  return true
 end
 
 -- Returns until when (ms) a lane is paused, as far as is known now; nil if it is not paused.
@@ -73,16 +81,29 @@ local function needs_probe()
   return false
 end
 
--- Returns whether a number may be sent to now: nil (it may), 'paused' and until when (ms), 'later' and when to ask
--- again (ms), or 'first': it may, as the probe for which all others wait.
-local function admission(lane, number)
-  local until_ms = paused_until(lane)
+-- Whether a number that Plivo refused itself may be the account's probe: only if there has been no other for it.
+local function is_last_resort()
+  return pauses.account and pause_time('account_until') + LAST_RESORT_MS <= now and pause_time('probe_until') <= now
+end
+
+-- Returns whether a number may be sent to now:
+--   nil          it may
+--   'paused'     not until that time (ms)
+--   'refused'    not while Plivo refuses its destination, or refused it and the account
+--   'later'      ask again at that time (ms); so must all others
+--   'elsewhere'  ask again at that time (ms); numbers of another destination may be sent to
+--   'first'      it may, as the probe for which all others wait
+local function admission(record, number)
+  if record.refused and pauses.account and not is_last_resort() then return 'refused' end
+  local until_ms, name = paused_until(record.lane), destination_of(record, number)
   if until_ms then return 'paused', until_ms end
+  if is_closed(name) and not may_be_tried(name) then return 'refused' end
   if not needs_probe() then return nil end
-  local suspect_until = pause_time('suspect_until')
-  if pauses.suspect == number and suspect_until > now then return 'paused', suspect_until end
   if pause_time('probe_until') > now then return 'later', now + PROBE_LOOK_MS end
-  return 'first'
+  local any_at = pause_time('account_any')
+  if pauses.account_destination == name or any_at <= now then return 'first' end
+  if pauses.account == pauses.account_until then return 'elsewhere', any_at end  -- the first probe comes at once
+  return 'paused', any_at
 end
 
 -- Puts a number on hold until `until_ms`, for `paused` or `batch_paused`. For bulk and scheduled requests the deadline

@@ -2,7 +2,8 @@
 -- The decision about a new request, and how an accepted one is written: for one number, or for a row of a batch.
 -- `asked` describes the new request: answers ('state[:live]' -> disposition), lane, channel, country, resend (true or
 -- nil), is_row (true for a row), least_request (the lowest request number; nil: any), ends_at (ms), asleep_until
--- (ms; 0: awake), fields (other fields of the record, as a flat list of names and values).
+-- (ms; 0: awake), is_refused (Plivo refuses the destination, so that the request waits), fields (other fields of the
+-- record, as a flat list of names and values).
 
 -- Reads a column of Python's table of dispositions: 'none=accepted queued=same …'.
 local function parse_answers(text)
@@ -68,6 +69,7 @@ local function write_request(key, record, flat, number, request, asked)
   -- If a person asks for another code, the code that a re-verification has sent counts as not answered.
   if record.reverifies and record.state == 'code_sent' then record.unanswered = record.unanswered or '1' end
   if record.reason == 'lapsed' then redis.call('SREM', lapsed_key, number) end
+  end_wait(record, number)
   -- These fields belong to the number, not to a request: which codes may be live, the last one's uuid, how many.
   if not is_verified(record) then record.verified_at = nil end
   record.code_request = record.code_request or record.verification_uuid and record.request
@@ -81,7 +83,7 @@ local function write_request(key, record, flat, number, request, asked)
   set_or_delete(key, 'country', asked.country)
   set_or_delete(key, 'resend', asked.resend and '1')
 
-  local written = {history = record.history, request = request}
+  local written = {history = record.history, request = request, country = asked.country, ends_at = ends_at}
   for i = 1, #asked.fields, 2 do written[asked.fields[i]] = asked.fields[i + 1] end
   if written.again then  -- the automatic resend after a doubt belongs to the same row
     written.batch, written.row = record.batch, record.row
@@ -98,6 +100,8 @@ local function write_request(key, record, flat, number, request, asked)
   if asked.asleep_until > now then
     redis.call('HSET', key, 'due_at', asked.asleep_until)
     set_state(key, written, number, 'waiting', 'quiet_hours', asked.asleep_until)
+  elseif asked.is_refused then
+    wait_for_destination(key, written, number)
   else
     set_state(key, written, number, 'queued', '', math.min(now + config.enqueue_again_ms, ends_at))
   end

@@ -1,4 +1,4 @@
--- needs: arguments, clock, history_letters, record, expiry, batch_rows, reverification, line
+-- needs: arguments, clock, history_letters, record, expiry, batch_rows, reverification, line, destinations
 -- How a record changes its state.
 
 -- Returns this second in six base-36 digits, which last until 2038.
@@ -13,6 +13,11 @@ local function second36()
   return text
 end
 
+-- A number whose record is about to change or to go does not wait for its destination any more.
+local function end_wait(record, number)
+  if record.reason == 'refused' then remove_waiting(record, number) end
+end
+
 -- Sets the state and the reason of a record: every change of a state goes through this function. `agenda_at` (ms) is
 -- the moment at which the number needs attention next; nil for a final state.
 -- It adds to the history, updates the row of a batch, and publishes the state on the channel of the record's name.
@@ -24,6 +29,7 @@ local function set_state(key, record, number, state, reason, agenda_at)
   local history = string.sub((record.history or '') .. history_entry, -64)
   redis.call('HSET', key, 'state', state, 'updated_at', now, 'history', history)
   set_or_delete(key, 'reason', reason)
+  end_wait(record, number)
   if agenda_at then
     redis.call('ZADD', agenda_key, agenda_at, number)
   else
@@ -39,4 +45,12 @@ local function set_state(key, record, number, state, reason, agenda_at)
   if record.lane == 'interactive' and not keeps_place then leave_line(number, record.channel) end
   if record.batch then update_row_of(record, state, reason) end
   redis.call('PUBLISH', key, state)
+end
+
+-- Has a number wait for its destination: until Plivo takes codes there again, or it is this number's turn to be tried.
+-- `record.refused` is set if Plivo has refused this number itself. The deadline does not move, so that a batch ends.
+local function wait_for_destination(key, record, number)
+  redis.call('HSET', key, 'due_at', record.ends_at)
+  set_state(key, record, number, 'waiting', 'refused', milliseconds(record, 'ends_at'))
+  add_waiting(record, number)
 end

@@ -12,7 +12,9 @@ local fields = {unpack(ARGV, 11)}
 
 -- begin checks these reasons again, and they do not apply to a person: a person is awake, learns of a cap at once, and
 -- is no part of a batch. So a promotion queues a request that waits for one of them.
-local ENDS_BY_PROMOTION = {quiet_hours = true, cap = true, pace = true, paused = true, batch_paused = true}
+local ENDS_BY_PROMOTION = {
+  quiet_hours = true, cap = true, pace = true, paused = true, batch_paused = true, refused = true,
+}
 
 local answered = redis.call('GET', token_key)
 if answered then return cjson.decode(answered) end

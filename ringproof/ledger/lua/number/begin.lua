@@ -1,4 +1,4 @@
--- needs: clock, settings, record, batch_state, transition, limits, pace, line, turns, pauses
+-- needs: clock, settings, record, batch_state, transition, destinations, limits, pace, line, turns, pauses
 -- Reserves a slot for each number that may be sent to now, and claims the number. A claimed record is `sending` before
 -- any byte goes to Plivo.
 -- input:  KEYS    the numbers' records
@@ -83,10 +83,19 @@ local function begin(key, number, request, asleep_until)
     return wait('quiet_hours', asleep_until)
   end
 
-  local admitted, at = admission(record.lane, number)
+  local admitted, at = admission(record, number)
   if admitted == 'paused' then
     hold_until(key, record, number, at, 'paused')
     return 'waiting', at * 1000
+  elseif admitted == 'refused' and record.lane == 'interactive' and not pauses.account then
+    redis.call('HSET', key, 'detail', 'Plivo refuses ' .. destination_of(record, number))
+    set_state(key, record, number, 'failed', 'forbidden')
+    return 'ended', 0
+  elseif admitted == 'refused' then
+    wait_for_destination(key, record, number)
+    return 'waiting', ends_at * 1000
+  elseif admitted == 'elsewhere' then
+    return 'later', at * 1000
   elseif admitted == 'later' then
     later_us = at * 1000
     return 'later', later_us
@@ -113,6 +122,8 @@ local function begin(key, number, request, asleep_until)
     return 'later', later_us
   end
   local lease_until = claim(key, record, number, slot_us)
+  local destination = destination_of(record, number)
+  if is_closed(destination) then claim_try(destination, math.ceil(slot_us / 1000)) end
   if admitted == 'first' then set_pauses({probe = fence, probe_until = lease_until}) end
   return 'begun', slot_us
 end

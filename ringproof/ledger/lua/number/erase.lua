@@ -1,4 +1,4 @@
--- needs: arguments, record, batch_state, batch_rows, reverification, tombstone, line, pauses
+-- needs: arguments, record, batch_state, batch_rows, reverification, tombstone, line, transition
 -- Erases what is known about a number. A tombstone stays while a code of the number may be live.
 -- input:  KEYS    the number's record, its earlier requests
 --         ARGV    number (E.164), 64 random characters: the key of the tombstone's HMAC, if Redis has none
@@ -13,5 +13,5 @@ redis.call('ZREM', agenda_key, number)
 redis.call('ZREM', renewals_key, number)
 if record.channel then leave_line(number, record.channel) end
 redis.call('SREM', lapsed_key, number)
-if pauses.suspect == number then clear_pauses('suspect', 'suspect_request', 'suspect_slot', 'suspect_until') end
+end_wait(record, number)
 return record.state and 1 or 0

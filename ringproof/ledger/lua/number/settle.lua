@@ -1,4 +1,4 @@
--- needs: clock, states, settings, record, reverification, transition, limits, pace, pauses, plivo_signal
+-- needs: clock, states, settings, record, reverification, transition, destinations, limits, pace, pauses, plivo_signal
 -- Writes down the result of an attempt, for the caller that knows its fence; or cancels a request that has not begun.
 -- input:  KEYS    the number's record
 --         ARGV    number (E.164), request, fence ('': cancel), the new state, reason, detail, ms to wait (for
@@ -11,7 +11,7 @@ local number, request, fence, state, reason, detail, wait_ms, is_uncounted, veri
   retry_ms = unpack(ARGV, 3)
 
 local record = read(key)
-end_probe(fence)  -- even if the number was erased meanwhile
+local was_probe = end_probe(fence)  -- even if the number was erased meanwhile
 if record.request ~= request then return 'stale' end
 
 if fence == '' then
@@ -33,9 +33,14 @@ if undecided and milliseconds(record, 'live_until') > now then return 'stale' en
 redis.call('HDEL', key, 'lease_until', 'look_ups_from')
 local slot = milliseconds(record, 'live_until') - config.code_ms - config.lease_ms
 local due_at = now + tonumber(wait_ms)
-local forced_state, forced_due_at = apply_signal(signal, slot, tonumber(retry_ms), fence, number, request)
-if forced_state == 'waiting' then due_at = forced_due_at end
-if forced_state == 'waiting' and signal == 'forbidden' then state, reason = 'waiting', 'paused' end
+local forced, forced_due_at = apply_signal(signal, slot, tonumber(retry_ms), was_probe, number, record)
+local is_refused = forced == 'refused'
+if forced == 'waiting' then due_at = forced_due_at end
+if is_refused then
+  record.refused = '1'
+  redis.call('HSET', key, 'refused', 1)
+  state, reason, due_at = 'waiting', 'refused', forced_due_at or milliseconds(record, 'ends_at')
+end
 
 local agenda_at
 if state == 'code_sent' then
@@ -53,7 +58,7 @@ elseif state == 'verified' then
   redis.call('HDEL', key, 'live_until', 'live_before', 'verified_uuid')
 else
   if fence ~= '' and not undecided then
-    undo_attempt(key, record, number, is_uncounted ~= '1' and forced_state ~= 'waiting')
+    undo_attempt(key, record, number, is_uncounted ~= '1' and not forced)
   end
   if state == 'waiting' then
     redis.call('HSET', key, 'due_at', due_at)
@@ -65,5 +70,6 @@ end
 set_or_delete(key, 'detail', detail)
 set_state(key, record, number, state, reason, agenda_at)
 if state == 'verified' then restart_schedule(key, record, number) end
+if is_refused and not forced_due_at then add_waiting(record, number) end
 save_pace()
 return 'settled'

@@ -1,9 +1,10 @@
--- needs: clock, lanes, pause_kinds, pauses
+-- needs: clock, lanes, destinations, pause_kinds, pauses
 -- Pauses all lanes, or one, for an operator; or resumes.
 -- input:  ARGV    'all' or a lane, '1' to pause ('0' to resume), the reason
 -- output: 1 if that has changed something
 -- To resume all lanes also ends a pause for unknown credentials, because the operator may have mended them: the next
--- answer shows. And it makes the next probe of each other pause due at once.
+-- answer shows. And it makes the next probe of each other pause due at once, and a try of each destination that Plivo
+-- refuses.
 local lane, is_pause, reason = unpack(ARGV, 3)
 local field = 'person:' .. lane
 local was_paused = pauses[field] ~= nil
@@ -20,5 +21,8 @@ end
 clear_credentials()
 for _, one in ipairs(NEXT_PROBES) do
   if pauses[one] then set_pauses({[one] = now}) end
+end
+for name, destination in pairs(all_destinations()) do
+  if destination.since then change_destination(name, {next = now, wait = FIRST_TRY_MS}) end
 end
 return was_paused and 1 or 0

@@ -4,5 +4,5 @@
 --                 ms since the request's slot
 -- output: none
 local signal, retry_ms, ago_ms = unpack(ARGV, 3)
-apply_signal(signal, now - tonumber(ago_ms), tonumber(retry_ms), '', '', '')
+apply_signal(signal, now - tonumber(ago_ms), tonumber(retry_ms), false, '', {})
 save_pace()
