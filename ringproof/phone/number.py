@@ -8,6 +8,7 @@ Digits that lost their `+` it reads as another person's number, if the home coun
 import re
 import unicodedata
 from dataclasses import dataclass
+from functools import cache
 from numbers import Integral
 from typing import Final, Literal, NamedTuple
 
@@ -17,7 +18,7 @@ from phonenumbers import NumberParseException
 from ringproof.errors import InvalidNumber, InvalidRequest
 from ringproof.phone.caller_id import is_empty
 from ringproof.phone.masking import LONGEST, PUNCTUATION, mask, mask_reading, mask_value
-from ringproof.phone.number_plan import NOT_IN_USE, HomePlan, NumberKind, classify, home_plan, plan_of
+from ringproof.phone.number_plan import NOT_IN_USE, HomePlan, NumberKind, classify, plan_of
 from ringproof.phone.text_marks import without_marks
 
 CHANNELS: Final = ("sms", "call", "auto")
@@ -25,7 +26,7 @@ CHANNELS: Final = ("sms", "call", "auto")
 
 _NUMBER = re.compile(rf"[{PUNCTUATION}]*[+\uff0b]?[\d{PUNCTUATION}]*\d[\d{PUNCTUATION}]*")
 _USUAL = re.compile(r"\+?(?:[ ()-]{0,2}[0-9]){7,15}")
-_WITHOUT_SIGNS = str.maketrans("", "", "+ ()-")
+_SIGNS: Final = b"+ ()-"
 _QUANTITY = re.compile(
     r"""[+-]?\d+(?:[.,]\d*)?[eE][+-]?\d{1,3}   # 1.41555E+10; 1,41555E+10 where a comma is the decimal point
       | [+-]?\d{5,}[.,]0+                      # 14155550123.0
@@ -92,7 +93,7 @@ def parse(text: object, region: str | None = None, *, plus: bool = False) -> Pho
     >>> parse("447400 123456", "US", plus=True)
     PhoneNumber(+44•••••••56, GB)
     """
-    home = home_plan(check_region(region)) if region else None
+    home = _home_of(region) if region else None
     if not isinstance(text, str):
         text = _text_of(text)
     if len(text) > LONGEST:
@@ -137,7 +138,7 @@ def _read_quickly(written: str, home: HomePlan | None, text: str) -> PhoneNumber
     """Return a number that has the usual signs alone, or None if phonenumbers has to read it."""
     if not _USUAL.fullmatch(written):
         return None
-    digits = written.translate(_WITHOUT_SIGNS)
+    digits = written.encode().translate(None, _SIGNS).decode()  # a third of the time of str.translate
     if written[0] == "+":
         country_and_kind = classify(digits)
         if country_and_kind is None or _is_old_mexican(digits):
@@ -222,9 +223,6 @@ def _is_old_mexican(digits: str) -> bool:
 
 def _digits_of(written: str) -> str:
     """Return a text's digits of any script as 0 to 9."""
-    digits = written.translate(_WITHOUT_SIGNS)
-    if digits.isascii() and digits.isdecimal():
-        return digits
     return "".join(str(unicodedata.decimal(sign)) for sign in written if sign.isdecimal())
 
 
@@ -234,6 +232,11 @@ def _has_plus(written: str) -> bool:
 
 def _begins_like_a_country_code(written: str) -> bool:
     return unicodedata.decimal(written[:1] or "0", 0) > 0
+
+
+@cache
+def _home_of(region: str) -> HomePlan:
+    return HomePlan(check_region(region))
 
 
 def check_region(region: str) -> str:

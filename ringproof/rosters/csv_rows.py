@@ -128,7 +128,14 @@ class _RowLines:
         self._returned: deque[str] = deque()
 
     def __iter__(self) -> Iterator[str]:
-        while (line := self.take()) is not None:
+        used, returned, lines = self.used, self._returned, self._lines
+        while True:
+            if used or returned:
+                line = self.take()
+            elif (line := next(lines, None)) is not None:  # nearly all rows have one line, which is to be quick
+                used.append(line)
+            if line is None:
+                return
             yield line
 
     def take(self) -> str | None:

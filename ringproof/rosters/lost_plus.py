@@ -19,7 +19,8 @@ class LostPlus:
     def count_accepted(self, written: object, number: PhoneNumber) -> None:
         """Count a number that was accepted without `plus`."""
         if isinstance(written, str) and written[:1] in _FIRST_DIGITS and written:
-            self._national += "".join(filter(str.isdecimal, written)) != number.e164[1:]
+            has_other_digits = written[0] != number.e164[1]  # it mostly has, and that is quickly seen
+            self._national += has_other_digits or "".join(filter(str.isdecimal, written)) != number.e164[1:]
 
     def count_rejected(self, written: object) -> None:
         """Count a number that was rejected without `plus`. It costs a second reading."""

@@ -11,7 +11,7 @@ from phonenumbers import NumberParseException, PhoneNumberFormat, PhoneNumberTyp
 
 from ringproof.errors import InvalidNumber
 from ringproof.phone.number import PhoneNumber, parse
-from ringproof.phone.number_plan import NumberKind, Plan, classify, find_plan, home_plan, plan_of
+from ringproof.phone.number_plan import HomePlan, NumberKind, Plan, classify, find_plan, plan_of
 
 CODES = sorted(phonenumbers.COUNTRY_CODE_TO_REGION_CODE)
 REGIONS = [None, "US", "GB", "DE", "IT", "RU", "BR", "AR", "MX"]
@@ -199,7 +199,7 @@ def test_a_number_that_is_written_at_home_reads_as_in_phonenumbers_in_every_regi
     chance, read_quickly = random.Random(3), 0
     for region in sorted(phonenumbers.SUPPORTED_REGIONS):
         metadata = phonenumbers.PhoneMetadata.metadata_for_region(region)
-        home, prefix = home_plan(region), metadata.national_prefix or "0"
+        home, prefix = HomePlan(region), metadata.national_prefix or "0"
         descriptions = filter(None, (metadata.fixed_line, metadata.mobile, metadata.toll_free))
         for national in {description.example_number for description in descriptions} - {None}:
             changed = national[:-1] + str(chance.randrange(10))
