@@ -1,9 +1,11 @@
 """Erase a number: its record and history, its earlier requests, its batch rows, and its agenda entry."""
 
 import secrets
+from collections.abc import Iterator
 
 import redis
 
+from ringproof.batches.column_erasure import erase_in_columns
 from ringproof.batches.model import unpack_row
 from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.row_outcomes import LISTS
@@ -17,12 +19,13 @@ def erase_number(ledger: Ledger, number: str) -> bool:
 
     This deletes the record with its history, the outcomes of earlier requests, the agenda entry, the date of the next
     re-verification, the mark of a lapsed or suspect number, and the answers that are kept for repeated calls. In its
-    batch rows the number, the alias and the subaccount are deleted; the outcome and the country stay, so that the
-    counts do not change. A row without an outcome becomes `erased`.
+    batch rows the number, the alias, the subaccount and all kept columns are deleted; the outcome and the country stay,
+    so that the counts do not change. A row without an outcome becomes `erased`. In the columns of other rows, each cell
+    with the number is deleted.
 
     A request that has not begun never begins. While a code of the number may be live, a tombstone prevents a second
     one (`lua/lib/tombstone.lua`). A queued message still has the number until a worker takes it. Reading all batch rows
-    takes a second for each million.
+    takes a second for each million, and their columns two or three.
     """
     rows = _erase_rows(ledger, number)
     keys = [ledger.keys.record(number), ledger.keys.earlier(number)]
@@ -37,23 +40,33 @@ def erase_number(ledger: Ledger, number: str) -> bool:
 
 
 def _erase_rows(ledger: Ledger, number: str) -> int:
-    """Erase the number's rows in all batches; return how many.
+    """Erase the number's rows in all batches, and the number in the columns of other rows; return how many.
 
     The row that the number's record belongs to is left: the script `number/erase` erases it with the record.
     """
     erased = 0
     for name in ledger.run("zrange", ledger.keys.batches, 0, -1):
-        for channel, list_key in zip(LISTS, ledger.keys.batch(name).lists, strict=True):
-            start = 0
-            while rows := ledger.run("lrange", list_key, start, start + ROWS_AT_ONCE - 1):
-                for place, packed in enumerate(rows, start):
-                    if number in packed and (row := unpack_row(packed)).number == number:
-                        erased += int(
-                            ledger.run_script(
-                                "batch/erase_row",
-                                [ledger.keys.record(number), list_key],
-                                [name, channel, place, row.country, packed],
-                            )
-                        )
-                start += ROWS_AT_ONCE
+        lists = ledger.keys.batch(name).lists
+        found = [dict(_rows_of(ledger, list_key, number)) for list_key in lists]
+        # The columns come first: if the process dies in between, the rows still show the next one where they are.
+        erased += erase_in_columns(ledger, name, number, found)
+        for channel, list_key, rows in zip(LISTS, lists, found, strict=True):
+            for place, packed in rows.items():
+                erased += int(
+                    ledger.run_script(
+                        "batch/erase_row",
+                        [ledger.keys.record(number), list_key],
+                        [name, channel, place, unpack_row(packed).country, packed],
+                    )
+                )
     return erased
+
+
+def _rows_of(ledger: Ledger, list_key: str, number: str) -> Iterator[tuple[int, str]]:
+    """Yield the places of the number's rows in a list, each with the row."""
+    start = 0
+    while rows := ledger.run("lrange", list_key, start, start + ROWS_AT_ONCE - 1):
+        for place, packed in enumerate(rows, start):
+            if number in packed and unpack_row(packed).number == number:
+                yield place, packed
+        start += ROWS_AT_ONCE

@@ -21,6 +21,10 @@ PAGE: Final = 500
 """How many numbers the ledger decides about in one round trip."""
 
 
+USUAL_NIGHT: Final = "21:00-08:00"
+"""The night of a forecast if no quiet hours are set: then an operator may learn that a batch would wake people."""
+
+
 @dataclass
 class Tally:
     """Counts the rows of all files. Memory does not grow with them.
@@ -29,6 +33,7 @@ class Tally:
     """
 
     channels: Counter[str] = field(default_factory=Counter)
+    countries: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
     lost_plus: int = 0
     sample: NumberSample = field(default_factory=NumberSample)
@@ -37,6 +42,7 @@ class Tally:
     def add(self, row: Row) -> None:
         """Count an accepted row."""
         self.channels[row.channel] += 1
+        self.countries[row.number.country] += 1
         self.sample.add(row)
 
     @property
@@ -59,18 +65,20 @@ class Tally:
 class Forecast:
     """What an import would send. It is estimated from a sample of the numbers unless `is_exact`.
 
-        Forecast(texts=161, calls=9, duplicates=6, skipped={Disposition.VERIFIED: 3}, in_quiet_hours=0, …)
+        Forecast(texts=161, calls=9, duplicates=6, skipped={Disposition.VERIFIED: 3}, asleep=0, …)
 
     `duplicates`: rows whose number occurs earlier. `skipped`: numbers that get no code, by the reason.
-    `in_quiet_hours`: numbers whose quiet hours are now. Without Redis `status` is None, and no number is skipped.
+    `asleep`: numbers that have night now. They wait if `quiet_hours` is set; if not, `night` is `USUAL_NIGHT`. Without
+    Redis `status` is None, and no number is skipped.
     """
 
     texts: int
     calls: int
     duplicates: int
     skipped: Mapping[Disposition, int]
-    in_quiet_hours: int
+    asleep: int
     quiet_hours: str
+    night: str
     status: SendingStatus | None
     is_exact: bool
 
@@ -98,14 +106,16 @@ def forecast(tally: Tally, ledger: Ledger | None) -> Forecast:
     accepted = [number for number, disposition in decided if disposition is Disposition.ACCEPTED]
     skipped = Counter(disposition for disposition in dispositions if disposition is not Disposition.ACCEPTED)
     quiet_hours = str(policy.get("quiet_hours", ""))
+    night = quiet_hours or USUAL_NIGHT
     now = ledger.now() if ledger else datetime.now(UTC)
     return Forecast(
         texts=_codes("sms", tally, sampled, accepted),
         calls=_codes("call", tally, sampled, accepted),
         duplicates=round(rows - len(sampled) * weight),
         skipped={disposition: round(count * weight) for disposition, count in skipped.items()},
-        in_quiet_hours=round(_in_quiet_hours(accepted, quiet_hours, now) * weight),
+        asleep=round(_count_asleep(accepted, night, now) * weight),
         quiet_hours=quiet_hours,
+        night=night,
         status=sending_status(ledger) if ledger else None,
         is_exact=tally.sample.is_exact,
     )
@@ -131,8 +141,6 @@ def _codes(channel: str, tally: Tally, sampled: Sequence[SampledNumber], accepte
     return round(tally.channels[channel] * codes / rows) if rows else tally.channels[channel]
 
 
-def _in_quiet_hours(accepted: Sequence[SampledNumber], quiet_hours: str, now: datetime) -> int:
-    if not quiet_hours:
-        return 0
-    quiet = QuietHours.parse(quiet_hours)
+def _count_asleep(accepted: Sequence[SampledNumber], night: str, now: datetime) -> int:
+    quiet = QuietHours.parse(night)
     return sum(quiet.until(number.number, now) is not None for number in accepted)

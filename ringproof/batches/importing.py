@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from ringproof import runtime
+from ringproof.batches.kept_columns import MOST_CHARACTERS, REJECTED, ColumnKeeper
 from ringproof.batches.model import Batch, BatchState, check_name, pack_row
 from ringproof.batches.summary import batch_summary
 from ringproof.errors import BatchBusy, BatchExists, InvalidRoster
@@ -22,7 +23,7 @@ from ringproof.ledger.durations import ms
 from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.request import check_days
 from ringproof.ledger.row_outcomes import LISTS
-from ringproof.rosters.columns import ColumnMapping
+from ringproof.rosters.columns import ColumnMapping, Columns
 from ringproof.rosters.roster import Roster, roster_of
 from ringproof.rosters.row import Reject, Row
 
@@ -45,6 +46,7 @@ def import_roster(
     channel: str = "sms",
     plus: bool = False,
     reverify_after_days: int | None = None,
+    columns: bool = True,
     rejected: Callable[[Reject], object] | None = None,
 ) -> Batch:
     """Send a code to each number of `rows`, at the pace: make them a batch, which the workers then send.
@@ -52,7 +54,8 @@ def import_roster(
     `rows` are numbers as text, mappings such as `{"phone": …, "alias": …}`, or an open roster. Nothing is sent before
     all rows are stored. `plus` reads numbers that begin with 1 to 9 as international ones whose `+` was lost.
     `rejected` is called with each row that is rejected; without it, a warning in the log counts them. If the import is
-    cut short, call it again with the same rows: it continues where it was.
+    cut short, call it again with the same rows: it continues where it was. All columns of the rows and the rejected
+    rows are kept for `ringproof batch export`, unless `columns` is False.
 
         >>> import_roster([number, {"phone": "+14155550124", "alias": "Front desk"}], "spring").rows
         2
@@ -65,10 +68,14 @@ def import_roster(
     else:
         roster = roster_of(rows, mapping=mapping, region=region, channel=channel, plus=plus)
     with begin_import(runtime.ledger(), batch, fingerprint=roster.fingerprint, source=roster.name) as importing:
+        if columns:
+            importing.keep_columns(roster.columns)
         for row in roster:
             if isinstance(row, Row):
                 importing.add(row)
-            elif rejected:
+                continue
+            importing.add_rejected(row)
+            if rejected:
                 rejected(row)
         reasons = ", ".join(f"{count} {reason}" for reason, count in roster.reasons.most_common())
         if not roster.accepted:
@@ -98,13 +105,15 @@ def begin_import(ledger: Ledger, name: str, *, fingerprint: str | None, source: 
     token = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(8)}"
     dead_importer = ""
     while True:
-        answer, detail, more = ledger.run_script(
+        answer, detail, more, rejected = ledger.run_script(
             "batch/open_import",
             [keys.batch, keys.importer, ledger.keys.batches, *keys.lists],
             [name, token, ms(IMPORTER_TIMEOUT), dead_importer, fingerprint or "", source],
         )
         if answer == "opened":
-            return BatchImport(ledger, name, token, already_stored=int(detail), digest=more)
+            return BatchImport(
+                ledger, name, token, already_stored=int(detail), already_rejected=int(rejected), digest=more
+            )
         if answer == "exists":
             raise BatchExists(name, _same_rows(detail) if more else _other_rows(name, detail))
         if dead_importer or not _is_dead(detail):
@@ -116,22 +125,34 @@ class BatchImport:
     """A batch that is being imported. If its `with` block ends with an error, another import can continue it.
 
     >>> with begin_import(ledger, "spring", fingerprint=roster.fingerprint) as importing:
+    ...     importing.keep_columns(roster.columns)
     ...     for row in roster:
     ...         if isinstance(row, Row):
     ...             importing.add(row)
     ...     batch = importing.finish()
     """
 
-    def __init__(self, ledger: Ledger, name: str, token: str, *, already_stored: int, digest: str) -> None:
+    def __init__(
+        self, ledger: Ledger, name: str, token: str, *, already_stored: int, already_rejected: int, digest: str
+    ) -> None:
         self.name = name
         self.already_stored = already_stored
         """How many rows an earlier run stored."""
         self._ledger, self._token = ledger, token
         self._stored_digest, self._digest = digest, blake2b(digest_size=16)
-        self._stored = already_stored
-        self._skipped = 0
+        self._already_rejected = already_rejected
+        self._stored, self._rejected = already_stored, already_rejected
+        self._skipped = self._skipped_rejects = 0
         self._page: dict[str, list[str]] = {channel: [] for channel in LISTS}
         self._page_rows = 0
+        self._columns = ColumnKeeper()
+
+    def keep_columns(self, columns: Columns, *, file: str | None = None) -> None:
+        """Keep all columns of the rows that are added from now on, and the rejected rows, for the export.
+
+        If the batch has rows of several files, `file` is the name of theirs; it becomes one column more.
+        """
+        self._columns.begin_roster(columns, file)
 
     def add(self, row: Row) -> None:
         """Add a row, or skip it if an earlier run stored it.
@@ -148,7 +169,17 @@ class BatchImport:
             return
         self._page[row.channel].append(packed)
         self._page_rows += 1
-        if self._page_rows == PAGE_ROWS:
+        self._columns.add(row.channel, row.line, row.raw)
+        if self._page_rows == PAGE_ROWS or self._columns.characters > MOST_CHARACTERS:
+            self._store_page()
+
+    def add_rejected(self, reject: Reject) -> None:
+        """Keep a rejected row with its columns, if columns are kept; skip it if an earlier run stored it."""
+        if self._skipped_rejects < self._already_rejected:
+            self._skipped_rejects += 1
+            return
+        self._columns.add(REJECTED, reject.line, reject.raw, reject.reason)
+        if self._columns.rejected == PAGE_ROWS or self._columns.characters > MOST_CHARACTERS:
             self._store_page()
 
     def flush(self) -> None:
@@ -197,18 +228,26 @@ class BatchImport:
         return BatchExists(self.name, _other_rows(self.name, BatchState.IMPORTING))
 
     def _store_page(self) -> None:
-        if not self._page_rows:
+        rejected = self._columns.rejected
+        if not self._page_rows and not rejected:
             return
         keys = self._ledger.keys.batch(self.name)
         texts, calls = (self._page[channel] for channel in LISTS)
+        pages, names = self._columns.take()
         is_stored = self._ledger.run_script(
             "batch/add_rows",
-            [keys.batch, keys.importer, keys.countries, *keys.lists],
-            [self._token, ms(IMPORTER_TIMEOUT), self._stored, self._digest.hexdigest(), len(texts), *texts, *calls],
+            [keys.batch, keys.importer, keys.countries, *keys.lists, keys.columns, *keys.pages],
+            [
+                *(self._token, ms(IMPORTER_TIMEOUT), self._stored, self._rejected, self._digest.hexdigest()),
+                *(len(texts), rejected, *pages),
+                *(len(names), *names),
+                *(*texts, *calls),
+            ],
         )
         if not is_stored:
             raise BatchBusy(self.name)
         self._stored += self._page_rows
+        self._rejected += rejected
         self._page, self._page_rows = {channel: [] for channel in LISTS}, 0
 
 

@@ -36,6 +36,7 @@ class Batch:
 
     `rate_per_second` is how many codes were sent lately. `time_left` is estimated at the present pace, which the batch
     shares with the other running ones. `held_back_by` is a sentence, or empty if nothing holds the batch back.
+    `resent_as` is the batch that asks the unanswered numbers again.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Batch:
     time_left: timedelta | None
     held_back_by: str
     source: str
+    resent_as: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,11 @@ class BatchRow:
 
     `outcome` is a state, or why the row got no request: it is `joined` if an unfinished request of the same number
     counts for this row as well. `reason` is empty if there is none. `number` is empty if it was erased. `uuid`,
-    `code_sent_at` and `updated_at` are None if the number's record does not belong to this row.
+    `code_sent_at` and `updated_at` are None if the number's record does not belong to this row. `verified_at` is when
+    the number was verified last, by this batch or otherwise.
+
+    `line`, `written_as` and `columns` are the row's in its roster, if they were kept and read; `number_column` is the
+    column with the number. A row that the import rejected has the outcome `rejected`, the reason, and no number.
     """
 
     number: str = field(repr=False)
@@ -73,6 +79,12 @@ class BatchRow:
     uuid: str | None
     code_sent_at: datetime | None
     updated_at: datetime | None
+    verified_at: datetime | None = None
+    country: str = ""
+    line: int | None = None
+    written_as: str = field(default="", repr=False)
+    columns: Mapping[str, object] = field(default_factory=dict, repr=False)
+    number_column: str = ""
 
 
 class StoredRow(NamedTuple):

@@ -2,8 +2,10 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Final, NamedTuple
 
+from ringproof.batches.kept_columns import KeptPages, KeptRow
 from ringproof.batches.model import BatchRow, StoredRow, check_name, unpack_row
 from ringproof.clock import moment
 from ringproof.errors import UnknownBatch
@@ -31,11 +33,15 @@ def require_batch(ledger: Ledger, name: str) -> None:
         raise UnknownBatch(name)
 
 
-def batch_rows(ledger: Ledger, name: str) -> Iterator[BatchRow]:
-    """Yield each row with its outcome, texts first; memory does not grow with the batch. Raises `UnknownBatch`."""
+def batch_rows(ledger: Ledger, name: str, *, with_columns: bool = False) -> Iterator[BatchRow]:
+    """Yield each row with its outcome, texts first; memory does not grow with the batch.
+
+    `with_columns` also reads the columns that the rows had in their roster. Raises `UnknownBatch`.
+    """
     require_batch(ledger, name)
     keys = ledger.keys.batch(name)
-    for channel, list_key, bytes_key in zip(LISTS, keys.lists, keys.bytes, strict=True):
+    for channel, list_key, bytes_key, pages_key in zip(LISTS, keys.lists, keys.bytes, keys.pages, strict=False):
+        kept = KeptPages(ledger, pages_key) if with_columns else None
         start = 0
         while packed := ledger.run("lrange", list_key, start, start + ROWS_AT_ONCE - 1):
             row_bytes = ledger.run("getrange", bytes_key, start, start + ROWS_AT_ONCE - 1).ljust(len(packed), UNFED)
@@ -43,16 +49,32 @@ def batch_rows(ledger: Ledger, name: str) -> Iterator[BatchRow]:
                 FoundRow(place, unpack_row(row), byte)
                 for place, (row, byte) in enumerate(zip(packed, row_bytes, strict=True), start)
             ]
-            yield from _with_records(ledger, name, channel, rows)
+            for found, row in zip(rows, _with_records(ledger, name, channel, rows), strict=True):
+                kept_row = kept.row(found.place) if kept else None
+                yield _with_columns(row, kept_row) if kept_row else row
             start += ROWS_AT_ONCE
+
+
+def rejected_rows(ledger: Ledger, name: str) -> Iterator[BatchRow]:
+    """Yield the rows that the import rejected, with their reasons and columns, if they were kept."""
+    kept = KeptPages(ledger, ledger.keys.batch(name).pages[-1])
+    for first in kept.firsts:
+        for row in kept.page(first):
+            rejected = BatchRow("", "", None, None, "rejected", row.reason, None, None, None)
+            yield _with_columns(rejected, row)
+
+
+def _with_columns(row: BatchRow, kept: KeptRow) -> BatchRow:
+    written_as = "" if kept.written_as is None else str(kept.written_as)
+    return replace(row, line=kept.line, written_as=written_as, columns=kept.cells, number_column=kept.number_column)
 
 
 def _with_records(ledger: Ledger, name: str, channel: str, rows: list[FoundRow]) -> Iterator[BatchRow]:
     """Yield the rows. The uuid and the times come from the number's record, if that still belongs to this row."""
-    fields = ("batch", "row", "verification_uuid", "code_sent_at", "updated_at")
+    fields = ("batch", "row", "verification_uuid", "code_sent_at", "updated_at", "verified_at")
     records = ledger.run_all(*(("hmget", ledger.keys.record(row.number), *fields) for _, row, _ in rows))
     for (place, row, byte), record in zip(rows, records, strict=True):
-        batch, record_row, uuid, sent_at, updated_at = record
+        batch, record_row, uuid, sent_at, updated_at, verified_at = record
         is_of_row = batch == name and (record_row or "").rpartition(":")[0] == f"{channel}:{place}"
         outcome, _, reason = OUTCOMES[byte].partition(":")
         yield BatchRow(
@@ -65,6 +87,8 @@ def _with_records(ledger: Ledger, name: str, channel: str, rows: list[FoundRow])
             uuid if is_of_row and outcome in {"code_sent", "verified", "expired"} else None,
             moment(int(sent_at)) if is_of_row and sent_at else None,
             moment(int(updated_at)) if is_of_row and updated_at else None,
+            moment(int(verified_at)) if verified_at else None,
+            row.country,
         )
 
 

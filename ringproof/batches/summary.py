@@ -134,6 +134,7 @@ def _counted(
         time_left=None,
         held_back_by="",
         source=fields.get("source", ""),
+        resent_as=fields.get("resent_as", ""),
     )
 
 

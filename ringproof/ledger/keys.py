@@ -45,6 +45,9 @@ list of its own, so that slow calls do not keep texts back.
 | `{P}:batch:NAME:LIST:again` | list | the places of rows that an operator retries |
 | `{P}:batch:NAME:counts` | hash | LIST:outcome -> rows |
 | `{P}:batch:NAME:countries` | hash | country:state -> rows |
+| `{P}:batch:NAME:columns` | sorted set | the names of the roster's columns, in their order |
+| `{P}:batch:NAME:LIST:columns` | hash | first row -> the columns of its page (`batches.kept_columns`) |
+| `{P}:batch:NAME:rejected:columns` | hash | the same of the rejected rows, with their reasons |
 | `{P}:batch:NAME:importer` | string | the token of the running import; it expires if the import shows no sign of life |
 """
 
@@ -54,7 +57,10 @@ from ringproof.ledger.row_outcomes import LISTS
 
 
 class BatchKeys(NamedTuple):
-    """The keys of one batch; `lists`, `bytes` and `retries` in the order of `LISTS`."""
+    """The keys of one batch; `lists`, `bytes` and `retries` in the order of `LISTS`.
+
+    `pages` has the columns of each list, and then those of the rejected rows.
+    """
 
     batch: str
     importer: str
@@ -63,11 +69,13 @@ class BatchKeys(NamedTuple):
     lists: tuple[str, ...]
     bytes: tuple[str, ...]
     retries: tuple[str, ...]
+    columns: str
+    pages: tuple[str, ...]
 
     @property
     def content(self) -> list[str]:
         """All keys but the hash and the importer."""
-        return [self.counts, self.countries, *self.lists, *self.bytes, *self.retries]
+        return [self.counts, self.countries, *self.lists, *self.bytes, *self.retries, self.columns, *self.pages]
 
 
 class Keys:
@@ -158,4 +166,6 @@ class Keys:
             tuple(f"{batch}:{one}" for one in LISTS),
             tuple(f"{batch}:{one}:bytes" for one in LISTS),
             tuple(f"{batch}:{one}:again" for one in LISTS),
+            f"{batch}:columns",
+            tuple(f"{batch}:{one}:columns" for one in (*LISTS, "rejected")),
         )

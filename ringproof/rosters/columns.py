@@ -13,6 +13,15 @@ from ringproof.rosters.header import HEADER_NAMES, is_phone_like, plain
 REJECT_COLUMNS: Final = ("line", "column", "reason")
 """The first columns of a rejects file. They are left out when the file is imported."""
 
+EXPORT_COLUMNS: Final = ("phone_number", "state", "reason")
+"""The first columns of a batch's export."""
+
+EXPORTED_ROLES: Final = {
+    "number": "phone_number",
+    **{role: role for role in ("alias", "channel", "subaccount", "country")},
+}
+"""The columns that count if an export is imported: its own, not those of the first roster."""
+
 MOST_COLUMNS: Final = 1_000
 """A spreadsheet with more columns is no roster; most likely it has a column for each number."""
 
@@ -73,6 +82,8 @@ def guess_columns(
             f"give it a row for each number, and at most {MOST_COLUMNS:,} columns",
         )
     mapped = {role: str(name) for role, name in (mapping or {}).items()}
+    if tuple(first[: len(EXPORT_COLUMNS)]) == EXPORT_COLUMNS:
+        mapped = {role: name for role, name in EXPORTED_ROLES.items() if name in first} | mapped
     has_header = keys is not None or names_columns
     is_open = not has_header  # only the column of the numbers shows whether the first row is a header
     below = rows if keys is not None else rows[1:]

@@ -35,6 +35,7 @@ class Row:
         '+14155550123'
 
     `line` is the line where the row begins, counted from 1; a row from Python has its place in the iterable.
+    `raw` is the row as it was, with all of its columns.
     """
 
     line: int
@@ -42,6 +43,7 @@ class Row:
     channel: Literal["sms", "call"]
     alias: str | None = field(default=None, repr=False)
     subaccount: str | None = None
+    raw: RawRow = field(default=(), repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +122,7 @@ class RowChecker:
             if isinstance(error, InvalidNumber) and error.reason != "landline_sms" and not self.plus:
                 self.lost_plus.count_rejected(written_number)
             return self._reject(cells, error)
-        return Row(line, number, reached_by, self._alias(_stripped(alias)), checked_subaccount)
+        return Row(line, number, reached_by, self._alias(_stripped(alias)), checked_subaccount, raw)
 
     def _alias(self, cell: object) -> str | None:
         """Return the alias, cleaned if it has to be: no row is lost for its alias."""

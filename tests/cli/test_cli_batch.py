@@ -47,7 +47,9 @@ def ledger(idle):
 
 def put(ledger, name, rows):
     with begin_import(ledger, name, fingerprint=None, source=f"{name}.csv") as importing:
-        for row in roster_of(rows):
+        roster = roster_of(rows)
+        importing.keep_columns(roster.columns)
+        for row in roster:
             importing.add(row)
         importing.finish()
 
@@ -98,7 +100,7 @@ class TestABatch:
 
         assert set(shown) == {
             *("name", "state", "created_at", "completed_at", "rows", "fed", "open", "outcomes", "countries"),
-            *("rate_per_second", "time_left", "holds", "source"),
+            *("rate_per_second", "time_left", "holds", "source", "resent_as"),
         }
         assert shown["state"] == "running"
         assert shown["countries"] == {"US": {"rows": 3}}
@@ -143,7 +145,7 @@ class TestAWatch:
             first = process.stdout.readline()
             ringproof("pause", "spring")
             second = process.stdout.readline()
-            ringproof("cancel", "spring")
+            ringproof("cancel", "spring", "--yes")
             rest, errors = process.communicate(timeout=60)
 
         assert first.startswith("spring running: 0 of 3, pending 3")
@@ -206,7 +208,9 @@ class TestControl:
         assert batch_summary(ledger, "spring").state is BatchState.RUNNING
 
     def test_cancels_a_batch_for_good(self, ringproof, ledger):
-        done = [ringproof(word, "spring") for word in ("cancel", "cancel", "resume", "pause", "retry")]
+        done = [
+            ringproof(*shlex.split(line), "spring") for line in ("cancel --yes", "cancel", "resume", "pause", "retry")
+        ]
 
         assert [(each.returncode, each.stdout) for each in done] == [
             (0, "spring is cancelled; rows that have not begun will not be sent\n"),
@@ -223,7 +227,10 @@ class TestControl:
         (tmp_path / "other.csv").write_text(f"phone\n{number(4)}\n")
         redis = idle["RINGPROOF_REDIS_URL"]
         other = run("import", "other.csv", "--batch", "fall sale", RINGPROOF_REDIS_URL=redis)
-        done = [ringproof(word, "fall sale") for word in ("pause", "retry", "show", "cancel", "cancel")]
+        done = [
+            ringproof(word, "fall sale", *yes)
+            for word, *yes in (["pause"], ["retry"], ["show"], ["cancel", "--yes"], ["cancel"])
+        ]
 
         way_out = "ringproof batch cancel 'fall sale'"
         assert f"or delete the stored rows: {way_out} (see " in other.stderr
@@ -239,11 +246,18 @@ class TestControl:
 
     def test_does_not_cancel_an_import_that_is_still_running(self, ringproof, ledger):
         with begin_import(ledger, "summer", fingerprint="f") as importing:
-            done = ringproof("cancel", "summer")
+            done = ringproof("cancel", "summer", "--yes")
             importing.abandon()
 
         assert (done.returncode, done.stdout) == (1, "")
         assert done.stderr.startswith("error: summer: another process imports it")
+
+    def test_does_not_cancel_without_an_answer(self, ringproof, ledger):
+        done = ringproof("cancel", "spring")
+
+        assert (done.returncode, done.stdout) == (1, "")
+        assert "Cancel spring? [y/N]" in done.stderr
+        assert batch_summary(ledger, "spring").state is BatchState.RUNNING
 
     def test_asks_on_a_terminal_before_it_cancels(self, idle, ledger, tmp_path):
         with Terminal(idle, tmp_path, "batch", "cancel", "spring") as screen:
@@ -262,6 +276,48 @@ class TestControl:
         )
         assert wrong.returncode == 2
         assert "'bad luck' is not one of unreachable, too_late, in_doubt" in wrong.stderr
+
+
+class TestAResend:
+    @pytest.fixture
+    def unanswered(self, ledger):
+        """The batch has one number that did not answer, one that did, and one whose code may still work."""
+        for at, age in enumerate((-1000, -1000, 1000)):
+            sent = {"state": "verified" if at == 1 else "code_sent", "request": 1_764_000_000, "lane": "bulk"}
+            sent |= {"channel": "sms", "attempts": 1}
+            ledger.client.hset(ledger.keys.record(number(at)), mapping=sent)
+            live_until = int(ledger.now().timestamp() + age) * 1000
+            ledger.client.hset(ledger.keys.record(number(at)), "live_until", live_until)
+        ledger.client.set(ledger.keys.batch("spring").bytes[0], "ece")
+
+    @pytest.mark.usefixtures("unanswered")
+    def test_makes_a_new_batch_to_which_the_old_one_points(self, ringproof, ledger):
+        done = ringproof("resend", "spring", "--unanswered")
+
+        assert done.returncode == 0, done.stderr
+        assert "left out: 1 code may still work" in " ".join(done.stdout.split())
+        assert (
+            "spring-resend: 1 row of spring is in; to watch: ringproof batch show spring-resend --watch" in done.stdout
+        )
+        assert [row.number for row in batch_rows(ledger, "spring-resend")] == [number(0)]
+        assert json.loads(ringproof("show", "spring", "--json").stdout)["resent_as"] == "spring-resend"
+        assert re.search(r"resent as +spring-resend", ringproof("show", "spring").stdout)
+
+    @pytest.mark.usefixtures("unanswered")
+    def test_asks_on_a_terminal_and_a_no_leaves_no_batch(self, idle, ledger, tmp_path):
+        with Terminal(idle, tmp_path, "batch", "resend", "spring", "--unanswered") as screen:
+            screen.until_shown("Send these codes?")
+            screen.types("n\n")
+
+            assert screen.end() == 1
+        assert batch_names(ledger) == ["spring"]
+
+    def test_without_an_unanswered_row_is_refused_and_so_is_one_that_names_no_rows(self, ringproof, ledger):
+        none, unnamed = ringproof("resend", "spring", "--unanswered"), ringproof("resend", "spring")
+
+        assert (none.returncode, none.stdout) == (1, "no row of spring is unanswered\n")
+        assert (unnamed.returncode, "--unanswered" in unnamed.stderr) == (2, True)
+        assert batch_names(ledger) == ["spring"]
 
 
 class TestStandardOutput:
@@ -316,7 +372,7 @@ class TestAnExport:
         assert [(row["phone_number"], row["state"]) for row in rows] == [(number(at), "pending") for at in range(3)]
         assert rows[1]["alias"] == "=HYPERLINK(1)"
         assert [json.loads(row) for row in as_json.stdout.splitlines()] == [
-            {name: value or None for name, value in row.items()} for row in rows
+            {name: int(value) if name == "line" else value or None for name, value in row.items()} for row in rows
         ]
 
     def test_is_masked_on_a_terminal(self, idle, tmp_path):
@@ -355,6 +411,62 @@ class TestAnExport:
         assert "it exists and holds no export" in refused.stderr
         assert "No space left on device" in full.stderr
         assert (tmp_path / "roster.csv").read_text() == "phone\n"
+
+    @pytest.fixture
+    def leads(self, run, idle, tmp_path):
+        """A batch of an Italian CRM's export: two good rows, and one that is rejected."""
+        (tmp_path / "leads.csv").write_text(
+            "ID;state;Cellulare;Note\n"
+            f'7;CA;{number(5)};"prima riga\nseconda; riga"\n'
+            f"8;NY;333 12;\n9;TX;(415) 212-0006;=cmd\n"
+        )
+        options = ("--region", "US", "--max-reject-share", "50%")
+        done = run("import", "leads.csv", *options, RINGPROOF_REDIS_URL=idle["RINGPROOF_REDIS_URL"])
+        assert done.returncode == 0, done.stderr
+
+    @pytest.mark.usefixtures("leads")
+    def test_has_all_columns_of_the_file_its_lines_and_the_rejected_rows(self, ringproof, tmp_path):
+        done = ringproof("export", "leads", "--output", "out.csv")
+        rows = list(csv.DictReader(io.StringIO((tmp_path / "out.csv").read_text())))
+
+        assert done.stdout == "3 rows of leads are in out.csv, 1 of them rejected\n"
+        shown = ("phone_number", "state", "country", "line", "written_as", "ID", "file_state", "Note")
+        assert [tuple(row[name] for name in shown) for row in rows] == [
+            (number(5), "pending", "US", "2", number(5), "7", "CA", "prima riga\nseconda; riga"),
+            (number(6), "pending", "US", "5", "(415) 212-0006", "9", "TX", "=cmd"),
+            ("", "rejected", "", "4", "333 12", "8", "NY", ""),
+        ]
+        assert rows[2]["reason"]
+        assert rows[0]["Cellulare"] == number(5)
+
+    @pytest.mark.usefixtures("leads")
+    def test_has_the_columns_that_are_chosen_in_that_order(self, ringproof):
+        done = ringproof("export", "leads", "--columns", "file_state,phone_number,state")
+        as_json = ringproof("export", "leads", "--columns", "ID", "--format", "json")
+        wrong = ringproof("export", "leads", "--columns", "phone_number,Stato")
+        files = [ringproof("export", "leads", "--columns", "ID,state", "--output", "out.csv") for _ in range(2)]
+        refused = ringproof("export", "leads", "--columns", "Cellulare", "--output", "leads.csv")
+
+        assert done.stdout.splitlines()[:2] == ["file_state,phone_number,state", f"CA,{number(5)},pending"]
+        assert as_json.stdout.splitlines() == ['{"ID": "7"}', '{"ID": "9"}', '{"ID": "8"}']
+        assert wrong.returncode == 2
+        assert "choose from phone_number, state" in wrong.stderr
+        assert [each.returncode for each in (*files, refused)] == [0, 0, 1]
+
+    @pytest.mark.usefixtures("leads")
+    def test_is_masked_on_a_terminal_in_all_columns(self, idle, tmp_path):
+        with Terminal(idle, tmp_path, "batch", "export", "leads") as screen:
+            assert screen.end() == 0
+        assert number(5)[2:] not in screen.shown
+        assert "212-0006" not in screen.shown
+
+    def test_of_a_batch_without_columns_has_none(self, run, ringproof, idle, tmp_path):
+        (tmp_path / "bare.csv").write_text(f"phone,City\n{number(7)},Rome\n")
+        run("import", "bare.csv", "--no-columns", RINGPROOF_REDIS_URL=idle["RINGPROOF_REDIS_URL"])
+        (row,) = csv.DictReader(io.StringIO(ringproof("export", "bare").stdout))
+
+        assert "City" not in row
+        assert (row["phone_number"], row["line"]) == (number(7), "")
 
     def test_for_a_spreadsheet_can_be_imported_again(self, run, ringproof, ledger, idle):
         ringproof("export", "spring", "--excel", "--output", "out.csv")

@@ -132,7 +132,7 @@ class TestAnImport:
         done = ringproof("import", "people.csv", "--channel", "SMS")
 
         assert done.returncode == 0, done.stderr
-        assert re.search(r"aliases +2 cleaned: no line breaks or control characters", done.stdout)
+        assert re.search(r"alias +column 'alias'; 2 cleaned: no line breaks or control characters", done.stdout)
         assert "rejected" not in done.stdout
         aliases = {row.number: row.alias for row in batch_rows(imports, "people")}
         assert [aliases[number(at)] for at in (30, 31, 32)] == ["Front desk", "é" * 255, "Zo ë"]
@@ -167,13 +167,15 @@ class TestAnImport:
         shown = dict(re.findall(r"^(\S+(?: \S+)?)  +(.*?) *$", done.stdout, re.MULTILINE))
         assert shown == {
             "numbers": "column 'Phone'",
+            "alias": "column 'alias'",
             "rows": "24",
             "rejected": "1: not_a_number 1",
             "duplicates": "1 row",
+            "countries": "US 21, DE 1, GB 1",
             "no code": "1 with a code that may be live, 1 requested already, "
             "1 of a country that RINGPROOF_COUNTRIES leaves out",
             "to send": "18 texts and 1 call",
-            "quiet hours": f"18 of them wait until their quiet hours ({night}) end",
+            "asleep now": f"18 of them wait until their quiet hours ({night}) end",
             "takes": "1 s at the present pace of 300/5s, calls 2/1s, if nothing else is sent",
         }
 
@@ -190,6 +192,48 @@ class TestAnImport:
         assert re.search(r"^no number +3 rows *$", one.stdout, re.MULTILINE)
         assert "rejected" not in one.stdout
         assert "people.csv: column 'Telefon', header in line 2; more.csv: column 1, no header" in two.stdout
+
+    @pytest.mark.parametrize(
+        ("header", "number_is", "alias_is"),
+        [
+            ("Company name,Mobile", "column 'Mobile'", "none (there is 'Company name': --map alias='Company name')"),
+            ("Nombre,Teléfono", "column 'Teléfono'", "none (there is 'Nombre': --map alias=Nombre)"),
+            ("Wohnort,Handy", "column 'Handy'", "none"),
+        ],
+    )
+    def test_says_which_column_is_the_number_and_which_could_be_the_alias(
+        self, ringproof, tmp_path, header, number_is, alias_is
+    ):
+        (tmp_path / "people.csv").write_text(f"{header}\nAda,{number(1)}\nZoë,+4915123456789\n")
+
+        shown = dict(
+            re.findall(
+                r"^(\S+(?: \S+)?)  +(.*?) *$", ringproof("import", "people.csv", "--dry-run").stdout, re.MULTILINE
+            )
+        )
+
+        assert (shown["numbers"], shown["alias"], shown["countries"]) == (number_is, alias_is, "US 1, DE 1")
+
+    def test_says_how_many_numbers_are_asleep_even_without_quiet_hours(self, ringproof, tmp_path):
+        around_the_world = [number(1), "+4915123456789", "+819012345678"]  # one of them has night at any time
+        (tmp_path / "people.csv").write_text("phone\n" + "\n".join(around_the_world))
+
+        done = ringproof("import", "people.csv", "--dry-run")
+
+        night = r"^asleep now +[1-3] of them \(21:00-08:00 where they are\); RINGPROOF_QUIET_HOURS is not set"
+        assert re.search(night, done.stdout, re.MULTILINE)
+
+    @pytest.mark.parametrize("options", [("--yes",), ("--paused",)])
+    def test_of_many_rows_from_a_pipe_needs_a_yes_or_sends_nothing_yet(self, ringproof, imports, options):
+        few = ringproof("import", "-", "--batch", "few", stdin=roster(100))
+        refused = ringproof("import", "-", "--batch", "many", stdin=roster(101))
+        names = batch_names(imports)
+        done = ringproof("import", "-", "--batch", "many", *options, stdin=roster(101))
+
+        assert (few.returncode, refused.returncode, done.returncode) == (0, 1, 0)
+        assert "there is no terminal to ask on, and more than 100 rows; to send: --yes" in refused.stderr
+        assert names == ["few"]
+        assert batch_summary(imports, "many").rows == 101
 
 
 class TestRejects:
@@ -347,7 +391,7 @@ class TestTheSameCommandAgain:
             process.kill()
         killed = batch_summary(imports, "people")
 
-        done = ringproof("import", "people.csv")
+        done = ringproof("import", "people.csv", "--yes")
 
         assert (killed.state, killed.rows) == (BatchState.IMPORTING, 1000)
         assert done.returncode == 0, done.stderr
@@ -381,7 +425,8 @@ class TestTheSameCommandAgain:
             5_000,
         )
         assert ringproof("import", "-", "--batch", "people", stdin=roster(5_000).replace("Desk", "")).returncode == 1
-        assert ringproof("import", "-", "--batch", "people", stdin="\n".join(map(number, range(5_000)))).returncode == 0
+        same_rows = "\n".join(map(number, range(5_000)))
+        assert ringproof("import", "-", "--batch", "people", "--yes", stdin=same_rows).returncode == 0
 
     @pytest.mark.parametrize(
         ("options", "expected"),
@@ -424,7 +469,7 @@ class TestTheSameCommandAgain:
             process.send_signal(signal.SIGCONT)
             output, errors = process.communicate(timeout=60)
         imports.client.config_set("maxmemory", 0)
-        done = ringproof("import", "people.csv")
+        done = ringproof("import", "people.csv", "--yes")
 
         assert (process.returncode, output) == (1, "")
         assert "the same command goes on where it was" in errors

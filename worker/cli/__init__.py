@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from worker.cli import batch, local, number, pace, processes, roster, verified
+from worker.cli import batch, local, number, pace, processes, resend, roster, verified
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -28,6 +28,7 @@ def main() -> None:
         raise click.UsageError("Standard output is closed. Send it somewhere, such as to /dev/null.")
 
 
+batch.batch.add_command(resend.resend)
 for command in (
     number.initiate,
     number.status,

@@ -1,5 +1,6 @@
 """`ringproof batch`: list and show batches, pause, resume and cancel them, retry failed rows, and export."""
 
+import csv
 import shlex
 import sys
 import time
@@ -14,9 +15,10 @@ from rich.text import Text
 
 from ringproof import errors, runtime
 from ringproof.batches import operations
-from ringproof.batches.export import BEGINNINGS, write_csv, write_ndjson
-from ringproof.batches.model import Batch, BatchState
-from ringproof.batches.rows import batch_rows
+from ringproof.batches.export import beginnings, export_columns, write_csv, write_ndjson
+from ringproof.batches.kept_columns import kept_names
+from ringproof.batches.model import Batch, BatchRow, BatchState
+from ringproof.batches.rows import batch_rows, rejected_rows
 from ringproof.batches.summary import batch_names, batch_summary, recount
 from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.record import Reason
@@ -81,7 +83,7 @@ def show(name: str, *, watches: bool, recounts: bool, prints_json: bool) -> None
     """
     load_dotenv()
     ledger = runtime.ledger()
-    shown = _existing(ledger, name)
+    shown = existing_batch(ledger, name)
     if recounts:
         shown = _recounted(ledger, shown)
     if watches:
@@ -133,12 +135,15 @@ def cancel(name: str, *, yes: bool) -> None:
     """Cancel all rows of a batch that have not begun, for good.
 
     A code that is being sent cannot be taken back. Rows that a person asked for as well go on. If the import was cut
-    short, the batch is deleted.
+    short, the batch is deleted. The command asks first.
     """
     load_dotenv()
     before = _changeable(name, "cancel")
-    if not yes and sys.stdin.isatty() and sys.stdout.isatty():
-        click.confirm(f"{before.unfinished:,} of {before.rows:,} rows have no outcome yet. Cancel {name}?", abort=True)
+    if not yes:
+        question = f"{before.unfinished:,} of {before.rows:,} rows have no outcome yet. Cancel {name}?"
+        if before.state is BatchState.IMPORTING:
+            question = f"The import of {name} is not finished. Delete its {counted(before.rows, 'row')}?"
+        click.confirm(question, abort=True, err=True)
     after = operations.cancel(runtime.ledger(), name)
     if before.state is BatchState.IMPORTING:
         console().print(f"{name} is deleted: its import was cut short")
@@ -165,9 +170,9 @@ def retry(name: str, reasons: Sequence[Reason]) -> None:
     failed so.
     """
     load_dotenv()
-    before = _existing(runtime.ledger(), name)
+    before = existing_batch(runtime.ledger(), name)
     if before.state in {BatchState.IMPORTING, BatchState.CANCELLED}:
-        _end_unchanged(before, "retry")
+        end_unchanged(before, "retry")
     count = operations.retry(runtime.ledger(), name, reasons)
     if not count:
         console().print(f"no row of {name} has failed as {', '.join(reasons)}")
@@ -188,10 +193,14 @@ def retry(name: str, reasons: Sequence[Reason]) -> None:
     help="json: one object a line.",
 )
 @click.option("--excel", is_flag=True, help="Make a leading = + - @ harmless, for a spreadsheet.")
+@click.option("--columns", "chosen", metavar="phone_number,state", help="Write only these columns  [default: all]")
 @click.option("--output", metavar="FILE", help="Write to this file  [default: standard output]")
 @reports_errors
-def export(name: str, format_: str, output: str | None, *, excel: bool) -> None:
+def export(name: str, format_: str, output: str | None, chosen: str | None, *, excel: bool) -> None:
     """Write the rows of a batch with their outcomes.
+
+    Each row has its line and all columns of its roster. The rows that the import rejected come last, with the reason. A
+    column of the roster with the name of another column of the export gets file_ before it.
 
     Numbers are masked on a terminal only. Only its owner can read FILE. It replaces an earlier export, and no other
     file.
@@ -200,22 +209,37 @@ def export(name: str, format_: str, output: str | None, *, excel: bool) -> None:
     if excel and format_ == "json":
         raise click.BadParameter("is for --format csv only", param_hint="--excel")
     ledger = runtime.ledger()
-    _existing(ledger, name)
-    rows = batch_rows(ledger, name)
-    with _opened(output, "utf-8-sig" if excel else "utf-8") as to:
+    existing_batch(ledger, name)
+    columns = export_columns(kept_names(ledger, name), _names_in(chosen or ""))
+    rejected = 0
+
+    def rows() -> Iterator[BatchRow]:
+        nonlocal rejected
+        yield from batch_rows(ledger, name, with_columns=True)
+        for row in rejected_rows(ledger, name):
+            rejected += 1
+            yield row
+
+    with _opened(output, "utf-8-sig" if excel else "utf-8", beginnings(columns)) as to:
         is_masked = to is sys.stdout and to.isatty()
         if format_ == "csv":
-            count = write_csv(rows, to, masked=is_masked, excel=excel)
+            count = write_csv(rows(), to, masked=is_masked, excel=excel, columns=columns)
         else:
-            count = write_ndjson(rows, to, masked=is_masked)
+            count = write_ndjson(rows(), to, masked=is_masked, columns=columns)
     if output:
-        console().print(f"{counted(count, 'row')} of {name} {'is' if count == 1 else 'are'} in {output}")
+        also = f", {rejected:,} of them rejected" if rejected else ""
+        console().print(f"{counted(count, 'row')} of {name} {'is' if count == 1 else 'are'} in {output}{also}")
     elif is_masked:
         console(stderr=True).print("numbers are masked on a terminal; --output FILE has them in full")
 
 
+def _names_in(chosen: str) -> list[str]:
+    """Return the names between the commas; a name with a comma in it stands between quotes, as in CSV."""
+    return [name.strip() for name in next(csv.reader([chosen], skipinitialspace=True), [])]
+
+
 @contextmanager
-def _opened(output: str | None, encoding: str) -> Iterator[TextIO]:
+def _opened(output: str | None, encoding: str, replaceable: Sequence[bytes]) -> Iterator[TextIO]:
     """Yield the file to write to: standard output for None."""
     if output is None:
         if encoding == "utf-8-sig":
@@ -223,11 +247,11 @@ def _opened(output: str | None, encoding: str) -> Iterator[TextIO]:
         yield sys.stdout
         sys.stdout.flush()
         return
-    with OutputFile(output, encoding, holds="export", beginnings=BEGINNINGS) as written, written.errors_named():
+    with OutputFile(output, encoding, holds="export", beginnings=replaceable) as written, written.errors_named():
         yield written.file
 
 
-def _existing(ledger: Ledger, name: str) -> Batch:
+def existing_batch(ledger: Ledger, name: str) -> Batch:
     """Return the batch. If there is none of this name, name the batches that there are, and end."""
     try:
         existing = batch_summary(ledger, name)
@@ -243,13 +267,13 @@ def _existing(ledger: Ledger, name: str) -> Batch:
 
 def _changeable(name: str, action: str) -> Batch:
     """Return the batch, or end: a batch that has ended cannot be changed, and one that is importing only cancelled."""
-    existing = _existing(runtime.ledger(), name)
+    existing = existing_batch(runtime.ledger(), name)
     if existing.state in ENDED or (existing.state is BatchState.IMPORTING and action != "cancel"):
-        _end_unchanged(existing, action)
+        end_unchanged(existing, action)
     return existing
 
 
-def _end_unchanged(unchanged: Batch, action: str) -> NoReturn:
+def end_unchanged(unchanged: Batch, action: str) -> NoReturn:
     """Say that there is nothing to do for this action, and end."""
     name = shlex.quote(unchanged.name)
     then = f"; to delete it: ringproof batch cancel {name}" if unchanged.state not in ENDED else ""

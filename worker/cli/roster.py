@@ -11,6 +11,7 @@ from types import FrameType
 from typing import Any, Final, TextIO
 
 import click
+from rich.text import Text
 
 from ringproof import errors, runtime
 from ringproof.batches.forecast import Tally, forecast
@@ -29,6 +30,10 @@ from worker.views.text import counted
 
 ROWS_PER_PROGRESS: Final = 1_000
 """Rows after which the progress may be shown again: so seldom, it costs no time."""
+
+
+MOST_UNASKED: Final = 100
+"""Rows that are sent without --yes if there is no terminal: a roster in a pipe must not be sent by accident."""
 
 
 class Share(click.ParamType):  # type: ignore[type-arg]  # generic in click 8.3 alone
@@ -87,6 +92,7 @@ class Mapping(click.ParamType):  # type: ignore[type-arg]  # generic in click 8.
     help="If more rows are rejected, import nothing.",
 )
 @REVERIFY_AFTER
+@click.option("--no-columns", is_flag=True, help="Do not keep the roster's columns and rejected rows for the export.")
 @click.option("--paused", is_flag=True, help="Send nothing until ringproof batch resume NAME.")
 @YES
 @reports_errors
@@ -102,6 +108,7 @@ def import_(
     *,
     plus: bool,
     dry_run: bool,
+    no_columns: bool,
     paused: bool,
     yes: bool,
 ) -> None:
@@ -110,28 +117,31 @@ def import_(
     FILE is CSV (comma, semicolon, tab, bar) or NDJSON, also packed with gzip. Use - to read standard input. Several
     files become one batch. The command finds the columns by their names, such as Phone or msisdn, or by their contents.
 
-    Nothing is sent before all rows were read. The command then shows a forecast and, on a terminal, asks. A no, or
-    Ctrl-C until then, leaves nothing behind. If the command is killed, the same command continues where it was.
+    Nothing is sent before all rows were read. The command then shows a forecast and, on a terminal, asks. Without a
+    terminal it refuses more than 100 rows unless --yes or --paused is given. A no, or Ctrl-C until then, leaves nothing
+    behind. If the command is killed, the same command continues where it was.
+
+    The batch keeps all columns of the roster, for ringproof batch export.
     """
     load_dotenv()
     name = _name(files, batch)
     home_region = region or runtime.settings().region
     ledger = runtime.ledger()
-    with _only_first_interrupt(), ExitStack() as opened:
+    with only_first_interrupt(), ExitStack() as opened:
         try:
             rosters = [
                 opened.enter_context(open_roster(file, mapping=mapping, region=home_region, channel=channel, plus=plus))
                 for file in files
             ]
-            reader = RosterReader(files, rosters, rejects, most)
+            reader = RosterReader(files, rosters, rejects, most, keeps_columns=not no_columns)
             if dry_run:
                 reader.read()
-                _print_forecast(reader, ledger, works_without_redis=True)
+                print_forecast(reader.tally, ledger, rosters, works_without_redis=True)
                 console().print("nothing was imported: --dry-run")
                 return
             source = ", ".join(roster.name for roster in rosters)[:200]
             with begin_import(ledger, name, fingerprint=fingerprint_of(rosters), source=source) as importing:
-                _import_rows(importing, reader, ledger, answers=None if yes else _terminal(files))
+                _import_rows(importing, reader, ledger, files, yes=yes, paused=paused)
                 imported = importing.finish(paused=paused, reverify_after_days=reverify_after_days)
         except KeyboardInterrupt:
             _end("interrupted; nothing was imported")
@@ -147,9 +157,11 @@ def import_(
 class RosterReader:
     """Reads rosters to their end and counts their rows. Good rows are imported, and rejected ones written to a file."""
 
-    def __init__(self, files: Sequence[str], rosters: Sequence[Roster], rejects: str | None, most: float) -> None:
+    def __init__(
+        self, files: Sequence[str], rosters: Sequence[Roster], rejects: str | None, most: float, *, keeps_columns: bool
+    ) -> None:
         self.tally = Tally()
-        self.rosters, self._most = rosters, most
+        self.rosters, self._most, self._keeps_columns = rosters, most, keeps_columns
         self._rejects = _rejects_paths(rejects, files) if rejects else None
 
     def read(self, importing: BatchImport | None = None) -> None:
@@ -176,13 +188,18 @@ class RosterReader:
         self, roster: Roster, rejects: Rejects | None, importing: BatchImport | None, progress: ReadingProgress
     ) -> None:
         tally = self.tally
+        if importing and self._keeps_columns:
+            importing.keep_columns(roster.columns, file=roster.name if len(self.rosters) > 1 else None)
         for number, outcome in enumerate(roster, tally.rows + 1):
             if isinstance(outcome, Row):
                 tally.add(outcome)
                 if importing:
                     importing.add(outcome)
-            elif rejects:
-                rejects.write(outcome)
+            else:
+                if rejects:
+                    rejects.write(outcome)
+                if importing:
+                    importing.add_rejected(outcome)
             if not number % ROWS_PER_PROGRESS:
                 progress.show(number)
         tally.reasons.update(roster.reasons)
@@ -213,22 +230,35 @@ class RosterReader:
         raise errors.InvalidRoster(", ".join(roster.name for roster in self.rosters), rejected, remedy)
 
 
-def _import_rows(importing: BatchImport, reader: RosterReader, ledger: Ledger, answers: TextIO | None) -> None:
+def _import_rows(
+    importing: BatchImport, reader: RosterReader, ledger: Ledger, files: Sequence[str], *, yes: bool, paused: bool
+) -> None:
     """Import all rows, and ask whether to send their codes. After a no, or an error, leave nothing behind."""
     try:
         reader.read(importing)
-        _print_forecast(reader, ledger)
-        if answers and not _is_agreed(answers):
-            _end("nothing was imported")
+        print_forecast(reader.tally, ledger, reader.rosters)
+        confirm_sending(reader.tally, files=files, yes=yes, paused=paused, noun="imported")
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the batch now begins as a whole, or not at all
     except (KeyboardInterrupt, errors.InvalidRoster, errors.Unwritable, click.exceptions.Exit, OSError, SystemExit):
         importing.abandon()  # the last two: the forecast could not be printed; rich exits when its pipe is closed
         raise
 
 
-def _print_forecast(reader: RosterReader, ledger: Ledger, *, works_without_redis: bool = False) -> None:
+def confirm_sending(tally: Tally, *, files: Sequence[str], yes: bool, paused: bool = False, noun: str) -> None:
+    """Ask on a terminal whether to send. End the command after a no, and without a terminal to ask on for many rows."""
+    answers = None if yes else _terminal(files)
+    if answers and not _is_agreed(answers):
+        _end(f"nothing was {noun}")
+    if not (answers or yes or paused) and tally.channels.total() > MOST_UNASKED:
+        why = f"nothing was {noun}: there is no terminal to ask on, and more than {MOST_UNASKED} rows; to send: --yes"
+        console(stderr=True).print(Text.assemble(("error: ", "red"), why))
+        raise click.exceptions.Exit(Exit.REFUSED)
+
+
+def print_forecast(
+    tally: Tally, ledger: Ledger, rosters: Sequence[Roster] = (), *, works_without_redis: bool = False
+) -> None:
     """Print what the import would do. A dry run works without Redis: it then knows no records and no pace."""
-    tally = reader.tally
     try:
         expected = forecast(tally, ledger)
     except errors.LedgerUnavailable as error:
@@ -236,7 +266,7 @@ def _print_forecast(reader: RosterReader, ledger: Ledger, *, works_without_redis
             raise
         console(stderr=True).print(f"the forecast does not know the numbers' records, nor the pace: {error.message}")
         expected = forecast(tally, None)
-    console().print(forecast_view(tally, expected, reader.rosters))
+    console().print(forecast_view(tally, expected, rosters))
 
 
 def _is_agreed(answers: TextIO) -> bool:
@@ -287,7 +317,7 @@ def _rejects_paths(path: str, files: Sequence[str]) -> list[str]:
 
 
 @contextmanager
-def _only_first_interrupt() -> Iterator[None]:
+def only_first_interrupt() -> Iterator[None]:
     """Let the first Ctrl-C interrupt, and ignore the later ones: they must not disturb the clean-up after it."""
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:

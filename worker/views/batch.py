@@ -61,6 +61,7 @@ def batch_view(batch: Batch) -> RenderableType:
             "outcomes": _outcomes(batch.outcomes),
             "countries": _countries(batch.countries),
             "pace": pace_text(batch),
+            "resent as": batch.resent_as,
             "held back": Text(batch.held_back_by, "yellow"),
             "next": "\n".join(_next_commands(batch)),
         }

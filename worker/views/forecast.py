@@ -1,7 +1,9 @@
 """The forecast of an import, as a person reads it."""
 
+import re
+import shlex
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from rich.table import Table
@@ -23,36 +25,48 @@ _WHY_NO_CODE: Final[Mapping[Disposition, str]] = {
 }
 
 
-def forecast_view(tally: Tally, forecast: Forecast, rosters: Sequence[Roster]) -> Table:
-    """Return what an import would do, for a person.
+MOST_COUNTRIES: Final = 10
+"""Countries that a forecast names."""
+
+_NAMES: Final = (
+    *("name", "nombre", "nom", "nome", "naam", "company", "firma", "empresa", "société", "azienda"),
+    *("姓名", "名前", "이름"),
+)
+"""How a word ends in the names of columns that an operator may want as the alias."""
+
+
+def forecast_view(tally: Tally, forecast: Forecast, rosters: Sequence[Roster] = ()) -> Table:
+    """Return what an import would do, for a person; a resend has no rosters.
 
     numbers     column 'Phone', header in line 2
+    alias       none (there is 'Company name': --map alias='Company name')
     rows        205
     no number   5 rows
     rejected    20: no_country 12, invalid 8
-    aliases     2 cleaned: no line breaks or control characters, 255 characters at most
     duplicates  6 rows
+    countries   US 120, GB 60
     no code     3 verified already, 1 requested already
     to send     161 texts and 9 calls
+    asleep now  none
     takes       9 s at the present pace of 300/5s, calls 2/1s, if nothing else is sent
     """
     about = "" if forecast.is_exact else "about "
     skipped = [(count, _WHY_NO_CODE.get(why, why)) for why, count in forecast.skipped.items() if count]
     codes = [(forecast.texts, "text"), (forecast.calls, "call")]
     to_send = " and ".join(counted(count, noun) for count, noun in codes if count) or "nothing"
-    asleep = f"{about}{forecast.in_quiet_hours:,} of them wait until their quiet hours ({forecast.quiet_hours}) end"
     return fact_table(
         {
-            "numbers": _numbers_text(rosters),
+            "numbers": _of_rosters(rosters, _numbers_text),
+            "alias": _alias_text(rosters, tally.cleaned_aliases),
             "rows": f"{tally.rows:,}",
             "no number": counted(tally.reasons["empty"], "row") if tally.reasons["empty"] else "",
             "rejected": f"{tally.rejected:,}: {reasons_text(tally.reasons)}" if tally.rejected else "",
-            "aliases": _cleaned_text(tally.cleaned_aliases),
             "lost +": lost_plus_text(tally.lost_plus) if tally.lost_plus else "",
             "duplicates": f"{about}{counted(forecast.duplicates, 'row')}" if forecast.duplicates else "",
+            "countries": _countries_text(tally.countries),
             "no code": ", ".join(f"{about}{count:,} {why}" for count, why in skipped),
             "to send": f"{about}{to_send}",
-            "quiet hours": asleep if forecast.in_quiet_hours else "",
+            "asleep now": _asleep_text(forecast, about),
             "takes": _duration_text(forecast),
         }
     )
@@ -76,25 +90,58 @@ def reasons_text(reasons: Counter[str]) -> str:
     return ", ".join(f"{reason} {count:,}" for reason, count in reasons.most_common() if reason != "empty")
 
 
-def _numbers_text(rosters: Sequence[Roster]) -> str:
-    """Return the column from which the numbers are read; for several rosters, each one's if they differ."""
-    columns = {roster.name: _column_text(roster) for roster in rosters}
-    if len(set(columns.values())) == 1:
-        return next(iter(columns.values()))
-    return "; ".join(f"{name}: {column}" for name, column in columns.items())
+def _of_rosters(rosters: Sequence[Roster], text_of: Callable[[Roster], str]) -> str:
+    """Return a text about the rosters: once, or for each of them if they differ."""
+    texts = {roster.name: text_of(roster) for roster in rosters}
+    if len(set(texts.values())) <= 1:
+        return next(iter(texts.values()), "")
+    return "; ".join(f"{name}: {text}" for name, text in texts.items())
 
 
-def _column_text(roster: Roster) -> str:
+def _numbers_text(roster: Roster) -> str:
+    """Return the column from which the numbers are read."""
     if roster.format == "csv" and not roster.columns.has_header:
         return f"column {roster.columns.number + 1}, no header"
     above = f", header in line {roster.header_line}" if roster.header_line and roster.header_line > 1 else ""
     return f"column {mask_value(roster.columns.name('number'))}{above}"
 
 
-def _cleaned_text(count: int) -> str:
-    return (
-        f"{count:,} cleaned: no line breaks or control characters, {ALIAS_LENGTH} characters at most" if count else ""
-    )
+def _alias_text(rosters: Sequence[Roster], cleaned: int) -> str:
+    """Return the column that becomes the alias, and how many aliases were cleaned."""
+    rules = f"no line breaks or control characters, {ALIAS_LENGTH} characters at most"
+    return _of_rosters(rosters, _alias_column_text) + (f"; {cleaned:,} cleaned: {rules}" if cleaned else "")
+
+
+def _alias_column_text(roster: Roster) -> str:
+    columns = roster.columns
+    if columns.alias is not None:
+        return f"column {mask_value(columns.name('alias'))}"
+    taken = {columns.number, columns.channel, columns.subaccount, columns.country}
+    for place, name in enumerate(columns.names):
+        words = re.split(r"[\W\d_]+", name.casefold())
+        is_shown_whole = mask_value(name) == repr(name)
+        if place not in taken and is_shown_whole and any(word.endswith(_NAMES) for word in words):
+            return f"none (there is {name!r}: --map alias={shlex.quote(name)})"
+    return "none"
+
+
+def _countries_text(countries: Counter[str]) -> str:
+    """Return how many rows each country has: `US 120, GB 60, and 12 in 3 more`."""
+    shown = countries.most_common(MOST_COUNTRIES)
+    text = ", ".join(f"{country} {count:,}" for country, count in shown)
+    rest = countries.total() - sum(count for _, count in shown)
+    return f"{text}, and {rest:,} in {len(countries) - len(shown)} more" if rest else text
+
+
+def _asleep_text(forecast: Forecast, about: str) -> str:
+    """Return how many numbers have night now, whether or not the worker waits until the morning."""
+    if not forecast.asleep:
+        return "none"
+    asleep = f"{about}{forecast.asleep:,} of them"
+    if forecast.quiet_hours:
+        return f"{asleep} wait until their quiet hours ({forecast.quiet_hours}) end"
+    not_set = "RINGPROOF_QUIET_HOURS is not set, so the worker sends to them all the same"
+    return f"{asleep} ({forecast.night} where they are); {not_set}"
 
 
 def _duration_text(forecast: Forecast) -> str:

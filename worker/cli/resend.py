@@ -1,0 +1,76 @@
+"""`ringproof batch resend`: ask those again who did not answer."""
+
+import shlex
+import signal
+import sys
+
+import click
+
+from ringproof import errors, runtime
+from ringproof.batches.forecast import Tally
+from ringproof.batches.importing import BatchImport, begin_import
+from ringproof.batches.model import BatchState
+from ringproof.batches.resend import RowCopier, UnansweredRows, finish_resend, resend_name
+from ringproof.ledger.ledger import Ledger
+from worker.cli.batch import end_unchanged, existing_batch
+from worker.cli.options import YES, load_dotenv, reports_errors
+from worker.cli.roster import confirm_sending, only_first_interrupt, print_forecast
+from worker.views.console import Exit, console
+from worker.views.text import counted
+
+
+@click.command()
+@click.argument("name")
+@click.option("--unanswered", is_flag=True, required=True, help="The rows whose code was sent and not entered.")
+@YES
+@reports_errors
+def resend(name: str, *, unanswered: bool, yes: bool) -> None:  # noqa: ARG001  # it says which rows; there is one choice
+    """Send codes again to the rows of a batch that did not answer.
+
+    They become a new batch, NAME-resend, to which the old one points. Numbers that are verified by now are left out,
+    and so are codes that may still work. Caps and the cooldown apply. The command shows a forecast and, on a terminal,
+    asks. The exit code is 1 if there is no such row.
+    """
+    load_dotenv()
+    ledger = runtime.ledger()
+    before = existing_batch(ledger, name)
+    if before.state is BatchState.IMPORTING:
+        end_unchanged(before, "resend")
+    new_name = resend_name(ledger, name)
+    with (
+        only_first_interrupt(),
+        begin_import(ledger, new_name, fingerprint=None, source=f"{name}, resent") as importing,
+    ):
+        try:
+            _fill(ledger, name, importing, yes=yes)
+        except KeyboardInterrupt:
+            importing.abandon()
+            console().print("interrupted; nothing was sent")
+            raise click.exceptions.Exit(Exit.REFUSED) from None
+        except (errors.BatchExists, click.exceptions.Exit, OSError, SystemExit):
+            importing.abandon()
+            raise
+        resent = finish_resend(ledger, name, importing)
+    quoted = shlex.quote(resent.name)
+    console().print(
+        f"{resent.name}: {counted(resent.rows, 'row')} of {name} {'is' if resent.rows == 1 else 'are'} in; "
+        f"to watch: ringproof batch show {quoted} --watch"
+    )
+
+
+def _fill(ledger: Ledger, name: str, importing: BatchImport, *, yes: bool) -> None:
+    """Add the unanswered rows, show the forecast, and ask. End the command if there is no such row, or after a no."""
+    tally, rows = Tally(), UnansweredRows(ledger, name)
+    copier = RowCopier(ledger, name, importing)
+    for row in rows:
+        tally.add(copier.add(row))
+    live = f"{counted(rows.live, 'code')} may still work" if rows.live else ""
+    if not tally.rows:
+        console().print(f"no row of {name} is unanswered{'; ' + live if live else ''}")
+        sys.exit(Exit.REFUSED)
+    importing.flush()
+    print_forecast(tally, ledger)
+    if live:
+        console().print(f"left out: {live}")
+    confirm_sending(tally, files=(), yes=yes, noun="sent")
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the batch now begins as a whole, or not at all
