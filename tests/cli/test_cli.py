@@ -48,6 +48,7 @@ def test_every_command_has_a_help_and_its_first_sentence_is_listed_in_full():
         "confirm",
         "remove",
         "erase",
+        "numbers",
         "sync",
         "reverify",
         "import",
