@@ -19,6 +19,7 @@ Scripts get their keys from here. A script that finds a key by a record's or row
 | `{P}:policy` | hash | the workers' settings, for all scripts |
 | `{P}:limits`, `{P}:limits:history` | hash, list | an operator's rates for a while, and their last 100 changes |
 | `{P}:pace` | hash | the next free slot of each bucket, and the turns (lua/lib/pace.lua) |
+| `{P}:held` | sorted set | the slots (µs) that calls hold beyond the account's next free one (lua/lib/pace.lua) |
 | `{P}:line:CHANNEL` | sorted set | the people whose slot is not near, by their deadline (ms) (lua/lib/line.lua) |
 | `{P}:called:CHANNEL` | sorted set | the people who are called up, and until when (ms) each keeps the place |
 | `{P}:pauses` | hash | what is paused, by an operator or by Plivo's answers (lua/lib/pauses.lua) |

@@ -6,6 +6,7 @@ confirmations.
 
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import Final
 
 from ringproof.clock import boot_clock
 from ringproof.errors import LeaseOver
@@ -13,6 +14,9 @@ from ringproof.ledger.answers import PlivoSignal
 from ringproof.ledger.durations import ms, optional_ms
 from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.record import Lane, Record
+
+REPLACED_WITHIN: Final = timedelta(seconds=10)
+"""Half of the time that a send has for its first byte. A slot for a call may be a minute away."""
 
 
 def reserve_slot(ledger: Ledger, *, within: timedelta | None = None) -> float:
@@ -29,10 +33,10 @@ def reserve_slot(ledger: Ledger, *, within: timedelta | None = None) -> float:
 def replace_slot(ledger: Ledger, record: Record) -> float | None:
     """Reserve another slot for a send that has missed its own.
 
-    Returns None, and reserves none, if the number must not be sent to any more: it is paused, cancelled or erased. A
-    call also gets none if the next slot for calls is not at once: the texts would wait for it.
+    Returns None, and reserves none, if the number must not be sent to any more: it is paused, cancelled or erased. The
+    same if the next slot is more than `REPLACED_WITHIN` away: others may have it, and the number begins again.
     """
-    return _reserve(ledger, [ledger.keys.record(record.phone_number)], record.channel, "")
+    return _reserve(ledger, [ledger.keys.record(record.phone_number)], record.channel, ms(REPLACED_WITHIN))
 
 
 def reserve_in_lane(ledger: Ledger, lane: Lane, within: timedelta) -> tuple[float, bool]:

@@ -302,8 +302,29 @@ class TestCalls:
         simulation.run()
 
         calls = simulation.slots[Lane.INTERACTIVE]
-        assert 2 <= len(calls) <= 3, "no more of them keep a child busy"
+        assert len(calls) == 4, "those of two seconds: no more of them keep a child busy"
         assert simulation.asked <= 15 + 3
+
+    def test_a_call_holds_its_slot_and_leaves_those_before_it_to_texts(self, client):
+        simulation = Simulation(client)
+        calls = [simulation.begin(one).at_us for one in simulation.numbers(3, Lane.INTERACTIVE, "call")]
+        texts = [begun.at_us for begun in simulation.ledger.begin(simulation.numbers(100, Lane.INTERACTIVE))]
+        slots = sorted(calls + texts)
+
+        assert texts[0] == calls[0] + simulation.rate.spacing_us
+        assert texts[-1] > calls[-1] > texts[50]
+        assert min(b - a for a, b in itertools.pairwise(slots)) >= simulation.rate.spacing_us
+        assert slots[-1] - slots[0] <= 104 * simulation.rate.spacing_us, "the grid has next to no gap"
+
+    def test_a_late_call_takes_the_next_slot_for_calls(self, client):
+        simulation = Simulation(client)
+        begun = simulation.begin(*simulation.numbers(1, Lane.INTERACTIVE, "call"))
+        simulation.pass_(0.1)
+        account = simulation.slots_from("account")
+
+        assert replace_slot(simulation.ledger, begun.record) is not None
+        assert simulation.slots_from("call") == begun.at_us + 2 * 530_000
+        assert simulation.slots_from("account") == account
 
     def test_a_call_that_missed_its_slot_does_not_keep_texts_waiting(self, client):
         simulation = Simulation(client)

@@ -11,7 +11,6 @@
 local interactive_queue, scheduled_queue, bulk_queue = unpack(KEYS, 7)
 local most_entries, longest_queue = ARGV[3], tonumber(ARGV[4])
 local first_ms, longest_ms = config.enqueue_again_ms, config.enqueue_again_longest_ms
-local CALL_UP_US = 2000000  -- a tick, and a second for the message
 local FIRST_LOOK_MS, LONGEST_LOOK_MS = 3000, 60000  -- how often an entry looks whether the scan has finished
 
 local queues = {interactive = interactive_queue, scheduled = scheduled_queue, bulk = bulk_queue}
@@ -114,13 +113,12 @@ local function work_off_unbegun(key, record, number)
   return enqueue_again(record, number, 0)
 end
 
--- Calls up the people whose slot is near, in the order of the line: they are due at once. A text reserves its slot far
--- ahead. A call is held by a child until its slot comes, and so it is called up later.
+-- Calls up the people whose slot is near, in the order of the line: they are due at once.
 local function call_up_people(channel)
   local others = count_called(channel)
   for _, number in ipairs(redis.call('ZRANGE', line_key(channel), 0, most_entries - 1)) do
     local slot, turn = slot_of_person(channel, others)
-    if turn > now_us + (channel == 'call' and CALL_UP_US or 0) then break end
+    if turn > now_us then break end
     call_up(number, channel, slot)
     redis.call('HSET', key_of_record(number), 'due_at', now)
     redis.call('ZADD', agenda_key, now, number)

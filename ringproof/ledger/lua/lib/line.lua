@@ -35,20 +35,15 @@ local function stands_in_line(number, channel)
   return redis.call('ZSCORE', line_key(channel), number) and true or false
 end
 
-local function is_called(number, channel)
-  return redis.call('ZSCORE', called_key(channel), number) and true or false
-end
-
 local function count_called(channel)
   redis.call('ZREMRANGEBYSCORE', called_key(channel), '-inf', '(' .. now)
   redis.call('ZREMRANGEBYSCORE', called_key(channel), '(' .. now + LONGEST_PLACE_MS, '+inf')
   return redis.call('ZCARD', called_key(channel))
 end
 
--- Returns how many people get a slot before this number; without a number, how many wait for one.
+-- Returns how many people get a slot before this number.
 local function people_ahead(channel, number, ends_at)
   local called = count_called(channel)
-  if not number then return called + redis.call('ZCARD', line_key(channel)) end
   return redis.call('ZRANK', called_key(channel), number)
     or called + (redis.call('ZRANK', line_key(channel), number)
       or redis.call('ZCOUNT', line_key(channel), '-inf', ends_at))

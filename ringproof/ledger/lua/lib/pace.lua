@@ -3,13 +3,13 @@
 -- too many requests.
 -- The hash of `pace_key`, times in µs:
 --   account, call               the next free slot of each bucket; a call takes a slot of both
+--   held_until                  the last slot that a call holds in the account's bucket, beyond the next free one
 --   BUCKET_last                 the last slot that was reserved
 --   BUCKET_window, BUCKET_spacing, BUCKET_from   the rate of the slots, and the first slot of this rate
 --   turn:…, floor:…, wanted:…   see turns.lua
 --   closed                      nothing is sent before, because Plivo answered 429
 --   refusals, wide_until        the number of recent 429s; until when slots lie further apart, by the jitter once more
 --   slow_at, slow_by            spacings are `slow_by` times as long, and return to normal within RECOVERY_US of then
-local CALL_AHEAD_US = 5000        -- a call's slot may be so much later than the account's next: those between are lost
 local RECOVERY_US = 8000000       -- the pace is back to normal so long after the end of a 429
 local SLOWEST = 16                -- spacings are stretched at most so many times
 
@@ -78,11 +78,45 @@ local function is_revoked(slot, channel)
   return slot < math.max(pace.closed or 0, pace.account_from, channel == 'call' and pace.call_from or 0)
 end
 
--- Takes a slot off the account's bucket, and for a call off that of calls, too.
-local function take_slot(slot, channel)
-  for _, bucket in ipairs(channel == 'call' and {'account', 'call'} or {'account'}) do
-    set_pace(bucket .. '_last', slot)
-    set_pace(bucket, slot + spacing_us(bucket))
+-- Calls hold these slots of the account (µs), beyond its next free one: the texts take those before.
+local held_key = prefix .. ':held'
+
+-- Returns the first slot of the account from `slot` on that is a spacing away from all that calls hold.
+local function free_slot(slot)
+  local spacing = spacing_us('account')
+  slot = math.max(now_us, slot)
+  while (pace.held_until or 0) > slot - spacing do
+    local from, to = string.format('(%.0f', slot - spacing), string.format('(%.0f', slot + spacing)
+    local held = redis.call('ZRANGEBYSCORE', held_key, from, to, 'LIMIT', 0, 1)[1]
+    if not held then break end
+    slot = tonumber(held) + spacing
+  end
+  return slot
+end
+
+-- Returns the next slot of a channel, and the account's next one. While texts take all slots, a call's is a whole number
+-- of spacings later, so that they come up to it without a gap.
+local function next_slot(channel)
+  local account = free_slot(pace.account)
+  if channel ~= 'call' or pace.call <= account then return account, account end
+  if account == now_us then return free_slot(pace.call), account end
+  local spacing = spacing_us('account')
+  return free_slot(account + math.ceil((pace.call - account) / spacing) * spacing), account
+end
+
+-- Takes a slot that next_slot has returned, with the account's next one.
+local function take_slot(channel, slot, account)
+  if slot == account then
+    set_pace('account', slot + spacing_us('account'))
+  else
+    redis.call('ZREMRANGEBYSCORE', held_key, '-inf', now_us - spacing_us('account'))
+    redis.call('ZADD', held_key, slot, string.format('%.0f', slot))
+    set_pace('held_until', math.max(pace.held_until or 0, slot))
+  end
+  set_pace('account_last', math.max(pace.account_last, slot))
+  if channel == 'call' then
+    set_pace('call', slot + spacing_us('call'))
+    set_pace('call_last', slot)
   end
 end
 

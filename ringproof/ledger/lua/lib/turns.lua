@@ -1,8 +1,7 @@
--- needs: clock, pace, line
--- Which lane gets the next slot. A lane may reserve slots up to its horizon only: people far ahead, the others one slot
--- ahead. A call reserves at the last moment, because the slots of the account before its own would be lost; so it keeps
--- behind the people who wait for a call. A person whose slot is not near stands in the line. Another caller gets a turn:
--- a moment at which this caller alone may ask again.
+-- needs: clock, pace
+-- Which lane gets the next slot, of all and of those for calls. A lane may reserve slots up to its horizon only: people
+-- far ahead, the others hardly further than they have to. A person whose slot is beyond it stands in the line. Another
+-- caller gets a turn: a moment at which this caller alone may ask again.
 -- Its fields in the hash of `pace_key`, times in µs:
 --   turn:LANE:CHANNEL           the next turn to give
 --   turn:LANE:CHANNEL:floor     the next turn for the lane's share
@@ -11,33 +10,28 @@
 local AHEAD_US = 5100000          -- horizon of the lane interactive: a child may wait so long for a slot. It is one window
                                   -- of Plivo's 5 s with its jitter: after a change of rates no person needs the agenda
 local LEAST_AHEAD_US, MOST_AHEAD_US = 20000, 500000  -- horizon of the other lanes: one slot, within these bounds
+local CALL_AHEAD_US = 2000000     -- how far beyond the account's next slot people may reserve one for a call: two ticks of
+                                  -- the sweep. Further ahead, calls would keep children from the texts of other people
+local LEAST_CALL_AHEAD_US = 600000  -- the same for the other lanes: a call connects half a second before its slot
 local SHARE = 9                   -- a lane with work gets one slot in so many, or more: a floor of about 10 %
 local LEAST_TURN_US = 10000       -- least time between two turns: at a fast pace a caller reserves several slots
 local WANTED_US = 50000           -- a lane that still has work asks again within this time after its turn
 
--- Returns the slot (µs) of a request before which so many others of its channel get theirs, and from when on a call may
--- reserve it (0: any time): when it is the account's next one. While people have reserved far ahead, the account's next
--- slot comes to that of the call so much earlier.
-local function slot_after(channel, others)
-  local account = math.max(now_us, pace.account)
-  if channel ~= 'call' then return account + others * spacing_us('account'), 0 end
-  local slot = math.max(account, pace.call) + others * spacing_us('call')
-  local lead = math.max(0, account - now_us - MOST_AHEAD_US)
-  return slot, slot - account > CALL_AHEAD_US and slot - CALL_AHEAD_US - lead or 0
-end
-
--- Returns the slot of a person with so many ahead, and the person's turn: when the slot may be reserved.
+-- Returns the slot (µs) that a person with so many people ahead may expect, and the turn: when it may be reserved.
 local function slot_of_person(channel, others)
-  local slot, by_call = slot_after(channel, others)
-  return slot, math.max(slot - AHEAD_US, by_call)
+  local slot, account = next_slot(channel)
+  slot = slot + others * spacing_us(channel == 'call' and 'call' or 'account')
+  local turn = slot - AHEAD_US
+  if channel == 'call' then turn = math.max(turn, now_us + slot - account - CALL_AHEAD_US) end
+  return slot, turn
 end
 
--- Reserves the next slot for a person. Returns the slot (µs); or nil, the turn and the slot that is expected.
+-- Reserves the next slot for a person. Returns the slot (µs); or nil and the turn.
 local function reserve_for_person(channel, others)
-  local expected, turn = slot_of_person(channel, others)
-  if turn > now_us then return nil, turn, expected end
-  local slot = slot_after(channel, 0)
-  take_slot(slot, channel)
+  local _, turn = slot_of_person(channel, others)
+  if turn > now_us then return nil, turn end
+  local slot, account = next_slot(channel)
+  take_slot(channel, slot, account)
   return slot
 end
 
@@ -60,27 +54,25 @@ end
 -- a slot.
 local function reserve(lane, channel, patience_us)
   local is_call = channel == 'call'
-  local spacing, bucket = spacing_us('account'), is_call and 'call' or 'account'
-  local step = spacing_us(bucket)
+  local spacing, step = spacing_us('account'), spacing_us(is_call and 'call' or 'account')
   local floor_field, call_floor_field = 'floor:' .. lane, 'floor:' .. lane .. ':call'
-  local slot, by_call = slot_after(channel, 0)
-  -- Slots for calls are rare. With this longer horizon a call reserves one before the texts can take it.
+  local slot, account = next_slot(channel)
+  -- Slots for calls are rare. With this longer horizon a call reserves one although texts take the next ones.
   local ahead = math.min(math.max(spacing, LEAST_AHEAD_US) + (is_call and 2 * spacing or 0), MOST_AHEAD_US)
 
-  local own = slot - ahead
+  local own = account - ahead
   if lane == 'bulk' and (pace['wanted:sms'] or 0) > now_us then own = math.huge end
   -- Its share lets a lane reserve hardly further ahead than people may: after a long 429 no caller would wait for a slot
   -- that is further away.
-  local floor = math.max(pace[floor_field] or 0, slot - AHEAD_US - 2 * spacing)
-  local account_floor, call_floor = floor, pace[call_floor_field] or 0
+  local floor, call_floor = math.max(pace[floor_field] or 0, account - AHEAD_US - 2 * spacing), nil
+  local account_floor = floor
   if is_call then
-    -- Both buckets have to give a slot: the account's by the horizon or the share, that of calls after the people or by
-    -- the share.
-    local by_account = math.min(own, floor)
-    local _, after_people = slot_after(channel, people_ahead(channel))
+    -- Both buckets have to give a slot: each by the lane's horizon, or by its share.
+    local by_account, beyond = math.min(own, floor), slot - account
+    call_floor = math.max(pace[call_floor_field] or 0, now_us + beyond - CALL_AHEAD_US - 2 * step)
     local wanted = lane == 'bulk' and pace['wanted:call'] or 0
-    own = math.max(by_account, after_people, wanted)
-    floor = math.max(by_account, by_call, call_floor)
+    own = math.max(by_account, now_us + beyond - LEAST_CALL_AHEAD_US, wanted)
+    floor = math.max(by_account, call_floor)
   end
 
   if math.min(own, floor) > now_us then
@@ -94,7 +86,7 @@ local function reserve(lane, channel, patience_us)
     return nil, next_turn.at
   end
 
-  take_slot(slot, channel)
+  take_slot(channel, slot, account)
   move_floor(floor_field, account_floor, SHARE * spacing)
   if is_call then move_floor(call_floor_field, call_floor, SHARE * step) end
   return slot

@@ -9,8 +9,6 @@
 -- output: now in µs, and for each record: verdict, a time in µs, the record's fields. The verdict is begun (the slot),
 --         later (when to ask again), waiting (due_at), ended (0) or nothing (0: there is no such request to begin)
 local fence, patience_ms = unpack(ARGV, 3)
-local CALL_HOLD_US = 1000000  -- one tick: a person's call whose turn is further away stands in the line
-local CALLED_HOLD_US = 3000000  -- a person who was called up has a turn within two seconds
 local later_us  -- once one number gets `later`, all numbers behind it do
 
 -- This fence has claimed the number before. The claim is taken back if its slot was revoked: by other rates, by a
@@ -103,14 +101,10 @@ local function begin(key, number, request, asleep_until)
 
   local slot_us, turn_us
   if record.lane == 'interactive' then
-    local expected_us
-    slot_us, turn_us, expected_us = reserve_for_person(record.channel, people_ahead(record.channel, number, ends_at))
+    slot_us, turn_us = reserve_for_person(record.channel, people_ahead(record.channel, number, ends_at))
     -- If a person's slot is too far away, the number stands in the line: it would block a child, and other people
-    -- behind it. Only a call whose turn is soon is held, because it can reserve its slot at the last moment only.
-    local hold_us = is_called(number, record.channel) and CALLED_HOLD_US or CALL_HOLD_US
-    if not slot_us and record.channel == 'call' and turn_us <= now_us + hold_us then
-      call_up(number, record.channel, expected_us)
-    elseif not slot_us then
+    -- behind it. Bulk and scheduled requests keep their place in the queue.
+    if not slot_us then
       stand_in_line(number, record.channel, ends_at)
       return wait('pace', math.min(math.ceil(turn_us / 1000), ends_at))
     end

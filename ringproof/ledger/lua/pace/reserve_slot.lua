@@ -2,7 +2,7 @@
 -- Reserves a slot for a request that is not a new code: a look-up, a probe, or a send that has missed its slot.
 -- input:  KEYS    the record of a send that has missed its slot: it gets none if it is on hold or erased (without a
 --                 key: another request)
---         ARGV    channel: 'call' takes a slot of both buckets, and gets none if that would keep the account waiting;
+--         ARGV    channel: 'call' takes a slot of both buckets;
 --                 ms within which the slot must come ('': any);
 --                 lane, for a request that can wait and keeps to its lane's share ('': take the next slot)
 -- output: now in µs; the slot in µs (0: none was reserved); for a lane without a slot, its turn in µs (else 0)
@@ -17,10 +17,8 @@ if key then
   local record = read(key)
   if not record.state or is_on_hold(record) then return {now_us, 0, 0} end  -- no state: the number was erased
 end
-local slot_us = math.max(now_us, pace.account)
-local is_far = within_ms ~= '' and slot_us > now_us + tonumber(within_ms) * 1000
-if is_far or channel == 'call' and pace.call > slot_us + CALL_AHEAD_US then return {now_us, 0, 0} end
-if channel == 'call' then slot_us = math.max(slot_us, pace.call) end
-take_slot(slot_us, channel)
+local slot_us, account_us = next_slot(channel)
+if within_ms ~= '' and slot_us > now_us + tonumber(within_ms) * 1000 then return {now_us, 0, 0} end
+take_slot(channel, slot_us, account_us)
 save_pace()
 return {now_us, slot_us, 0}

@@ -20,14 +20,14 @@ local FIRST_MS = 24 * 3600 * 1000 -- the first scan goes back so far
 
 local scan = read(key)
 if not scan.wanted or pauses.credentials then return {now_us, 0, 0, 0, 0, 0, -1} end
-local slot_us = math.max(now_us, pace.account)
+local slot_us = next_slot('sms')
 local next_us = tonumber(scan.next_us) or 0
 if next_us > now_us then return {now_us, 0, next_us, 0, 0, 0, -1} end
 if slot_us > now_us + WITHIN_US then return {now_us, 0, slot_us, 0, 0, 0, -1} end
 
 local spacing = spacing_us('account')
 redis.call('HSET', key, 'next_us', math.ceil(slot_us + ONE_SLOT_IN * spacing))
-take_slot(slot_us, 'sms')
+take_slot('sms', slot_us, slot_us)
 save_pace()
 if not scan.began then
   scan.began, scan.offset, scan.total = now, 0, nil
