@@ -18,6 +18,7 @@ from ringproof.ledger.confirmation import (
     TakenCode,
     check_code,
     end_try,
+    give_try_back,
     mark_verified,
     take_code,
 )
@@ -78,8 +79,6 @@ def confirm(
     if taken.step is NextStep.LOOK:
         _look_up(ledger, client, record, handle)
     elif taken.step is NextStep.ASK:
-        if taken.unanswered_handle and _taken_before(ledger, client, record, taken.unanswered_handle):
-            raise errors.NothingPending(str(State.VERIFIED))
         _complete(ledger, client, record, taken, handle)
     newest = until_ledger_answers(lambda: ledger.read(number)) or record
     _log.info("verified %s", mask(number))
@@ -112,21 +111,22 @@ def _complete(ledger: Ledger, client: "PlivoClient", record: Record, taken: Take
     number, uuid = record.phone_number, record.verification_uuid
     assert uuid is not None  # noqa: S101  # or the step is NOTHING
     try:
+        if taken.unanswered_handle and _taken_before(ledger, client, record, taken.unanswered_handle):
+            raise errors.NothingPending(str(State.VERIFIED))
         code = check_code(taken.code.get_secret_value())  # a program without Ringproof stores it as its user typed it
         caller_id = ask_at_slot(ledger, partial(client.complete, uuid, code), within=SLOT)
-    except errors.InvalidRequest:
-        until_ledger_answers(lambda: end_try(ledger, number, handle, counted=False))
-        raise
     except errors.WrongCode as error:
         left = until_ledger_answers(lambda: end_try(ledger, number, handle))
         _log.info("wrong code %s, tries left: %d", mask(number), left)
         raise errors.WrongCode(error.detail, left) from None
     except errors.Unknown:
         _look_up(ledger, client, record, handle)
-    except (errors.Unsent, errors.Forbidden) as error:
-        until_ledger_answers(lambda: end_try(ledger, number, handle, counted=False))
-        cause = error.detail if isinstance(error, errors.Forbidden) else error.message
-        raise errors.Unconfirmed(cause) from None
+    except errors.RingproofError as error:  # in every other case Plivo has not checked the code
+        until_ledger_answers(lambda: give_try_back(ledger, number, handle, taken.unanswered_handle))
+        if isinstance(error, errors.Unsent | errors.Forbidden):
+            cause = error.detail if isinstance(error, errors.Forbidden) else error.message
+            raise errors.Unconfirmed(cause) from None
+        raise
     else:
         # Plivo has checked the uuid. Its answer may name the number in another form; the record's number got the code.
         ours = replace(caller_id, phone_number=number)

@@ -140,13 +140,17 @@ def take_code(ledger: Ledger, number: str, handle: str, request: int | None = No
     return TakenCode(NextStep(step), SecretStr(code), max(0, int(tries_left)), unanswered_handle, record)
 
 
-def end_try(ledger: Ledger, number: str, handle: str, *, counted: bool = True) -> int:
-    """End a try that has not verified the number, and return the tries left.
+def end_try(ledger: Ledger, number: str, handle: str) -> int:
+    """End a try whose code Plivo has refused, and return the tries left."""
+    return max(0, int(ledger.run_script("number/end_try", [ledger.keys.record(number)], [handle, TRIES, 0, ""])))
 
-    With `counted=False` the try does not count: for a code that Plivo surely did not check.
+
+def give_try_back(ledger: Ledger, number: str, handle: str, unanswered_handle: str = "") -> None:
+    """End a try whose code Plivo surely did not check: it does not count.
+
+    With `unanswered_handle`, the next entry looks up again whether Plivo has taken the code of that earlier try.
     """
-    left = ledger.run_script("number/end_try", [ledger.keys.record(number)], [handle, TRIES, int(not counted)])
-    return max(0, int(left))
+    ledger.run_script("number/end_try", [ledger.keys.record(number)], [handle, TRIES, 1, unanswered_handle])
 
 
 def mark_verified(

@@ -684,6 +684,20 @@ class TestARetry:
         world.until_empty()
         assert world.summary("spring").state is BatchState.COMPLETED
 
+    def test_does_not_feed_a_row_that_has_got_an_outcome_since_an_earlier_retry(self, world):
+        mine, other = world.roster("spring", 2)
+        forbidden = Outcome(State.FAILED, Reason.FORBIDDEN)
+        world.until_empty(lambda number: REJECTED if number == mine else forbidden)
+        operations.retry(world.ledger, "spring", ["rejected"])
+        request = world.person(mine).request  # before the feeder comes to the row
+        assert world.summary("spring").state is BatchState.COMPLETED
+        world.ledger.cancel(mine, request)
+        operations.retry(world.ledger, "spring", ["forbidden"])
+
+        assert world.until_empty() == [other]
+        assert world.summary("spring").outcomes == {"joined": 1, "code_sent": 1}
+        assert world.summary("spring").state is BatchState.COMPLETED
+
     def test_that_is_cancelled_leaves_the_rows_cancelled(self, world):
         world.roster("spring", 10)
         world.until_empty(REJECTED)

@@ -404,6 +404,21 @@ MUTATIONS = (
         "::test_a_standing_number_whose_last_request_failed_has_its_day_once_the_schedule_is_on",
     ),
     Mutation(
+        "a retry feeds no row that has an outcome by now",
+        "ringproof/ledger/lua/batch/feed.lua",
+        "if has_outcome(row) then",
+        "if false then",
+        "tests/batches/test_batches.py"
+        "::TestARetry::test_does_not_feed_a_row_that_has_got_an_outcome_since_an_earlier_retry",
+    ),
+    Mutation(
+        "a try counts only if Plivo was asked",
+        "tasks/confirmation.py",
+        "        until_ledger_answers(lambda: give_try_back(ledger, number, handle, taken.unanswered_handle))\n",
+        "",
+        "tests/ledger/test_confirmation.py::test_a_try_is_given_back_on_every_way_out_before_plivo_was_asked",
+    ),
+    Mutation(
         "a code is entered only for the request that it was sent for",
         "ringproof/ledger/lua/number/take_code.lua",
         "  if is_anothers and record.request then return 'another' end\n",

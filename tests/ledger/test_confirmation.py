@@ -1,5 +1,6 @@
 """A code that a user entered: whether Plivo is asked, what its answer changes, and races with other changes."""
 
+import secrets
 import time
 from datetime import UTC, datetime, timedelta
 
@@ -7,7 +8,15 @@ import pytest
 from support.harness import fresh_number
 from support.number_in_ledger import MINUTES, SENT, UUID, Book
 
-from ringproof.errors import AnotherRequest, InvalidRequest, NothingPending, Unknown
+from ringproof.errors import (
+    AnotherRequest,
+    InvalidRequest,
+    LedgerUnavailable,
+    NotConfirmed,
+    NothingPending,
+    Unknown,
+    Unreachable,
+)
 from ringproof.ledger.acceptance import Disposition, Requester
 from ringproof.ledger.agenda import work_off_agenda
 from ringproof.ledger.answers import Outcome, Settled, Verdict
@@ -17,6 +26,7 @@ from ringproof.ledger.confirmation import (
     Source,
     check_code,
     end_try,
+    give_try_back,
     mark_verified,
     store_code,
     take_code,
@@ -27,6 +37,7 @@ from ringproof.ledger.record import Lane, Reason, State
 from ringproof.plivo.client import VerifiedNumber
 from ringproof.policy import Policy
 from tasks.confirmation import confirm
+from worker.sending import queries
 
 NEWER = Outcome(State.CODE_SENT, verification_uuid="a-newer-one", api_id="a-newer-one")
 
@@ -194,7 +205,9 @@ def test_a_try_that_never_reached_plivo_does_not_count(book):
     entered, handle = book.enter()
 
     assert entered.tries_left == 4
-    assert end_try(book.ledger, book.number, handle, counted=False) == 5
+    give_try_back(book.ledger, book.number, handle)
+    give_try_back(book.ledger, book.number, handle)
+    assert book.record.tries == 0
 
 
 def test_there_is_no_code_to_confirm_before_one_was_sent(book):
@@ -406,6 +419,45 @@ def test_a_lost_answer_is_looked_up_before_the_next_code_is_entered(book):
     with pytest.raises(NothingPending):
         confirm(book.ledger, Plivo(), book.number, mine)
     assert take_code(book.ledger, book.number, lost).step is NextStep.DONE
+
+
+@pytest.mark.parametrize(
+    "way_out",
+    ["no slot", "Redis is away", "Plivo is down", "a code that is none", "the look-up fails", "the worker stops"],
+)
+def test_a_try_is_given_back_on_every_way_out_before_plivo_was_asked(book, monkeypatch, way_out):
+    book.bring(SENT)
+    plivo, code, tries = Plivo(), "0123", 0
+    plivo.get = lambda *_, **__: None
+    if way_out == "no slot":
+        book.client.hset(book.keys.pace, "account", 1_000_000 * 2**33)
+    elif way_out == "Redis is away":
+        monkeypatch.setattr(queries, "reserve_slot", failing(LedgerUnavailable("redis://", "away")))
+    elif way_out == "Plivo is down":
+        plivo.complete = failing(Unreachable("refused"))
+    elif way_out == "a code that is none":
+        code = "no code"
+    else:
+        _, lost = book.enter()
+        tries = 1
+        plivo.get = failing(Unknown("no answer"))
+        if way_out == "the worker stops":
+            monkeypatch.setattr("tasks.confirmation.shutdown.is_stopping", lambda: True)
+    handle = secrets.token_urlsafe(16)
+    book.client.set(book.keys.code(handle), code)
+
+    with pytest.raises((NotConfirmed, InvalidRequest, LedgerUnavailable)):
+        confirm(book.ledger, plivo, book.number, handle)
+    assert book.record.tries == tries
+    if tries:
+        assert book.enter()[0].unanswered_handle == lost, "the next entry looks up the lost answer again"
+
+
+def failing(error):
+    def fail(*_, **__):
+        raise error
+
+    return fail
 
 
 def test_a_look_up_confirms_a_code_whose_answer_was_lost(book):

@@ -6,8 +6,9 @@
 --                 '1' if the rows are the list's first retries, else they are the rows from the cursor on;
 --                 JSON, for each row: {place, number, country, asleep_until (ms; 0: awake), fields}, where `fields` are
 --                 the request's other fields and values as a flat list
--- output: for each row its disposition, its request, and 1 if the request waits (0: send its message now); nothing if
---         the batch is not running, or other rows come next
+-- output: for each row its disposition, its request, and 1 if the request waits (0: send its message now); `retried`
+--         for a row to retry that has got an outcome meanwhile, and keeps it; nothing if the batch is not running, or
+--         other rows come next
 local batch_hash, retries_key, feeding_key = unpack(KEYS, 7)
 local name, list, column, lasts_ms, are_retries, page_json = unpack(ARGV, 3)
 local page = cjson.decode(page_json)
@@ -39,6 +40,11 @@ local stored = are_retries and {} or redis.call('LRANGE', rows_key, page[1].plac
 local function is_erased(row, nth)
   local packed = stored[nth] or redis.call('LINDEX', rows_key, row.place)
   return not packed:find('+', 1, true)
+end
+
+-- Whether a row that an operator retries has an outcome by now: a person's request may stand for it since.
+local function has_outcome(row)
+  return are_retries and redis.call('GETRANGE', batch_key(name, list, 'bytes'), row.place, row.place) ~= '\0'
 end
 
 -- Adds this batch to the `joined_by` of another batch's record. Then the request goes on even if that other batch is
@@ -79,7 +85,9 @@ end
 
 local results = {}
 for nth, row in ipairs(page) do
-  if is_erased(row, nth) then
+  if has_outcome(row) then
+    results[nth] = {'retried', 0, 0}
+  elseif is_erased(row, nth) then
     set_row_outcome(name, list, row.place, row.country, 'erased')
     results[nth] = {'erased', 0, 0}
   else
