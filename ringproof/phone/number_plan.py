@@ -122,8 +122,8 @@ class HomePlan:
         Returns None if no such number is in use, and if phonenumbers has to read it: it may begin with a calling code
         or as a call abroad, or have a prefix that is more than some digits to drop.
 
-        >>> HomePlan("GB").read("02079460958")
-        ('442079460958', 'GB', <NumberKind.LANDLINE: 'landline'>)
+        >>> HomePlan("DE").read("03012345678")
+        ('493012345678', 'DE', <NumberKind.LANDLINE: 'landline'>)
         """
         if self._abroad(digits):
             return None
