@@ -115,9 +115,10 @@ def test_an_idle_worker_with_a_beat_logs_nothing_however_many_ticks_there_are(en
         ) as own,
         redis.Redis.from_url(server.url) as client,
     ):
+        own.until_logged("accepts the credentials")
         for tick in ("sweep", "feed") * 5:
             eventually(lambda tick=tick: client.delete(f"ringproof:tick:{tick}"), why=f"no {tick} was run")
-        after_its_start = own.log.split(" ready.")[1].split("beat: Starting...")[-1]
+        after_its_start = own.log.split("accepts the credentials")[1].split("beat: Starting...")[-1]
 
     assert after_its_start.split() == []
 

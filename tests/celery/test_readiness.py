@@ -1,0 +1,50 @@
+"""At its start a worker asks Plivo for one entry of its list, and its log says what to check."""
+
+import logging
+
+import pytest
+
+from ringproof import runtime
+from worker.celery.readiness import look_at_plivo
+
+
+@pytest.fixture
+def logged(plivo, client_of, monkeypatch, caplog):
+    """What the start of a worker logs, if PLIVO_BASE_URL has this at its end."""
+
+    def look(path="/v1"):
+        monkeypatch.setattr(runtime, "plivo", lambda: client_of(plivo.root + path))
+        caplog.set_level(logging.INFO)
+        look_at_plivo()
+        return [(record.levelname, record.message) for record in caplog.records]
+
+    return look
+
+
+def test_a_list_is_what_it_should_see(logged, plivo):
+    assert logged() == [("INFO", "at the start Plivo answered, and accepts the credentials")]
+    assert [request["kind"] for request in plivo.requests()] == ["list"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "check"),
+    [
+        ("401", "check PLIVO_AUTH_ID and PLIVO_AUTH_TOKEN"),
+        ("403", "look at the account in Plivo's console"),
+        ("500_before", "check PLIVO_BASE_URL, and the network"),
+    ],
+)
+def test_another_answer_is_a_warning_with_what_to_check(logged, plivo, kind, check):
+    plivo.befall(kind, operation="list")
+    ((level, message),) = logged()
+
+    assert level == "WARNING"
+    assert message.startswith(f"at the start Plivo answered: {kind[:3]}")
+    assert message.endswith(check)
+
+
+def test_a_wrong_path_is_named(logged):
+    ((level, message),) = logged("/v2")
+
+    assert level == "WARNING"
+    assert message.endswith("check the path in PLIVO_BASE_URL")
