@@ -605,6 +605,14 @@ MUTATIONS = (
         "tests/ledger/test_destinations.py::TestARefusedNumberOfACountryThatTakesCodes::test_many_of_them_hold_nothing_up",
     ),
     Mutation(
+        "a third number that was under way and is refused counts as the first probe of the account",
+        "ringproof/ledger/lua/lib/plivo_signal.lua",
+        "and was_taken_lately(name) then after_failed_probe(slot) end",
+        "and false then after_failed_probe(slot) end",
+        "tests/ledger/test_destinations.py::TestTheAccount::"
+        "test_needs_no_probe_when_a_third_number_under_way_is_refused_too",
+    ),
+    Mutation(
         "a number that waits for its country leaves the list, however its request ends",
         "ringproof/ledger/lua/lib/transition.lua",
         "  end_wait(record, number)\n",

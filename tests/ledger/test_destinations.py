@@ -369,6 +369,15 @@ class TestTheAccount:
         assert {country for _, _, country, _ in probes} == {left}
         assert len({number for _, number, *_ in workers.requests}) == len(workers.requests)
 
+    def test_needs_no_probe_when_a_third_number_under_way_is_refused_too(self, simulation):
+        took(simulation, "US", "GB")
+        under_way = [simulation.begin(simulation.numbers(1, PERSON, country=to)[0]) for to in ("US", "GB", "US")]
+        for begun in under_way:
+            simulation.settle(begun, REFUSED)
+        other = simulation.begin(simulation.numbers(1, country="US")[0])
+
+        assert (other.verdict, other.record.reason) == (Verdict.WAITING, Reason.PAUSED)
+
     def test_is_not_probed_by_a_number_that_was_refused(self, simulation):
         took(simulation, "US", "GB")
         refused_ones = [simulation.numbers(1, PERSON, country=country)[0] for country in ("US", "GB")]

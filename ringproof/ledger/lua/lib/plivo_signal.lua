@@ -20,7 +20,7 @@ local function pause_account(status, slot, wait_ms)
   clear_pauses(unpack(IN_A_ROW))
 end
 
--- The probe was refused as well.
+-- The probe was refused as well, or another number that was under way when the pause began.
 local function after_failed_probe(slot)
   local until_ms = now + PROBE_MS
   set_pauses({account_until = until_ms, account_slot = slot})
@@ -37,8 +37,12 @@ end
 -- 403: Plivo does not send to this destination. Where it took codes lately that says less: the number waits for
 -- SUSPECT_MS, to see what becomes of others, and two such destinations in a row show that it is the account.
 local function after_forbidden(record, number, slot)
-  if pauses.account then return 'refused' end
   local name = destination_of(record, number)
+  if pauses.account then
+    local is_due = pause_time('account_until') <= now and not pauses.probe
+    if is_due and slot > pause_time('account_slot') and was_taken_lately(name) then after_failed_probe(slot) end
+    return 'refused'
+  end
   local is_ambiguous, was_closed = was_taken_lately(name), is_closed(name)
   note_refused(name, slot)
   if is_ambiguous and not was_closed then
