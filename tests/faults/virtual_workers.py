@@ -1,0 +1,141 @@
+"""The program's own workers, sweep and feeder, in virtual time: their children, their queues, and what befalls them."""
+
+import random
+import secrets
+from collections import defaultdict, deque
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import timedelta
+from types import SimpleNamespace
+from typing import Any, ClassVar
+
+from support.harness import AUTH_ID, AUTH_TOKEN
+from virtual_time import Process, VirtualTime
+
+from ringproof import errors, runtime
+from ringproof.celery.app import app
+from ringproof.ledger import queues
+from ringproof.ledger.ledger import Ledger
+from ringproof.ledger.queues import queue
+from ringproof.ledger.record import Lane
+from ringproof.plivo.client import PlivoClient
+from ringproof.settings import Settings
+from tasks import bulk, confirmation, feeder, sweep, verification
+from tasks import plivo_list as list_task
+from worker.celery import shutdown
+
+# The scripts' clock is the one of Redis, which a history may set.
+CLOCK = """
+local now_us = tonumber(redis.call('GET', 'test:now_us'))
+local now = math.floor(now_us / 1000)
+"""
+
+
+class LedgerInTime(Ledger):
+    """A ledger whose Redis has a clock of its own: `clock_us` returns its time."""
+
+    clock_us: Callable[[], int]
+    _set_us = 0
+
+    def _run(self, command: Any, *args: Any, **options: Any) -> Any:
+        if (now_us := self.clock_us()) != self._set_us:
+            self._set_us = now_us
+            self.client.set("test:now_us", now_us)
+        return super()._run(command, *args, **options)
+
+
+class Workers:
+    """The workers: children that take messages, one at a time, from the queues they read."""
+
+    QUEUES: ClassVar = {
+        "people": (queue(Lane.INTERACTIVE),),
+        "people too": (queue(Lane.INTERACTIVE), queue(Lane.SCHEDULED)),
+        "bulk": (queue(Lane.BULK),),
+        "all": (queue(Lane.INTERACTIVE), queue(Lane.SCHEDULED), queue(Lane.BULK)),
+        "ticks": (queues.TICKS,),
+    }
+
+    def __init__(self, time: VirtualTime, ledger: Ledger, chance: random.Random) -> None:
+        self.time, self.ledger, self.chance = time, ledger, chance
+        self.messages: dict[str, deque[tuple[str, tuple[Any, ...], dict[str, Any]]]] = defaultdict(deque)
+        self.busy: dict[str, Process] = {}
+        self.ticks: dict[str, float] = {}
+
+    def send(self, name: str, args: Any = (), kwargs: Any = None, *, queue: str, **_: Any) -> None:
+        """What takes the place of Celery's `send_task`."""
+        self.messages[queue].append((name, tuple(args), dict(kwargs or {})))
+        self.look()
+
+    def look(self) -> None:
+        """Have each free child take a message."""
+        for child, names in self.QUEUES.items():
+            if child not in self.busy and (name := next((one for one in names if self.messages[one]), None)):
+                message = self.messages[name].popleft()
+                process = self.busy[child] = Process(child)
+                self.time.start(process, self._work, child, process, name, message)
+
+    def kill(self) -> None:
+        """Kill a child that is at work. Its message may be delivered again, or be lost."""
+        if self.busy:
+            child = self.chance.choice(list(self.busy))
+            self.busy.pop(child).killed = True
+
+    def freeze(self, seconds: float) -> None:
+        """Freeze a child that is at work."""
+        if self.busy:
+            self.chance.choice(list(self.busy.values())).frozen_until = self.time.now + seconds
+
+    def stop(self) -> None:
+        """Stop a child that is at work, warmly."""
+        if self.busy:
+            self.chance.choice(list(self.busy.values())).stopping = True
+
+    def is_stopping(self) -> bool:
+        return bool(self.time.current and self.time.current.process.stopping)
+
+    def _work(self, child: str, process: Process, name: str, message: Any) -> None:
+        try:
+            self._perform(name, *message)
+        finally:
+            if process.killed and self.chance.random() < 0.5:
+                self.messages[name].append(message)
+            if self.busy.get(child) is process:
+                del self.busy[child]
+            self.time.start(Process("broker"), self.look)
+
+    def _perform(self, queue_name: str, name: str, args: Any, kwargs: Any) -> None:
+        delivery = {"routing_key": queue_name}
+        if name == "initiate_verification":
+            task = SimpleNamespace(request=SimpleNamespace(delivery_info=delivery, id=secrets.token_hex(4)))
+            verification.send_code(task, *args, **kwargs)
+        elif name == bulk.work_chunk.name:
+            bulk.work_chunk.push_request(delivery_info=delivery)
+            try:
+                bulk.work_chunk.run([list(one) for one in args[0]])
+            finally:
+                bulk.work_chunk.pop_request()
+        elif name == "confirm":
+            with suppress(errors.NotConfirmed, errors.InvalidRequest):
+                confirmation.confirm(self.ledger, runtime.plivo(), *args)
+        else:
+            app.tasks[name].run(*args, **kwargs)
+
+    def stand_in(self, client: PlivoClient, monkeypatch: Any) -> None:
+        """Take the place of Celery, of its ticks, and of what a worker's process builds once."""
+        settings = Settings.read({"PLIVO_AUTH_ID": AUTH_ID, "PLIVO_AUTH_TOKEN": AUTH_TOKEN}, worker=True)
+        monkeypatch.setattr(runtime, "ledger", lambda: self.ledger)
+        monkeypatch.setattr(runtime, "plivo", lambda: client)
+        monkeypatch.setattr(runtime, "settings", lambda **_: settings)
+        monkeypatch.setattr(app, "send_task", self.send)
+        monkeypatch.setattr(shutdown, "is_stopping", self.is_stopping)
+        monkeypatch.setattr(shutdown, "POLL_SECONDS", 3.0)
+        self.time.replace_clocks(monkeypatch)
+        for module in (sweep, feeder, list_task):
+            monkeypatch.setattr(module, "claim_tick", self._claim_tick)
+
+    def _claim_tick(self, _ledger: Ledger, name: str, every: timedelta) -> bool:
+        """What takes the place of a key that expires: Redis expires keys by its own time."""
+        if self.ticks.get(name, 0.0) > self.time.now:
+            return False
+        self.ticks[name] = self.time.now + every.total_seconds()
+        return True
