@@ -122,7 +122,7 @@ def _complete(ledger: Ledger, client: "PlivoClient", record: Record, taken: Take
     except errors.Unknown:
         _look_up(ledger, client, record, handle)
     except errors.RingproofError as error:  # in every other case Plivo has not checked the code
-        until_ledger_answers(lambda: give_try_back(ledger, number, handle, taken.unanswered_handle))
+        until_ledger_answers(lambda: give_try_back(ledger, number, handle, uuid, taken.unanswered_handle))
         if isinstance(error, errors.Unsent | errors.Forbidden):
             cause = error.detail if isinstance(error, errors.Forbidden) else error.message
             raise errors.Unconfirmed(cause) from None

@@ -142,15 +142,21 @@ def take_code(ledger: Ledger, number: str, handle: str, request: int | None = No
 
 def end_try(ledger: Ledger, number: str, handle: str) -> int:
     """End a try whose code Plivo has refused, and return the tries left."""
-    return max(0, int(ledger.run_script("number/end_try", [ledger.keys.record(number)], [handle, TRIES, 0, ""])))
+    return _end_try(ledger, number, handle, "", "")
 
 
-def give_try_back(ledger: Ledger, number: str, handle: str, unanswered_handle: str = "") -> None:
-    """End a try whose code Plivo surely did not check: it does not count.
+def give_try_back(ledger: Ledger, number: str, handle: str, uuid: str, unanswered_handle: str = "") -> None:
+    """End a try whose code, that of `uuid`, Plivo surely did not check: it does not count.
 
-    With `unanswered_handle`, the next entry looks up again whether Plivo has taken the code of that earlier try.
+    A second call changes nothing. With `unanswered_handle`, the next entry looks up again whether Plivo has taken the
+    code of that earlier try.
     """
-    ledger.run_script("number/end_try", [ledger.keys.record(number)], [handle, TRIES, 1, unanswered_handle])
+    _end_try(ledger, number, handle, uuid, unanswered_handle)
+
+
+def _end_try(ledger: Ledger, number: str, handle: str, unchecked_uuid: str, unanswered_handle: str) -> int:
+    keys = [ledger.keys.record(number), ledger.keys.token(f"unchecked:{handle}")]
+    return max(0, int(ledger.run_script("number/end_try", keys, [handle, TRIES, unchecked_uuid, unanswered_handle])))
 
 
 def mark_verified(

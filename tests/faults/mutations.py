@@ -414,7 +414,7 @@ MUTATIONS = (
     Mutation(
         "a try counts only if Plivo was asked",
         "tasks/confirmation.py",
-        "        until_ledger_answers(lambda: give_try_back(ledger, number, handle, taken.unanswered_handle))\n",
+        "        until_ledger_answers(lambda: give_try_back(ledger, number, handle, uuid, taken.unanswered_handle))\n",
         "",
         "tests/ledger/test_confirmation.py::test_a_try_is_given_back_on_every_way_out_before_plivo_was_asked",
     ),

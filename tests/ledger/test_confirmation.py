@@ -205,9 +205,31 @@ def test_a_try_that_never_reached_plivo_does_not_count(book):
     entered, handle = book.enter()
 
     assert entered.tries_left == 4
-    give_try_back(book.ledger, book.number, handle)
-    give_try_back(book.ledger, book.number, handle)
+    give_try_back(book.ledger, book.number, handle, UUID)
+    give_try_back(book.ledger, book.number, handle, UUID)
     assert book.record.tries == 0
+
+
+def test_each_of_two_tries_at_once_is_given_back_once(book):
+    book.bring(SENT)
+    (_, first), (second_taken, second) = book.enter(), book.enter()
+    for _ in range(2):
+        give_try_back(book.ledger, book.number, first, UUID)
+    assert book.record.tries == 1
+    give_try_back(book.ledger, book.number, second, UUID, second_taken.unanswered_handle)
+
+    assert book.record.tries == 0
+
+
+def test_a_try_of_an_earlier_code_is_not_given_back_to_a_newer_one(book):
+    book.bring(SENT)
+    _, handle = book.enter()
+    book.move(2 * MINUTES)
+    book.bring(NEWER, requester=Requester.RESEND)
+    book.enter()
+    give_try_back(book.ledger, book.number, handle, UUID)
+
+    assert book.record.tries == 1
 
 
 def test_there_is_no_code_to_confirm_before_one_was_sent(book):
