@@ -219,14 +219,28 @@ class TestTheCountry:
 
         assert results(outcomes) == [ONE, TWO, "no_country"]
 
-    def test_column_of_names_is_not_read(self):
-        assert results(read("Country,Phone\nUnited States,415 555 2671\nSpain,x\n", region="US")[0])[0] == ONE
+    @pytest.mark.parametrize(
+        ("header", "german", "indian"),
+        [("Country", "Germany", "India"), ("Land", "Deutschland", "Indien"), ("País", "ALEMANIA", "India"),
+         ("Pays", "Allemagne", "Inde"), ("国家", "德国", "印度"), ("Country/Region", "germany ", "INDIA")],
+    )  # fmt: skip
+    def test_of_a_row_may_be_a_name_so_that_no_american_gets_an_indians_code(self, header, german, indian):
+        outcomes, _ = read(
+            f"{header};Phone\n{german};0171 2345678\n{german};0171 2345679\n{indian};98765 43210\n", region="US"
+        )
+
+        assert results(outcomes) == ["+491712345678", "+491712345679", "+919876543210"]
+
+    def test_name_that_is_unknown_leaves_a_number_without_a_country(self):
+        rows = "Spain,612 345 678\nSpain,612 345 679\nThe Shire,98765 43210\nThe Shire,+14155552671\n"
+
+        assert results(read(f"Country,Phone\n{rows}", region="US")[0])[2:] == ["no_country", ONE]
 
     def test_has_a_region_for_letters_and_calling_codes(self):
         regions = {"us": "US", "+1": "US", "1-684": "US", "001": "US", "7": "RU", "383": "XK", "800": None, "": None}
 
         assert {text: region_of(text) for text in regions} == regions
-        assert [region_of(text) for text in ("xx", "Germany", "12345", "+", "-49")] == [None] * 5
+        assert [region_of(text) for text in ("xx", "Europe", "12345", "+", "-49", "-", "n/a")] == [None] * 7
 
 
 class TestOtherKindsOfFile:
