@@ -8,7 +8,7 @@ from itertools import zip_longest
 from sys import maxsize
 from typing import Final
 
-from ringproof.batches.kept_columns import Group, kept_names, packed, read_page, unpacked
+from ringproof.batches.kept_columns import FILE_COLUMN, Group, cells_of, kept_names, packed, read_page, unpacked
 from ringproof.errors import InvalidRequest
 from ringproof.ledger.ledger import Ledger
 from ringproof.phone.number import parse
@@ -96,38 +96,43 @@ def _erased_page(page: bytes, finder: NumberFinder, own: Collection[int] | None)
     """
     groups, start, changed = unpacked(page), 0, False
     for group in groups:
-        end = start + len(group["lines"])
-        for place in own or ():
-            if start <= place < end:
-                changed = _erase_row(group, place - start) or changed
-        changed = _erase_cells(group, finder, are_rejected=own is None) or changed
-        start = end
+        own_rows = None if own is None else {place - start for place in own}
+        changed = _erase_in_group(group, finder, own_rows) or changed
+        start += len(group["rows"])
     return groups if changed else None
 
 
-def _erase_cells(group: Group, finder: NumberFinder, *, are_rejected: bool) -> bool:
-    """Erase the number in the names and cells of a group, and in full a rejected row that has it as its number.
+def _erase_in_group(group: Group, finder: NumberFinder, own: Collection[int] | None) -> bool:
+    """Erase the number in the rows, the columns' names and the file's name of a group; return whether it was there.
 
-    The number of any other row is known: it is another one, even if it is written with the same digits.
+    All cells of its own rows are erased, and of rejected rows that have it as their number. The number of any other row
+    is known: it is another one, even if it is written with the same digits.
     """
-    changed = False
-    for column, (name, cells) in enumerate(zip(group["names"], group["cells"], strict=True)):
-        if finder.is_in(name):
-            group["names"][column] = f"column_{column + 1}"
+    number, changed = group["number"], False
+    for place, row in enumerate(group["rows"]):
+        cells = cells_of(group, row)
+        cells.pop(FILE_COLUMN, None)
+        found = {
+            name
+            for name, cell in cells.items()
+            if cell is not None and (own is None or name != number) and finder.is_in(cell)
+        }
+        if (own and place in own) or number in found:
+            found = {name for name, cell in cells.items() if cell is not None}
+        if found or (isinstance(row, dict) and any(map(finder.is_in, row))):
+            kept = {name: None if name in found else cell for name, cell in cells.items()}
+            is_object = isinstance(row, dict)
+            group["rows"][place] = _without(kept, finder) if is_object else list(kept.values())
             changed = True
-        if column == group["number"] and not are_rejected:
-            continue
-        for place, cell in enumerate(cells):
-            if cell is not None and finder.is_in(cell):
-                cells[place] = None
-                changed = True
-                if column == group["number"]:
-                    _erase_row(group, place)
+    names = [name if not finder.is_in(name) else f"column_{at}" for at, name in enumerate(group["names"], 1)]
+    if names != group["names"]:
+        if finder.is_in(number):
+            group["number"] = names[group["names"].index(number)]
+        group["names"], changed = names, True
+    if group["file"] is not None and finder.is_in(group["file"]):
+        group["file"], changed = "", True
     return changed
 
 
-def _erase_row(group: Group, place: int) -> bool:
-    is_there = any(cells[place] is not None for cells in group["cells"])
-    for cells in group["cells"]:
-        cells[place] = None
-    return is_there
+def _without(cells: dict[str, object], finder: NumberFinder) -> dict[str, object]:
+    return {name: cell for name, cell in cells.items() if not finder.is_in(name)}

@@ -298,7 +298,7 @@ class TestAnErasedNumber:
     )
     def test_is_found_as_people_write_it_at_home(self, number, cell):
         assert NumberFinder(number).is_in(cell)
-        assert NumberFinder(number).may_be_in(packed([{"cells": [[cell]]}]))
+        assert NumberFinder(number).may_be_in(packed([{"rows": [[cell]]}]))
         assert not NumberFinder(number[:-1] + str((int(number[-1]) + 1) % 10)).is_in(cell)
 
 

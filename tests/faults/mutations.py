@@ -635,6 +635,44 @@ MUTATIONS = (
         "tests/ledger/test_destinations.py::TestTheAccount::"
         "test_five_numbers_in_a_row_that_are_not_found_show_a_wrong_address",
     ),
+    Mutation(
+        "a short line behind two broken quotes is no row",
+        "ringproof/rosters/csv_rows.py",
+        "if len(source.used) > 1 and _may_hold_a_row(source.used, delimiter, width):",
+        "if False:",
+        "tests/rosters/test_known_rows.py::"
+        "test_a_number_in_a_note_with_bad_quotes_is_a_reject_and_the_next_rows_are_read",
+    ),
+    Mutation(
+        "digits that may begin with a calling code are not read quickly as a national number",
+        "ringproof/phone/number_plan.py",
+        "if self._abroad(digits):",
+        "if False:",
+        "tests/phone/test_number_plan.py::"
+        "test_a_number_that_is_written_at_home_reads_as_in_phonenumbers_in_every_region",
+    ),
+    Mutation(
+        "all cells of an erased number's own row are erased",
+        "ringproof/batches/column_erasure.py",
+        "if (own and place in own) or number in found:",
+        "if number in found:",
+        "tests/batches/test_kept_columns.py::TestAnErasedNumber::test_leaves_no_cell_of_its_row",
+    ),
+    Mutation(
+        "rejected rows are stored once, although an import was cut short",
+        "ringproof/batches/importing.py",
+        "if self._skipped_rejects < self._already_rejected:",
+        "if False:",
+        "tests/batches/test_kept_columns.py::TestColumns::"
+        "test_and_rejected_rows_are_in_once_after_an_import_was_cut_short",
+    ),
+    Mutation(
+        "a roster of many rows in a pipe is not sent without --yes",
+        "worker/cli/roster.py",
+        "tally.channels.total() > MOST_UNASKED",
+        "False",
+        "tests/cli/test_cli_roster.py::TestAnImport::test_of_many_rows_from_a_pipe_needs_a_yes_or_sends_nothing_yet",
+    ),
 )
 
 
