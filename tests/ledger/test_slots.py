@@ -262,12 +262,12 @@ class TestCalls:
         assert (len(calls) - 1) * self.SPACING_US / (calls[-1] - calls[0]) > 0.94
 
     def test_calls_of_people_go_on_beside_a_crowd_that_asks_for_texts(self, client):
-        simulation = Simulation(client)
+        simulation = Simulation(client, "20/1s")
         start = simulation.now_us
-        for n in range(2000):  # 100 a second of 59
-            simulation.person(start + n * SECOND // 100)
-        asked = self.people(simulation, 15)
-        simulation.run(start + 25 * SECOND)
+        for n in range(440):  # 40 a second of 19
+            simulation.person(start + n * SECOND // 40)
+        asked = self.people(simulation, 9)
+        simulation.run(start + 17 * SECOND)
 
         calls = [
             record.lease_until - simulation.ledger.durations.lease
@@ -492,7 +492,7 @@ class TestOtherRates:
         rates = [Rate.parse(text) for text in ("100/1s", "30/1s", "5/1s", "300/5s", "20/2s")]
         simulation = Simulation(client)
         slots = []  # each with the rate that applied when it was reserved
-        for _ in range(12):
+        for _ in range(9):
             rate = chance.choice(rates)
             if chance.random() < 0.5:
                 control.override_rates(simulation.ledger, timedelta(seconds=chance.randrange(1, 20)), rate=rate)
