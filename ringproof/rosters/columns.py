@@ -91,7 +91,7 @@ def guess_columns(
     places = {role: _mapped_place(role, name, header, len(first), file) for role, name in mapped.items()}
     unread: tuple[int, ...] = ()
     if has_header:
-        places = _places_by_name(first, file, set(places.values())) | places
+        places |= _places_by_name(first, file, places)
     if "number" not in mapped:
         names = first if has_header or not _is_number_or_attempt(first, region) else [""] * len(first)
         number, unread = _place_of_numbers(names, below, places.get("number"), set(places.values()), file, region)
@@ -178,12 +178,13 @@ def _mapped_place(role: str, name: str, header: Sequence[str], width: int, file:
     )
 
 
-def _places_by_name(header: Sequence[str], file: str, taken: Collection[int]) -> dict[str, int]:
-    """Return the places of the columns whose names are known."""
+def _places_by_name(header: Sequence[str], file: str, mapped: Mapping[str, int]) -> dict[str, int]:
+    """Return the places of the columns whose names are known, for what the mapping leaves open."""
+    taken = set(mapped.values())
     plain_names = [plain(name) for name in header]
     places: dict[str, int] = {}
     for role, sets_of_names in HEADER_NAMES.items():
-        for names in sets_of_names if role != "country" else ():
+        for names in sets_of_names if role != "country" and role not in mapped else ():
             candidates = [place for place, name in enumerate(plain_names) if name in names and place not in taken]
             if len(candidates) > 1:
                 _refuse_choice(role, [header[place] for place in candidates], file)

@@ -192,6 +192,21 @@ class TestAContactWithoutANumber:
         assert results(read(f"Name,Phone\nAda,{ONE}\nBen,{cell}\n")[0])[1] != "empty"
 
 
+def test_a_mapped_column_is_read_whatever_other_columns_could_have_the_numbers():
+    outcomes, _ = read(f"Phone,Mobile,Handy,Best\n{TWO},{TWO},{TWO},{ONE}\n", mapping={"number": "Best"})
+
+    assert results(outcomes) == [ONE]
+
+
+def test_an_export_is_read_by_its_own_columns_whatever_the_first_roster_had():
+    header = "phone_number,state,reason,channel,alias,country,line,Phone,Mobile,file_country,file_alias"
+    outcomes, roster = read(f"{header}\n{ONE},expired,,call,Ada,US,2,{TWO},{TWO},DE,x\n,rejected,empty,,,,3,,,,\n")
+
+    assert [outcome.reason for outcome in outcomes[1:]] == ["empty"]
+    assert (results(outcomes)[0], outcomes[0].channel, outcomes[0].alias) == (ONE, "call", "Ada")
+    assert roster.columns.name("country") == "country"
+
+
 class TestTheCountry:
     @pytest.mark.parametrize(
         ("name", "german", "british"),
