@@ -102,10 +102,19 @@ def _is_still_verified(ledger: Ledger, client: "PlivoClient", record: Record) ->
     """Whether Plivo still has the number as verified, which the ledger records: with its next date, or as removed."""
     caller_id = ask_in_lane(ledger, Lane.SCHEDULED, partial(client.get, record.phone_number), within=PATIENCE)
     if caller_id is None:
+        _check_that_plivo_has_the_list(ledger, client)
         until_ledger_answers(lambda: reverification.note_removed(ledger, record))
         return False
     (marked,) = until_ledger_answers(lambda: mark_verified(ledger, [caller_id], source=Source.NUMBER))
     return marked is not Marked.STALE
+
+
+def _check_that_plivo_has_the_list(ledger: Ledger, client: "PlivoClient") -> None:
+    """Raise `Unreachable` if Plivo has no list either: with a wrong path each number is a 404, and none was removed."""
+    try:
+        ask_in_lane(ledger, Lane.SCHEDULED, client.probe, within=PATIENCE)
+    except errors.Rejected as error:
+        raise errors.Unreachable(f"{error.detail} to its list, too; check PLIVO_BASE_URL") from None
 
 
 def _send_code(ledger: Ledger, record: Record) -> bool:

@@ -491,6 +491,13 @@ MUTATIONS = (
         "tests/tasks/test_reverification.py::TestInBetween::test_a_verification_during_the_look_up_is_not_ended_by_it",
     ),
     Mutation(
+        "no number counts as removed where Plivo has no list either",
+        "tasks/reverification.py",
+        "        _check_that_plivo_has_the_list(ledger, client)\n",
+        "",
+        "tests/tasks/test_reverification.py::TestInBetween::test_no_number_is_removed_where_plivo_has_no_list_either",
+    ),
+    Mutation(
         "the uuid of an older, used code does not end a doubt",
         "tasks/sweep.py",
         "return not record.is_code_used",

@@ -36,6 +36,7 @@ class NumberToReverify(Book):
     def __init__(self, client, monkeypatch, days=90):
         super().__init__(client)
         self.plivo, self.asked, self.messages = {}, [], []
+        self.has_no_list = False
         self.period(days)
         reserve_slot(self.ledger)
         self.move(timedelta(seconds=1))  # past the first window
@@ -54,6 +55,12 @@ class NumberToReverify(Book):
         if isinstance(self.plivo.get(number), Exception):
             raise self.plivo[number]
         return self.plivo.get(number)
+
+    def probe(self, *, before_first_byte=lambda: None):
+        """As Plivo's client: whether it has the list."""
+        before_first_byte()
+        if self.has_no_list:
+            raise Rejected("404 not found")
 
     def verify(self, number=None, **options):
         """Have a number verified by its person, now."""
@@ -438,6 +445,18 @@ class TestInBetween:
         assert book.reverify() == {Reverified.STILL_VERIFIED: 1}
         assert book.state() == (State.VERIFIED, None)
         assert book.record.is_verified
+
+    def test_no_number_is_removed_where_plivo_has_no_list_either(self, book):
+        book.verify()
+        book.pass_to_the_due_date()
+        known = book.plivo.pop(book.number)
+        book.has_no_list = True  # PLIVO_BASE_URL has a wrong path
+        assert book.reverify() == {Reverified.LATER: 1}
+
+        assert book.record.is_verified
+        book.plivo[book.number], book.has_no_list = known, False
+        book.move(10 * MINUTES)
+        assert book.reverify() == {Reverified.STILL_VERIFIED: 1}
 
     def test_a_verification_during_the_look_up_is_not_ended_by_it(self, book, monkeypatch):
         book.verify()
