@@ -24,15 +24,20 @@ class SlotClock:
     DRIFT = 500e-6
     """How fast two clocks may drift apart, in seconds a second: the most by which NTP slews a clock."""
 
+    SET_BACK = 1.0
+    """An estimate that is wrong by so many seconds is of a time before Redis' clock was set back: it is dropped."""
+
     def __init__(self) -> None:
         self._offset, self._estimated_at = math.inf, 0.0
 
     def locate(self, asked_at: float, answered_at: float, now_us: int) -> Callable[[int], float]:
         """Return a function that converts µs of Redis to seconds of this clock, from an answer with Redis' `now_us`."""
-        latest = answered_at - now_us / 1e6
+        earliest, latest = asked_at - now_us / 1e6, answered_at - now_us / 1e6
         estimate = self._offset + self.DRIFT * (answered_at - self._estimated_at)
+        if estimate < earliest - self.SET_BACK:
+            estimate = latest
         self._offset, self._estimated_at = min(latest, estimate), answered_at
-        offset = max(self._offset, asked_at - now_us / 1e6)
+        offset = max(self._offset, earliest)
         return lambda at_us: at_us / 1e6 + offset
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from ringproof import runtime
 from ringproof.celery.app import app
-from ringproof.clock import boot_clock
+from ringproof.clock import boot_clock, moment
 from ringproof.errors import InvalidRequest, RingproofError
 from ringproof.ledger import plivo_list
 from ringproof.ledger.confirmation import Marked, Source, last_change, mark_verified
@@ -72,6 +72,7 @@ def scan_list(
 
 def _save_page(ledger: Ledger, turn: ScanPage, page: "Page", counts: Counter[str]) -> None:
     """Store where the next page begins. The scan ends at a page that has numbers of the last scan."""
+    began = moment(turn.began)
     dates = [date for date in map(last_change, page.objects) if date]
     following = page.next
     if turn.total is not None and page.total is not None and page.total < turn.total:
@@ -79,9 +80,9 @@ def _save_page(ledger: Ledger, turn: ScanPage, page: "Page", counts: Counter[str
         following = max(0, turn.offset - (turn.total - page.total))
     elif dates and min(dates) < turn.mark - LAG:
         following = None
-    until_ledger_answers(
-        lambda: plivo_list.page_done(ledger, turn, following, max(dates, default=None), page.total, counts)
-    )
+    # A date later than the scan is of a wrong clock, here or at Plivo. The next scan must not end at it.
+    newest = max((date for date in dates if date <= began), default=None)
+    until_ledger_answers(lambda: plivo_list.page_done(ledger, turn, following, newest, page.total, counts))
 
 
 @app.task(name="ringproof.reconcile", shared=False, ignore_result=True, throws=(InvalidRequest,))

@@ -28,7 +28,7 @@ Scripts get their keys from here. A script that finds a key by a record's or row
 | `{P}:refusals` | hash | how often each cap has refused a request |
 | `{P}:reconcile`, `{P}:sync` | hash | how far each scan of Plivo's list is (lua/plivo_list) |
 | `{P}:repair_cursor` | string | where the agenda repair goes on with its scan of the records |
-| `{P}:tick:NAME` | string | a tick that a worker has claimed; it expires when the next tick may be claimed |
+| `{P}:tick:NAME` | string | when (ms) a worker has claimed this tick; it expires when the next one may be claimed |
 | `{P}:events` | channel | events that concern more than one number, as JSON |
 | `{P}:unacked` | hash | Celery's messages that a worker has taken and not acknowledged |
 | `{P}:batches` | sorted set | the names of all batches with the moment (µs) at which each import began |

@@ -39,4 +39,4 @@ def queue_length(ledger: Ledger, name: str) -> int:
 
 def claim_tick(ledger: Ledger, name: str, every: timedelta) -> bool:
     """Claim a tick of this name; False if another process claimed one less than `every` ago."""
-    return bool(ledger.run("set", ledger.keys.tick(name), 1, nx=True, px=ms(every)))
+    return bool(ledger.run_script("claim_tick", [ledger.keys.tick(name)], [ms(every)]))

@@ -26,6 +26,7 @@ THREADS = 8
 SHORT = Durations(
     lease=timedelta(milliseconds=40),
     code=timedelta(milliseconds=120),
+    code_margin=timedelta(),
     enqueue_again=timedelta(milliseconds=20),
     look_up=timedelta(milliseconds=20),
 )

@@ -141,6 +141,20 @@ def test_a_scan_ends_where_the_last_one_began(book):
     assert book.plivo.asked == [0, 20, 40]
 
 
+def test_a_date_in_the_future_does_not_end_the_next_scan_early(book):
+    book.others(20, ago=timedelta(hours=2))
+    book.plivo.add(fresh_number(), book.now() + timedelta(days=365))
+    for new in (0, 50):
+        book.sent()
+        book.move(16 * MINUTES)
+        book.due()
+        book.others(new, ago=timedelta())
+        book.plivo.asked.clear()
+        book.scan()
+
+    assert book.plivo.asked == [0, 20, 40]
+
+
 def test_the_first_scan_goes_back_only_a_day(book):
     book.others(100, ago=timedelta(days=30))
     book.sent()
@@ -325,7 +339,7 @@ class TestSync:
         erase_number(book.ledger, number)
         book.move(timedelta(seconds=6))
         book.plivo.add(number, book.now() - timedelta(days=365))
-        live_until = book.now() + timedelta(minutes=15) - timedelta(seconds=6)
+        live_until = book.now() + timedelta(minutes=15, seconds=30) - timedelta(seconds=6)
         assert self.sync(book).counts == {Marked.RECORDED: 1}
         resend = book.ledger.accept(number, token="t", requester=Requester.RESEND)
 

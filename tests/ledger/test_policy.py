@@ -295,6 +295,14 @@ class TestTheSlotClock:
         assert 11.0 <= forward <= 11.0021
         assert 12.0 <= back <= 12.0021
 
+    def test_the_estimate_of_a_clock_that_was_set_back_is_forgotten_at_once(self):
+        clock = SlotClock()
+        self.located(clock, 10.0, 0.0, 0.0)
+        clock.locate(11.0, 11.002, int((11.001 - 500) * 1e6))
+        slow = clock.locate(12.0, 12.083, int((12.003 - 500) * 1e6))(int((12.003 - 500) * 1e6))
+
+        assert slow == pytest.approx(12.004, abs=0.001)
+
     def test_a_fast_reply_is_forgotten_slowly_because_clocks_drift(self):
         clock = SlotClock()
         self.located(clock, 0.0, 0.0, 0.0)

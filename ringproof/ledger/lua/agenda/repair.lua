@@ -1,7 +1,7 @@
--- needs: arguments, clock, states, record, reverification
+-- needs: arguments, clock, states, settings, record, reverification
 -- Repairs the agenda and the schedule of re-verifications.
 -- Puts an unfinished record without an agenda entry back on the agenda, due at once. No script loses an entry, but an
--- operator with redis-cli may. Puts a number that has a period and no date on the schedule, and gives a verified number
+-- operator with redis-cli may. Brings an entry nearer that is too late because Redis' clock was set back. Puts a number that has a period and no date on the schedule, and gives a verified number
 -- an earlier date if its period is shorter now.
 -- input:  KEYS    records
 --         ARGV    their numbers
@@ -18,15 +18,25 @@ local function missing_date(record, number)
   return due_at
 end
 
+-- Returns the latest moment at which the agenda can need an unfinished record.
+local NEXT_MOMENT = {waiting = 'due_at', sending = 'lease_until', code_sent = 'expires_at', in_doubt = 'live_until'}
+local function latest_entry(record)
+  return math.max(milliseconds(record, NEXT_MOMENT[record.state]), now + config.enqueue_again_longest_ms)
+end
+
 local repaired = 0
 for i = 7, #KEYS do
   local key, number = KEYS[i], ARGV[i - 4]
-  local state = redis.call('HGET', key, 'state')
-  if state and not FINAL[state] and not redis.call('ZSCORE', agenda_key, number) then
-    redis.call('ZADD', agenda_key, now, number)
-    repaired = repaired + 1
-  elseif state and FINAL[state] then
-    local due_at = missing_date(read(key), number)
+  local record = read(key)
+  if record.state and not FINAL[record.state] then
+    local entry = redis.call('ZSCORE', agenda_key, number)
+    local due_at = not entry and now or math.min(tonumber(entry), latest_entry(record))
+    if not entry or due_at < tonumber(entry) then
+      redis.call('ZADD', agenda_key, due_at, number)
+      repaired = repaired + 1
+    end
+  elseif record.state then
+    local due_at = missing_date(record, number)
     if due_at then
       redis.call('PERSIST', key)
       schedule_reverification(number, due_at)

@@ -1,4 +1,4 @@
--- needs: arguments, clock, states, settings, record, batch_state, transition, destinations, line, turns, pauses
+-- needs: arguments, clock, states, settings, set_back, record, batch_state, transition, destinations, line, turns, pauses
 -- Works off the entries of the agenda that are due, oldest first. Each entry gets its transition and its next moment in
 -- one go. Only a final state takes a number off the agenda.
 -- input:  KEYS    Celery's queues of the lanes interactive, scheduled and bulk
@@ -17,6 +17,9 @@ local queues = {interactive = interactive_queue, scheduled = scheduled_queue, bu
 local lengths = {}
 local scan_key = prefix .. ':reconcile'
 local scan = read(scan_key)
+for _, field in ipairs({'wanted', 'looked'}) do
+  if set_back_since(milliseconds(scan, field)) > 0 then scan[field] = nil end
+end
 
 local function queue_has_room(lane)
   lengths[lane] = (lengths[lane] or redis.call('LLEN', queues[lane])) + 1

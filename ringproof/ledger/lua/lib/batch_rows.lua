@@ -50,7 +50,7 @@ end
 local function count_send(name)
   local key = batch_key(name)
   local old_weight, sent_at = unpack(redis.call('HMGET', key, 'sent_weight', 'sent_at'))
-  local weight = (tonumber(old_weight) or 0) * math.exp(((tonumber(sent_at) or now) - now) / RATE_MS)
+  local weight = (tonumber(old_weight) or 0) * math.exp(math.min(0, (tonumber(sent_at) or now) - now) / RATE_MS)
   if weight < 0.01 then redis.call('HSET', key, 'sent_since', now) end
   redis.call('HSET', key, 'sent_weight', string.format('%.4f', weight + 1), 'sent_at', now)
 end

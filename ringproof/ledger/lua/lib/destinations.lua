@@ -1,4 +1,4 @@
--- needs: arguments, clock, forgetting, record
+-- needs: arguments, clock, set_back, forgetting, record
 -- The destinations of codes: where Plivo took a code lately, and which ones it refuses (403). A destination is a
 -- country. A number without one, such as a satellite's, counts by its first four digits.
 -- The hash of `destinations_key`, times in ms; D is a destination:
@@ -13,6 +13,7 @@ local destinations_key, waiting_key = prefix .. ':destinations', prefix .. ':des
 local LATELY_MS = 86400000        -- a code was taken "lately": today. Until then Plivo's permissions hardly change
 local REFUSED_IN_A_ROW = 3        -- so many refusals in a row close a destination where codes were taken lately
 local STRAY, MOST_STRAYS = 4, 8   -- a single number that was refused counts 4 strays, and one that was taken takes 1 off
+local LONGEST_NEXT_MS = 600000    -- no try is due so far in the future
 local FIRST_TRY_MS, LONGEST_TRY_MS = 5000, 30000  -- a closed destination is tried after 5, 10, 20, 30, 30 … s
 
 local function destination_of(record, number)
@@ -28,6 +29,9 @@ local function read_destination(name)
     for i, field in ipairs(fields) do names[i] = name .. ':' .. field end
     local values, destination = redis.call('HMGET', destinations_key, unpack(names)), {}
     for i, field in ipairs(fields) do destination[field] = tonumber(values[i]) or 0 end
+    -- After Redis' clock was set back any answer counts, and the next number may be tried now.
+    if set_back_since(destination.slot) > 0 then destination.slot = 1 end
+    if destination.next > now + LONGEST_NEXT_MS then destination.next = now end
     destinations[name] = destination
   end
   return destinations[name]

@@ -1,4 +1,4 @@
--- needs: arguments, clock, settings
+-- needs: arguments, clock, settings, set_back
 -- The slots at which requests to Plivo may start. Each bucket gives slots so far apart that no window of Plivo's has
 -- too many requests.
 -- The hash of `pace_key`, times in µs:
@@ -10,6 +10,7 @@
 --   closed                      nothing is sent before, because Plivo answered 429
 --   refusals, wide_until        the number of recent 429s; until when slots lie further apart, by the jitter once more
 --   slow_at, slow_by            spacings are `slow_by` times as long, and return to normal within RECOVERY_US of then
+--   saved_at                    when (ms) the pace was last changed
 local RECOVERY_US = 8000000       -- the pace is back to normal so long after the end of a 429
 local SLOWEST = 16                -- spacings are stretched at most so many times
 
@@ -26,7 +27,13 @@ end
 
 -- Writes all changes in one command. A script that changes the pace calls this last.
 local function save_pace()
-  if #changes > 0 then redis.call('HSET', pace_key, unpack(changes)) end
+  if #changes > 0 then redis.call('HSET', pace_key, 'saved_at', now, unpack(changes)) end
+end
+
+-- After Redis' clock was set back all times of the pace are wrong: it begins again as that of an emptied Redis.
+if set_back_since(pace.saved_at or 0) > 0 then
+  redis.call('DEL', pace_key, prefix .. ':held')
+  pace = {}
 end
 
 -- Returns a field of the bucket's rate, in µs: its window, or the spacing of its slots.

@@ -1,4 +1,4 @@
--- needs: arguments, clock, pause_kinds, record, batch_state, transition, destinations
+-- needs: arguments, clock, set_back, pause_kinds, record, batch_state, transition, destinations
 -- The pauses: why no worker sends in any lane, or in one.
 -- The hash of `pauses_key`, times in ms:
 --   person:all, person:LANE, and each with :reason   since when; until an operator resumes
@@ -19,6 +19,7 @@ local BATCH_LOOK_MS = 600000      -- the same for a paused batch: a resume notif
 local PROBE_MS = 30000            -- how often a refused account is probed
 local PROBE_LOOK_MS = 100         -- while a probe is under way, the other callers ask again so often
 local LAST_RESORT_MS = 4000       -- so long a due probe waits for a number that Plivo has not refused itself
+local LONGEST_LEAD_MS = 600000    -- no probe is due so far in the future
 
 local pauses = {}
 do
@@ -28,6 +29,17 @@ end
 
 local function pause_time(field)
   return tonumber(pauses[field]) or 0
+end
+
+-- If Redis' clock was set back, a probe may be due in an hour, and no answer may be to a later slot than the refused
+-- one. Then the probe is due now, and any answer counts.
+for field in pairs(pauses) do
+  local kind = field:match('_(%l+)$')
+  if kind == 'slot' and set_back_since(pause_time(field)) > 0 then
+    pauses[field] = nil
+  elseif (kind == 'until' or kind == 'probe' or kind == 'any') and pause_time(field) > now + LONGEST_LEAD_MS then
+    pauses[field] = tostring(now)
+  end
 end
 
 local function set_pauses(fields)
@@ -115,7 +127,7 @@ local function hold_until(key, record, number, until_ms, reason)
     ends_at = ends_at + until_ms - (is_held_for_this and milliseconds(record, 'due_at') or now)
     redis.call('HSET', key, 'ends_at', ends_at)
   end
-  redis.call('HSET', key, 'due_at', until_ms)
+  redis.call('HSET', key, 'due_at', until_ms, 'updated_at', now)
   if is_held_for_this then
     redis.call('ZADD', agenda_key, math.min(until_ms, ends_at), number)
   else

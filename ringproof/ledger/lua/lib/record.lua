@@ -1,15 +1,55 @@
+-- needs: arguments, clock, settings, set_back, line
 -- How scripts read and write a hash, above all a number's record. An absent field stands for an empty value.
+-- The times of a record: moments that are over at its last change, and ends that may come later.
+local MOMENTS = {'updated_at', 'code_sent_at', 'verified_at', 'checked_at', 'look_ups_from'}
+local ENDS = {'live_until', 'live_before', 'lease_until', 'expires_at', 'due_at', 'ends_at', 'claimed_until'}
+
+local function milliseconds(record, field)
+  return tonumber(record[field]) or 0
+end
+
+-- Moves the times of a record back if Redis' clock was set back, as if the record's last change was made now. Otherwise
+-- the number would wait for times that are an hour away: for the end of its code, of its lease, of its turn. Returns
+-- whether it has moved them.
+local function move_back(key, record)
+  local changed_at = milliseconds(record, 'updated_at')
+  local by = set_back_since(changed_at)
+  if by == 0 then return false end
+  local function move(fields, later_than)
+    for _, field in ipairs(fields) do
+      local at = milliseconds(record, field)
+      if at > later_than then redis.call('HSET', key, field, at - by) end
+    end
+  end
+  move(MOMENTS, now)
+  move(ENDS, changed_at)
+  local number = key:match(':number:(.+)$')
+  local agenda_at = tonumber(redis.call('ZSCORE', agenda_key, number) or nil)
+  if agenda_at and agenda_at > changed_at then redis.call('ZADD', agenda_key, agenda_at - by, number) end
+  if record.channel and stands_in_line(number, record.channel) then
+    stand_in_line(number, record.channel, milliseconds(record, 'ends_at') - by)
+  end
+  return true
+end
 
 -- Returns the hash as a table of texts, and as the flat list that Redis returned.
 local function read(key)
   local flat = redis.call('HGETALL', key)
   local record = {}
   for i = 1, #flat, 2 do record[flat[i]] = flat[i + 1] end
+  if move_back(key, record) then return read(key) end
   return record, flat
 end
 
-local function milliseconds(record, field)
-  return tonumber(record[field]) or 0
+-- Returns the slot (ms) of the last attempt of a record that is `sending` or in doubt.
+local function slot_of(record)
+  return milliseconds(record, 'live_until') - config.code_ms - config.lease_ms
+end
+
+-- Whether the worker of a lost attempt may still send: its lease has ended a moment ago. By its own clock the lease may
+-- go on, if Redis' clock has jumped ahead.
+local function may_still_send(record)
+  return record.reason == 'worker_lost' and milliseconds(record, 'updated_at') + config.lease_ms > now
 end
 
 local function set_or_delete(key, field, value)

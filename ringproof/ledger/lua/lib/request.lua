@@ -31,7 +31,7 @@ local function decide(record, number, asked)
   if decision.disposition == 'in_doubt' then decision.until_ms = live_until end
   if decision.disposition ~= 'accepted' then return decision end
 
-  local last_send = math.max(milliseconds(record, 'code_sent_at'), live_until - config.code_ms)
+  local last_send = math.max(milliseconds(record, 'code_sent_at'), live_until - config.code_ms - config.code_margin_ms)
   if config.countries ~= '' and not (',' .. config.countries .. ','):find(',' .. asked.country .. ',', 1, true) then
     decision.disposition, decision.refused_by = 'country', 'countries'
     return decision

@@ -31,6 +31,8 @@ if follows and redis.call('EXISTS', key) == 0 then return {'gone', 0, 0, 0, ''} 
 local record, flat = read_or_revive(key, number)
 if doubtful and (record.request ~= doubtful or record.state ~= 'in_doubt' or batch_state_for(record) == 'cancelled') then
   return {'gone', 0, 0, 0, ''}
+elseif doubtful and may_still_send(record) then
+  return {'in_doubt', record.request, 0, 0, ''}
 end
 local asked = {
   answers = parse_answers(column), resend = is_resend == '1' or nil, lane = lane, ends_at = now + tonumber(lasts_ms),

@@ -9,16 +9,22 @@
 -- output: now in µs, and for each record: verdict, a time in µs, the record's fields. The verdict is begun (the slot),
 --         later (when to ask again), waiting (due_at), ended (0) or nothing (0: there is no such request to begin)
 local fence, patience_ms = unpack(ARGV, 3)
+local PASSED_US = 5000000  -- a claim whose slot has passed so long ago is taken back
 local later_us  -- once one number gets `later`, all numbers behind it do
 
 -- This fence has claimed the number before. The claim is taken back if its slot was revoked: by other rates, by a
--- 429, or because the number is on hold.
+-- 429, or because the number is on hold. It is also taken back if the slot has passed long ago: the caller was frozen, or
+-- Redis' clock has jumped ahead, and other callers may have got the slots of this moment.
 local function recheck_claim(key, record, number)
-  local slot_us = (milliseconds(record, 'lease_until') - config.lease_ms) * 1000
-  if not is_on_hold(record) and not is_revoked(slot_us, record.channel) then return 'begun', slot_us end
+  local slot_us = slot_of(record) * 1000
+  local is_good = record.state == 'sending' and slot_us + PASSED_US >= now_us
+  if is_good and not is_on_hold(record) and not is_revoked(slot_us, record.channel) then return 'begun', slot_us end
   end_probe(fence)
   undo_attempt(key, record, number, false)
-  set_state(key, record, number, 'queued', '', math.min(now + config.enqueue_again_ms, milliseconds(record, 'ends_at')))
+  -- It had its slot before its deadline, so it gets another one.
+  local ends_at = math.max(milliseconds(record, 'ends_at'), now + config.enqueue_again_ms)
+  redis.call('HSET', key, 'ends_at', ends_at)
+  set_state(key, record, number, 'queued', '', now + config.enqueue_again_ms)
   return 'later', now_us
 end
 
@@ -36,7 +42,8 @@ end
 local function begin(key, number, request, asleep_until)
   local record = read(key)
   if record.request ~= request then return 'nothing', 0 end
-  if record.state == 'sending' and record.fence == fence then return recheck_claim(key, record, number) end
+  local is_lost = record.state == 'in_doubt' and record.reason == 'worker_lost'  -- its lease has ended meanwhile
+  if record.fence == fence and (record.state == 'sending' or is_lost) then return recheck_claim(key, record, number) end
   if record.state ~= 'queued' then return 'nothing', 0 end
   local applies = batch_state_for(record)
   if applies == 'cancelled' then
@@ -63,7 +70,8 @@ local function begin(key, number, request, asleep_until)
 
   local not_before = live_until
   if record.resend then
-    not_before = math.max(milliseconds(record, 'code_sent_at'), live_until - config.code_ms) + config.cooldown_ms
+    local last_send = math.max(milliseconds(record, 'code_sent_at'), live_until - config.code_ms - config.code_margin_ms)
+    not_before = last_send + config.cooldown_ms
   end
   if not_before > now then return wait('cooldown', not_before) end
 

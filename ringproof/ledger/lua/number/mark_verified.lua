@@ -23,7 +23,7 @@ local function is_of_last_code(record, caller_id)
   if caller_id.uuid == uuid_before then return false end
   local sent_at = milliseconds(record, 'code_sent_at')
   if record.state == 'sending' or record.state == 'in_doubt' then
-    sent_at = milliseconds(record, 'live_until') - config.code_ms - config.lease_ms
+    sent_at = slot_of(record)
   elseif UNBEGUN[record.state] or record.state == 'failed' or record.state == 'cancelled' then
     return false
   end
@@ -98,7 +98,8 @@ local function mark(key, caller_id)
   local is_known = is_code_used(record) and (record.state == 'verified' or has_uuid_of_last_code)
   if not is_known and is_of_last_code(record, caller_id) then
     -- A newer code that is being sent, or may have been sent, stays live.
-    local no_newer_code = has_uuid_of_last_code and record.live_until == record.expires_at
+    local last_code_lives_until = milliseconds(record, 'expires_at') + config.code_margin_ms
+    local no_newer_code = has_uuid_of_last_code and milliseconds(record, 'live_until') <= last_code_lives_until
       or record.state == 'in_doubt' and not has_uuid_of_last_code
     if no_newer_code then redis.call('HDEL', key, 'live_until') end
     redis.call('HSET', key, 'verified_at', now)

@@ -26,12 +26,12 @@ end
 
 -- A doubt that no answer has ended lasts until no code can be live.
 local undecided = reason == 'in_doubt' or reason == 'crashes_worker'
-if undecided and milliseconds(record, 'live_until') > now then return 'stale' end
+if undecided and (milliseconds(record, 'live_until') > now or may_still_send(record)) then return 'stale' end
 
 -- The first writes free memory: Redis allows them when it is out of memory, and then allows the others of this script
 -- too. So no answer of Plivo's is lost.
 redis.call('HDEL', key, 'lease_until', 'look_ups_from')
-local slot = milliseconds(record, 'live_until') - config.code_ms - config.lease_ms
+local slot = slot_of(record)
 local due_at = now + tonumber(wait_ms)
 local forced, forced_due_at = apply_signal(signal, slot, tonumber(retry_ms), was_probe, number, record)
 local is_refused = forced == 'refused'
@@ -48,7 +48,7 @@ if state == 'code_sent' then
   agenda_at = sent_at + config.code_ms
   set_or_delete(key, 'verified_uuid', uuid_of_verification(record))
   redis.call('HSET', key, 'verification_uuid', verification_uuid, 'api_id', api_id,
-    'code_sent_at', sent_at, 'expires_at', agenda_at, 'live_until', agenda_at)
+    'code_sent_at', sent_at, 'expires_at', agenda_at, 'live_until', agenda_at + config.code_margin_ms)
   redis.call('HDEL', key, 'live_before', 'code_request', 'tries', 'confirm')
 elseif state == 'in_doubt' then
   agenda_at = milliseconds(record, 'live_until')

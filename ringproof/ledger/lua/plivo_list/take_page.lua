@@ -21,11 +21,12 @@ local FIRST_MS = 24 * 3600 * 1000 -- the first scan goes back so far
 local scan = read(key)
 if not scan.wanted or pauses.credentials then return {now_us, 0, 0, 0, 0, 0, -1} end
 local slot_us = next_slot('sms')
+local spacing = spacing_us('account')
 local next_us = tonumber(scan.next_us) or 0
-if next_us > now_us then return {now_us, 0, next_us, 0, 0, 0, -1} end
+local is_possible = next_us <= now_us + WITHIN_US + ONE_SLOT_IN * spacing  -- or Redis' clock was set back
+if is_possible and next_us > now_us then return {now_us, 0, next_us, 0, 0, 0, -1} end
 if slot_us > now_us + WITHIN_US then return {now_us, 0, slot_us, 0, 0, 0, -1} end
 
-local spacing = spacing_us('account')
 redis.call('HSET', key, 'next_us', math.ceil(slot_us + ONE_SLOT_IN * spacing))
 take_slot('sms', slot_us, slot_us)
 save_pace()
@@ -37,7 +38,7 @@ if not scan.began then
     if field:find('^found:') then redis.call('HDEL', key, field) end
   end
 end
-local mark = is_whole_list and 0 or tonumber(scan.mark) or now - FIRST_MS
+local mark = is_whole_list and 0 or math.min(tonumber(scan.mark) or now - FIRST_MS, now)
 return {
   now_us, slot_us, 0, tonumber(scan.began), tonumber(scan.offset), mark, tonumber(scan.total) or -1,
 }

@@ -9,7 +9,8 @@ local record, flat = read(key)
 local due_at = tonumber(redis.call('ZSCORE', renewals_key, number) or nil)
 local is_due = due_at and due_at <= now + config.enqueue_again_longest_ms and can_reverify(record)
 if not is_due then return {} end
-if milliseconds(record, 'claimed_until') > now then return {} end
+local claimed_for = milliseconds(record, 'claimed_until') - now  -- longer than a claim: Redis' clock was set back
+if claimed_for > 0 and claimed_for <= config.look_up_ms then return {} end
 if paused_until('scheduled') then return {} end
 redis.call('HSET', key, 'claimed_until', now + config.look_up_ms)
 return flat

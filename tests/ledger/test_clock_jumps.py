@@ -1,0 +1,296 @@
+"""Redis' clock is set back or jumps ahead amid sends: sending goes on, nothing fails, and no code is doubled."""
+
+import heapq
+import itertools
+import random
+from collections import Counter, defaultdict
+from datetime import timedelta
+
+import pytest
+from support.simulation import SECOND, Simulation
+
+from ringproof.errors import Forbidden, Throttled, Unauthorized
+from ringproof.ledger import control
+from ringproof.ledger.agenda import repair_agenda, work_off_agenda
+from ringproof.ledger.answers import AgendaAction, Outcome, PlivoSignal, Verdict
+from ringproof.ledger.pace import report_answer, take_probe
+from ringproof.ledger.plivo_list import ListScan, request_scan, take_page
+from ringproof.ledger.queues import claim_tick
+from ringproof.ledger.record import Lane, State
+from tasks.sweep import end_doubt
+from worker.sending.outcomes import outcome_of
+
+TAKEN = Outcome(State.CODE_SENT, verification_uuid="uuid", api_id="api", plivo_signal=PlivoSignal.TAKEN)
+QUEUES = {lane: f"test.{lane}" for lane in Lane}
+HOUR, MINUTE = 3600 * SECOND, 60 * SECOND
+MS = SECOND // 1000
+JUMPS = {"an hour back": -HOUR, "20 s back": -20 * SECOND, "an hour ahead": HOUR, "2 s ahead": 2 * SECOND}
+
+
+class Service:
+    """Workers, a sweep and Plivo in true time, around a ledger whose clock may be another one."""
+
+    def __init__(self, client, monkeypatch):
+        self.simulation = Simulation(client)
+        self.ledger = self.simulation.ledger
+        self.true_us, self.offset_us = self.simulation.now_us, 0
+        self.codes = defaultdict(list)  # number -> the true times at which Plivo got a request
+        self.events, self.order, self.chance = [], itertools.count(), random.Random(1)
+        monkeypatch.setattr("tasks.sweep.send_message", lambda number, request, _lane: self.message((number, request)))
+        self.after(0, self.sweep)
+
+    def after(self, us, action, *arguments):
+        heapq.heappush(self.events, (self.true_us + us, next(self.order), action, arguments))
+
+    def run(self, seconds):
+        until_us = self.true_us + seconds * SECOND
+        while self.events[0][0] <= until_us:
+            self.true_us, _, action, arguments = heapq.heappop(self.events)
+            self.simulation.at(self.true_us + self.offset_us)
+            action(*arguments)
+
+    def jump(self, by_us):
+        self.offset_us += by_us
+        self.simulation.at(self.true_us + self.offset_us)
+
+    def message(self, *requests):
+        """Workers take these requests, ten in a child."""
+        for start in range(0, len(requests), 10):
+            self.after(self.chance.randrange(5 * MS), self.begin, requests[start : start + 10])
+
+    def begin(self, requests):
+        later = []
+        fence = f"{self.chance.randrange(2**63):016x}"
+        for request, begun in zip(requests, self.ledger.begin(requests, fence=fence), strict=True):
+            wait_us = begun.wait // timedelta(microseconds=1)
+            if begun.verdict is Verdict.LATER:
+                later.append((wait_us, request))
+            elif begun.verdict is Verdict.BEGUN and wait_us > SECOND // 2:
+                self.after(wait_us - SECOND // 2, self.check, request, fence)
+            elif begun.verdict is Verdict.BEGUN:
+                self.after(wait_us, self.send, request, fence)
+        if later:
+            wait_us = min(wait_us for wait_us, _ in later)
+            self.after(wait_us + self.chance.randrange(MS), self.begin, [request for _, request in later])
+
+    def check(self, request, fence):
+        (again,) = self.ledger.begin([request], fence=fence)
+        if again.verdict is Verdict.BEGUN:
+            self.after(SECOND // 2, self.send, request, fence)
+        else:
+            self.message(request)
+
+    def send(self, request, fence):
+        self.codes[request[0]].append(self.true_us)
+        self.after(200 * MS, self.settle, request, fence)
+
+    def settle(self, request, fence):
+        self.ledger.settle(*request, fence, TAKEN)
+
+    def sweep(self):
+        self.after(SECOND, self.sweep)
+        if not claim_tick(self.ledger, "sweep", timedelta(milliseconds=800)):
+            return
+        self.simulation.client.delete(self.ledger.keys.tick("sweep"))  # its TTL is of the true clock
+        for entry in work_off_agenda(self.ledger, 500, QUEUES):
+            if entry.action is AgendaAction.ENQUEUE:
+                self.message((entry.phone_number, entry.request))
+            elif entry.action is AgendaAction.LOOK_UP:
+                record = self.ledger.read(entry.phone_number, entry.request)
+                end_doubt(self.ledger, record, None, hold=False)
+        repair_agenda(self.ledger, 20_000)  # this Redis has the records of other tests, too
+
+    def people(self, count, every_us):
+        requests = []
+        for _ in range(count):
+            requests += self.simulation.numbers(1, Lane.INTERACTIVE)
+            self.message(requests[-1])
+            self.run(every_us / SECOND)
+        return requests
+
+
+@pytest.fixture
+def service(client, monkeypatch):
+    return Service(client, monkeypatch)
+
+
+@pytest.fixture
+def simulation(client):
+    return Simulation(client)
+
+
+def most_in_a_window(moments, window_us=5 * SECOND):
+    moments, first, most = sorted(moments), 0, 0
+    for last, moment in enumerate(moments):
+        while moments[first] <= moment - window_us:
+            first += 1
+        most = max(most, last - first + 1)
+    return most
+
+
+@pytest.mark.parametrize("by", JUMPS)
+def test_in_the_middle_of_bulk_and_people_sending_goes_on_within_a_window(service, by):
+    bulk = service.simulation.numbers(200)
+    service.message(*bulk)
+    people = service.people(4, SECOND // 4)
+    waiting = [str(service.ledger.read(*one).state) for one in people].count("queued")
+    service.jump(JUMPS[by])
+    jumped_us = service.true_us
+    people += service.people(16, SECOND // 4)
+    service.run(15)
+
+    sent = sorted(moment for moments in service.codes.values() for moment in moments)
+    states = Counter(str(service.ledger.read(*request).state) for request in bulk + people)
+    failed = waiting if by == "an hour ahead" else 0  # the deadline of these people is over
+    assert +states == +Counter({"code_sent": len(bulk) + len(people) - failed, "failed": failed})
+    assert [len(moments) for moments in service.codes.values()] == [1] * states["code_sent"]
+    assert min(moment for moment in sent if moment > jumped_us + SECOND // 2) - jumped_us < 6 * SECOND
+    assert max(later - earlier for earlier, later in itertools.pairwise(sent) if earlier < sent[-20]) < 6 * SECOND
+    assert most_in_a_window(sent) <= 300
+
+
+def test_an_hour_ahead_for_half_a_minute_leaves_no_number_behind(service):
+    service.jump(HOUR)
+    wrong = service.simulation.numbers(20)
+    service.message(*wrong)
+    service.run(8)
+    lost = service.simulation.numbers(20)  # their messages are lost in the wrong minute
+    service.run(22)
+    service.jump(-HOUR)
+    service.run(40)
+    states = {str(service.ledger.read(*request).state) for request in wrong + lost}
+    service.true_us += 16 * MINUTE
+    service.run(5)
+    ended = {str(service.ledger.read(*request).state) for request in wrong}
+    again = [service.ledger.accept(number, token=f"again {number}") for number, _ in wrong]
+    service.message(*((number, one.request) for (number, _), one in zip(wrong, again, strict=True)))
+    service.run(10)
+
+    assert states == {"code_sent"}
+    assert ended <= {"code_sent", "expired"}
+    for number, _ in wrong:
+        first, second = service.codes[number]
+        assert second - first > 15 * MINUTE
+
+
+@pytest.mark.parametrize("by", ["an hour back", "20 s back"])
+def test_a_closed_pace_and_its_slowness_end_with_the_clock_that_knew_them(simulation, by):
+    for _ in range(4):
+        simulation.send(*simulation.numbers(1), outcome_of(Throttled("429", 1.0), 1))
+        simulation.pass_(1.5)
+    simulation.send(*simulation.numbers(1), outcome_of(Throttled("429", 900.0), 1))
+    simulation.at(simulation.now_us + JUMPS[by])
+    (begun,) = simulation.ledger.begin(simulation.numbers(1, Lane.INTERACTIVE))
+
+    assert control.sending_status(simulation.ledger).share == 1.0
+    assert begun.verdict is Verdict.BEGUN
+    assert begun.wait <= timedelta(seconds=5.1)
+
+
+def test_a_pause_by_plivos_answers_does_not_last_until_the_old_time(simulation):
+    simulation.send(*simulation.numbers(1), outcome_of(Unauthorized("401"), 1))
+    simulation.at(simulation.now_us - HOUR)
+
+    assert take_probe(simulation.ledger)
+    report_answer(simulation.ledger, PlivoSignal.KNOWN)
+    simulation.pass_(10)
+    assert simulation.send(*simulation.numbers(1), TAKEN).state is State.CODE_SENT
+
+
+def test_a_probe_of_a_refused_account_is_due_at_once(simulation):
+    simulation.send(*simulation.numbers(1), outcome_of(Forbidden("402"), 1))
+    simulation.at(simulation.now_us - HOUR)
+    simulation.pass_(10)
+
+    assert simulation.send(*simulation.numbers(1), TAKEN).state is State.CODE_SENT
+    assert control.sending_status(simulation.ledger).pauses == ()
+
+
+def test_a_refused_destination_is_tried_again_and_opens(simulation):
+    simulation.send(*simulation.numbers(1), outcome_of(Forbidden("403"), 1))
+    simulation.at(simulation.now_us - HOUR)
+    simulation.pass_(10)
+    tried = simulation.send(*simulation.numbers(1), TAKEN)
+
+    assert tried.state is State.CODE_SENT
+    assert simulation.send(*simulation.numbers(1), TAKEN).state is State.CODE_SENT
+
+
+def test_a_tick_of_the_wrong_hour_does_not_keep_the_next_ones_away(simulation):
+    every = timedelta(minutes=1)
+    assert claim_tick(simulation.ledger, "sweep", every)
+    assert not claim_tick(simulation.ledger, "sweep", every)
+    simulation.at(simulation.now_us - HOUR)
+
+    assert claim_tick(simulation.ledger, "sweep", every)
+    assert not claim_tick(simulation.ledger, "sweep", every)
+
+
+def test_the_turn_to_read_plivos_list_comes_within_a_window(simulation):
+    request_scan(simulation.ledger, ListScan.RECONCILE)
+    assert take_page(simulation.ledger, ListScan.RECONCILE).page
+    simulation.at(simulation.now_us - HOUR)
+    first = take_page(simulation.ledger, ListScan.RECONCILE)
+    simulation.pass_(6)
+
+    assert first.page or first.wait < 6
+    assert take_page(simulation.ledger, ListScan.RECONCILE).page
+
+
+def repair_all(simulation):
+    """Let the repair walk through all keys of this Redis."""
+    cursor = None
+    while cursor != "0":
+        repair_agenda(simulation.ledger, 10_000)
+        cursor = simulation.client.get(simulation.keys.repair_cursor)
+
+
+def test_an_entry_of_the_wrong_hour_comes_nearer(simulation):
+    ((number, _),) = simulation.numbers(1)
+    simulation.at(simulation.now_us + HOUR)
+    work_off_agenda(simulation.ledger, 10, QUEUES)
+    simulation.at(simulation.now_us - HOUR)
+    repair_all(simulation)
+
+    assert simulation.client.zscore(simulation.keys.agenda, number) * MS <= simulation.now_us + 10 * MINUTE
+
+
+def test_a_number_that_is_held_in_the_wrong_hour_is_looked_at_soon(simulation):
+    (request,) = simulation.numbers(1)
+    control.pause(simulation.ledger)
+    simulation.begin(request)
+    simulation.at(simulation.now_us + HOUR)
+    work_off_agenda(simulation.ledger, 10, QUEUES)
+    simulation.at(simulation.now_us - HOUR)
+    control.resume(simulation.ledger)
+    repair_all(simulation)
+    simulation.pass_(31)
+
+    assert [entry.action for entry in work_off_agenda(simulation.ledger, 10, QUEUES)] == [AgendaAction.ENQUEUE]
+
+
+@pytest.mark.parametrize("outcome", [None, TAKEN])
+def test_a_claim_whose_lease_ended_by_a_jump_is_given_back_or_settled_and_not_repeated(
+    simulation, outcome, monkeypatch
+):
+    monkeypatch.setattr("tasks.sweep.send_message", lambda *_: pytest.fail("a message was sent"))
+    (request,) = simulation.numbers(1)
+    begun = simulation.begin(request)
+    simulation.at(simulation.now_us + HOUR)
+    actions = [entry.action for _ in range(2) for entry in work_off_agenda(simulation.ledger, 10, QUEUES)]
+    end_doubt(simulation.ledger, simulation.record(request), None, hold=False)
+    if outcome:
+        simulation.settle(begun, outcome)
+    else:
+        assert simulation.begin(request, fence=begun.fence).verdict is Verdict.LATER
+
+    assert actions == [AgendaAction.DOUBTED, AgendaAction.LOOK_UP]
+    assert simulation.record(request).state is (State.CODE_SENT if outcome else State.QUEUED)
+
+
+def test_another_code_waits_longer_than_a_code_lives_in_case_the_clock_is_ahead(simulation):
+    (request,) = simulation.numbers(1, Lane.INTERACTIVE)
+    record = simulation.send(request, TAKEN)
+
+    assert record.expires_at - record.code_sent_at == timedelta(minutes=15)
+    assert record.live_until - record.expires_at == timedelta(seconds=30)
