@@ -2,14 +2,20 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Final
 
 import redis
 
+from ringproof.clock import moment
 from ringproof.ledger.ledger import Ledger
 
 OLDEST: Final = (6, 2)
 """COPY, GETDEL and ZADD LT came with 6.2, which is also the oldest that Ringproof is tested with."""
+
+
+OVERDUE: Final = timedelta(minutes=1)
+"""The sweep acts on an entry of the agenda within seconds, and a new version of the workers is up in less than that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +38,25 @@ def examine(ledger: Ledger) -> list[Complaint]:
         return [
             Complaint("Redis forbids INFO, so Ringproof cannot check whether it loses data; allow INFO for this user")
         ]
-    return complaints(info)
+    return [*complaints(info), *overdue_work(ledger)]
+
+
+def overdue_work(ledger: Ledger) -> list[Complaint]:
+    """Return a complaint if the first entry of the agenda is overdue. Workers that run act on it within seconds.
+
+    A Redis that was restored from a backup shows the same: it remembers work that was done since.
+    """
+    first = ledger.run("zrange", ledger.keys.agenda, 0, 0, withscores=True)
+    overdue = ledger.now() - moment(int(first[0][1])) if first else timedelta()
+    if overdue < OVERDUE:
+        return []
+    lasts = timedelta(seconds=overdue.total_seconds() // 1)
+    return [
+        Complaint(
+            f"work in Redis is overdue by {lasts}: no worker has run since then, or Redis was restored from a backup; "
+            "in that case run `ringproof pause` now (see docs/operating/redis.md#after-a-restored-backup)"
+        )
+    ]
 
 
 def complaints(info: Mapping[str, Any]) -> list[Complaint]:

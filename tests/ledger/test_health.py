@@ -1,10 +1,13 @@
 """A worker reports the faults of its Redis at its start, with what can be lost. With a fatal one it does not start."""
 
+from datetime import timedelta
+
 import pytest
 from support.harness import Worker, stopped
+from support.number_in_ledger import Book
 
 from ringproof.ledger.connection import connect
-from ringproof.ledger.health import complaints, examine
+from ringproof.ledger.health import complaints, examine, overdue_work
 from ringproof.ledger.ledger import Ledger
 from worker.local.processes.redis_server import RedisServer
 
@@ -35,7 +38,7 @@ def test_a_good_redis_has_no_fault(version):
 
 
 def test_the_private_redis_of_demos_and_tests_has_no_fault(ledger):
-    assert examine(ledger) == []
+    assert examine(Ledger(ledger.client, prefix="healthy")) == []
 
 
 def test_a_worker_logs_at_its_start_what_can_be_lost(environ, tmp_path):
@@ -51,3 +54,15 @@ def test_a_worker_logs_at_its_start_what_can_be_lost(environ, tmp_path):
 
     assert len(texts) == 2
     assert all(text in log for text in texts)
+
+
+def test_overdue_work_shows_that_no_worker_ran_or_that_redis_is_a_backup(client):
+    book = Book(client)
+    book.accept()
+    assert overdue_work(book.ledger) == []
+    book.move(timedelta(minutes=3))
+    (complaint,) = overdue_work(book.ledger)
+
+    assert not complaint.fatal
+    assert complaint.text.startswith("work in Redis is overdue by 0:0")
+    assert "`ringproof pause`" in complaint.text

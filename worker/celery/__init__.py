@@ -22,7 +22,7 @@ app.is_service = True
 app.read_settings = settings_or_exit
 app.log_cls = "worker.celery.logs:Logging"
 app.conf.update(
-    include=[f"tasks.{name}" for name in TASKS],
+    include=[*(f"tasks.{name}" for name in TASKS), "worker.sending.first_question"],
     beat_scheduler="worker.celery.beat:PatientScheduler",
     beat_schedule=SCHEDULE,
 )

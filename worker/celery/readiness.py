@@ -1,37 +1,20 @@
-"""The checks that a worker makes when it starts: of Redis before it takes a message, and of Plivo beside its work."""
+"""The check of settings and Redis that a worker makes at its start, before it takes a message."""
 
 import logging
 import sys
-import threading
-import time
-from collections.abc import Mapping
-from datetime import timedelta
 from importlib.metadata import version
 from typing import Any, Final
 
 from celery import bootsteps
 
 from ringproof import runtime
-from ringproof.clock import boot_clock
-from ringproof.errors import (
-    Forbidden,
-    LedgerUnavailable,
-    Misconfigured,
-    Rejected,
-    RingproofError,
-    Throttled,
-    Unauthorized,
-)
+from ringproof.errors import LedgerUnavailable, Misconfigured
 from ringproof.ledger.health import examine
-from ringproof.ledger.pace import reserve_slot
 from worker.celery import shutdown
 
 TESTED: Final = {"celery": "5.6.3", "kombu": "5.6.2"}
 """The versions that Ringproof is tested with. A worker logs at its start if it finds others."""
 
-
-SLOT: Final = timedelta(seconds=6)
-"""How far away the slot may be at which a worker asks Plivo at its start: people book five seconds ahead."""
 
 _log = logging.getLogger(__name__)
 
@@ -65,32 +48,3 @@ class Readiness(bootsteps.StartStopStep):
                     version(package),
                     tested,
                 )
-
-    def start(self, _parent: Any) -> None:
-        """Ask Plivo for one entry of its list, and log what it answers. Nothing waits for that."""
-        threading.Thread(target=look_at_plivo, name="look at Plivo", daemon=True).start()
-
-
-REMEDIES: Final[Mapping[type[RingproofError], str]] = {
-    Unauthorized: "check PLIVO_AUTH_ID and PLIVO_AUTH_TOKEN",
-    Forbidden: "look at the account in Plivo's console",
-    Rejected: "check the path in PLIVO_BASE_URL",
-}
-"""What to do about an answer of Plivo's; about any other one, look at the way to Plivo."""
-
-
-def look_at_plivo() -> None:
-    """Ask Plivo for one entry of its list at a slot of the pace, and log a warning if it does not answer with that.
-
-    The answer changes nothing else: the first send shows the same, and pauses what has to pause.
-    """
-    try:
-        time.sleep(max(0.0, reserve_slot(runtime.ledger(), within=SLOT) - boot_clock()))
-        runtime.plivo().probe()
-    except (Throttled, LedgerUnavailable):
-        return
-    except RingproofError as error:
-        remedy = REMEDIES.get(type(error), "check PLIVO_BASE_URL, and the network")
-        _log.warning("at the start Plivo answered: %s; %s", getattr(error, "detail", error.message), remedy)
-    else:
-        _log.info("at the start Plivo answered, and accepts the credentials")

@@ -5,20 +5,21 @@ import logging
 import pytest
 
 from ringproof import runtime
-from worker.celery.readiness import look_at_plivo
+from worker.sending.first_question import ask_first
 
 
 @pytest.fixture
-def logged(plivo, client_of, monkeypatch, caplog):
+def logged(plivo, client, ledger, client_of, monkeypatch, caplog):
     """What the start of a worker logs, if PLIVO_BASE_URL has this at its end."""
 
     def look(path="/v1"):
         monkeypatch.setattr(runtime, "plivo", lambda: client_of(plivo.root + path))
         caplog.set_level(logging.INFO)
-        look_at_plivo()
+        ask_first()
         return [(record.levelname, record.message) for record in caplog.records]
 
-    return look
+    yield look
+    client.delete(ledger.keys.pauses)  # a 401 pauses all sending
 
 
 def test_a_list_is_what_it_should_see(logged, plivo):

@@ -1,0 +1,63 @@
+"""The first question: at its start a worker asks Plivo for one entry of its list, and logs what it sees."""
+
+import logging
+import threading
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any, Final
+
+from celery import bootsteps
+
+from ringproof import runtime
+from ringproof.celery.app import app
+from ringproof.errors import (
+    Forbidden,
+    LeaseOver,
+    LedgerUnavailable,
+    Rejected,
+    RingproofError,
+    Throttled,
+    Unauthorized,
+)
+from worker.sending.queries import ask_at_slot
+
+SLOT: Final = timedelta(seconds=6)
+"""How far away its slot may be: people book five seconds ahead."""
+
+REMEDIES: Final[Mapping[type[RingproofError], str]] = {
+    Unauthorized: "check PLIVO_AUTH_ID and PLIVO_AUTH_TOKEN",
+    Forbidden: "look at the account in Plivo's console",
+    Rejected: "check the path in PLIVO_BASE_URL",
+}
+"""What to do about an answer of Plivo's; about any other one, look at the way to Plivo."""
+
+_log = logging.getLogger(__name__)
+
+
+class FirstQuestion(bootsteps.StartStopStep):
+    """Asks Plivo in a thread of its own: nothing waits for the answer."""
+
+    requires = ("worker.celery.readiness:Readiness",)
+
+    def start(self, _parent: Any) -> None:
+        """Ask."""
+        threading.Thread(target=ask_first, name="first question", daemon=True).start()
+
+
+def ask_first() -> None:
+    """Ask Plivo for one entry of its list, and log a warning with what to check if it answers anything else.
+
+    As any answer does, a 401 pauses all sending, and a good answer ends such a pause.
+    """
+    try:
+        ask_at_slot(runtime.ledger(), runtime.plivo().probe, within=SLOT)
+    except (LeaseOver, Throttled, LedgerUnavailable):
+        return
+    except RingproofError as error:
+        remedy = REMEDIES.get(type(error), "check PLIVO_BASE_URL, and the network")
+        _log.warning("at the start Plivo answered: %s; %s", getattr(error, "detail", error.message), remedy)
+    else:
+        _log.info("at the start Plivo answered, and accepts the credentials")
+
+
+app.steps["worker"].add(FirstQuestion)
