@@ -32,8 +32,9 @@ from tasks import feeder, sweep
 
 RATE = Rate.parse("3/1s")  # so slow that a few numbers fill a window
 CALL_RATE = Rate.parse("1/1s")
-BEAT_SECONDS = 2.0  # it is 1 s: half the ticks leave time for twice the histories
-JUMPS = [-20.0, -1.0, 1.0, 20.0]
+LEASE_SECONDS = 50.0  # after the death of a worker that was probing, all others wait for the end of its lease
+BEAT_SECONDS = 3.0  # it is 1 s: fewer ticks leave time for more histories
+JUMPS = [-3600.0, -20.0, -1.0, 1.0, 20.0, 3600.0]
 COUNTRIES = {"+1": "US", "+49": "DE", "+44": "GB"}
 
 
@@ -65,7 +66,8 @@ class History:
         self.numbers = [
             number_in(self.chance.choice(list(COUNTRIES))) for _ in range(self.chance.choice([1, 2, 2, 3, 6]))
         ]
-        self.newcomer = number_in("+1")
+        self.newcomer, self.newcomers_code = number_in("+1"), None
+        self.hurt_at = 0.0
         self.batches: dict[str, list[str]] = {}
         self.requests: dict[str, list[int]] = defaultdict(list)
         self.resends: dict[str, list[float]] = defaultdict(list)
@@ -237,12 +239,15 @@ class History:
 
     def kill(self) -> None:
         self.say("kill")
+        self.hurt_at = self.time.now
         self.workers.kill()
         self.time.start(Process("broker"), self.workers.look)
 
     def freeze(self) -> None:
-        self.say("freeze")
-        self.workers.freeze(self.chance.choice([0.02, 0.5, 3.0, 30.0, 70.0]))
+        seconds = self.chance.choice([0.02, 0.5, 3.0, 30.0, 70.0])
+        self.say("freeze", seconds)
+        self.hurt_at = self.time.now + seconds
+        self.workers.freeze(seconds)
 
     def stop(self) -> None:
         self.say("stop")
@@ -284,10 +289,12 @@ class History:
         control.restore_rates(self.ledger)
         self.ticking = True
         self.say("the end begins")
-        self.pass_(20.0)
+        self.pass_(max(12.0, self.hurt_at + LEASE_SECONDS - self.time.now))
         self.ask(self.newcomer, Requester.PERSON, "sms")
-        self.pass_(NEWCOMER_SECONDS)
-        self.newcomers_code = self.plivo.code_alive(self.newcomer)
+        until = self.time.now + NEWCOMER_SECONDS
+        while self.time.now < until and not self.newcomers_code:
+            self.pass_(0.5)
+            self.newcomers_code = self.plivo.code_alive(self.newcomer)
         for _ in range(60):
             if not self.client.zcard(self.ledger.keys.agenda) and all(map(self.is_done, self.batches)):
                 break

@@ -168,7 +168,7 @@ def test_the_demos_output_adds_up_and_it_leaves_nothing_behind(tmp_path):
         assert "Another child got the same message again. It sent nothing more to this number" in shown
         assert "demo --stay" in shown
         # A slow machine prints more lines of progress.
-        assert len([line for line in demo.shown.splitlines() if not line.startswith("roster running")]) <= 90
+        assert len([line for line in demo.shown.splitlines() if not line.startswith("roster running")]) <= 100
         assert max(len(line) for line in demo.shown.splitlines() if not line.startswith("$ ")) <= 100
         assert not re.findall(r"\+\d{7,}", demo.shown), "no number is shown in clear"
         assert "\x1b" not in demo.shown
@@ -256,7 +256,8 @@ def test_its_terminal_shows_the_batch_live_and_plivo_has_the_same_codes(staying)
     others = codes.keys() - sent - in_doubt
 
     assert len(set(re.findall(r"rows +180: (\d+) have an outcome", output))) > 5
-    assert shown["rows"] == len(exported) == 180
+    assert shown["rows"] == 180
+    assert len(exported) == 200, "the rejected rows come back, too"
     assert shown["outcomes"]["code_sent"] == len(by_outcome["code_sent"])
     assert max(codes.values()) == 1
     assert sent <= codes.keys()
