@@ -198,6 +198,7 @@ class TestAnImport:
         [
             ("Company name,Mobile", "column 'Mobile'", "none (there is 'Company name': --map alias='Company name')"),
             ("Nombre,Teléfono", "column 'Teléfono'", "none (there is 'Nombre': --map alias=Nombre)"),
+            ("Nom,Téléphone,Nom", "column 'Téléphone'", "none (there is 'Nom': --map alias=1)"),
             ("Wohnort,Handy", "column 'Handy'", "none"),
         ],
     )
@@ -213,6 +214,26 @@ class TestAnImport:
         )
 
         assert (shown["numbers"], shown["alias"], shown["countries"]) == (number_is, alias_is, "US 1, DE 1")
+
+    def test_proposes_an_alias_only_as_a_command_that_each_file_takes(self, ringproof, tmp_path):
+        (tmp_path / "de.csv").write_text(f"Name,Handy\nZoë,{number(0)}\n")
+        (tmp_path / "es.csv").write_text(f"Nombre,Móvil\nAna,{number(1)}\n")
+
+        done = ringproof("import", "de.csv", "es.csv", "--dry-run")
+        alone = ringproof("import", "es.csv", "--dry-run", "--map", "alias=Nombre")
+
+        assert "de.csv: none (there is 'Name': imported alone, --map alias=Name)" in done.stdout
+        assert "es.csv: none (there is 'Nombre': imported alone, --map alias=Nombre)" in done.stdout
+        assert "column 'Nombre'" in alone.stdout
+
+    def test_takes_no_time_if_there_is_nothing_to_send(self, ringproof, imports, tmp_path):
+        imports.accept(number(0), token="a", country="US")
+        (tmp_path / "people.csv").write_text(f"phone\n{number(0)}\n")
+
+        done = ringproof("import", "people.csv", "--dry-run")
+
+        assert re.search(r"^to send +nothing *$", done.stdout, re.MULTILINE)
+        assert "takes" not in done.stdout
 
     def test_says_how_many_numbers_are_asleep_even_without_quiet_hours(self, ringproof, tmp_path):
         around_the_world = [number(1), "+4915123456789", "+819012345678"]  # one of them has night at any time

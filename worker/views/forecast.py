@@ -67,7 +67,7 @@ def forecast_view(tally: Tally, forecast: Forecast, rosters: Sequence[Roster] = 
             "no code": ", ".join(f"{about}{count:,} {why}" for count, why in skipped),
             "to send": f"{about}{to_send}",
             "asleep now": _asleep_text(forecast, about),
-            "takes": _duration_text(forecast),
+            "takes": _duration_text(forecast) if any(count for count, _ in codes) else "",
         }
     )
 
@@ -109,10 +109,15 @@ def _numbers_text(roster: Roster) -> str:
 def _alias_text(rosters: Sequence[Roster], cleaned: int) -> str:
     """Return the column that becomes the alias, and how many aliases were cleaned."""
     rules = f"no line breaks or control characters, {ALIAS_LENGTH} characters at most"
-    return _of_rosters(rosters, _alias_column_text) + (f"; {cleaned:,} cleaned: {rules}" if cleaned else "")
+    columns = _of_rosters(rosters, lambda roster: _alias_column_text(roster, rosters))
+    return columns + (f"; {cleaned:,} cleaned: {rules}" if cleaned else "")
 
 
-def _alias_column_text(roster: Roster) -> str:
+def _alias_column_text(roster: Roster, rosters: Sequence[Roster]) -> str:
+    """Return a roster's column of aliases, or how to map one: by its number if two have its name.
+
+    A mapping counts for all rosters of an import. One without this column would be refused.
+    """
     columns = roster.columns
     if columns.alias is not None:
         return f"column {mask_value(columns.name('alias'))}"
@@ -121,7 +126,9 @@ def _alias_column_text(roster: Roster) -> str:
         words = re.split(r"[\W\d_]+", name.casefold())
         is_shown_whole = mask_value(name) == repr(name)
         if place not in taken and is_shown_whole and any(word.endswith(_NAMES) for word in words):
-            return f"none (there is {name!r}: --map alias={shlex.quote(name)})"
+            column = shlex.quote(name) if columns.names.count(name) == 1 else place + 1
+            alone = "" if all(name in one.columns.names for one in rosters) else "imported alone, "
+            return f"none (there is {name!r}: {alone}--map alias={column})"
     return "none"
 
 
