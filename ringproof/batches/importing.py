@@ -77,20 +77,32 @@ def import_roster(
             importing.add_rejected(row)
             if rejected:
                 rejected(row)
-        reasons = ", ".join(f"{count} {reason}" for reason, count in roster.reasons.most_common())
         if not roster.accepted:
             importing.abandon()
-            remedy = "correct them"
-            if roster.lost_plus:
-                remedy = f"{roster.lost_plus:,} look like international numbers whose + was lost: plus=True"
-            raise InvalidRoster(roster.name, f"all rows are rejected ({reasons})", remedy)
+            raise _nothing_accepted(roster)
         if roster.reasons and not rejected:
-            _log.warning("batch %s: %d rows were rejected: %s", batch, roster.reasons.total(), reasons)
+            _log.warning("batch %s: %s", batch, _rejects_text(roster))
         if roster.cleaned_aliases:
-            _log.warning(
-                "batch %s: %d aliases were cleaned to be ones that Plivo accepts", batch, roster.cleaned_aliases
-            )
+            _log.warning("batch %s: aliases cleaned to be ones that Plivo accepts: %d", batch, roster.cleaned_aliases)
         return importing.finish(paused=paused, reverify_after_days=reverify_after_days)
+
+
+def _nothing_accepted(roster: Roster) -> InvalidRoster:
+    remedy = "correct them"
+    if roster.lost_plus:
+        remedy = f"{roster.lost_plus:,} look like international numbers whose + was lost: plus=True"
+    elif not roster.reasons.keys() - {"empty"}:
+        remedy = "say which column has the numbers: mapping={'number': 'COLUMN'}"
+    return InvalidRoster(roster.name, f"no row can be sent to: {_rejects_text(roster)}", remedy)
+
+
+def _rejects_text(roster: Roster) -> str:
+    """Return how many rows were rejected and why, and apart from them those without a number, which are no errors."""
+    wrong = roster.reasons.copy()
+    without_number = wrong.pop("empty", 0)
+    reasons = ", ".join(f"{reason} {count:,}" for reason, count in wrong.most_common())
+    texts = [f"rejected rows: {wrong.total():,} ({reasons})"] if wrong else []
+    return "; ".join([*texts, *([f"rows without a number: {without_number:,}"] if without_number else [])])
 
 
 def begin_import(ledger: Ledger, name: str, *, fingerprint: str | None, source: str = "") -> "BatchImport":

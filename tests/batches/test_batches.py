@@ -807,11 +807,14 @@ class TestFromPython:
 
     def test_rejects_without_a_callback_are_counted_in_the_log(self, caplog):
         name = f"python {fresh_number()[-7:]}"
-        import_roster([{"phone": fresh_number()}, {"phone": "12"}], name, paused=True)
+        import_roster([{"phone": fresh_number()}, {"phone": "12"}, {"phone": None}, {"phone": "-"}], name, paused=True)
         operations.cancel(runtime.ledger(), name)
 
-        (message,) = caplog.messages
-        assert "1 rows were rejected" in message
+        assert caplog.messages == [f"batch {name}: rejected rows: 1 (no_country 1); rows without a number: 2"]
+
+    def test_rows_without_a_number_are_no_errors_to_correct(self):
+        with pytest.raises(InvalidRoster, match=r"rows without a number: 2: say which column has the numbers"):
+            import_roster([{"phone": ""}, {"phone": "n/a"}], "nobody")
 
     def test_a_producer_of_single_numbers_does_not_load_the_rosters(self):
         look = "print('ringproof.rosters.roster' in sys.modules)"
