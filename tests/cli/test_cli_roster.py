@@ -360,6 +360,15 @@ class TestOnATerminal:
         assert re.search(r"to send +30 texts", screen.shown)
         assert batch_names(imports) == left
 
+    def test_it_does_not_ask_to_send_what_stays_paused(self, terminal, imports):
+        with terminal("--paused") as screen:
+            screen.until_shown("Import these rows? Nothing is sent yet. [y/N]")
+            screen.types("y\n")
+
+            assert screen.end() == 0
+        assert self.QUESTION not in screen.shown
+        assert batch_summary(imports, "people").state is BatchState.PAUSED
+
     def test_ctrl_c_once_or_twice_leaves_no_batch(self, terminal, imports):
         with terminal() as screen:
             screen.until_shown(self.QUESTION)

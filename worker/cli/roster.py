@@ -247,7 +247,7 @@ def _import_rows(
 def confirm_sending(tally: Tally, *, files: Sequence[str], yes: bool, paused: bool = False, noun: str) -> None:
     """Ask on a terminal whether to send. End the command after a no, and without a terminal to ask on for many rows."""
     answers = None if yes else _terminal(files)
-    if answers and not _is_agreed(answers):
+    if answers and not _is_agreed(answers, paused=paused):
         _end(f"nothing was {noun}")
     if not (answers or yes or paused) and tally.channels.total() > MOST_UNASKED:
         why = f"nothing was {noun}: there is no terminal to ask on, and more than {MOST_UNASKED} rows; to send: --yes"
@@ -269,8 +269,9 @@ def print_forecast(
     console().print(forecast_view(tally, expected, rosters))
 
 
-def _is_agreed(answers: TextIO) -> bool:
-    console().print("Send these codes? Each works for 15 minutes. [y/N] ", end="")
+def _is_agreed(answers: TextIO, *, paused: bool) -> bool:
+    question = "Import these rows? Nothing is sent yet." if paused else "Send these codes? Each works for 15 minutes."
+    console().print(Text(f"{question} [y/N] "), end="")
     sys.stdout.flush()
     return answers.readline().strip().lower() in {"y", "yes"}
 
