@@ -15,6 +15,42 @@ LISTED_COLUMNS: Final = 12
 _DATE: Final = re.compile(r"(?:19|20)\d\d([-./])\d\d?\1\d\d?|\d\d?([-./])\d\d?\2(?:19|20)\d\d")
 
 
+_NO_NUMBER: Final = frozenset(
+    [
+        "na",
+        "n/a",
+        "#n/a",
+        "none",
+        "null",
+        "nil",
+        "nan",
+        "unknown",
+        "no",
+        "no phone",
+        "tbd",
+        "keine",
+        "keiner",
+        "k.a",
+        "unbekannt",
+        "ninguno",
+        "sin teléfono",
+        "s/n",
+        "nenhum",
+        "aucun",
+        "non",
+        "nessuno",
+        "n.d",
+        "geen",
+        "n.v.t",
+        "нет",
+        "无",
+        "無",
+        "なし",
+        "없음",
+    ]
+)
+
+
 class CellKind(IntEnum):
     """What a cell is: a valid phone number, text with a number's digits and form, or anything else."""
 
@@ -26,6 +62,16 @@ class CellKind(IntEnum):
 def is_empty(cell: object) -> bool:
     """Whether a cell has nothing in it but blanks."""
     return cell is None or (isinstance(cell, str) and not cell.strip())
+
+
+def has_no_number(cell: object) -> bool:
+    """Whether a cell says that there is no number: it is empty, has signs alone such as `-`, or says `n/a`."""
+    if cell is None:
+        return True
+    if not isinstance(cell, str):
+        return False
+    text = cell.strip().casefold()
+    return not any(map(str.isalnum, text)) or text.strip("().<>-[] ") in _NO_NUMBER
 
 
 def kind_of(cell: object, region: str | None) -> CellKind:

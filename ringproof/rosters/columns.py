@@ -6,7 +6,7 @@ from typing import Final, NoReturn
 
 from ringproof.errors import InvalidRequest, InvalidRoster
 from ringproof.phone.masking import mask_value
-from ringproof.rosters.cells import CellKind, is_empty, kind_of, listed
+from ringproof.rosters.cells import CellKind, has_no_number, is_empty, kind_of, listed
 from ringproof.rosters.country import region_of
 from ringproof.rosters.header import HEADER_NAMES, is_phone_like, plain
 
@@ -68,8 +68,9 @@ def guess_columns(
 
     `mapping` gives columns by what they hold, such as `{"number": "Phone", "alias": "3"}`; 3 is the third column,
     unless a column is named 3. Other columns are found by header name, then by content: at least half of the cells
-    look like phone numbers. Two candidates are an error. The first row is a header if it `names_columns`, as
-    `find_header` knows, or if its cell in the numbers' column is no number and no attempt at one.
+    look like phone numbers, without those that are empty or say `n/a`. Two candidates are an error. The first row is
+    a header if it `names_columns`, as `find_header` knows, or if its cell in the numbers' column is no number and no
+    attempt at one.
 
     Raises `InvalidRoster` if no column or more than one may hold the numbers, if a mapped column is missing, and for
     more than 1,000 columns. Raises `InvalidRequest` if `mapping` has an unknown role.
@@ -141,7 +142,7 @@ def _place_of_numbers(
 
 def _has_numbers(rows: Sequence[Sequence[object]], place: int, region: str | None) -> bool:
     """Whether a cell of a column is a number, or half of its cells look like numbers."""
-    cells = [cell for row in rows for cell in row[place : place + 1] if not is_empty(cell)]
+    cells = [cell for row in rows for cell in row[place : place + 1] if not has_no_number(cell)]
     kinds = [kind_of(str(cell) if type(cell) is int else cell, region) for cell in cells]
     return CellKind.NUMBER in kinds or 0 < len(kinds) <= 2 * sum(map(bool, kinds))
 
@@ -207,7 +208,7 @@ def _number_by_content(
     """
     for some_rows in (below, rows):
         kinds_by_column = [
-            [kind_of(cell, region) for row in some_rows for cell in row[place : place + 1] if not is_empty(cell)]
+            [kind_of(cell, region) for row in some_rows for cell in row[place : place + 1] if not has_no_number(cell)]
             for place in range(len(first))
         ]
         for least in (CellKind.NUMBER, CellKind.DIGITS):

@@ -9,6 +9,7 @@ from ringproof.errors import InvalidNumber, InvalidRequest
 from ringproof.phone.caller_id import check_alias, check_subaccount, clean_alias
 from ringproof.phone.masking import mask_value
 from ringproof.phone.number import PhoneNumber, channel_for, check_channel, check_region, parse
+from ringproof.rosters.cells import has_no_number
 from ringproof.rosters.columns import Columns
 from ringproof.rosters.country import region_of
 from ringproof.rosters.lost_plus import LostPlus
@@ -146,7 +147,7 @@ class RowChecker:
             return None
         if any("\0" in text for text in texts):
             return Reject.of_row(line, "nul", raw)
-        if isinstance(error, InvalidNumber) and _is_no_number(cells.number):
+        if isinstance(error, InvalidNumber) and has_no_number(cells.number):
             return Reject(line, self._columns.name("number"), "empty", "", REMEDIES["empty"], raw)
         role, reason = ("number", error.reason) if isinstance(error, InvalidNumber) else (error.field, error.field)
         return Reject(line, self._columns.name(role), reason, error.value, error.remedy, raw)
@@ -164,52 +165,6 @@ def _parse_integer(digits: str, region: str | None, *, plus: bool) -> PhoneNumbe
             if error.reason == "ambiguous":
                 return None
     return readings.pop() if len(readings) == 1 else None
-
-
-_NO_NUMBER: Final = frozenset(
-    [
-        "na",
-        "n/a",
-        "#n/a",
-        "none",
-        "null",
-        "nil",
-        "nan",
-        "unknown",
-        "no",
-        "no phone",
-        "tbd",
-        "keine",
-        "keiner",
-        "k.a",
-        "unbekannt",
-        "ninguno",
-        "sin teléfono",
-        "s/n",
-        "nenhum",
-        "aucun",
-        "non",
-        "nessuno",
-        "n.d",
-        "geen",
-        "n.v.t",
-        "нет",
-        "无",
-        "無",
-        "なし",
-        "없음",
-    ]
-)
-
-
-def _is_no_number(cell: object) -> bool:
-    """Whether a cell says that there is no number: it is empty, has signs alone such as `-`, or says `n/a`."""
-    if cell is None:
-        return True
-    if not isinstance(cell, str):
-        return False
-    text = cell.strip().casefold()
-    return not any(map(str.isalnum, text)) or text.strip("().<>-[] ") in _NO_NUMBER
 
 
 def _stripped(cell: object) -> object:

@@ -191,6 +191,13 @@ class TestAContactWithoutANumber:
     def test_does_not_have_any_other_text(self, cell):
         assert results(read(f"Name,Phone\nAda,{ONE}\nBen,{cell}\n")[0])[1] != "empty"
 
+    @pytest.mark.parametrize("no_number", ["", "n/a", "k.A.", "—", "(none)"])
+    @pytest.mark.parametrize("name", ["Kontakt", "Mobile Phone Number"])
+    def test_says_nothing_about_where_the_numbers_are(self, name, no_number):
+        rows = "Ada,01512 3456789,DE\n" + f"Ben,{no_number},DE\n" * 3
+
+        assert results(read(f"Name,{name},Country\n{rows}")[0]) == ["+4915123456789", *["empty"] * 3]
+
 
 def test_a_mapped_column_is_read_whatever_other_columns_could_have_the_numbers():
     outcomes, _ = read(f"Phone,Mobile,Handy,Best\n{TWO},{TWO},{TWO},{ONE}\n", mapping={"number": "Best"})
