@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import hypothesis
@@ -117,6 +118,16 @@ def ledger():
     """The ledger that this process, its producers and the worker share; a test may publish another policy."""
     yield runtime.ledger()
     runtime.ledger().publish_policy(Settings.read(POLICY).policy)
+
+
+@pytest.fixture
+def publish(ledger):
+    """Publish the tests' policy with changes. At another rate the first window would be spent, and nobody sweeps."""
+
+    def publish_(**changes):
+        ledger.publish_policy(replace(Settings.read(POLICY).policy, **changes))
+
+    return publish_
 
 
 @pytest.fixture(scope="session")

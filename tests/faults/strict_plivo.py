@@ -63,7 +63,7 @@ class StrictPlivo:
         self.verified: dict[str, dict[str, Any]] = {}
         self.answers: dict[str, set[str]] = defaultdict(set)  # for each number, what its sends were answered
         self.arrived: deque[float] = deque()
-        self.beyond_limit: list[str] = []
+        self.beyond_limit: list[tuple[float, str]] = []
         self.epoch = 1_800_000_000.0
 
     def code_alive(self, number: str) -> Code | None:
@@ -117,7 +117,7 @@ class StrictPlivo:
         self.arrived.append(now)
         if len(self.arrived) > self.limit:
             gap = now - self.arrived[0]
-            self.beyond_limit.append(f"{len(self.arrived)} requests within {gap:.3f} s at {now:.3f}")
+            self.beyond_limit.append((now, f"{len(self.arrived)} requests within {gap:.3f} s at {now:.3f}"))
             return False
         return True
 

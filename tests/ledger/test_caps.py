@@ -184,8 +184,8 @@ def test_each_refusal_is_counted_under_its_cap(simulation):
 class TestAtTheCall:
     """The errors that a web app gets: nothing was queued, and the error says what to do."""
 
-    def test_a_capped_number_raises_capped(self, ledger, plivo):
-        ledger.publish_policy(Policy(max_codes_per_day=1, range_codes_per_hour=0, cooldown_ms=0))
+    def test_a_capped_number_raises_capped(self, publish, plivo):
+        publish(max_codes_per_day=1, cooldown_ms=0)
         number = fresh_number()
         initiate_verification.delay(number).get(timeout=60)
 
@@ -196,8 +196,8 @@ class TestAtTheCall:
         assert initiate_verification.AsyncResult(number).state == "SUCCESS"
         assert len(plivo.sends(number)) == 1
 
-    def test_a_number_of_another_country_raises_invalid_number(self, ledger):
-        ledger.publish_policy(Policy(countries=("GB",)))
+    def test_a_number_of_another_country_raises_invalid_number(self, publish):
+        publish(countries=("GB",))
         number = fresh_number()
 
         with pytest.raises(InvalidNumber) as caught:

@@ -8,7 +8,6 @@ from support.harness import eventually, fresh_number
 
 from ringproof import confirm_verification, initiate_verification
 from ringproof.errors import CoolingDown, InDoubt
-from ringproof.policy import Policy
 
 
 def test_a_number_gets_a_code(plivo, worker):
@@ -34,15 +33,15 @@ def test_a_second_request_while_the_code_is_live_sends_nothing_and_has_the_same_
     assert len(plivo.sends(number)) == 1
 
 
-def test_a_person_gets_another_code_but_only_after_the_cooldown(plivo, worker, ledger):
+def test_a_person_gets_another_code_but_only_after_the_cooldown(plivo, worker, publish):
     number = fresh_number()
     initiate_verification.delay(number).get(timeout=30)
 
-    ledger.publish_policy(Policy(cooldown_ms=60_000, range_codes_per_hour=0))
+    publish(cooldown_ms=60_000)
     with pytest.raises(CoolingDown) as too_early:
         initiate_verification.delay(number, resend=True)
 
-    ledger.publish_policy(Policy(cooldown_ms=1000, range_codes_per_hour=0))  # so that the test need not wait a minute
+    publish(cooldown_ms=1000)  # so that the test need not wait a minute
 
     def resend_after_the_cooldown():
         try:

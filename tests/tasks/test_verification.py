@@ -18,7 +18,6 @@ from ringproof.errors import CoolingDown, InvalidNumber, InvalidRequest, LedgerU
 from ringproof.ledger.connection import connect
 from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.record import Lane, State
-from ringproof.policy import Policy
 from tasks import initiate_verification
 from worker.local.processes.redis_server import RedisServer
 
@@ -131,10 +130,10 @@ def test_a_queue_that_is_none_of_ours_is_refused():
         initiate_verification.apply_async((fresh_number(),), queue="celery")
 
 
-def test_a_resend_inside_the_cooldown_raises_until_when(plivo, worker, ledger):
+def test_a_resend_inside_the_cooldown_raises_until_when(plivo, worker, publish):
     number = fresh_number()
     initiate_verification.delay(number).get(timeout=30)
-    ledger.publish_policy(Policy(cooldown_ms=60_000, range_codes_per_hour=0))
+    publish(cooldown_ms=60_000)
 
     with pytest.raises(CoolingDown) as caught:
         initiate_verification.delay(number, resend=True)
