@@ -102,16 +102,12 @@ def test_a_child_that_was_stopped_does_not_use_the_slots_that_went_by(world):
 
 def test_a_worker_whose_clock_is_an_hour_off(world):
     right = world.start(children=2)
-    world.start("-Q", "ringproof.bulk", children=2, name="off", FAULTS_OFF="3600")
+    off = world.start("-Q", "ringproof.bulk", children=2, name="off", FAULTS_OFF="3600")
     feed(world, NUMBERS)
 
     until_all_are_known(world)
-    assert "code_sent" in right.log
-    at = world.first_bytes()
-    quickest = min(later - earlier for earlier, later in zip(at, at[LIMIT:], strict=False))
-    used = LIMIT / quickest * Rate.parse(f"{LIMIT}/{WINDOW}s").spacing_us / 1e6
-    # Believed, the wrong clock would waste every slot that this worker books: half of them.
-    assert used > 0.75, f"{used:.1%}, in the window in which the machine was least busy"
+    # Believed, the wrong clock would make this worker miss each slot that it reserves.
+    assert min(worker.log.count("code_sent") for worker in (right, off)) > NUMBERS / 10
 
 
 def test_a_flushed_redis_breaks_no_window(world):

@@ -11,6 +11,7 @@ from support.harness import eventually, fresh_number
 from world import LONG, SETTLED, KillingOfChildren, World
 
 from ringproof.ledger.record import State
+from worker.sending.bulk import THREADS
 
 NUMBERS, WORKERS_KILLED = (2000, 10) if LONG else (300, 2)
 CHILDREN = 12
@@ -39,7 +40,8 @@ def test_a_storm_of_kills_loses_nothing_and_doubles_nothing(tmp_path):
         states = world.until_settled(within=120)
         took = time.monotonic() - calm
 
-        assert states[State.IN_DOUBT] <= killing.killed + WORKERS_KILLED * CHILDREN
+        # A child that dies leaves in doubt what it had under way: the sweep sends what waits for long in chunks.
+        assert states[State.IN_DOUBT] <= THREADS * (killing.killed + WORKERS_KILLED * CHILDREN)
         assert states[State.IN_DOUBT] + states[State.CODE_SENT] == NUMBERS
         assert took <= looked_at_by + SPARE_SECONDS
         check(world)
