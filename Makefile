@@ -22,10 +22,11 @@ help: ## list these targets
 demo: $(INSTALLED) $(CHOSEN) ## see it work: a private Redis, Plivo's sandbox, a worker, and some misfortunes
 	@$(BIN)/ringproof demo $(ARGS)
 
-# Most tests wait for something, so that two cores can run six processes. tests/conftest.py puts the slowest files first:
-# xdist would begin with the files that have the most tests, and end with one process at work. In one: ARGS='-n 0 …'
+# Most tests wait for something, so that two cores can run four processes; with six the fault tests come late.
+# tests/conftest.py puts the slowest files first: xdist would begin with the files that have the most tests, and end
+# with one process at work. In one process: ARGS='-n 0 …'
 test: $(INSTALLED) $(CHOSEN) ## run the tests
-	@$(BIN)/python -m pytest -n 6 --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 faults: $(INSTALLED) $(CHOSEN) ## the fault tests in their long form: about an hour and a half
 	@FAULTS_LONG=1 $(BIN)/python -m pytest -n 0 -s -o timeout=600 --ignore tests/faults/test_histories.py tests/faults $(ARGS)
