@@ -209,7 +209,7 @@ class KillingOfChildren(threading.Thread):
         super().__init__(daemon=True)
         self.world, self.every = world, every
         self.seed = secrets.randbelow(10**6) if seed is None else seed
-        self.worker, self.killed = None, 0
+        self.worker, self.killed, self.under_way = None, 0, 0
         self.over = threading.Event()
 
     def run(self):
@@ -220,9 +220,24 @@ class KillingOfChildren(threading.Thread):
             now = self.world.plivo.counts()["next"]
             if children and (now > sent or time.monotonic() - since > self.PATIENCE_SECONDS):
                 sent, since = now, time.monotonic()
-                with suppress(psutil.NoSuchProcess):
-                    chance.choice(children).kill()
-                    self.killed += 1
+                self._kill(chance.choice(children))
+
+    def kill_worker(self):
+        """Kill the whole worker, with all of its children."""
+        for child in self.world.children(self.worker):
+            self._count(child)
+        self.worker.kill()
+
+    def _kill(self, child):
+        self._count(child)
+        with suppress(psutil.NoSuchProcess):
+            child.kill()
+            self.killed += 1
+
+    def _count(self, child):
+        """Count what a child may have under way: one send in each of its threads."""
+        with suppress(psutil.NoSuchProcess):
+            self.under_way += child.num_threads()
 
     def end(self):
         self.over.set()
