@@ -1,4 +1,4 @@
-"""A 403 is the destination's until shown otherwise: what becomes of its number, its country, and all the others."""
+"""Plivo refuses a destination with 403: its number fails, its country is tried now and then, the others are sent to."""
 
 import heapq
 import itertools

@@ -1,8 +1,9 @@
 -- needs: arguments, clock, states, settings, record, reverification
 -- Repairs the agenda and the schedule of re-verifications.
 -- Puts an unfinished record without an agenda entry back on the agenda, due at once. No script loses an entry, but an
--- operator with redis-cli may. Brings an entry nearer that is too late because Redis' clock was set back. Puts a number that has a period and no date on the schedule, and gives a verified number
--- an earlier date if its period is shorter now.
+-- operator with redis-cli may. Brings an entry nearer that is too late because Redis' clock was set back. Puts a number
+-- that has a period and no date on the schedule, and gives a verified number an earlier date if its period is shorter
+-- now.
 -- input:  KEYS    records
 --         ARGV    their numbers
 -- output: how many were put back

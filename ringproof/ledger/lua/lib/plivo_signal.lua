@@ -34,8 +34,9 @@ local function after_no_credit(record, slot)
   return not record.refused and 'refused' or nil
 end
 
--- 403: Plivo does not send to this destination. Where it took codes lately that says less: the number waits for
--- SUSPECT_MS, to see what becomes of others, and two such destinations in a row show that it is the account.
+-- 403: Plivo does not send to this destination. If Plivo took codes there lately, the number alone may be at fault: it
+-- waits for SUSPECT_MS, and the next answers to other numbers decide. Two such destinations in a row show that Plivo
+-- refuses the account.
 local function after_forbidden(record, number, slot)
   local name = destination_of(record, number)
   if pauses.account then
@@ -101,8 +102,8 @@ end
 -- Applies a signal, one of Python's PlivoSignal, to the pauses, the destinations and the pace.
 -- `slot` is the request's slot in ms, `retry_ms` the time that Plivo asks for (nil: none), `was_probe` whether the
 -- request was the probe. A request that sent no code has '' as number, and an empty record.
--- Returns nil if the request's own outcome counts, or what becomes of it: 'waiting' and until when (ms), or 'refused'
--- and until when it waits to be judged (nil: it waits for its destination).
+-- Returns nil if the request keeps its own outcome. Returns 'waiting' and a time (ms) if it waits until then. Returns
+-- 'refused' and a time (ms) if it is judged then, or 'refused' alone if it waits for its destination.
 local function apply_signal(signal, slot, retry_ms, was_probe, number, record)
   if signal == 'doubtful' then return after_doubt() end
   if signal ~= '' then judge_credentials(signal, slot) end
