@@ -45,7 +45,7 @@ class UnansweredRows:
             now = self._ledger.now()
             records = self._ledger.read_many([(row.number, None) for row in rows])
             for row, record in zip(rows, records, strict=True):
-                if record and record.state is State.VERIFIED:
+                if record and record.is_verified:
                     continue
                 if record and record.live_until and record.live_until > now:
                     self.live += 1

@@ -283,8 +283,9 @@ class TestAResend:
     def unanswered(self, ledger):
         """The batch has one number that did not answer, one that did, and one whose code may still work."""
         for at, age in enumerate((-1000, -1000, 1000)):
-            sent = {"state": "verified" if at == 1 else "code_sent", "request": 1_764_000_000, "lane": "bulk"}
-            sent |= {"channel": "sms", "attempts": 1}
+            sent = {"state": "code_sent", "request": 1_764_000_000, "lane": "bulk", "channel": "sms", "attempts": 1}
+            if at == 1:  # and a newer request of it was refused since
+                sent |= {"state": "failed", "reason": "rejected", "verified_at": 1_764_000_000_000}
             ledger.client.hset(ledger.keys.record(number(at)), mapping=sent)
             live_until = int(ledger.now().timestamp() + age) * 1000
             ledger.client.hset(ledger.keys.record(number(at)), "live_until", live_until)
