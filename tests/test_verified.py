@@ -4,6 +4,7 @@ import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
+import redis
 from support.harness import fresh_number
 
 from ringproof import is_verified, runtime, verified_numbers
@@ -144,6 +145,18 @@ class TestVerifiedNumbers:
 
         with pytest.raises(LedgerUnavailable, match="start again"):
             list(iterator)
+
+    def test_are_also_listed_if_redis_forbids_info(self):
+        expected, client = many(2000), runtime.ledger().client
+        client.acl_setuser("default", enabled=True, nopass=True, commands=["-info"])
+        try:
+            with pytest.raises(redis.exceptions.NoPermissionError):
+                client.info("server")
+            found = {caller_id.phone_number for caller_id in verified_numbers()}
+        finally:
+            client.acl_setuser("default", enabled=True, nopass=True, commands=["+info"])
+
+        assert found == expected
 
 
 @pytest.mark.usefixtures("server")

@@ -2,11 +2,14 @@
 
 Redis' SCAN walks through the keys, so there is no index to keep, and none that could be wrong. SCAN returns every key
 that is there from its first step to its last one. In rare cases it returns one twice, when the number of keys has
-changed much. Another Redis process could not go on with its cursor, so a restart in the middle is an error.
+changed much. Another Redis process could not go on with its cursor, so a restart in the middle is an error. INFO shows
+it; if the provider forbids INFO, a restart is not noticed.
 """
 
 from collections.abc import Iterator, Sequence
 from typing import Final
+
+import redis
 
 from ringproof.errors import LedgerUnavailable
 from ringproof.ledger.ledger import Ledger
@@ -36,13 +39,25 @@ def _records(ledger: Ledger, numbers: Sequence[str]) -> Iterator[Record]:
 
 
 def _scanned(ledger: Ledger, command: str, *key: str, match: str | None = None) -> Iterator[list[str]]:
+    which_process = [("info", "server")] if _allows_info(ledger) else []
     cursor, process = 0, None
     while True:
-        (cursor, names), server = ledger.run_all((command, *key, cursor, match, AT_ONCE), ("info", "server"))
-        if process not in {None, server.get("run_id")}:
-            raise LedgerUnavailable(ledger.shown_url, "it was restarted while all records were read; start again")
-        process = server.get("run_id")
+        (cursor, names), *servers = ledger.run_all((command, *key, cursor, match, AT_ONCE), *which_process)
+        for server in servers:
+            if process not in {None, server.get("run_id")}:
+                raise LedgerUnavailable(ledger.shown_url, "it was restarted while all records were read; start again")
+            process = server.get("run_id")
         if names:
             yield names
         if not cursor:
             return
+
+
+def _allows_info(ledger: Ledger) -> bool:
+    try:
+        ledger.run("info", "server")
+    except LedgerUnavailable as error:
+        if isinstance(error.__cause__, redis.ResponseError):
+            return False
+        raise
+    return True
