@@ -10,7 +10,7 @@ ALIAS_LENGTH: Final = 255
 """Most characters of an alias. Plivo documents no limit; its console accepts 255."""
 
 _LONGEST: Final = 4 * ALIAS_LENGTH
-"""Characters of an alias as it is given, with all blanks and marks at its ends: a bound for the work on it."""
+"""Characters of a value as it is given, with all blanks and marks at its ends: a bound for the work on it."""
 
 SUBACCOUNT = re.compile(r"SA[A-Za-z0-9]{18}", re.ASCII)
 
@@ -71,19 +71,24 @@ def clean_alias(alias: object) -> str | None:
 
 
 def check_subaccount(subaccount: object) -> str | None:
-    """Return the subaccount's auth id; None if it is empty. Raises `InvalidRequest` for any other value."""
+    """Return the subaccount's auth id, without the blanks around it; None if it is empty.
+
+    Raises `InvalidRequest` for any other value.
+    """
     if subaccount is None or is_empty(subaccount):
         return None
-    if isinstance(subaccount, str) and SUBACCOUNT.fullmatch(subaccount):
-        return subaccount
+    if isinstance(subaccount, str) and len(subaccount) <= _LONGEST:
+        trimmed = _trimmed(subaccount)
+        if SUBACCOUNT.fullmatch(trimmed):
+            return trimmed
     raise InvalidRequest("subaccount", mask_value(subaccount), "a subaccount's auth id, 20 characters: SA…")
 
 
-def _trimmed(alias: str) -> str:
-    """Return an alias with plain spaces, without the blanks and invisible marks at its ends."""
-    if alias.isprintable():
-        return alias.strip(" ")
-    text = _BLANK.sub(" ", alias).strip(_EDGE)
+def _trimmed(value: str) -> str:
+    """Return a value with plain spaces, without the blanks and invisible marks at its ends."""
+    if value.isprintable():
+        return value.strip(" ")
+    text = _BLANK.sub(" ", value).strip(_EDGE)
     if not _is_balanced(text):
         text = _DIRECTION.sub("", text).strip(_EDGE)
     if text[:1] in _CLOSES and text[-1] == _CLOSES[text[0]] and _is_balanced(text[1:-1]):

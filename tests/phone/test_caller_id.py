@@ -17,6 +17,15 @@ def test_an_empty_field_of_a_form_is_absent(empty):
     assert check_subaccount(empty) is None
 
 
+@pytest.mark.parametrize("around", [blank for blank in NOTHING_TO_SEE if blank and not set(blank) & set("\t\r\n")])
+def test_blanks_around_a_subaccount_are_dropped(around):
+    subaccount = "SA" + "x" * 18
+
+    assert check_subaccount(around + subaccount + around) == subaccount
+    with pytest.raises(InvalidRequest):
+        check_subaccount(subaccount[:10] + around + subaccount[10:])
+
+
 @pytest.mark.parametrize("given", ["0", "-", ".", 0, 0.0, False, [], b"", "\u0000"])
 def test_a_value_is_not_empty_because_it_is_small(given):
     assert not is_empty(given)
