@@ -90,7 +90,7 @@ def import_roster(
 def _nothing_accepted(roster: Roster) -> InvalidRoster:
     remedy = "correct them"
     if roster.lost_plus:
-        remedy = f"{roster.lost_plus:,} look like international numbers whose + was lost: plus=True"
+        remedy = f"use plus=True if the + was lost (rows that look so: {roster.lost_plus:,})"
     elif not roster.reasons.keys() - {"empty"}:
         remedy = "say which column has the numbers: mapping={'number': 'COLUMN'}"
     return InvalidRoster(roster.name, f"no row can be sent to: {_rejects_text(roster)}", remedy)
@@ -102,7 +102,9 @@ def _rejects_text(roster: Roster) -> str:
     without_number = wrong.pop("empty", 0)
     reasons = ", ".join(f"{reason} {count:,}" for reason, count in wrong.most_common())
     texts = [f"rejected rows: {wrong.total():,} ({reasons})"] if wrong else []
-    return "; ".join([*texts, *([f"rows without a number: {without_number:,}"] if without_number else [])])
+    if without_number:
+        texts.append(f"rows without a number: {without_number:,}")
+    return "; ".join(texts)
 
 
 def begin_import(ledger: Ledger, name: str, *, fingerprint: str | None, source: str = "") -> "BatchImport":

@@ -816,6 +816,11 @@ class TestFromPython:
         with pytest.raises(InvalidRoster, match=r"rows without a number: 2: say which column has the numbers"):
             import_roster([{"phone": ""}, {"phone": "n/a"}], "nobody")
 
+    @pytest.mark.parametrize("count", [1, 18])
+    def test_rows_whose_plus_was_lost_are_counted_with_what_to_do(self, count):
+        with pytest.raises(InvalidRoster, match=rf"use plus=True if the \+ was lost \(rows that look so: {count}\)"):
+            import_roster([f"4917167831{at:02d}" for at in range(count)], "lost", region="US")
+
     def test_a_producer_of_single_numbers_does_not_load_the_rosters(self):
         look = "print('ringproof.rosters.roster' in sys.modules)"
         code = f"import sys, tasks; {look}; tasks.import_roster; {look}"
