@@ -17,10 +17,9 @@ from ringproof.ledger.numbers import all_records
 from ringproof.ledger.record import Record
 from ringproof.phone.caller_id import check_alias, check_subaccount, is_empty
 from ringproof.phone.masking import mask, mask_value
-from ringproof.phone.number import parse
+from ringproof.phone.number import optional_region, parse
 
 _TWO_LETTERS = re.compile("[A-Za-z]{2}", re.ASCII)
-_COUNTRY = "a country's two letters, such as 'US'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +67,7 @@ def is_verified(phone_number: Any, region: str | None = None) -> bool:
     `region` is the country of a number without one. Raises `InvalidNumber`, `InvalidRequest`, `LedgerUnavailable` or
     `Misconfigured`.
     """
-    if region is not None and not isinstance(region, str):
-        raise InvalidRequest("region", mask_value(region), _COUNTRY)
-    number = parse(phone_number, runtime.settings().region if is_empty(region) else region)
+    number = parse(phone_number, optional_region(region) or runtime.settings().region)
     record = runtime.ledger().read(number.e164)
     return record is not None and record.is_verified
 
@@ -105,7 +102,7 @@ def _check_country(country: object) -> str | None:
         return None
     if isinstance(country, str) and _TWO_LETTERS.fullmatch(country.strip()):
         return country.strip().upper()
-    raise InvalidRequest("country", mask_value(country), _COUNTRY)
+    raise InvalidRequest("country", mask_value(country), "a country's two letters, such as 'US'")
 
 
 def _check_since(since: object) -> datetime | None:

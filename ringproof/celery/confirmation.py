@@ -13,9 +13,8 @@ from ringproof.celery.messages import CONFIRM, EnqueuedTask, reject_options
 from ringproof.ledger.confirmation import check_code, store_code
 from ringproof.ledger.queues import queue
 from ringproof.ledger.record import Lane
-from ringproof.phone.caller_id import is_empty
 from ringproof.phone.masking import mask, mask_value
-from ringproof.phone.number import parse
+from ringproof.phone.number import optional_region, parse
 
 QUEUE: Final = queue(Lane.INTERACTIVE)
 ARGUMENTS: Final = "the arguments are (phone_number, code, region=None, request=verification.id)"
@@ -51,8 +50,8 @@ class ConfirmationTask(EnqueuedTask):
         if options.pop("queue", None) not in {None, QUEUE}:
             raise errors.InvalidRequest("queue", "given", f"leave it out: confirmations always go to {QUEUE}")
         given = _arguments(*(args or ()), **(kwargs or {}))
-        region = given.get("region")
-        e164 = parse(given["phone_number"], runtime.settings().region if is_empty(region) else region).e164
+        region = optional_region(given.get("region")) or runtime.settings().region
+        e164 = parse(given["phone_number"], region).e164
         bound = {"request": _request_of(given["request"], e164)} if "request" in given else {}
         ledger = runtime.ledger()
         handle = store_code(ledger, check_code(given["code"]))
@@ -70,9 +69,6 @@ def _arguments(*args: Any, **kwargs: Any) -> dict[str, Any]:
     are_complete = {"phone_number", "code"} <= arguments.keys() <= set(_NAMES)
     if len(args) > len(_NAMES) or named.keys() & kwargs.keys() or not are_complete:
         raise errors.InvalidRequest("arguments", "they are others", ARGUMENTS)
-    region = arguments.get("region")
-    if region is not None and not isinstance(region, str):
-        raise errors.InvalidRequest("region", mask_value(region), "a country's two letters, such as 'US'")
     return arguments
 
 

@@ -11,7 +11,7 @@ from ringproof.ledger.queues import queue
 from ringproof.ledger.record import Lane
 from ringproof.phone.caller_id import check_alias, check_subaccount, is_empty
 from ringproof.phone.masking import mask_value
-from ringproof.phone.number import PhoneNumber, channel_for, check_channel, parse
+from ringproof.phone.number import PhoneNumber, channel_for, check_channel, optional_region, parse
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +57,12 @@ class VerificationRequest:
         resend: object,
         reverify_after_days: object,
     ) -> Self:
-        if region is not None and not isinstance(region, str):
-            raise InvalidRequest("region", mask_value(region), "a country's two letters, such as 'US'")
+        region = optional_region(region)
         channel = check_channel(channel)
         if not isinstance(resend, bool):
             raise InvalidRequest("resend", mask_value(resend), "True or False")
         alias, subaccount = check_alias(alias), check_subaccount(subaccount)
-        number = parse(phone_number, default_region if is_empty(region) else region)
+        number = parse(phone_number, region or default_region)
         return cls(number, channel_for(number, channel), alias, subaccount, resend, check_days(reverify_after_days))
 
     def requester(self, lane: Lane) -> Requester:

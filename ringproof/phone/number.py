@@ -249,6 +249,13 @@ def check_region(region: str) -> str:
     return home
 
 
+def optional_region(region: object) -> str | None:
+    """Return the region that a caller gave, or None for an empty field. Raises `InvalidRequest` if it is no text."""
+    if region is not None and not isinstance(region, str):
+        raise InvalidRequest("region", mask_value(region), "a country's two letters, such as 'US'")
+    return None if is_empty(region) else region
+
+
 def _why_not_plain(written: str) -> str | None:
     """Return why this text is no plain number, although phonenumbers might find one in it; None if it is plain."""
     if _QUANTITY.fullmatch(written):
