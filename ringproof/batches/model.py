@@ -5,10 +5,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from ringproof.errors import InvalidRequest
 from ringproof.phone.masking import mask_value
+
+LONGEST_NAME: Final = 64
+"""Most characters of a batch's name."""
+
+_NAME: Final = re.compile(r"[A-Za-z0-9._][A-Za-z0-9._ -]*")
 
 
 class BatchState(StrEnum):
@@ -115,10 +120,10 @@ def unpack_row(row: str) -> StoredRow:
 
 def check_name(name: object) -> str:
     """Return the name of a batch if it is a possible one. Raises `InvalidRequest` if it is not."""
-    if isinstance(name, str) and re.fullmatch(r"[A-Za-z0-9._][A-Za-z0-9._ -]{0,63}", name) and name.strip() == name:
+    if isinstance(name, str) and len(name) <= LONGEST_NAME and _NAME.fullmatch(name) and name.strip() == name:
         return name
     raise InvalidRequest(
         "batch",
         mask_value(name),
-        "use 1 to 64 of these: letters (A to Z), digits, . _ - and space; no - at the beginning",
+        f"use 1 to {LONGEST_NAME} of these: letters (A to Z), digits, . _ - and space; no - at the beginning",
     )

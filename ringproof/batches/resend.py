@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 from ringproof.batches.importing import BatchImport
 from ringproof.batches.kept_columns import FILE_COLUMN, kept_names
-from ringproof.batches.model import Batch, BatchRow, BatchState
+from ringproof.batches.model import LONGEST_NAME, Batch, BatchRow, BatchState
 from ringproof.batches.rows import batch_rows
 from ringproof.batches.summary import batch_summary
 from ringproof.ledger.ledger import Ledger
@@ -19,7 +19,6 @@ from ringproof.rosters.row import Row
 ROWS_AT_ONCE: Final = 1000
 """Rows whose records one command reads."""
 
-_LONGEST_NAME: Final = 64
 _SUFFIX: Final = re.compile(r"-resend(-\d+)?$")
 
 
@@ -81,7 +80,7 @@ def resend_name(ledger: Ledger, name: str) -> str:
     base = _SUFFIX.sub("", name)
     for nth in count(1):
         suffix = "-resend" if nth == 1 else f"-resend-{nth}"
-        candidate = base[: _LONGEST_NAME - len(suffix)].rstrip() + suffix
+        candidate = base[: LONGEST_NAME - len(suffix)].rstrip() + suffix
         existing = batch_summary(ledger, candidate)
         if existing is None or existing.state is BatchState.IMPORTING:
             return candidate
