@@ -316,7 +316,8 @@ class TestAResend:
         import_all(world, "spring", roster_of([{"phone": one, "id": at} for at, one in enumerate(numbers)]))
         failed = numbers[4]
         world.until_empty(lambda number: Outcome(State.FAILED, "rejected") if number == failed else _SENT)
-        world.ledger.client.hset(world.ledger.keys.record(numbers[0]), "state", "verified")
+        verified = {"state": "verified", "verified_at": 1_764_000_000_000}
+        world.ledger.client.hset(world.ledger.keys.record(numbers[0]), mapping=verified)
         world.pass_(3 * 86_400)
         resent, live = self.resend(world, "spring")
 
