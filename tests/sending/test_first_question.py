@@ -3,9 +3,11 @@
 import logging
 
 import pytest
+from celery.worker import WorkController
 
 from ringproof import runtime
-from worker.sending.first_question import ask_first
+from worker.celery import app
+from worker.sending.first_question import FirstQuestion, ask_first
 
 
 @pytest.fixture
@@ -20,6 +22,12 @@ def logged(plivo, client, ledger, client_of, monkeypatch, caplog):
 
     yield look
     client.delete(ledger.keys.pauses)  # a 401 pauses all sending
+
+
+def test_a_worker_asks_it_at_its_start():
+    steps = WorkController.Blueprint(steps=app.steps["worker"]).claim_steps()
+
+    assert FirstQuestion in steps.values()
 
 
 def test_a_list_is_what_it_should_see(logged, plivo):

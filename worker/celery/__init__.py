@@ -22,8 +22,8 @@ app.is_service = True
 app.read_settings = settings_or_exit
 app.log_cls = "worker.celery.logs:Logging"
 app.conf.update(
-    include=[*(f"tasks.{name}" for name in TASKS), "worker.sending.first_question"],
+    include=[f"tasks.{name}" for name in TASKS],
     beat_scheduler="worker.celery.beat:PatientScheduler",
     beat_schedule=SCHEDULE,
 )
-app.steps["worker"].add(Readiness)
+app.steps["worker"] |= {Readiness, "worker.sending.first_question:FirstQuestion"}

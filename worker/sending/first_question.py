@@ -9,7 +9,6 @@ from typing import Any, Final
 from celery import bootsteps
 
 from ringproof import runtime
-from ringproof.celery.app import app
 from ringproof.errors import (
     Forbidden,
     LeaseOver,
@@ -40,12 +39,12 @@ class FirstQuestion(bootsteps.StartStopStep):
     requires = ("worker.celery.readiness:Readiness",)
 
     def start(self, _parent: Any) -> None:
-        """Ask."""
+        """Begin the thread."""
         threading.Thread(target=ask_first, name="first question", daemon=True).start()
 
 
 def ask_first() -> None:
-    """Ask Plivo for one entry of its list, and log a warning with what to check if it answers anything else.
+    """Ask Plivo for one entry of its list, and log that it answered. If it refuses, the warning says what to check.
 
     As any answer does, a 401 pauses all sending, and a good answer ends such a pause.
     """
@@ -58,6 +57,3 @@ def ask_first() -> None:
         _log.warning("at the start Plivo answered: %s; %s", getattr(error, "detail", error.message), remedy)
     else:
         _log.info("at the start Plivo answered, and accepts the credentials")
-
-
-app.steps["worker"].add(FirstQuestion)
