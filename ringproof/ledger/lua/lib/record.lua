@@ -46,6 +46,12 @@ local function slot_of(record)
   return milliseconds(record, 'live_until') - config.code_ms - config.lease_ms
 end
 
+-- Returns when (ms) the last code was sent. If Plivo has not answered, the end of that code's life shows it roughly.
+local function last_send_of(record)
+  local by_its_end = milliseconds(record, 'live_until') - config.code_ms - config.code_margin_ms
+  return math.max(milliseconds(record, 'code_sent_at'), by_its_end)
+end
+
 -- Whether the worker of a lost attempt may still send: its lease has ended a moment ago. By its own clock the lease may
 -- go on, if Redis' clock has jumped ahead.
 local function may_still_send(record)

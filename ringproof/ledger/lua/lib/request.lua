@@ -31,12 +31,12 @@ local function decide(record, number, asked)
   if decision.disposition == 'in_doubt' then decision.until_ms = live_until end
   if decision.disposition ~= 'accepted' then return decision end
 
-  local last_send = math.max(milliseconds(record, 'code_sent_at'), live_until - config.code_ms - config.code_margin_ms)
+  local cooldown_until = last_send_of(record) + config.cooldown_ms
   if config.countries ~= '' and not (',' .. config.countries .. ','):find(',' .. asked.country .. ',', 1, true) then
     decision.disposition, decision.refused_by = 'country', 'countries'
     return decision
-  elseif asked.resend and last_send + config.cooldown_ms > now then
-    decision.disposition, decision.until_ms = 'cooling_down', last_send + config.cooldown_ms
+  elseif asked.resend and cooldown_until > now then
+    decision.disposition, decision.until_ms = 'cooling_down', cooldown_until
     return decision
   elseif asked.lane == 'interactive' or asked.is_row then
     -- A person learns of a cap at once. A row waits for its end, unless the row's deadline comes before it.

@@ -69,10 +69,7 @@ local function begin(key, number, request, asleep_until)
   end
 
   local not_before = live_until
-  if record.resend then
-    local last_send = math.max(milliseconds(record, 'code_sent_at'), live_until - config.code_ms - config.code_margin_ms)
-    not_before = last_send + config.cooldown_ms
-  end
+  if record.resend then not_before = last_send_of(record) + config.cooldown_ms end
   if not_before > now then return wait('cooldown', not_before) end
 
   local cap, until_ms = reached_cap(record, number, record.lane, record.channel)
