@@ -159,7 +159,7 @@ MUTATIONS = (
     Mutation(
         "a late look-up sends nothing for a doubt that has ended meanwhile",
         "ringproof/ledger/lua/number/accept.lua",
-        "if doubtful and (record.request ~= doubtful or record.state ~= 'in_doubt' or",
+        "if doubtful and (record.request ~= doubtful or record.state ~= 'in_doubt'\n    or",
         "if doubtful and (",
         "tests/tasks/test_sweep.py::test_nor_for_the_request_that_has_followed_it",
     ),

@@ -23,6 +23,15 @@ def test_a_lua_file_declares_exactly_the_pieces_that_it_uses(file):
     assert [piece for piece in needs(source) if not used & defined(PIECES[piece])] == [], "these are not used"
 
 
+@pytest.mark.parametrize("file", FILES)
+def test_a_lua_line_is_no_longer_than_one_of_python(file):
+    lines = lua_source(file).splitlines()
+    if needs(lines[0] + "\n"):
+        del lines[0]  # the list of the pieces is one line
+
+    assert [line for line in lines if len(line) > 120] == []
+
+
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_a_script_defines_no_name_of_a_piece_that_it_gets(script):
     text = script_text(script)

@@ -21,5 +21,5 @@ if not state then
   redis.call('HSET', batch_hash, 'state', 'importing', 'created_at', now, 'fingerprint', fingerprint, 'source', source)
   redis.call('ZADD', batches_key, now_us, name)
 end
-local rows, rejected = redis.call('LLEN', first_list) + redis.call('LLEN', second_list), redis.call('HGET', batch_hash, 'rejected')
-return {'opened', rows, digest or '', rejected or 0}
+local rows = redis.call('LLEN', first_list) + redis.call('LLEN', second_list)
+return {'opened', rows, digest or '', redis.call('HGET', batch_hash, 'rejected') or 0}

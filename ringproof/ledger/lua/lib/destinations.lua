@@ -12,7 +12,7 @@
 local destinations_key, waiting_key = prefix .. ':destinations', prefix .. ':destinations:waiting'
 local LATELY_MS = 86400000        -- a code was taken "lately": today. Until then Plivo's permissions hardly change
 local REFUSED_IN_A_ROW = 3        -- so many refusals in a row close a destination where codes were taken lately
-local STRAY, MOST_STRAYS = 4, 8   -- a single number that was refused counts 4 strays, and one that was taken takes 1 off
+local STRAY, MOST_STRAYS = 4, 8   -- a single number that was refused adds 4 strays, and one that was taken removes 1
 local LONGEST_NEXT_MS = 600000    -- no try is due so far in the future
 local FIRST_TRY_MS, LONGEST_TRY_MS = 5000, 30000  -- a closed destination is tried after 5, 10, 20, 30, 30 … s
 

@@ -4,7 +4,8 @@
 --   PREFIX:line:CHANNEL      the numbers that wait, by their deadline (ms): who asked first is first
 --   PREFIX:called:CHANNEL    the numbers whose slot is near, in the order of these slots: they are to begin, and until
 --                            this time (ms) they keep their place before those in the line
-local PLACE_KEPT_MS = 1000        -- so long after its slot a number that has not begun keeps its place: its worker has died
+local PLACE_KEPT_MS = 1000        -- a number that has not begun keeps its place so long after its slot; then its worker
+                                  -- has died
 local LONGEST_PLACE_MS = 10000    -- a place that is kept for longer was given before Redis' clock was set back
 
 local function line_key(channel)

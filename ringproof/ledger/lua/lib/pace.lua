@@ -14,6 +14,9 @@
 local RECOVERY_US = 8000000       -- the pace is back to normal so long after the end of a 429
 local SLOWEST = 16                -- spacings are stretched at most so many times
 
+-- Calls hold these slots of the account (µs), beyond its next free one: the texts take those before.
+local held_key = prefix .. ':held'
+
 local pace, changes = {}, {}
 do
   local flat = redis.call('HGETALL', pace_key)
@@ -32,7 +35,7 @@ end
 
 -- After Redis' clock was set back all times of the pace are wrong: it begins again as that of an emptied Redis.
 if set_back_since(pace.saved_at or 0) > 0 then
-  redis.call('DEL', pace_key, prefix .. ':held')
+  redis.call('DEL', pace_key, held_key)
   pace = {}
 end
 
@@ -85,9 +88,6 @@ local function is_revoked(slot, channel)
   return slot < math.max(pace.closed or 0, pace.account_from, channel == 'call' and pace.call_from or 0)
 end
 
--- Calls hold these slots of the account (µs), beyond its next free one: the texts take those before.
-local held_key = prefix .. ':held'
-
 -- Returns the first slot of the account from `slot` on that is a spacing away from all that calls hold.
 local function free_slot(slot)
   local spacing = spacing_us('account')
@@ -101,8 +101,8 @@ local function free_slot(slot)
   return slot
 end
 
--- Returns the next slot of a channel, and the account's next one. While texts take all slots, a call's is a whole number
--- of spacings later, so that they come up to it without a gap.
+-- Returns the next slot of a channel, and the account's next one. While texts take all slots, a call's is a whole
+-- number of spacings later, so that they come up to it without a gap.
 local function next_slot(channel)
   local account = free_slot(pace.account)
   if channel ~= 'call' or pace.call <= account then return account, account end

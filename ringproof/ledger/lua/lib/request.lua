@@ -74,7 +74,8 @@ local function write_request(key, record, flat, number, request, asked)
   if not is_verified(record) then record.verified_at = nil end
   record.code_request = record.code_request or record.verification_uuid and record.request
   for _, field in ipairs({'live_until', 'verification_uuid', 'api_id', 'code_sent_at', 'expires_at', 'verified_at',
-      'verified_uuid', 'code_request', 'tries', 'confirm', 'codes', 'calls', 'checked_at', 'reverify_after', 'unanswered'}) do
+      'verified_uuid', 'code_request', 'tries', 'confirm', 'codes', 'calls', 'checked_at', 'reverify_after',
+      'unanswered'}) do
     if record[field] then redis.call('HSET', key, field, record[field]) end
   end
   local ends_at = asked.ends_at

@@ -7,11 +7,12 @@
 --   turn:LANE:CHANNEL:floor     the next turn for the lane's share
 --   floor:LANE, floor:LANE:call from when on the lane's share is due, of all slots and of those for calls
 --   wanted:CHANNEL              until when the lane scheduled is known to want slots
-local AHEAD_US = 5100000          -- horizon of the lane interactive: a child may wait so long for a slot. It is one window
-                                  -- of Plivo's 5 s with its jitter: after a change of rates no person needs the agenda
+local AHEAD_US = 5100000          -- horizon of the lane interactive: a child may wait so long for a slot. It is one
+                                  -- window of Plivo's 5 s with its jitter: after a change of rates no person needs the
+                                  -- agenda
 local LEAST_AHEAD_US, MOST_AHEAD_US = 20000, 500000  -- horizon of the other lanes: one slot, within these bounds
-local CALL_AHEAD_US = 2000000     -- how far beyond the account's next slot people may reserve one for a call: two ticks of
-                                  -- the sweep. Further ahead, calls would keep children from the texts of other people
+local CALL_AHEAD_US = 2000000     -- how far beyond the account's next slot people may reserve one for a call: two ticks
+                                  -- of the sweep. Further ahead, calls would keep children from other people's texts
 local LEAST_CALL_AHEAD_US = 600000  -- the same for the other lanes: a call connects half a second before its slot
 local SHARE = 9                   -- a lane with work gets one slot in so many, or more: a floor of about 10 %
 local LEAST_TURN_US = 10000       -- least time between two turns: at a fast pace a caller reserves several slots
@@ -35,23 +36,23 @@ local function reserve_for_person(channel, others)
   return slot
 end
 
--- Returns a turn of the lane at `at` or later, and the field that the caller's turn is taken off. `step` (µs) is the time
--- until the next one.
+-- Returns a turn of the lane at `at` or later, and the field that the caller's turn is taken off. `step` (µs) is the
+-- time until the next one.
 local function turn_of(field, at, step)
   field = 'turn:' .. field
   return {field = field, at = math.max(pace[field] or 0, at), step = math.max(step, LEAST_TURN_US)}
 end
 
--- Notes that a lane has got a slot: its share is due again a step later. A lane catches up after a small delay, not after
--- a rest.
+-- Notes that a lane has got a slot: its share is due again a step later. A lane catches up after a small delay, not
+-- after a rest.
 local function move_floor(field, floor, step)
   local kept = floor > now_us - step and floor or now_us
   set_pace(field, math.min(kept + step, now_us + step))
 end
 
 -- Reserves the next slot for a lane that is not the people's. Returns the slot (µs); or nil and the caller's turn. The
--- turn is reserved only if it comes within the caller's patience (µs): one that the caller does not wait for would waste
--- a slot.
+-- turn is reserved only if it comes within the caller's patience (µs): one that the caller does not wait for would
+-- waste a slot.
 local function reserve(lane, channel, patience_us)
   local is_call = channel == 'call'
   local spacing, step = spacing_us('account'), spacing_us(is_call and 'call' or 'account')
@@ -62,8 +63,8 @@ local function reserve(lane, channel, patience_us)
 
   local own = account - ahead
   if lane == 'bulk' and (pace['wanted:sms'] or 0) > now_us then own = math.huge end
-  -- Its share lets a lane reserve hardly further ahead than people may: after a long 429 no caller would wait for a slot
-  -- that is further away.
+  -- Its share lets a lane reserve hardly further ahead than people may: after a long 429 no caller would wait for a
+  -- slot that is further away.
   local floor, call_floor = math.max(pace[floor_field] or 0, account - AHEAD_US - 2 * spacing), nil
   local account_floor = floor
   if is_call then

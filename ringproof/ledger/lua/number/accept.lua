@@ -29,7 +29,8 @@ end
 if follows and redis.call('EXISTS', key) == 0 then return {'gone', 0, 0, 0, ''} end
 
 local record, flat = read_or_revive(key, number)
-if doubtful and (record.request ~= doubtful or record.state ~= 'in_doubt' or batch_state_for(record) == 'cancelled') then
+if doubtful and (record.request ~= doubtful or record.state ~= 'in_doubt'
+    or batch_state_for(record) == 'cancelled') then
   return {'gone', 0, 0, 0, ''}
 elseif doubtful and may_still_send(record) then
   return {'in_doubt', record.request, 0, 0, ''}

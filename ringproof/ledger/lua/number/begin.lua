@@ -13,8 +13,8 @@ local PASSED_US = 5000000  -- a claim whose slot has passed so long ago is taken
 local later_us  -- once one number gets `later`, all numbers behind it do
 
 -- This fence has claimed the number before. The claim is taken back if its slot was revoked: by other rates, by a
--- 429, or because the number is on hold. It is also taken back if the slot has passed long ago: the caller was frozen, or
--- Redis' clock has jumped ahead, and other callers may have got the slots of this moment.
+-- 429, or because the number is on hold. It is also taken back if the slot has passed long ago: the caller was frozen,
+-- or Redis' clock has jumped ahead, and other callers may have got the slots of this moment.
 local function recheck_claim(key, record, number)
   local slot_us = slot_of(record) * 1000
   local is_good = record.state == 'sending' and slot_us + PASSED_US >= now_us

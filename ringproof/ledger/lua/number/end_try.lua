@@ -1,9 +1,9 @@
 -- needs: settings, record
 -- Ends a try that has not verified its number: Plivo refused the code, or did not check it.
 -- input:  KEYS    the number's record, the mark that the try was given back
---         ARGV    the code's handle, how often one code may be entered; the uuid of the code if Plivo surely did not check
---                 it ('': Plivo did): then the try does not count; and the handle of an earlier try whose answer was
---                 lost ('': none)
+--         ARGV    the code's handle; how often one code may be entered;
+--                 the uuid of the code if Plivo surely did not check it: then the try does not count ('': Plivo did);
+--                 the handle of an earlier try to which Plivo's answer was lost ('': none)
 -- output: the tries that are left
 local key, given_back_key = unpack(KEYS, 7)
 local handle, most_tries, unchecked_uuid, earlier_handle = unpack(ARGV, 3)
