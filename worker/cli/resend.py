@@ -28,8 +28,8 @@ def resend(name: str, *, unanswered: bool, yes: bool) -> None:  # noqa: ARG001  
     """Send codes again to the rows of a batch that did not answer.
 
     They become a new batch, NAME-resend, to which the old one points. Numbers that are verified by now are left out,
-    and so are codes that may still work. Caps and the cooldown apply. The command shows a forecast and, on a terminal,
-    asks. The exit code is 1 if there is no such row.
+    and so are those whose code may still work. Caps and the cooldown apply. The command shows a forecast and, on a
+    terminal, asks. The exit code is 1 if there is no such row.
     """
     load_dotenv()
     ledger = runtime.ledger()
