@@ -18,10 +18,10 @@ def erase_number(ledger: Ledger, number: str) -> bool:
     """Delete everything that Ringproof knows about a number; return False if it knew nothing.
 
     This deletes the record with its history, the outcomes of earlier requests, the agenda entry, the date of the next
-    re-verification, the mark of a lapsed or suspect number, and the answers that are kept for repeated calls. In its
-    batch rows the number, the alias, the subaccount and all kept columns are deleted; the outcome and the country stay,
-    so that the counts do not change. A row without an outcome becomes `erased`. In the columns of other rows, each cell
-    with the number is deleted.
+    re-verification, the mark of a lapsed number, its places in the lines, and the answers that are kept for repeated
+    calls. In its batch rows the number, the alias, the subaccount and all kept columns are deleted; the outcome and the
+    country stay, so that the counts do not change. A row without an outcome becomes `erased`. In the columns of other
+    rows, each cell with the number is deleted.
 
     A request that has not begun never begins. While a code of the number may be live, a tombstone prevents a second
     one (`lua/lib/tombstone.lua`). A queued message still has the number until a worker takes it. Reading all batch rows
