@@ -173,7 +173,8 @@ def _pauses(fields: Mapping[str, str]) -> Iterator[Pause]:
             yield Pause(lane, since, fields.get(f"{field}:reason") or "a person paused it", None)
     for field, kind in PAUSE_KINDS.items():
         if field in fields and (since := _moment(fields.get(kind.began))):
-            why = ACCOUNT_REFUSALS[fields["account_status"]] if field == "account" else kind.why
+            refusal = ACCOUNT_REFUSALS.get(fields.get("account_status", "")) if field == "account" else None
+            why = refusal or kind.why
             yield Pause(None, since, why, _moment(fields.get(kind.next_probe)), field)
 
 

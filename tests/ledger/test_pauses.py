@@ -309,6 +309,12 @@ class TestDoubtsInARow:
         assert pause.next_look - simulation.moment() == timedelta(seconds=1)
 
 
+def test_a_pause_of_the_account_without_a_status_is_shown(simulation):
+    simulation.client.hset(simulation.keys.pauses, mapping={"account": 1, "account_until": 1})  # by an older worker
+
+    assert whys(simulation) == [PAUSE_KINDS["account"].why]
+
+
 def test_the_answer_to_a_look_up_pauses_all(simulation):
     report_answer(simulation.ledger, PlivoSignal.THROTTLED, 7.0)
     closed = simulation.slots_from("account") - simulation.now_us
