@@ -24,8 +24,8 @@ def work_off_agenda(ledger: Ledger, limit: int, queues: Mapping[Lane, str]) -> l
 def release_refused(ledger: Ledger, limit: int) -> int:
     """Queue at most `limit` numbers that wait for their destination and may be sent to now; return how many.
 
-    While Plivo refuses a destination that is one number for each try, and afterwards all of them. Work off the agenda
-    next: it has their messages sent.
+    While Plivo refuses a destination, one number is queued for each try. Once Plivo takes codes there again, all are
+    queued. Work off the agenda next: it says whose messages to send.
     """
     return int(ledger.run_script("agenda/release", args=[limit]))
 

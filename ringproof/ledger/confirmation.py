@@ -146,7 +146,7 @@ def end_try(ledger: Ledger, number: str, handle: str) -> int:
 
 
 def give_try_back(ledger: Ledger, number: str, handle: str, uuid: str, unanswered_handle: str = "") -> None:
-    """End a try whose code, that of `uuid`, Plivo surely did not check: it does not count.
+    """End a try that does not count, because Plivo surely did not check its code. `uuid` is that code's verification.
 
     A second call changes nothing. With `unanswered_handle`, the next entry looks up again whether Plivo has taken the
     code of that earlier try.

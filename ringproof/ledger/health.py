@@ -15,7 +15,7 @@ OLDEST: Final = (6, 2)
 
 
 OVERDUE: Final = timedelta(minutes=1)
-"""The sweep acts on an entry of the agenda within seconds, and a new version of the workers is up in less than that."""
+"""The sweep acts on an entry of the agenda within seconds, and an upgrade stops the workers for less than a minute."""
 
 
 @dataclass(frozen=True, slots=True)

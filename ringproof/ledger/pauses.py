@@ -38,4 +38,4 @@ ACCOUNT_REFUSALS: Final[Mapping[str, str]] = {
 """Why the account is paused, by the status that showed it."""
 
 FORGOTTEN_AFTER: Final = timedelta(hours=1)
-"""A destination that Plivo refused is forgotten if nobody has had a number of it for so long."""
+"""The refusal of a destination is forgotten once its next try has been due for so long: there was no number to try."""

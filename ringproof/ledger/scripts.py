@@ -44,7 +44,7 @@ local SENDING_PROBES = {_lua_list(field for field, kind in PAUSE_KINDS.items() i
 local NEXT_PROBES = {_lua_list(kind.next_probe for kind in PAUSE_KINDS.values())}
 """,
     "forgetting": f"""
--- After so long without a number, a destination that Plivo refused is forgotten.
+-- The refusal of a destination is forgotten once its next try has been due for so long.
 local FORGET_MS = {FORGOTTEN_AFTER.total_seconds() * 1000:.0f}
 """,
     "states": f"""

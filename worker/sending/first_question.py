@@ -46,7 +46,8 @@ class FirstQuestion(bootsteps.StartStopStep):
 def ask_first() -> None:
     """Ask Plivo for one entry of its list, and log that it answered. If it refuses, the warning says what to check.
 
-    As any answer does, a 401 pauses all sending, and a good answer ends such a pause.
+    As any answer does, a 401 pauses all sending, and a good answer ends such a pause. Nothing is logged about the
+    question if it gets no slot in time, if Plivo answers 429, or if Redis is away: none of these is a wrong setting.
     """
     try:
         ask_at_slot(runtime.ledger(), runtime.plivo().probe, within=SLOT)

@@ -40,7 +40,7 @@ local function set_state(key, record, number, state, reason, agenda_at)
       or redis.call('ZSCORE', renewals_key, number)
     if not stays then expire_record(key) end
   end
-  -- Who is called up stays so until begin has claimed the number.
+  -- A person who is called up keeps the place until begin has claimed the number.
   local keeps_place = state == 'queued' or state == 'waiting' and reason == 'pace'
   if record.lane == 'interactive' and not keeps_place then leave_line(number, record.channel) end
   if record.batch then update_row_of(record, state, reason) end
