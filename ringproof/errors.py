@@ -2,7 +2,7 @@
 
 RingproofError
 ├── InvalidRequest            a field of the request is wrong; nothing was queued           (ValueError)
-│   ├── InvalidNumber         no code can be sent to this phone number
+│   ├── InvalidNumber         no code can be sent to this phone number                      also at .get()
 │   ├── InvalidRoster         a file cannot be read, or is no roster
 │   ├── UnknownBatch          no batch has this name
 │   ├── BatchExists           a batch of this name has these rows already, or others

@@ -10,7 +10,6 @@ from ringproof.batches.summary import batch_summary
 from ringproof.errors import UnknownBatch
 from ringproof.ledger.acceptance import Disposition
 from ringproof.ledger.ledger import Ledger
-from ringproof.ledger.record import Reason
 from ringproof.ledger.row_outcomes import BYTES, LISTS
 
 
@@ -55,14 +54,14 @@ def retry(ledger: Ledger, name: str, reasons: Collection[str]) -> int:
         >>> retry(ledger, "spring", ["rejected", "too_late"])
         8
 
-    `capped` includes the rows that got no request because of a cap. A waiting row has not failed. A completed batch
-    runs again, and completes again. A batch that is cancelled or being imported is not retried. If the process dies
-    in between, call it again. Raises `UnknownBatch`.
+    `capped` and `country` include the rows that got no request because of a cap or their country. A waiting row has
+    not failed. A completed batch runs again, and completes again. A batch that is cancelled or being imported is not
+    retried. If the process dies in between, call it again. Raises `UnknownBatch`.
     """
     require_batch(ledger, name)
     outcomes = {f"failed:{reason}" for reason in reasons}
-    if Reason.CAPPED in reasons:
-        outcomes |= {outcome for outcome in BYTES if outcome.partition(":")[0] == Disposition.CAPPED}
+    refused = {Disposition.CAPPED, Disposition.COUNTRY} & set(map(str, reasons))
+    outcomes |= {outcome for outcome in BYTES if outcome.partition(":")[0] in refused}
     wanted = "".join(BYTES[outcome] for outcome in sorted(outcomes) if outcome in BYTES)
     return sum(_retry_list(ledger, name, channel, wanted) for channel in LISTS) if wanted else 0
 

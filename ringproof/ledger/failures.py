@@ -4,6 +4,7 @@ from typing import Final
 
 from ringproof import errors
 from ringproof.ledger.record import Reason, Record, State
+from ringproof.phone.masking import mask
 
 FAILURES: Final[dict[Reason | None, type[errors.Failed]]] = {
     Reason.REJECTED: errors.Rejected,
@@ -23,6 +24,8 @@ def failure_of(record: Record) -> errors.RingproofError | None:
         return errors.Cancelled()
     if record.state is State.FAILED and record.reason is Reason.CAPPED and record.due_at:
         return errors.Capped(record.detail or "", record.due_at)
+    if record.state is State.FAILED and record.reason is Reason.COUNTRY:
+        return errors.InvalidNumber("country", mask(record.phone_number))
     if record.state is State.FAILED:
         return FAILURES.get(record.reason, errors.Failed)(record.detail or "")
     return None

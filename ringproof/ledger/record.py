@@ -60,6 +60,7 @@ class Reason(StrEnum):
     REJECTED = "rejected"
     FORBIDDEN = "forbidden"
     CAPPED = "capped"
+    COUNTRY = "country"
     TOO_LATE = "too_late"
     WORKER_LOST = "worker_lost"
     IN_DOUBT = "in_doubt"
@@ -104,6 +105,7 @@ LETTERS: Final[Mapping[str, str]] = {
     Reason.REJECTED: "r",
     Reason.FORBIDDEN: "f",
     Reason.CAPPED: "m",
+    Reason.COUNTRY: "g",
     Reason.TOO_LATE: "l",
     Reason.WORKER_LOST: "k",
     Reason.IN_DOUBT: "d",

@@ -65,6 +65,20 @@ MUTATIONS = (
         "tests/ledger/test_ledger.py::test_a_queued_request_does_not_begin_while_another_code_may_be_live",
     ),
     Mutation(
+        "begin looks at the list of countries: one that is shortened stops what is queued",
+        "ringproof/ledger/lua/number/begin.lua",
+        "if is_left_out(record.country or '') then",
+        "if false then",
+        "tests/batches/test_country_list.py::test_a_batch_whose_rows_are_all_left_out_is_completed_with_the_outcome_of_feed",
+    ),
+    Mutation(
+        "numbers of a country that is left out do not wait until Plivo is asked about it",
+        "ringproof/ledger/lua/agenda/release.lua",
+        " and not is_left_out(name)",
+        "",
+        "tests/batches/test_country_list.py::test_rows_of_a_country_that_plivo_refuses_end_at_once_when_the_list_leaves_it_out",
+    ),
+    Mutation(
         "a code counts as live for longer than it can be entered",
         "ringproof/ledger/lua/number/settle.lua",
         "'live_until', agenda_at + config.code_margin_ms)",

@@ -30,7 +30,7 @@ from worker.views.text import clock, counted
 
 POLL_SECONDS: Final = 0.5
 
-RETRIABLE: Final = (*RETRIED, Reason.REJECTED, Reason.FORBIDDEN, Reason.CAPPED, Reason.CRASHES_WORKER)
+RETRIABLE: Final = (*RETRIED, Reason.REJECTED, Reason.FORBIDDEN, Reason.CAPPED, Reason.COUNTRY, Reason.CRASHES_WORKER)
 
 
 class Reasons(click.ParamType):  # type: ignore[type-arg]  # generic in click 8.3 alone

@@ -1,4 +1,4 @@
--- needs: arguments, clock, record, transition, destinations, pauses
+-- needs: arguments, clock, record, transition, destinations, countries, pauses
 -- Queues numbers that wait for their destination: all of them once Plivo takes codes there again, one for each try
 -- while it does not, and one in all as the last resort for a probe of the account.
 -- input:  ARGV    numbers at most
@@ -22,7 +22,8 @@ local function release(name, count)
 end
 
 local function count_for(name)
-  if is_closed(name) then return may_be_tried(name) and 1 or 0 end
+  -- Numbers that the list of countries leaves out need no try: begin ends their requests.
+  if is_closed(name) and not is_left_out(name) then return may_be_tried(name) and 1 or 0 end
   return most - released
 end
 

@@ -74,7 +74,9 @@ end
 local function update_row_of(record, state, reason)
   if not is_row(record) then return end
   local list, place, country = row_of(record)
-  set_row_outcome(record.batch, list, place, country, reason ~= '' and state .. ':' .. reason or state)
+  local outcome = reason ~= '' and state .. ':' .. reason or state
+  if reason == 'country' then outcome = reason end  -- as a row that feed refuses for its country
+  set_row_outcome(record.batch, list, place, country, outcome)
 end
 
 -- Erases a row: only its country stays, for the counts. A row that was fed and had no outcome gets the outcome

@@ -1,4 +1,4 @@
--- needs: arguments, clock, states, settings, record, batch_state, batch_rows, reverification, transition, limits
+-- needs: arguments, clock, states, settings, record, batch_state, batch_rows, reverification, transition, limits, countries
 -- The decision about a new request, and how an accepted one is written: for one number, or for a row of a batch.
 -- `asked` describes the new request: answers ('state[:live]' -> disposition), lane, channel, country, resend (true or
 -- nil), is_row (true for a row), least_request (the lowest request number; nil: any), ends_at (ms), asleep_until
@@ -32,7 +32,7 @@ local function decide(record, number, asked)
   if decision.disposition ~= 'accepted' then return decision end
 
   local cooldown_until = last_send_of(record) + config.cooldown_ms
-  if config.countries ~= '' and not (',' .. config.countries .. ','):find(',' .. asked.country .. ',', 1, true) then
+  if is_left_out(asked.country) then
     decision.disposition, decision.refused_by = 'country', 'countries'
     return decision
   elseif asked.resend and cooldown_until > now then

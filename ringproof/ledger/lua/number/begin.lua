@@ -1,4 +1,4 @@
--- needs: clock, settings, record, batch_state, transition, destinations, limits, pace, line, turns, pauses
+-- needs: clock, settings, record, batch_state, transition, destinations, limits, countries, pace, line, turns, pauses
 -- Reserves a slot for each number that may be sent to now, and claims the number. A claimed record is `sending` before
 -- any byte goes to Plivo.
 -- input:  KEYS    the numbers' records
@@ -52,6 +52,11 @@ local function begin(key, number, request, asleep_until)
   elseif applies == 'paused' then
     hold_until(key, record, number, now + BATCH_LOOK_MS, 'batch_paused')
     return 'waiting', (now + BATCH_LOOK_MS) * 1000
+  end
+  if is_left_out(record.country or '') then  -- the list was shortened since the request was accepted
+    count_refusal('countries')
+    set_state(key, record, number, 'failed', 'country')
+    return 'ended', 0
   end
   if later_us then return 'later', later_us end
 
