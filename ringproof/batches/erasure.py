@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Iterator
+from enum import Enum, auto
 
 import redis
 
@@ -37,6 +38,28 @@ def erase_number(ledger: Ledger, number: str) -> bool:
     except redis.RedisError as error:
         raise ledger.unavailable(error) from error
     return has_record or rows > 0
+
+
+class Rewrite(Enum):
+    """What Redis answers if its append-only file is to be rewritten."""
+
+    STARTED = auto()
+    BUSY = auto()  # one is under way that began earlier, and so keeps what has been erased since
+    NO_FILE = auto()
+
+
+def rewrite_append_only_file(ledger: Ledger) -> Rewrite:
+    """Ask Redis to rewrite its append-only file, which has each erased number until then.
+
+    Redis does so in the background. Without such a file nothing is asked: Redis would begin one.
+    """
+    state = ledger.run("info", "persistence")
+    if not state["aof_enabled"]:
+        return Rewrite.NO_FILE
+    if state["aof_rewrite_in_progress"]:
+        return Rewrite.BUSY
+    ledger.run("bgrewriteaof")
+    return Rewrite.STARTED
 
 
 def _erase_rows(ledger: Ledger, number: str) -> int:

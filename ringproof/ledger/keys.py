@@ -27,6 +27,7 @@ Scripts get their keys from here. A script that finds a key by a record's or row
 | `{P}:destinations:waiting` | sorted set | numbers that wait for their country, as COUNTRY/0/+E164 |
 | `{P}:refusals` | hash | how often each cap has refused a request |
 | `{P}:reconcile`, `{P}:sync` | hash | how far each scan of Plivo's list is (lua/plivo_list) |
+| `{P}:audit` | stream | what operators did: actor, action, subject; the last 10,000 (`ledger.audit`) |
 | `{P}:repair_cursor` | string | where the agenda repair goes on with its scan of the records |
 | `{P}:tick:NAME` | string | when (ms) a worker has claimed this tick; it expires when the next one may be claimed |
 | `{P}:events` | channel | events that concern more than one number, as JSON |
@@ -100,6 +101,7 @@ class Keys:
         self.destinations = f"{prefix}:destinations"
         self.destinations_waiting = f"{prefix}:destinations:waiting"
         self.refusals = f"{prefix}:refusals"
+        self.audit = f"{prefix}:audit"
         self.repair_cursor = f"{prefix}:repair_cursor"
         self.events = f"{prefix}:events"
         self.unacked = f"{prefix}:unacked"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from worker.cli import batch, local, number, pace, processes, resend, roster, verified
+from worker.cli import audit, batch, local, number, pace, processes, resend, roster, verified
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -46,6 +46,7 @@ for command in (
     pace.limits,
     processes.worker,
     processes.beat,
+    audit.audit,
     local.health,
     local.sandbox,
     local.demo,

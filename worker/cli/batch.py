@@ -23,6 +23,7 @@ from ringproof.batches.summary import batch_names, batch_summary, recount
 from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.record import Reason
 from ringproof.rosters.output_file import OutputFile
+from worker.cli.audit import AS, note
 from worker.cli.options import JSON, YES, load_dotenv, reports_errors
 from worker.views.batch import ENDED, RETRIED, batch_json, batch_view, changes, pace_text, show_live
 from worker.views.console import Exit, console
@@ -97,14 +98,16 @@ def show(name: str, *, watches: bool, recounts: bool, prints_json: bool) -> None
 
 @batch.command()
 @click.argument("name")
+@AS
 @reports_errors
-def pause(name: str) -> None:
+def pause(name: str, actor: str | None) -> None:
     """Pause a batch, until ringproof batch resume.
 
     Within a second nothing of it is sent any more, except rows that a person asked for as well.
     """
     load_dotenv()
     before = _changeable(name, "pause")
+    note(actor, "batch pause", name)
     after = operations.pause(runtime.ledger(), name)
     already = " already" if before.state is BatchState.PAUSED else ""
     console().print(f"{name} is {after.state}{already}; to go on: ringproof batch resume {shlex.quote(name)}")
@@ -112,8 +115,9 @@ def pause(name: str) -> None:
 
 @batch.command()
 @click.argument("name")
+@AS
 @reports_errors
-def resume(name: str) -> None:
+def resume(name: str, actor: str | None) -> None:
     """Let a paused batch go on.
 
     The exit code is 1 if the batch was not paused.
@@ -123,6 +127,7 @@ def resume(name: str) -> None:
     if before.state is not BatchState.PAUSED:
         console().print(f"{name} was not paused: it is {before.state}")
         sys.exit(Exit.REFUSED)
+    note(actor, "batch resume", name)
     operations.resume(runtime.ledger(), name)
     console().print(f"{name} goes on, at the pace")
 
@@ -130,8 +135,9 @@ def resume(name: str) -> None:
 @batch.command()
 @click.argument("name")
 @YES
+@AS
 @reports_errors
-def cancel(name: str, *, yes: bool) -> None:
+def cancel(name: str, actor: str | None, *, yes: bool) -> None:
     """Cancel all rows of a batch that have not begun, for good.
 
     A code that is being sent cannot be taken back. Rows that a person asked for as well go on. If the import was cut
@@ -144,6 +150,7 @@ def cancel(name: str, *, yes: bool) -> None:
         if before.state is BatchState.IMPORTING:
             question = f"The import of {name} is not finished. Delete its {counted(before.rows, 'row')}?"
         click.confirm(question, abort=True, err=True)
+    note(actor, "batch cancel", name)
     after = operations.cancel(runtime.ledger(), name)
     if before.state is BatchState.IMPORTING:
         console().print(f"{name} is deleted: its import was cut short")
@@ -161,8 +168,9 @@ def cancel(name: str, *, yes: bool) -> None:
     show_default=True,
     help="The failures to retry, with commas between them.",
 )
+@AS
 @reports_errors
-def retry(name: str, reasons: Sequence[Reason]) -> None:
+def retry(name: str, reasons: Sequence[Reason], actor: str | None) -> None:
     """Send codes to the rows of a batch that failed.
 
     By default these are the rows that failed although nothing was wrong with their numbers. A row that waits has not
@@ -173,6 +181,7 @@ def retry(name: str, reasons: Sequence[Reason]) -> None:
     before = existing_batch(runtime.ledger(), name)
     if before.state in {BatchState.IMPORTING, BatchState.CANCELLED}:
         end_unchanged(before, "retry")
+    note(actor, "batch retry", f"{name}: {', '.join(reasons)}")
     count = operations.retry(runtime.ledger(), name, reasons)
     if not count:
         console().print(f"no row of {name} has failed as {', '.join(reasons)}")
@@ -195,8 +204,9 @@ def retry(name: str, reasons: Sequence[Reason]) -> None:
 @click.option("--excel", is_flag=True, help="Make a leading = + - @ harmless, for a spreadsheet.")
 @click.option("--columns", "chosen", metavar="phone_number,state", help="Write only these columns  [default: all]")
 @click.option("--output", metavar="FILE", help="Write to this file  [default: standard output]")
+@AS
 @reports_errors
-def export(name: str, format_: str, output: str | None, chosen: str | None, *, excel: bool) -> None:
+def export(name: str, format_: str, output: str | None, chosen: str | None, actor: str | None, *, excel: bool) -> None:
     """Write the rows of a batch with their outcomes.
 
     Each row has its line and all columns of its roster. The rows that the import rejected come last, with the reason. A
@@ -222,6 +232,8 @@ def export(name: str, format_: str, output: str | None, chosen: str | None, *, e
 
     with _opened(output, "utf-8-sig" if excel else "utf-8", beginnings(columns)) as to:
         is_masked = to is sys.stdout and to.isatty()
+        if not is_masked:
+            note(actor, "batch export", name)
         if format_ == "csv":
             count = write_csv(rows(), to, masked=is_masked, excel=excel, columns=columns)
         else:

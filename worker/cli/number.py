@@ -7,7 +7,7 @@ import click
 from celery.exceptions import TimeoutError as CeleryTimeoutError
 
 from ringproof import errors, runtime
-from ringproof.batches.erasure import erase_number
+from ringproof.batches.erasure import Rewrite, erase_number, rewrite_append_only_file
 from ringproof.celery.app import app
 from ringproof.ledger import reverification
 from ringproof.ledger.answers import Settled
@@ -20,6 +20,7 @@ from ringproof.phone.masking import mask
 from ringproof.phone.number import CHANNELS, parse
 from tasks import confirm_verification, initiate_verification
 from tasks.removal import REMOVE
+from worker.cli.audit import AS, note
 from worker.cli.options import JSON, REGION, REVERIFY_AFTER, YES, load_dotenv, numbers_of, reports_errors
 from worker.views.console import Exit, console
 from worker.views.number import next_step_text, number_json, number_view, unknown_number_json
@@ -31,6 +32,10 @@ from worker.views.watcher import RequestWatcher
 
 SECONDS = 30.0
 """How long a command waits for a worker's answer: a slot, Plivo's 10 s, and the same again if an answer is lost."""
+
+REWRITE = click.option(
+    "--rewrite", "rewrites", is_flag=True, help="Have Redis rewrite its append-only file, which still has the number."
+)
 
 
 @click.command()
@@ -116,8 +121,9 @@ def status(number: str | None, region: str | None, *, prints_json: bool) -> None
 @click.command()
 @click.argument("number")
 @REGION
+@AS
 @reports_errors
-def cancel(number: str, region: str | None) -> None:
+def cancel(number: str, region: str | None, actor: str | None) -> None:
     """Cancel a NUMBER's request that has not begun.
 
     A code that is being sent cannot be taken back: the command then ends with exit code 1.
@@ -128,6 +134,7 @@ def cancel(number: str, region: str | None) -> None:
     if record is None:
         console().print(f"{mask(number)} is unknown here; there is nothing to cancel")
         sys.exit(Exit.REFUSED)
+    note(actor, "cancel", mask(number))
     settled = runtime.ledger().cancel(number, record.request)
     if settled is Settled.STALE:
         record = runtime.ledger().read(number) or record
@@ -176,9 +183,11 @@ def confirm(number: str, region: str | None, *, prints_json: bool) -> None:
 @click.command()
 @click.argument("number")
 @REGION
+@REWRITE
 @YES
+@AS
 @reports_errors
-def remove(number: str, region: str | None, *, yes: bool) -> None:
+def remove(number: str, region: str | None, actor: str | None, *, rewrites: bool, yes: bool) -> None:
     """Delete a verified NUMBER at Plivo, and erase it here.
 
     The number cannot be a caller ID until it is verified again. The command asks first. It ends with exit code 1 if
@@ -188,6 +197,7 @@ def remove(number: str, region: str | None, *, yes: bool) -> None:
     number = _e164(number, region)
     if not yes:
         click.confirm(f"Remove {mask(number)} at Plivo and here?", abort=True, err=True)
+    note(actor, "remove", mask(number))
     message = {"queue": queue(Lane.INTERACTIVE), "argsrepr": f"('{mask(number)}',)"}
     try:
         removed = app.send_task(REMOVE, (number,), **message).get(timeout=SECONDS)
@@ -195,28 +205,45 @@ def remove(number: str, region: str | None, *, yes: bool) -> None:
         _end_without_answer("It may have removed the number: remove it again, which is safe")
     at_plivo = "removed at Plivo" if removed["at_plivo"] else "not verified at Plivo"
     console().print(f"{mask(number)}: {at_plivo}, {'erased here' if removed['here'] else 'unknown here'}")
-    sys.exit(Exit.DONE if any(removed.values()) else Exit.REFUSED)
+    _rewrite_and_end(is_wanted=rewrites, was_known=any(removed.values()))
 
 
 @click.command()
 @click.argument("number")
 @REGION
+@REWRITE
 @YES
+@AS
 @reports_errors
-def erase(number: str, region: str | None, *, yes: bool) -> None:
+def erase(number: str, region: str | None, actor: str | None, *, rewrites: bool, yes: bool) -> None:
     """Delete a NUMBER here: its record, its history, its requests.
 
     A request that has not begun sends nothing. At Plivo the number stays as it is; ringproof remove deletes it there,
     too. If a code may be live, Ringproof remembers that without the number until the code has died. The command asks
-    first. It ends with exit code 1 if the number was unknown.
+    first. It ends with exit code 1 if the number was unknown, and --rewrite had nothing to do.
     """
     load_dotenv()
     number = _e164(number, region)
     if not yes:
         click.confirm(f"Delete everything that is known here about {mask(number)}?", abort=True, err=True)
+    note(actor, "erase", mask(number))
     is_erased = erase_number(runtime.ledger(), number)
     console().print(f"{mask(number)} is {'erased' if is_erased else 'unknown here'}")
-    sys.exit(Exit.DONE if is_erased else Exit.REFUSED)
+    _rewrite_and_end(is_wanted=rewrites, was_known=is_erased)
+
+
+def _rewrite_and_end(*, is_wanted: bool, was_known: bool) -> NoReturn:
+    """Have Redis rewrite its append-only file, if that is wanted, say what it does, and end the command."""
+    rewrite = rewrite_append_only_file(runtime.ledger()) if is_wanted else None
+    if rewrite is Rewrite.BUSY:
+        console().print("Redis is rewriting its append-only file since before; use --rewrite again when it has ended")
+        sys.exit(Exit.UNFINISHED)
+    if rewrite is Rewrite.STARTED:
+        console().print("Redis is rewriting its append-only file; its backups are yours to clean")
+        sys.exit(Exit.DONE)
+    if rewrite is Rewrite.NO_FILE:
+        console().print("Redis keeps no append-only file; its next snapshot will not have the number")
+    sys.exit(Exit.DONE if was_known else Exit.REFUSED)
 
 
 def _first_line() -> str:

@@ -13,10 +13,11 @@ from ringproof.ledger import control
 from ringproof.ledger.control import RateOverride, SendingStatus, sending_status
 from ringproof.ledger.record import Lane
 from ringproof.policy import Rate
+from worker.cli.audit import AS, note
 from worker.cli.options import JSON, Duration, load_dotenv, reports_errors
 from worker.views.console import Exit, console
 from worker.views.sending import names_of, sending_json
-from worker.views.text import clock
+from worker.views.text import clock, duration_text
 
 LONGEST: Final = timedelta(days=30)
 """Limits for a longer time belong in the workers' environment."""
@@ -27,22 +28,25 @@ LANE = click.option("--lane", type=click.Choice([str(lane) for lane in Lane]), h
 @click.command()
 @LANE
 @click.option("--reason", default="", help="Why; ringproof status shows it.")
+@AS
 @reports_errors
-def pause(lane: str | None, reason: str) -> None:
+def pause(lane: str | None, reason: str, actor: str | None) -> None:
     """Pause sending, in all lanes or in one.
 
     Within a second nothing is sent any more, until ringproof resume. Requests are still accepted, and wait. Deadlines
     of bulk and scheduled requests move by the pause. A person's request ends after 15 minutes, as always.
     """
     load_dotenv()
+    note(actor, "pause", f"{lane or 'all lanes'}{': ' if reason else ''}{reason}")
     is_new = control.pause(runtime.ledger(), Lane(lane) if lane else None, reason)
     console().print(f"{lane or 'everything'} is paused{'' if is_new else ' already'}; to go on: ringproof resume")
 
 
 @click.command()
 @LANE
+@AS
 @reports_errors
-def resume(lane: str | None) -> None:
+def resume(lane: str | None, actor: str | None) -> None:
     """End a pause, of all lanes or of one.
 
     Without --lane, a pause for unknown credentials ends, too. If other answers of Plivo's had caused a pause, the
@@ -52,6 +56,7 @@ def resume(lane: str | None) -> None:
     load_dotenv()
     ledger = runtime.ledger()
     refused = () if lane else sending_status(ledger).refused_destinations
+    note(actor, "resume", lane or "all lanes")
     was_paused = control.resume(ledger, Lane(lane) if lane else None)
     if was_paused:
         console().print(f"{lane or 'everything'} goes on, at the pace")
@@ -92,8 +97,9 @@ def show(*, prints_json: bool = False) -> None:
 @limits.command(name="set")
 @click.argument("rates", nargs=-1, required=True, metavar="RATE=240/5s...")
 @click.option("--for", "duration", type=Duration(LONGEST), required=True, help="For how long, such as 1h.")
+@AS
 @reports_errors
-def set_(rates: Sequence[str], duration: timedelta) -> None:
+def set_(rates: Sequence[str], duration: timedelta, actor: str | None) -> None:
     """Set other limits for a while.
 
     RATE= is the limit of the account, CALL_RATE= that of calls. All workers and web apps follow them within a second;
@@ -102,15 +108,19 @@ def set_(rates: Sequence[str], duration: timedelta) -> None:
     """
     load_dotenv()
     new = dict(_rate(written) for written in rates)
+    written = " ".join(f"{name}={rate}" for name, rate in new.items())
+    note(actor, "limits set", f"{written} for {duration_text(duration)}")
     until = control.override_rates(runtime.ledger(), duration, rate=new.get("RATE"), call_rate=new.get("CALL_RATE"))
-    console().print(f"{' '.join(f'{name}={rate}' for name, rate in new.items())} until {clock(until)}")
+    console().print(f"{written} until {clock(until)}")
 
 
 @limits.command()
+@AS
 @reports_errors
-def reset() -> None:
+def reset(actor: str | None) -> None:
     """Go back to the environment's limits, at once."""
     load_dotenv()
+    note(actor, "limits reset")
     control.restore_rates(runtime.ledger())
     console().print("the usual limits apply")
 

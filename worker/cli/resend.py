@@ -12,6 +12,7 @@ from ringproof.batches.importing import BatchImport, begin_import
 from ringproof.batches.model import BatchState
 from ringproof.batches.resend import RowCopier, UnansweredRows, finish_resend, resend_name
 from ringproof.ledger.ledger import Ledger
+from worker.cli.audit import AS, note
 from worker.cli.batch import end_unchanged, existing_batch
 from worker.cli.options import YES, load_dotenv, reports_errors
 from worker.cli.roster import confirm_sending, only_first_interrupt, print_forecast
@@ -23,8 +24,9 @@ from worker.views.text import counted
 @click.argument("name")
 @click.option("--unanswered", is_flag=True, required=True, help="The rows whose code was sent and not entered.")
 @YES
+@AS
 @reports_errors
-def resend(name: str, *, unanswered: bool, yes: bool) -> None:  # noqa: ARG001  # it says which rows; there is one choice
+def resend(name: str, actor: str | None, *, unanswered: bool, yes: bool) -> None:  # noqa: ARG001  # it says which rows; there is one choice
     """Send codes again to the rows of a batch that did not answer.
 
     They become a new batch, NAME-resend, to which the old one points. Numbers that are verified by now are left out,
@@ -50,6 +52,7 @@ def resend(name: str, *, unanswered: bool, yes: bool) -> None:  # noqa: ARG001  
         except (errors.BatchExists, click.exceptions.Exit, OSError, SystemExit):
             importing.abandon()
             raise
+        note(actor, "batch resend", name)
         resent = finish_resend(ledger, name, importing)
     quoted = shlex.quote(resent.name)
     console().print(

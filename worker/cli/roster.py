@@ -22,6 +22,7 @@ from ringproof.phone.number import CHANNELS
 from ringproof.rosters.rejects import Rejects
 from ringproof.rosters.roster import Roster, fingerprint_of, open_roster
 from ringproof.rosters.row import Row
+from worker.cli.audit import AS, note
 from worker.cli.options import REVERIFY_AFTER, YES, load_dotenv, reports_errors
 from worker.views.console import Exit, console
 from worker.views.forecast import forecast_view, lost_plus_text, reasons_text
@@ -95,6 +96,7 @@ class Mapping(click.ParamType):  # type: ignore[type-arg]  # generic in click 8.
 @click.option("--no-columns", is_flag=True, help="Do not keep the roster's columns and rejected rows for the export.")
 @click.option("--paused", is_flag=True, help="Send nothing until ringproof batch resume NAME.")
 @YES
+@AS
 @reports_errors
 def import_(
     files: Sequence[str],
@@ -105,6 +107,7 @@ def import_(
     rejects: str | None,
     most: float,
     reverify_after_days: int | None,
+    actor: str | None,
     *,
     plus: bool,
     dry_run: bool,
@@ -142,6 +145,7 @@ def import_(
             source = ", ".join(roster.name for roster in rosters)[:200]
             with begin_import(ledger, name, fingerprint=fingerprint_of(rosters), source=source) as importing:
                 _import_rows(importing, reader, ledger, files, yes=yes, paused=paused)
+                note(actor, "import", f"{name}: {counted(reader.tally.channels.total(), 'row')}")
                 imported = importing.finish(paused=paused, reverify_after_days=reverify_after_days)
         except KeyboardInterrupt:
             _end("interrupted; nothing was imported")

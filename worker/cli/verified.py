@@ -26,6 +26,7 @@ from ringproof.phone.masking import mask
 from ringproof.phone.number import parse
 from ringproof.rosters.output_file import OutputFile
 from tasks.plivo_list import LAG, start_list_scan
+from worker.cli.audit import AS, note
 from worker.cli.options import JSON, REGION, YES, Duration, load_dotenv, numbers_of, reports_errors
 from worker.views.console import Exit, console
 from worker.views.number import number_json, number_line
@@ -54,8 +55,9 @@ _WHY_NOT: Final = {
     help="Numbers in this state; may be given several times  [default: verified]",
 )
 @click.option("--json", "prints_json", is_flag=True, help="Print each record as a line of JSON, unmasked.")
+@AS
 @reports_errors
-def numbers(states: Sequence[str], *, prints_json: bool) -> None:
+def numbers(states: Sequence[str], actor: str | None, *, prints_json: bool) -> None:
     """List the numbers in a state, one a line, in no order.
 
     Numbers are masked; --json has them in full, in the lines of ringproof status NUMBER --json. A number is verified
@@ -63,6 +65,8 @@ def numbers(states: Sequence[str], *, prints_json: bool) -> None:
     read, and memory does not grow with them. A number may come twice if their count changes much meanwhile.
     """
     load_dotenv()
+    if prints_json:
+        note(actor, "numbers --json", ", ".join(states))
     wanted, count = set(states or [State.VERIFIED]), 0
     for record in all_records(runtime.ledger()):
         if record.state in wanted or (record.is_verified and State.VERIFIED in wanted):
@@ -116,6 +120,7 @@ def sync(gone: str | None, *, prints_json: bool) -> None:
 @REGION
 @click.option("--dry-run", is_flag=True, help="Show which numbers they are, and do nothing.")
 @YES
+@AS
 @reports_errors
 def reverify(  # each option is one way to choose the numbers
     numbers: Sequence[str],
@@ -123,6 +128,7 @@ def reverify(  # each option is one way to choose the numbers
     older_than: timedelta | None,
     due_within: timedelta | None,
     region: str | None,
+    actor: str | None,
     *,
     lapsed: bool,
     dry_run: bool,
@@ -160,6 +166,7 @@ def reverify(  # each option is one way to choose the numbers
     how = "a code is sent to each" if reverify_mode(ledger) == "send" else "Plivo is asked about each"
     if not (numbers or yes) and sys.stdin.isatty():
         click.confirm(f"Verify {counted(len(chosen), 'number')} again ({how})?", abort=True, err=True)
+    note(actor, "reverify", mask(chosen[0]) if len(chosen) == 1 else counted(len(chosen), "number"))
     _request_reverification(ledger, chosen, how)
 
 
