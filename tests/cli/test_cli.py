@@ -61,6 +61,7 @@ def test_every_command_has_a_help_and_its_first_sentence_is_listed_in_full():
         "health",
         "sandbox",
         "demo",
+        "audit",
     }
     for name, command in cli.main.commands.items():
         page = CliRunner().invoke(cli.main, [name, "--help"])
