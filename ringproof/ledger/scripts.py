@@ -67,6 +67,7 @@ local RATE_MS = {RATE_SECONDS * 1000:.0f}
 """The pieces that are written from Python's values, so that each list has one place."""
 
 _NEEDS = re.compile(r"-- needs: (\w+(?:, \w+)*)\n")
+_LOCAL = re.compile(r"^local (function )?(\w+(?:,\s+\w+)*)( =)?", re.MULTILINE)
 
 
 def lua_source(name: str) -> str:
@@ -80,8 +81,8 @@ def needs(source: str) -> tuple[str, ...]:
     return tuple(first_line[1].split(", ")) if first_line else ()
 
 
-def script_text(name: str, clock: str | None = None) -> str:
-    """Return a script with all pieces that it needs in front of it, each once and after those that it needs itself.
+def pieces_of(name: str, clock: str | None = None) -> dict[str, str]:
+    """Return the pieces that a script needs by name, each after those that it needs itself.
 
     `clock` takes the place of `lib/clock`. Raises `ValueError` if pieces need each other in a circle.
     """
@@ -98,7 +99,36 @@ def script_text(name: str, clock: str | None = None) -> str:
             add(other, (*on_the_way, piece))
         texts[piece] = text
 
-    script = lua_source(name)
-    for piece in needs(script):
+    for piece in needs(lua_source(name)):
         add(piece, ())
-    return "\n".join((*texts.values(), script))
+    return texts
+
+
+def script_text(name: str, clock: str | None = None) -> str:
+    """Return a script with all pieces that it needs in front of it, as `pieces_of` returns them."""
+    text = lua_source(name)
+    for piece in reversed(pieces_of(name, clock).values()):
+        text = f"{_enclosed(piece, text)}\n{text}"
+    return text
+
+
+def _enclosed(piece: str, after: str) -> str:
+    """Return a piece in a block of its own, which gives only the names that occur in the text after it.
+
+    Lua allows a function 200 local names at a time. Without the blocks a script would have one for each name of all
+    its pieces.
+    """
+    used = set(re.findall(r"\w+", after))
+    given: list[str] = []
+
+    def give(match: re.Match[str]) -> str:
+        names = re.split(r",\s+", match[2])
+        if used.isdisjoint(names):
+            return match[0]
+        given.extend(names)
+        if match[1]:
+            return f"function {match[2]}"
+        return f"{match[2]} =" if match[3] else ""
+
+    block = f"do\n{_LOCAL.sub(give, piece)}end\n"
+    return f"local {', '.join(given)}\n{block}" if given else block

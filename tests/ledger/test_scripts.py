@@ -1,12 +1,13 @@
 """Each Lua file declares the shared pieces that it uses, and gets these alone."""
 
+import re
 from pathlib import Path
 
 import pytest
 from support.lua_names import defined, taken
 
 from ringproof.ledger import scripts
-from ringproof.ledger.scripts import TABLES, lua_source, needs, script_text
+from ringproof.ledger.scripts import TABLES, lua_source, needs, pieces_of, script_text
 
 LUA = Path(scripts.__file__).with_name("lua")
 FILES = sorted(str(file.relative_to(LUA).with_suffix("")) for file in LUA.rglob("*.lua"))
@@ -33,12 +34,19 @@ def test_a_lua_line_is_no_longer_than_one_of_python(file):
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
-def test_a_script_defines_no_name_of_a_piece_that_it_gets(script):
-    text = script_text(script)
-    given = text.removesuffix(lua_source(script))
+def test_a_script_and_its_pieces_define_no_name_twice(script):
+    sources = [lua_source(script), *pieces_of(script).values()]
 
-    assert not defined(lua_source(script)) & defined(given)
-    assert len(defined(given)) == sum(len(defined(source)) for source in PIECES.values() if source in given)
+    assert len(set().union(*map(defined, sources))) == sum(len(defined(source)) for source in sources)
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_a_script_has_far_fewer_local_names_than_lua_allows(script):
+    given = re.findall(r"^local ([\w, ]+)\ndo$", script_text(script), re.MULTILINE)
+    names = [*defined(lua_source(script)), *(name for names in given for name in names.split(", "))]
+
+    assert given or not needs(lua_source(script))
+    assert len(names) < 150
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
@@ -47,9 +55,9 @@ def test_redis_compiles_each_script(client, script):
 
 
 def test_every_piece_is_used_by_some_script():
-    texts = [script_text(script) for script in SCRIPTS]
+    used = set().union(*map(pieces_of, SCRIPTS))
 
-    assert [piece for piece, source in PIECES.items() if not any(source in text for text in texts)] == []
+    assert sorted(PIECES.keys() - used) == []
 
 
 def test_a_piece_comes_once_and_after_what_it_needs(monkeypatch):
@@ -62,13 +70,20 @@ def test_a_piece_comes_once_and_after_what_it_needs(monkeypatch):
     }
     monkeypatch.setattr(scripts, "lua_source", sources.__getitem__)
 
-    assert [line for line in script_text("number/one").splitlines() if line and not line.startswith("--")] == [
-        "local base = 1",
-        "local left = base",
-        "local right = base",
-        "local top = left + right",
-        "return top",
-    ]
+    assert list(pieces_of("number/one")) == ["base", "left", "right", "top"]
+
+
+def test_a_piece_gives_only_the_names_that_the_text_after_it_uses(client, monkeypatch):
+    sources = {
+        "number/one": "-- needs: sum\nreturn sum(c)\n",
+        "lib/sum": "local a, b = 1, 2\nlocal c\nlocal function private(x) return x end\n"
+        "local function sum(x) return a + b + private(x) end\nc = 3\n",
+    }
+    monkeypatch.setattr(scripts, "lua_source", sources.__getitem__)
+    text = script_text("number/one")
+
+    assert "local c, sum\ndo\n" in text
+    assert client.eval(text, 0) == 6
 
 
 def test_pieces_that_need_each_other_are_an_error(monkeypatch):
@@ -82,7 +97,7 @@ def test_pieces_that_need_each_other_are_an_error(monkeypatch):
 def test_another_clock_takes_the_place_of_redis_own():
     text = script_text("now", "local now_us, now = 1, 2\n")
 
-    assert "local now_us, now = 1, 2" in text
+    assert "now_us, now = 1, 2" in text
     assert "'TIME'" not in text
 
 
