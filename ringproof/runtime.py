@@ -51,4 +51,10 @@ def _plivo(_pid: int) -> "PlivoClient":
     current = settings(worker=True)
     assert current.plivo_auth_id is not None  # noqa: S101  # read(worker=True) has checked it
     assert current.plivo_auth_token is not None  # noqa: S101
-    return PlivoClient(current.plivo_auth_id, current.plivo_auth_token, current.plivo_base_url)
+    return PlivoClient(
+        current.plivo_auth_id,
+        current.plivo_auth_token,
+        current.plivo_base_url,
+        proxy=current.proxy,
+        ca_bundle=current.plivo_ca_bundle,
+    )

@@ -1,8 +1,10 @@
 """The settings of a process, read from its environment. All problems are reported at once, by variable name."""
 
 import re
+import ssl
 from collections.abc import Mapping
-from typing import Annotated, Literal, Self
+from pathlib import Path
+from typing import Annotated, Final, Literal, Self
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 from phonenumbers import SUPPORTED_REGIONS
@@ -15,13 +17,20 @@ from pydantic import (
     Field,
     SecretStr,
     ValidationError,
+    ValidationInfo,
 )
 
 from ringproof.errors import Misconfigured
 from ringproof.phone.quiet_hours import NOTATION, QuietHours
 from ringproof.policy import Policy, Rate
+from ringproof.proxy import Proxy, goes_direct
 
 DEFAULT_REDIS_URL = "redis://127.0.0.1:6379/0"
+
+# What a machine's programs share. Ours come first, and curl's order of the others follows.
+USUAL_PROXY: Final = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
+USUAL_NO_PROXY: Final = ("no_proxy", "NO_PROXY")
+USUAL_CA_BUNDLE: Final = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 
 
 def _rate(value: object) -> object:
@@ -66,6 +75,27 @@ def _base_url(value: str) -> str:
     if not (loopback or parts.scheme == "https") or parts.query or "@" in parts.netloc:
         raise ValueError("not safe, or no base")
     return value.rstrip("/")
+
+
+def _proxy_url(value: SecretStr, info: ValidationInfo) -> SecretStr:
+    if info.context:  # a worker's; a producer may have any proxy in its environment
+        Proxy.parse(value.get_secret_value())
+    return value
+
+
+def _ca_bundle(value: str, info: ValidationInfo) -> str:
+    if not info.context:
+        return value
+    try:
+        if Path(value).is_dir():
+            trusted = any(re.fullmatch(r"[0-9a-f]{8}\.\d+", entry.name) for entry in Path(value).iterdir())
+        else:
+            trusted = ssl.create_default_context(cafile=value).cert_store_stats()["x509"] > 0
+    except OSError as error:
+        raise ValueError("cannot be read") from error
+    if not trusted:
+        raise ValueError("no certificates")
+    return value
 
 
 def _region(value: str) -> str:
@@ -172,6 +202,21 @@ class Settings(BaseModel):
         alias="PLIVO_BASE_URL",
         description="write it as https://HOST/v1; http:// only on this machine: http://127.0.0.1:8077/v1",
     )
+    plivo_proxy: Annotated[SecretStr, AfterValidator(_proxy_url)] | None = Field(
+        None,
+        validation_alias=AliasChoices("PLIVO_PROXY", *USUAL_PROXY),
+        description="write it as http://HOST:PORT or http://USER:PASSWORD@HOST:PORT, with / ? # [ ] @ in a password as "
+        "%2F %3F %23 %5B %5D %40; proxies with https:// or socks5:// are not supported; NO_PROXY=* asks none",
+    )
+    no_proxy: str = Field(
+        "", validation_alias=AliasChoices(*USUAL_NO_PROXY), description="the hosts that need no proxy, with commas"
+    )
+    plivo_ca_bundle: Annotated[str, AfterValidator(_ca_bundle)] | None = Field(
+        None,
+        validation_alias=AliasChoices("PLIVO_CA_BUNDLE", *USUAL_CA_BUNDLE),
+        description="the path of a file with PEM certificates that this process can read, or of a folder that "
+        "`openssl rehash` has prepared",
+    )
 
     @classmethod
     def read(cls, environ: Mapping[str, str], *, worker: bool = False) -> Self:
@@ -184,13 +229,13 @@ class Settings(BaseModel):
         """
         remedies = cls._remedies()
         stripped = ((name, environ.get(name, "").strip()) for name in remedies)
-        given = {name: value for name, value in stripped if value}
+        given = _without_unused({name: value for name, value in stripped if value})
         problems = []
         try:
-            settings = cls.model_validate(given)
+            settings = cls.model_validate(given, context=worker)
         except ValidationError as error:
             names = [str(problem["loc"][0]) for problem in error.errors(include_input=False)]
-            problems = [f"{_name_given(name, given)}: {remedies[name]}" for name in names]
+            problems = [f"{cls._name_given(name, given)}: {remedies[name]}" for name in names]
         if worker:
             problems += [
                 f"{name}: missing; the worker needs it to ask Plivo. Set it in the environment, or load your .env "
@@ -204,18 +249,30 @@ class Settings(BaseModel):
 
     @classmethod
     def variables(cls) -> tuple[str, ...]:
-        """Return the names of all variables that Ringproof reads."""
-        return tuple(cls._remedies())
+        """Return the names of Ringproof's own variables: those that it reads, except what programs share."""
+        return tuple(name for name in cls._remedies() if name not in (*USUAL_PROXY, *USUAL_NO_PROXY, *USUAL_CA_BUNDLE))
+
+    @classmethod
+    def _names(cls) -> dict[str, tuple[str, ...]]:
+        """Return the names of the variables of each field, the first one first."""
+        aliases = {field: info.validation_alias or field for field, info in cls.model_fields.items()}
+        return {
+            field: tuple(str(name) for name in alias.choices) if isinstance(alias, AliasChoices) else (str(alias),)
+            for field, alias in aliases.items()
+        }
 
     @classmethod
     def _remedies(cls) -> dict[str, str]:
         """Return the right values of each variable, in words."""
-        remedies: dict[str, str] = {}
-        for field in cls.model_fields.values():
-            alias = field.validation_alias
-            names = alias.choices if isinstance(alias, AliasChoices) else [field.alias]
-            remedies |= {str(name): field.description or "" for name in names}
-        return remedies
+        return {
+            name: cls.model_fields[field].description or "" for field, names in cls._names().items() for name in names
+        }
+
+    @classmethod
+    def _name_given(cls, name: str, given: Mapping[str, str]) -> str:
+        """Return the name of the variable with the problem. A field with several has the first one that is set."""
+        names = next(names for names in cls._names().values() if name in names)
+        return next((one for one in names if one in given), name)
 
     @property
     def policy(self) -> Policy:
@@ -235,12 +292,21 @@ class Settings(BaseModel):
         )
 
     @property
+    def proxy(self) -> Proxy | None:
+        """The proxy that leads to Plivo. Raises ValueError if it is none, which a worker has seen at its start."""
+        return Proxy.parse(self.plivo_proxy.get_secret_value()) if self.plivo_proxy else None
+
+    @property
     def secrets(self) -> tuple[str, ...]:
-        """The texts that no log may show, longest first: Plivo's token, and Redis' password as written and decoded."""
-        redis = urlsplit(self.redis_url.get_secret_value())
+        """The texts that no log may show, longest first: Plivo's token; Redis' password and the proxy's.
+
+        A password is listed as written, and decoded.
+        """
         token = self.plivo_auth_token.get_secret_value() if self.plivo_auth_token else ""
-        written = redis.password or ""
-        secrets = {token, written, unquote(written)}
+        secrets = {token}
+        for url in (self.redis_url, self.plivo_proxy):
+            written = _password(url.get_secret_value()) if url else ""
+            secrets |= {written, unquote(written)}
         return tuple(sorted(secrets - {""}, key=len, reverse=True))
 
     @property
@@ -256,6 +322,26 @@ class Settings(BaseModel):
         return parts._replace(netloc=shown + address, query="").geturl()
 
 
-def _name_given(name: str, given: Mapping[str, str]) -> str:
-    """Return the name of the variable with the problem. Redis' URL has two: return the one that is set."""
-    return "REDIS_URL" if name == "RINGPROOF_REDIS_URL" and name not in given else name
+def _password(url: str) -> str:
+    """Return the password in a URL, which may be without a scheme, as some write that of a proxy."""
+    try:
+        return urlsplit(url if "://" in url else f"//{url}").password or ""
+    except ValueError:
+        return ""
+
+
+def _without_unused(given: dict[str, str]) -> dict[str, str]:
+    """Leave out what the way to Plivo does not need, so that it may have any value."""
+    try:
+        plivo = urlsplit(given.get("PLIVO_BASE_URL", Settings.model_fields["plivo_base_url"].default))
+    except ValueError:
+        return given
+    no_proxy = next((given[name] for name in USUAL_NO_PROXY if name in given), "")
+    unused: tuple[str, ...] = ()
+    if goes_direct(plivo.hostname or ""):
+        unused = ("PLIVO_PROXY", *USUAL_PROXY)
+    elif goes_direct(plivo.hostname or "", no_proxy):
+        unused = USUAL_PROXY
+    if plivo.scheme == "http":
+        unused += USUAL_CA_BUNDLE
+    return {name: value for name, value in given.items() if name not in unused}

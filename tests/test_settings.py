@@ -5,6 +5,7 @@ from datetime import time
 from fractions import Fraction
 from pathlib import Path
 
+import certifi
 import pytest
 from dotenv import dotenv_values
 from pydantic import ValidationError
@@ -14,7 +15,7 @@ from ringproof.errors import Misconfigured
 from ringproof.ledger.connection import connect
 from ringproof.phone.quiet_hours import QuietHours
 from ringproof.policy import Policy, Rate
-from ringproof.settings import DEFAULT_REDIS_URL, Settings
+from ringproof.settings import DEFAULT_REDIS_URL, USUAL_CA_BUNDLE, USUAL_NO_PROXY, USUAL_PROXY, Settings
 
 ROOT = Path(__file__).parents[1]
 PASSWORD = "hunter2-of-redis"
@@ -38,6 +39,8 @@ WRONG = {
     "RINGPROOF_REVERIFY_MODE": "wrong mode",
     "PLIVO_AUTH_ID": "wrong id",
     "PLIVO_BASE_URL": "http://wrong.example/v1",
+    "PLIVO_PROXY": f"socks5://user:{PASSWORD}@wrong.example",
+    "PLIVO_CA_BUNDLE": "/wrong/bundle.pem",
 }
 
 
@@ -137,7 +140,7 @@ class TestReading:
 
         Settings.read(Ours())
 
-        assert Ours.read == set(Settings.variables())
+        assert Ours.read == {*Settings.variables(), *USUAL_PROXY, *USUAL_NO_PROXY, *USUAL_CA_BUNDLE}
 
     def test_the_settings_do_not_change(self):
         with pytest.raises(ValidationError):
@@ -239,6 +242,78 @@ class TestProblems:
         assert "s3cret" not in reported["PLIVO_BASE_URL"]
 
 
+class TestTheWayToPlivo:
+    @pytest.mark.parametrize("name", ["PLIVO_PROXY", *USUAL_PROXY])
+    def test_leads_through_the_proxy_of_any_of_its_variables(self, name):
+        settings = Settings.read(CREDENTIALS | {name: "proxy.example:3128"}, worker=True)
+
+        assert str(settings.proxy) == "proxy.example:3128"
+
+    def test_takes_our_variable_before_all_others(self):
+        others = dict.fromkeys((*USUAL_PROXY, *USUAL_CA_BUNDLE), "socks5://wrong") | {"NO_PROXY": "*"}
+        ours = {"PLIVO_PROXY": "http://ours:1", "PLIVO_CA_BUNDLE": certifi.where()}
+        settings = Settings.read(CREDENTIALS | others | ours, worker=True)
+
+        assert (str(settings.proxy), settings.plivo_ca_bundle) == ("ours:1", certifi.where())
+
+    @pytest.mark.parametrize(
+        "environ",
+        [
+            {"NO_PROXY": "plivo.com"},
+            {"no_proxy": "*"},
+            {"PLIVO_BASE_URL": "http://127.0.0.1:8077/v1", "PLIVO_PROXY": "http://proxy:1"},
+        ],
+    )
+    def test_leads_through_none_where_none_is_wanted_and_what_is_unused_may_have_any_value(self, environ):
+        unusable = dict.fromkeys(USUAL_PROXY, "socks5://proxy:1")
+
+        assert Settings.read(CREDENTIALS | unusable | environ, worker=True).proxy is None
+
+    @pytest.mark.parametrize("name", ["PLIVO_PROXY", *USUAL_PROXY])
+    @pytest.mark.parametrize(
+        "wrong",
+        [
+            f"https://user:{PASSWORD}@proxy:3128",
+            f"socks5://user:{PASSWORD}@proxy:1080",
+            f"socks5h://user:{PASSWORD}@proxy:1080",
+            f"http://user:a/{PASSWORD}@proxy:3128",
+            f"http://user:a#{PASSWORD}@proxy:3128",
+            f"http://user:a?{PASSWORD}@proxy:3128",
+            f"http://user:{PASSWORD}@proxy:0",
+            f"http://user:{PASSWORD}@proxy:99999",
+            f"http://user:{PASSWORD}@",
+            f"http://user:{PASSWORD}@pro xy",
+            "http://[::1",
+            "http://:3128",
+        ],
+    )
+    def test_through_a_wrong_proxy_is_a_workers_problem_alone_and_is_named_without_a_value(self, name, wrong):
+        reported = problems(CREDENTIALS | {name: wrong}, worker=True)
+
+        assert set(reported) == {name}
+        assert "socks5:// are not supported" in reported[name]
+        assert PASSWORD not in str(reported)
+        assert Settings.read({name: wrong}), "a web app needs no way to Plivo"
+
+    @pytest.mark.parametrize("name", ["PLIVO_CA_BUNDLE", *USUAL_CA_BUNDLE])
+    def test_with_a_bundle_that_is_no_bundle_is_a_workers_problem_alone(self, name, tmp_path):
+        wrong = {kind: tmp_path / kind for kind in ("missing", "empty", "no certificate", "binary", "folder")}
+        wrong["empty"].touch()
+        wrong["no certificate"].write_text("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n")
+        wrong["binary"].write_bytes(bytes(range(256)))
+        wrong["folder"].mkdir()
+
+        for path in wrong.values():
+            assert set(problems(CREDENTIALS | {name: str(path)}, worker=True)) == {name}
+            assert Settings.read({name: str(path)})
+
+    def test_with_a_bundle_is_found_as_file_and_as_folder(self, tmp_path):
+        (tmp_path / "0a775a30.0").write_text(Path(certifi.where()).read_text())
+
+        for path in (certifi.where(), str(tmp_path)):
+            assert Settings.read(CREDENTIALS | {"SSL_CERT_FILE": path}, worker=True).plivo_ca_bundle == path
+
+
 class TestRedis:
     @pytest.mark.parametrize(
         ("environ", "url"),
@@ -337,7 +412,8 @@ class TestRedis:
 
 class TestSecrets:
     def test_are_in_no_repr(self):
-        settings = Settings.read(CREDENTIALS | {"REDIS_URL": f"redis://:{PASSWORD}@h"}, worker=True)
+        urls = {"REDIS_URL": f"redis://:{PASSWORD}@h", "PLIVO_PROXY": f"http://u:{PASSWORD}@h"}
+        settings = Settings.read(CREDENTIALS | urls, worker=True)
         shown = f"{settings} {settings!r}"
 
         assert not any(secret in shown for secret in (PASSWORD, AUTH_TOKEN, AUTH_ID))
@@ -350,6 +426,9 @@ class TestSecrets:
             (CREDENTIALS, (AUTH_TOKEN,)),
             ({"REDIS_URL": "redis://:p%40ss@h"}, ("p%40ss", "p@ss")),
             (CREDENTIALS | {"REDIS_URL": "redis://u:short@h"}, (AUTH_TOKEN, "short")),
+            ({"PLIVO_PROXY": "http://u:p%40ss@h"}, ("p%40ss", "p@ss")),
+            ({"HTTPS_PROXY": "u:p%40ss@h:1"}, ("p%40ss", "p@ss")),
+            ({"HTTPS_PROXY": "socks5://u:s3cret@h:1"}, ("s3cret",)),
         ],
     )
     def test_are_listed_for_the_log_filter_as_written_and_decoded(self, environ, secrets):

@@ -31,6 +31,7 @@ from ringproof.errors import (
 )
 from ringproof.phone.masking import mask, mask_value, redact, shorten
 from ringproof.plivo.transport import HTTP_TIMEOUTS, Body, HttpAnswer, HttpTimeouts, HttpTransport
+from ringproof.proxy import Proxy, goes_direct
 
 LONGEST_RETRY_AFTER_SECONDS = 900.0
 """A quarter of an hour, the lifetime of a code. A longer `Retry-After` counts as this long."""
@@ -88,6 +89,9 @@ class PlivoClient:
     Every operation calls its `before_first_byte` directly before the first byte is written. If that raises, nothing is
     sent. Besides its own errors, every operation raises `Unauthorized`, `Forbidden`, `Throttled` and `Unreachable`
     (Plivo did nothing), and `Unknown`. The client repeats nothing except connecting, which comes before the first byte.
+
+    It reaches Plivo through `proxy`, if there is one and the base URL is not this machine. It trusts the certificates
+    of `ca_bundle`, or without one those that come with requests.
     """
 
     def __init__(
@@ -98,6 +102,8 @@ class PlivoClient:
         *,
         pool_size: int = 25,
         timeouts: HttpTimeouts = HTTP_TIMEOUTS,
+        proxy: Proxy | None = None,
+        ca_bundle: str | None = None,
     ) -> None:
         parts = urlsplit(base_url)
         loopback = parts.hostname in {"127.0.0.1", "localhost", "::1"}
@@ -115,6 +121,8 @@ class PlivoClient:
             },
             pool_size=pool_size,
             timeouts=timeouts,
+            proxy=None if goes_direct(parts.hostname) else proxy,
+            ca_bundle=ca_bundle,
         )
 
     def initiate(

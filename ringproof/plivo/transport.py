@@ -6,7 +6,8 @@ have arrived. Their messages and log lines contain the URL, and with it the phon
 on sending what was written, for minutes: Plivo would get a request that the caller has given up.
 
 The module uses no `requests.Session`, because a session reads proxies, .netrc and CA bundles from the environment,
-follows redirects and keeps cookies.
+follows redirects and keeps cookies. It opens the tunnel through a proxy itself, because urllib3 would write its CONNECT
+as it writes a request: a refusal would look as if Plivo might have got something.
 """
 
 import contextlib
@@ -24,7 +25,7 @@ from typing import Any, cast
 
 import requests
 from requests.adapters import HTTPAdapter
-from tenacity import Retrying, retry_if_exception_type, stop_before_delay, wait_exponential, wait_random
+from tenacity import Retrying, retry_if_exception, stop_before_delay, wait_exponential, wait_random
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import HTTPError
@@ -32,6 +33,8 @@ from urllib3.exceptions import HTTPError
 from ringproof.clock import boot_clock
 from ringproof.errors import RingproofError, Unknown, Unreachable
 from ringproof.phone.masking import shorten
+from ringproof.plivo.tunnel import ProxyError, open_tunnel
+from ringproof.proxy import Proxy
 
 _LOGGERS = ("urllib3.connection", "urllib3.connectionpool", "urllib3.response", "urllib3.util.retry")
 
@@ -41,7 +44,10 @@ class HttpTimeouts:
     """The limits of one exchange: it ends after 15 s. Only a DNS look-up can take longer, and then nothing is sent."""
 
     connect_seconds: float = 3
-    """For one address, and again for the TLS handshake. The system repeats a lost SYN after 1 s."""
+    """For one address, and again for the TLS handshake. The system repeats a lost SYN after 1 s.
+
+    A proxy that opens its tunnel byte by byte has `connecting_seconds`.
+    """
     connecting_seconds: float = 5
     """For all addresses and all tries together. After that the agenda tries again in minutes."""
     answer_seconds: float = 10
@@ -79,15 +85,29 @@ class Body(bytes):
 
 
 class HttpTransport:
-    """Exchanges with one REST collection at `url`, over a pool that any number of threads share."""
+    """Exchanges with one REST collection at `url`, over a pool that any number of threads share.
 
-    def __init__(self, url: str, headers: Mapping[str, str], *, pool_size: int, timeouts: HttpTimeouts) -> None:
+    All connections lead through `proxy`, if there is one. `ca_bundle` is a file or folder of certificates, which are
+    trusted in place of the usual ones.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        *,
+        pool_size: int,
+        timeouts: HttpTimeouts,
+        proxy: Proxy | None = None,
+        ca_bundle: str | None = None,
+    ) -> None:
         self._url = url
         self._timeouts = timeouts
+        self._proxy, self._trusted = proxy, ca_bundle or True
         self._adapter = _Adapter(pool_connections=1, pool_maxsize=pool_size)
         self._prepared = requests.Request("GET", url, headers=dict(headers)).prepare()
         self._connecting = Retrying(
-            retry=retry_if_exception_type(Unreachable),
+            retry=retry_if_exception(_is_worth_another_try),
             wait=wait_exponential(0.1, max=1) + wait_random(0, 0.2),  # 25 threads come one after the other
             stop=stop_before_delay(timeouts.connecting_seconds),
             reraise=True,
@@ -124,10 +144,10 @@ class HttpTransport:
         self, request: requests.PreparedRequest, connecting_until: float, before_first_byte: Callable[[], None] | None
     ) -> HttpAnswer:
         outer = sys.exception()
-        attempt = _local.attempt = _HttpTry(self._timeouts, connecting_until, before_first_byte)
+        attempt = _local.attempt = _HttpTry(self._timeouts, connecting_until, before_first_byte, self._proxy)
         seconds = (self._timeouts.connect_seconds, self._timeouts.answer_seconds)
         try:
-            response = self._adapter.send(request, timeout=seconds)
+            response = self._adapter.send(request, timeout=seconds, verify=self._trusted)
             return HttpAnswer(response.status_code, response.headers, self._body(response))
         except RingproofError:
             raise  # of `before_first_byte`: its cause may be an OSError of another connection
@@ -144,7 +164,8 @@ class HttpTransport:
         system_error = cause.with_traceback(None) if isinstance(cause, OSError) else None
         if attempt.written:
             raise Unknown(shorten(f"no answer: {_describe(cause)}")) from system_error
-        raise Unreachable(shorten(f"no connection: {_describe(cause)}")) from system_error
+        why = cause.text if isinstance(cause, ProxyError) else f"no connection: {_describe(cause)}"
+        raise Unreachable(shorten(why)) from system_error
 
     def _body(self, response: requests.Response) -> bytes | None:
         body = b""
@@ -165,9 +186,13 @@ class _HttpTry:
     """One try of an exchange: it has a time limit for connecting and, from its first byte on, one for the answer."""
 
     def __init__(
-        self, timeouts: HttpTimeouts, connecting_until: float, before_first_byte: Callable[[], None] | None = None
+        self,
+        timeouts: HttpTimeouts,
+        connecting_until: float,
+        before_first_byte: Callable[[], None] | None = None,
+        proxy: Proxy | None = None,
     ) -> None:
-        self.timeouts = timeouts
+        self.timeouts, self.proxy = timeouts, proxy
         self._before_first_byte = before_first_byte
         self._connecting_until = connecting_until
         self._answer_until: float | None = None
@@ -191,6 +216,10 @@ class _HttpTry:
             raise TimeoutError
         return left
 
+    def step(self) -> float:
+        """Return the seconds that one step of connecting may take. Raises TimeoutError if none are left."""
+        return min(self.timeouts.connect_seconds, self.left())
+
     def connect(self, address: Any, family: int, kind: int, protocol: int) -> socket.socket:
         """Connect to one address, and set the time-out for the TLS handshake that follows."""
         sock = socket.socket(family, kind, protocol)
@@ -199,9 +228,9 @@ class _HttpTry:
             if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux: the limit holds even if this process is frozen
                 unacknowledged_ms = round(self.timeouts.answer_seconds * 1000)
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, unacknowledged_ms)
-            sock.settimeout(min(self.timeouts.connect_seconds, self.left()))
+            sock.settimeout(self.step())
             sock.connect(address)
-            sock.settimeout(min(self.timeouts.connect_seconds, self.left()))
+            sock.settimeout(self.step())
         except BaseException:
             sock.close()
             raise
@@ -250,6 +279,37 @@ class _Answer(http.client.HTTPResponse):
             _drop_unsent_on_close(self._sock, on=False)
 
 
+def _connect(host: str, port: int) -> socket.socket:
+    """Connect to the first address of a host that answers."""
+    failure = OSError("no address")
+    for family, kind, protocol, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+        try:
+            return _current().connect(address, family, kind, protocol)
+        except OSError as error:
+            failure = error
+    raise failure
+
+
+def _connect_through(proxy: Proxy, host: str, port: int) -> socket.socket:
+    """Connect to a host through the proxy, which looks its name up. Raises `ProxyError`."""
+    attempt = _current()
+    try:
+        sock = _connect(proxy.host, proxy.port)
+        try:
+            open_tunnel(sock, proxy, host, port, attempt.step)
+            sock.settimeout(attempt.step())
+        except BaseException:
+            sock.close()
+            raise
+    except OSError as error:
+        failure = (
+            error if isinstance(error, ProxyError) else ProxyError(f"no way through the proxy: {_describe(error)}")
+        )
+    else:
+        return sock
+    raise failure.with_traceback(None)
+
+
 class _Connection(HTTPConnection):
     """A connection that keeps the time limits of the current try, and notes there when it begins to write."""
 
@@ -258,14 +318,8 @@ class _Connection(HTTPConnection):
     idle_since = 0.0
 
     def _new_conn(self) -> socket.socket:
-        failure = OSError("no address")
-        addresses = socket.getaddrinfo(self._dns_host, self.port, type=socket.SOCK_STREAM)
-        for family, kind, protocol, _, address in addresses:
-            try:
-                return _current().connect(address, family, kind, protocol)
-            except OSError as error:
-                failure = error
-        raise failure
+        proxy = _current().proxy
+        return _connect(self._dns_host, self.port) if proxy is None else _connect_through(proxy, self.host, self.port)
 
     def send(self, data: Any) -> None:
         attempt = _current()
@@ -325,6 +379,11 @@ def _drop_unsent_on_close(sock: socket.socket, *, on: bool) -> None:
 def _is_not_ours(_record: logging.LogRecord) -> bool:
     """Drop urllib3's log lines about our exchanges: they contain URLs."""
     return getattr(_local, "attempt", None) is None
+
+
+def _is_worth_another_try(error: BaseException) -> bool:
+    refusal = error.__cause__
+    return isinstance(error, Unreachable) and not (isinstance(refusal, ProxyError) and refusal.is_final)
 
 
 def _root(error: BaseException, outer: BaseException | None) -> BaseException:

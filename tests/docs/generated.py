@@ -21,6 +21,7 @@ from ringproof.errors import Capped, InvalidNumber
 from ringproof.ledger import keys
 from ringproof.ledger.acceptance import TABLE, Disposition, Requester
 from ringproof.rosters.row import REMEDIES
+from ringproof.settings import USUAL_CA_BUNDLE, USUAL_NO_PROXY, USUAL_PROXY
 from worker.cli import main
 from worker.local.sandbox import misfortunes
 
@@ -73,6 +74,15 @@ def settings() -> str:
             lines.append(f"| `{name}` | {f'`{value}`' if value else ''} | {comment.strip()} |")
             comment = ""
     lines.append("| `REDIS_URL` | | Is read if there is no `RINGPROOF_REDIS_URL`. |")
+    lines += [
+        f"| `{name}` | | Is read if there is no `{ours}`: {why}. |"
+        for ours, names, why in (
+            ("PLIVO_PROXY", USUAL_PROXY, "workers only"),
+            ("PLIVO_PROXY", USUAL_NO_PROXY, "the hosts that need none of these proxies"),
+            ("PLIVO_CA_BUNDLE", USUAL_CA_BUNDLE, "workers only"),
+        )
+        for name in names
+    ]
     return "\n".join(lines)
 
 

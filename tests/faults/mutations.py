@@ -248,6 +248,20 @@ MUTATIONS = (
         "tests/faults/test_plivo_fails.py::test_each_misfortune_of_plivo_alone_ends_as_expected",
     ),
     Mutation(
+        "a proxy that refuses the login is asked once, so that the account is not locked",
+        "ringproof/plivo/transport.py",
+        "and refusal.is_final)",
+        "and False)",
+        "tests/plivo/test_proxy.py::test_a_login_that_is_missing_or_wrong_is_named_and_is_not_repeated",
+    ),
+    Mutation(
+        "this machine is never reached through a proxy",
+        "ringproof/plivo/client.py",
+        "None if goes_direct(parts.hostname) else proxy",
+        "proxy",
+        "tests/plivo/test_proxy.py::test_this_machine_is_never_reached_through_a_proxy",
+    ),
+    Mutation(
         "a request whose process was killed is not sent when the network is back",
         "ringproof/plivo/transport.py",
         "_drop_unsent_on_close(self.sock, on=True)",

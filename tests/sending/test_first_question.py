@@ -4,6 +4,7 @@ import logging
 
 import pytest
 from celery.worker import WorkController
+from support.wire import QUICK, refused_port
 
 from ringproof import runtime
 from worker.celery import app
@@ -50,6 +51,16 @@ def test_another_answer_is_a_warning_with_what_to_check(logged, plivo, kind, che
     assert level == "WARNING"
     assert message.startswith(f"at the start Plivo answered: {kind[:3]}")
     assert message.endswith(check)
+
+
+def test_a_plivo_that_cannot_be_reached_is_a_warning_that_names_a_companys_network(client_of, monkeypatch, caplog):
+    monkeypatch.setattr(runtime, "plivo", lambda: client_of(f"http://127.0.0.1:{refused_port()}", QUICK))
+
+    ask_first()
+
+    (message,) = caplog.messages
+    assert "no connection: Connection refused" in message
+    assert message.endswith("in a company's network, PLIVO_PROXY and PLIVO_CA_BUNDLE, too")
 
 
 def test_a_wrong_path_is_named(logged):

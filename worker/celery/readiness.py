@@ -36,6 +36,11 @@ class Readiness(bootsteps.StartStopStep):
             complaints = examine(runtime.ledger())
         except (Misconfigured, LedgerUnavailable) as error:
             sys.exit(f"ringproof: {error}")
+        current = runtime.settings(worker=True)
+        if current.proxy:
+            _log.info("Plivo is asked through the proxy %s", current.proxy)
+        if current.plivo_ca_bundle:
+            _log.info("Plivo's certificate is checked with %s", current.plivo_ca_bundle)
         for complaint in complaints:
             if complaint.fatal:
                 sys.exit(f"ringproof: {complaint.text}")

@@ -17,6 +17,7 @@ from ringproof.errors import (
     RingproofError,
     Throttled,
     Unauthorized,
+    Unreachable,
 )
 from worker.sending.queries import ask_at_slot
 
@@ -27,6 +28,7 @@ REMEDIES: Final[Mapping[type[RingproofError], str]] = {
     Unauthorized: "check PLIVO_AUTH_ID and PLIVO_AUTH_TOKEN",
     Forbidden: "look at the account in Plivo's console",
     Rejected: "check the path in PLIVO_BASE_URL",
+    Unreachable: "check the network and PLIVO_BASE_URL; in a company's network, PLIVO_PROXY and PLIVO_CA_BUNDLE, too",
 }
 """What to do about an answer of Plivo's; about any other one, look at the way to Plivo."""
 
