@@ -112,6 +112,10 @@ class InvalidNumber(InvalidRequest):
             "landline_sms": "a landline takes no text; use channel='call' or channel='auto'",
             "too_long": "longer than any phone number (64 characters); put one number into one field",
             "country": "of a country that RINGPROOF_COUNTRIES leaves out; to send codes there, add the country",
+            "network": "of a satellite network or another one without a country, where a code costs far more; to send "
+            "codes there, add its calling code to RINGPROOF_COUNTRIES: all,+881",
+            "personal": "a personal number, such as 070 in the United Kingdom: it forwards to any other one, and costs "
+            "more; to send codes to such numbers, add personal to RINGPROOF_COUNTRIES: all,personal",
             "excel_number": "a spreadsheet has turned it into a quantity, and digits may be lost; format the column as "
             "text in the spreadsheet, and export it again",
         }

@@ -73,7 +73,7 @@ class Policy:
     max_codes_per_day: int = 5
     max_calls_per_week: int = 10
     range_codes_per_hour: int = 20  # 0: no limit
-    countries: tuple[str, ...] = ()  # none: all countries
+    countries: tuple[str, ...] = ()  # as RINGPROOF_COUNTRIES names them; none: all countries
     quiet_hours: str = ""  # as `QuietHours` writes them, such as 21:00-08:00; empty: none
     reverify_ms: int = 0  # 0: never
     reverify_mode: str = "check"  # or "send"

@@ -21,6 +21,7 @@ from pydantic import (
 )
 
 from ringproof.errors import Misconfigured
+from ringproof.phone.number_plan import NETWORKS, NumberKind
 from ringproof.phone.quiet_hours import NOTATION, QuietHours
 from ringproof.policy import Policy, Rate
 from ringproof.proxy import Proxy, goes_direct
@@ -105,7 +106,18 @@ def _region(value: str) -> str:
 
 
 def _countries(value: object) -> object:
-    return frozenset(_region(name.strip()) for name in value.split(",")) if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    names = frozenset(_destination(name.strip()) for name in value.split(","))
+    if names == {NumberKind.PERSONAL}:
+        raise ValueError("personal numbers of no country")
+    return names
+
+
+def _destination(name: str) -> str:
+    if name.lower() in {"all", NumberKind.PERSONAL}:
+        return name.lower()
+    return name if name in NETWORKS else _region(name)
 
 
 class Settings(BaseModel):
@@ -168,7 +180,8 @@ class Settings(BaseModel):
     countries: Annotated[frozenset[str], BeforeValidator(_countries)] = Field(
         frozenset(),
         alias="RINGPROOF_COUNTRIES",
-        description="the two ISO 3166 letters of each country, with commas between them, such as US,CA,GB",
+        description="with commas between them: the two ISO 3166 letters of each country, or all; +881 for a network "
+        "without a country; personal for personal numbers, too. Such as US,CA or all,+881,personal",
     )
     quiet_hours: Annotated[QuietHours | None, BeforeValidator(_quiet_hours)] = Field(
         None, alias="RINGPROOF_QUIET_HOURS", description=NOTATION

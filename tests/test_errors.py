@@ -32,6 +32,8 @@ REASONS = {
     "invalid",
     "extension",
     "letters",
+    "network",
+    "personal",
     "premium",
     "shared_cost",
     "pager",

@@ -13,6 +13,7 @@ from ringproof.ledger.durations import ms
 from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.record import Lane, pieces
 from ringproof.ledger.row_outcomes import BYTES, LISTS, UNBEGUN_BYTES
+from ringproof.phone.number import is_personal
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +100,9 @@ def feed_page(
     keys = ledger.keys.batch(batch.name)
     described = []
     for place, row in zip(page.places, page.rows, strict=True):
+        personal = is_personal(row.number)
         request = {
+            "personal": "1" if personal else "",
             "subaccount": row.subaccount,
             **pieces("alias", row.alias),
             "reverify_after": batch.reverify_after,
@@ -109,6 +112,7 @@ def feed_page(
                 "place": str(place),
                 "number": row.number,
                 "country": row.country,
+                "is_personal": personal,
                 "asleep_until": epoch_ms(quiet_until.get(row.number)),
                 "fields": [part for name, value in request.items() if value for part in (name, value)],
             }

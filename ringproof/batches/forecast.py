@@ -12,6 +12,7 @@ from ringproof.ledger.control import SendingStatus, sending_status
 from ringproof.ledger.durations import ms
 from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.record import Lane
+from ringproof.phone.number import is_personal
 from ringproof.phone.quiet_hours import QuietHours
 from ringproof.policy import Rate
 from ringproof.rosters.row import Row
@@ -125,7 +126,15 @@ def _dispositions(sampled: Sequence[SampledNumber], ledger: Ledger) -> Iterator[
     """Yield what the ledger would decide about each number if its row were fed now. Nothing is written."""
     for start in range(0, len(sampled), PAGE):
         page = sampled[start : start + PAGE]
-        rows = [{"number": number.number, "channel": number.channel, "country": number.country} for number in page]
+        rows = [
+            {
+                "number": number.number,
+                "channel": number.channel,
+                "country": number.country,
+                "is_personal": is_personal(number.number),
+            }
+            for number in page
+        ]
         dispositions = ledger.run_script(
             "batch/forecast",
             [ledger.keys.record(number.number) for number in page],

@@ -129,5 +129,5 @@ def accept(
     if accepted.disposition is Disposition.CAPPED and accepted.until:
         raise errors.Capped(accepted.limit, accepted.until)
     if accepted.disposition is Disposition.COUNTRY:
-        raise errors.InvalidNumber("country", mask(wanted.number.e164))
+        raise errors.InvalidNumber(accepted.limit, mask(wanted.number.e164))
     return accepted

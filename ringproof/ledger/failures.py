@@ -25,7 +25,7 @@ def failure_of(record: Record) -> errors.RingproofError | None:
     if record.state is State.FAILED and record.reason is Reason.CAPPED and record.due_at:
         return errors.Capped(record.detail or "", record.due_at)
     if record.state is State.FAILED and record.reason is Reason.COUNTRY:
-        return errors.InvalidNumber("country", mask(record.phone_number))
+        return errors.InvalidNumber(record.detail or "country", mask(record.phone_number))
     if record.state is State.FAILED:
         return FAILURES.get(record.reason, errors.Failed)(record.detail or "")
     return None

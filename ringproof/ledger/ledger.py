@@ -28,6 +28,7 @@ from ringproof.ledger.keys import Keys
 from ringproof.ledger.record import Lane, Record, State, pieces
 from ringproof.ledger.scripts import script_text
 from ringproof.phone.masking import shorten
+from ringproof.phone.number import is_personal
 from ringproof.policy import Policy
 
 
@@ -93,6 +94,8 @@ class Ledger:
             # Acceptance(disposition=ACCEPTED, request=1764376884, until=None, promoted=False, limit="")
         """
         fields = {"subaccount": subaccount, **pieces("alias", alias)}
+        if is_personal(number):
+            fields["personal"] = "1"
         if again is not None:
             fields["again"] = str(again)
         if requester is Requester.REVERIFICATION:

@@ -13,6 +13,7 @@ from ringproof.ledger.keys import Keys
 from ringproof.ledger.pauses import FORGOTTEN_AFTER, PAUSE_KINDS
 from ringproof.ledger.record import FINAL, LETTERS, UNBEGUN, UNFINISHED, Lane
 from ringproof.ledger.row_outcomes import BYTES, RATE_SECONDS, UNFINISHED_BYTES
+from ringproof.phone.number_plan import NETWORKS
 
 
 def _lua_text(text: str) -> str:
@@ -46,6 +47,10 @@ local NEXT_PROBES = {_lua_list(kind.next_probe for kind in PAUSE_KINDS.values())
     "forgetting": f"""
 -- The refusal of a destination is forgotten once its next try has been due for so long.
 local FORGET_MS = {FORGOTTEN_AFTER.total_seconds() * 1000:.0f}
+""",
+    "networks": f"""
+-- The calling codes that belong to no country.
+local NETWORKS = {{{", ".join(f"[{_lua_text(code)}] = true" for code in sorted(NETWORKS))}}}
 """,
     "states": f"""
 -- The states of a request that no worker has begun, those without an outcome, and those that time does not change.

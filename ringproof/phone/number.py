@@ -40,7 +40,9 @@ _EXTENSION = re.compile(
 )
 
 
-_ACCEPTED = frozenset({NumberKind.LANDLINE, NumberKind.EITHER, NumberKind.MOBILE, NumberKind.OTHER})
+_ACCEPTED = frozenset(
+    {NumberKind.PERSONAL, NumberKind.LANDLINE, NumberKind.EITHER, NumberKind.MOBILE, NumberKind.OTHER}
+)
 
 MIN_DIGITS: Final = 7
 MAX_DIGITS: Final = 15
@@ -107,6 +109,16 @@ def parse(text: object, region: str | None = None, *, plus: bool = False) -> Pho
     if plain != written and (number := _read_quickly(plain, None if plus else home, text)):
         return number
     return _read_thoroughly(plain, home, text)
+
+
+def is_personal(e164: str) -> bool:
+    """Return whether this is a personal number, which may forward to any other one: it gets codes only if it is named.
+
+    >>> is_personal("+447012345678"), is_personal("+447400123456")
+    (True, False)
+    """
+    reading = _international(e164[1:])
+    return reading is not None and reading.kind is NumberKind.PERSONAL
 
 
 def looks_like_lost_plus(text: object) -> bool:

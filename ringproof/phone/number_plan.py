@@ -16,7 +16,11 @@ from phonenumbers import COUNTRY_CODE_TO_REGION_CODE, PhoneMetadata, PhoneNumber
 
 
 class NumberKind(StrEnum):
-    """What a number is for; Ringproof sends codes to the last four kinds only."""
+    """What a number is for; Ringproof sends codes to the last five kinds only.
+
+    It sends to a personal number only if an operator allows that: the number may forward to any other one, at a price
+    that its country does not tell, as 070 in the United Kingdom.
+    """
 
     IMPOSSIBLE = "impossible"
     INVALID = "invalid"
@@ -25,6 +29,7 @@ class NumberKind(StrEnum):
     PAGER = "pager"
     UAN = "uan"
     VOICEMAIL = "voicemail"
+    PERSONAL = "personal"
     LANDLINE = "landline"
     EITHER = "landline_or_mobile"
     MOBILE = "mobile"
@@ -33,12 +38,17 @@ class NumberKind(StrEnum):
 
 NOT_IN_USE: Final = frozenset({NumberKind.IMPOSSIBLE, NumberKind.INVALID})
 
+NETWORKS: Final = frozenset(
+    f"+{code}" for code, countries in COUNTRY_CODE_TO_REGION_CODE.items() if countries == ("001",)
+)
+"""The calling codes that belong to no country, such as +881 of satellite telephones. All have three digits."""
+
 _KIND_OF: Final = {
     "premium_rate": NumberKind.PREMIUM,
     "toll_free": NumberKind.OTHER,
     "shared_cost": NumberKind.SHARED_COST,
     "voip": NumberKind.OTHER,
-    "personal_number": NumberKind.OTHER,
+    "personal_number": NumberKind.PERSONAL,
     "pager": NumberKind.PAGER,
     "uan": NumberKind.UAN,
     "voicemail": NumberKind.VOICEMAIL,

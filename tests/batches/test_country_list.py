@@ -1,17 +1,25 @@
 """A list of countries that is shortened while requests wait: it ends them, and nothing else."""
 
+import phonenumbers
 import pytest
 from support.harness import fresh_number
 from support.roster_of_batch import TAKEN, Batches, import_rows
 
 from ringproof.batches import operations
+from ringproof.batches.forecast import Tally, forecast
 from ringproof.batches.model import BatchState
+from ringproof.celery.verification import accept
 from ringproof.errors import Forbidden, InvalidNumber, Unknown
 from ringproof.ledger import control
+from ringproof.ledger.acceptance import Disposition, Requester
 from ringproof.ledger.answers import Verdict
 from ringproof.ledger.failures import failure_of
 from ringproof.ledger.record import Lane, Reason, State
+from ringproof.ledger.request import VerificationRequest
+from ringproof.phone.number import parse
+from ringproof.phone.number_plan import NETWORKS
 from ringproof.policy import Policy
+from ringproof.rosters.roster import roster_of
 from worker.sending.outcomes import outcome_of
 
 BRAZIL = [f"+55119{60000000 + nth}" for nth in range(300)]
@@ -106,3 +114,86 @@ def test_an_operator_retries_the_rows_once_the_country_is_on_the_list(world):
 
     assert operations.retry(world.ledger, "spring", [Reason.COUNTRY]) == 3
     assert sorted(world.until_empty()) == sorted(BRAZIL[:3])
+
+
+class TestNetworksAndPersonalNumbers:
+    """Where a code costs many times more: such numbers get none unless the list names them."""
+
+    NUMBERS = ("+14155550123", "+447400123456", "+881612345678", "+870301234567", "+447012345678", "+15002345678")
+    LISTS = (
+        ((), {"+14155550123", "+447400123456"}),
+        (("all",), {"+14155550123", "+447400123456"}),
+        (("US",), {"+14155550123"}),
+        (("US", "personal"), {"+14155550123", "+15002345678"}),
+        (("GB", "personal", "+881"), {"+447400123456", "+447012345678", "+881612345678"}),
+        (("all", "personal", "+870"), set(NUMBERS) - {"+881612345678"}),
+        (("+881",), {"+881612345678"}),
+    )
+
+    @pytest.mark.parametrize(("countries", "allowed"), LISTS)
+    @pytest.mark.parametrize("requester", [Requester.PERSON, Requester.ROSTER])
+    def test_get_codes_only_if_they_are_named(self, world, countries, allowed, requester):
+        shorten(world, *countries)
+        lane = Lane.INTERACTIVE if requester is Requester.PERSON else Lane.BULK
+        answers = {
+            number: world.ledger.accept(
+                number, token=number, requester=requester, lane=lane, country=parse(number).country
+            )
+            for number in self.NUMBERS
+        }
+
+        assert {number for number, one in answers.items() if one.disposition is Disposition.ACCEPTED} == allowed
+        assert all(one.disposition is Disposition.COUNTRY for n, one in answers.items() if n not in allowed)
+
+    @pytest.mark.parametrize(("countries", "allowed"), LISTS)
+    def test_are_refused_alike_by_the_forecast_the_feeder_and_begin(self, world, countries, allowed):
+        shorten(world, "all", "personal", *NETWORKS)
+        import_rows(world.ledger, "fed before", self.NUMBERS)
+        world.feed()
+        tally = Tally()
+        shorten(world, *countries)
+        began_for = world.until_empty()
+        world.pass_(86_400)
+        world.client.delete(*world.client.keys(f"{world.prefix}:number:*"))
+        for row in roster_of(self.NUMBERS):
+            tally.add(row)
+        forecasted = forecast(tally, world.ledger)
+        import_rows(world.ledger, "fed after", self.NUMBERS)
+        sent = world.until_empty()
+
+        assert set(began_for) == set(sent) == allowed
+        assert forecasted.skipped == {Disposition.COUNTRY: len(self.NUMBERS) - len(allowed)}
+        assert world.summary("fed before").outcomes == world.summary("fed after").outcomes
+
+    @pytest.mark.parametrize(
+        ("number", "countries", "reason"),
+        [
+            ("+881612345678", (), "network"),
+            ("+447012345678", (), "personal"),
+            ("+447012345678", ("US", "personal"), "country"),
+            ("+447400123456", ("US",), "country"),
+        ],
+    )
+    def test_the_error_names_what_to_add_to_the_list(self, world, number, countries, reason):
+        shorten(world, *countries)
+        wanted = VerificationRequest.read([number], {})
+        with pytest.raises(InvalidNumber) as at_the_call:
+            accept(world.ledger, wanted, Lane.INTERACTIVE, token="first")
+        shorten(world, "all", "personal", *NETWORKS)
+        accepted = accept(world.ledger, wanted, Lane.INTERACTIVE, token="second")
+        shorten(world, *countries)
+        world.begin((number, accepted.request))
+        at_get = failure_of(world.ledger.read(number))
+
+        assert at_the_call.value.reason == at_get.reason == reason
+        assert str(at_the_call.value) == str(at_get)
+        assert number not in str(at_get)
+
+    def test_every_calling_code_without_a_country_is_one_of_a_network(self, world):
+        codes = [code for code, countries in phonenumbers.COUNTRY_CODE_TO_REGION_CODE.items() if "001" in countries]
+        answers = [
+            world.ledger.accept(f"+{code}12345678", token=str(code), country="001").disposition for code in codes
+        ]
+
+        assert len(codes) >= 9
+        assert set(answers) == {Disposition.COUNTRY}

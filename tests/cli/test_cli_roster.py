@@ -172,8 +172,7 @@ class TestAnImport:
             "rejected": "1: not_a_number 1",
             "duplicates": "1 row",
             "countries": "US 21, DE 1, GB 1",
-            "no code": "1 with a code that may be live, 1 requested already, "
-            "1 of a country that RINGPROOF_COUNTRIES leaves out",
+            "no code": "1 with a code that may be live, 1 requested already, 1 that RINGPROOF_COUNTRIES leaves out",
             "to send": "18 texts and 1 call",
             "asleep now": f"18 of them wait until their quiet hours ({night}) end",
             "takes": "1 s at the present pace of 300/5s, calls 2/1s, if nothing else is sent",

@@ -67,16 +67,30 @@ MUTATIONS = (
     Mutation(
         "begin looks at the list of countries: one that is shortened stops what is queued",
         "ringproof/ledger/lua/number/begin.lua",
-        "if is_left_out(record.country or '') then",
-        "if false then",
+        "local left_out = left_out_as(number, record.country or '', record.personal)",
+        "local left_out = nil",
         "tests/batches/test_country_list.py::test_a_batch_whose_rows_are_all_left_out_is_completed_with_the_outcome_of_feed",
     ),
     Mutation(
         "numbers of a country that is left out do not wait until Plivo is asked about it",
         "ringproof/ledger/lua/agenda/release.lua",
-        " and not is_left_out(name)",
+        " and not left_out_as(name, name)",
         "",
         "tests/batches/test_country_list.py::test_rows_of_a_country_that_plivo_refuses_end_at_once_when_the_list_leaves_it_out",
+    ),
+    Mutation(
+        "a satellite's number gets no code unless its network is named",
+        "ringproof/ledger/lua/lib/countries.lua",
+        "if NETWORKS[network] then",
+        "if false then",
+        "tests/batches/test_country_list.py::TestNetworksAndPersonalNumbers::test_get_codes_only_if_they_are_named",
+    ),
+    Mutation(
+        "a personal number gets no code unless such numbers are named",
+        "ringproof/ledger/lua/lib/countries.lua",
+        "return is_personal and not is_on_list('personal') and 'personal' or nil",
+        "return nil",
+        "tests/batches/test_country_list.py::TestNetworksAndPersonalNumbers::test_get_codes_only_if_they_are_named",
     ),
     Mutation(
         "a code counts as live for longer than it can be entered",

@@ -30,6 +30,7 @@ ORDINARY = {
     PhoneNumberType.FIXED_LINE: NumberKind.LANDLINE,
     PhoneNumberType.FIXED_LINE_OR_MOBILE: NumberKind.EITHER,
     PhoneNumberType.MOBILE: NumberKind.MOBILE,
+    PhoneNumberType.PERSONAL_NUMBER: NumberKind.PERSONAL,
 }
 
 KINDS_IN_ORDER = (

@@ -21,7 +21,7 @@ _WHY_NO_CODE: Final[Mapping[Disposition, str]] = {
     Disposition.LIVE: "with a code that may be live",
     Disposition.JOINED: "requested already",
     Disposition.CAPPED: "with as many codes or calls as they may have",
-    Disposition.COUNTRY: "of a country that RINGPROOF_COUNTRIES leaves out",
+    Disposition.COUNTRY: "that RINGPROOF_COUNTRIES leaves out",
 }
 
 

@@ -23,7 +23,7 @@ end
 
 local function count_for(name)
   -- Numbers that the list of countries leaves out need no try: begin ends their requests.
-  if is_closed(name) and not is_left_out(name) then return may_be_tried(name) and 1 or 0 end
+  if is_closed(name) and not left_out_as(name, name) then return may_be_tried(name) and 1 or 0 end
   return most - released
 end
 

@@ -4,8 +4,8 @@
 --         ARGV    the batch's name, the list's name (the channel), the roster's column of the table,
 --                 ms until a request's deadline,
 --                 '1' if the rows are the list's first retries, else they are the rows from the cursor on;
---                 JSON, for each row: {place, number, country, asleep_until (ms; 0: awake), fields}, where `fields` are
---                 the request's other fields and values as a flat list
+--                 JSON, for each row: {place, number, country, is_personal, asleep_until (ms; 0: awake), fields},
+--                 where `fields` are the request's other fields and values as a flat list
 -- output: for each row its disposition, its request, and 1 if the request waits (0: send its message now); `retried`
 --         for a row to retry that has got an outcome meanwhile, and keeps it; nothing if the batch is not running, or
 --         other rows come next
@@ -62,9 +62,9 @@ local function feed_row(row)
   local key = key_of_record(row.number)
   local record, flat = read_or_revive(key, row.number)
   local asked = {
-    answers = answers, lane = 'bulk', channel = list, country = row.country, is_row = true,
-    least_request = least_request, ends_at = now + tonumber(lasts_ms), asleep_until = row.asleep_until,
-    fields = row.fields,
+    answers = answers, lane = 'bulk', channel = list, country = row.country, is_personal = row.is_personal,
+    is_row = true, least_request = least_request, ends_at = now + tonumber(lasts_ms),
+    asleep_until = row.asleep_until, fields = row.fields,
   }
   local destination = destination_of(row, row.number)
   asked.is_refused = is_closed(destination) and not may_be_tried(destination)

@@ -2,7 +2,7 @@
 -- Decides about numbers as feed would if they came in a roster now, and writes nothing.
 -- input:  KEYS    the numbers' records
 --         ARGV    the roster's column of the table, ms until a request's deadline,
---                 JSON, for each record: {number, channel, country}
+--                 JSON, for each record: {number, channel, country, is_personal}
 -- output: for each record the disposition of such a row
 local column, lasts_ms, rows_json = unpack(ARGV, 3)
 local answers = parse_answers(column)
@@ -17,8 +17,8 @@ end
 local dispositions = {}
 for i, row in ipairs(cjson.decode(rows_json)) do
   local asked = {
-    answers = answers, lane = 'bulk', channel = row.channel, country = row.country, is_row = true,
-    ends_at = now + tonumber(lasts_ms),
+    answers = answers, lane = 'bulk', channel = row.channel, country = row.country,
+    is_personal = row.is_personal, is_row = true, ends_at = now + tonumber(lasts_ms),
   }
   dispositions[i] = decide(record_of(KEYS[6 + i], row.number), row.number, asked).disposition
 end

@@ -1,11 +1,18 @@
--- needs: settings
--- The countries whose numbers get codes: `config.countries`, with commas between them ('': all countries).
+-- needs: networks, settings
+-- Whose numbers get codes: those that `config.countries` names, with commas between them. A name is a country, `all`
+-- for all countries, the calling code of a network without a country such as `+881`, or `personal` for the personal
+-- numbers of the named countries. An empty list stands for `all`.
 
 local function is_on_list(name)
-  return (',' .. config.countries .. ','):find(',' .. name .. ',', 1, true) ~= nil
+  local names = config.countries == '' and 'all' or config.countries
+  return (',' .. names .. ','):find(',' .. name .. ',', 1, true) ~= nil
 end
 
--- Whether the workers' list of countries leaves a number out.
-local function is_left_out(country)
-  return config.countries ~= '' and not is_on_list(country)
+-- Returns why the list leaves a number out: `network`, `country` or `personal`; nil if it gets codes. `number` may be
+-- a destination instead: a country, or the first digits of a number without one.
+local function left_out_as(number, country, is_personal)
+  local network = number:sub(1, 4)
+  if NETWORKS[network] then return not is_on_list(network) and 'network' or nil end
+  if not is_on_list('all') and not is_on_list(country) then return 'country' end
+  return is_personal and not is_on_list('personal') and 'personal' or nil
 end

@@ -1,9 +1,9 @@
 -- needs: arguments, clock, states, settings, record, batch_state, batch_rows, reverification, transition, limits, countries
 -- The decision about a new request, and how an accepted one is written: for one number, or for a row of a batch.
--- `asked` describes the new request: answers ('state[:live]' -> disposition), lane, channel, country, resend (true or
--- nil), is_row (true for a row), least_request (the lowest request number; nil: any), ends_at (ms), asleep_until
--- (ms; 0: awake), is_refused (Plivo refuses the destination, so that the request waits), fields (other fields of the
--- record, as a flat list of names and values).
+-- `asked` describes the new request: answers ('state[:live]' -> disposition), lane, channel, country, is_personal (a
+-- personal number), resend (true or nil), is_row (true for a row), least_request (the lowest request number; nil:
+-- any), ends_at (ms), asleep_until (ms; 0: awake), is_refused (Plivo refuses the destination, so that the request
+-- waits), fields (other fields of the record, as a flat list of names and values).
 
 -- Reads a column of Python's table of dispositions: 'none=accepted queued=same …'.
 local function parse_answers(text)
@@ -13,8 +13,9 @@ local function parse_answers(text)
 end
 
 -- Decides about a new request, and writes nothing. Returns a table: disposition, request (the one that counts now),
--- until_ms (0: none), limit (the cap that refuses it; '': none), and refused_by: the cause to count, which is a cap or
--- `countries` (nil: none). There is a cause also if a row only waits for the end of a cap.
+-- until_ms (0: none), limit (the cap that refuses it, or why the country list does; '': none), and refused_by: the
+-- cause to count, which is a cap or `countries` (nil: none). There is a cause also if a row only waits for the end of
+-- a cap.
 local function decide(record, number, asked)
   local live_until, state = milliseconds(record, 'live_until'), record.state or 'none'
   if asked.lane ~= 'interactive' and UNBEGUN[state] then
@@ -32,8 +33,9 @@ local function decide(record, number, asked)
   if decision.disposition ~= 'accepted' then return decision end
 
   local cooldown_until = last_send_of(record) + config.cooldown_ms
-  if is_left_out(asked.country) then
-    decision.disposition, decision.refused_by = 'country', 'countries'
+  local left_out = left_out_as(number, asked.country, asked.is_personal)
+  if left_out then
+    decision.disposition, decision.limit, decision.refused_by = 'country', left_out, 'countries'
     return decision
   elseif asked.resend and cooldown_until > now then
     decision.disposition, decision.until_ms = 'cooling_down', cooldown_until

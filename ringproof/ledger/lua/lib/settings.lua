@@ -7,7 +7,10 @@ local config
 
 local function overlay(key)
   local fields, flat = {}, redis.call('HGETALL', key)
-  for i = 1, #flat, 2 do fields[flat[i]] = tonumber(flat[i + 1]) or flat[i + 1] end
+  for i = 1, #flat, 2 do
+    local name, value = flat[i], flat[i + 1]
+    fields[name] = name ~= 'countries' and tonumber(value) or value  -- a list of countries may be '+881'
+  end
   if fields.until_ms and fields.until_ms <= now then return end
   for name, value in pairs(fields) do config[name] = value end
 end

@@ -5,7 +5,7 @@
 --                 '1' for a resend, lane, ms until the deadline, ms for which the token is remembered, channel,
 --                 country, and other fields of the request with their values
 -- output: disposition; request (0: none); until when in ms (0: none); 1 if a person's request has promoted it;
---         the cap that refuses it ('': none)
+--         the cap that refuses it, or why the list of countries does ('': none)
 local key, token_key = unpack(KEYS, 7)
 local number, column, is_resend, lane, lasts_ms, token_ms, channel, country = unpack(ARGV, 3)
 local fields = {unpack(ARGV, 11)}
@@ -21,10 +21,11 @@ if answered then return cjson.decode(answered) end
 
 -- An automatic resend and a re-verification follow an earlier request. They do not bring an erased number back.
 -- `again` is the number of the doubtful request: the automatic resend follows that one only, while it is in doubt.
-local follows, doubtful = false, nil
+local follows, doubtful, is_personal = false, nil, false
 for i = 1, #fields, 2 do
   follows = follows or fields[i] == 'again' or fields[i] == 'reverifies'
   if fields[i] == 'again' then doubtful = fields[i + 1] end
+  is_personal = is_personal or fields[i] == 'personal'
 end
 if follows and redis.call('EXISTS', key) == 0 then return {'gone', 0, 0, 0, ''} end
 
@@ -37,7 +38,7 @@ elseif doubtful and may_still_send(record) then
 end
 local asked = {
   answers = parse_answers(column), resend = is_resend == '1' or nil, lane = lane, ends_at = now + tonumber(lasts_ms),
-  channel = channel, country = country, asleep_until = 0, fields = fields,
+  channel = channel, country = country, is_personal = is_personal, asleep_until = 0, fields = fields,
 }
 local decision = decide(record, number, asked)
 if decision.refused_by then count_refusal(decision.refused_by) end

@@ -53,8 +53,11 @@ local function begin(key, number, request, asleep_until)
     hold_until(key, record, number, now + BATCH_LOOK_MS, 'batch_paused')
     return 'waiting', (now + BATCH_LOOK_MS) * 1000
   end
-  if is_left_out(record.country or '') then  -- the list was shortened since the request was accepted
+  -- The list of countries may be shorter than it was when the request was accepted.
+  local left_out = left_out_as(number, record.country or '', record.personal)
+  if left_out then
     count_refusal('countries')
+    redis.call('HSET', key, 'detail', left_out)
     set_state(key, record, number, 'failed', 'country')
     return 'ended', 0
   end
