@@ -15,6 +15,7 @@ RingproofError
 ├── NotConfirmed              the code has not verified the number                          at .get()
 │   ├── WrongCode             Plivo did not take the code
 │   ├── TooManyTries          the code was entered five times before
+│   ├── Locked                too many wrong codes were entered for the number
 │   ├── CodeExpired           the code was entered too late
 │   ├── NothingPending        there is no code to confirm
 │   ├── AnotherRequest        the number's last code was sent for another request
@@ -236,16 +237,19 @@ class NotConfirmed(RingproofError):
 class WrongCode(NotConfirmed):
     """Plivo did not take the code: it is wrong, used up or too old; enter it again, `tries_left` times at most.
 
-    At 0, have another code sent. The client does not count, and raises the error with None.
+    At 0, have another code sent, but after `locked_until` if this wrong code has locked the number. The client does
+    not count, and raises the error with None.
     """
 
-    def __init__(self, detail: str = "", tries_left: int | None = None) -> None:
-        super().__init__(detail, tries_left)
-        self.detail, self.tries_left = detail, tries_left
+    def __init__(self, detail: str = "", tries_left: int | None = None, locked_until: datetime | None = None) -> None:
+        super().__init__(detail, tries_left, locked_until)
+        self.detail, self.tries_left, self.locked_until = detail, tries_left, locked_until
 
     def _text(self) -> str:
         why = f" ({self.detail})" if self.detail else ""
         refused = f"Plivo did not take the code{why}: it is wrong, used up or too old; "
+        if self.locked_until:
+            return refused + f"no tries are left, {_locked(self.locked_until)}"
         match self.tries_left:
             case None:
                 return refused + "enter it again, or have another code sent"
@@ -260,6 +264,24 @@ class TooManyTries(NotConfirmed):
 
     def _text(self) -> str:
         return "this code was entered too often; have another code sent, with resend=True"
+
+
+class Locked(NotConfirmed):
+    """Plivo was not asked: too many wrong codes were entered for this number; enter a code after `until`.
+
+    They count over all codes of the number, and a new code does not end the lock.
+    """
+
+    def __init__(self, until: datetime) -> None:
+        super().__init__(until)
+        self.until = until
+
+    def _text(self) -> str:
+        return f"too many wrong codes were entered, {_locked(self.until)}"
+
+
+def _locked(until: datetime) -> str:
+    return f"and no code of this number is checked before {until:%Y-%m-%d %H:%M:%S %Z}; have one sent then"
 
 
 class CodeExpired(NotConfirmed):

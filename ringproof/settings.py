@@ -177,6 +177,13 @@ class Settings(BaseModel):
         le=10_000,  # all numbers of a range, one code each
         description="a whole number of codes, 1 to 10000, or 0 for no limit",
     )
+    max_wrong_codes: int = Field(
+        Policy().max_wrong_codes,
+        alias="RINGPROOF_MAX_WRONG_CODES",
+        ge=1,
+        le=100,  # one guesser of 100 hits a code of four digits before the first lock
+        description="a whole number of wrong codes, 1 to 100",
+    )
     countries: Annotated[frozenset[str], BeforeValidator(_countries)] = Field(
         frozenset(),
         alias="RINGPROOF_COUNTRIES",
@@ -298,6 +305,7 @@ class Settings(BaseModel):
             max_codes_per_day=self.max_codes_per_day,
             max_calls_per_week=self.max_calls_per_week,
             range_codes_per_hour=self.range_codes_per_hour,
+            max_wrong_codes=self.max_wrong_codes,
             countries=tuple(sorted(self.countries)),
             quiet_hours=str(self.quiet_hours or ""),
             reverify_ms=(self.reverify_after_days or 0) * 86_400_000,

@@ -95,6 +95,8 @@ def _raise_why_not(taken: TakenCode) -> NoReturn:
     match taken.step:
         case NextStep.EXPIRED if record and record.expires_at:
             raise errors.CodeExpired(record.expires_at)
+        case NextStep.LOCKED if record and record.locked_until:
+            raise errors.Locked(record.locked_until)
         case NextStep.TOO_MANY:
             raise errors.TooManyTries
         case NextStep.ANOTHER:
@@ -117,8 +119,9 @@ def _complete(ledger: Ledger, client: "PlivoClient", record: Record, taken: Take
         caller_id = ask_at_slot(ledger, partial(client.complete, uuid, code), within=SLOT)
     except errors.WrongCode as error:
         left = until_ledger_answers(lambda: end_try(ledger, number, handle))
-        _log.info("wrong code %s, tries left: %d", mask(number), left)
-        raise errors.WrongCode(error.detail, left) from None
+        locked = f", locked until {iso(left.locked_until)}" if left.locked_until else ""
+        _log.info("wrong code %s, tries left: %d%s", mask(number), left.tries, locked)
+        raise errors.WrongCode(error.detail, left.tries, left.locked_until) from None
     except errors.Unknown:
         _look_up(ledger, client, record, handle)
     except errors.RingproofError as error:  # in every other case Plivo has not checked the code

@@ -24,9 +24,9 @@ def erase_number(ledger: Ledger, number: str) -> bool:
     country stay, so that the counts do not change. A row without an outcome becomes `erased`. In the columns of other
     rows, each cell with the number is deleted.
 
-    A request that has not begun never begins. While a code of the number may be live, a tombstone prevents a second
-    one (`lua/lib/tombstone.lua`). A queued message still has the number until a worker takes it. Reading all batch rows
-    takes a second for each million, and their columns two or three.
+    A request that has not begun never begins. While a code of the number may be live, or its caps count, a tombstone
+    keeps that (`lua/lib/tombstone.lua`). A queued message still has the number until a worker takes it. Reading all
+    batch rows takes a second for each million, and their columns two or three.
     """
     rows = _erase_rows(ledger, number)
     keys = [ledger.keys.record(number), ledger.keys.earlier(number)]

@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from pydantic import SecretStr
 
-from ringproof.clock import epoch_ms
+from ringproof.clock import epoch_ms, moment
 from ringproof.errors import InvalidNumber, InvalidRequest
 from ringproof.ledger.durations import ms
 from ringproof.ledger.ledger import Ledger
@@ -31,7 +31,7 @@ CODE_WAITS: Final = timedelta(seconds=60)
 """How long a code waits for a worker. After that the user has to enter it again."""
 
 TRIES: Final = 5
-"""How often one code can be entered, right or wrong: a guesser hits a code of four digits in 1 of 2,000 cases."""
+"""How often one code can be entered, right or wrong. Wrong codes count over all codes of a number, too (`locks.py`)."""
 
 HANDLE: Final = re.compile(r"[A-Za-z0-9_-]{16,64}")
 _CODE = re.compile(r"[0-9]{4,8}")
@@ -52,6 +52,7 @@ class NextStep(StrEnum):
     ASK = "ask"  # ask Plivo whether the code is right
     LOOK = "look"  # a worker asked before, with the same handle: look up whether Plivo has the number as verified
     DONE = "done"  # this handle's code has verified the number
+    LOCKED = "locked"  # too many wrong codes were entered for the number
     NOTHING = "nothing"  # the number has no code to confirm
     LOST = "lost"  # the code waited longer than a minute
     EXPIRED = "expired"  # the code that Plivo sent is too old
@@ -93,6 +94,13 @@ class TakenCode:
     record: Record | None
 
 
+class TriesLeft(NamedTuple):
+    """How often a code may be entered yet, and until when the number is locked (None: it is not)."""
+
+    tries: int
+    locked_until: datetime | None
+
+
 def check_code(code: object) -> SecretStr:
     """Return the code in a text that a person typed or pasted. It must be text, because 0123 is not 123.
 
@@ -128,7 +136,7 @@ def store_code(ledger: Ledger, code: SecretStr) -> str:
 
 
 def take_code(ledger: Ledger, number: str, handle: str, request: int | None = None) -> TakenCode:
-    """Take a code out of Redis, count the try, and return what to do with it.
+    """Take a code out of Redis, count the try and a wrong code, and return what to do with it.
 
     With `request`, only the code that was sent for this request is entered. A second call with the same handle gets no
     code. It returns LOOK, because the first call may have asked Plivo.
@@ -137,10 +145,10 @@ def take_code(ledger: Ledger, number: str, handle: str, request: int | None = No
         "number/take_code", [ledger.keys.record(number), ledger.keys.code(handle)], [handle, TRIES, request or ""]
     )
     record = Record.from_pairs(number, flat)
-    return TakenCode(NextStep(step), SecretStr(code), max(0, int(tries_left)), unanswered_handle, record)
+    return TakenCode(NextStep(step), SecretStr(code), int(tries_left), unanswered_handle, record)
 
 
-def end_try(ledger: Ledger, number: str, handle: str) -> int:
+def end_try(ledger: Ledger, number: str, handle: str) -> TriesLeft:
     """End a try whose code Plivo has refused, and return the tries left."""
     return _end_try(ledger, number, handle, "", "")
 
@@ -154,9 +162,12 @@ def give_try_back(ledger: Ledger, number: str, handle: str, uuid: str, unanswere
     _end_try(ledger, number, handle, uuid, unanswered_handle)
 
 
-def _end_try(ledger: Ledger, number: str, handle: str, unchecked_uuid: str, unanswered_handle: str) -> int:
-    keys = [ledger.keys.record(number), ledger.keys.token(f"unchecked:{handle}")]
-    return max(0, int(ledger.run_script("number/end_try", keys, [handle, TRIES, unchecked_uuid, unanswered_handle])))
+def _end_try(ledger: Ledger, number: str, handle: str, unchecked_uuid: str, unanswered_handle: str) -> TriesLeft:
+    keys = [ledger.keys.record(number), ledger.keys.token(f"try:{handle}")]
+    tries, locked_until = ledger.run_script(
+        "number/end_try", keys, [number, handle, TRIES, unchecked_uuid, unanswered_handle]
+    )
+    return TriesLeft(int(tries), moment(int(locked_until)) if locked_until else None)
 
 
 def mark_verified(

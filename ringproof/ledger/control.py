@@ -1,7 +1,8 @@
 """An operator's commands for the sending: pause, resume, other rates for a while, and the status."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -82,6 +83,7 @@ class SendingStatus:
     renewals: int  # numbers with a date for their re-verification
     lapsed: int
     refusals: Mapping[str, int]  # requests that each cap refused
+    wrong_codes: Mapping[str, int]  # wrong codes by country in the last hour (60 to 70 minutes)
 
 
 def pause(ledger: Ledger, lane: Lane | None = None, reason: str = "") -> bool:
@@ -134,7 +136,7 @@ def sending_status(ledger: Ledger) -> SendingStatus:
     """Read the rates, the pauses, the refusals and the queues in one round trip."""
     queues = {**{str(lane): queue(lane) for lane in Lane}, "ticks": TICKS}
     now, keys = ledger.now(), ledger.keys
-    policy, limited, pace, pauses, destinations, refusals, open_numbers, renewals, lapsed, *lengths = ledger.run_all(
+    policy, limited, pace, pauses, destinations, refusals, open_numbers, renewals, lapsed, *others = ledger.run_all(
         *(
             ("hgetall", key)
             for key in (keys.policy, keys.limits, keys.pace, keys.pauses, keys.destinations, keys.refusals)
@@ -142,7 +144,9 @@ def sending_status(ledger: Ledger) -> SendingStatus:
         *(("zcard", key) for key in (keys.agenda, keys.renewals)),
         ("scard", keys.lapsed),
         *(("llen", name) for name in queues.values()),
+        *(("hgetall", keys.wrong_codes(int(now.timestamp()) // 600 - ago)) for ago in range(7)),
     )
+    lengths, wrong_codes = others[: len(queues)], others[len(queues) :]
     usual = {name: str(value) for name, value in (Policy().mapping() | policy).items() if name.endswith("rate")}
     limited_until = _moment(limited.get("until_ms"))
     if limited_until and limited_until <= now:
@@ -164,7 +168,16 @@ def sending_status(ledger: Ledger) -> SendingStatus:
         renewals=renewals,
         lapsed=lapsed,
         refusals={name: int(count) for name, count in refusals.items()},
+        wrong_codes=_sums(wrong_codes),
     )
+
+
+def _sums(counts: Sequence[Mapping[str, str]]) -> dict[str, int]:
+    """Add up counts by name; the largest comes first."""
+    sums: Counter[str] = Counter()
+    for one in counts:
+        sums.update({name: int(count) for name, count in one.items()})
+    return dict(sums.most_common())
 
 
 def _pauses(fields: Mapping[str, str]) -> Iterator[Pause]:

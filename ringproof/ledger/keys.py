@@ -14,8 +14,9 @@ Scripts get their keys from here. A script that finds a key by a record's or row
 | `{P}:token:TOKEN` | string | the answer to a caller's token; 15 minutes |
 | `{P}:code:HANDLE` | string | a code that a user entered; one minute |
 | `{P}:erased` | string | the secret key of the tombstones' HMACs, until the last tombstone expires |
-| `{P}:erased:HMAC` | string | the tombstone of one erased number, until its code has died |
+| `{P}:erased:HMAC` | string | the tombstone of one erased number, until its code and its caps have ended |
 | `{P}:range:+E164 without its last four digits` | string | codes in this hour to a range of numbers; one hour |
+| `{P}:wrong_codes:N` | hash | wrong codes by country, in the Nth ten minutes since 1970; 70 minutes |
 | `{P}:policy` | hash | the workers' settings, for all scripts |
 | `{P}:limits`, `{P}:limits:history` | hash, list | an operator's rates for a while, and their last 100 changes |
 | `{P}:pace` | hash | the next free slot of each bucket, and the turns (lua/lib/pace.lua) |
@@ -149,6 +150,10 @@ class Keys:
     def range_of(self, number: str) -> str:
         """Return the key of the count of codes to the number's range: ten thousand numbers."""
         return f"{self.prefix}:range:{number[:-4]}"
+
+    def wrong_codes(self, ten_minutes: int) -> str:
+        """Return the key of the wrong codes by country in ten minutes, which are numbered since 1970."""
+        return f"{self.prefix}:wrong_codes:{ten_minutes}"
 
     def list_scan(self, name: str) -> str:
         """Return the key of a scan of Plivo's list: `reconcile` or `sync`."""

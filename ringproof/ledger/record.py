@@ -146,6 +146,8 @@ class Record:
     again: bool = False  # Ringproof made this request itself, after a doubt
     attempts: int = 0  # of this request; attempts that do not count are left out
     tries: int = 0  # how often a user entered the last code
+    wrong_codes: int = 0  # over all codes of the number; `wrong_codes.lua` says until when they count
+    locked_until: datetime | None = None  # the end of the last lock for wrong codes
     reason: Reason | None = None
     detail: str | None = None
     due_at: datetime | None = None  # when a waiting request goes on
@@ -190,6 +192,8 @@ class Record:
             again="again" in packed,
             attempts=int(packed.get("attempts", 0)),
             tries=int(packed.get("tries", 0)),
+            wrong_codes=int(packed.get("wrong", 0)),
+            locked_until=when("locked_until"),
             reason=Reason(packed["reason"]) if "reason" in packed else None,
             detail=packed.get("detail"),
             due_at=when("due_at"),

@@ -9,7 +9,9 @@ from collections.abc import Iterable, Mapping
 from importlib.resources import files
 from typing import Final
 
+from ringproof.ledger.durations import ms
 from ringproof.ledger.keys import Keys
+from ringproof.ledger.locks import COUNT_FOR, LOCKS
 from ringproof.ledger.pauses import FORGOTTEN_AFTER, PAUSE_KINDS
 from ringproof.ledger.record import FINAL, LETTERS, UNBEGUN, UNFINISHED, Lane
 from ringproof.ledger.row_outcomes import BYTES, RATE_SECONDS, UNFINISHED_BYTES
@@ -51,6 +53,10 @@ local FORGET_MS = {FORGOTTEN_AFTER.total_seconds() * 1000:.0f}
     "networks": f"""
 -- The calling codes that belong to no country.
 local NETWORKS = {{{", ".join(f"[{_lua_text(code)}] = true" for code in sorted(NETWORKS))}}}
+""",
+    "locks": f"""
+-- The lengths of a number's first lock, of its second one, and so on; and for how long wrong codes count.
+local LOCKS_MS, WRONG_CODES_COUNT_MS = {{{", ".join(str(ms(one)) for one in LOCKS)}}}, {ms(COUNT_FOR)}
 """,
     "states": f"""
 -- The states of a request that no worker has begun, those without an outcome, and those that time does not change.

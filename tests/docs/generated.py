@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from types import ModuleType
 
@@ -20,6 +21,9 @@ from pages import PAGES, ROOT
 from ringproof.errors import Capped, InvalidNumber
 from ringproof.ledger import keys
 from ringproof.ledger.acceptance import TABLE, Disposition, Requester
+from ringproof.ledger.confirmation import TRIES
+from ringproof.ledger.locks import LOCKS
+from ringproof.policy import Policy
 from ringproof.rosters.row import REMEDIES
 from ringproof.settings import USUAL_CA_BUNDLE, USUAL_NO_PROXY, USUAL_PROXY
 from worker.cli import main
@@ -99,6 +103,38 @@ def number_reasons() -> str:
 def caps() -> str:
     """Return the limits of Capped, each with its anchor."""
     return _explained("limit", dict(Capped.LIMITS))
+
+
+def odds() -> str:
+    """Return how likely a guesser hits a number's code, whose digits are random, if he tries as often as he may."""
+    a_day, a_month, later = Policy().max_wrong_codes, _tries_in(timedelta(days=30)), _tries_of_a_later_month()
+    rows = {
+        f"with one code ({TRIES} tries)": TRIES,
+        f"in 24 hours ({a_day} tries)": a_day,
+        f"in the first 30 days ({a_month} tries)": a_month,
+        f"in each 30 days after that ({later} tries)": later,
+    }
+    lines = ["| he guesses the code | of four digits | of six digits |", "|---|---|---|"]
+    lines += [f"| {what} | {_chance(tries, 4)} | {_chance(tries, 6)} |" for what, tries in rows.items()]
+    return "\n".join(lines)
+
+
+def _tries_in(time: timedelta) -> int:
+    rounds, free_at = 0, timedelta()
+    while free_at < time:
+        free_at += LOCKS[min(rounds, len(LOCKS) - 1)]
+        rounds += 1
+    return rounds * Policy().max_wrong_codes
+
+
+def _tries_of_a_later_month() -> int:
+    return round(Policy().max_wrong_codes * (timedelta(days=30) / LOCKS[-1]))
+
+
+def _chance(tries: int, digits: int) -> str:
+    """Return the chance to guess a code, with five tries for each: `0.70 %, 1 in 143`."""
+    chance = 1 - (1 - TRIES / 10**digits) ** (tries / TRIES)
+    return f"{100 * chance:#.2g} %, 1 in {round(1 / chance):,}"
 
 
 def row_reasons() -> str:
@@ -192,6 +228,7 @@ GENERATED = {
     "table: settings": settings,
     "table: reasons of InvalidNumber": number_reasons,
     "table: caps": caps,
+    "table: odds": odds,
     "table: reasons of rejected rows": row_reasons,
     "table: misfortunes": sandbox_misfortunes,
     "table: measured": measured,

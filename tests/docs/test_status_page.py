@@ -16,7 +16,7 @@ def first_cells(heading):
 def test_the_lines_of_the_status_are_those_of_its_view():
     view = (ROOT / "worker/views/sending.py").read_text()
 
-    assert first_cells("The sending") == re.findall(r'^ +"(\w+)": ', view, re.MULTILINE)
+    assert first_cells("The sending") == re.findall(r'^ +"([\w ]+)": ', view, re.MULTILINE)
 
 
 def test_the_lines_of_the_log_begin_as_the_code_has_them():

@@ -182,7 +182,7 @@ def test_plivo_is_not_asked_after_five_wrong_codes(book):
     for _ in range(5):
         entered, handle = book.enter()
         assert entered.step is NextStep.ASK
-        left.append(end_try(book.ledger, book.number, handle))
+        left.append(end_try(book.ledger, book.number, handle).tries)
 
     assert left == [4, 3, 2, 1, 0]
     assert book.enter()[0].step is NextStep.TOO_MANY
@@ -396,7 +396,7 @@ class TestRaces:
         (_, wrong), (_, right) = book.enter(), book.enter()
         book.yes(right)
 
-        assert end_try(book.ledger, book.number, wrong) == 5
+        assert end_try(book.ledger, book.number, wrong).tries == 5
         assert book.record.state is State.VERIFIED
 
     def test_plivos_yes_after_an_erasure_leaves_no_record(self, book, client):
@@ -405,7 +405,7 @@ class TestRaces:
         client.delete(book.keys.record(book.number))
 
         assert book.yes(handle) is Marked.GONE
-        assert end_try(book.ledger, book.number, handle) == 5
+        assert end_try(book.ledger, book.number, handle).tries == 5
         assert book.record is None
 
 

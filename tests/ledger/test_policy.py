@@ -229,6 +229,7 @@ class TestThePolicy:
             "max_codes_per_day": 5,
             "max_calls_per_week": 10,
             "range_codes_per_hour": 20,
+            "max_wrong_codes": 10,
             "countries": "",
             "quiet_hours": "",
             "reverify_ms": 0,

@@ -1,6 +1,7 @@
 """The commands about single numbers: initiate, status, cancel, confirm, remove and erase."""
 
 import sys
+from datetime import datetime
 from typing import Any, NoReturn
 
 import click
@@ -166,7 +167,7 @@ def confirm(number: str, region: str | None, *, prints_json: bool) -> None:
         verified = confirm_verification.delay(number, code).get(timeout=SECONDS)
     except errors.NotConfirmed as error:
         if prints_json:
-            fields = {name: value for name, value in vars(error).items() if isinstance(value, str | int)}
+            fields = {name: value for name, value in vars(error).items() if isinstance(value, str | int | datetime)}
             shown = {"phone_number": number, "error": type(error).__name__, "message": error.message}
             click.echo(json_line(shown | fields))
         else:
@@ -219,8 +220,8 @@ def erase(number: str, region: str | None, actor: str | None, *, rewrites: bool,
     """Delete a NUMBER here: its record, its history, its requests.
 
     A request that has not begun sends nothing. At Plivo the number stays as it is; ringproof remove deletes it there,
-    too. If a code may be live, Ringproof remembers that without the number until the code has died. The command asks
-    first. It ends with exit code 1 if the number was unknown, and --rewrite had nothing to do.
+    too. While a code may be live, or the number's caps count, Ringproof remembers that without the number. The command
+    asks first. It ends with exit code 1 if the number was unknown, and --rewrite had nothing to do.
     """
     load_dotenv()
     number = _e164(number, region)

@@ -130,6 +130,7 @@ def number_view(record: Record, reverify_at: datetime | None = None) -> Table:
             "subaccount": record.subaccount,
             "code sent": clock(record.code_sent_at) if record.code_sent_at else None,
             "uuid": record.verification_uuid,
+            "locked": _lock_text(record),
             "verified": clock(record.verified_at) if record.verified_at else None,
             "verify again": clock(reverify_at) if reverify_at else None,
             "request": f"{record.request}, {record.lane}, attempts: {record.attempts}",
@@ -158,6 +159,13 @@ def number_json(record: Record) -> str:
 def unknown_number_json(number: str) -> str:
     """Return the line of JSON for a number without a record: `{"phone_number": "+14155550123", "state": null}`."""
     return json_line({"phone_number": number, "state": None})
+
+
+def _lock_text(record: Record) -> str | None:
+    """Return until when no code of the number is checked; None if it is not locked."""
+    if record.locked_until is None or record.locked_until < datetime.now(UTC):
+        return None
+    return f"until {clock(record.locked_until)}, after {record.wrong_codes} wrong codes; no code is checked before"
 
 
 def _change_line(change: Change) -> str:

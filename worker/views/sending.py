@@ -30,6 +30,7 @@ def sending_view(status: SendingStatus) -> Table:
             "verified": "\n".join(_reverification_lines(status)),
             "queues": ", ".join(f"{name} {length:,}" for name, length in status.queues.items()),
             "refused": ", ".join(f"{limit} {count:,}" for limit, count in status.refusals.items()),
+            "wrong codes": _wrong_codes_line(status),
         }
     )
 
@@ -63,6 +64,11 @@ def _reverification_lines(status: SendingStatus) -> Iterator[str]:
         yield f"{status.renewals:,} numbers will be verified again, each at its own time"
     if status.lapsed:
         yield f"{status.lapsed:,} did not answer two re-verifications: ringproof reverify --lapsed --dry-run"
+
+
+def _wrong_codes_line(status: SendingStatus) -> str:
+    counts = ", ".join(f"{country} {count:,}" for country, count in status.wrong_codes.items())
+    return f"in the last hour: {counts}" if counts else ""
 
 
 def _pace_lines(status: SendingStatus) -> Iterator[str]:

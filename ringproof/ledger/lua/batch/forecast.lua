@@ -7,11 +7,12 @@
 local column, lasts_ms, rows_json = unpack(ARGV, 3)
 local answers = parse_answers(column)
 
--- Returns the record; for an erased number with a live code, what feed would revive of it.
+-- Returns the record; for an erased number, what feed would find of it.
 local function record_of(key, number)
   local record = read(key)
   local left = not record.state and read_tombstone(number)
-  return left and {state = 'expired', request = left.request, live_until = left.live_until} or record
+  if left and left.request then left.state = 'expired' end  -- a code of it may be live
+  return left or record
 end
 
 local dispositions = {}

@@ -1,4 +1,4 @@
--- needs: arguments, clock, settings, record, transition
+-- needs: arguments, clock, settings, record, transition, locks
 -- The caps: codes a number gets a day, calls a number gets a week, and codes a range of numbers gets an hour.
 -- A code is counted when begin claims the number, and is taken off the count if it was surely not sent.
 -- A record's `codes` and `calls` are the times of its last ten codes and calls: seconds, in six base-36 digits each.
@@ -34,6 +34,14 @@ local function reached_cap(record, number, lane, channel)
     end
   end
   return cap, until_ms
+end
+
+-- Returns when (ms) nothing counts any more of what the number has had: codes, calls, the cooldown, wrong codes.
+local function end_of_counts(record)
+  return math.max(
+    end_of_cap(record.codes or '', 1, DAY_MS), end_of_cap(record.calls or '', 1, WEEK_MS),
+    last_send_of(record) + config.cooldown_ms,
+    record.wrong and milliseconds(record, 'wrong_at') + WRONG_CODES_COUNT_MS or 0)
 end
 
 -- Counts a refusal, by its cause, for `ringproof status`.

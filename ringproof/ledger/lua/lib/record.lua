@@ -1,8 +1,10 @@
 -- needs: arguments, clock, settings, set_back, line
 -- How scripts read and write a hash, above all a number's record. An absent field stands for an empty value.
 -- The times of a record: moments that are over at its last change, and ends that may come later.
-local MOMENTS = {'updated_at', 'code_sent_at', 'verified_at', 'checked_at', 'look_ups_from'}
-local ENDS = {'live_until', 'live_before', 'lease_until', 'expires_at', 'due_at', 'ends_at', 'claimed_until'}
+local MOMENTS = {'updated_at', 'code_sent_at', 'verified_at', 'checked_at', 'look_ups_from', 'wrong_at'}
+local ENDS = {
+  'live_until', 'live_before', 'lease_until', 'expires_at', 'due_at', 'ends_at', 'claimed_until', 'locked_until',
+}
 
 local function milliseconds(record, field)
   return tonumber(record[field]) or 0
@@ -70,6 +72,16 @@ end
 local function delete_alias(key, record)
   for field in pairs(record) do
     if field:find('^alias') then redis.call('HDEL', key, field) end
+  end
+end
+
+-- The counts of what a number may have no more of. They belong to the number, and not to a request.
+local COUNTS = {'codes', 'calls', 'wrong', 'wrong_at', 'locked_until'}
+
+-- Writes the counts of a record into a new one.
+local function write_counts(key, record)
+  for _, field in ipairs(COUNTS) do
+    if record[field] then redis.call('HSET', key, field, record[field]) end
   end
 end
 

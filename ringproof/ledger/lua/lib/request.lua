@@ -72,14 +72,14 @@ local function write_request(key, record, flat, number, request, asked)
   if record.reverifies and record.state == 'code_sent' then record.unanswered = record.unanswered or '1' end
   if record.reason == 'lapsed' then redis.call('SREM', lapsed_key, number) end
   end_wait(record, number)
-  -- These fields belong to the number, not to a request: which codes may be live, the last one's uuid, how many.
+  -- These fields belong to the number, not to a request: which codes may be live, the last one's uuid.
   if not is_verified(record) then record.verified_at = nil end
   record.code_request = record.code_request or record.verification_uuid and record.request
   for _, field in ipairs({'live_until', 'verification_uuid', 'api_id', 'code_sent_at', 'expires_at', 'verified_at',
-      'verified_uuid', 'code_request', 'tries', 'confirm', 'codes', 'calls', 'checked_at', 'reverify_after',
-      'unanswered'}) do
+      'verified_uuid', 'code_request', 'tries', 'confirm', 'checked_at', 'reverify_after', 'unanswered'}) do
     if record[field] then redis.call('HSET', key, field, record[field]) end
   end
+  write_counts(key, record)
   local ends_at = asked.ends_at
   if asked.asleep_until > now then ends_at = ends_at + asked.asleep_until - now end
   redis.call('HSET', key, 'request', request, 'lane', asked.lane, 'channel', asked.channel, 'ends_at', ends_at)

@@ -1,5 +1,5 @@
 -- needs: arguments, record, batch_state, batch_rows, reverification, tombstone, line, transition
--- Erases what is known about a number. A tombstone stays while a code of the number may be live.
+-- Erases what is known about a number. A tombstone stays while a code of the number may be live, or its caps count.
 -- input:  KEYS    the number's record, its earlier requests
 --         ARGV    number (E.164), 64 random characters: the key of the tombstone's HMAC, if Redis has none
 -- output: 1 if the number was known, or 0

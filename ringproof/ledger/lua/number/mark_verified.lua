@@ -1,4 +1,4 @@
--- needs: clock, states, settings, record, reverification, transition, tombstone
+-- needs: clock, states, settings, record, reverification, transition, tombstone, wrong_codes
 -- Writes down that Plivo has numbers as verified: after a code was entered, or from Plivo's list.
 -- input:  KEYS    the numbers' records
 --         ARGV    JSON, for each record: {number, uuid, created, dated, country, channel, subaccount, alias}; `created`
@@ -65,7 +65,7 @@ local function record_from_plivo(key, record, caller_id)
   end
   write_uuid(key, record, caller_id.uuid)
   -- No code of the record's request has verified the number, so that request has not.
-  if record.state then redis.call('HSETNX', key, 'code_request', 0) end
+  if record.state then redis.call('HSETNX', key, 'code_request', 0) else write_counts(key, record) end
   redis.call('HSET', key, 'checked_at', now)
   redis.call('HSETNX', key, 'request', math.floor(now / 1000))
   redis.call('HSETNX', key, 'lane', 'scheduled')
@@ -106,6 +106,7 @@ local function mark(key, caller_id)
     write_uuid(key, record, caller_id.uuid)
     redis.call('HDEL', key, 'live_before', 'lease_until', 'due_at', 'detail', 'tries')
     set_or_delete(key, 'confirm', handle)
+    if handle ~= '' then uncount_entry(key, record) end
     write_country_and_alias(key, record, caller_id)
     redis.call('PERSIST', key)
     set_state(key, record, caller_id.number, 'verified', '')

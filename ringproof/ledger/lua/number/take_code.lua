@@ -1,4 +1,4 @@
--- needs: clock, record, pauses
+-- needs: clock, record, pauses, wrong_codes
 -- Takes a code that a user entered, once, and returns whether to ask Plivo about it. The try counts before Plivo is
 -- asked.
 -- input:  KEYS    the number's record, the code under its handle
@@ -6,9 +6,9 @@
 -- output: verdict; the code ('' unless the verdict is ask); the tries that are left; the handle of an earlier try
 --         to which Plivo's answer was lost ('': none); the record's fields. The verdict is
 --         ask (ask Plivo about this code), look (Plivo was asked before, for this handle: find out the result),
---         done (this handle has verified the number), nothing (no code to confirm), lost (the code was not taken
---         in time), expired, too_many, another (the last code was sent for another request), or paused (Plivo does
---         not accept the credentials)
+--         done (this handle has verified the number), locked (too many wrong codes), nothing (no code to confirm),
+--         lost (the code was not taken in time), expired, too_many, another (the last code was sent for another
+--         request), or paused (Plivo does not accept the credentials)
 -- A record's `tries` counts the entries of its last sent code. `confirm` is the handle for which Plivo was asked and
 -- has not answered; in a record without `tries` it is the handle that has verified the number.
 local key, code_key = unpack(KEYS, 7)
@@ -20,6 +20,7 @@ local tries = tonumber(record.tries) or 0
 local function judge()
   local is_used = is_code_used(record)
   if record.confirm == handle then return record.tries and 'look' or 'done' end
+  if is_locked(record) then return 'locked' end
   local is_anothers = request ~= '' and request ~= (record.code_request or record.request)
   if is_anothers and record.request then return 'another' end
   if is_used or not record.verification_uuid then return 'nothing' end
@@ -32,8 +33,9 @@ end
 
 local verdict, earlier_handle = judge(), ''
 if verdict == 'ask' then
-  tries = tries + 1
   earlier_handle = record.confirm or ''
-  redis.call('HSET', key, 'tries', tries, 'confirm', handle)
+  redis.call('HSET', key, 'tries', tries + 1, 'confirm', handle)
+  count_entry(key, record)
 end
-return {verdict, verdict == 'ask' and code or '', most_tries - tries, earlier_handle, redis.call('HGETALL', key)}
+local after, flat = read(key)
+return {verdict, verdict == 'ask' and code or '', tries_left(after, most_tries), earlier_handle, flat}
