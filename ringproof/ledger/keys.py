@@ -1,6 +1,7 @@
 """The names of all keys in Redis: no other Python module spells one.
 
-Scripts get their keys from here. A script that finds a key by a record's or row's content builds it from the prefix.
+Scripts get their own keys from here. They build two kinds of keys from the prefix: those that any script may need
+(`lua/lib/arguments.lua`), and those that they find by a record's or row's content.
 
 `{P}` is the prefix, `RINGPROOF_PREFIX`. A TTL is given where the key ends by itself.
 
@@ -109,11 +110,6 @@ class Keys:
         self.batches = f"{prefix}:batches"
         self.feeding = f"{prefix}:feeding"
         self.completed = f"{prefix}:completed"
-
-    @property
-    def of_every_script(self) -> list[str]:
-        """The keys that every script gets, in the order of `lua/lib/arguments.lua`."""
-        return [self.agenda, self.policy, self.limits, self.pace, self.pauses, self.refusals]
 
     def record(self, number: str) -> str:
         """Return the key of a number's record; with `*`, a pattern for all of them."""

@@ -261,10 +261,8 @@ class Ledger:
         self.run("ping")
 
     def run_script(self, name: str, keys: Sequence[str] = (), args: Sequence[Any] = ()) -> Any:
-        """Run a script with the keys and arguments that all scripts get, and then its own."""
-        return self._run(
-            self.script(name), [*self.keys.of_every_script, *keys], [self._config, self.keys.prefix, *args]
-        )
+        """Run a script with its own keys, the arguments that all scripts get, and then its own."""
+        return self._run(self.script(name), keys, [self._config, self.keys.prefix, *args])
 
     def script(self, name: str) -> Script:
         """Return a script of `ringproof/ledger/lua` with the pieces that it needs in front of it."""

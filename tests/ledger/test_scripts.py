@@ -6,7 +6,10 @@ from pathlib import Path
 import pytest
 from support.lua_names import defined, taken
 
+from ringproof.errors import LedgerUnavailable
 from ringproof.ledger import scripts
+from ringproof.ledger.connection import connect
+from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.scripts import TABLES, lua_source, needs, pieces_of, script_text
 
 LUA = Path(scripts.__file__).with_name("lua")
@@ -52,6 +55,16 @@ def test_a_script_has_far_fewer_local_names_than_lua_allows(script):
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_redis_compiles_each_script(client, script):
     assert client.script_load(script_text(script))
+
+
+def test_a_script_asks_redis_for_no_key_that_it_does_not_use(client, redis_server):
+    client.acl_setuser("keyless", enabled=True, reset=True, passwords=["+secret"], commands=["+@all"])
+    keyless = Ledger(connect(f"redis://keyless:secret@127.0.0.1:{redis_server.port}/0"))
+
+    assert keyless.now()
+    with pytest.raises(LedgerUnavailable, match="NOPERM"):
+        keyless.accept("+14155550123", token="any")
+    client.acl_deluser("keyless")
 
 
 def test_every_piece_is_used_by_some_script():

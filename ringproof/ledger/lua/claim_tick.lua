@@ -3,7 +3,7 @@
 -- input:  KEYS    the tick
 --         ARGV    ms between two ticks
 -- output: 1, or 0 if another worker has claimed this tick
-local key, every_ms = KEYS[7], tonumber(ARGV[3])
+local key, every_ms = KEYS[1], tonumber(ARGV[3])
 local claimed_at = redis.call('GET', key)
 if claimed_at and math.abs(now - claimed_at) < every_ms then return 0 end
 redis.call('SET', key, now, 'PX', every_ms)

@@ -26,8 +26,8 @@ local function latest_entry(record)
 end
 
 local repaired = 0
-for i = 7, #KEYS do
-  local key, number = KEYS[i], ARGV[i - 4]
+for i = 1, #KEYS do
+  local key, number = KEYS[i], ARGV[i + 2]
   local record = read(key)
   if record.state and not FINAL[record.state] then
     local entry = redis.call('ZSCORE', agenda_key, number)

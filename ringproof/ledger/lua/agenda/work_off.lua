@@ -8,7 +8,7 @@
 --         cancelled (its batch is), doubted, expired, look_up (ask Plivo whether the number is verified), undecided (no
 --         look-up has ended the doubt within a day: it has failed), list (its code has died: read Plivo's list before
 --         it can expire), kept (not due after all) or gone (there is no record)
-local interactive_queue, scheduled_queue, bulk_queue = unpack(KEYS, 7)
+local interactive_queue, scheduled_queue, bulk_queue = unpack(KEYS)
 local most_entries, longest_queue = ARGV[3], tonumber(ARGV[4])
 local first_ms, longest_ms = config.enqueue_again_ms, config.enqueue_again_longest_ms
 local FIRST_LOOK_MS, LONGEST_LOOK_MS = 3000, 60000  -- how often an entry looks whether the scan has finished

@@ -8,7 +8,7 @@
 --                 how many names of columns follow, these names, and the rows; each row begins with its country
 -- output: 1; or 0 if another importer has taken over, or the import has ended
 local batch_hash, importer_key, countries_key, first_list, second_list, names_key, first_pages, second_pages,
-  rejected_pages = unpack(KEYS, 7)
+  rejected_pages = unpack(KEYS)
 local token, silence_ms, rows_before, rejected_before, digest, first_count, rejected_count, first_page, second_page,
   rejected_page, names_count = unpack(ARGV, 3, 13)
 local names, rows = {unpack(ARGV, 14, 13 + names_count)}, {unpack(ARGV, 14 + names_count)}

@@ -7,7 +7,7 @@
 --         ARGV    name, pause, resume or cancel, the names of the lists
 -- output: the batch's state now ('': there is no such batch)
 local batch_hash, feeding_key, sms_rows, sms_bytes, sms_retries, call_rows, call_bytes, call_retries, counts_key,
-  countries_key = unpack(KEYS, 7)
+  countries_key = unpack(KEYS)
 local name, command, sms, call = unpack(ARGV, 3)
 local state = redis.call('HGET', batch_hash, 'state')
 if not state then return '' end

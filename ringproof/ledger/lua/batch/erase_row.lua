@@ -3,7 +3,7 @@
 -- input:  KEYS    the number's record, the list
 --         ARGV    the batch's name, the list's name, place, country, and the row as the caller has read it
 -- output: 1; or 0 if the row is left, or its place has another row by now
-local record_of_number, rows_key = unpack(KEYS, 7)
+local record_of_number, rows_key = unpack(KEYS)
 local name, list, place, country, row = unpack(ARGV, 3)
 local record = read(record_of_number)
 if is_row(record) and record.batch == name and record.row == table.concat({list, place, country}, ':') then return 0 end

@@ -9,7 +9,7 @@
 -- output: for each row its disposition, its request, and 1 if the request waits (0: send its message now); `retried`
 --         for a row to retry that has got an outcome meanwhile, and keeps it; nothing if the batch is not running, or
 --         other rows come next
-local batch_hash, retries_key, feeding_key = unpack(KEYS, 7)
+local batch_hash, retries_key, feeding_key = unpack(KEYS)
 local name, list, column, lasts_ms, are_retries, page_json = unpack(ARGV, 3)
 local page = cjson.decode(page_json)
 are_retries = are_retries == '1'

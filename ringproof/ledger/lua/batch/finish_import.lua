@@ -4,7 +4,7 @@
 --         ARGV    name, the importer's token, how many rows the batch has, '1' to start it paused,
 --                 the period of its numbers' re-verification in days ('': they have none of their own)
 -- output: 1; or 0 if another importer has taken over, or the import has ended
-local batch_hash, importer_key, feeding_key, first_list, second_list = unpack(KEYS, 7)
+local batch_hash, importer_key, feeding_key, first_list, second_list = unpack(KEYS)
 local name, token, expected_rows, is_paused, reverify_after = unpack(ARGV, 3)
 if redis.call('HGET', batch_hash, 'finished_by') == token then return 1 end
 local holder = redis.call('GET', importer_key)

@@ -21,6 +21,6 @@ for i, row in ipairs(cjson.decode(rows_json)) do
     answers = answers, lane = 'bulk', channel = row.channel, country = row.country,
     is_personal = row.is_personal, is_row = true, ends_at = now + tonumber(lasts_ms),
   }
-  dispositions[i] = decide(record_of(KEYS[6 + i], row.number), row.number, asked).disposition
+  dispositions[i] = decide(record_of(KEYS[i], row.number), row.number, asked).disposition
 end
 return dispositions

@@ -24,7 +24,7 @@ local function notify(key, number, row)
 end
 
 local changed = 0
-for i = 7, #KEYS do
-  if notify(KEYS[i], ARGV[2 * i - 10], ARGV[2 * i - 9]) then changed = changed + 1 end
+for i = 1, #KEYS do
+  if notify(KEYS[i], ARGV[2 * i + 2], ARGV[2 * i + 3]) then changed = changed + 1 end
 end
 return changed

@@ -6,7 +6,7 @@
 -- output: opened, how many rows are stored, their digest, how many rejected rows are stored; or
 --         busy, the other importer's token; or
 --         exists, the batch's state, 1 if its content is the same (0: it is not, or that is unknown)
-local batch_hash, importer_key, batches_key, first_list, second_list = unpack(KEYS, 7)
+local batch_hash, importer_key, batches_key, first_list, second_list = unpack(KEYS)
 local name, token, silence_ms, dead_token, fingerprint, source = unpack(ARGV, 3)
 local holder = redis.call('GET', importer_key)
 local state, stored_fingerprint, digest = unpack(redis.call('HMGET', batch_hash, 'state', 'fingerprint', 'digest'))

@@ -3,7 +3,7 @@
 -- input:  KEYS    the batch, the batches that are fed, the list's bytes, the places of its retries
 --         ARGV    the batch's name, the list's name, and for each row its place, its byte and its country
 -- output: how many rows are fed once more: those that still have that byte
-local batch_hash, feeding_key, bytes_key, retries_key = unpack(KEYS, 7)
+local batch_hash, feeding_key, bytes_key, retries_key = unpack(KEYS)
 local name, list = unpack(ARGV, 3)
 local state = redis.call('HGET', batch_hash, 'state')
 if state == 'importing' or state == 'cancelled' then return 0 end

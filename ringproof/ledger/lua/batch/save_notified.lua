@@ -3,7 +3,7 @@
 -- input:  KEYS    the batch, the batches that are fed
 --         ARGV    name, `notify_from` as the feeder has read it, and its new value ('': all rows are notified)
 -- output: none. Nothing changes if an operator has changed the batch's state meanwhile
-local batch_hash, feeding_key = unpack(KEYS, 7)
+local batch_hash, feeding_key = unpack(KEYS)
 local name, notify_from, next_from = unpack(ARGV, 3)
 if redis.call('HGET', batch_hash, 'notify_from') ~= notify_from then return end
 set_or_delete(batch_hash, 'notify_from', next_from)

@@ -2,6 +2,6 @@
 -- input:  KEYS    the batch
 --         ARGV    the name of the other batch
 -- output: none
-local batch_hash = unpack(KEYS, 7)
+local batch_hash = unpack(KEYS)
 local name = unpack(ARGV, 3)
 if redis.call('HEXISTS', batch_hash, 'state') == 1 then redis.call('HSET', batch_hash, 'resent_as', name) end

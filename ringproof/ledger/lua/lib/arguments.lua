@@ -1,6 +1,9 @@
--- The keys and arguments that every script gets. A script's own come after them: KEYS[7…] and ARGV[3…].
-local agenda_key, policy_key, limits_key, pace_key, pauses_key, refusals_key = unpack(KEYS, 1, 6)
+-- The arguments that every script gets, and the keys that any script may need. A script's own arguments begin with
+-- ARGV[3]. KEYS has its own keys alone, which it reads and writes: Redis asks for both rights for each of them. For the
+-- keys here it asks for the rights that the commands need, so that a user may have the right to read a policy only.
 local default_config, prefix = ARGV[1], ARGV[2]
+local agenda_key, policy_key, limits_key = prefix .. ':agenda', prefix .. ':policy', prefix .. ':limits'
+local pace_key, pauses_key, refusals_key = prefix .. ':pace', prefix .. ':pauses', prefix .. ':refusals'
 
 -- Returns the key of a number's record. A script that finds numbers in Redis cannot get their keys in KEYS.
 local function key_of_record(number)

@@ -6,7 +6,7 @@
 --                 country, and other fields of the request with their values
 -- output: disposition; request (0: none); until when in ms (0: none); 1 if a person's request has promoted it;
 --         the cap that refuses it, or why the list of countries does ('': none)
-local key, token_key = unpack(KEYS, 7)
+local key, token_key = unpack(KEYS)
 local number, column, is_resend, lane, lasts_ms, token_ms, channel, country = unpack(ARGV, 3)
 local fields = {unpack(ARGV, 11)}
 

@@ -136,7 +136,7 @@ local function begin(key, number, request, asleep_until)
 end
 
 local answers, is_named = {now_us}, {}
-for i, key in ipairs({unpack(KEYS, 7)}) do
+for i, key in ipairs(KEYS) do
   local number, request, asleep_until = unpack(ARGV, 3 * i + 2, 3 * i + 4)
   local verdict, at_us = 'nothing', 0
   -- A number that the caller names twice has this fence already: it would be begun twice, and sent to twice.

@@ -5,7 +5,7 @@
 --                 the uuid of the code if Plivo surely did not check it: then the try does not count ('': Plivo did);
 --                 the handle of an earlier try to which Plivo's answer was lost ('': none)
 -- output: the tries that are left; until when (ms) the number is locked (0: it is not)
-local key, ended_key = unpack(KEYS, 7)
+local key, ended_key = unpack(KEYS)
 local number, handle, most_tries, unchecked_uuid, earlier_handle = unpack(ARGV, 3)
 local record = read(key)
 local is_unchecked = unchecked_uuid ~= ''

@@ -3,7 +3,7 @@
 -- input:  KEYS    the number's record, its earlier requests
 --         ARGV    number (E.164), 64 random characters: the key of the tombstone's HMAC, if Redis has none
 -- output: 1 if the number was known, or 0
-local key, earlier_key = unpack(KEYS, 7)
+local key, earlier_key = unpack(KEYS)
 local number, random = unpack(ARGV, 3)
 local record = read(key)
 leave_tombstone(number, record, random)

@@ -128,6 +128,6 @@ local function mark(key, caller_id)
   return is_proof and is_verified(record) and 'already' or 'stale'
 end
 
-local record_keys, answers = {unpack(KEYS, 7)}, {}
+local record_keys, answers = KEYS, {}
 for i, caller_id in ipairs(cjson.decode(caller_ids)) do answers[i] = mark(record_keys[i], caller_id) end
 return answers

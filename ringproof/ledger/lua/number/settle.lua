@@ -6,7 +6,7 @@
 --                 what the answer means for others (Python's PlivoSignal), ms that Plivo asks all to wait ('': none)
 -- output: settled; already (the same was settled before); stale: nothing changes, because the request or attempt is
 --         not the caller's, or its state does not allow this
-local key = KEYS[7]
+local key = KEYS[1]
 local number, request, fence, state, reason, detail, wait_ms, is_uncounted, verification_uuid, api_id, ago_ms, signal,
   retry_ms = unpack(ARGV, 3)
 

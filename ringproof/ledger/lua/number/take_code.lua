@@ -11,7 +11,7 @@
 --         request), or paused (Plivo does not accept the credentials)
 -- A record's `tries` counts the entries of its last sent code. `confirm` is the handle for which Plivo was asked and
 -- has not answered; in a record without `tries` it is the handle that has verified the number.
-local key, code_key = unpack(KEYS, 7)
+local key, code_key = unpack(KEYS)
 local handle, most_tries, request = ARGV[3], tonumber(ARGV[4]), ARGV[5]
 local code = redis.call('GETDEL', code_key)
 local record = read(key)

@@ -6,7 +6,7 @@
 --                 ms within which the slot must come ('': any);
 --                 lane, for a request that can wait and keeps to its lane's share ('': take the next slot)
 -- output: now in µs; the slot in µs (0: none was reserved); for a lane without a slot, its turn in µs (else 0)
-local key = KEYS[7]
+local key = KEYS[1]
 local channel, within_ms, lane = unpack(ARGV, 3)
 if lane ~= '' then
   local slot_us, turn_us = reserve(lane, channel, tonumber(within_ms) * 1000)

@@ -4,7 +4,7 @@
 --         ARGV    ms for which they apply (0: put the usual ones back), the line of the history (JSON without times),
 --                 and fields of the policy with their new values
 -- output: until when, in ms
-local history_key = KEYS[7]
+local history_key = KEYS[1]
 local lasts_ms, line_json = unpack(ARGV, 3)
 local fields = {unpack(ARGV, 5)}
 local until_ms = now + tonumber(lasts_ms)

@@ -5,7 +5,7 @@
 --                 the newest date on the page in ms (0: none), how many numbers there are (-1: unknown),
 --                 and pairs of a result and how many of its numbers had that
 -- output: 1, or 0 if another worker has read this page
-local key = KEYS[7]
+local key = KEYS[1]
 local began, offset, next_offset, page_newest, total = unpack(ARGV, 3)
 local results = {unpack(ARGV, 8)}
 local scan = read(key)

@@ -12,7 +12,7 @@
 -- output: now in µs, the page's slot in µs (0: not this worker's turn), when to ask again in µs (0: no scan is wanted),
 --         when the scan began, the page's offset, the date at which the scan ends (ms), how many numbers there were
 --         (-1: unknown)
-local key = KEYS[7]
+local key = KEYS[1]
 local is_whole_list = ARGV[3] == '1'
 local ONE_SLOT_IN = 10
 local WITHIN_US = 5000000         -- a slot beyond this is left to other requests

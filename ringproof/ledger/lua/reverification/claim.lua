@@ -4,7 +4,7 @@
 --         ARGV    number (E.164)
 -- output: the record's fields; none if the number is not due any more, another worker has claimed it, or the lane
 --         scheduled is paused by now
-local key, number = KEYS[7], ARGV[3]
+local key, number = KEYS[1], ARGV[3]
 local record, flat = read(key)
 local due_at = tonumber(redis.call('ZSCORE', renewals_key, number) or nil)
 local is_due = due_at and due_at <= now + config.enqueue_again_longest_ms and can_reverify(record)

@@ -5,7 +5,7 @@
 --         ARGV    numbers at most, how many numbers go into one message, messages that the queue may hold: beyond it
 --                 nothing is enqueued
 -- output: the numbers to send in messages; none while the lane is paused
-local queue = KEYS[7]
+local queue = KEYS[1]
 local most, in_a_message, longest_queue = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local room = in_a_message * (longest_queue - redis.call('LLEN', queue))
 if room <= 0 or paused_until('scheduled') then return {} end

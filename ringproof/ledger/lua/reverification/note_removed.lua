@@ -3,7 +3,7 @@
 -- input:  KEYS    the number's record
 --         ARGV    number (E.164), and the record's request and `verified_at` (ms) before Plivo was asked
 -- output: none. Nothing changes if there is a newer request or a newer verification by now
-local key = KEYS[7]
+local key = KEYS[1]
 local number, request, verified_at = unpack(ARGV, 3)
 local record = read(key)
 if record.request ~= request or record.verified_at ~= verified_at or not can_reverify(record) then return end

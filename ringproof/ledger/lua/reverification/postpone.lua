@@ -3,7 +3,7 @@
 -- input:  KEYS    the number's record
 --         ARGV    number (E.164)
 -- output: none
-local key, number = KEYS[7], ARGV[3]
+local key, number = KEYS[1], ARGV[3]
 local record = read(key)
 if not can_reverify(record) then return end
 redis.call('HDEL', key, 'requested_by_person', 'claimed_until')

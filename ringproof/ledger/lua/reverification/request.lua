@@ -17,5 +17,5 @@ local function request(key, number)
 end
 
 local answers = {}
-for i = 7, #KEYS do answers[#answers + 1] = request(KEYS[i], ARGV[i - 4]) end
+for i = 1, #KEYS do answers[#answers + 1] = request(KEYS[i], ARGV[i + 2]) end
 return answers
