@@ -14,6 +14,7 @@ Scripts get their own keys from here. They build two kinds of keys from the pref
 | `{P}:lapsed` | set | numbers whose user did not answer two re-verifications |
 | `{P}:token:TOKEN` | string | the answer to a caller's token; 15 minutes |
 | `{P}:code:HANDLE` | string | a code that a user entered; one minute |
+| `{P}:removal:HANDLE` | string | a number that is to be removed at Plivo; 15 minutes |
 | `{P}:erased` | string | the secret key of the tombstones' HMACs, until the last tombstone expires |
 | `{P}:erased:HMAC` | string | the tombstone of one erased number, until its code and its caps have ended |
 | `{P}:range:+E164 without its last four digits` | string | codes in this hour to a range of numbers; one hour |
@@ -142,6 +143,10 @@ class Keys:
     def code(self, handle: str) -> str:
         """Return the key of a code that a user entered."""
         return f"{self.prefix}:code:{handle}"
+
+    def removal(self, handle: str) -> str:
+        """Return the key of a number that is to be removed at Plivo."""
+        return f"{self.prefix}:removal:{handle}"
 
     def range_of(self, number: str) -> str:
         """Return the key of the count of codes to the number's range: ten thousand numbers."""

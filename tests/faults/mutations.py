@@ -206,6 +206,13 @@ MUTATIONS = (
         "tests/ledger/test_wrong_codes.py::test_a_right_code_takes_back_its_own_entry_and_resets_nothing",
     ),
     Mutation(
+        "only an order of our own removes a number at Plivo",
+        "tasks/removal.py",
+        "until_ledger_answers(lambda: ordered_removal(ledger, handle))",
+        "handle",
+        "tests/tasks/test_removal.py::test_a_foreign_applications_message_removes_nothing",
+    ),
+    Mutation(
         "an erasure resets no cap",
         "ringproof/ledger/lua/lib/tombstone.lua",
         "math.max(milliseconds(record, 'live_until'), end_of_counts(record)) - now",

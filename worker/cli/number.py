@@ -16,6 +16,7 @@ from ringproof.ledger.confirmation import check_code
 from ringproof.ledger.control import sending_status
 from ringproof.ledger.queues import queue
 from ringproof.ledger.record import Lane
+from ringproof.ledger.removal import order_removal
 from ringproof.phone.caller_id import is_empty
 from ringproof.phone.masking import mask
 from ringproof.phone.number import CHANNELS, parse
@@ -201,7 +202,7 @@ def remove(number: str, region: str | None, actor: str | None, *, rewrites: bool
     note(actor, "remove", mask(number))
     message = {"queue": queue(Lane.INTERACTIVE), "argsrepr": f"('{mask(number)}',)"}
     try:
-        removed = app.send_task(REMOVE, (number,), **message).get(timeout=SECONDS)
+        removed = app.send_task(REMOVE, (order_removal(runtime.ledger(), number),), **message).get(timeout=SECONDS)
     except CeleryTimeoutError:
         _end_without_answer("It may have removed the number: remove it again, which is safe")
     at_plivo = "removed at Plivo" if removed["at_plivo"] else "not verified at Plivo"
