@@ -5,7 +5,7 @@ import ssl
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
-from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from phonenumbers import SUPPORTED_REGIONS
 from pydantic import (
@@ -20,6 +20,7 @@ from pydantic import (
     ValidationInfo,
 )
 
+from ringproof import redis_url
 from ringproof.errors import Misconfigured
 from ringproof.phone.number_plan import NETWORKS, NumberKind
 from ringproof.phone.quiet_hours import NOTATION, QuietHours
@@ -51,23 +52,8 @@ def _split(url: str, *schemes: str) -> SplitResult:
     return parts
 
 
-# The options that redis-py and kombu read alike. Kombu refuses all others, and raises far from here.
-_TLS_OPTIONS = {"ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_cert_reqs"}
-
-
 def _redis_url(value: SecretStr) -> SecretStr:
-    url = value.get_secret_value()
-    parts = _split(url, "redis", "rediss")
-    options = parse_qs(parts.query, keep_blank_values=True)
-    if not url.startswith(f"{parts.scheme}://") or ";" in url:  # kombu reads `;` as the next of several servers
-        raise ValueError("not as kombu reads it")
-    if not re.fullmatch(r"/?\d{0,5}", parts.path, re.ASCII):
-        raise ValueError("no database")
-    if options and not (parts.scheme == "rediss" and options.keys() <= _TLS_OPTIONS):
-        raise ValueError("no such option")
-    if set(options.get("ssl_cert_reqs", ())) - {"required", "optional", "none"}:
-        raise ValueError("redis-py's words, not Celery's")
-    return value
+    return SecretStr(redis_url.check(value.get_secret_value()))
 
 
 def _base_url(value: str) -> str:
@@ -132,8 +118,7 @@ class Settings(BaseModel):
     redis_url: Annotated[SecretStr, AfterValidator(_redis_url)] = Field(
         SecretStr(DEFAULT_REDIS_URL),
         validation_alias=AliasChoices("RINGPROOF_REDIS_URL", "REDIS_URL"),
-        description="write it as redis://:PASSWORD@HOST:PORT/0, where 0 is the database, or rediss:// for TLS; "
-        "in a password, write / ? # [ ] ; as %2F %3F %23 %5B %5D %3B; only rediss:// has options, such as ssl_ca_certs",
+        description=redis_url.SHAPES,
     )
     prefix: str = Field(
         "ringproof",
@@ -332,15 +317,8 @@ class Settings(BaseModel):
 
     @property
     def shown_redis_url(self) -> str:
-        """Redis' URL for logs and errors: with its password masked, and without its options.
-
-        A user without a password is masked, too: `redis://s3cret@host` is a common slip for `redis://:s3cret@host`.
-        """
-        parts = urlsplit(self.redis_url.get_secret_value())
-        login, at, address = parts.netloc.rpartition("@")
-        user, colon, _ = login.partition(":")
-        shown = f"{user}:•••@" if colon else "•••@" if at else ""
-        return parts._replace(netloc=shown + address, query="").geturl()
+        """Redis' URL for logs and errors: with its password masked, and without its options."""
+        return redis_url.shown(self.redis_url.get_secret_value())
 
 
 def _password(url: str) -> str:

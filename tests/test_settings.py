@@ -363,7 +363,15 @@ class TestRedis:
             "redis://",
             "redis:///0",
             "h:6379",
-            "unix:///tmp/redis.sock",
+            "unix:///tmp/redis.sock?db=a",
+            "unix:///tmp/redis.sock?db=1&db=2",
+            f"unix:///tmp/redis.sock?password={PASSWORD}",
+            "unix://tmp/redis.sock",
+            f"unix://:a/{PASSWORD}@/tmp/redis.sock",
+            "unix:/tmp/redis.sock",
+            "unix:///",
+            "redis+socket:///tmp/redis.sock?db=1",
+            "socket:///tmp/redis.sock",
             "http://h:6379",
             f"redis://h:{PASSWORD}",
             "redis://h:0",
@@ -383,7 +391,9 @@ class TestRedis:
             f"redis://h/0?password={PASSWORD}",
             "redis://h/0?db=3",
             "redis://h/0?socket_timeout=60",
-            "rediss://h/0?ssl_cert_reqs=CERT_NONE",
+            "rediss://h/0?ssl_cert_reqs=cert_none",
+            "rediss://h/0?ssl_cert_reqs=CERT_NONEXT",
+            "redis://h/0?ssl_cert_reqs=CERT_NONE",
             "rediss://h/0?ssl_check_hostname=no",
             "redis://h/0?ssl_cert_reqs=none",
             "REDISS://h/0",
@@ -397,6 +407,8 @@ class TestRedis:
         shown = f"{caught.value} {caught.value!r}"
 
         assert "redis://:PASSWORD@HOST:PORT/0" in shown
+        assert "unix://:PASSWORD@/PATH?db=0" in shown
+        assert "write % / ? # [ ] ; as %25 %2F %3F %23 %5B %5D %3B" in shown
         assert PASSWORD not in shown
         assert "\u2100" not in shown
 
@@ -407,6 +419,8 @@ class TestRedis:
             (f"redis://:{PASSWORD}@h:6379/0", "redis://:•••@h:6379/0"),
             (f"rediss://user:{PASSWORD}@h/2", "rediss://user:•••@h/2"),
             (f"redis://{PASSWORD}@h:6379", "redis://•••@h:6379"),
+            ("unix:///run/redis.sock", "unix:///run/redis.sock"),
+            (f"redis+socket://:{PASSWORD}@/run/redis.sock?virtual_host=1", "unix://:•••@/run/redis.sock"),
             (f"redis://:a@{PASSWORD}@h", "redis://:•••@h"),
             ("redis://[::1]:6379/0", "redis://[::1]:6379/0"),
         ],

@@ -14,7 +14,7 @@ from celery import Celery, Task
 from kombu import Exchange, Queue
 from kombu.utils.imports import symbol_by_name
 
-from ringproof import runtime
+from ringproof import redis_url, runtime
 from ringproof.ledger.connection import SOCKET_SECONDS
 from ringproof.ledger.keys import Keys
 from ringproof.ledger.queues import TICKS, queue
@@ -63,7 +63,8 @@ class Ringproof(Celery):
 
     def connection_for_read(self, url: str | None = None, **options: Any) -> Any:
         """Connect to the Redis that keeps the ledger."""
-        return self._connection(url or self.read_settings().redis_url.get_secret_value(), **options)
+        ours = redis_url.for_kombu(self.read_settings().redis_url.get_secret_value())
+        return self._connection(url or ours, **options)
 
     connection_for_write = connection_for_read
 
@@ -79,7 +80,7 @@ class Ringproof(Celery):
 
     def _get_backend(self) -> Any:
         backend = symbol_by_name("ringproof.celery.backend:LedgerBackend")
-        return backend(app=self, url=self.read_settings().redis_url.get_secret_value())
+        return backend(app=self, url=redis_url.for_celery(self.read_settings().redis_url.get_secret_value()))
 
 
 app = Ringproof(
