@@ -175,7 +175,7 @@ class CoolingDown(RingproofError):
 
 
 class Capped(RingproofError):
-    """No code is sent: the number or its range has reached the cap `limit`; ask again after `until`."""
+    """No code is sent: the number, its range, its country, or all people have reached `limit`; ask after `until`."""
 
     LIMITS: Mapping[str, str] = MappingProxyType(
         {
@@ -183,6 +183,10 @@ class Capped(RingproofError):
             "calls_per_week": "this number got as many calls as it may in a week (RINGPROOF_MAX_CALLS_PER_WEEK)",
             "range_codes_per_hour": "the range of this number got as many codes as it may in an hour "
             "(RINGPROOF_RANGE_CODES_PER_HOUR); an attacker may be running up costs with its numbers",
+            "country_codes_per_hour": "the country of this number got as many codes as people may ask for in an hour "
+            "(RINGPROOF_COUNTRY_CODES_PER_HOUR)",
+            "people_codes_per_day": "all numbers together got as many codes as people may ask for in a day "
+            "(RINGPROOF_PEOPLE_CODES_PER_DAY)",
         }
     )
 

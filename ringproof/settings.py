@@ -169,6 +169,20 @@ class Settings(BaseModel):
         le=100,  # one guesser of 100 hits a code of four digits before the first lock
         description="a whole number of wrong codes, 1 to 100",
     )
+    country_codes_per_hour: int = Field(
+        1000,
+        alias="RINGPROOF_COUNTRY_CODES_PER_HOUR",
+        ge=0,
+        le=1_000_000,  # more than the pace of 300/5s sends
+        description="a whole number of codes, 1 to 1000000, or 0 for no limit",
+    )
+    people_codes_per_day: int = Field(
+        20_000,
+        alias="RINGPROOF_PEOPLE_CODES_PER_DAY",
+        ge=0,
+        le=10_000_000,  # more than the pace of 300/5s sends
+        description="a whole number of codes, 1 to 10000000, or 0 for no limit",
+    )
     countries: Annotated[frozenset[str], BeforeValidator(_countries)] = Field(
         frozenset(),
         alias="RINGPROOF_COUNTRIES",
@@ -291,6 +305,8 @@ class Settings(BaseModel):
             max_calls_per_week=self.max_calls_per_week,
             range_codes_per_hour=self.range_codes_per_hour,
             max_wrong_codes=self.max_wrong_codes,
+            country_codes_per_hour=self.country_codes_per_hour,
+            people_codes_per_day=self.people_codes_per_day,
             countries=tuple(sorted(self.countries)),
             quiet_hours=str(self.quiet_hours or ""),
             reverify_ms=(self.reverify_after_days or 0) * 86_400_000,

@@ -34,7 +34,9 @@ POLICY = {
     "RINGPROOF_RATE": "1000/1s",
     "RINGPROOF_CALL_RATE": "1000/1s",
     "RINGPROOF_RESEND_COOLDOWN_SECONDS": "1",
-    "RINGPROOF_RANGE_CODES_PER_HOUR": "0",  # all tests use numbers of one range
+    "RINGPROOF_RANGE_CODES_PER_HOUR": "0",  # all tests use numbers of one range, and one country
+    "RINGPROOF_COUNTRY_CODES_PER_HOUR": "0",
+    "RINGPROOF_PEOPLE_CODES_PER_DAY": "0",
     "RINGPROOF_MAX_CODES_PER_DAY": "10",
 }
 

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from ringproof.clock import moment
 from ringproof.ledger.durations import ms
@@ -48,6 +48,16 @@ class RefusedDestination:
 
 
 @dataclass(frozen=True, slots=True)
+class PeopleCodes:
+    """How many codes people have asked for, as the cap `limit` counts them: for a country, or for all (None)."""
+
+    limit: str  # as `Capped` names it
+    country: str | None
+    codes: int
+    most: int  # 0: no limit
+
+
+@dataclass(frozen=True, slots=True)
 class RateOverride:
     """One line of the rates' history: an operator set these rates at `at`.
 
@@ -84,6 +94,7 @@ class SendingStatus:
     lapsed: int
     refusals: Mapping[str, int]  # requests that each cap refused
     wrong_codes: Mapping[str, int]  # wrong codes by country in the last hour (60 to 70 minutes)
+    people: tuple[PeopleCodes, ...]  # all people's first, and then the countries with the most codes
 
 
 def pause(ledger: Ledger, lane: Lane | None = None, reason: str = "") -> bool:
@@ -147,7 +158,8 @@ def sending_status(ledger: Ledger) -> SendingStatus:
         *(("hgetall", keys.wrong_codes(int(now.timestamp()) // 600 - ago)) for ago in range(7)),
     )
     lengths, wrong_codes = others[: len(queues)], others[len(queues) :]
-    usual = {name: str(value) for name, value in (Policy().mapping() | policy).items() if name.endswith("rate")}
+    policy = {name: str(value) for name, value in Policy().mapping().items()} | policy
+    usual = {name: value for name, value in policy.items() if name.endswith("rate")}
     limited_until = _moment(limited.get("until_ms"))
     if limited_until and limited_until <= now:
         limited, limited_until = {}, None
@@ -169,6 +181,7 @@ def sending_status(ledger: Ledger) -> SendingStatus:
         lapsed=lapsed,
         refusals={name: int(count) for name, count in refusals.items()},
         wrong_codes=_sums(wrong_codes),
+        people=tuple(_people(ledger.run_script("pace/count_people"), policy)),
     )
 
 
@@ -178,6 +191,16 @@ def _sums(counts: Sequence[Mapping[str, str]]) -> dict[str, int]:
     for one in counts:
         sums.update({name: int(count) for name, count in one.items()})
     return dict(sums.most_common())
+
+
+def _people(counted: Sequence[Any], policy: Mapping[str, str]) -> Iterator[PeopleCodes]:
+    day, *hour = counted
+    for limit, codes in (
+        ("people_codes_per_day", {None: day}),
+        ("country_codes_per_hour", dict(zip(hour[::2], map(int, hour[1::2]), strict=True))),
+    ):
+        for country in sorted(codes, key=lambda name: (-codes[name], name)):
+            yield PeopleCodes(limit, country, codes[country], int(policy[limit]))
 
 
 def _pauses(fields: Mapping[str, str]) -> Iterator[Pause]:

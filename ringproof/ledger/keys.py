@@ -17,8 +17,8 @@ Scripts get their own keys from here. They build two kinds of keys from the pref
 | `{P}:removal:HANDLE` | string | a number that is to be removed at Plivo; 15 minutes |
 | `{P}:erased` | string | the secret key of the tombstones' HMACs, until the last tombstone expires |
 | `{P}:erased:HMAC` | string | the tombstone of one erased number, until its code and its caps have ended |
-| `{P}:range:+E164 without its last four digits` | string | codes in this hour to a range of numbers; one hour |
 | `{P}:wrong_codes:N` | hash | wrong codes by country, in the Nth ten minutes since 1970; 70 minutes |
+| `{P}:people:CAP:PART` | hash | codes of people, as a cap counts them (lua/lib/people.lua); its span |
 | `{P}:policy` | hash | the workers' settings, for all scripts |
 | `{P}:limits`, `{P}:limits:history` | hash, list | an operator's rates for a while, and their last 100 changes |
 | `{P}:pace` | hash | the next free slot of each bucket, and the turns (lua/lib/pace.lua) |
@@ -147,10 +147,6 @@ class Keys:
     def removal(self, handle: str) -> str:
         """Return the key of a number that is to be removed at Plivo."""
         return f"{self.prefix}:removal:{handle}"
-
-    def range_of(self, number: str) -> str:
-        """Return the key of the count of codes to the number's range: ten thousand numbers."""
-        return f"{self.prefix}:range:{number[:-4]}"
 
     def wrong_codes(self, ten_minutes: int) -> str:
         """Return the key of the wrong codes by country in ten minutes, which are numbered since 1970."""

@@ -51,6 +51,35 @@ MUTATIONS = (
         "tests/faults/test_points.py::test_a_killed_process_leaves_a_record_that_says_what_may_be_out",
     ),
     Mutation(
+        "a person's code counts from when its request is accepted",
+        "ringproof/ledger/lua/lib/request.lua",
+        "  if asked.lane == 'interactive' then count_person(key, asked, number) end\n",
+        "",
+        "tests/ledger/test_people.py::test_requests_of_the_same_moment_do_not_pass_a_cap",
+    ),
+    Mutation(
+        "a person who takes over a row counts, too",
+        "ringproof/ledger/lua/number/accept.lua",
+        "  count_person(key, asked, number)\n",
+        "",
+        "tests/ledger/test_people.py"
+        "::test_a_person_who_takes_over_a_row_counts_and_is_refused_before_the_row_is_touched",
+    ),
+    Mutation(
+        "a request that may have sent a code goes on counting when its doubt ends",
+        "ringproof/ledger/lua/lib/transition.lua",
+        "state == 'failed' and reason ~= 'in_doubt' and reason ~= 'crashes_worker'",
+        "state == 'failed'",
+        "tests/ledger/test_people.py::TestTheWayBack::test_and_not_when_a_doubt_ends_without_an_answer",
+    ),
+    Mutation(
+        "the parts of a cap's time span no less than the whole of it",
+        "ringproof/ledger/lua/lib/people.lua",
+        "for part = newest, newest - parts, -1 do",
+        "for part = newest, newest - parts + 1, -1 do",
+        "tests/ledger/test_people.py::test_in_no_hour_more_codes_are_accepted_wherever_it_begins",
+    ),
+    Mutation(
         "accept reads `live_until`: no new request while a code may live",
         "ringproof/ledger/lua/lib/request.lua",
         "(live_until > now and ':live' or '')",

@@ -125,27 +125,6 @@ def test_a_code_that_was_surely_not_sent_is_not_counted(simulation, error, count
     assert (again(simulation, number).disposition is Disposition.CAPPED) == counts
 
 
-def test_a_range_of_numbers_has_an_hourly_cap_for_persons_only(client):
-    simulation = Simulation(client)
-    simulation.ledger.publish_policy(Policy(range_codes_per_hour=5))
-    while fresh_number()[-4:] > "9980":
-        pass  # the next numbers are of one range
-    client.delete(simulation.keys.range_of(simulation.numbers(1)[0][0]))
-    requests = simulation.numbers(6, Lane.INTERACTIVE)
-    verdicts = [simulation.begin(request).verdict for request in requests]
-    ((person, _),) = simulation.numbers(1, Lane.INTERACTIVE)
-    refused = again(simulation, person)
-    bulk = simulation.numbers(1, Lane.BULK)
-
-    assert verdicts[:-1] == [Verdict.BEGUN] * 5
-    assert (simulation.record(requests[-1]).reason, simulation.record(requests[-1]).detail) == (
-        Reason.CAPPED,
-        "range_codes_per_hour",
-    )
-    assert refused.disposition in {Disposition.CAPPED, Disposition.SAME}
-    assert simulation.record(bulk[0]).state is State.QUEUED
-
-
 class TestCountries:
     @pytest.fixture
     def simulation(self, client):

@@ -230,6 +230,8 @@ class TestThePolicy:
             "max_calls_per_week": 10,
             "range_codes_per_hour": 20,
             "max_wrong_codes": 10,
+            "country_codes_per_hour": 1000,
+            "people_codes_per_day": 20_000,
             "countries": "",
             "quiet_hours": "",
             "reverify_ms": 0,

@@ -29,6 +29,10 @@ local now = math.floor(now_us / 1000)
 """
 
 
+# Codes of people without their caps: fresh numbers are all of one range and one country.
+UNLIMITED = {"range_codes_per_hour": 0, "country_codes_per_hour": 0, "people_codes_per_day": 0}
+
+
 class Simulation:
     """Bookers in simulated time: each calls begin at its turn, a little late, as a thread would."""
 
@@ -38,7 +42,7 @@ class Simulation:
         self.ledger = Ledger(client, prefix=self.prefix, clock=CLOCK)
         self.keys = self.ledger.keys
         self.rate = Rate.parse(rate)
-        self.ledger.publish_policy(Policy(rate=self.rate, range_codes_per_hour=0, **policy))
+        self.ledger.publish_policy(Policy(rate=self.rate, **UNLIMITED | policy))
         self.chance = random.Random(1)
         self.slots = {lane: [] for lane in Lane}
         self.asked = 0

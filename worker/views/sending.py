@@ -2,14 +2,18 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
+from typing import Final
 
 from rich.table import Table
 from rich.text import Text
 
-from ringproof.ledger.control import Pause, RefusedDestination, SendingStatus
+from ringproof.ledger.control import Pause, PeopleCodes, RefusedDestination, SendingStatus
 from ringproof.policy import Rate
 from worker.views.console import fact_table
 from worker.views.text import clock, json_line
+
+MOST_COUNTRIES: Final = 5
+"""The countries whose codes are shown: the line is for a terminal, and `--json` has them all."""
 
 
 def sending_view(status: SendingStatus) -> Table:
@@ -29,6 +33,7 @@ def sending_view(status: SendingStatus) -> Table:
             "open": f"{status.open_numbers:,} numbers are not final",
             "verified": "\n".join(_reverification_lines(status)),
             "queues": ", ".join(f"{name} {length:,}" for name, length in status.queues.items()),
+            "people": "\n".join(_people_lines(status)),
             "refused": ", ".join(f"{limit} {count:,}" for limit, count in status.refusals.items()),
             "wrong codes": _wrong_codes_line(status),
         }
@@ -57,6 +62,20 @@ def _pause_line(pause: Pause) -> str:
     lane = f"{pause.lane} is " if pause.lane else ""
     end = f"the next try is at {clock(pause.next_look)}" if pause.next_look else "until ringproof resume"
     return f"{lane}paused since {clock(pause.since)}: {pause.why}; {end}"
+
+
+def _people_lines(status: SendingStatus) -> Iterator[str]:
+    everyone, *countries = status.people
+    if everyone.codes:
+        yield f"{_of_most(everyone)} codes in the last 24 hours"
+    if countries:
+        shown = ", ".join(f"{one.country} {_of_most(one)}" for one in countries[:MOST_COUNTRIES])
+        others = len(countries) - MOST_COUNTRIES
+        yield f"in the last hour {shown}" + (f" and {others} other countries" if others > 0 else "")
+
+
+def _of_most(people: PeopleCodes) -> str:
+    return f"{people.codes:,} of {people.most:,}" if people.most else f"{people.codes:,}"
 
 
 def _reverification_lines(status: SendingStatus) -> Iterator[str]:

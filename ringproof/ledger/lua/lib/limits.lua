@@ -1,14 +1,8 @@
--- needs: arguments, clock, settings, record, transition, locks
--- The caps: codes a number gets a day, calls a number gets a week, and codes a range of numbers gets an hour.
+-- needs: arguments, clock, settings, record, people, transition, locks
+-- The caps of a number: its codes a day, and its calls a week. lib/people has the caps of people's codes together.
 -- A code is counted when begin claims the number, and is taken off the count if it was surely not sent.
 -- A record's `codes` and `calls` are the times of its last ten codes and calls: seconds, in six base-36 digits each.
-local WEEK_MS, HOUR_MS = 7 * DAY_MS, DAY_MS / 24
-
--- Returns the key of the count of a range: all numbers that differ in their last four digits only. An attacker who
--- makes a web app send texts for profit uses one number of a range after the other.
-local function range_key(number)
-  return prefix .. ':range:' .. number:sub(1, -5)
-end
+local WEEK_MS = 7 * DAY_MS
 
 -- Returns when (ms) the cap of `most` codes in `span_ms` ends; 0 if there are fewer codes.
 local function end_of_cap(times, most, span_ms)
@@ -17,8 +11,8 @@ local function end_of_cap(times, most, span_ms)
 end
 
 -- Returns the cap that the number has reached, and until when (ms): of several, the one that lasts longest. Returns nil
--- if it has reached none.
-local function reached_cap(record, number, lane, channel)
+-- if it has reached none. With `new_person`, whom each of the people's caps is about, these are looked at as well.
+local function reached_cap(record, channel, new_person)
   local cap, until_ms
   local function consider(name, ends_at)
     if ends_at > now and ends_at > (until_ms or 0) then cap, until_ms = name, ends_at end
@@ -27,12 +21,7 @@ local function reached_cap(record, number, lane, channel)
   if channel == 'call' then
     consider('calls_per_week', end_of_cap(record.calls or '', config.max_calls_per_week, WEEK_MS))
   end
-  if lane == 'interactive' and config.range_codes_per_hour > 0 then
-    local key = range_key(number)
-    if (tonumber(redis.call('GET', key)) or 0) >= config.range_codes_per_hour then
-      consider('range_codes_per_hour', now + redis.call('PTTL', key))
-    end
-  end
+  for name, whom in pairs(new_person or {}) do consider(name, end_of_people_cap(name, whom)) end
   return cap, until_ms
 end
 
@@ -49,29 +38,23 @@ local function count_refusal(cause)
   redis.call('HINCRBY', refusals_key, cause, 1)
 end
 
-local function count_code(key, record, number)
+local function count_code(key, record)
   for _, field in ipairs(record.channel == 'call' and {'codes', 'calls'} or {'codes'}) do
     redis.call('HSET', key, field, string.sub((record[field] or '') .. second36(), -60))
   end
-  if record.lane == 'interactive' and config.range_codes_per_hour > 0 then
-    if redis.call('INCR', range_key(number)) == 1 then redis.call('PEXPIRE', range_key(number), HOUR_MS) end
-  end
 end
 
-local function uncount_code(key, record, number)
+local function uncount_code(key, record)
   for _, field in ipairs(record.channel == 'call' and {'codes', 'calls'} or {'codes'}) do
     set_or_delete(key, field, (record[field] or ''):sub(1, -7))
-  end
-  if record.lane == 'interactive' and (tonumber(redis.call('GET', range_key(number))) or 0) > 0 then
-    redis.call('DECR', range_key(number))
   end
 end
 
 -- Undoes an attempt that surely sent nothing: restores the previous `live_until` and the counts of the caps. With
 -- `keep_attempt`, it still counts among the record's attempts.
-local function undo_attempt(key, record, number, keep_attempt)
+local function undo_attempt(key, record, keep_attempt)
   set_or_delete(key, 'live_until', record.live_before)
   redis.call('HDEL', key, 'live_before', 'lease_until')
   if not keep_attempt then redis.call('HINCRBY', key, 'attempts', -1) end
-  uncount_code(key, record, number)
+  uncount_code(key, record)
 end

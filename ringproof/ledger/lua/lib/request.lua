@@ -1,4 +1,4 @@
--- needs: arguments, clock, states, settings, record, batch_state, batch_rows, reverification, transition, limits, countries
+-- needs: arguments, clock, states, settings, record, batch_state, batch_rows, reverification, transition, people, limits, countries
 -- The decision about a new request, and how an accepted one is written: for one number, or for a row of a batch.
 -- `asked` describes the new request: answers ('state[:live]' -> disposition), lane, channel, country, is_personal (a
 -- personal number), resend (true or nil), is_row (true for a row), least_request (the lowest request number; nil:
@@ -13,9 +13,9 @@ local function parse_answers(text)
 end
 
 -- Decides about a new request, and writes nothing. Returns a table: disposition, request (the one that counts now),
--- until_ms (0: none), limit (the cap that refuses it, or why the country list does; '': none), and refused_by: the
--- cause to count, which is a cap or `countries` (nil: none). There is a cause also if a row only waits for the end of
--- a cap.
+-- until_ms (0: none), limit (the cap that refuses it, or why the country list does; '': none), promotes (whether a
+-- person takes over a request that has not begun), and refused_by: the cause to count, which is a cap or `countries`
+-- (nil: none). There is a cause also if a row only waits for the end of a cap.
 local function decide(record, number, asked)
   local live_until, state = milliseconds(record, 'live_until'), record.state or 'none'
   if asked.lane ~= 'interactive' and UNBEGUN[state] then
@@ -30,25 +30,29 @@ local function decide(record, number, asked)
     disposition = asked.answers[situation], request = tonumber(record.request) or 0, until_ms = 0, limit = '',
   }
   if decision.disposition == 'in_doubt' then decision.until_ms = live_until end
-  if decision.disposition ~= 'accepted' then return decision end
+  local is_person, is_accepted = asked.lane == 'interactive', decision.disposition == 'accepted'
+  local promotes = decision.disposition == 'same' and is_person and record.lane ~= 'interactive' and UNBEGUN[state]
+  if not is_accepted and not promotes then return decision end
 
   local cooldown_until = last_send_of(record) + config.cooldown_ms
   local left_out = left_out_as(number, asked.country, asked.is_personal)
   if left_out then
     decision.disposition, decision.limit, decision.refused_by = 'country', left_out, 'countries'
     return decision
-  elseif asked.resend and cooldown_until > now then
+  elseif is_accepted and asked.resend and cooldown_until > now then
     decision.disposition, decision.until_ms = 'cooling_down', cooldown_until
     return decision
-  elseif asked.lane == 'interactive' or asked.is_row then
+  elseif is_person or asked.is_row then
     -- A person learns of a cap at once. A row waits for its end, unless the row's deadline comes before it.
-    local cap, until_ms = reached_cap(record, number, asked.lane, asked.channel)
+    local cap, until_ms = reached_cap(record, asked.channel, is_person and people_caps(asked, number))
     decision.refused_by = cap
-    if cap and (asked.lane == 'interactive' or until_ms >= asked.ends_at) then
+    if cap and (is_person or until_ms >= asked.ends_at) then
       decision.disposition, decision.until_ms, decision.limit = 'capped', until_ms, cap
       return decision
     end
   end
+  decision.promotes = promotes
+  if promotes then return decision end
   -- Request numbers start at Redis' seconds, so that the number of an erased record is never used again.
   decision.request = math.max(decision.request + 1, math.floor(now / 1000), asked.least_request or 0)
   return decision
@@ -85,6 +89,7 @@ local function write_request(key, record, flat, number, request, asked)
   redis.call('HSET', key, 'request', request, 'lane', asked.lane, 'channel', asked.channel, 'ends_at', ends_at)
   set_or_delete(key, 'country', asked.country)
   set_or_delete(key, 'resend', asked.resend and '1')
+  if asked.lane == 'interactive' then count_person(key, asked, number) end
 
   local written = {history = record.history, request = request, country = asked.country, ends_at = ends_at}
   for i = 1, #asked.fields, 2 do written[asked.fields[i]] = asked.fields[i + 1] end

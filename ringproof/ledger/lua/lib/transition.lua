@@ -1,4 +1,4 @@
--- needs: arguments, clock, history_letters, record, expiry, batch_rows, reverification, line, destinations
+-- needs: arguments, clock, history_letters, record, expiry, batch_rows, reverification, line, people, destinations
 -- How a record changes its state.
 
 -- Returns this second in six base-36 digits, which last until 2038.
@@ -43,6 +43,9 @@ local function set_state(key, record, number, state, reason, agenda_at)
   -- A person who is called up keeps the place until begin has claimed the number.
   local keeps_place = state == 'queued' or state == 'waiting' and reason == 'pace'
   if record.lane == 'interactive' and not keeps_place then leave_line(number, record.channel) end
+  -- Only a request in doubt may have sent a code and fail nevertheless.
+  local is_unsent = state == 'cancelled' or state == 'failed' and reason ~= 'in_doubt' and reason ~= 'crashes_worker'
+  if is_unsent then uncount_person(key, record, number) end
   if record.batch then update_row_of(record, state, reason) end
   redis.call('PUBLISH', key, state)
 end

@@ -1,4 +1,4 @@
--- needs: arguments, clock, states, settings, record, batch_state, transition, tombstone, limits, request
+-- needs: arguments, clock, settings, record, batch_state, transition, tombstone, people, limits, request
 -- Accepts a new request for one number, or returns why not.
 -- input:  KEYS    the number's record, the answer to the caller's token
 --         ARGV    number (E.164), the requester's column of the table ('state[:live]=disposition …'),
@@ -42,17 +42,15 @@ local asked = {
 }
 local decision = decide(record, number, asked)
 if decision.refused_by then count_refusal(decision.refused_by) end
-local promoted = decision.disposition == 'same' and lane == 'interactive' and record.lane ~= 'interactive'
-  and UNBEGUN[record.state]
 
 -- The first write must be one that Redis refuses when it is out of memory, or a part of the change would be made: Redis
 -- refuses a SET, and would allow a DEL.
-local answer = {decision.disposition, decision.request, decision.until_ms, promoted and 1 or 0, decision.limit}
+local answer = {decision.disposition, decision.request, decision.until_ms, decision.promotes and 1 or 0, decision.limit}
 redis.call('SET', token_key, cjson.encode(answer), 'PX', token_ms)
 
 if decision.disposition == 'accepted' then
   write_request(key, record, flat, number, decision.request, asked)
-elseif promoted then
+elseif decision.promotes then
   -- The request stays the one that it was: for its subaccount, and a re-verification. An alias is replaced as a whole.
   local has_alias = false
   for i = 1, #fields, 2 do
@@ -62,6 +60,7 @@ elseif promoted then
   if has_alias then delete_alias(key, record) end
   redis.call('HSET', key, 'lane', lane, 'channel', channel, 'ends_at', asked.ends_at, 'updated_at', now)
   set_or_delete(key, 'country', country)
+  count_person(key, asked, number)
   if fields[1] then redis.call('HSET', key, unpack(fields)) end
   if record.state == 'waiting' and ENDS_BY_PROMOTION[record.reason] then
     redis.call('HDEL', key, 'due_at', 'detail')

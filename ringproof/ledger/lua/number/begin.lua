@@ -20,7 +20,7 @@ local function recheck_claim(key, record, number)
   local is_good = record.state == 'sending' and slot_us + PASSED_US >= now_us
   if is_good and not is_on_hold(record) and not is_revoked(slot_us, record.channel) then return 'begun', slot_us end
   end_probe(fence)
-  undo_attempt(key, record, number, false)
+  undo_attempt(key, record, false)
   -- It had its slot before its deadline, so it gets another one.
   local ends_at = math.max(milliseconds(record, 'ends_at'), now + config.enqueue_again_ms)
   redis.call('HSET', key, 'ends_at', ends_at)
@@ -34,7 +34,7 @@ local function claim(key, record, number, slot_us)
   set_or_delete(key, 'live_before', record.live_until)
   redis.call('HINCRBY', key, 'attempts', 1)
   redis.call('HDEL', key, 'due_at', 'detail')
-  count_code(key, record, number)
+  count_code(key, record)
   set_state(key, record, number, 'sending', '', lease_until)
   return lease_until
 end
@@ -80,7 +80,7 @@ local function begin(key, number, request, asleep_until)
   if record.resend then not_before = last_send_of(record) + config.cooldown_ms end
   if not_before > now then return wait('cooldown', not_before) end
 
-  local cap, until_ms = reached_cap(record, number, record.lane, record.channel)
+  local cap, until_ms = reached_cap(record, record.channel)
   if cap then count_refusal(cap) end
   if cap and (record.lane == 'interactive' or until_ms >= ends_at) then
     redis.call('HSET', key, 'due_at', until_ms, 'detail', cap)

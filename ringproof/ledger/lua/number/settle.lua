@@ -58,7 +58,7 @@ elseif state == 'verified' then
   redis.call('HDEL', key, 'live_until', 'live_before', 'verified_uuid')
 else
   if fence ~= '' and not undecided then
-    undo_attempt(key, record, number, is_uncounted ~= '1' and not forced)
+    undo_attempt(key, record, is_uncounted ~= '1' and not forced)
   end
   if state == 'waiting' then
     redis.call('HSET', key, 'due_at', due_at)

@@ -1,0 +1,210 @@
+"""The caps on people's codes together: what strangers at a form can make an installation pay for."""
+
+import io
+import secrets
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+from rich.console import Console
+from support.harness import fresh_number
+from support.simulation import Simulation
+
+from ringproof.errors import Capped, Rejected, Unknown
+from ringproof.ledger import control
+from ringproof.ledger.acceptance import Disposition, Requester
+from ringproof.ledger.agenda import work_off_agenda
+from ringproof.ledger.answers import Outcome, PlivoSignal, Settled, Verdict
+from ringproof.ledger.record import Lane, Reason, State
+from worker.sending.outcomes import outcome_of
+from worker.views.sending import sending_view
+
+TAKEN = Outcome(State.CODE_SENT, verification_uuid="uuid", api_id="api", plivo_signal=PlivoSignal.TAKEN)
+HOUR = timedelta(hours=1)
+QUEUES = {lane: f"test.{lane}" for lane in Lane}
+
+
+@pytest.fixture
+def simulation(client):
+    return Simulation(client, country_codes_per_hour=5, people_codes_per_day=12)
+
+
+def ask(simulation, number=None, country="DE", **options):
+    """Ask for a code as a person does, for a number of a range of its own."""
+    number = number or f"+4915{secrets.randbelow(10**9):09}"
+    return number, simulation.ledger.accept(number, token=secrets.token_hex(8), country=country, **options)
+
+
+def ask_often(simulation, count, **options):
+    """Return how many of so many people get a code, and the last one's answer."""
+    answers = [ask(simulation, **options)[1] for _ in range(count)]
+    return sum(answer.disposition is Disposition.ACCEPTED for answer in answers), answers[-1]
+
+
+def test_people_get_so_many_codes_an_hour_for_a_country_and_others_learn_when_to_ask_again(simulation):
+    sent, refused = ask_often(simulation, 8)
+
+    assert sent == 5
+    assert (refused.disposition, refused.limit) == (Disposition.CAPPED, "country_codes_per_hour")
+    assert HOUR <= refused.until - simulation.moment() <= HOUR + timedelta(minutes=5)
+    assert "RINGPROOF_COUNTRY_CODES_PER_HOUR" in str(Capped(refused.limit, refused.until))
+    simulation.at(int(refused.until.timestamp() * 1_000_000) - 1000)
+    assert ask_often(simulation, 1)[0] == 0
+    simulation.pass_(0.001)
+    assert ask_often(simulation, 8)[0] == 5
+
+
+def test_a_person_of_another_country_is_not_held_up(simulation):
+    ask_often(simulation, 8)
+
+    assert ask(simulation, "+33612345678", country="FR")[1].disposition is Disposition.ACCEPTED
+
+
+def test_in_no_hour_more_codes_are_accepted_wherever_it_begins(client):
+    simulation = Simulation(client, country_codes_per_hour=30)
+    accepted = []
+    for _ in range(6 * 60):
+        simulation.pass_(60)
+        accepted += [simulation.now_us] * ask_often(simulation, simulation.chance.choice([1, 1, 2, 9]))[0]
+
+    per_hour = [sum(start <= at < start + 3600 * 10**6 for at in accepted) for start in accepted]
+    assert max(per_hour) == 30
+    assert len(accepted) >= 5 * 30  # and the cap is used: an hour of it is at most five minutes longer
+
+
+def test_all_people_together_get_so_many_codes_a_day(simulation):
+    sent = [ask_often(simulation, 4, country=country)[0] for country in ("DE", "FR", "GB", "ES")]
+    refused = ask(simulation)[1]
+    simulation.pass_(26 * 3600)
+
+    assert sent == [4, 4, 4, 0]
+    assert (refused.limit, refused.until > simulation.moment(-2 * 3600)) == ("people_codes_per_day", True)
+    assert ask_often(simulation, 4)[0] == 4
+
+
+def test_a_range_of_numbers_has_a_cap_of_its_own(client):
+    simulation = Simulation(client, range_codes_per_hour=3)
+    answers = [ask(simulation, f"+49151234567{nth:02}")[1] for nth in range(4)]
+    other_range = ask(simulation, "+4915999999999")[1]
+
+    assert [answer.disposition for answer in answers] == [Disposition.ACCEPTED] * 3 + [Disposition.CAPPED]
+    assert answers[-1].limit == "range_codes_per_hour"
+    assert other_range.disposition is Disposition.ACCEPTED
+
+
+def test_a_cap_of_0_is_off(client):
+    assert ask_often(Simulation(client), 50)[0] == 50
+
+
+def test_requests_of_the_same_moment_do_not_pass_a_cap(simulation):
+    with ThreadPoolExecutor(8) as threads:
+        answers = list(threads.map(lambda _: ask(simulation)[1].disposition, range(40)))
+
+    assert answers.count(Disposition.ACCEPTED) == 5
+
+
+def test_batches_and_schedules_neither_count_nor_are_refused(simulation):
+    bulk = ask_often(simulation, 20, requester=Requester.ROSTER, lane=Lane.BULK)[0]
+
+    assert bulk == 20
+    assert ask_often(simulation, 8)[0] == 5
+    assert ask_often(simulation, 2, requester=Requester.ROSTER, lane=Lane.BULK)[0] == 2
+
+
+def test_a_person_who_takes_over_a_row_counts_and_is_refused_before_the_row_is_touched(simulation):
+    rows = [ask(simulation, requester=Requester.ROSTER, lane=Lane.BULK)[0] for _ in range(6)]
+    answers = [ask(simulation, number)[1] for number in rows]
+
+    assert [answer.promoted for answer in answers] == [True] * 5 + [False]
+    assert [answer.disposition for answer in answers] == [Disposition.SAME] * 5 + [Disposition.CAPPED]
+    assert simulation.ledger.read(rows[5]).lane is Lane.BULK
+
+
+def shown(status):
+    console = Console(file=io.StringIO(), width=200)
+    console.print(sending_view(status))
+    return console.file.getvalue()
+
+
+class TestTheWayBack:
+    """A request that ends without a code gives its place back."""
+
+    @pytest.fixture
+    def simulation(self, client):
+        return Simulation(client, country_codes_per_hour=1, max_codes_per_day=10)
+
+    def gives_back(self, simulation):
+        return ask(simulation)[1].disposition is Disposition.ACCEPTED
+
+    def test_when_it_is_cancelled(self, simulation):
+        number, accepted = ask(simulation)
+        simulation.pass_(20 * 60)  # in another part of the hour
+        assert not self.gives_back(simulation)
+        assert simulation.ledger.cancel(number, accepted.request) is Settled.SETTLED
+
+        assert self.gives_back(simulation)
+
+    @pytest.mark.parametrize(("error", "back"), [(Rejected("400"), True), (Unknown("502"), False)])
+    def test_when_plivo_surely_sent_nothing(self, simulation, error, back):
+        number, accepted = ask(simulation)
+        simulation.send((number, accepted.request), outcome_of(error, 1))
+
+        assert self.gives_back(simulation) == back
+
+    def test_when_it_was_too_late(self, simulation):
+        ask(simulation)
+        simulation.pass_(15 * 60)
+        work_off_agenda(simulation.ledger, 100, QUEUES)
+
+        assert self.gives_back(simulation)
+
+    def test_but_not_twice(self, simulation):
+        number, accepted = ask(simulation)
+        simulation.ledger.cancel(number, accepted.request)
+        simulation.ledger.cancel(number, accepted.request)
+        given = [self.gives_back(simulation) for _ in range(2)]
+
+        assert given == [True, False]
+
+    def test_and_not_when_a_doubt_ends_without_an_answer(self, simulation):
+        number, accepted = ask(simulation)
+        begun = simulation.begin((number, accepted.request))
+        assert begun.verdict is Verdict.BEGUN
+        simulation.pass_(30 * 60)
+        work_off_agenda(simulation.ledger, 100, QUEUES)
+        simulation.pass_(60)
+        simulation.settle(begun, Outcome(State.FAILED, Reason.IN_DOUBT))
+
+        assert simulation.ledger.read(number).state is State.FAILED
+        assert not self.gives_back(simulation)
+
+
+def test_the_status_has_what_people_got_by_country_and_of_what_they_may(simulation):
+    ask_often(simulation, 7)
+    ask(simulation, "+33612345678", country="FR")
+    ask(simulation, fresh_number(), country="US", requester=Requester.ROSTER, lane=Lane.BULK)
+    status = control.sending_status(simulation.ledger)
+
+    assert [(one.limit, one.country, one.codes, one.most) for one in status.people] == [
+        ("people_codes_per_day", None, 6, 12),
+        ("country_codes_per_hour", "DE", 5, 5),
+        ("country_codes_per_hour", "FR", 1, 5),
+    ]
+    assert status.refusals == {"country_codes_per_hour": 2}
+    assert "6 of 12 codes in the last 24 hours" in shown(status)
+    assert "in the last hour DE 5 of 5, FR 1 of 5" in shown(status)
+
+
+def test_codes_that_were_counted_by_a_clock_that_was_set_back_do_not_count(simulation):
+    ask_often(simulation, 5)
+    simulation.pass_(-2 * 3600)
+
+    assert ask_often(simulation, 5)[0] == 5
+
+
+def test_the_counters_end_by_themselves(simulation):
+    ask_often(simulation, 3)
+    counters = simulation.client.keys(f"{simulation.prefix}:people:*")
+
+    assert len(counters) == 3
+    assert all(0 < simulation.client.ttl(key) <= 26 * 3600 for key in counters)
