@@ -87,6 +87,7 @@ app = Ringproof(
     "ringproof",
     set_as_current=False,
     amqp="ringproof.celery.broker:AMQP",
+    control="ringproof.celery.control:Control",
     fixups=(),  # Django's reads DJANGO_SETTINGS_MODULE, and would tie a host project's database to our workers
 )
 

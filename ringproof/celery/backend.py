@@ -203,14 +203,7 @@ class Verification(AsyncResult):
         """
         if options.get("terminate"):
             raise errors.InvalidRequest("terminate", "True", "leave it out: a send that has begun cannot be cancelled")
-        number, request = parse_result_id(self.id) or ("", None)
-        ledger = runtime.ledger()
-        if request is None:
-            newest = ledger.read(number)
-            if newest is None:
-                return Settled.STALE
-            request = newest.request
-        return ledger.cancel(number, request)
+        return cancel_by_id(self.id)
 
     def forget(self) -> None:
         """Forget what was read. The record stays: it belongs to the number, and not to this result."""
@@ -224,11 +217,28 @@ class Verification(AsyncResult):
         return _restored(self.id, self._is_anothers)
 
     def __str__(self) -> str:
-        number, slash, request = self.id.partition("/")
-        return f"{mask(number)}{slash}{request}"
+        return mask_id(self.id)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {self}>"
+
+
+def mask_id(result_id: str) -> str:
+    """Mask the number in a result's id: `+1•••••••23/1764374400`."""
+    number, slash, request = result_id.partition("/")
+    return f"{mask(number)}{slash}{request}"
+
+
+def cancel_by_id(result_id: str) -> Settled:
+    """Cancel the request of a result if it has not begun; of a number without a request, the newest one."""
+    number, request = parse_result_id(result_id) or ("", None)
+    ledger = runtime.ledger()
+    if request is None:
+        newest = ledger.read(number)
+        if newest is None:
+            return Settled.STALE
+        request = newest.request
+    return ledger.cancel(number, request)
 
 
 def _restored(task_id: str, is_anothers: bool = False) -> Verification:

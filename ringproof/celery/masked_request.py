@@ -1,10 +1,16 @@
 """A message as the worker's parent shows it in logs, events and `inspect`: with masked arguments."""
 
+import logging
 from typing import Any
 
 from celery.worker.request import Request
 
+from ringproof.celery.control import refused_by_ledger
+from ringproof.celery.messages import requests_of
+from ringproof.errors import LedgerUnavailable
 from ringproof.phone.masking import redact
+
+_log = logging.getLogger(__name__)
 
 
 class MaskedRequest(Request):
@@ -16,6 +22,20 @@ class MaskedRequest(Request):
             masked = redact(str(self._request_dict.get(name) or "(…)"))
             self._request_dict[name] = masked
             setattr(self, f"_{name}", masked)
+
+    def revoked(self) -> bool:
+        """Whether an operator has revoked this message. Then its requests are cancelled: the sweep sends no other one.
+
+        If Redis does not answer, they are not cancelled, and a log line says so.
+        """
+        was_dropped: bool = self._already_revoked
+        is_revoked: bool = super().revoked()
+        if is_revoked and not was_dropped:
+            try:
+                refused_by_ledger(requests_of(self.type, self.args, self.kwargs))
+            except LedgerUnavailable as error:
+                _log.warning("a revoked message is dropped, but its requests are not cancelled: %s", error)
+        return is_revoked
 
     def info(self, safe: bool = False) -> dict[str, Any]:  # noqa: ARG002  # Celery's signature
         """Return what `inspect` shows: the masked arguments, never the ones in clear."""

@@ -93,6 +93,20 @@ def is_request(value: Any) -> bool:
     )
 
 
+def requests_of(task: str, args: Any, kwargs: Any) -> list[str]:
+    """Return the ids of the requests that a message of Ringproof's is about; none if it is another's, or names none.
+
+    >>> requests_of(INITIATE, ["+14155550123"], {"request": 1764374400})
+    ['+14155550123/1764374400']
+    """
+    pairs: Any = []
+    if task == INITIATE and isinstance(args, list | tuple) and isinstance(kwargs, Mapping):
+        pairs = [(*args, kwargs.get("request"))]
+    elif task == WORK_CHUNK and isinstance(args, list | tuple) and args:
+        pairs = args[0]
+    return [f"{pair[0]}/{pair[1]}" for pair in pairs if is_request(pair)] if isinstance(pairs, list) else []
+
+
 def send_message(
     number: str,
     request: int,

@@ -242,6 +242,27 @@ MUTATIONS = (
         "tests/tasks/test_removal.py::test_a_foreign_applications_message_removes_nothing",
     ),
     Mutation(
+        "Celery's own ways to revoke cancel in the ledger",
+        "ringproof/celery/app.py",
+        '    control="ringproof.celery.control:Control",\n',
+        "",
+        "tests/celery/test_revocation.py::test_an_id_of_a_result_cancels_its_request",
+    ),
+    Mutation(
+        "a worker's answer to a revoke is about the ledger",
+        "worker/celery/__init__.py",
+        '"worker.celery.revocation:Revocation", ',
+        "",
+        "tests/celery/test_revocation.py::TestAWorker::test_cancels_by_the_id_of_a_result",
+    ),
+    Mutation(
+        "a revoked message takes its request with it",
+        "ringproof/celery/masked_request.py",
+        "refused_by_ledger(requests_of(self.type, self.args, self.kwargs))",
+        "pass",
+        "tests/celery/test_revocation.py::TestAWorker::test_drops_a_revoked_message_and_cancels_its_requests",
+    ),
+    Mutation(
         "an erasure resets no cap",
         "ringproof/ledger/lua/lib/tombstone.lua",
         "math.max(milliseconds(record, 'live_until'), end_of_counts(record)) - now",

@@ -26,4 +26,4 @@ app.conf.update(
     beat_scheduler="worker.celery.beat:PatientScheduler",
     beat_schedule=SCHEDULE,
 )
-app.steps["worker"] |= {Readiness, "worker.sending.first_question:FirstQuestion"}
+app.steps["worker"] |= {Readiness, "worker.celery.revocation:Revocation", "worker.sending.first_question:FirstQuestion"}
