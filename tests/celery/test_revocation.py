@@ -111,7 +111,7 @@ class TestAWorker:
     def _worker(self, worker, plivo):
         self.worker, self.plivo = worker, plivo
 
-    def told(self, command, **arguments):
+    def answer_to(self, command, **arguments):
         """Return what the worker answers to a broadcast."""
         replies = app.control.broadcast(command, arguments=arguments, reply=True, timeout=10, limit=1)
         ((answer,),) = (reply.values() for reply in replies)
@@ -119,16 +119,16 @@ class TestAWorker:
 
     def test_cancels_by_the_id_of_a_result(self, ledger):
         ids = [request(ledger), request(ledger)]
-        answer = self.told("revoke", task_id=ids)
+        answer = self.answer_to("revoke", task_id=ids)
 
         assert [state_of(ledger, one) for one in ids] == [State.CANCELLED] * 2
         assert answer["ok"].count("cancelled") == 2
         assert not any(one.partition("/")[0] in str(answer) + self.worker.log for one in ids)
-        assert "ok" in self.told("revoke", task_id=ids[0]), "as each further worker answers"
+        assert "ok" in self.answer_to("revoke", task_id=ids[0]), "as each further worker answers"
 
     def test_says_that_a_send_has_begun(self, ledger):
         ids = [request(ledger), begun(ledger)]
-        answer = self.told("revoke", task_id=ids)
+        answer = self.answer_to("revoke", task_id=ids)
 
         assert "not cancelled" in answer["error"]
         assert [state_of(ledger, one) for one in ids] == [State.CANCELLED, State.SENDING]
@@ -144,7 +144,7 @@ class TestAWorker:
     )
     def test_refuses_to_end_its_processes_and_names_the_way(self, ledger, command, arguments):
         one = request(ledger)
-        answer = self.told(command, **{k: [one] if v == ["{}"] else v for k, v in arguments.items()})
+        answer = self.answer_to(command, **{k: [one] if v == ["{}"] else v for k, v in arguments.items()})
 
         assert "ringproof cancel NUMBER" in answer["error"]
         assert state_of(ledger, one) is State.QUEUED
@@ -157,7 +157,7 @@ class TestAWorker:
         args, kwargs = (
             ([number], {"request": int(of_number)}) if task == INITIATE else ([[[number, int(of_number)]]], {})
         )
-        assert "when it arrives" in self.told("revoke", task_id=[message])["ok"]
+        assert "when it arrives" in self.answer_to("revoke", task_id=[message])["ok"]
         app.send_task(task, args, kwargs, task_id=message, queue=QUEUE, argsrepr="(…)", kwargsrepr="{…}")
 
         eventually(lambda: state_of(ledger, one) is State.CANCELLED)
