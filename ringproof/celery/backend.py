@@ -185,6 +185,14 @@ class Verification(AsyncResult):
         super().__init__(id, *args, **options)
         self._is_anothers = is_anothers
 
+    @property
+    def is_anothers(self) -> bool:
+        """Whether `.delay` has accepted no request, because an earlier one stands for it. That may be another person's.
+
+        A web app does not tell its state to the person who has typed the number now.
+        """
+        return self._is_anothers
+
     def _get_task_meta(self) -> Any:
         """Read the record; cache it if it is final and the id names its request. A bare number may get a newer one."""
         if self._cache is not None:
