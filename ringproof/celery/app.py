@@ -17,7 +17,7 @@ from kombu.utils.imports import symbol_by_name
 from ringproof import redis_url, runtime
 from ringproof.ledger.connection import SOCKET_SECONDS
 from ringproof.ledger.keys import Keys
-from ringproof.ledger.queues import TICKS, queue
+from ringproof.ledger.queues import QUEUES, queue
 from ringproof.ledger.record import Lane
 from ringproof.settings import Settings
 
@@ -99,12 +99,11 @@ def _configure(sender: Celery, **_: Any) -> None:
     keys = Keys(current.prefix)
     url = current.redis_url.get_secret_value()
     tls = {"ssl_cert_reqs": ssl.CERT_REQUIRED} if url.startswith("rediss:") else None
-    names = (TICKS, *map(queue, Lane))
     sender.config_from_object(
         {
             "broker_use_ssl": tls,
             "redis_backend_use_ssl": tls,
-            "task_queues": [Queue(name, Exchange(name), routing_key=name) for name in names],
+            "task_queues": [Queue(name, Exchange(name), routing_key=name) for name in QUEUES],
             "task_default_queue": queue(Lane.INTERACTIVE),
             "task_create_missing_queues": False,
             "task_serializer": "json",

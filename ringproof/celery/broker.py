@@ -1,12 +1,14 @@
 """kombu's Redis transport, made safe against two faults that would end a worker's parent process.
 
-One is junk in a queue. kombu takes it off the list and raises, and Celery's main process ends. Here it is dropped with
-a log line. The other is a Redis that is out of memory, or a replica, and does not record that a message was taken. The
-worker works off the message all the same. If the worker dies, the ledger brings the number back, not the broker.
+One is junk in a queue or a broadcast. kombu takes it and raises, and Celery's main process ends. Here it is dropped
+with a log line, before Celery sees it. The other is a Redis that is out of memory, or a replica, and does not record
+that a message was taken. The worker works off the message all the same. If the worker dies, the ledger brings the
+number back, not the broker.
 """
 
 import logging
 from collections.abc import Callable
+from queue import Empty
 from typing import Any
 
 import kombu
@@ -15,24 +17,19 @@ from celery.app import amqp
 from kombu.transport import redis as kombu_redis
 from kombu.transport import virtual
 
+from ringproof.celery.envelope import NotAMessageError, check_taken, check_task, open_envelope
+from ringproof.ledger.queues import QUEUES
+
 _log = logging.getLogger(__name__)
 
 
-class NotAMessageError(ValueError):
-    """Junk that another program has put into a queue. It is off the queue, and nothing was done with it."""
-
-
 class Message(virtual.Message):
-    """A message with a complete envelope: it can be acknowledged and put back. Raises `NotAMessageError` otherwise."""
+    """A message that has the shape of one of Celery's. Raises `NotAMessageError` otherwise."""
 
     def __init__(self, payload: Any, channel: Any = None, **options: Any) -> None:
-        try:
-            super().__init__(payload, channel, **options)
-            whole = {"exchange", "routing_key"} <= self.delivery_info.keys()
-        except Exception as error:
-            raise NotAMessageError(type(error).__name__) from error
-        if not whole:
-            raise NotAMessageError("no delivery_info")
+        envelope, body = open_envelope(payload)
+        super().__init__(envelope, channel, **options)
+        self._decoded_cache = body
 
 
 class QoS(kombu_redis.QoS):
@@ -45,6 +42,18 @@ class QoS(kombu_redis.QoS):
         except redis.ResponseError as error:
             _log.warning("Redis does not record a message that was taken from a queue: %s", error)
             virtual.QoS.append(self, message, delivery_tag)
+
+    def restore_by_tag(self, tag: str, client: Any = None, leftmost: bool = False) -> None:
+        """Put a message that was taken back into its queue. Junk is deleted: because of it no worker could start."""
+        with self.channel.conn_or_acquire(client) as connection:
+            taken = connection.hget(self.unacked_key, tag)
+        try:
+            check_taken(taken)
+        except NotAMessageError as error:
+            _log_junk("message that was taken before", error)
+            self._remove_from_indices(tag).execute()
+        else:
+            super().restore_by_tag(tag, client, leftmost)
 
 
 class Channel(kombu_redis.Channel):
@@ -60,11 +69,14 @@ class Channel(kombu_redis.Channel):
 
         def take(message: Any) -> Any:
             try:
+                if queue in QUEUES:
+                    routing_key = message.delivery_info["routing_key"]
+                    message.headers = check_task(message.headers, routing_key, message.payload)
                 return callback(message)
-            except (*self.connection.connection_errors, *self.connection.channel_errors):
+            except self.errors_of_redis:
                 raise
             except Exception as error:  # noqa: BLE001  # any error of Celery's about another program's message
-                _log.warning("dropped junk from a queue: %s", type(error).__name__)
+                _log_junk("queue", error)
                 if not message.acknowledged:
                     message.reject()
                 return None
@@ -74,16 +86,35 @@ class Channel(kombu_redis.Channel):
     def _brpop_read(self, **options: Any) -> Any:
         try:
             return super()._brpop_read(**options)
-        except ValueError as error:  # of JSON and UTF-8, too
-            _log.warning("dropped junk from a queue: %s", type(error.__cause__ or error).__name__)
+        except self.errors_of_redis:
+            raise
+        except Empty:
+            raise
+        except Exception as error:  # noqa: BLE001  # RecursionError, for one, is no ValueError
+            _log_junk("queue", error)
             return True
 
-    def _receive(self) -> Any:
+    def _receive_one(self, client: Any) -> Any:
+        # Not `_receive`, which reads all that has come: what came behind the junk would wait for the next broadcast.
         try:
-            return super()._receive()
-        except ValueError as error:
-            _log.warning("dropped junk from a broadcast: %s", type(error.__cause__ or error).__name__)
+            return super()._receive_one(client)
+        except self.errors_of_redis:
+            raise
+        except Empty:  # kombu has logged that it is no JSON
+            return None
+        except Exception as error:  # noqa: BLE001
+            _log_junk("broadcast", error)
             return True
+
+    @property
+    def errors_of_redis(self) -> tuple[type[Exception], ...]:
+        """The errors after which Celery connects again."""
+        return (*self.connection.connection_errors, *self.connection.channel_errors)
+
+
+def _log_junk(where: str, error: Exception) -> None:
+    reason = error if isinstance(error, NotAMessageError) else type(error).__name__
+    _log.warning("dropped junk from a %s: %s", where, reason)
 
 
 class Transport(kombu_redis.Transport):

@@ -30,7 +30,6 @@ class ConfirmationTask(EnqueuedTask):
     """A task whose message has no code. The code waits in Redis under a handle, and a worker takes it once."""
 
     abstract = True
-    Request = "ringproof.celery.masked_request:VeiledRequest"
 
     def apply_async(
         self, args: Sequence[Any] | None = None, kwargs: Mapping[str, Any] | None = None, **options: Any

@@ -1,4 +1,4 @@
-"""A message as the worker's parent shows it in logs, events and `inspect`: with masked arguments."""
+"""A message as the worker's parent shows it in logs, events and `inspect`: without its arguments."""
 
 import logging
 from typing import Any
@@ -8,20 +8,12 @@ from celery.worker.request import Request
 from ringproof.celery.control import refused_by_ledger
 from ringproof.celery.messages import requests_of
 from ringproof.errors import LedgerUnavailable
-from ringproof.phone.masking import redact
 
 _log = logging.getLogger(__name__)
 
 
 class MaskedRequest(Request):
-    """Shows the arguments of a message masked, also those that a foreign application sent in clear."""
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        for name in ("argsrepr", "kwargsrepr"):
-            masked = redact(str(self._request_dict.get(name) or "(…)"))
-            self._request_dict[name] = masked
-            setattr(self, f"_{name}", masked)
+    """Shows the description of the arguments that `ringproof.celery.envelope` leaves, and never the arguments."""
 
     def revoked(self) -> bool:
         """Whether an operator has revoked this message. Then its requests are cancelled: the sweep sends no other one.
@@ -38,16 +30,6 @@ class MaskedRequest(Request):
         return is_revoked
 
     def info(self, safe: bool = False) -> dict[str, Any]:  # noqa: ARG002  # Celery's signature
-        """Return what `inspect` shows: the masked arguments, never the ones in clear."""
+        """Return what `inspect` shows."""
         shown: dict[str, Any] = super().info(safe=True)
         return shown
-
-
-class VeiledRequest(MaskedRequest):
-    """Shows no argument at all, because a foreign application may send a code of four digits as one."""
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        for name, veil in (("argsrepr", "(…)"), ("kwargsrepr", "{…}")):
-            self._request_dict[name] = veil
-            setattr(self, f"_{name}", veil)

@@ -24,6 +24,10 @@ def queue(lane: Lane) -> str:
     return f"ringproof.{lane}"
 
 
+QUEUES: Final = (TICKS, *map(queue, Lane))
+"""All that the workers take messages from."""
+
+
 def lane_of(queue_name: str) -> Lane:
     """Return the lane of a Celery queue. Raises `InvalidRequest` for a queue that is not Ringproof's."""
     for lane in Lane:

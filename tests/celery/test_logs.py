@@ -168,8 +168,15 @@ def test_a_line_of_json_holds_the_traceback_as_one_field(logged):
     assert line["traceback"].endswith("ValueError: broken")
 
 
-def test_wrong_arguments_of_a_log_call_do_not_take_the_worker_down(logged):
-    logger, _, lines = logged
-    logger.warning("%d numbers", "many")
+class Unwritable:
+    def __repr__(self):
+        raise RecursionError
 
-    assert lines == ["%d numbers ('many',)"]
+
+@pytest.mark.parametrize("argument", ["many", Unwritable()])
+def test_wrong_arguments_of_a_log_call_do_not_take_the_worker_down(logged, argument):
+    logger, _, lines = logged
+    logger.warning("%d numbers", argument)
+    logger.warning("%r numbers", Unwritable())
+
+    assert lines == [f"{text} numbers (its arguments could not be written)" for text in ("%d", "%r")]

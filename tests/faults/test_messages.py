@@ -2,19 +2,23 @@
 
 import base64
 import json
+import re
 import sys
-import uuid
+import zlib
+from pathlib import Path
 
 import pytest
 from celery import Celery
 from checker import check
+from kombu.utils.json import loads
+from support import junk
 from support.harness import Process, eventually, fresh_number, stopped
+from support.junk import QUEUE
 from world import World
 
+from ringproof.celery.envelope import check_task, open_envelope
 from ringproof.errors import InvalidNumber
 from ringproof.ledger.record import State
-
-QUEUE = "ringproof.bulk"
 
 
 @pytest.fixture(scope="module")
@@ -22,6 +26,10 @@ def world(tmp_path_factory):
     with World(tmp_path_factory.mktemp("messages")) as world:
         world.worker = world.start(children=2)
         yield world
+
+
+FICTITIOUS = "+1415555012"
+"""One digit is missing: no code goes to it."""
 
 
 def goes_on(world):
@@ -38,66 +46,154 @@ def outcome(world, message_id):
     return json.loads(reply)
 
 
-def envelope(body, /, **changes):
-    """A message as kombu writes it."""
-    message = {
-        "body": base64.b64encode(json.dumps(body).encode()).decode(),
-        "content-encoding": "utf-8",
-        "content-type": "application/json",
-        "headers": {"lang": "py", "task": "initiate_verification", "id": str(uuid.uuid4()), "argsrepr": "(…)"},
-        "properties": {
-            "delivery_mode": 2,
-            "delivery_info": {"exchange": "", "routing_key": QUEUE},
-            "delivery_tag": str(uuid.uuid4()),
-            "body_encoding": "base64",
-        },
-    }
-    return json.dumps({**message, **changes})
+def bomb():
+    """A gigabyte of zeros, as a megabyte of base64."""
+    packer = zlib.compressobj(9)
+    return base64.b64encode(b"".join(packer.compress(b"0" * 10**7) for _ in range(100)) + packer.flush()).decode()
 
 
-NO_MESSAGES = {
+def with_header(**headers):
+    message = junk.good()
+    return message | {"headers": message["headers"] | headers}
+
+
+def with_property(**properties):
+    message = junk.good()
+    return message | {"properties": message["properties"] | properties}
+
+
+JUNK = {
     "no JSON": "{'task': ",
     "no UTF-8": b"\xff\xfe\x00",
     "a number": "17",
     "null": "null",
     "a list": "[1, 2, 3]",
+    "lists without an end": junk.DEEP,
     "an empty object": "{}",
-    "no properties": envelope([[], {}, {}], properties=None),
-    "no delivery tag": envelope([[], {}, {}], properties={"body_encoding": "base64"}),
-    "no delivery info": envelope([[], {}, {}], properties={"delivery_tag": "1", "body_encoding": "base64"}),
-    "no base64": envelope([], body="%%%"),
-    "a body that is no list": envelope({"a": "dict"}),
+    "a body in plain text": json.dumps(junk.good() | {"body": "[[], {}, {}]"}),
+    "a body that is no list": junk.packed(junk.good() | {"body": {"a": "dict"}}),
+    "the first protocol": junk.packed(junk.good() | {"headers": {}, "body": {"task": "x", "id": "x", "args": []}}),
+    "a body with headers in it": junk.packed(junk.good() | {"body": {"task": "x", "args": [], "kwargs": {}}}),
+    "a task to follow that is none": junk.packed(junk.good() | {"body": [[], {}, {"callbacks": [1]}]}),
+    "pickle": junk.packed(junk.good() | {"content-type": "application/x-python-serialize"}),
+    "plain text": junk.packed(junk.good() | {"content-type": "text/plain"}),
+    "a gigabyte by a header": junk.packed(with_header(compression="application/x-gzip") | {"body": bomb()}),
+    "a gigabyte by its encoding": junk.packed(
+        junk.good() | {"content-encoding": "zlib", "content-type": "application/data", "body": bomb()}
+    ),
+    "an id of two lines": junk.packed(with_header(id="one\n2026-11-29 INFO forged")),
+    "no queue": junk.packed(with_property(delivery_info={"exchange": "", "routing_key": ""})),
+    "a task that is a list": junk.packed(with_header(task=["initiate_verification"])),
 }
-"""Of these Celery's main process would die."""
+"""Celery's main process would end with most of these."""
 
 NOT_OURS = {
-    "no headers": envelope([[], {}, {}], headers=None),
-    "no task": envelope([[], {}, {}], headers={"id": "1"}),
-    "a task of somebody else": envelope([[], {}, {}], headers={"id": "1", "task": "their.task", "lang": "py"}),
-    "a body that is no JSON": envelope([], body=base64.b64encode(b"{").decode()),
-    "pickle": envelope([], **{"content-type": "application/x-python-serialize"}),
-    "a number that is a dict": envelope([[{"number": "+14155550123"}], {}, {}]),
-    "an unknown argument": envelope([["+14155550123"], {"colour": "red"}, {}]),
-    "a request that is none": envelope([["+14155550123"], {"request": [1]}, {}]),
-    "an unknown request": envelope([["+14155550123"], {"request": 1}, {}]),
-    "an alias of ten megabytes": envelope([["+14155550123"], {"alias": "x" * 10_000_000}, {}]),
+    "a task of somebody else": junk.packed(junk.good(task="their.task", args=("4829", "+14155550123"))),
+    "a number that is a dict": junk.packed(junk.good(args=({"number": "+14155550123"},))),
+    "an unknown argument": junk.packed(junk.good(kwargs={"colour": "red"})),
+    "a request that is none": junk.packed(junk.good(kwargs={"request": [1]})),
+    "an unknown request": junk.packed(junk.good(kwargs={"request": 1})),
+    "an alias of ten megabytes": junk.packed(junk.good(kwargs={"alias": "x" * 10_000_000})),
+    "stamps that are none": junk.packed(
+        junk.good(args=("x",)) | {"headers": with_header(stamped_headers=True)["headers"]}
+    ),
+    "a wrong date": junk.packed(with_header(eta="tomorrow")),
 }
+"""These have the shape of a message. What they ask for is refused."""
+
+COMMANDS = "/0.ringproof.control.pidbox"
+EVENTS = "/0.celeryev/worker.heartbeat"
+WORTHLESS = [
+    "{",
+    "[]",
+    "{}",
+    "17",
+    "null",
+    junk.DEEP,
+    b"\xff",
+    junk.packed(junk.good()),
+    JUNK["a gigabyte by a header"],
+]
+
+
+def take_all(world, *messages):
+    """Have the worker take these messages from its queue."""
+    world.client.lpush(QUEUE, *messages)
+    eventually(lambda: not world.client.llen(QUEUE) or world.worker.popen.poll() is not None, within=60)
 
 
 def test_junk_of_every_kind_is_dropped_and_the_worker_goes_on(world):
-    world.client.lpush(QUEUE, *NO_MESSAGES.values(), *NOT_OURS.values())
-    eventually(lambda: not world.client.llen(QUEUE), within=60)
+    before = memory(world)
+    take_all(world, *JUNK.values(), *NOT_OURS.values())
 
-    assert world.worker.log.count("dropped junk from a") == len(NO_MESSAGES)
-    assert world.plivo.sends() == []
-    assert not world.client.exists("ringproof:number:+14155550123")
     goes_on(world)
+    assert world.worker.log.count("dropped junk from a queue") == len(JUNK)
+    assert not world.client.exists("ringproof:number:+14155550123")
     assert "5550123" not in world.worker.log, "no number is in the log"
+    assert "4829" not in world.worker.log, "no code is in the log"
+    assert "\n2026-11-29 INFO forged" not in world.worker.log
+    assert memory(world) - before < 200 * 2**20
 
 
-def test_junk_on_the_workers_own_channel_is_dropped(world):
-    for junk in ("{", "[]", "{}", "17"):
-        world.client.publish("/0.ringproof.control.pidbox", junk)
+def memory(world):
+    """The most bytes that the worker's main process had in its memory."""
+    status = Path(f"/proc/{world.worker.popen.pid}/status").read_text()
+    return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) * 1024
+
+
+TASKS = {
+    "initiate_verification": ([FICTITIOUS], {}),
+    "confirm_verification": ([FICTITIOUS], {"handle": "x"}),
+    "ringproof.work_chunk": ([[[FICTITIOUS, 1]]], {}),
+    "ringproof.reverify": ([[FICTITIOUS]], {}),
+    "ringproof.look_up": ([FICTITIOUS, 1], {}),
+}
+
+
+def reaches_celery(text):
+    """Whether a message has the shape of one, so that its contents are for Celery and Ringproof's tasks to judge."""
+    try:
+        envelope, body = open_envelope(loads(text))
+        check_task(envelope["headers"], envelope["properties"]["delivery_info"]["routing_key"], body)
+    except (ValueError, TypeError, RecursionError):
+        return False
+    return True
+
+
+def strange_messages():
+    """For each task a good message with each of its arguments strange in turn; of one task, each other field, too."""
+    for task, (args, kwargs) in TASKS.items():
+        for path, text in junk.every_junk(junk.good(task=task, args=args, kwargs=kwargs)):
+            if (task == "initiate_verification" or path[:2] == ("body", 0)) and reaches_celery(text):
+                yield text
+
+
+def test_a_message_that_is_strange_in_one_place_harms_nobody(world):
+    take_all(world, *strange_messages())
+
+    goes_on(world)
+    assert "Pool callback raised" not in world.worker.log
+
+
+def test_junk_in_a_broadcast_is_dropped_and_the_worker_hears_the_next_one(world):
+    for message in [*WORTHLESS, *(text for _, text in junk.every_junk(junk.COMMAND))]:
+        world.client.publish(COMMANDS, message)
+    for message in [*WORTHLESS, *(text for _, text in junk.every_junk(junk.EVENT))]:
+        world.client.publish(EVENTS, message)
+
+    goes_on(world)
+    world.producer.conf.control_exchange = "ringproof.control"
+    assert eventually(lambda: world.producer.control.ping(timeout=0.5), within=20)
+
+
+def test_junk_among_the_messages_that_were_taken_does_not_keep_a_worker_from_starting(world):
+    good = json.loads(junk.packed(junk.good()))
+    records = [junk.DEEP, "{", "[1]", json.dumps([{}, 1, 2]), json.dumps([good, "", ""]), json.dumps([good, [], {}])]
+    world.client.hset("ringproof:unacked", mapping=dict(enumerate(records)))
+    world.client.zadd("ringproof:unacked_index", dict.fromkeys(range(len(records)), 1))
+    with stopped(world.start(children=1, name="another")):
+        eventually(lambda: not world.client.exists("ringproof:unacked"), within=30)
+
     goes_on(world)
 
 

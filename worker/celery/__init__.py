@@ -23,6 +23,7 @@ app.read_settings = settings_or_exit
 app.log_cls = "worker.celery.logs:Logging"
 app.conf.update(
     include=[f"tasks.{name}" for name in TASKS],
+    worker_consumer="worker.celery.consumer:Consumer",
     beat_scheduler="worker.celery.beat:PatientScheduler",
     beat_schedule=SCHEDULE,
 )

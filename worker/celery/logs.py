@@ -36,8 +36,8 @@ class Redacting(logging.Filter):
         """Mask the record in place, and return True: every record is logged."""
         try:
             message = record.getMessage()
-        except (TypeError, ValueError):  # a line with a wrong format is logged as it is
-            message = f"{record.msg} {record.args!r}"
+        except Exception:  # noqa: BLE001  # a line that cannot be written must not end what was about to be logged
+            message = f"{record.msg} (its arguments could not be written)"
         record.msg, record.args = self._clean(message), ()
         if record.exc_info and not record.exc_text:
             record.exc_text = logging.Formatter().formatException(record.exc_info)

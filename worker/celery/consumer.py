@@ -1,0 +1,61 @@
+"""Celery's consumer of a worker's main process, with less trust in what others send to it."""
+
+import logging
+from typing import Any, Final
+
+import celery.worker.consumer
+from celery.exceptions import NotRegistered
+from celery.utils.objects import Bunch
+from celery.worker import pidbox
+from celery.worker.consumer import control
+
+CELERYS: Final = "celery.worker.consumer.control:Control"
+
+_log = logging.getLogger(__name__)
+
+
+class Pidbox(pidbox.Pidbox):
+    """Gets the commands of `celery control` and `inspect`. A wrong one is logged, and changes nothing."""
+
+    def on_message(self, body: Any, message: Any) -> None:
+        """Carry out a command; our channel drops one that is wrong.
+
+        After an error Celery's own method closes the channel while it is read, and the worker takes no more messages.
+        """
+        self.node.handle_message(body, message)
+
+
+class Control(control.Control):
+    """Starts this module's mailbox."""
+
+    def __init__(self, c: Any, **options: Any) -> None:
+        super().__init__(c, **options)
+        self.box = Pidbox(c)
+        self.start, self.stop, self.shutdown = self.box.start, self.box.stop, self.box.shutdown
+
+
+class Consumer(celery.worker.consumer.Consumer):
+    """Drops messages that are for no task here. Celery's own writes their bodies into the log, codes included."""
+
+    class Blueprint(celery.worker.consumer.Consumer.Blueprint):
+        """Celery's steps, with this module's mailbox."""
+
+        default_steps: Final = [
+            f"{__name__}:Control" if step == CELERYS else step
+            for step in celery.worker.consumer.Consumer.Blueprint.default_steps
+        ]
+
+    def on_unknown_task(self, body: Any, message: Any, exc: Exception) -> None:  # noqa: ARG002  # Celery's signature
+        """Drop a message for a task that Ringproof does not have; its sender gets `NotRegistered` as the result."""
+        task, message_id = message.headers["task"], message.headers["id"]
+        _log.warning("dropped message %s: there is no task %s here", message_id, task)
+        message.reject_log_error(_log, self.connection_errors)
+        request = Bunch(name=task, chord=None, root_id=None, correlation_id=None, reply_to=None, errbacks=None)
+        self.app.backend.mark_as_failure(message_id, NotRegistered(task), request=request)
+        if self.event_dispatcher:
+            self.event_dispatcher.send("task-failed", uuid=message_id, exception=f"NotRegistered({task!r})")
+
+    def on_invalid_task(self, body: Any, message: Any, exc: Exception) -> None:  # noqa: ARG002
+        """Drop a message that Celery can make no request from, such as one with a wrong date."""
+        _log.warning("dropped message %s: %s", message.headers["id"], type(exc).__name__)
+        message.reject_log_error(_log, self.connection_errors)
