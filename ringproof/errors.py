@@ -9,6 +9,7 @@ RingproofError
 │   └── BatchBusy             another process imports the batch
 ├── CoolingDown               a resend came too early; nothing was queued
 ├── Capped                    the number or its range got as many codes as it may           also at .get()
+│   └── Overloaded            so many people wait that the code would come too late
 ├── LedgerUnavailable         Redis did not answer, or refused the change
 ├── Misconfigured             a variable of the environment is missing or wrong
 ├── Unwritable                a file cannot be written
@@ -187,6 +188,7 @@ class Capped(RingproofError):
             "(RINGPROOF_COUNTRY_CODES_PER_HOUR)",
             "people_codes_per_day": "all numbers together got as many codes as people may ask for in a day "
             "(RINGPROOF_PEOPLE_CODES_PER_DAY)",
+            "backlog": "so many people wait for a code that this one would come after the end of the request",
         }
     )
 
@@ -199,6 +201,25 @@ class Capped(RingproofError):
 
     def _text(self) -> str:
         return f"{self.LIMITS.get(self.limit, self.limit)}; ask again after {self.until:%Y-%m-%d %H:%M:%S %Z}"
+
+
+class Overloaded(Capped):
+    """Nothing was queued: so many people wait that a code could come only at `sent_at`; ask again after `until`.
+
+    The request would end before that. If a person asks after `until`, there is room as far as can be known now. `limit`
+    is `backlog`.
+    """
+
+    def __init__(self, until: datetime, sent_at: datetime) -> None:
+        super().__init__("backlog", until)
+        self.args = (until, sent_at)
+        self.sent_at = sent_at
+
+    def _text(self) -> str:
+        return (
+            f"{self.LIMITS[self.limit]}; it could be sent at {self.sent_at:%H:%M:%S %Z} at the earliest. Ask again "
+            f"after {self.until:%H:%M:%S %Z}"
+        )
 
 
 class LedgerUnavailable(RingproofError):

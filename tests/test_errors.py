@@ -64,6 +64,7 @@ ARGUMENTS = {
     errors.BatchBusy: [("spring",)],
     errors.CoolingDown: UNTILS,
     errors.Capped: [(limit, UNTIL) for limit in errors.Capped.LIMITS] + [("a limit of tomorrow", UNTIL)],
+    errors.Overloaded: [(UNTIL, UNTIL + timedelta(minutes=15))],
     errors.LedgerUnavailable: [("redis://:•••@h:6379/0", "ConnectionError: refused"), ("", "")],
     Misconfigured: [(), ("A: missing",), ("A: missing", "B: wrong; see C")],
     errors.Unwritable: [("rejects.csv", "No space left on device", "make room"), ("", "", "")],

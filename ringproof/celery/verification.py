@@ -54,7 +54,7 @@ class VerificationTask(EnqueuedTask):
             verification.id  # "+14155550123/1764374400"
 
         `queue` names the lane: `ringproof.interactive` (the default), `ringproof.scheduled` or `ringproof.bulk`.
-        Raises `InvalidNumber`, `InvalidRequest`, `CoolingDown` or `Capped`: then nothing was queued. Raises
+        Raises `InvalidNumber`, `InvalidRequest`, `CoolingDown`, `Capped` or `Overloaded`: nothing was queued. Raises
         `LedgerUnavailable` if Redis does not answer: then probably nothing was queued, and it is safe to try again.
         If only the message cannot be sent, that is logged, and the sweep sends it later.
         """
@@ -110,7 +110,7 @@ def accept(
 ) -> Acceptance:
     """Have the ledger accept a checked request; the same token gets the same answer.
 
-    Raises `CoolingDown`, `Capped`, or `InvalidNumber` if the number's country is not allowed.
+    Raises `CoolingDown`, `Capped`, `Overloaded`, or `InvalidNumber` if the number's country is not allowed.
     """
     accepted = ledger.accept(
         wanted.number.e164,
@@ -128,6 +128,8 @@ def accept(
         raise errors.CoolingDown(accepted.until)
     if accepted.disposition is Disposition.CAPPED and accepted.until:
         raise errors.Capped(accepted.limit, accepted.until)
+    if accepted.disposition is Disposition.OVERLOADED and accepted.until:
+        raise errors.Overloaded(accepted.until, accepted.until + ledger.durations.request(lane))
     if accepted.disposition is Disposition.COUNTRY:
         raise errors.InvalidNumber(accepted.limit, mask(wanted.number.e164))
     return accepted

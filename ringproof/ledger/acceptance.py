@@ -30,6 +30,7 @@ class Disposition(StrEnum):
     VERIFIED = "verified"  # the number is verified, so the row gets no code
     COOLING_DOWN = "cooling_down"  # the cooldown of the last code is not over
     CAPPED = "capped"  # the number, or its range, has reached a cap
+    OVERLOADED = "overloaded"  # so many people wait that a code could come only after the end of the request
     COUNTRY = "country"  # the list of countries leaves the number out
     GONE = "gone"  # the request follows an earlier one, which is not there any more
 
@@ -86,8 +87,8 @@ COLUMNS: Final[Mapping[Requester, str]] = {
 class Acceptance:
     """The answer to a new request: `request` is the number's current one (0: it has none).
 
-    `until` is the end of a COOLING_DOWN, IN_DOUBT or CAPPED; `limit` names the cap, such as `codes_per_day`.
-    For COUNTRY it is the reason of an `InvalidNumber`: `country`, `network` or `personal`.
+    `until` is the end of a COOLING_DOWN, IN_DOUBT, CAPPED or OVERLOADED. `limit` names the cap, such as
+    `codes_per_day`; for COUNTRY it is the reason of an `InvalidNumber`: `country`, `network` or `personal`.
     `promoted`: a person's request has taken over one of bulk or schedule, so it needs a message in the person's lane.
 
         Acceptance(Disposition.CAPPED, 1764376884, datetime(2026, 11, 30, 0, 41, tzinfo=UTC), False, "codes_per_day")

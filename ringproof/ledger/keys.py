@@ -25,6 +25,7 @@ Scripts get their own keys from here. They build two kinds of keys from the pref
 | `{P}:held` | sorted set | the slots (µs) that calls hold beyond the account's next free one (lua/lib/pace.lua) |
 | `{P}:line:CHANNEL` | sorted set | the people whose slot is not near, by their deadline (ms) (lua/lib/line.lua) |
 | `{P}:called:CHANNEL` | sorted set | the people who are called up, and until when (ms) each keeps the place |
+| `{P}:backlog:CHANNEL` | sorted set | all people who need a slot, by their deadline (ms) |
 | `{P}:pauses` | hash | what is paused, by an operator or by Plivo's answers (lua/lib/pauses.lua) |
 | `{P}:destinations` | hash | where Plivo took codes lately, and which countries it refuses (lua/lib/destinations.lua) |
 | `{P}:destinations:waiting` | sorted set | numbers that wait for their country, as COUNTRY/0/+E164 |
@@ -139,6 +140,10 @@ class Keys:
     def called(self, channel: str) -> str:
         """Return the key of the people who are called up, because their slot is near."""
         return f"{self.prefix}:called:{channel}"
+
+    def backlog(self, channel: str) -> str:
+        """Return the key of all people who need a slot."""
+        return f"{self.prefix}:backlog:{channel}"
 
     def code(self, handle: str) -> str:
         """Return the key of a code that a user entered."""

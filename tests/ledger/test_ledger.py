@@ -114,8 +114,8 @@ def test_bulk_requests_have_a_deadline_of_a_day(book):
 
 def test_a_slot_after_the_deadline_is_not_reserved(client):
     book = Book(client)
-    book.ledger.publish_policy(Policy(rate=Rate.parse("1/1200s")))
     request = book.accept().request
+    book.ledger.publish_policy(Policy(rate=Rate.parse("1/1200s")))
 
     assert book.begin(request).verdict is Verdict.ENDED
     assert book.record.reason is Reason.TOO_LATE

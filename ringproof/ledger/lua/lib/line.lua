@@ -4,6 +4,7 @@
 --   PREFIX:line:CHANNEL      the numbers that wait, by their deadline (ms): who asked first is first
 --   PREFIX:called:CHANNEL    the numbers whose slot is near, in the order of these slots: they are to begin, and until
 --                            this time (ms) they keep their place before those in the line
+--   PREFIX:backlog:CHANNEL   all people who need a slot, by their deadline (ms): also those whom no worker has begun
 local PLACE_KEPT_MS = 1000        -- a number that has not begun keeps its place so long after its slot; then its worker
                                   -- has died
 local LONGEST_PLACE_MS = 10000    -- a place that is kept for longer was given before Redis' clock was set back
@@ -14,6 +15,23 @@ end
 
 local function called_key(channel)
   return prefix .. ':called:' .. channel
+end
+
+local function backlog_key(channel)
+  return prefix .. ':backlog:' .. channel
+end
+
+local function join_backlog(number, channel, ends_at)
+  redis.call('ZADD', backlog_key(channel), ends_at, number)
+end
+
+local function leave_backlog(number, channel)
+  redis.call('ZREM', backlog_key(channel), number)
+end
+
+-- Returns how many people need a slot before one with this deadline (ms).
+local function backlog_before(channel, ends_at)
+  return redis.call('ZCOUNT', backlog_key(channel), '(' .. now, ends_at)
 end
 
 local function leave_line(number, channel)

@@ -91,7 +91,10 @@ local function write_request(key, record, flat, number, request, asked)
   set_or_delete(key, 'resend', asked.resend and '1')
   if asked.lane == 'interactive' then count_person(key, asked, number) end
 
-  local written = {history = record.history, request = request, country = asked.country, ends_at = ends_at}
+  local written = {
+    history = record.history, request = request, country = asked.country, ends_at = ends_at, lane = asked.lane,
+    channel = asked.channel,
+  }
   for i = 1, #asked.fields, 2 do written[asked.fields[i]] = asked.fields[i + 1] end
   if written.again then  -- the automatic resend after a doubt belongs to the same row
     written.batch, written.row = record.batch, record.row

@@ -43,6 +43,11 @@ local function set_state(key, record, number, state, reason, agenda_at)
   -- A person who is called up keeps the place until begin has claimed the number.
   local keeps_place = state == 'queued' or state == 'waiting' and reason == 'pace'
   if record.lane == 'interactive' and not keeps_place then leave_line(number, record.channel) end
+  if record.lane == 'interactive' and (keeps_place or reason == 'paused') then
+    join_backlog(number, record.channel, milliseconds(record, 'ends_at'))
+  elseif record.lane == 'interactive' then
+    leave_backlog(number, record.channel)
+  end
   -- Only a request in doubt may have sent a code and fail nevertheless.
   local is_unsent = state == 'cancelled' or state == 'failed' and reason ~= 'in_doubt' and reason ~= 'crashes_worker'
   if is_unsent then uncount_person(key, record, number) end

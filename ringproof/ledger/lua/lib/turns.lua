@@ -1,4 +1,4 @@
--- needs: clock, pace
+-- needs: clock, settings, pace, line
 -- Which lane gets the next slot, of all and of those for calls. A lane may reserve slots up to its horizon only: people
 -- far ahead, the others hardly further than they have to. A person whose slot is beyond it stands in the line. Another
 -- caller gets a turn: a moment at which this caller alone may ask again.
@@ -25,6 +25,14 @@ local function slot_of_person(channel, others)
   local turn = slot - AHEAD_US
   if channel == 'call' then turn = math.max(turn, now_us + slot - account - CALL_AHEAD_US) end
   return slot, turn
+end
+
+-- Returns the earliest slot (µs) that a person with this deadline (ms) may get: all who need one before get theirs at
+-- the full pace, and nothing else is sent. Other lanes, a pause or a slower pace can only make it later.
+local function earliest_slot(channel, ends_at)
+  if config.until_ms and config.until_ms < ends_at then return now_us end  -- an operator's rates end before
+  local spacing = rate_of(channel == 'call' and 'call' or 'account', 'spacing')
+  return next_slot(channel) + backlog_before(channel, ends_at) * spacing
 end
 
 -- Reserves the next slot for a person. Returns the slot (µs); or nil and the turn.

@@ -1,4 +1,4 @@
--- needs: arguments, clock, settings, record, batch_state, transition, tombstone, people, limits, request
+-- needs: arguments, clock, settings, record, batch_state, transition, tombstone, people, limits, request, line, turns
 -- Accepts a new request for one number, or returns why not.
 -- input:  KEYS    the number's record, the answer to the caller's token
 --         ARGV    number (E.164), the requester's column of the table ('state[:live]=disposition …'),
@@ -41,6 +41,16 @@ local asked = {
   channel = channel, country = country, is_personal = is_personal, asleep_until = 0, fields = fields,
 }
 local decision = decide(record, number, asked)
+
+-- A person whose code could come only after the end of the request learns it at once. Nobody knows when a pause ends,
+-- so a pause alone refuses no request.
+if lane == 'interactive' and (decision.disposition == 'accepted' or decision.promotes) then
+  local late_ms = math.ceil(earliest_slot(channel, asked.ends_at) / 1000) - asked.ends_at
+  if late_ms > 0 then
+    decision.disposition, decision.until_ms, decision.refused_by = 'overloaded', now + late_ms, 'backlog'
+    decision.promotes = nil
+  end
+end
 if decision.refused_by then count_refusal(decision.refused_by) end
 
 -- The first write must be one that Redis refuses when it is out of memory, or a part of the change would be made: Redis
@@ -59,6 +69,7 @@ elseif decision.promotes then
   end
   if has_alias then delete_alias(key, record) end
   redis.call('HSET', key, 'lane', lane, 'channel', channel, 'ends_at', asked.ends_at, 'updated_at', now)
+  join_backlog(number, channel, asked.ends_at)
   set_or_delete(key, 'country', country)
   count_person(key, asked, number)
   if fields[1] then redis.call('HSET', key, unpack(fields)) end

@@ -11,7 +11,10 @@ if is_row(record) then blank_row(record.batch, row_of(record)) end
 redis.call('DEL', key, earlier_key)
 redis.call('ZREM', agenda_key, number)
 redis.call('ZREM', renewals_key, number)
-if record.channel then leave_line(number, record.channel) end
+if record.channel then
+  leave_line(number, record.channel)
+  leave_backlog(number, record.channel)
+end
 redis.call('SREM', lapsed_key, number)
 end_wait(record, number)
 return record.state and 1 or 0
