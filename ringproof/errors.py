@@ -189,6 +189,8 @@ class Capped(RingproofError):
             "people_codes_per_day": "all numbers together got as many codes as people may ask for in a day "
             "(RINGPROOF_PEOPLE_CODES_PER_DAY)",
             "backlog": "so many people wait for a code that this one would come after the end of the request",
+            "breaker": "hardly any of the people who ask for codes to the country of this number enter them, so only "
+            "numbers that were verified before get codes (RINGPROOF_BREAKER_PERCENT), and now and then another one",
         }
     )
 

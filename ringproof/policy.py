@@ -76,6 +76,8 @@ class Policy:
     max_wrong_codes: int = 10  # so many lock a number: two codes with five tries each
     country_codes_per_hour: int = 1000  # 0: no limit
     people_codes_per_day: int = 20_000  # 0: no limit
+    breaker_percent: int = 10  # 0: no breaker
+    breaker_codes: int = 100
     countries: tuple[str, ...] = ()  # as RINGPROOF_COUNTRIES names them; none: all countries
     quiet_hours: str = ""  # as `QuietHours` writes them, such as 21:00-08:00; empty: none
     reverify_ms: int = 0  # 0: never

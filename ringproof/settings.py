@@ -183,6 +183,20 @@ class Settings(BaseModel):
         le=10_000_000,  # more than the pace of 300/5s sends
         description="a whole number of codes, 1 to 10000000, or 0 for no limit",
     )
+    breaker_percent: int = Field(
+        10,
+        alias="RINGPROOF_BREAKER_PERCENT",
+        ge=0,
+        le=90,  # beyond it, people who mistype their number would open it
+        description="a whole number of percent, 1 to 90, or 0 for no breaker",
+    )
+    breaker_codes: int = Field(
+        100,
+        alias="RINGPROOF_BREAKER_CODES",
+        ge=10,  # of fewer, chance says more than people
+        le=1000,
+        description="a whole number of codes, 10 to 1000",
+    )
     countries: Annotated[frozenset[str], BeforeValidator(_countries)] = Field(
         frozenset(),
         alias="RINGPROOF_COUNTRIES",
@@ -307,6 +321,8 @@ class Settings(BaseModel):
             max_wrong_codes=self.max_wrong_codes,
             country_codes_per_hour=self.country_codes_per_hour,
             people_codes_per_day=self.people_codes_per_day,
+            breaker_percent=self.breaker_percent,
+            breaker_codes=self.breaker_codes,
             countries=tuple(sorted(self.countries)),
             quiet_hours=str(self.quiet_hours or ""),
             reverify_ms=(self.reverify_after_days or 0) * 86_400_000,

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from operator import itemgetter
 from typing import Any, Final
 
 from ringproof.clock import moment
@@ -58,6 +59,20 @@ class PeopleCodes:
 
 
 @dataclass(frozen=True, slots=True)
+class Breaker:
+    """How many of the last codes of a country people have entered, as its breaker judges them.
+
+    While it is open, `codes` are the probes since then.
+    """
+
+    country: str
+    codes: int
+    entered: int
+    open_since: datetime | None
+    next_probe: datetime | None  # from when on a number that was not verified before may get a code
+
+
+@dataclass(frozen=True, slots=True)
 class RateOverride:
     """One line of the rates' history: an operator set these rates at `at`.
 
@@ -94,6 +109,7 @@ class SendingStatus:
     lapsed: int
     refusals: Mapping[str, int]  # requests that each cap refused
     wrong_codes: Mapping[str, int]  # wrong codes by country in the last hour (60 to 70 minutes)
+    breakers: tuple[Breaker, ...]
     people: tuple[PeopleCodes, ...]  # all people's first, and then the countries with the most codes
 
 
@@ -181,6 +197,7 @@ def sending_status(ledger: Ledger) -> SendingStatus:
         lapsed=lapsed,
         refusals={name: int(count) for name, count in refusals.items()},
         wrong_codes=_sums(wrong_codes),
+        breakers=tuple(_breakers(ledger.run_script("pace/breakers"))),
         people=tuple(_people(ledger.run_script("pace/count_people"), policy)),
     )
 
@@ -191,6 +208,12 @@ def _sums(counts: Sequence[Mapping[str, str]]) -> dict[str, int]:
     for one in counts:
         sums.update({name: int(count) for name, count in one.items()})
     return dict(sums.most_common())
+
+
+def _breakers(shown: Sequence[Sequence[Any]]) -> Iterator[Breaker]:
+    for country, codes, entered, since, next_probe in sorted(shown, key=itemgetter(0)):
+        open_since, probe_at = (moment(since), moment(next_probe)) if since else (None, None)
+        yield Breaker(country, codes, entered, open_since, probe_at)
 
 
 def _people(counted: Sequence[Any], policy: Mapping[str, str]) -> Iterator[PeopleCodes]:

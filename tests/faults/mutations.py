@@ -53,14 +53,14 @@ MUTATIONS = (
     Mutation(
         "a person's code counts from when its request is accepted",
         "ringproof/ledger/lua/lib/request.lua",
-        "  if asked.lane == 'interactive' then count_person(key, asked, number) end\n",
+        "  if asked.lane == 'interactive' then note_person(key, record, asked, number) end\n",
         "",
         "tests/ledger/test_people.py::test_requests_of_the_same_moment_do_not_pass_a_cap",
     ),
     Mutation(
         "a person who takes over a row counts, too",
         "ringproof/ledger/lua/number/accept.lua",
-        "  count_person(key, asked, number)\n",
+        "  note_person(key, record, asked, number)\n",
         "",
         "tests/ledger/test_people.py"
         "::test_a_person_who_takes_over_a_row_counts_and_is_refused_before_the_row_is_touched",
@@ -78,6 +78,34 @@ MUTATIONS = (
         "for part = newest, newest - parts, -1 do",
         "for part = newest, newest - parts + 1, -1 do",
         "tests/ledger/test_people.py::test_in_no_hour_more_codes_are_accepted_wherever_it_begins",
+    ),
+    Mutation(
+        "an open breaker serves a number that was verified before",
+        "ringproof/ledger/lua/lib/breaker.lua",
+        "return breaker.is_open and not is_verified(record) and breaker.next or 0",
+        "return breaker.is_open and breaker.next or 0",
+        "tests/ledger/test_breaker.py::test_a_number_that_was_verified_before_is_served_while_it_is_open",
+    ),
+    Mutation(
+        "only probes close an open breaker",
+        "ringproof/ledger/lua/lib/breaker.lua",
+        "  if breaker.is_open and record.sample ~= 'probe' then return end",
+        "",
+        "tests/ledger/test_breaker.py::test_codes_from_before_it_opened_do_not_close_it",
+    ),
+    Mutation(
+        "a code is judged as not entered only once Plivo's list was read after its end",
+        "ringproof/ledger/lua/agenda/work_off.lua",
+        "if milliseconds(scan, 'looked') > expires_at then judge_code",
+        "if true then judge_code",
+        "tests/ledger/test_breaker.py::test_a_code_is_not_judged_before_plivos_list_was_read_after_its_end",
+    ),
+    Mutation(
+        "codes of batches and to verified numbers are not judged",
+        "ringproof/ledger/lua/lib/breaker.lua",
+        "local is_judged = record.lane == 'interactive' and not is_verified(record)",
+        "local is_judged = true",
+        "tests/ledger/test_breaker.py::test_the_codes_of_batches_and_of_verified_numbers_are_not_judged",
     ),
     Mutation(
         "accept reads `live_until`: no new request while a code may live",

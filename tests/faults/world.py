@@ -86,6 +86,7 @@ class World:
                 "RINGPROOF_RANGE_CODES_PER_HOUR": "0",
                 "RINGPROOF_COUNTRY_CODES_PER_HOUR": "0",
                 "RINGPROOF_PEOPLE_CODES_PER_DAY": "0",
+                "RINGPROOF_BREAKER_PERCENT": "0",
                 "PLIVO_AUTH_ID": AUTH_ID,
                 "PLIVO_AUTH_TOKEN": AUTH_TOKEN,
                 "PLIVO_BASE_URL": self.plivo.base_url,

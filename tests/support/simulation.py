@@ -29,8 +29,13 @@ local now = math.floor(now_us / 1000)
 """
 
 
-# Codes of people without their caps: fresh numbers are all of one range and one country.
-UNLIMITED = {"range_codes_per_hour": 0, "country_codes_per_hour": 0, "people_codes_per_day": 0}
+# Codes of people without their caps, as fresh numbers are all of one range and one country; and without a breaker.
+UNLIMITED = {
+    "range_codes_per_hour": 0,
+    "country_codes_per_hour": 0,
+    "people_codes_per_day": 0,
+    "breaker_percent": 0,
+}
 
 
 class Simulation:

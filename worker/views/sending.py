@@ -1,6 +1,6 @@
 """The sending as a whole: the pauses, the pace and what slows it down, and the queues."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Final
 
@@ -28,7 +28,7 @@ def sending_view(status: SendingStatus) -> Table:
     return fact_table(
         {
             "sending": paused if status.pauses else Text("goes on", "green"),
-            "countries": Text("\n".join(_refused_lines(status)), "yellow"),
+            "countries": Text("\n".join([*_refused_lines(status), *_breaker_lines(status)]), "yellow"),
             "pace": "\n".join(_pace_lines(status)),
             "open": f"{status.open_numbers:,} numbers are not final",
             "verified": "\n".join(_reverification_lines(status)),
@@ -58,6 +58,16 @@ def _refused_lines(status: SendingStatus) -> Iterator[str]:
         yield "to send there: enable it in Plivo's console (Geo Permissions), then ringproof resume"
 
 
+def _breaker_lines(status: SendingStatus) -> Iterator[str]:
+    for one in status.breakers:
+        if one.open_since and one.next_probe:
+            next_probe = f"not before {clock(one.next_probe)}" if one.next_probe > status.now else "now"
+            yield (
+                f"hardly any person enters a code to {one.country}: since {clock(one.open_since)} only numbers "
+                f"that were verified before get one; another number may get one {next_probe}"
+            )
+
+
 def _pause_line(pause: Pause) -> str:
     lane = f"{pause.lane} is " if pause.lane else ""
     end = f"the next try is at {clock(pause.next_look)}" if pause.next_look else "until ringproof resume"
@@ -69,9 +79,15 @@ def _people_lines(status: SendingStatus) -> Iterator[str]:
     if everyone.codes:
         yield f"{_of_most(everyone)} codes in the last 24 hours"
     if countries:
-        shown = ", ".join(f"{one.country} {_of_most(one)}" for one in countries[:MOST_COUNTRIES])
-        others = len(countries) - MOST_COUNTRIES
-        yield f"in the last hour {shown}" + (f" and {others} other countries" if others > 0 else "")
+        yield f"in the last hour {_some([f'{one.country} {_of_most(one)}' for one in countries])}"
+    judged = sorted((one for one in status.breakers if one.codes), key=lambda one: -one.codes)
+    if judged:
+        yield f"entered {_some([f'{one.country} {one.entered:,} of the last {one.codes:,}' for one in judged])}"
+
+
+def _some(countries: Sequence[str]) -> str:
+    others = len(countries) - MOST_COUNTRIES
+    return ", ".join(countries[:MOST_COUNTRIES]) + (f" and {others} other countries" if others > 0 else "")
 
 
 def _of_most(people: PeopleCodes) -> str:

@@ -1,4 +1,4 @@
--- needs: arguments, clock, states, settings, set_back, record, batch_state, transition, destinations, line, turns, pauses
+-- needs: arguments, clock, states, settings, set_back, record, batch_state, transition, destinations, breaker, line, turns, pauses
 -- Works off the entries of the agenda that are due, oldest first. Each entry gets its transition and its next moment in
 -- one go. Only a final state takes a number off the agenda.
 -- input:  KEYS    Celery's queues of the lanes interactive, scheduled and bulk
@@ -142,6 +142,7 @@ local function work_off(key, record, number)
     local expires_at = milliseconds(record, 'expires_at')
     if expires_at > now then return keep(number, expires_at) end
     if await_scan(number, expires_at) then return 'list' end
+    if milliseconds(scan, 'looked') > expires_at then judge_code(key, record, number, false) end
     -- A resend that nobody answers does not end a verification. A re-verification may.
     local stands = is_verified(record) and not record.reverifies
     set_state(key, record, number, stands and 'verified' or 'expired', '')

@@ -1,4 +1,4 @@
--- needs: arguments, clock, settings, record, people, transition, locks
+-- needs: arguments, clock, settings, record, people, breaker, transition, locks
 -- The caps of a number: its codes a day, and its calls a week. lib/people has the caps of people's codes together.
 -- A code is counted when begin claims the number, and is taken off the count if it was surely not sent.
 -- A record's `codes` and `calls` are the times of its last ten codes and calls: seconds, in six base-36 digits each.
@@ -11,8 +11,9 @@ local function end_of_cap(times, most, span_ms)
 end
 
 -- Returns the cap that the number has reached, and until when (ms): of several, the one that lasts longest. Returns nil
--- if it has reached none. With `new_person`, whom each of the people's caps is about, these are looked at as well.
-local function reached_cap(record, channel, new_person)
+-- if it has reached none. `asked` is a person's new request, for which the people's caps and the breaker count (nil:
+-- none).
+local function reached_cap(record, channel, asked, number)
   local cap, until_ms
   local function consider(name, ends_at)
     if ends_at > now and ends_at > (until_ms or 0) then cap, until_ms = name, ends_at end
@@ -21,7 +22,10 @@ local function reached_cap(record, channel, new_person)
   if channel == 'call' then
     consider('calls_per_week', end_of_cap(record.calls or '', config.max_calls_per_week, WEEK_MS))
   end
-  for name, whom in pairs(new_person or {}) do consider(name, end_of_people_cap(name, whom)) end
+  if asked then
+    for name, whom in pairs(people_caps(asked, number)) do consider(name, end_of_people_cap(name, whom)) end
+    consider('breaker', end_of_breaker(record, asked, number))
+  end
   return cap, until_ms
 end
 

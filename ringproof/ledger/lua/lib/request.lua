@@ -1,4 +1,4 @@
--- needs: arguments, clock, states, settings, record, batch_state, batch_rows, reverification, transition, people, limits, countries
+-- needs: arguments, clock, states, settings, record, batch_state, batch_rows, reverification, transition, people, breaker, limits, countries
 -- The decision about a new request, and how an accepted one is written: for one number, or for a row of a batch.
 -- `asked` describes the new request: answers ('state[:live]' -> disposition), lane, channel, country, is_personal (a
 -- personal number), resend (true or nil), is_row (true for a row), least_request (the lowest request number; nil:
@@ -44,7 +44,7 @@ local function decide(record, number, asked)
     return decision
   elseif is_person or asked.is_row then
     -- A person learns of a cap at once. A row waits for its end, unless the row's deadline comes before it.
-    local cap, until_ms = reached_cap(record, asked.channel, is_person and people_caps(asked, number))
+    local cap, until_ms = reached_cap(record, asked.channel, is_person and asked, number)
     decision.refused_by = cap
     if cap and (is_person or until_ms >= asked.ends_at) then
       decision.disposition, decision.until_ms, decision.limit = 'capped', until_ms, cap
@@ -68,6 +68,12 @@ local function keep_earlier(record, flat, number)
   redis.call('PEXPIRE', earlier_key, config.earlier_ms)
 end
 
+-- Notes that an accepted request is a person's: it counts from now on, and it may be a probe of the breaker.
+local function note_person(key, record, asked, number)
+  count_person(key, asked, number)
+  note_probe(key, record, asked, number)
+end
+
 -- Writes an accepted request over the number's record, and puts it on the agenda.
 local function write_request(key, record, flat, number, request, asked)
   if record.request then keep_earlier(record, flat, number) end
@@ -80,7 +86,7 @@ local function write_request(key, record, flat, number, request, asked)
   if not is_verified(record) then record.verified_at = nil end
   record.code_request = record.code_request or record.verification_uuid and record.request
   for _, field in ipairs({'live_until', 'verification_uuid', 'api_id', 'code_sent_at', 'expires_at', 'verified_at',
-      'verified_uuid', 'code_request', 'tries', 'confirm', 'checked_at', 'reverify_after', 'unanswered'}) do
+      'verified_uuid', 'code_request', 'tries', 'confirm', 'checked_at', 'reverify_after', 'unanswered', 'sample'}) do
     if record[field] then redis.call('HSET', key, field, record[field]) end
   end
   write_counts(key, record)
@@ -89,7 +95,7 @@ local function write_request(key, record, flat, number, request, asked)
   redis.call('HSET', key, 'request', request, 'lane', asked.lane, 'channel', asked.channel, 'ends_at', ends_at)
   set_or_delete(key, 'country', asked.country)
   set_or_delete(key, 'resend', asked.resend and '1')
-  if asked.lane == 'interactive' then count_person(key, asked, number) end
+  if asked.lane == 'interactive' then note_person(key, record, asked, number) end
 
   local written = {
     history = record.history, request = request, country = asked.country, ends_at = ends_at, lane = asked.lane,

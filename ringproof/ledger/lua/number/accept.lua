@@ -1,4 +1,4 @@
--- needs: arguments, clock, settings, record, batch_state, transition, tombstone, people, limits, request, line, turns
+-- needs: arguments, clock, settings, record, batch_state, transition, tombstone, limits, request, line, turns
 -- Accepts a new request for one number, or returns why not.
 -- input:  KEYS    the number's record, the answer to the caller's token
 --         ARGV    number (E.164), the requester's column of the table ('state[:live]=disposition …'),
@@ -71,7 +71,7 @@ elseif decision.promotes then
   redis.call('HSET', key, 'lane', lane, 'channel', channel, 'ends_at', asked.ends_at, 'updated_at', now)
   join_backlog(number, channel, asked.ends_at)
   set_or_delete(key, 'country', country)
-  count_person(key, asked, number)
+  note_person(key, record, asked, number)
   if fields[1] then redis.call('HSET', key, unpack(fields)) end
   if record.state == 'waiting' and ENDS_BY_PROMOTION[record.reason] then
     redis.call('HDEL', key, 'due_at', 'detail')

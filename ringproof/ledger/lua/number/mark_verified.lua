@@ -1,4 +1,4 @@
--- needs: clock, states, settings, record, reverification, transition, tombstone, wrong_codes
+-- needs: clock, states, settings, record, reverification, transition, tombstone, wrong_codes, breaker
 -- Writes down that Plivo has numbers as verified: after a code was entered, or from Plivo's list.
 -- input:  KEYS    the numbers' records
 --         ARGV    JSON, for each record: {number, uuid, created, dated, country, channel, subaccount, alias}; `created`
@@ -104,7 +104,8 @@ local function mark(key, caller_id)
     if no_newer_code then redis.call('HDEL', key, 'live_until') end
     redis.call('HSET', key, 'verified_at', now)
     write_uuid(key, record, caller_id.uuid)
-    redis.call('HDEL', key, 'live_before', 'lease_until', 'due_at', 'detail', 'tries')
+    redis.call('HDEL', key, 'live_before', 'lease_until', 'due_at', 'detail', 'tries', 'sample')
+    if handle ~= '' or has_uuid_of_last_code then judge_code(key, record, caller_id.number, true) end
     set_or_delete(key, 'confirm', handle)
     if handle ~= '' then uncount_entry(key, record) end
     write_country_and_alias(key, record, caller_id)

@@ -1,4 +1,4 @@
--- needs: clock, states, settings, record, reverification, transition, destinations, limits, pace, pauses, plivo_signal
+-- needs: clock, states, settings, record, reverification, transition, destinations, breaker, limits, pace, pauses, plivo_signal
 -- Writes down the result of an attempt, for the caller that knows its fence; or cancels a request that has not begun.
 -- input:  KEYS    the number's record
 --         ARGV    number (E.164), request, fence ('': cancel), the new state, reason, detail, ms to wait (for
@@ -50,6 +50,7 @@ if state == 'code_sent' then
   redis.call('HSET', key, 'verification_uuid', verification_uuid, 'api_id', api_id,
     'code_sent_at', sent_at, 'expires_at', agenda_at, 'live_until', agenda_at + config.code_margin_ms)
   redis.call('HDEL', key, 'live_before', 'code_request', 'tries', 'confirm')
+  note_sample(key, record)
 elseif state == 'in_doubt' then
   agenda_at = milliseconds(record, 'live_until')
 elseif state == 'verified' then
