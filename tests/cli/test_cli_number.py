@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 from support.harness import eventually, fresh_number
 
+from ringproof.clock import iso
 from ringproof.ledger.record import State
 from ringproof.phone.masking import mask
 from tasks import initiate_verification
@@ -140,6 +141,17 @@ def test_confirm_without_a_worker_exits_with_3_and_says_what_to_do(monkeypatch, 
 
     assert done.exit_code == 3
     assert "It may have taken the code: enter it again" in done.stderr
+
+
+def test_a_locked_number_shows_the_end_of_its_lock(run, publish, plivo, ledger, number):
+    publish(max_wrong_codes=1)
+    run("confirm", number, stdin=wrong_of(plivo, number))
+    refused = run("confirm", "--json", number, stdin=code_of(plivo, number))
+    answer, until = json.loads(refused.stdout), ledger.read(number).locked_until
+
+    assert (refused.returncode, answer["error"], answer["until"]) == (1, "Locked", iso(until))
+    assert "(wrong codes: 1)" in run("status", number).stdout
+    assert json.loads(run("status", "--json", number).stdout)["locked_until"] == iso(until)
 
 
 class Verified:

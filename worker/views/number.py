@@ -165,7 +165,7 @@ def _lock_text(record: Record) -> str | None:
     """Return until when no code of the number is checked; None if it is not locked."""
     if record.locked_until is None or record.locked_until < datetime.now(UTC):
         return None
-    return f"until {clock(record.locked_until)}, after {record.wrong_codes} wrong codes; no code is checked before"
+    return f"no code is checked until {clock(record.locked_until)} (wrong codes: {record.wrong_codes})"
 
 
 def _change_line(change: Change) -> str:
