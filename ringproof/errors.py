@@ -227,12 +227,14 @@ class Overloaded(Capped):
 class LedgerUnavailable(RingproofError):
     """Redis did not answer, or refused the change, so the request may not be accepted; it is safe to ask again."""
 
-    def __init__(self, url: str, cause: str) -> None:
-        super().__init__(url, cause)
-        self.url, self.cause = url, cause
+    REMEDY = "check that it runs, and RINGPROOF_REDIS_URL"
+
+    def __init__(self, url: str, cause: str, remedy: str = REMEDY) -> None:
+        super().__init__(url, cause, remedy)
+        self.url, self.cause, self.remedy = url, cause, remedy
 
     def _text(self) -> str:
-        return f"Redis at {self.url} did not take it ({self.cause}); check that it runs, and RINGPROOF_REDIS_URL"
+        return f"Redis at {self.url} did not take it ({self.cause}); {self.remedy}"
 
 
 class Misconfigured(RingproofError):

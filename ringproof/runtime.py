@@ -9,7 +9,11 @@ from typing import TYPE_CHECKING
 
 from ringproof.ledger.connection import connect
 from ringproof.ledger.ledger import Ledger
+from ringproof.ledger.rights import Role
 from ringproof.settings import Settings
+
+role = Role.PRODUCER
+"""What this process is, as the rights of Redis' user see it: `worker.celery` and `worker.cli` set their own."""
 
 if TYPE_CHECKING:
     from ringproof.plivo.client import PlivoClient
@@ -41,6 +45,7 @@ def _ledger(_pid: int) -> Ledger:
         prefix=current.prefix,
         shown_url=current.shown_redis_url,
         policy=current.policy,
+        role=role,
     )
 
 

@@ -12,8 +12,9 @@ All of them raise `LedgerUnavailable` if Redis refuses, does not answer in time,
 import json
 import secrets
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 import redis
 from redis.commands.core import Script
@@ -26,10 +27,13 @@ from ringproof.ledger.connection import cause_of
 from ringproof.ledger.durations import Durations, ms, optional_ms
 from ringproof.ledger.keys import Keys
 from ringproof.ledger.record import Lane, Record, State, pieces
+from ringproof.ledger.rights import Role, is_missing_right, missing_rights
 from ringproof.ledger.scripts import script_text
 from ringproof.phone.masking import shorten
 from ringproof.phone.number import is_personal
 from ringproof.policy import Policy
+
+USERS: Final = "docs/operating/redis.md#users-with-restricted-rights"
 
 
 class Ledger:
@@ -57,8 +61,11 @@ class Ledger:
         policy: Policy = Policy(),  # noqa: B008  # frozen
         durations: Durations = Durations(),  # noqa: B008  # frozen
         clock: str | None = None,
+        role: Role = Role.PRODUCER,
     ) -> None:
         self.client = client
+        self.role = role
+        self._is_user_known = not client.connection_pool.connection_kwargs.get("username")
         self.keys = Keys(prefix)
         self.shown_url = shown_url
         self.policy = policy  # applies where Redis has none: before the first worker, and after Redis was emptied
@@ -260,8 +267,24 @@ class Ledger:
         """Raise `LedgerUnavailable` unless Redis answers."""
         self.run("ping")
 
+    def check_rights(self) -> None:
+        """Raise `LedgerUnavailable` unless Redis' user may do what this process's role needs. The error says how."""
+        try:
+            missing = missing_rights(self.client, self.role, self.keys.prefix)
+        except redis.RedisError as error:
+            raise LedgerUnavailable(self.shown_url, cause_of(error)) from error
+        if missing:
+            raise self._without(missing)
+
     def run_script(self, name: str, keys: Sequence[str] = (), args: Sequence[Any] = ()) -> Any:
-        """Run a script with its own keys, the arguments that all scripts get, and then its own."""
+        """Run a script with its own keys, the arguments that all scripts get, and then its own.
+
+        Before the first one, check the rights of a user that Redis' URL names: a script that Redis ends at a command
+        that it refuses has done the commands before.
+        """
+        if not self._is_user_known:
+            self.check_rights()
+            self._is_user_known = True
         return self._run(self.script(name), keys, [self._config, self.keys.prefix, *args])
 
     def script(self, name: str) -> Script:
@@ -287,8 +310,16 @@ class Ledger:
         return answers
 
     def unavailable(self, error: redis.RedisError) -> LedgerUnavailable:
-        """Return an error of redis-py as a `LedgerUnavailable`."""
+        """Return an error of redis-py as a `LedgerUnavailable`. It says how to give a right that is missing."""
+        if is_missing_right(error):
+            with suppress(redis.RedisError):
+                if missing := missing_rights(self.client, self.role, self.keys.prefix):
+                    return self._without(missing)
         return LedgerUnavailable(self.shown_url, cause_of(error))
+
+    def _without(self, missing: str) -> LedgerUnavailable:
+        remedy = f"give them as Redis' administrator: {missing} ({USERS})"
+        return LedgerUnavailable(self.shown_url, f"its user lacks rights of a {self.role}", remedy)
 
     def _run(self, command: Script | Any, *args: Any, **options: Any) -> Any:
         """Run a command, and once more if its connection was dead: a token or fence makes a change count once."""

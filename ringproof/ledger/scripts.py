@@ -5,7 +5,7 @@ The first line of a Lua file names these pieces: `-- needs: record, pace`. A pie
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.resources import files
 from typing import Final
 
@@ -84,6 +84,17 @@ _LOCAL = re.compile(r"^local (function )?(\w+(?:,\s+\w+)*)( =)?", re.MULTILINE)
 def lua_source(name: str) -> str:
     """Read a file of `ringproof/ledger/lua`; `number/accept` is `lua/number/accept.lua`."""
     return files("ringproof.ledger").joinpath("lua", f"{name}.lua").read_text(encoding="utf-8")
+
+
+def all_sources() -> Iterator[str]:
+    """Yield the text of every file of `ringproof/ledger/lua`."""
+    waiting = [files("ringproof.ledger").joinpath("lua")]
+    while waiting:
+        for entry in waiting.pop().iterdir():
+            if entry.is_dir():
+                waiting.append(entry)
+            elif entry.name.endswith(".lua"):
+                yield entry.read_text(encoding="utf-8")
 
 
 def needs(source: str) -> tuple[str, ...]:

@@ -23,9 +23,10 @@ from ringproof.ledger import keys
 from ringproof.ledger.acceptance import TABLE, Disposition, Requester
 from ringproof.ledger.confirmation import TRIES
 from ringproof.ledger.locks import LOCKS
+from ringproof.ledger.rights import Role, rights_of
 from ringproof.policy import Policy
 from ringproof.rosters.row import REMEDIES
-from ringproof.settings import USUAL_CA_BUNDLE, USUAL_NO_PROXY, USUAL_PROXY
+from ringproof.settings import USUAL_CA_BUNDLE, USUAL_NO_PROXY, USUAL_PROXY, Settings
 from worker.cli import main
 from worker.local.sandbox import misfortunes
 
@@ -88,6 +89,15 @@ def settings() -> str:
         for name in names
     ]
     return "\n".join(lines)
+
+
+def users() -> str:
+    """Return the users of Redis with the rights of each role, as redis-cli takes them."""
+    lines = []
+    for role in Role:
+        rights = rights_of(role, Settings.model_fields["prefix"].default, 0)
+        lines.append(f"ACL SETUSER {role} on >PASSWORD {rights.acl(is_read_only_known=True)}")
+    return "\n\n".join(f"```text\n{line}\n```" for line in lines)
 
 
 def _explained(kind: str, texts: dict[str, str]) -> str:
@@ -232,6 +242,7 @@ GENERATED = {
     "table: reasons of rejected rows": row_reasons,
     "table: misfortunes": sandbox_misfortunes,
     "table: measured": measured,
+    "output: users of Redis": users,
     "table: keys": keys_of_all,
     "table: keys of a batch": keys_of_a_batch,
     "output: ringproof --help": commands,

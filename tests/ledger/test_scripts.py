@@ -4,12 +4,11 @@ import re
 from pathlib import Path
 
 import pytest
+import redis
 from support.lua_names import defined, taken
 
-from ringproof.errors import LedgerUnavailable
 from ringproof.ledger import scripts
 from ringproof.ledger.connection import connect
-from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.scripts import TABLES, lua_source, needs, pieces_of, script_text
 
 LUA = Path(scripts.__file__).with_name("lua")
@@ -59,11 +58,11 @@ def test_redis_compiles_each_script(client, script):
 
 def test_a_script_asks_redis_for_no_key_that_it_does_not_use(client, redis_server):
     client.acl_setuser("keyless", enabled=True, reset=True, passwords=["+secret"], commands=["+@all"])
-    keyless = Ledger(connect(f"redis://keyless:secret@127.0.0.1:{redis_server.port}/0"))
+    keyless = connect(f"redis://keyless:secret@127.0.0.1:{redis_server.port}/0")
 
-    assert keyless.now()
-    with pytest.raises(LedgerUnavailable, match="NOPERM"):
-        keyless.accept("+14155550123", token="any")
+    assert keyless.register_script(script_text("now"))(args=["{}", "ringproof"])
+    with pytest.raises(redis.ResponseError, match="access"):
+        keyless.register_script(script_text("pace/current_share"))(args=["{}", "ringproof"])
     client.acl_deluser("keyless")
 
 

@@ -6,7 +6,9 @@ logging.
 
 from typing import Final
 
+from ringproof import runtime
 from ringproof.celery.app import app
+from ringproof.ledger.rights import Role
 from worker.celery.beat import SCHEDULE
 from worker.celery.readiness import Readiness
 from worker.celery.startup import settings_or_exit
@@ -19,6 +21,7 @@ TASKS: Final = (
 )
 
 app.is_service = True
+runtime.role = Role.WORKER
 app.read_settings = settings_or_exit
 app.log_cls = "worker.celery.logs:Logging"
 app.conf.update(

@@ -32,6 +32,7 @@ class Readiness(bootsteps.StartStopStep):
         try:
             shutdown.share_flag()
             runtime.plivo().close()
+            runtime.ledger().check_rights()
             runtime.ledger().publish_policy(runtime.settings().policy)
             complaints = examine(runtime.ledger())
         except (Misconfigured, LedgerUnavailable) as error:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from ringproof import runtime
+from ringproof.ledger.rights import Role
 from worker.cli import audit, batch, local, number, pace, processes, resend, roster, verified
 
 
@@ -21,6 +23,7 @@ def main() -> None:
 
     Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 accepted but not finished, or in doubt.
     """
+    runtime.role = Role.OPERATOR
     # None: the parent process has closed it.
     sys.stdin = sys.stdin or Path(os.devnull).open()  # noqa: SIM115 - it stays open until the process ends
     sys.stderr = sys.stderr or Path(os.devnull).open("w")  # noqa: SIM115 - the same

@@ -72,5 +72,6 @@ set_or_delete(key, 'detail', detail)
 set_state(key, record, number, state, reason, agenda_at)
 if state == 'verified' then restart_schedule(key, record, number) end
 if is_refused and not forced_due_at then add_waiting(record, number) end
-save_pace()
+-- A cancel changes no pace: a producer may have the right to read it only.
+if fence ~= '' then save_pace() end
 return 'settled'

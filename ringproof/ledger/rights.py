@@ -1,0 +1,200 @@
+"""What each kind of process may do in Redis: for an ACL's user, and to see at a start which right is missing.
+
+A process tries its rights within `MULTI`, and discards them: Redis checks a right when it queues a command. Nothing is
+read, changed or published.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+import redis
+
+from ringproof.ledger.scripts import all_sources, lua_source, pieces_of
+
+
+class Role(StrEnum):
+    """A kind of process: a web app, a worker or beat, and the command `ringproof`."""
+
+    PRODUCER = "producer"
+    WORKER = "worker"
+    OPERATOR = "operator"
+
+
+class Answer(StrEnum):
+    """What Redis says to a command of a user: it may, or lacks the right to the command, or to a key or channel."""
+
+    YES = "yes"
+    NO_COMMAND = "no command"
+    NO_KEY = "no key"
+
+
+@dataclass(frozen=True, slots=True)
+class Rights:
+    """The commands, keys and channels of one role, as an ACL writes them.
+
+    A producer only reads the keys in `read_only`. Redis knows that right from version 7 on: before, it may write them.
+    The rules in `useful` are not tried at a start, because the role can do without them.
+    """
+
+    commands: str
+    keys: Sequence[str]
+    read_only: Sequence[str]
+    channels: Sequence[str]
+    useful: str = ""
+
+    def acl(self, *, is_read_only_known: bool) -> str:
+        """Return the rights as `ACL SETUSER` takes them."""
+        reading = "%R~" if is_read_only_known else "~"
+        keys = [*(f"~{key}" for key in self.keys), *(f"{reading}{key}" for key in self.read_only)]
+        channels = ["resetchannels", *(f"&{channel}" for channel in self.channels)]  # 6.2 begins with all channels
+        return " ".join([*keys, *channels, self.commands, self.useful]).rstrip()
+
+
+SCRIPTS_OF_PRODUCERS: Final = ("now", "number/accept", "number/settle")
+
+NEVER_QUEUED: Final = ("auth", "hello", "multi", "exec", "discard", "watch")
+"""They are performed also within a transaction, so that they cannot be tried in one."""
+
+CONNECTING: Final = ("auth", "hello", "multi", "exec", "discard", "ping", "select", "command", "evalsha", "script|load")
+
+COMMANDS_OF_PRODUCERS: Final = (
+    *("hgetall", "hget", "set", "get", "subscribe", "unsubscribe"),  # requests, codes, and their results
+    *("exists", "llen", "lpush", "sadd", "smembers"),  # kombu's, for a message
+)
+
+COMMANDS_OF_OTHERS: Final = (
+    *("brpop", "psubscribe", "setex", "setnx", "watch", "zrevrangebyscore"),  # kombu's and Celery's, to take messages
+    *("scan", "sscan", "xadd", "xrevrange", "lrem", "hvals", "scard"),  # those of the ledger beside its scripts
+)
+
+WRITTEN_BY_PRODUCERS: Final = (
+    *("number:*", "earlier:*", "token:*", "code:*", "people:*", "agenda", "renewals", "lapsed", "refusals"),
+    *("erased", "erased:*", "line:*", "called:*", "backlog:*", "breakers", "destinations:waiting"),
+    *("batch:*", "feeding", "completed"),
+)
+
+READ_BY_PRODUCERS: Final = ("policy", "limits", "pace", "pauses", "destinations")
+
+LISTING: Final = {"zrange", "zrangebyscore", "zrangebylex", "zrevrange", "lrange", "sscan", "hscan", "zscan", "scan"}
+"""They would list numbers. The scripts of producers have some of them, in branches that only workers reach."""
+
+
+def rights_of(role: Role, prefix: str, database: int) -> Rights:
+    """Return what a role needs with this `RINGPROOF_PREFIX` and in this database."""
+    bindings = f"_kombu.binding.{'ringproof.' if role is Role.PRODUCER else ''}*"
+    celery = ["ringproof.*", bindings, "celery-task-meta-*"]
+    channels = [f"{prefix}:*", "celery-task-meta-*"]
+    if role is Role.PRODUCER:
+        keys = [f"{prefix}:{name}" for name in WRITTEN_BY_PRODUCERS]
+        read_only = [f"{prefix}:{name}" for name in READ_BY_PRODUCERS]
+        commands = " ".join(("-@all", *(f"+{name}" for name in commands_of(role))))
+        return Rights(commands, keys + celery, read_only, channels)
+    control = f"{prefix}.control.pidbox"
+    useful = f"&/{database}.celeryev* +info" + (" +bgrewriteaof" if role is Role.OPERATOR else "")
+    return Rights(
+        "+@all -@admin -@dangerous",
+        [f"{prefix}:*", *celery, f"*.{control}*"],
+        [],
+        [*channels, f"/{database}.{control}"],
+        useful,
+    )
+
+
+def missing_rights(client: redis.Redis, role: Role, prefix: str) -> str:
+    """Return the command that gives a client's user what its role needs and it lacks; "" if it lacks nothing.
+
+        ACL SETUSER app ~_kombu.binding.* &ringproof:*
+
+    Raises `redis.RedisError` if Redis does not answer.
+    """
+    parameters = client.connection_pool.connection_kwargs
+    try:
+        refused = _refused(client, role, rights_of(role, prefix, parameters.get("db") or 0))
+    except redis.ResponseError as error:
+        if not is_missing_right(error):
+            raise
+        refused = ["+command", "+multi"]  # without which the other rights cannot be tried
+    return f"ACL SETUSER {parameters.get('username') or 'default'} {' '.join(refused)}" if refused else ""
+
+
+def is_missing_right(error: BaseException) -> bool:
+    """Whether Redis refused a command, or a script's command, because of the rights of this user."""
+    return isinstance(error, redis.exceptions.NoPermissionError) or bool(
+        isinstance(error, redis.ResponseError)
+        and re.search(r"NOPERM|ACL failure|The user executing the script can't", str(error))
+    )
+
+
+def commands_of(role: Role) -> list[str]:
+    """Return the commands that a role needs. `script|load` is a command with its subcommand."""
+    if role is Role.PRODUCER:
+        in_scripts = _commands_in(
+            text for one in SCRIPTS_OF_PRODUCERS for text in (lua_source(one), *pieces_of(one).values())
+        )
+        return [*CONNECTING, *sorted({*COMMANDS_OF_PRODUCERS, *in_scripts} - LISTING)]
+    in_scripts = _commands_in(all_sources())
+    return [*CONNECTING, *sorted({*COMMANDS_OF_PRODUCERS, *COMMANDS_OF_OTHERS, *in_scripts})]
+
+
+def _commands_in(sources: Iterable[str]) -> set[str]:
+    return {name.lower() for text in sources for name in re.findall(r"redis\.call\('(\w+)'", text)}
+
+
+def _refused(client: redis.Redis, role: Role, rights: Rights) -> list[str]:
+    """Return the rights that the user does not have."""
+    names = [name for name in commands_of(role) if name not in (*NEVER_QUEUED, "psubscribe")]
+    known: Any = client.execute_command("COMMAND INFO", *(name.split("|")[0] for name in names))  # type: ignore[no-untyped-call]  # redis-py's
+    # Redis looks at the number of arguments first: so each command has as many as it needs. The first one is a key or
+    # channel of the role, or does no harm.
+    own = rights.keys[0]
+    commands = [
+        ("", [*name.split("|"), *[own, *"0" * (abs(one[1]) - 1)][: abs(one[1]) - len(name.split("|"))]])
+        for name, one in zip(names, known, strict=True)
+    ]
+    probes = [*commands, *_probes(rights)]
+    refused: dict[str, None] = {}
+    for (right, command), answer in zip(probes, _try(client, [command for _, command in probes]), strict=True):
+        if answer is Answer.NO_COMMAND:
+            refused["+script|load" if command[0] == "script" else f"+{command[0]}"] = None
+        if answer is not Answer.YES and right:
+            refused[right] = None
+    return [*refused]
+
+
+def _probes(rights: Rights) -> Iterator[tuple[str, list[str]]]:
+    """Yield each right to a key or a channel with a command that needs it."""
+    for key in rights.keys:
+        yield f"~{key}", ["getrange", key, "0", "0"]
+        yield f"~{key}", ["setrange", key, "0", ""]
+    for key in rights.read_only:
+        yield f"~{key}", ["getrange", key, "0", "0"]
+    for channel in rights.channels:
+        yield f"&{channel}", ["publish", channel, ""]
+        if "*" not in channel:  # Celery subscribes to it as to a pattern, which Redis wants to have word for word
+            yield f"&{channel}", ["psubscribe", channel]
+
+
+def _try(client: redis.Redis, commands: Sequence[Sequence[str]]) -> list[Answer]:
+    """Have Redis queue commands in a transaction, and discard it; return what it says to each."""
+    pool: Any = client.connection_pool
+    connection = pool.get_connection()
+    try:
+        connection.send_command("MULTI")
+        connection.read_response()  # without a transaction the commands would be performed
+        connection.send_packed_command(connection.pack_commands(commands))
+        return [_answer(connection) for _ in commands]
+    finally:
+        connection.disconnect()  # this discards the transaction
+        pool.release(connection)
+
+
+def _answer(connection: Any) -> Answer:
+    try:
+        connection.read_response()
+    except redis.ResponseError as error:
+        if is_missing_right(error):
+            return Answer.NO_COMMAND if re.search("permissions to run|this command", str(error)) else Answer.NO_KEY
+    return Answer.YES

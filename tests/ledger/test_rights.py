@@ -1,0 +1,326 @@
+"""Redis users with the rights of one role: real users of a real Redis, each doing all that its role does."""
+
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+import redis
+from support.command import Command
+from support.harness import AUTH_ID, AUTH_TOKEN, Sandbox, Worker, stopped
+
+from ringproof.errors import LedgerUnavailable
+from ringproof.ledger import keys
+from ringproof.ledger.answers import Settled
+from ringproof.ledger.connection import connect
+from ringproof.ledger.ledger import Ledger
+from ringproof.ledger.rights import READ_BY_PRODUCERS, WRITTEN_BY_PRODUCERS, Role, missing_rights, rights_of
+from ringproof.policy import Policy
+from ringproof.settings import Settings
+from worker.local.processes.redis_server import RedisServer
+
+PASSWORD = "of-a-user"
+NUMBER = "+14155550199"
+
+
+class Users:
+    """A Redis with a user for each role, and users that a test makes. Redis notes what it refuses them."""
+
+    def __init__(self, server):
+        self._port = server.port
+        self.admin = redis.Redis.from_url(server.url, decode_responses=True)
+        self.knows_read_only = int(self.admin.info("server")["redis_version"].split(".")[0]) >= 7
+        for role in Role:
+            self.make(role, rights_of(role, "ringproof", 0).acl(is_read_only_known=self.knows_read_only))
+
+    def make(self, name, rules):
+        self.admin.execute_command("ACL", "SETUSER", str(name), "reset", "on", f">{PASSWORD}", *rules.split())
+
+    def url(self, name):
+        return f"redis://{name}:{PASSWORD}@127.0.0.1:{self._port}/0"
+
+    def client(self, name):
+        return connect(self.url(name))
+
+    def refused(self):
+        """Return what Redis has refused, and forget it. The name that redis-py gives its connection is not ours."""
+        noted = [(one["username"], one["context"], one["object"]) for one in self.admin.acl_log()]
+        self.admin.acl_log_reset()
+        return [one for one in noted if one[2] not in {"client", "client|setinfo"}]
+
+    def environ(self, name):
+        return {"PATH": "/usr/bin:/bin", "RINGPROOF_REDIS_URL": self.url(name)}
+
+
+@pytest.fixture(scope="module")
+def users():
+    with RedisServer() as server:
+        made = Users(server)
+        yield made
+        made.admin.close()
+
+
+@pytest.fixture
+def producer(users):
+    client = users.client(Role.PRODUCER)
+    yield client
+    client.close()
+
+
+# All that a role does
+
+
+@pytest.mark.parametrize("role", Role)
+def test_a_user_with_the_rights_of_a_role_lacks_none_and_trying_them_changes_nothing(users, role):
+    before = sorted(users.admin.keys())
+
+    assert missing_rights(users.client(role), role, "ringproof") == ""
+    assert sorted(users.admin.keys()) == before
+    assert users.refused() == []
+
+
+PRODUCER = """
+import json, sys
+from celery.exceptions import TimeoutError
+from ringproof import confirm_verification, errors, initiate_verification, is_verified
+
+def outcome(call, *arguments, **keywords):
+    try:
+        return str(call(*arguments, **keywords))
+    except (TimeoutError, errors.RingproofError) as error:
+        return type(error).__name__
+
+number = sys.argv[1]
+request = initiate_verification.delay(number, alias="Front desk")
+print(json.dumps([
+    request.state,
+    outcome(request.get, timeout=0.1),
+    outcome(initiate_verification.apply_async, (number,), {"resend": True}).count("•"),
+    outcome(confirm_verification.delay(number, "1234").get, timeout=0.1),
+    is_verified(number),
+    outcome(initiate_verification.apply_async, (number,), queue="ringproof.bulk").count("•"),
+    outcome(request.revoke),
+    initiate_verification.AsyncResult(number).state,
+]))
+"""
+
+
+def test_a_web_app_asks_confirms_reads_and_cancels_with_the_rights_of_a_producer(users):
+    done = subprocess.run(
+        [sys.executable, "-c", PRODUCER, NUMBER],
+        env=users.environ(Role.PRODUCER),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+    assert done.stderr == ""
+    assert json.loads(done.stdout) == ["QUEUED", "TimeoutError", 7, "TimeoutError", False, 7, "settled", "REVOKED"]
+    assert users.refused() == []
+
+
+OPERATIONS = (
+    ("status",),
+    ("pause", "--reason", "a test"),
+    ("resume",),
+    ("limits", "set", "RATE=200/5s", "--for", "1h"),
+    ("import", "roster.csv", "--batch", "people", "--yes"),
+    ("batch", "show", "people", "--recount"),
+    ("batch", "export", "people"),
+    ("numbers",),
+    ("erase", "+14155550198", "--rewrite", "--yes"),
+    ("health",),
+)
+
+
+def test_a_worker_and_the_command_do_all_they_do_with_their_rights(users, tmp_path):
+    (tmp_path / "roster.csv").write_text("phone\n+14155550180\n+14155550181\n")
+    environ = users.environ(Role.WORKER) | {"PLIVO_AUTH_ID": AUTH_ID, "PLIVO_AUTH_TOKEN": AUTH_TOKEN}
+    with (
+        stopped(Sandbox(tmp_path / "sandbox.log", environ, tmp_path)) as sandbox,
+        stopped(
+            Worker(
+                tmp_path / "worker.log", environ | {"PLIVO_BASE_URL": sandbox.base_url}, tmp_path, "-B", "-E", "-c", "2"
+            )
+        ) as worker,
+        Command() as command,
+    ):
+        sent = command.run(("initiate", NUMBER), environ=users.environ(Role.OPERATOR), cwd=tmp_path)
+        for operation in OPERATIONS:
+            done = command.run(operation, environ=users.environ(Role.OPERATOR), cwd=tmp_path)
+            assert done.returncode in {0, 3}, (operation, done.stderr)
+
+        assert "code_sent" in sent.stdout, sent.stderr
+        assert users.refused() == []
+        assert "NOPERM" not in worker.log
+
+
+# What is missing
+
+
+def test_a_worker_without_the_rights_to_celerys_keys_ends_with_one_line(users, tmp_path):
+    """It accepted requests, looped, and sent nothing."""
+    users.make("narrow", "~ringproof* resetchannels +@all")
+    environ = users.environ("narrow") | {"PLIVO_AUTH_ID": AUTH_ID, "PLIVO_AUTH_TOKEN": AUTH_TOKEN}
+
+    done = subprocess.run(
+        [sys.executable, "-m", "celery", "-A", "worker", "worker", "-c", "1"],
+        env=environ,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+    assert done.returncode == 1
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("ringproof:")]
+    assert "its user lacks rights of a worker" in line
+    assert "ACL SETUSER narrow ~_kombu.binding.* ~celery-task-meta-* ~*.ringproof.control.pidbox* &ringproof:*" in line
+    assert "Traceback" not in done.stderr
+    assert PASSWORD not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("rules", "role"),
+    [
+        ("+@all", Role.WORKER),
+        ("~* resetchannels +@all", Role.WORKER),
+        ("~* resetchannels &/* &ringproof:* &celery-task-meta-* +@all", Role.WORKER),  # Celery subscribes to a pattern
+        ("~* &* +@all -brpop -zadd", Role.WORKER),
+        ("~ringproof:* &* +@all", Role.PRODUCER),
+        ("~* &* +@all -script -hget", Role.PRODUCER),
+        ("~ringproof* ~_kombu* &* +@all", Role.OPERATOR),
+    ],
+)
+def test_the_line_that_an_error_shows_gives_all_that_is_missing(users, rules, role):
+    users.make("some", rules)
+    client = users.client("some")
+    line = missing_rights(client, role, "ringproof")
+
+    assert line.startswith("ACL SETUSER some ")
+    users.admin.execute_command(*line.split())
+    assert missing_rights(client, role, "ringproof") == ""
+
+
+@pytest.mark.parametrize("rules", ["-@all", "~* &* +@all -multi", "~* &* +@all -command"])
+def test_without_the_rights_to_try_nothing_is_tried(users, rules):
+    users.make("blind", rules)
+    before = users.admin.dbsize()
+
+    assert missing_rights(users.client("blind"), Role.WORKER, "ringproof") == "ACL SETUSER blind +command +multi"
+    assert users.admin.dbsize() == before
+
+
+def test_a_request_is_refused_before_its_script_has_written_anything(users):
+    users.make("half", rights_of(Role.PRODUCER, "ringproof", 0).acl(is_read_only_known=users.knows_read_only))
+    users.admin.execute_command("ACL", "SETUSER", "half", "-zadd")  # the last command of an accepted request
+    half = Ledger(users.client("half"))
+
+    with pytest.raises(LedgerUnavailable, match=r"rights of a producer\); give them .*: ACL SETUSER half \+zadd"):
+        half.accept("+14155550188", token="any")
+
+    assert not users.admin.exists("ringproof:number:+14155550188")
+    users.admin.execute_command("ACL", "SETUSER", "half", "+zadd")
+    assert half.accept("+14155550188", token="any")
+
+
+def test_a_right_that_is_taken_away_later_is_named_too(users):
+    users.make("later", rights_of(Role.PRODUCER, "ringproof", 0).acl(is_read_only_known=users.knows_read_only))
+    ledger = Ledger(users.client("later"))
+    ledger.accept("+14155550187", token="any")
+    users.admin.execute_command("ACL", "SETUSER", "later", "-hgetall")
+
+    with pytest.raises(LedgerUnavailable, match=r"ACL SETUSER later \+hgetall"):
+        ledger.read("+14155550187")
+
+
+# What a producer cannot do
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "FLUSHALL",
+        "FLUSHDB",
+        "KEYS *",
+        "SCAN 0",
+        "RANDOMKEY",
+        "ZRANGE ringproof:agenda 0 -1",
+        "ZRANGEBYSCORE ringproof:agenda -inf +inf",
+        "ZSCAN ringproof:agenda 0",
+        "SMEMBERS ringproof:lapsed ringproof:lapsed",
+        "LRANGE ringproof.bulk 0 -1",
+        "BRPOP ringproof.interactive 1",
+        "SORT ringproof:lapsed",
+        "PSUBSCRIBE ringproof:number:*",
+        "MONITOR",
+        "CONFIG GET *",
+        "ACL LIST",
+        "CLIENT LIST",
+        "DUMP ringproof:agenda",
+        "COPY ringproof:agenda ringproof:number:x",
+        "RENAME ringproof:policy ringproof:number:x",
+        "GET another:key",
+        "XADD ringproof:audit * a b",
+        "HGETALL ringproof:audit",
+    ],
+)
+def test_a_producer_cannot(users, producer, command):
+    with pytest.raises((redis.ResponseError, redis.exceptions.NoPermissionError)) as caught:
+        producer.execute_command(*command.split())
+
+    assert "permission" in str(caught.value) or "wrong number" in str(caught.value)
+    users.admin.acl_log_reset()
+
+
+@pytest.mark.parametrize("key", ["policy", "limits", "pace", "pauses", "destinations"])
+def test_a_producer_reads_the_policy_and_the_pace_and_changes_neither(users, producer, key):
+    if not users.knows_read_only:
+        pytest.skip("Redis 6.2 knows no right to read alone: the documentation says so")
+    scripts = producer.script_load("return redis.call('HSET', ARGV[1], 'a', 'b')")
+
+    assert isinstance(producer.hgetall(f"ringproof:{key}"), dict)
+    for change in (
+        lambda: producer.hset(f"ringproof:{key}", "rate_window_us", 1),
+        lambda: producer.delete(f"ringproof:{key}"),
+        lambda: producer.evalsha(scripts, 0, f"ringproof:{key}"),
+        lambda: Ledger(producer).publish_policy(Policy()),
+    ):
+        with pytest.raises((redis.ResponseError, LedgerUnavailable)):
+            change()
+    users.admin.acl_log_reset()
+
+
+def test_a_cancel_needs_no_right_to_write_the_pace(client, redis_server):
+    """Redis 6.2 knows no right to read alone: so this looks at what a cancel writes where no pace is."""
+    ledger = Ledger(client, prefix="cancelling")
+    accepted = ledger.accept(NUMBER, token="any")
+
+    assert ledger.cancel(NUMBER, accepted.request) is Settled.SETTLED
+    assert not client.exists("cancelling:pace")
+
+
+NOT_OF_PRODUCERS = {
+    *("removal:HANDLE", "wrong_codes:N", "limits:history", "held", "reconcile", "sync", "audit", "repair_cursor"),
+    *("tick:NAME", "events", "unacked", "batches"),
+}
+
+
+def test_each_key_is_decided_about():
+    named = set(re.findall(r"`\{P\}:([^`]+)`", keys.__doc__))
+    producers = {right.rstrip("*") for right in (*WRITTEN_BY_PRODUCERS, *READ_BY_PRODUCERS)}
+    theirs = {key for key in named if key in producers or any(r.endswith(":") and key.startswith(r) for r in producers)}
+
+    assert named - theirs == NOT_OF_PRODUCERS
+
+
+def test_the_rights_follow_prefix_and_database():
+    rights = rights_of(Role.WORKER, "other", 3)
+
+    assert "~other:*" in rights.acl(is_read_only_known=True)
+    assert "&/3.other.control.pidbox" in rights.acl(is_read_only_known=True)
+    assert "ringproof:" not in rights.acl(is_read_only_known=True)
+    assert Settings.read({"RINGPROOF_PREFIX": "other"}).prefix == "other"
