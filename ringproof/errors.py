@@ -189,6 +189,10 @@ class Capped(RingproofError):
             "people_codes_per_day": "all numbers together got as many codes as people may ask for in a day "
             "(RINGPROOF_PEOPLE_CODES_PER_DAY)",
             "backlog": "so many people wait for a code that this one would come after the end of the request",
+            "requester_codes_per_hour": "this requester asked for as many codes as one may in an hour "
+            "(RINGPROOF_REQUESTER_CODES_PER_HOUR)",
+            "requester_codes_per_day": "this requester asked for as many codes as one may in a day "
+            "(RINGPROOF_REQUESTER_CODES_PER_DAY)",
             "breaker": "hardly any of the people who ask for codes to the country of this number enter them, so only "
             "numbers that were verified before get codes (RINGPROOF_BREAKER_PERCENT), and now and then another one",
         }

@@ -76,6 +76,8 @@ class Policy:
     max_wrong_codes: int = 10  # so many lock a number: two codes with five tries each
     country_codes_per_hour: int = 1000  # 0: no limit
     people_codes_per_day: int = 20_000  # 0: no limit
+    requester_codes_per_hour: int = 20  # 0: no limit
+    requester_codes_per_day: int = 100  # 0: no limit
     breaker_percent: int = 10  # 0: no breaker
     breaker_codes: int = 100
     countries: tuple[str, ...] = ()  # as RINGPROOF_COUNTRIES names them; none: all countries

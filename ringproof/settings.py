@@ -183,6 +183,20 @@ class Settings(BaseModel):
         le=10_000_000,  # more than the pace of 300/5s sends
         description="a whole number of codes, 1 to 10000000, or 0 for no limit",
     )
+    requester_codes_per_hour: int = Field(
+        20,
+        alias="RINGPROOF_REQUESTER_CODES_PER_HOUR",
+        ge=0,
+        le=10_000,
+        description="a whole number of codes, 1 to 10000, or 0 for no limit",
+    )
+    requester_codes_per_day: int = Field(
+        100,
+        alias="RINGPROOF_REQUESTER_CODES_PER_DAY",
+        ge=0,
+        le=100_000,
+        description="a whole number of codes, 1 to 100000, or 0 for no limit",
+    )
     breaker_percent: int = Field(
         10,
         alias="RINGPROOF_BREAKER_PERCENT",
@@ -321,6 +335,8 @@ class Settings(BaseModel):
             max_wrong_codes=self.max_wrong_codes,
             country_codes_per_hour=self.country_codes_per_hour,
             people_codes_per_day=self.people_codes_per_day,
+            requester_codes_per_hour=self.requester_codes_per_hour,
+            requester_codes_per_day=self.requester_codes_per_day,
             breaker_percent=self.breaker_percent,
             breaker_codes=self.breaker_codes,
             countries=tuple(sorted(self.countries)),

@@ -37,6 +37,7 @@ POLICY = {
     "RINGPROOF_RANGE_CODES_PER_HOUR": "0",  # all tests use numbers of one range, and one country
     "RINGPROOF_COUNTRY_CODES_PER_HOUR": "0",
     "RINGPROOF_PEOPLE_CODES_PER_DAY": "0",
+    "RINGPROOF_REQUESTER_CODES_PER_HOUR": "3",
     "RINGPROOF_BREAKER_PERCENT": "0",  # most tests enter no codes
     "RINGPROOF_MAX_CODES_PER_DAY": "10",
 }

@@ -95,11 +95,12 @@ def initiate_verification(self: VerificationTask, *args: Any, **kwargs: Any) -> 
 
         initiate_verification.delay(
             phone_number, alias=None, channel="sms", subaccount=None, region=None, resend=False,
-            reverify_after_days=None,
+            reverify_after_days=None, requester=None,
         )
 
     `phone_number` is E.164, or any notation that names its country, unless `region` does. `channel` is `sms`, `call`,
-    or `auto`, which calls landlines and texts all other numbers. Returns a `Verification`; `apply_async` lists the
+    or `auto`, which calls landlines and texts all other numbers. `requester` names who asks, such as the key of the
+    user's session, for a cap of its own. Returns a `Verification`; `apply_async` lists the
     errors.
     """
     self.perform(*args, **kwargs)
@@ -121,6 +122,7 @@ def accept(
         alias=wanted.alias,
         subaccount=wanted.subaccount,
         country=wanted.number.country,
+        asker=wanted.asker,
         reverify_after_days=wanted.reverify_after_days,
         remember=remember,
     )

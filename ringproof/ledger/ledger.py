@@ -86,6 +86,7 @@ class Ledger:
         alias: str | None = None,
         subaccount: str | None = None,
         country: str | None = None,
+        asker: str | None = None,
         again: int | None = None,
         reverify_after_days: int | None = None,
         remember: timedelta | None = None,
@@ -95,7 +96,8 @@ class Ledger:
         A second call with the same `token`, within 15 minutes or within `remember`, returns the same answer and
         changes nothing. `again` is the doubtful request that Ringproof itself repeats: the answer is GONE if its doubt
         has ended meanwhile, or its batch was cancelled. `reverify_after_days` is the number's own period of
-        re-verification: 0 for never, None for the policy's.
+        re-verification: 0 for never, None for the policy's. `asker` is whom the web app names as the one who asks.
+        Redis keeps only its HMAC.
 
             ledger.accept("+14155550123", token="order 17", country="US")
             # Acceptance(disposition=ACCEPTED, request=1764376884, until=None, promoted=False, limit="")
@@ -121,6 +123,8 @@ class Ledger:
                 ms(remember or self.durations.token),
                 channel,
                 country or "",
+                asker or "",
+                secrets.token_hex(32),
                 *(part for name, value in fields.items() if value for part in (name, value)),
             ],
         )

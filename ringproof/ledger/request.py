@@ -24,6 +24,7 @@ class VerificationRequest:
     subaccount: str | None = None
     resend: bool = False
     reverify_after_days: int | None = None
+    asker: str | None = field(default=None, repr=False)  # given as `requester`
 
     @classmethod
     def read(cls, args: Sequence[Any], kwargs: Mapping[str, Any], default_region: str | None = None) -> Self:
@@ -56,14 +57,16 @@ class VerificationRequest:
         region: object,
         resend: object,
         reverify_after_days: object,
+        requester: object,
     ) -> Self:
         region = optional_region(region)
         channel = check_channel(channel)
         if not isinstance(resend, bool):
             raise InvalidRequest("resend", mask_value(resend), "True or False")
         alias, subaccount = check_alias(alias), check_subaccount(subaccount)
+        days, asker = check_days(reverify_after_days), check_requester(requester)
         number = parse(phone_number, region or default_region)
-        return cls(number, channel_for(number, channel), alias, subaccount, resend, check_days(reverify_after_days))
+        return cls(number, channel_for(number, channel), alias, subaccount, resend, days, asker)
 
     def requester(self, lane: Lane) -> Requester:
         """Return who makes a request in this lane. Raises `InvalidRequest` for a resend outside a person's lane."""
@@ -84,6 +87,7 @@ def _arguments(
     region: str | None = None,
     resend: bool = False,
     reverify_after_days: int | None = None,
+    requester: str | None = None,
 ) -> None:
     """Give the task's arguments their names and order."""
 
@@ -104,4 +108,21 @@ def check_days(days: object) -> int | None:
         return days
     raise InvalidRequest(
         "reverify_after_days", mask_value(days), f"a whole number of days, 1 to {MOST_DAYS}, or 0 for never"
+    )
+
+
+LONGEST_REQUESTER = 256
+"""Characters: a session's key, an address or a user's id are shorter."""
+
+
+def check_requester(requester: object) -> str | None:
+    """Return whom a web app names as the one who asks; None for nobody. Raises `InvalidRequest`."""
+    if is_empty(requester):
+        return None
+    if isinstance(requester, str) and len(requester) <= LONGEST_REQUESTER and requester.isprintable():
+        return requester
+    raise InvalidRequest(
+        "requester",
+        mask_value(requester),
+        f"a text of 1 to {LONGEST_REQUESTER} printable characters, such as the key of the user's session",
     )

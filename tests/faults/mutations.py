@@ -80,6 +80,22 @@ MUTATIONS = (
         "tests/ledger/test_people.py::test_in_no_hour_more_codes_are_accepted_wherever_it_begins",
     ),
     Mutation(
+        "many waiting numbers of one requester do not hold up another one",
+        "ringproof/ledger/lua/lib/line.lua",
+        "return ends_at + (tonumber(record.steps_back) or 0)",
+        "return ends_at",
+        "tests/ledger/test_requesters.py"
+        "::test_fifty_waiting_numbers_of_one_requester_do_not_hold_up_the_first_of_another",
+    ),
+    Mutation(
+        "Redis has an HMAC of a requester, and not the requester",
+        "ringproof/ledger/lua/lib/people.lua",
+        "return hmac(redis.call('GET', secret_key), named):sub(1, 16)",
+        "return named",
+        "tests/ledger/test_requesters.py"
+        "::test_redis_has_an_hmac_of_the_requester_which_is_forgotten_two_days_after_the_last_one",
+    ),
+    Mutation(
         "an open breaker serves a number that was verified before",
         "ringproof/ledger/lua/lib/breaker.lua",
         "return breaker.is_open and not is_verified(record) and breaker.next or 0",
@@ -180,7 +196,7 @@ MUTATIONS = (
     Mutation(
         "a person who takes over a row needs a slot of the people's",
         "ringproof/ledger/lua/number/accept.lua",
-        "  join_backlog(number, channel, asked.ends_at)\n",
+        "  join_backlog(number, channel, place_of(asked, asked.ends_at))\n",
         "",
         "tests/ledger/test_backlog.py::test_a_person_who_takes_over_a_row_is_counted",
     ),

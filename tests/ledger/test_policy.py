@@ -232,6 +232,8 @@ class TestThePolicy:
             "max_wrong_codes": 10,
             "country_codes_per_hour": 1000,
             "people_codes_per_day": 20_000,
+            "requester_codes_per_hour": 20,
+            "requester_codes_per_day": 100,
             "breaker_percent": 10,
             "breaker_codes": 100,
             "countries": "",

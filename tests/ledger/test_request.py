@@ -166,6 +166,8 @@ class TestTheOtherArguments:
             lambda number: ((NUMBER,), {"region": number}),
             lambda number: ((NUMBER,), {"resend": number}),
             lambda number: ((NUMBER,), {"alias": number + "\n"}),
+            lambda number: ((NUMBER,), {"requester": number + "\n"}),
+            lambda number: ((NUMBER,), {"requester": int(number) if number.isdecimal() else [number]}),
             lambda number: ((NUMBER,), {"alias": int(number) if number.isdecimal() else [number]}),
             lambda number: ((NUMBER,), {"channel": int(number) if number.isdecimal() else {number: number}}),
             lambda number: ((NUMBER,), {number: "an argument's name"}),
@@ -185,7 +187,7 @@ class TestTheOtherArguments:
         ("args", "kwargs", "value"),
         [
             ((), {}, "missing a required argument: 'phone_number'"),
-            ((NUMBER, "a", "sms", None, None, False, None, 7), {}, "too many positional arguments"),
+            ((NUMBER, "a", "sms", None, None, False, None, None, 7), {}, "too many positional arguments"),
             ((NUMBER,), {"phone_number": NUMBER}, "multiple values for argument 'phone_number'"),
             ((NUMBER,), {"alais": "a"}, "'alais' is none of them"),
         ],

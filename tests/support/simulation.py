@@ -34,6 +34,8 @@ UNLIMITED = {
     "range_codes_per_hour": 0,
     "country_codes_per_hour": 0,
     "people_codes_per_day": 0,
+    "requester_codes_per_hour": 0,
+    "requester_codes_per_day": 0,
     "breaker_percent": 0,
 }
 

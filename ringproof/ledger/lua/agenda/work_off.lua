@@ -99,7 +99,7 @@ local function work_off_unbegun(key, record, number)
     return keep(number, math.min(milliseconds(record, 'due_at'), ends_at))
   elseif record.reason == 'pace' and stands_in_line(number, record.channel) and not hold_ms then
     -- Its turn is later than it was: others of the line have asked before, or the pace has become slower.
-    local _, turn = slot_of_person(record.channel, people_ahead(record.channel, number, ends_at))
+    local _, turn = slot_of_person(record.channel, people_ahead(record.channel, number, place_of(record, ends_at)))
     local due_at = math.min(math.max(math.ceil(turn / 1000), now + LOOK_MS[record.lane]), ends_at)
     redis.call('HSET', key, 'due_at', due_at)
     return keep(number, due_at)

@@ -1,10 +1,11 @@
 -- needs: arguments, clock
 -- The line of the people whose slot is not near yet: one for texts, and one for calls. Nobody in it has a slot or a
 -- turn. Who waits there is counted each time, so that the cancelled and the late leave no gap.
---   PREFIX:line:CHANNEL      the numbers that wait, by their deadline (ms): who asked first is first
+--   PREFIX:line:CHANNEL      the numbers that wait, by their place (ms): the deadline, so that the first to ask is
+--                            first; or later, by `steps_back`, for an asker who has got other codes lately
 --   PREFIX:called:CHANNEL    the numbers whose slot is near, in the order of these slots: they are to begin, and until
 --                            this time (ms) they keep their place before those in the line
---   PREFIX:backlog:CHANNEL   all people who need a slot, by their deadline (ms): also those whom no worker has begun
+--   PREFIX:backlog:CHANNEL   all people who need a slot, by their place: also those whom no worker has begun
 local PLACE_KEPT_MS = 1000        -- a number that has not begun keeps its place so long after its slot; then its worker
                                   -- has died
 local LONGEST_PLACE_MS = 10000    -- a place that is kept for longer was given before Redis' clock was set back
@@ -21,17 +22,21 @@ local function backlog_key(channel)
   return prefix .. ':backlog:' .. channel
 end
 
-local function join_backlog(number, channel, ends_at)
-  redis.call('ZADD', backlog_key(channel), ends_at, number)
+local function place_of(record, ends_at)
+  return ends_at + (tonumber(record.steps_back) or 0)
+end
+
+local function join_backlog(number, channel, place)
+  redis.call('ZADD', backlog_key(channel), place, number)
 end
 
 local function leave_backlog(number, channel)
   redis.call('ZREM', backlog_key(channel), number)
 end
 
--- Returns how many people need a slot before one with this deadline (ms).
-local function backlog_before(channel, ends_at)
-  return redis.call('ZCOUNT', backlog_key(channel), '(' .. now, ends_at)
+-- Returns how many people need a slot before one with this place (ms).
+local function backlog_before(channel, place)
+  return redis.call('ZCOUNT', backlog_key(channel), '(' .. now, place)
 end
 
 local function leave_line(number, channel)
@@ -39,9 +44,9 @@ local function leave_line(number, channel)
   redis.call('ZREM', called_key(channel), number)
 end
 
-local function stand_in_line(number, channel, ends_at)
+local function stand_in_line(number, channel, place)
   leave_line(number, channel)
-  redis.call('ZADD', line_key(channel), ends_at, number)
+  redis.call('ZADD', line_key(channel), place, number)
 end
 
 -- Calls a number to begin, because its slot (µs) is near.
@@ -61,9 +66,9 @@ local function count_called(channel)
 end
 
 -- Returns how many people get a slot before this number.
-local function people_ahead(channel, number, ends_at)
+local function people_ahead(channel, number, place)
   local called = count_called(channel)
   return redis.call('ZRANK', called_key(channel), number)
     or called + (redis.call('ZRANK', line_key(channel), number)
-      or redis.call('ZCOUNT', line_key(channel), '-inf', ends_at))
+      or redis.call('ZCOUNT', line_key(channel), '-inf', place))
 end

@@ -1,4 +1,4 @@
--- needs: arguments, clock, settings, record, destinations
+-- needs: arguments, clock, settings, record, hmac, destinations
 -- The caps on people's codes together: what strangers at a form can make the installation pay for.
 -- A code counts from when its request is accepted: so requests of the same moment cannot pass a cap. It is taken off
 -- the count if the request ends and surely no code was sent.
@@ -9,7 +9,11 @@ local PEOPLE_CAPS = {
   range_codes_per_hour = {span_ms = HOUR_MS, parts = 12},
   country_codes_per_hour = {span_ms = HOUR_MS, parts = 12},
   people_codes_per_day = {span_ms = DAY_MS, parts = 24},
+  requester_codes_per_hour = {span_ms = HOUR_MS, parts = 12},
+  requester_codes_per_day = {span_ms = DAY_MS, parts = 24},
 }
+local ASKERS_KEPT_MS = 2 * DAY_MS  -- longer than any cap counts
+local STEP_BACK_MS = 60000         -- an asker's next code stands in the line as if it were asked for a minute later
 
 local function part_key(cap, part)
   return prefix .. ':people:' .. cap .. ':' .. part
@@ -21,14 +25,26 @@ local function part_at(cap, at)
   return math.floor(at / part_ms), part_ms
 end
 
--- Returns the caps that count a person's code, and whom each is about. `asked` has the number's country. A range has
--- all numbers that differ in their last four digits only: an attacker who earns by texts uses one after the other.
+-- Returns the caps that count a person's code, and whom each is about. `asked` has the number's country, and the asker
+-- (nil: none was named). A range has all numbers that differ in their last four digits only: an attacker who earns by
+-- texts uses one after the other.
 local function people_caps(asked, number)
   return {
     range_codes_per_hour = number:sub(1, -5),
     country_codes_per_hour = destination_of(asked, number),
     people_codes_per_day = 'all',
+    requester_codes_per_hour = asked.asker,
+    requester_codes_per_day = asked.asker,
   }
+end
+
+-- Returns the asker of a person's request: an HMAC of what the web app has named, such as a session or a user. `random`
+-- becomes the HMAC's key if Redis has none. It is forgotten with the last asker.
+local function asker_of(named, random)
+  local secret_key = prefix .. ':askers'
+  redis.call('SET', secret_key, random, 'NX')
+  redis.call('PEXPIRE', secret_key, ASKERS_KEPT_MS)
+  return hmac(redis.call('GET', secret_key), named):sub(1, 16)
 end
 
 -- Returns when (ms) a cap ends that is reached; 0 if it is not.
@@ -71,4 +87,14 @@ local function codes_of_people(cap)
     for i = 1, #flat, 2 do codes[flat[i]] = (codes[flat[i]] or 0) + tonumber(flat[i + 1]) end
   end
   return codes
+end
+
+-- Returns by how much (ms) a new code of this asker stands behind its deadline in the line: a step for each code that
+-- the asker has got within the hour. So an asker with many numbers holds up no first number of another asker.
+local function step_back_ms(asker)
+  local newest, codes = part_at('requester_codes_per_hour', now), 0
+  for part = newest - PEOPLE_CAPS.requester_codes_per_hour.parts, newest do
+    codes = codes + (tonumber(redis.call('HGET', part_key('requester_codes_per_hour', part), asker) or nil) or 0)
+  end
+  return codes * STEP_BACK_MS
 end

@@ -29,7 +29,7 @@ local function move_back(key, record)
   local agenda_at = tonumber(redis.call('ZSCORE', agenda_key, number) or nil)
   if agenda_at and agenda_at > changed_at then redis.call('ZADD', agenda_key, agenda_at - by, number) end
   if record.channel and stands_in_line(number, record.channel) then
-    stand_in_line(number, record.channel, milliseconds(record, 'ends_at') - by)
+    stand_in_line(number, record.channel, place_of(record, milliseconds(record, 'ends_at') - by))
   end
   return true
 end

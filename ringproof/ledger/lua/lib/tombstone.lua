@@ -1,16 +1,7 @@
--- needs: arguments, clock, record, transition, limits
+-- needs: arguments, clock, record, hmac, transition, limits
 -- What remains of an erased number while a code of it may be live, or something counts for its caps: the end of that
 -- code and these counts, under an HMAC of the number. Otherwise an erasure would reset the caps.
 -- The HMAC's key is random and is kept in Redis. It expires with the last tombstone: then none can be traced.
-
-local function hmac(secret, text)
-  local function padded(pad)
-    return (secret:gsub('.', function(letter) return string.char(bit.bxor(letter:byte(), pad)) end))
-  end
-  local inner = redis.sha1hex(padded(0x36) .. text)
-  inner = inner:gsub('..', function(digits) return string.char(tonumber(digits, 16)) end)
-  return redis.sha1hex(padded(0x5c) .. inner)
-end
 
 local function secret_key()
   return prefix .. ':erased'

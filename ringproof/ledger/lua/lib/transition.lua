@@ -44,7 +44,7 @@ local function set_state(key, record, number, state, reason, agenda_at)
   local keeps_place = state == 'queued' or state == 'waiting' and reason == 'pace'
   if record.lane == 'interactive' and not keeps_place then leave_line(number, record.channel) end
   if record.lane == 'interactive' and (keeps_place or reason == 'paused') then
-    join_backlog(number, record.channel, milliseconds(record, 'ends_at'))
+    join_backlog(number, record.channel, place_of(record, milliseconds(record, 'ends_at')))
   elseif record.lane == 'interactive' then
     leave_backlog(number, record.channel)
   end

@@ -1,14 +1,15 @@
--- needs: arguments, clock, settings, record, batch_state, transition, tombstone, limits, request, line, turns
+-- needs: arguments, clock, settings, record, batch_state, transition, tombstone, people, limits, request, line, turns
 -- Accepts a new request for one number, or returns why not.
 -- input:  KEYS    the number's record, the answer to the caller's token
 --         ARGV    number (E.164), the requester's column of the table ('state[:live]=disposition …'),
 --                 '1' for a resend, lane, ms until the deadline, ms for which the token is remembered, channel,
---                 country, and other fields of the request with their values
+--                 country, whom the web app names as the one who asks ('': nobody), 64 random characters: the key
+--                 of the askers' HMACs, if Redis has none; and other fields of the request with their values
 -- output: disposition; request (0: none); until when in ms (0: none); 1 if a person's request has promoted it;
 --         the cap that refuses it, or why the list of countries does ('': none)
 local key, token_key = unpack(KEYS)
-local number, column, is_resend, lane, lasts_ms, token_ms, channel, country = unpack(ARGV, 3)
-local fields = {unpack(ARGV, 11)}
+local number, column, is_resend, lane, lasts_ms, token_ms, channel, country, named, random = unpack(ARGV, 3)
+local fields = {unpack(ARGV, 13)}
 
 -- begin checks these reasons again, and they do not apply to a person: a person is awake, learns of a cap at once, and
 -- is no part of a batch. So a promotion queues a request that waits for one of them.
@@ -40,12 +41,21 @@ local asked = {
   answers = parse_answers(column), resend = is_resend == '1' or nil, lane = lane, ends_at = now + tonumber(lasts_ms),
   channel = channel, country = country, is_personal = is_personal, asleep_until = 0, fields = fields,
 }
+if lane == 'interactive' and named ~= '' then
+  asked.asker = asker_of(named, random)
+  asked.steps_back = step_back_ms(asked.asker)
+  for _, field in ipairs({'asker', 'steps_back'}) do
+    table.insert(fields, field)
+    table.insert(fields, asked[field])
+  end
+end
 local decision = decide(record, number, asked)
 
 -- A person whose code could come only after the end of the request learns it at once. Nobody knows when a pause ends,
 -- so a pause alone refuses no request.
 if lane == 'interactive' and (decision.disposition == 'accepted' or decision.promotes) then
-  local late_ms = math.ceil(earliest_slot(channel, asked.ends_at) / 1000) - asked.ends_at
+  local slot_us = earliest_slot(channel, asked.ends_at, place_of(asked, asked.ends_at))
+  local late_ms = math.ceil(slot_us / 1000) - asked.ends_at
   if late_ms > 0 then
     decision.disposition, decision.until_ms, decision.refused_by = 'overloaded', now + late_ms, 'backlog'
     decision.promotes = nil
@@ -69,7 +79,8 @@ elseif decision.promotes then
   end
   if has_alias then delete_alias(key, record) end
   redis.call('HSET', key, 'lane', lane, 'channel', channel, 'ends_at', asked.ends_at, 'updated_at', now)
-  join_backlog(number, channel, asked.ends_at)
+  record.asker, record.steps_back = asked.asker, asked.steps_back
+  join_backlog(number, channel, place_of(asked, asked.ends_at))
   set_or_delete(key, 'country', country)
   note_person(key, record, asked, number)
   if fields[1] then redis.call('HSET', key, unpack(fields)) end

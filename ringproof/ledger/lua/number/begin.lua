@@ -114,11 +114,12 @@ local function begin(key, number, request, asleep_until)
 
   local slot_us, turn_us
   if record.lane == 'interactive' then
-    slot_us, turn_us = reserve_for_person(record.channel, people_ahead(record.channel, number, ends_at))
+    local place = place_of(record, ends_at)
+    slot_us, turn_us = reserve_for_person(record.channel, people_ahead(record.channel, number, place))
     -- If a person's slot is too far away, the number stands in the line: it would block a child, and other people
     -- behind it. Bulk and scheduled requests keep their place in the queue.
     if not slot_us then
-      stand_in_line(number, record.channel, ends_at)
+      stand_in_line(number, record.channel, place)
       return wait('pace', math.min(math.ceil(turn_us / 1000), ends_at))
     end
   else
