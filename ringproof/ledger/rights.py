@@ -71,7 +71,7 @@ COMMANDS_OF_OTHERS: Final = (
 )
 
 WRITTEN_BY_PRODUCERS: Final = (
-    *("number:*", "earlier:*", "token:*", "code:*", "people:*", "agenda", "renewals", "lapsed", "refusals"),
+    *("number:*", "earlier:*", "token:*", "code:*", "people:*", "askers", "agenda", "renewals", "lapsed", "refusals"),
     *("erased", "erased:*", "line:*", "called:*", "backlog:*", "breakers", "destinations:waiting"),
     *("batch:*", "feeding", "completed"),
 )
