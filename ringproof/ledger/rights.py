@@ -67,7 +67,8 @@ COMMANDS_OF_PRODUCERS: Final = (
 
 COMMANDS_OF_OTHERS: Final = (
     *("brpop", "psubscribe", "setex", "setnx", "watch", "zrevrangebyscore"),  # kombu's and Celery's, to take messages
-    *("scan", "sscan", "xadd", "xrevrange", "lrem", "hvals", "scard"),  # those of the ledger beside its scripts
+    *("scan", "sscan", "zscan", "xadd", "xrevrange"),  # those of the ledger beside its scripts
+    *("lrem", "hvals", "scard"),
 )
 
 WRITTEN_BY_PRODUCERS: Final = (

@@ -208,6 +208,27 @@ MUTATIONS = (
         "tests/ledger/test_backlog.py::TestWhileNothingIsSent::test_an_operators_slow_rate_refuses_only_if_it_lasts_as_long_as_the_request",
     ),
     Mutation(
+        "a request that is being sent is not cancelled",
+        "ringproof/ledger/lua/number/cancel_many.lua",
+        "if UNBEGUN[record.state] and record.request",
+        "if record.request",
+        "tests/batches/test_cancelling.py::test_a_request_that_has_begun_or_was_replaced_meanwhile_is_not_cancelled",
+    ),
+    Mutation(
+        "the feeder passes over rows that were cancelled before it came to them",
+        "ringproof/ledger/lua/batch/feed.lua",
+        "return byte ~= '' and byte ~= '\\0'",
+        "return are_retries and byte ~= '\\0'",
+        "tests/batches/test_cancelling.py::TestABatch::test_loses_the_rows_of_a_country_that_were_not_fed_too",
+    ),
+    Mutation(
+        "the cancel of a batch counts rows that were cancelled before only once",
+        "ringproof/ledger/lua/batch/change_state.lua",
+        "    unfed = unfed - ended\n",
+        "",
+        "tests/batches/test_cancelling.py::TestABatch::test_that_is_cancelled_afterwards_counts_each_row_once",
+    ),
+    Mutation(
         "a code counts as live for longer than it can be entered",
         "ringproof/ledger/lua/number/settle.lua",
         "'live_until', agenda_at + config.code_margin_ms)",

@@ -8,7 +8,7 @@ import click
 
 from ringproof import runtime
 from ringproof.ledger.rights import Role
-from worker.cli import audit, batch, local, number, pace, processes, resend, roster, verified
+from worker.cli import audit, batch, cancel, local, number, pace, processes, resend, roster, verified
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -35,7 +35,7 @@ batch.batch.add_command(resend.resend)
 for command in (
     number.initiate,
     number.status,
-    number.cancel,
+    cancel.cancel,
     number.confirm,
     number.remove,
     number.erase,

@@ -1,4 +1,4 @@
-"""The commands about single numbers: initiate, status, cancel, confirm, remove and erase."""
+"""The commands about single numbers: initiate, status, confirm, remove and erase."""
 
 import sys
 from datetime import datetime
@@ -11,7 +11,6 @@ from ringproof import errors, runtime
 from ringproof.batches.erasure import Rewrite, erase_number, rewrite_append_only_file
 from ringproof.celery.app import app
 from ringproof.ledger import reverification
-from ringproof.ledger.answers import Settled
 from ringproof.ledger.confirmation import check_code
 from ringproof.ledger.control import sending_status
 from ringproof.ledger.queues import queue
@@ -25,7 +24,7 @@ from tasks.removal import REMOVE
 from worker.cli.audit import AS, note
 from worker.cli.options import JSON, REGION, REVERIFY_AFTER, YES, load_dotenv, numbers_of, reports_errors
 from worker.views.console import Exit, console
-from worker.views.number import next_step_text, number_json, number_view, unknown_number_json
+from worker.views.number import number_json, number_view, unknown_number_json
 from worker.views.patience import START_A_WORKER
 from worker.views.results import ResultPrinter
 from worker.views.sending import sending_json, sending_view
@@ -118,31 +117,6 @@ def status(number: str | None, region: str | None, *, prints_json: bool) -> None
     else:
         console().print(f"{mask(number)} is unknown here; to send a code: ringproof initiate NUMBER")
     sys.exit(Exit.of(record))
-
-
-@click.command()
-@click.argument("number")
-@REGION
-@AS
-@reports_errors
-def cancel(number: str, region: str | None, actor: str | None) -> None:
-    """Cancel a NUMBER's request that has not begun.
-
-    A code that is being sent cannot be taken back: the command then ends with exit code 1.
-    """
-    load_dotenv()
-    number = _e164(number, region)
-    record = runtime.ledger().read(number)
-    if record is None:
-        console().print(f"{mask(number)} is unknown here; there is nothing to cancel")
-        sys.exit(Exit.REFUSED)
-    note(actor, "cancel", mask(number))
-    settled = runtime.ledger().cancel(number, record.request)
-    if settled is Settled.STALE:
-        record = runtime.ledger().read(number) or record
-        console().print(f"not cancelled: {mask(number)} is {record.state}; {next_step_text(record)}")
-        sys.exit(Exit.REFUSED)
-    console().print(f"{mask(number)} is cancelled{'' if settled is Settled.SETTLED else ' already'}; nothing is sent")
 
 
 @click.command()

@@ -18,7 +18,9 @@ local function cancel_unfed_rows(list, rows_key, bytes_key, retries_key)
   local rows, cursor = redis.call('LLEN', rows_key), tonumber(redis.call('HGET', batch_hash, cursor_field)) or 0
   local unfed = rows - cursor
   if unfed > 0 then
-    redis.call('SETRANGE', bytes_key, cursor, string.rep(BYTES.cancelled, unfed))
+    local _, ended = redis.call('GETRANGE', bytes_key, cursor, -1):gsub('%Z', '')  -- an operator has cancelled these
+    unfed = unfed - ended
+    redis.call('SETRANGE', bytes_key, cursor, string.rep(BYTES.cancelled, rows - cursor))
     redis.call('HSET', batch_hash, cursor_field, rows)
   end
   if redis.call('DEL', retries_key) == 1 then  -- a row that is retried has a zero byte, also before the cursor

@@ -6,8 +6,8 @@
 --                 '1' if the rows are the list's first retries, else they are the rows from the cursor on;
 --                 JSON, for each row: {place, number, country, is_personal, asleep_until (ms; 0: awake), fields},
 --                 where `fields` are the request's other fields and values as a flat list
--- output: for each row its disposition, its request, and 1 if the request waits (0: send its message now); `retried`
---         for a row to retry that has got an outcome meanwhile, and keeps it; nothing if the batch is not running, or
+-- output: for each row its disposition, its request, and 1 if the request waits (0: send its message now); `ended`
+--         for a row that has got an outcome meanwhile, and keeps it; nothing if the batch is not running, or
 --         other rows come next
 local batch_hash, retries_key, feeding_key = unpack(KEYS)
 local name, list, column, lasts_ms, are_retries, page_json = unpack(ARGV, 3)
@@ -42,9 +42,11 @@ local function is_erased(row, nth)
   return not packed:find('+', 1, true)
 end
 
--- Whether a row that an operator retries has an outcome by now: a person's request may stand for it since.
+-- Whether a row has an outcome by now: an operator has cancelled it, or a person's request stands for one that an
+-- operator retries.
 local function has_outcome(row)
-  return are_retries and redis.call('GETRANGE', batch_key(name, list, 'bytes'), row.place, row.place) ~= '\0'
+  local byte = redis.call('GETRANGE', batch_key(name, list, 'bytes'), row.place, row.place)
+  return byte ~= '' and byte ~= '\0'
 end
 
 -- Adds this batch to the `joined_by` of another batch's record. Then the request goes on even if that other batch is
@@ -86,7 +88,7 @@ end
 local results = {}
 for nth, row in ipairs(page) do
   if has_outcome(row) then
-    results[nth] = {'retried', 0, 0}
+    results[nth] = {'ended', 0, 0}
   elseif is_erased(row, nth) then
     set_row_outcome(name, list, row.place, row.country, 'erased')
     results[nth] = {'erased', 0, 0}

@@ -1,0 +1,154 @@
+"""`ringproof cancel`: one number's request, or all of a country, a range of numbers or a lane."""
+
+import re
+import sys
+import time
+from dataclasses import replace
+from typing import Any, Final, NoReturn
+
+import click
+
+from ringproof import errors, runtime
+from ringproof.batches.cancelling import Selection, cancel_unbegun, count_unbegun
+from ringproof.ledger.answers import Settled
+from ringproof.ledger.ledger import Ledger
+from ringproof.ledger.record import Lane
+from ringproof.phone.masking import mask
+from ringproof.phone.number import check_region, parse
+from worker.cli.audit import AS, note
+from worker.cli.options import REGION, YES, load_dotenv, reports_errors
+from worker.views.console import Exit, console
+from worker.views.number import next_step_text
+from worker.views.text import counted
+
+LINE_SECONDS: Final = 10.0
+"""The time between two lines of progress. A million requests take some minutes."""
+
+
+class Country(click.ParamType):  # type: ignore[type-arg]  # generic in click 8.3 alone
+    """A country's two letters, such as BR."""
+
+    name = "XX"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the letters in capitals, or fail with how to write them."""
+        try:
+            return check_region(value)
+        except errors.InvalidRequest as error:
+            self.fail(error.remedy, param, ctx)
+
+
+class Range(click.ParamType):  # type: ignore[type-arg]  # generic in click 8.3 alone
+    """How the numbers of a range begin, such as +1415555."""
+
+    name = "RANGE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the plus and the digits, or fail with how to write them."""
+        digits = re.sub(r"[ ().-]", "", value)
+        if not re.fullmatch(r"\+[1-9]\d{0,8}", digits, re.ASCII):
+            self.fail(
+                "Write how the numbers begin: a + and 1 to 9 digits, such as +1415555. One number is a NUMBER.",
+                param,
+                ctx,
+            )
+        return digits
+
+
+@click.command()
+@click.argument("number", required=False)
+@REGION
+@click.option("--country", type=Country(), metavar="XX", help="Cancel the requests of this country, such as BR.")
+@click.option("--range", "begins", type=Range(), metavar="+1415555", help="Cancel those whose numbers begin so.")
+@click.option("--lane", type=click.Choice(list(map(str, Lane))), help="Cancel those in this lane.")
+@YES
+@AS
+@reports_errors
+def cancel(
+    number: str | None,
+    region: str | None,
+    country: str | None,
+    begins: str | None,
+    lane: str | None,
+    actor: str | None,
+    *,
+    yes: bool,
+) -> None:
+    """Cancel what has not begun: a NUMBER's request, or all of a country, a range of numbers or a lane.
+
+    Several options narrow the choice together. Then rows of batches that were not fed count, too, unless --lane leaves
+    bulk out, and the command asks first. What is accepted later is not cancelled: RINGPROOF_COUNTRIES, or a pause,
+    keeps it from being sent. Ctrl-C ends the command; what is cancelled stays so.
+
+    A code that is being sent cannot be taken back. The exit code is 1 if there was nothing to cancel.
+    """
+    load_dotenv()
+    selection = Selection(country, begins, Lane(lane) if lane else None)
+    if (number is None) == (selection == Selection()):
+        raise click.UsageError("Name a NUMBER, or some of --country, --range and --lane.")
+    if number is None:
+        _cancel_selected(runtime.ledger(), selection, actor, yes=yes)
+    else:
+        _cancel_number(runtime.ledger(), parse(number, region or runtime.settings().region).e164, actor)
+
+
+def _cancel_number(ledger: Ledger, number: str, actor: str | None) -> None:
+    record = ledger.read(number)
+    if record is None:
+        console().print(f"{mask(number)} is unknown here; there is nothing to cancel")
+        sys.exit(Exit.REFUSED)
+    note(actor, "cancel", mask(number))
+    settled = ledger.cancel(number, record.request)
+    if settled is Settled.STALE:
+        record = ledger.read(number) or record
+        console().print(f"not cancelled: {mask(number)} is {record.state}; {next_step_text(record)}")
+        sys.exit(Exit.REFUSED)
+    console().print(f"{mask(number)} is cancelled{'' if settled is Settled.SETTLED else ' already'}; nothing is sent")
+
+
+def _cancel_selected(ledger: Ledger, selection: Selection, actor: str | None, *, yes: bool) -> None:
+    if not yes:
+        count = count_unbegun(ledger, selection)
+        if not count:
+            _end_with_nothing(selection)
+        click.confirm(f"{counted(count, 'request')} {_text(selection)} can be cancelled. Go on?", abort=True, err=True)
+    # The trail masks what may be a number: the beginning of the range is worth more than its end.
+    short = replace(selection, range=f"{selection.range[:6]}…") if selection.range else selection
+    note(actor, "cancel", _text(short))
+    cancelled, shown_at = 0, time.monotonic()
+    try:
+        for count in cancel_unbegun(ledger, selection):
+            cancelled += count
+            if time.monotonic() - shown_at >= LINE_SECONDS:
+                shown_at = time.monotonic()
+                console(stderr=True).print(f"cancelling: {cancelled:,} so far")
+    except (KeyboardInterrupt, errors.LedgerUnavailable) as error:
+        console(stderr=True).print(
+            f"stopped; {counted(cancelled, 'request')} {_are(cancelled)} cancelled, and the same command cancels the "
+            "rest"
+        )
+        if isinstance(error, KeyboardInterrupt):
+            sys.exit(Exit.UNFINISHED)
+        raise
+    if not cancelled:
+        _end_with_nothing(selection)
+    console().print(f"{counted(cancelled, 'request')} {_text(selection)} {_are(cancelled)} cancelled; nothing is sent")
+
+
+def _end_with_nothing(selection: Selection) -> NoReturn:
+    console().print(f"nothing {_text(selection)} can be cancelled: it was sent, or there is none")
+    sys.exit(Exit.REFUSED)
+
+
+def _are(count: int) -> str:
+    return "is" if count == 1 else "are"
+
+
+def _text(selection: Selection) -> str:
+    """Return which requests are meant: `of BR in the lane interactive with numbers that begin with +5511`."""
+    parts = {
+        "of": selection.country,
+        "in the lane": selection.lane,
+        "with numbers that begin with": selection.range,
+    }
+    return " ".join(f"{how} {what}" for how, what in parts.items() if what)
