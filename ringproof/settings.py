@@ -1,13 +1,9 @@
 """The settings of a process, read from its environment. All problems are reported at once, by variable name."""
 
-import re
-import ssl
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from phonenumbers import SUPPORTED_REGIONS
 from pydantic import (
     AfterValidator,
     AliasChoices,
@@ -20,9 +16,10 @@ from pydantic import (
     ValidationInfo,
 )
 
-from ringproof import redis_url
+from ringproof import ca_bundle, redis_url
 from ringproof.errors import Misconfigured
-from ringproof.phone.number_plan import NETWORKS, NumberKind
+from ringproof.phone.country_list import NOTATION as COUNTRIES
+from ringproof.phone.country_list import check_letters, parse_countries
 from ringproof.phone.quiet_hours import NOTATION, QuietHours
 from ringproof.policy import Policy, Rate
 from ringproof.proxy import Proxy, goes_direct
@@ -71,39 +68,11 @@ def _proxy_url(value: SecretStr, info: ValidationInfo) -> SecretStr:
 
 
 def _ca_bundle(value: str, info: ValidationInfo) -> str:
-    if not info.context:
-        return value
-    try:
-        if Path(value).is_dir():
-            trusted = any(re.fullmatch(r"[0-9a-f]{8}\.\d+", entry.name) for entry in Path(value).iterdir())
-        else:
-            trusted = ssl.create_default_context(cafile=value).cert_store_stats()["x509"] > 0
-    except OSError as error:
-        raise ValueError("cannot be read") from error
-    if not trusted:
-        raise ValueError("no certificates")
-    return value
-
-
-def _region(value: str) -> str:
-    if not value.isascii() or value.upper() not in SUPPORTED_REGIONS:  # "ıt".upper() is "IT"
-        raise ValueError("no such region")
-    return value.upper()
+    return ca_bundle.check(value) if info.context else value
 
 
 def _countries(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    names = frozenset(_destination(name.strip()) for name in value.split(","))
-    if names == {NumberKind.PERSONAL}:
-        raise ValueError("personal numbers of no country")
-    return names
-
-
-def _destination(name: str) -> str:
-    if name.lower() in {"all", NumberKind.PERSONAL}:
-        return name.lower()
-    return name if name in NETWORKS else _region(name)
+    return parse_countries(value) if isinstance(value, str) else value
 
 
 class Settings(BaseModel):
@@ -126,7 +95,7 @@ class Settings(BaseModel):
         pattern=r"^[A-Za-z0-9_.-]{1,32}$",
         description="1 to 32 letters, digits, or . _ -",
     )
-    region: Annotated[str, AfterValidator(_region)] | None = Field(
+    region: Annotated[str, AfterValidator(check_letters)] | None = Field(
         None,
         alias="RINGPROOF_REGION",
         description="a country's two ISO 3166 letters, such as US or GB",
@@ -214,8 +183,7 @@ class Settings(BaseModel):
     countries: Annotated[frozenset[str], BeforeValidator(_countries)] = Field(
         frozenset(),
         alias="RINGPROOF_COUNTRIES",
-        description="with commas between them: the two ISO 3166 letters of each country, or all; +881 for a network "
-        "without a country; personal for personal numbers, too. Such as US,CA or all,+881,personal",
+        description=COUNTRIES,
     )
     quiet_hours: Annotated[QuietHours | None, BeforeValidator(_quiet_hours)] = Field(
         None, alias="RINGPROOF_QUIET_HOURS", description=NOTATION

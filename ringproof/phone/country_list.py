@@ -1,0 +1,40 @@
+"""The list of who gets codes: countries, networks without a country, and personal numbers."""
+
+from typing import Final
+
+from phonenumbers import SUPPORTED_REGIONS
+
+from ringproof.phone.number_plan import NETWORKS, NumberKind
+
+NOTATION: Final = (
+    "with commas between them: the two ISO 3166 letters of each country, or all; +881 for a network without a country; "
+    "personal for personal numbers, too. Such as US,CA or all,+881,personal"
+)
+"""What an error about a wrong list says."""
+
+
+def parse_countries(text: str) -> frozenset[str]:
+    """Read a list of countries.
+
+    >>> sorted(parse_countries("us, CA,+881,personal"))
+    ['+881', 'CA', 'US', 'personal']
+
+    Raises ValueError for an unknown name, and for personal numbers of no country.
+    """
+    names = frozenset(_destination(name.strip()) for name in text.split(","))
+    if names == {NumberKind.PERSONAL}:
+        raise ValueError("personal numbers of no country")
+    return names
+
+
+def check_letters(name: str) -> str:
+    """Return a country's two letters in capitals. Raises ValueError if phonenumbers does not know it."""
+    if not name.isascii() or name.upper() not in SUPPORTED_REGIONS:  # "ıt".upper() is "IT"
+        raise ValueError("no such country")
+    return name.upper()
+
+
+def _destination(name: str) -> str:
+    if name.lower() in {"all", NumberKind.PERSONAL}:
+        return name.lower()
+    return name if name in NETWORKS else check_letters(name)
