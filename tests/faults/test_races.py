@@ -9,6 +9,7 @@ from datetime import timedelta
 
 from support.harness import eventually, fresh_number
 from support.number_in_ledger import CLOCK, SENT
+from support.simulation import UNLIMITED
 from world import LONG
 
 from ringproof.ledger.acceptance import TABLE, Disposition, Requester
@@ -102,7 +103,7 @@ def test_of_many_changes_at_once_one_wins_and_the_others_learn_it(redis_server, 
     ledger = Ledger(client, prefix=prefix, clock=CLOCK, durations=SHORT)
     client.delete("test:clock", "test:stopped_us")
     ledger.publish_policy(
-        Policy(rate=Rate.parse("1000/0.001s"), cooldown_ms=50, max_codes_per_day=10**6, range_codes_per_hour=0)
+        Policy(rate=Rate.parse("1000/0.001s"), cooldown_ms=50, max_codes_per_day=10**6, **UNLIMITED)
     )
     over = threading.Event()
     contestants = [Contestant(redis_server.url, prefix, numbers, over, seed + nth) for nth in range(THREADS)]
