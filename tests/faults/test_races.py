@@ -102,9 +102,7 @@ def test_of_many_changes_at_once_one_wins_and_the_others_learn_it(redis_server, 
     numbers = [fresh_number() for _ in range(4)]
     ledger = Ledger(client, prefix=prefix, clock=CLOCK, durations=SHORT)
     client.delete("test:clock", "test:stopped_us")
-    ledger.publish_policy(
-        Policy(rate=Rate.parse("1000/0.001s"), cooldown_ms=50, max_codes_per_day=10**6, **UNLIMITED)
-    )
+    ledger.publish_policy(Policy(rate=Rate.parse("1000/0.001s"), cooldown_ms=50, max_codes_per_day=10**6, **UNLIMITED))
     over = threading.Event()
     contestants = [Contestant(redis_server.url, prefix, numbers, over, seed + nth) for nth in range(THREADS)]
 
