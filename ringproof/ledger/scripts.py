@@ -78,6 +78,7 @@ local RATE_MS = {RATE_SECONDS * 1000:.0f}
 """The pieces that are written from Python's values, so that each list has one place."""
 
 _NEEDS = re.compile(r"-- needs: (\w+(?:, \w+)*)\n")
+_WORD = re.compile(r"\w+")
 _LOCAL = re.compile(r"^local (function )?(\w+(?:,\s+\w+)*)( =)?", re.MULTILINE)
 
 
@@ -128,19 +129,20 @@ def pieces_of(name: str, clock: str | None = None) -> dict[str, str]:
 
 def script_text(name: str, clock: str | None = None) -> str:
     """Return a script with all pieces that it needs in front of it, as `pieces_of` returns them."""
-    text = lua_source(name)
+    script = lua_source(name)
+    texts, words = [script], set(_WORD.findall(script))
     for piece in reversed(pieces_of(name, clock).values()):
-        text = f"{_enclosed(piece, text)}\n{text}"
-    return text
+        texts.append(_enclosed(piece, words))
+        words.update(_WORD.findall(piece))
+    return "\n".join(reversed(texts))
 
 
-def _enclosed(piece: str, after: str) -> str:
-    """Return a piece in a block of its own, which gives only the names that occur in the text after it.
+def _enclosed(piece: str, used: set[str]) -> str:
+    """Return a piece in a block of its own, which gives only the names that are `used` in the text after it.
 
     Lua allows a function 200 local names at a time. Without the blocks a script would have one for each name of all
     its pieces.
     """
-    used = set(re.findall(r"\w+", after))
     given: list[str] = []
 
     def give(match: re.Match[str]) -> str:
