@@ -14,6 +14,7 @@ from ringproof import initiate_verification
 from ringproof.ledger.connection import connect
 from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.record import State
+from ringproof.policy import Policy
 from worker.local.processes.redis_server import RedisServer
 
 LIMIT, WINDOW = 20, 1
@@ -27,7 +28,7 @@ def test_two_workers_together_keep_to_the_limit_and_use_it(plivo, environ, tmp_p
         own = environ | {"RINGPROOF_RATE": f"{LIMIT}/{WINDOW}s", "RINGPROOF_REDIS_URL": server.url}
         own |= {"FIRST_BYTES": str(tmp_path / celery_with_notes.NAME)}
         client = connect(server.url)
-        ledger = Ledger(client)
+        ledger = Ledger(client, policy=Policy(range_codes_per_hour=0))  # all numbers are of one range
         requests = {number: ledger.accept(number, token=number, country="US").request for number in numbers}
         with (
             stopped(worker("one", own, tmp_path)) as one,
