@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from typing import Annotated, Final, Literal, Self
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -16,7 +16,7 @@ from pydantic import (
     ValidationInfo,
 )
 
-from ringproof import ca_bundle, redis_url
+from ringproof import base_url, ca_bundle, redis_url
 from ringproof.errors import Misconfigured
 from ringproof.phone.country_list import NOTATION as COUNTRIES
 from ringproof.phone.country_list import check_letters, parse_countries
@@ -40,25 +40,8 @@ def _quiet_hours(value: object) -> object:
     return QuietHours.parse(value) if isinstance(value, str) else value
 
 
-def _split(url: str, *schemes: str) -> SplitResult:
-    parts = urlsplit(url)
-    if parts.scheme not in schemes or not parts.hostname or parts.port == 0 or parts.fragment:
-        raise ValueError("no such scheme, host or port")
-    if "@" in parts.path + parts.query or " " in url or not url.isprintable():
-        raise ValueError("not escaped")  # `redis://:pass/word@host` would be split at the wrong place
-    return parts
-
-
 def _redis_url(value: SecretStr) -> SecretStr:
     return SecretStr(redis_url.check(value.get_secret_value()))
-
-
-def _base_url(value: str) -> str:
-    parts = _split(value, "https", "http")
-    loopback = parts.hostname in {"127.0.0.1", "localhost", "::1"}
-    if not (loopback or parts.scheme == "https") or parts.query or "@" in parts.netloc:
-        raise ValueError("not safe, or no base")
-    return value.rstrip("/")
 
 
 def _proxy_url(value: SecretStr, info: ValidationInfo) -> SecretStr:
@@ -212,7 +195,7 @@ class Settings(BaseModel):
     plivo_auth_token: SecretStr | None = Field(
         None, alias="PLIVO_AUTH_TOKEN", description="the token that belongs to PLIVO_AUTH_ID"
     )
-    plivo_base_url: Annotated[str, AfterValidator(_base_url)] = Field(
+    plivo_base_url: Annotated[str, AfterValidator(base_url.check)] = Field(
         "https://api.plivo.com/v1",
         alias="PLIVO_BASE_URL",
         description="write it as https://HOST/v1; http:// only on this machine: http://127.0.0.1:8077/v1",
@@ -258,6 +241,8 @@ class Settings(BaseModel):
                 for name in ("PLIVO_AUTH_ID", "PLIVO_AUTH_TOKEN")
                 if name not in given
             ]
+            if base_url.exposes(given.get("PLIVO_BASE_URL", ""), given.get("PLIVO_AUTH_TOKEN", "")):
+                problems.append(f"PLIVO_BASE_URL: {base_url.REMEDY}")
         if problems:
             raise Misconfigured(*problems)
         return settings

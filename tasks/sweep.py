@@ -20,6 +20,7 @@ from ringproof.ledger.answers import AgendaAction, Outcome
 from ringproof.ledger.confirmation import last_change
 from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.pace import take_probe
+from ringproof.ledger.policy import restore_policy
 from ringproof.ledger.queues import claim_tick, queue
 from ringproof.ledger.record import Lane, Reason, Record, State
 from ringproof.phone.masking import mask
@@ -71,6 +72,8 @@ def sweep() -> None:
     ledger = runtime.ledger()
     if not claim_tick(ledger, "sweep", TICK):
         return
+    if restore_policy(ledger, runtime.settings().policy):
+        _log.warning("Redis had no policy, because it was emptied; this worker's is published again")
     until = time.monotonic() + TICK.total_seconds()
     done: Counter[AgendaAction] = Counter()
     release_refused(ledger, PORTION)

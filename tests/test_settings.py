@@ -272,6 +272,31 @@ class TestProblems:
 
 
 class TestTheWayToPlivo:
+    @pytest.mark.parametrize(
+        ("base_url", "token", "is_refused"),
+        [
+            ("http://127.0.0.1:8077/v1", "a1B2" * 10, True),
+            ("HTTP://localhost:8077/v1", "a1B2" * 10, True),
+            ("http://[::1]:8077/v1", "a1B2" * 10, True),
+            ("http://127.0.0.1:8077/v1", "sandbox", False),
+            ("http://127.0.0.1:8077/v1", AUTH_TOKEN, False),
+            ("https://127.0.0.1:8077/v1", "a1B2" * 10, False),  # its certificate shows that it is the relay
+            ("https://api.plivo.com/v1", "a1B2" * 10, False),
+            ("", "a1B2" * 10, False),
+        ],
+    )
+    def test_does_not_tell_a_real_token_to_any_program_of_this_machine(self, base_url, token, is_refused):
+        environ = CREDENTIALS | {"PLIVO_BASE_URL": base_url, "PLIVO_AUTH_TOKEN": token}
+        if not is_refused:
+            assert Settings.read(environ, worker=True).plivo_auth_token
+            return
+
+        reported = problems(environ, worker=True)
+
+        assert set(reported) == {"PLIVO_BASE_URL"}
+        assert "PLIVO_AUTH_TOKEN=sandbox" in reported["PLIVO_BASE_URL"]
+        assert token not in str(reported)
+
     @pytest.mark.parametrize("name", ["PLIVO_PROXY", *USUAL_PROXY])
     def test_leads_through_the_proxy_of_any_of_its_variables(self, name):
         settings = Settings.read(CREDENTIALS | {name: "proxy.example:3128"}, worker=True)

@@ -8,6 +8,7 @@ from typing import Any, Final
 import redis
 
 from ringproof.clock import moment
+from ringproof.ledger.exposure import exposures, is_encrypted
 from ringproof.ledger.ledger import Ledger
 
 OLDEST: Final = (6, 2)
@@ -38,7 +39,8 @@ def examine(ledger: Ledger) -> list[Complaint]:
         return [
             Complaint("Redis forbids INFO, so Ringproof cannot check whether it loses data; allow INFO for this user")
         ]
-    return [*complaints(info), *overdue_work(ledger)]
+    found = exposures(info, ledger.client.connection_pool.connection_kwargs, is_encrypted=is_encrypted(ledger.client))
+    return [*complaints(info), *overdue_work(ledger), *map(Complaint, found)]
 
 
 def overdue_work(ledger: Ledger) -> list[Complaint]:

@@ -1,7 +1,8 @@
-"""The settings of the policy that Python follows. The scripts read the others themselves."""
+"""The policy in Redis: its settings that Python follows, and what a worker changes of it. The scripts read the rest."""
 
 from ringproof.ledger.ledger import Ledger
 from ringproof.phone.quiet_hours import QuietHours
+from ringproof.policy import Policy
 
 
 def quiet_hours(ledger: Ledger) -> QuietHours | None:
@@ -13,6 +14,29 @@ def quiet_hours(ledger: Ledger) -> QuietHours | None:
 def reverify_mode(ledger: Ledger) -> str:
     """Return how due numbers are verified again: `check` or `send`. Raises `LedgerUnavailable`."""
     return _published(ledger, "reverify_mode")
+
+
+def changes(ledger: Ledger, policy: Policy) -> list[str]:
+    """Return which settings of the policy in Redis this one changes; nothing if Redis has none.
+
+        changes(ledger, policy)  # ["rate from 300/5s to 200/5s"]
+
+    Raises `LedgerUnavailable`.
+    """
+    published: dict[str, str] = ledger.run("hgetall", ledger.keys.policy)
+    return [
+        f"{name} from {published[name] or 'none'} to {value or 'none'}"
+        for name, value in policy.mapping().items()
+        if name in published and published[name] != str(value) and not name.endswith("_us")  # the rates are named
+    ]
+
+
+def restore_policy(ledger: Ledger, policy: Policy) -> bool:
+    """Publish a policy if Redis has none, because it was emptied; return whether it had none."""
+    if ledger.run("exists", ledger.keys.policy):
+        return False
+    ledger.publish_policy(policy)
+    return True
 
 
 def _published(ledger: Ledger, name: str) -> str:

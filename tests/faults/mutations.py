@@ -503,6 +503,20 @@ MUTATIONS = (
         "tests/ledger/test_rights.py::test_a_cancel_needs_no_right_to_write_the_pace",
     ),
     Mutation(
+        "an emptied Redis gets its policy back",
+        "tasks/sweep.py",
+        "if restore_policy(ledger, runtime.settings().policy):",
+        "if False:",
+        "tests/ledger/test_health.py::test_a_worker_logs_at_its_start_what_can_be_lost_and_what_it_changes",
+    ),
+    Mutation(
+        "a real token is not sent to a program of this machine",
+        "ringproof/settings.py",
+        'if base_url.exposes(given.get("PLIVO_BASE_URL", ""), given.get("PLIVO_AUTH_TOKEN", "")):',
+        "if False:",
+        "tests/test_settings.py::TestTheWayToPlivo::test_does_not_tell_a_real_token_to_any_program_of_this_machine",
+    ),
+    Mutation(
         "a proxy that refuses the login is asked once, so that the account is not locked",
         "ringproof/plivo/transport.py",
         "and refusal.is_final)",

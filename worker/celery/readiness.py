@@ -10,6 +10,7 @@ from celery import bootsteps
 from ringproof import runtime
 from ringproof.errors import LedgerUnavailable, Misconfigured
 from ringproof.ledger.health import examine
+from ringproof.ledger.policy import changes
 from worker.celery import shutdown
 
 TESTED: Final = {"celery": "5.6.3", "kombu": "5.6.2"}
@@ -33,10 +34,17 @@ class Readiness(bootsteps.StartStopStep):
             shutdown.share_flag()
             runtime.plivo().close()
             runtime.ledger().check_rights()
-            runtime.ledger().publish_policy(runtime.settings().policy)
+            policy = runtime.settings().policy
+            changed = changes(runtime.ledger(), policy)
+            runtime.ledger().publish_policy(policy)
             complaints = examine(runtime.ledger())
         except (Misconfigured, LedgerUnavailable) as error:
             sys.exit(f"ringproof: {error}")
+        if changed:
+            _log.warning(
+                "this worker changes the policy that another one has published: %s; give all workers the same values",
+                ", ".join(changed),
+            )
         current = runtime.settings(worker=True)
         if current.proxy:
             _log.info("Plivo is asked through the proxy %s", current.proxy)
