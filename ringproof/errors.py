@@ -229,13 +229,16 @@ class Overloaded(Capped):
 
 
 class LedgerUnavailable(RingproofError):
-    """Redis did not answer, or refused the change, so the request may not be accepted; it is safe to ask again."""
+    """Redis did not answer, or refused the change, so the request may not be accepted; it is safe to ask again.
+
+    `is_refusal` is whether Redis answered, and refused.
+    """
 
     REMEDY = "check that it runs, and RINGPROOF_REDIS_URL"
 
-    def __init__(self, url: str, cause: str, remedy: str = REMEDY) -> None:
-        super().__init__(url, cause, remedy)
-        self.url, self.cause, self.remedy = url, cause, remedy
+    def __init__(self, url: str, cause: str, remedy: str = REMEDY, is_refusal: bool = False) -> None:
+        super().__init__(url, cause, remedy, is_refusal)
+        self.url, self.cause, self.remedy, self.is_refusal = url, cause, remedy, is_refusal
 
     def _text(self) -> str:
         return f"Redis at {self.url} did not take it ({self.cause}); {self.remedy}"

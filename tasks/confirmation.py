@@ -115,7 +115,7 @@ def _complete(ledger: Ledger, client: "PlivoClient", record: Record, taken: Take
     try:
         if taken.unanswered_handle and _taken_before(ledger, client, record, taken.unanswered_handle):
             raise errors.NothingPending(str(State.VERIFIED))
-        code = check_code(taken.code.get_secret_value())  # a program without Ringproof stores it as its user typed it
+        code = check_code(taken.code)  # a program without Ringproof stores it as its user typed it
         caller_id = ask_at_slot(ledger, partial(client.complete, uuid, code), within=SLOT)
     except errors.WrongCode as error:
         left = until_ledger_answers(lambda: end_try(ledger, number, handle))

@@ -36,7 +36,7 @@ def erase_number(ledger: Ledger, number: str) -> bool:
         if tokens:
             ledger.client.delete(*tokens)
     except redis.RedisError as error:
-        raise ledger.unavailable(error) from error
+        raise ledger.unavailable(error) from None
     return has_record or rows > 0
 
 

@@ -15,6 +15,7 @@ from kombu import Exchange, Queue
 from kombu.utils.imports import symbol_by_name
 
 from ringproof import redis_url, runtime
+from ringproof.celery.masked_results import mask_results
 from ringproof.ledger.connection import SOCKET_SECONDS
 from ringproof.ledger.keys import Keys
 from ringproof.ledger.queues import QUEUES, queue
@@ -95,6 +96,7 @@ app = Ringproof(
 @app.on_configure.connect
 def _configure(sender: Celery, **_: Any) -> None:
     """Make Celery's configuration from the environment, when Celery first asks for it."""
+    mask_results()
     current = app.read_settings()
     keys = Keys(current.prefix)
     url = current.redis_url.get_secret_value()

@@ -305,9 +305,9 @@ def _await_ready(
             is_request = parse_result_id(result.id) is not None
             is_over = deadline is not None and time.monotonic() + _RECONNECT_SECONDS > deadline
             if is_over and is_request:
-                raise CeleryTimeoutError("The operation timed out.") from error
+                raise CeleryTimeoutError("The operation timed out.") from None
             if not is_request and (is_over or time.monotonic() - last_read > AWAY_SECONDS):
-                raise error if isinstance(error, errors.LedgerUnavailable) else ledger.unavailable(error) from error
+                raise error if isinstance(error, errors.LedgerUnavailable) else ledger.unavailable(error) from None
             time.sleep(_RECONNECT_SECONDS)
         finally:
             pubsub.close()

@@ -10,7 +10,7 @@ from ringproof import errors, runtime
 from ringproof.celery.app import app
 from ringproof.celery.backend import parse_result_id
 from ringproof.celery.messages import CONFIRM, EnqueuedTask, reject_options
-from ringproof.ledger.confirmation import check_code, store_code
+from ringproof.ledger.confirmation import check_code, store_code, veil
 from ringproof.ledger.queues import queue
 from ringproof.ledger.record import Lane
 from ringproof.phone.masking import mask, mask_value
@@ -31,6 +31,11 @@ class ConfirmationTask(EnqueuedTask):
 
     abstract = True
 
+    def delay(self, *args: Any, **kwargs: Any) -> AsyncResult:
+        """Call `apply_async` with these arguments."""
+        args, kwargs = _veiled(args, kwargs)
+        return self.apply_async(args, kwargs)
+
     def apply_async(
         self, args: Sequence[Any] | None = None, kwargs: Mapping[str, Any] | None = None, **options: Any
     ) -> AsyncResult:
@@ -45,10 +50,11 @@ class ConfirmationTask(EnqueuedTask):
         Raises `InvalidNumber`, or `InvalidRequest` for a wrong code, which the error does not show. Raises
         `LedgerUnavailable` if Redis does not answer: then Plivo is not asked, and the user can enter the code again.
         """
+        args, kwargs = _veiled(args or (), kwargs or {})
         reject_options(options, _REMEDIES)
         if options.pop("queue", None) not in {None, QUEUE}:
             raise errors.InvalidRequest("queue", "given", f"leave it out: confirmations always go to {QUEUE}")
-        given = _arguments(*(args or ()), **(kwargs or {}))
+        given = _arguments(*args, **kwargs)
         region = optional_region(given.get("region")) or runtime.settings().region
         e164 = parse(given["phone_number"], region).e164
         bound = {"request": _request_of(given["request"], e164)} if "request" in given else {}
@@ -58,7 +64,15 @@ class ConfirmationTask(EnqueuedTask):
         try:
             return super().apply_async((e164,), {"handle": handle, **bound}, **{**options, **veiled})
         except OperationalError as error:
-            raise errors.LedgerUnavailable(ledger.shown_url, type(error).__name__) from None
+            unavailable = errors.LedgerUnavailable(ledger.shown_url, type(error).__name__)
+        raise unavailable
+
+
+def _veiled(args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Return the arguments with the code as a SecretStr: a crash reporter records the variables of each function."""
+    code = _NAMES.index("code")
+    hidden = tuple(veil(value) if place == code else value for place, value in enumerate(args))
+    return hidden, {name: veil(value) if name == "code" else value for name, value in kwargs.items()}
 
 
 def _arguments(*args: Any, **kwargs: Any) -> dict[str, Any]:

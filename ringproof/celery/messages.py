@@ -9,7 +9,7 @@ from ringproof.celery.app import PortableTask, app
 from ringproof.celery.backend import parse_result_id
 from ringproof.ledger.queues import queue
 from ringproof.ledger.record import Lane
-from ringproof.phone.masking import mask
+from ringproof.phone.masking import mask, redact
 
 INITIATE: Final = "initiate_verification"
 CONFIRM: Final = "confirm_verification"
@@ -150,6 +150,8 @@ def _send(
     try:
         app.send_task(task, args, kwargs, **{**(options or {}), **ours})
     except Exception as error:  # noqa: BLE001  # the request is accepted, whatever fails here
-        _log.warning("accepted %s, but its message was not sent (%r); the sweep sends it again", masked, error)
+        _log.warning(
+            "accepted %s, but its message was not sent (%s); the sweep sends it again", masked, redact(repr(error))
+        )
         return False
     return True

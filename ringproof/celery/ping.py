@@ -16,4 +16,4 @@ def workers_that_answer() -> list[str]:
         answers = app.control.ping(timeout=1.0) or app.control.ping(timeout=2.0)
         return sorted(name for answer in answers for name in answer)
     except (OperationalError, redis.RedisError) as error:
-        raise errors.LedgerUnavailable(runtime.settings().shown_redis_url, type(error).__name__) from error
+        raise errors.LedgerUnavailable(runtime.settings().shown_redis_url, type(error).__name__) from None

@@ -102,7 +102,7 @@ class TriesLeft(NamedTuple):
 
 
 def check_code(code: object) -> SecretStr:
-    """Return the code in a text that a person typed or pasted. It must be text, because 0123 is not 123.
+    """Return the code in a text that a person typed or pasted, or in a SecretStr. It is text: 0123 is not 123.
 
     Blanks, dashes and invisible marks are dropped, and digits of any script become 0 to 9. Anything else is refused,
     and so is an override that would make the digits read backwards. Raises `InvalidRequest`, which does not show the
@@ -111,11 +111,21 @@ def check_code(code: object) -> SecretStr:
     >>> check_code(" 04\N{EN DASH}82 ").get_secret_value()
     '0482'
     """
-    if isinstance(code, str) and len(code) <= LONGEST_PASTE:
-        digits = "".join(map(_digit, code))
-        if _CODE.fullmatch(digits):
-            return SecretStr(digits)
+    code = veil(code)
+    if found := _find_code(code):
+        return found
     raise InvalidRequest("code", "(not shown)", "a string of 4 to 8 digits, with the zeros that it begins with")
+
+
+def veil(code: object) -> object:
+    """Return a text as a SecretStr, which crash reporters do not show; anything else as it is."""
+    return SecretStr(code) if isinstance(code, str) else code
+
+
+def _find_code(code: object) -> SecretStr | None:
+    text = code.get_secret_value() if isinstance(code, SecretStr) else ""
+    digits = "".join(map(_digit, text[: LONGEST_PASTE + 1]))
+    return SecretStr(digits) if len(text) <= LONGEST_PASTE and _CODE.fullmatch(digits) else None
 
 
 def _digit(sign: str) -> str:
@@ -131,7 +141,7 @@ def _digit(sign: str) -> str:
 def store_code(ledger: Ledger, code: SecretStr) -> str:
     """Store a code for a minute and return its handle. Raises `LedgerUnavailable`."""
     handle = secrets.token_urlsafe(16)
-    ledger.run("set", ledger.keys.code(handle), code.get_secret_value(), px=ms(CODE_WAITS))
+    ledger.run("set", ledger.keys.code(handle), code, px=ms(CODE_WAITS))
     return handle
 
 

@@ -7,6 +7,8 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from ringproof.phone.masking import redact
+
 SOCKET_SECONDS: Final = 3.0
 """How long Redis may take for one command. No script takes nearly as long, and a user can still wait twice as long."""
 
@@ -37,6 +39,10 @@ _CODES: Final = {
 _REFUSAL = re.compile(r"(?:^|[ :]-)(?P<text>[A-Z]{3,} .*?)(?: script: [0-9a-f]+, on @user_script:\d+\.)?$", re.DOTALL)
 
 
+_OF_PIPELINE = re.compile(r"^Command # \d+ \(.*\) of pipeline caused error: ", re.DOTALL)
+"""What redis-py puts in front of a refusal: the command with all its arguments, a number's key among them."""
+
+
 def cause_of(error: redis.RedisError) -> str:
     """Return why Redis did not do it, in the same words for every version of Redis.
 
@@ -49,9 +55,12 @@ def cause_of(error: redis.RedisError) -> str:
     'OOM command not allowed'
     >>> cause_of(redis.TimeoutError("Timeout reading from socket"))
     'TimeoutError: Timeout reading from socket'
+    >>> cause_of(redis.ResponseError("Command # 1 (GET number:+1) of pipeline caused error: WRONGTYPE no"))
+    'WRONGTYPE no'
     """
     code = next((code for kind, code in _CODES.items() if isinstance(error, kind)), "")
-    refusal = _REFUSAL.search(f"{code} {error}".strip())
+    said = _OF_PIPELINE.sub("", str(error))
+    refusal = _REFUSAL.search(f"{code} {said}".strip())
     if refusal:
-        return refusal["text"]
-    return f"{type(error).__name__}: {error}" if str(error) else "no answer"
+        return redact(refusal["text"])
+    return redact(f"{type(error).__name__}: {said}") if said else "no answer"

@@ -17,6 +17,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 import redis
+from pydantic import SecretStr
 from redis.commands.core import Script
 
 from ringproof.clock import SlotClock, boot_clock, epoch_ms, moment
@@ -319,18 +320,25 @@ class Ledger:
             with suppress(redis.RedisError):
                 if missing := missing_rights(self.client, self.role, self.keys.prefix):
                     return self._without(missing)
-        return LedgerUnavailable(self.shown_url, cause_of(error))
+        return LedgerUnavailable(self.shown_url, cause_of(error), is_refusal=isinstance(error, redis.ResponseError))
 
     def _without(self, missing: str) -> LedgerUnavailable:
         remedy = f"give them as Redis' administrator: {missing} ({USERS})"
-        return LedgerUnavailable(self.shown_url, f"its user lacks rights of a {self.role}", remedy)
+        return LedgerUnavailable(self.shown_url, f"its user lacks rights of a {self.role}", remedy, is_refusal=True)
 
     def _run(self, command: Script | Any, *args: Any, **options: Any) -> Any:
         """Run a command, and once more if its connection was dead: a token or fence makes a change count once."""
         try:
             try:
-                return command(*args, **options)
+                return command(*map(_written, args), **options)
             except redis.ConnectionError:
-                return command(*args, **options)
+                return command(*map(_written, args), **options)
         except redis.RedisError as error:
-            raise self.unavailable(error) from error
+            unavailable = self.unavailable(error)
+        # Not from that error: crash reporters record its frames, and redis-py's hold what was to be written.
+        raise unavailable
+
+
+def _written(argument: Any) -> Any:
+    """Return an argument as redis-py writes it. A secret stays one until here."""
+    return argument.get_secret_value() if isinstance(argument, SecretStr) else argument

@@ -9,8 +9,6 @@ it; if the provider forbids INFO, a restart is not noticed.
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-import redis
-
 from ringproof.errors import LedgerUnavailable
 from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.record import Record
@@ -57,7 +55,7 @@ def _allows_info(ledger: Ledger) -> bool:
     try:
         ledger.run("info", "server")
     except LedgerUnavailable as error:
-        if isinstance(error.__cause__, redis.ResponseError):
+        if error.is_refusal:
             return False
         raise
     return True

@@ -1042,6 +1042,27 @@ MUTATIONS = (
         "tests/cli/test_cli_roster.py::TestAnImport::test_of_many_rows_from_a_pipe_needs_a_yes_or_sends_nothing_yet",
     ),
     Mutation(
+        "an error about Redis does not carry the one whose frames hold the code",
+        "ringproof/ledger/ledger.py",
+        "            unavailable = self.unavailable(error)\n",
+        "            raise self.unavailable(error) from error\n",
+        "tests/celery/test_crash_reports.py::test_no_code_is_in_a_crash_report_when_redis_is_away",
+    ),
+    Mutation(
+        "a code is a secret from the first line of `delay` on",
+        "ringproof/celery/confirmation.py",
+        "veil(value) if place == code else value",
+        "value",
+        "tests/celery/test_crash_reports.py::test_no_code_is_in_a_crash_report_when_redis_is_away",
+    ),
+    Mutation(
+        "Celery's own results print masked",
+        "ringproof/celery/app.py",
+        "    mask_results()\n",
+        "",
+        "tests/celery/test_crash_reports.py::test_celerys_own_results_print_masked",
+    ),
+    Mutation(
         "a body of nested lists is junk before it is pickled",
         "ringproof/celery/envelope.py",
         "layer = [value]",

@@ -11,7 +11,7 @@ from ringproof import errors, runtime
 from ringproof.batches.erasure import Rewrite, erase_number, rewrite_append_only_file
 from ringproof.celery.app import app
 from ringproof.ledger import reverification
-from ringproof.ledger.confirmation import check_code
+from ringproof.ledger.confirmation import check_code, veil
 from ringproof.ledger.control import sending_status
 from ringproof.ledger.queues import queue
 from ringproof.ledger.record import Lane
@@ -133,9 +133,9 @@ def confirm(number: str, region: str | None, *, prints_json: bool) -> None:
     """
     load_dotenv()
     number = _e164(number, region)
-    entered = click.prompt("Code", hide_input=True, err=True) if sys.stdin.isatty() else _first_line()
+    entered = veil(click.prompt("Code", hide_input=True, err=True) if sys.stdin.isatty() else _first_line())
     try:
-        code = check_code(entered).get_secret_value()
+        code = check_code(entered)
     except errors.InvalidRequest as error:
         raise click.UsageError(f"The code is {error.remedy}.") from None
     try:
