@@ -12,6 +12,12 @@ NOTATION: Final = (
 )
 """What an error about a wrong list says."""
 
+PLIVO_SERVES: Final = (
+    "Plivo means this API for the United States; in other countries it may not work reliably, and in India it does not "
+    "apply"
+)
+"""What Plivo's documentation says of the resource."""
+
 
 def parse_countries(text: str) -> frozenset[str]:
     """Read a list of countries.

@@ -22,6 +22,7 @@ from ringproof.batches.rows import batch_rows
 from ringproof.batches.summary import batch_names, batch_summary
 from ringproof.ledger.answers import Outcome
 from ringproof.ledger.record import State
+from ringproof.phone.country_list import PLIVO_SERVES
 from ringproof.policy import Policy
 from ringproof.rosters.roster import open_roster, roster_of
 from worker import cli
@@ -172,6 +173,7 @@ class TestAnImport:
             "rejected": "1: not_a_number 1",
             "duplicates": "1 row",
             "countries": "US 21, DE 1, GB 1",
+            "outside US": f"2 rows: {PLIVO_SERVES}",
             "no code": "1 with a code that may be live, 1 requested already, 1 that RINGPROOF_COUNTRIES leaves out",
             "to send": "18 texts and 1 call",
             "asleep now": f"18 of them wait until their quiet hours ({night}) end",

@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from collections.abc import Collection
 from importlib.metadata import version
 from typing import Any, Final
 
@@ -11,6 +12,7 @@ from ringproof import runtime
 from ringproof.errors import LedgerUnavailable, Misconfigured
 from ringproof.ledger.health import examine
 from ringproof.ledger.policy import changes
+from ringproof.phone.country_list import PLIVO_SERVES
 from worker.celery import shutdown
 
 TESTED: Final = {"celery": "5.6.3", "kombu": "5.6.2"}
@@ -46,6 +48,7 @@ class Readiness(bootsteps.StartStopStep):
                 ", ".join(changed),
             )
         current = runtime.settings(worker=True)
+        say_where_plivo_serves(current.countries)
         if current.proxy:
             _log.info("Plivo is asked through the proxy %s", current.proxy)
         if current.plivo_ca_bundle:
@@ -62,3 +65,11 @@ class Readiness(bootsteps.StartStopStep):
                     version(package),
                     tested,
                 )
+
+
+def say_where_plivo_serves(countries: Collection[str]) -> None:
+    """Log what Plivo says of other countries than the United States, if these may get codes."""
+    if not countries:
+        _log.warning("RINGPROOF_COUNTRIES is empty, so numbers of all countries get codes. %s", PLIVO_SERVES)
+    elif set(countries) != {"US"}:
+        _log.info("%s", PLIVO_SERVES)

@@ -11,6 +11,7 @@ from rich.table import Table
 from ringproof.batches.forecast import Forecast, Tally
 from ringproof.ledger.acceptance import Disposition
 from ringproof.phone.caller_id import ALIAS_LENGTH
+from ringproof.phone.country_list import PLIVO_SERVES
 from ringproof.phone.masking import mask_value
 from ringproof.rosters.roster import Roster
 from worker.views.console import fact_table
@@ -45,6 +46,7 @@ def forecast_view(tally: Tally, forecast: Forecast, rosters: Sequence[Roster] = 
     rejected    20: no_country 12, invalid 8
     duplicates  6 rows
     countries   US 120, GB 60
+    outside US  60 rows: Plivo means this API for the United States; in other countries it may not work reliably, …
     no code     3 verified already, 1 requested already
     to send     161 texts and 9 calls
     asleep now  none
@@ -64,6 +66,7 @@ def forecast_view(tally: Tally, forecast: Forecast, rosters: Sequence[Roster] = 
             "lost +": lost_plus_text(tally.lost_plus) if tally.lost_plus else "",
             "duplicates": f"{about}{counted(forecast.duplicates, 'row')}" if forecast.duplicates else "",
             "countries": _countries_text(tally.countries),
+            "outside US": _abroad_text(tally.countries),
             "no code": ", ".join(f"{about}{count:,} {why}" for count, why in skipped),
             "to send": f"{about}{to_send}",
             "asleep now": _asleep_text(forecast, about),
@@ -138,6 +141,12 @@ def _countries_text(countries: Counter[str]) -> str:
     text = ", ".join(f"{country} {count:,}" for country, count in shown)
     rest = countries.total() - sum(count for _, count in shown)
     return f"{text}, and {rest:,} in {len(countries) - len(shown)} more" if rest else text
+
+
+def _abroad_text(countries: Counter[str]) -> str:
+    """Return what Plivo says about rows of other countries than the United States, or nothing if there are none."""
+    rows = countries.total() - countries["US"]
+    return f"{counted(rows, 'row')}: {PLIVO_SERVES}" if rows else ""
 
 
 def _asleep_text(forecast: Forecast, about: str) -> str:
