@@ -7,6 +7,7 @@ import pytest
 from support.harness import Worker, eventually, stopped
 from support.number_in_ledger import Book
 
+from ringproof.ledger import audit
 from ringproof.ledger.connection import connect
 from ringproof.ledger.health import complaints, examine, overdue_work
 from ringproof.ledger.ledger import Ledger
@@ -56,6 +57,7 @@ def test_a_worker_logs_at_its_start_what_can_be_lost_and_what_it_changes(environ
         own = environ | {"RINGPROOF_REDIS_URL": server.url}
         with stopped(Worker(tmp_path / "worker.log", own, tmp_path, "-B", concurrency=1)) as worker:
             log = worker.log
+            noted = [(entry.action, entry.subject) for entry in audit.entries(Ledger(client), 10)]
             texts = [complaint.text for complaint in examine(Ledger(client))]
             client.flushall()
             worker.until_logged("Redis had no policy, because it was emptied")
@@ -66,6 +68,7 @@ def test_a_worker_logs_at_its_start_what_can_be_lost_and_what_it_changes(environ
     assert all(text in log for text in texts)
     changed = "max_codes_per_day from 3 to 10, countries from US to none; give all workers the same values"
     assert f"this worker changes the policy that another one has published: {changed}" in log
+    assert noted == [("policy", "max_codes_per_day from 3 to 10"), ("policy", "countries from US to none")]
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """The check of settings and Redis that a worker makes at its start, before it takes a message."""
 
 import logging
+import socket
 import sys
 from collections.abc import Collection
 from importlib.metadata import version
@@ -10,6 +11,7 @@ from celery import bootsteps
 
 from ringproof import runtime
 from ringproof.errors import LedgerUnavailable, Misconfigured
+from ringproof.ledger import audit
 from ringproof.ledger.health import examine
 from ringproof.ledger.policy import changes
 from ringproof.phone.country_list import PLIVO_SERVES
@@ -38,6 +40,8 @@ class Readiness(bootsteps.StartStopStep):
             runtime.ledger().check_rights()
             policy = runtime.settings().policy
             changed = changes(runtime.ledger(), policy)
+            for change in changed:
+                audit.note(runtime.ledger(), f"worker@{socket.gethostname()}", "policy", change)
             runtime.ledger().publish_policy(policy)
             complaints = examine(runtime.ledger())
         except (Misconfigured, LedgerUnavailable) as error:
