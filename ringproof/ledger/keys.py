@@ -34,6 +34,7 @@ Scripts get their own keys from here. They build two kinds of keys from the pref
 | `{P}:refusals` | hash | how often each cap has refused a request |
 | `{P}:reconcile`, `{P}:sync` | hash | how far each scan of Plivo's list is (lua/plivo_list) |
 | `{P}:audit` | stream | what operators did: actor, action, subject; the last 10,000 (`ledger.audit`) |
+| `{P}:jumps` | hash | how far (ms) Redis' clock has jumped ahead, by the last moment (ms) before; an hour |
 | `{P}:repair_cursor` | string | where the agenda repair goes on with its scan of the records |
 | `{P}:tick:NAME` | string | when (ms) a worker has claimed this tick; it expires when the next one may be claimed |
 | `{P}:events` | channel | events that concern more than one number, as JSON |
@@ -109,6 +110,7 @@ class Keys:
         self.refusals = f"{prefix}:refusals"
         self.breakers = f"{prefix}:breakers"
         self.audit = f"{prefix}:audit"
+        self.jumps = f"{prefix}:jumps"
         self.repair_cursor = f"{prefix}:repair_cursor"
         self.events = f"{prefix}:events"
         self.unacked = f"{prefix}:unacked"

@@ -24,6 +24,7 @@ from ringproof.clock import SlotClock, boot_clock, epoch_ms, moment
 from ringproof.errors import LedgerUnavailable
 from ringproof.ledger.acceptance import COLUMNS, Acceptance, Disposition, Requester
 from ringproof.ledger.answers import Begun, Outcome, Settled, Verdict
+from ringproof.ledger.clock_watch import CLOCK_IS_ANOTHER, ClockWatch
 from ringproof.ledger.connection import cause_of
 from ringproof.ledger.durations import Durations, ms, optional_ms
 from ringproof.ledger.keys import Keys
@@ -72,6 +73,7 @@ class Ledger:
         self.policy = policy  # applies where Redis has none: before the first worker, and after Redis was emptied
         self.durations = durations
         self.slot_clock = SlotClock()
+        self._clock_watch = ClockWatch(self._run_script)
         self._config = json.dumps(durations.mapping() | policy.mapping(), separators=(",", ":"))
         self._lua_clock = clock
         self._scripts: dict[str, Script] = {}
@@ -290,7 +292,20 @@ class Ledger:
         if not self._is_user_known:
             self.check_rights()
             self._is_user_known = True
-        return self._run(self.script(name), keys, [self._config, self.keys.prefix, *args])
+        try:
+            return self._run_script(name, keys, args, self._clock_watch.expected_us())
+        except LedgerUnavailable as error:
+            if error.cause != CLOCK_IS_ANOTHER:
+                raise
+        self._clock_watch.measure()
+        return self._run_script(name, keys, args)
+
+    def _run_script(
+        self, name: str, keys: Sequence[str] = (), args: Sequence[Any] = (), expected_us: int | None = None
+    ) -> Any:
+        """Run a script. If Redis' time is not `expected_us`, nothing is done, and the cause is CLOCK_IS_ANOTHER."""
+        prefix = self.keys.prefix if expected_us is None else f"{self.keys.prefix} {expected_us}"
+        return self._run(self.script(name), keys, [self._config, prefix, *args])
 
     def script(self, name: str) -> Script:
         """Return a script of `ringproof/ledger/lua` with the pieces that it needs in front of it."""

@@ -53,7 +53,7 @@ class Rights:
         return " ".join([*keys, *channels, self.commands, self.useful]).rstrip()
 
 
-SCRIPTS_OF_PRODUCERS: Final = ("now", "number/accept", "number/settle")
+SCRIPTS_OF_PRODUCERS: Final = ("now", "note_jump", "number/accept", "number/settle")
 
 NEVER_QUEUED: Final = ("auth", "hello", "multi", "exec", "discard", "watch")
 """They are performed also within a transaction, so that they cannot be tried in one."""
@@ -73,7 +73,7 @@ COMMANDS_OF_OTHERS: Final = (
 
 WRITTEN_BY_PRODUCERS: Final = (
     *("number:*", "earlier:*", "token:*", "code:*", "people:*", "askers", "agenda", "renewals", "lapsed", "refusals"),
-    *("erased", "erased:*", "line:*", "called:*", "backlog:*", "breakers", "destinations:waiting"),
+    *("erased", "erased:*", "jumps", "line:*", "called:*", "backlog:*", "breakers", "destinations:waiting"),
     *("batch:*", "feeding", "completed"),
 )
 

@@ -15,8 +15,9 @@ from pydantic import SecretStr
 from strict_plivo import StrictPlivo, Weather
 from support.harness import AUTH_ID, AUTH_TOKEN, fresh_number
 from support.roster_of_batch import import_rows
+from support.simulation import REDIS_CLOCK
 from virtual_time import Process, VirtualTime
-from virtual_workers import CLOCK, LedgerInTime, Workers
+from virtual_workers import LedgerInTime, Workers
 
 from ringproof.batches import erasure, operations
 from ringproof.batches.summary import batch_summary
@@ -53,7 +54,7 @@ class History:
         self.ahead = 0.0  # of Redis' clock
         self.jumps: list[tuple[float, float]] = []
         self.time = VirtualTime()
-        self.ledger = LedgerInTime(client, prefix=f"t{secrets.token_hex(4)}", clock=CLOCK)
+        self.ledger = LedgerInTime(client, prefix=f"t{secrets.token_hex(4)}", clock=REDIS_CLOCK)
         self.ledger.clock_us = lambda: self.epoch_us_of(self.time.now)
         policy = Policy(rate=RATE, call_rate=CALL_RATE, range_codes_per_hour=0, max_codes_per_day=5)
         self.ledger.publish_policy(policy)

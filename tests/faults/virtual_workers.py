@@ -24,12 +24,6 @@ from tasks import bulk, confirmation, feeder, sweep, verification
 from tasks import plivo_list as list_task
 from worker.celery import shutdown
 
-# The scripts' clock is the one of Redis, which a history may set.
-CLOCK = """
-local now_us = tonumber(redis.call('GET', 'test:now_us'))
-local now = math.floor(now_us / 1000)
-"""
-
 
 class LedgerInTime(Ledger):
     """A ledger whose Redis has a clock of its own: `clock_us` returns its time."""

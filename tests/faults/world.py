@@ -43,9 +43,9 @@ SETTLED = {State.CODE_SENT, State.IN_DOUBT, State.FAILED, State.VERIFIED, State.
 class World:
     """Everything that a scenario needs; a context manager that leaves nothing behind."""
 
-    def __init__(self, folder, *, durations=None, appendfsync="everysec", **variables):
+    def __init__(self, folder, *, durations=None, appendfsync="everysec", clock=CLOCK, **variables):
         self.folder = folder
-        self.appendfsync = appendfsync
+        self.appendfsync, self.clock = appendfsync, clock
         self.durations = SHORT | (durations or {})
         self.variables = variables
         self.accepted = {}
@@ -61,7 +61,7 @@ class World:
         self.client = connect(self.redis.url)
         self._stack.callback(self.client.close)
         short = Durations(**{name: timedelta(seconds=seconds) for name, seconds in self.durations.items()})
-        self.ledger = Ledger(self.client, clock=CLOCK, durations=short)
+        self.ledger = Ledger(self.client, clock=self.clock, durations=short)
         for name in ("number/accept", "number/begin", "number/settle", "agenda/work_off"):
             self.client.script_load(self.ledger.script(name).script)  # or a settle's first answer is that it is unknown
         self.producer = Celery("producer", broker=self.redis.url, set_as_current=False)
@@ -90,6 +90,7 @@ class World:
                 "PLIVO_AUTH_ID": AUTH_ID,
                 "PLIVO_AUTH_TOKEN": AUTH_TOKEN,
                 "PLIVO_BASE_URL": self.plivo.base_url,
+                "TEST_CLOCK": self.clock,
                 "FAULTS_DURATIONS": json.dumps(self.durations),
                 "FIRST_BYTES": str(self.folder / celery_with_notes.NAME),
             }

@@ -11,6 +11,7 @@ from ringproof.ledger.acceptance import Requester
 from ringproof.ledger.answers import Outcome, Settled, Verdict
 from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.record import Lane, Record, State
+from ringproof.ledger.scripts import lua_source
 from ringproof.policy import Policy, Rate
 
 UUID = "11111111-2222-3333-4444-555555555555"
@@ -24,6 +25,12 @@ local now_us = tonumber(redis.call('GET', 'test:stopped_us')) or clock[1] * 1000
 now_us = now_us + 1000000 * (tonumber(redis.call('GET', 'test:clock')) or 0)
 local now = math.floor(now_us / 1000)
 """
+
+# Redis' own clock, which is so many seconds ahead as the key `test:ahead` says. The processes know nothing of that.
+JUMPING_CLOCK = lua_source("lib/clock").replace(
+    "local clock = redis.call('TIME')",
+    "local clock = redis.call('TIME')\n  clock[1] = clock[1] + (redis.call('GET', 'test:ahead') or 0)",
+)
 
 
 class Book:

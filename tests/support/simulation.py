@@ -17,6 +17,7 @@ from ringproof.ledger.answers import AgendaAction, Verdict
 from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.pace import reserve_slot
 from ringproof.ledger.record import Lane
+from ringproof.ledger.scripts import lua_source
 from ringproof.policy import Policy, Rate
 
 SECOND = 1_000_000
@@ -27,6 +28,9 @@ CLOCK = """
 local now_us = tonumber(redis.call('GET', 'test:now_us'))
 local now = math.floor(now_us / 1000)
 """
+
+# The same, as the clock of Redis: the scripts compare it with what their callers know, as they do with the real one.
+REDIS_CLOCK = lua_source("lib/clock").replace("redis.call('TIME')", "{0, redis.call('GET', 'test:now_us')}")
 
 
 # Codes of people without their caps, as fresh numbers are all of one range and one country; and without a breaker.
@@ -43,10 +47,10 @@ UNLIMITED = {
 class Simulation:
     """Bookers in simulated time: each calls begin at its turn, a little late, as a thread would."""
 
-    def __init__(self, client, rate="300/5s", **policy):
+    def __init__(self, client, rate="300/5s", clock=CLOCK, **policy):
         self.client = client
         self.prefix = f"t{secrets.token_hex(4)}"
-        self.ledger = Ledger(client, prefix=self.prefix, clock=CLOCK)
+        self.ledger = Ledger(client, prefix=self.prefix, clock=clock)
         self.keys = self.ledger.keys
         self.rate = Rate.parse(rate)
         self.ledger.publish_policy(Policy(rate=self.rate, **UNLIMITED | policy))

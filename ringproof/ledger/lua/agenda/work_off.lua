@@ -122,8 +122,10 @@ local function call_up_people(channel)
   for _, number in ipairs(redis.call('ZRANGE', line_key(channel), 0, most_entries - 1)) do
     local slot, turn = slot_of_person(channel, others)
     if turn > now_us then break end
+    local key = key_of_record(number)
+    read(key)  -- moves its times first, if Redis' clock has jumped
     call_up(number, channel, slot)
-    redis.call('HSET', key_of_record(number), 'due_at', now)
+    redis.call('HSET', key, 'due_at', now)
     redis.call('ZADD', agenda_key, now, number)
     others = others + 1
   end

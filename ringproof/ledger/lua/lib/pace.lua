@@ -1,4 +1,4 @@
--- needs: arguments, clock, settings, set_back
+-- needs: arguments, clock, settings, set_back, jumps
 -- The slots at which requests to Plivo may start. Each bucket gives slots so far apart that no window of Plivo's has
 -- too many requests.
 -- The hash of `pace_key`, times in µs:
@@ -28,15 +28,15 @@ local function set_pace(field, value)
   changes[#changes + 1], changes[#changes + 2] = field, value
 end
 
+-- After Redis' clock has jumped all times of the pace are wrong: it begins again as that of an emptied Redis. This is
+-- not written here, because a producer may have the right to read the pace only.
+local is_wrong = pace.saved_at and (set_back_since(pace.saved_at) > 0 or #jumps_since(pace.saved_at) > 0)
+if is_wrong then pace = {} end
+
 -- Writes all changes in one command. A script that changes the pace calls this last.
 local function save_pace()
+  if is_wrong then redis.call('DEL', pace_key) end
   if #changes > 0 then redis.call('HSET', pace_key, 'saved_at', now, unpack(changes)) end
-end
-
--- After Redis' clock was set back all times of the pace are wrong: it begins again as that of an emptied Redis.
-if set_back_since(pace.saved_at or 0) > 0 then
-  redis.call('DEL', pace_key, held_key)
-  pace = {}
 end
 
 -- Returns a field of the bucket's rate, in µs: its window, or the spacing of its slots.

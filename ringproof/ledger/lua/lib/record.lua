@@ -1,4 +1,4 @@
--- needs: arguments, clock, settings, set_back, line
+-- needs: arguments, clock, settings, set_back, jumps, line
 -- How scripts read and write a hash, above all a number's record. An absent field stands for an empty value.
 -- The times of a record: moments that are over at its last change, and ends that may come later.
 local MOMENTS = {'updated_at', 'code_sent_at', 'verified_at', 'checked_at', 'look_ups_from', 'wrong_at'}
@@ -10,28 +10,48 @@ local function milliseconds(record, field)
   return tonumber(record[field]) or 0
 end
 
--- Moves the times of a record back if Redis' clock was set back, as if the record's last change was made now. Otherwise
--- the number would wait for times that are an hour away: for the end of its code, of its lease, of its turn. Returns
--- whether it has moved them.
-local function move_back(key, record)
-  local changed_at = milliseconds(record, 'updated_at')
-  local by = set_back_since(changed_at)
-  if by == 0 then return false end
-  local function move(fields, later_than)
-    for _, field in ipairs(fields) do
-      local at = milliseconds(record, field)
-      if at > later_than then redis.call('HSET', key, field, at - by) end
-    end
-  end
-  move(MOMENTS, now)
-  move(ENDS, changed_at)
+-- Moves the ends in a record that are later than `later_than` by `by` ms, with its entry on the agenda and its place in
+-- the line. Returns whether there are any.
+local function move_ends(key, record, later_than, by)
   local number = key:match(':number:(.+)$')
   local agenda_at = tonumber(redis.call('ZSCORE', agenda_key, number) or nil)
-  if agenda_at and agenda_at > changed_at then redis.call('ZADD', agenda_key, agenda_at - by, number) end
-  if record.channel and stands_in_line(number, record.channel) then
-    stand_in_line(number, record.channel, place_of(record, milliseconds(record, 'ends_at') - by))
+  local has_ends = agenda_at ~= nil
+  redis.call('HDEL', key, '')  -- Redis allows this when it is out of memory, and then allows the next writes, too
+  for _, field in ipairs(ENDS) do
+    local at = milliseconds(record, field)
+    if at > later_than then
+      record[field] = tostring(at + by)
+      redis.call('HSET', key, field, at + by)
+      has_ends = true
+    end
   end
-  return true
+  if agenda_at and agenda_at > later_than then redis.call('ZADD', agenda_key, agenda_at + by, number) end
+  if record.channel and stands_in_line(number, record.channel) then
+    stand_in_line(number, record.channel, place_of(record, milliseconds(record, 'ends_at')))
+  end
+  return has_ends
+end
+
+-- Moves the times of a record with Redis' clock, as if the record's last change was made now. Otherwise the number
+-- would wait for times that are an hour away: for the end of its code, of its lease, of its turn. Or these times would
+-- come too early. Returns whether it has moved them.
+local function follow_clock(key, record)
+  local changed_at, has_moved = milliseconds(record, 'updated_at'), false
+  if changed_at == 0 then return false end
+  local by = set_back_since(changed_at)
+  if by > 0 then
+    move_ends(key, record, changed_at, -by)
+    for _, field in ipairs(MOMENTS) do
+      local at = milliseconds(record, field)
+      if at > now then redis.call('HSET', key, field, at - by) end
+    end
+    return true
+  end
+  for _, jump in ipairs(jumps_since(changed_at)) do
+    has_moved = move_ends(key, record, jump.before, jump.by) or has_moved
+  end
+  if has_moved then redis.call('HSET', key, 'updated_at', now) end
+  return has_moved
 end
 
 -- Returns the hash as a table of texts, and as the flat list that Redis returned.
@@ -39,7 +59,7 @@ local function read(key)
   local flat = redis.call('HGETALL', key)
   local record = {}
   for i = 1, #flat, 2 do record[flat[i]] = flat[i + 1] end
-  if move_back(key, record) then return read(key) end
+  if follow_clock(key, record) then return read(key) end
   return record, flat
 end
 
