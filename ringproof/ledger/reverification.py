@@ -40,12 +40,14 @@ def postpone(ledger: Ledger, number: str) -> None:
     ledger.run_script("reverification/postpone", [ledger.keys.record(number)], [number])
 
 
-def note_removed(ledger: Ledger, record: Record) -> None:
-    """End the verification of a number that Plivo no longer has, unless the record has changed since it was claimed."""
-    number, verified_at = record.phone_number, epoch_ms(record.verified_at)
-    ledger.run_script(
-        "reverification/note_removed", [ledger.keys.record(number)], [number, record.request, verified_at]
-    )
+def note_removed(ledger: Ledger, record: Record) -> bool:
+    """End the verification of a number that Plivo no longer has; return whether it has ended.
+
+    Nothing changes if the record has changed since `record` was read, or has an unfinished request.
+    """
+    key, verified_at = ledger.keys.record(record.phone_number), epoch_ms(record.verified_at)
+    arguments = [record.phone_number, record.request, verified_at]
+    return bool(ledger.run_script("reverification/note_removed", [key], arguments))
 
 
 def request(ledger: Ledger, numbers: Sequence[str]) -> list[Requested]:

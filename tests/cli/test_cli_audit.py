@@ -95,7 +95,7 @@ def test_only_the_newest_entries_are_kept(ledger, monkeypatch):
 
 READS_ONLY = {
     "audit", "batch", "batch ls", "batch show", "health", "limits", "limits show", "status",
-    "confirm", "initiate", "sync", "worker", "beat", "sandbox", "demo",
+    "confirm", "initiate", "worker", "beat", "sandbox", "demo",
 }  # fmt: skip
 """Commands that only read, that a person uses for a number of their own, or that start a process."""
 

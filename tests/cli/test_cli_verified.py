@@ -9,9 +9,9 @@ from functools import partial
 import pytest
 from support.harness import Terminal, Worker, eventually, fresh_number, ledger_of, stopped
 
-from ringproof.ledger import reverification
+from ringproof.ledger import control, reverification
 from ringproof.ledger.acceptance import Disposition, Requester
-from ringproof.ledger.record import Reason, Record, State
+from ringproof.ledger.record import Lane, Reason, Record, State
 from ringproof.phone.masking import mask
 from worker.cli.verified import _is_listed
 from worker.local.processes.redis_server import RedisServer
@@ -61,7 +61,7 @@ class TestSync:
         imported = ringproof("import", str(roster), "--dry-run")
 
         assert done.stdout == "45 numbers are verified at Plivo, 45 of them unknown here until now\n"
-        assert json.loads(again.stdout) == {"at_plivo": 45, "recorded": 0, "gone": 0}
+        assert json.loads(again.stdout) == {"at_plivo": 45, "recorded": 0, "gone": 0, "ended": 0}
         assert (record.state, record.alias, record.country) == (State.VERIFIED, "Number 7", "US")
         assert record.verification_uuid == plivo.sends(numbers[7])[-1]["verification_uuid"]
         assert record.checked_at > record.verified_at
@@ -116,7 +116,49 @@ class TestSync:
             plivo.delete(number)
         done = ringproof("sync", "--json")
 
-        assert json.loads(done.stdout) == {"at_plivo": 0, "recorded": 0, "gone": 2}
+        assert json.loads(done.stdout) == {"at_plivo": 0, "recorded": 0, "gone": 2, "ended": 0}
+
+    def test_ends_the_verifications_that_plivo_has_lost_with_a_yes(self, ringproof, ledger, plivo):
+        there, gone, asked = (verified(plivo) for _ in range(3))
+        ringproof("sync")
+        for number in (gone, asked):
+            plivo.delete(number)
+        control.pause(ledger, Lane.BULK)
+        ledger.accept(asked, token="t", requester=Requester.RESEND, lane=Lane.BULK)
+        sent = len(plivo.sends())
+        done = ringproof("sync", "--yes")
+        again = ringproof("sync", "--yes", "--json")
+
+        assert "2 numbers are verified here, and no longer at Plivo" in done.stdout
+        assert "the verification of 1 number has ended\n" in done.stdout
+        assert json.loads(again.stdout) == {"at_plivo": 1, "recorded": 0, "gone": 1, "ended": 0}
+        assert [ledger.read(number).is_verified for number in (there, gone, asked)] == [True, False, True]
+        assert ledger.read(gone).reason is Reason.REMOVED
+        assert len(plivo.sends()) == sent
+
+    @pytest.mark.parametrize(("typed", "stands"), [("n", True), ("y", False)])
+    def test_asks_on_a_terminal_before_it_ends_verifications(
+        self, home, ringproof, ledger, plivo, tmp_path, typed, stands
+    ):
+        number = verified(plivo)
+        ringproof("sync")
+        plivo.delete(number)
+        with Terminal(home, tmp_path, "sync") as terminal:
+            terminal.until_shown("End their verification here? [y/N]").types(f"{typed}\n")
+            assert terminal.end() == 0
+
+        assert ledger.read(number).is_verified is stands
+
+    def test_ends_no_verification_if_plivos_list_was_not_whole(self, ringproof, ledger, plivo):
+        numbers = [verified(plivo) for _ in range(2)]
+        ringproof("sync")
+        plivo.delete(numbers[0])
+        plivo.befall("without_uuid", operation="list")
+        done = ringproof("sync", "--yes")
+
+        assert done.returncode == 1
+        assert "nothing has ended: Plivo's list showed 0 numbers, and it says 1" in done.stderr
+        assert all(ledger.read(number).is_verified for number in numbers)
 
     def test_shows_plivos_refusal_and_ends_at_ctrl_c(self, home, plivo, tmp_path):
         plivo.befall("401", operation="list", times=1000)

@@ -43,8 +43,8 @@ def audit(count: int, *, prints_json: bool) -> None:
     """Show who did what, and when: oldest first, in UTC.
 
     A command adds its entry before it pauses, resumes or cancels something, sets limits, imports, retries or resends
-    rows, verifies numbers again, writes numbers in full, erases a number or removes it. Numbers are masked. The last
-    10,000 entries are kept. Nothing proves the name in an entry.
+    rows, verifies numbers again, ends verifications, writes numbers in full, erases a number or removes it. Numbers are
+    masked. The last 10,000 entries are kept. Nothing proves the name in an entry.
     """
     load_dotenv()
     entries = list(trail.entries(runtime.ledger(), count))

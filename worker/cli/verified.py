@@ -25,7 +25,7 @@ from ringproof.ledger.reverification import Requested
 from ringproof.phone.masking import mask
 from ringproof.phone.number import parse
 from ringproof.rosters.output_file import OutputFile
-from tasks.plivo_list import LAG, start_list_scan
+from tasks.plivo_list import LAG, SKIPPED, start_list_scan
 from worker.cli.audit import AS, note
 from worker.cli.options import JSON, REGION, YES, Duration, load_dotenv, numbers_of, reports_errors
 from worker.views.console import Exit, console
@@ -77,27 +77,32 @@ def numbers(states: Sequence[str], actor: str | None, *, prints_json: bool) -> N
 
 @click.command()
 @click.option("--gone", metavar="FILE", help="Write numbers that Plivo no longer has to this file, one a line.")
+@click.option("--yes", is_flag=True, help="End the verifications that Plivo no longer has, and do not ask.")
 @JSON
+@AS
 @reports_errors
-def sync(gone: str | None, *, prints_json: bool) -> None:
+def sync(gone: str | None, actor: str | None, *, yes: bool, prints_json: bool) -> None:
     """Read Plivo's whole list of verified numbers.
 
     Numbers that are unknown here are recorded as verified, so that an import skips them. Numbers that are verified
-    here and no longer at Plivo are shown, not deleted; ringproof reverify NUMBER verifies them again. A worker reads
-    the list, 20 numbers a request, at a tenth of the pace. After Ctrl-C it goes on, and the same command waits for it.
+    here and no longer at Plivo are shown. On a terminal, or with --yes, their verification ends here; ringproof
+    reverify NUMBER verifies them again. A worker reads the list, 20 numbers a request, at a tenth of the pace. After
+    Ctrl-C it goes on, and the same command waits for it.
     """
     load_dotenv()
     ledger = runtime.ledger()
     start_list_scan(ledger, ListScan.SYNC)
     began = _wait_for_scan(ledger)
     scan = plivo_list.scan_progress(ledger, ListScan.SYNC)
-    missing = [record.phone_number for record in reverification.verified(ledger) if not _is_listed(record, began)]
+    records = [record for record in reverification.verified(ledger) if not _is_listed(record, began)]
+    missing = [record.phone_number for record in records]
     if gone is not None:
         with OutputFile(gone, "utf-8", holds="list of numbers", beginnings=[b"+"]) as written, written.errors_named():
             written.file.writelines(f"{number}\n" for number in missing)
     recorded = scan.counts.get(Marked.RECORDED, 0)
     if prints_json:
-        click.echo(json_line({"at_plivo": scan.total, "recorded": recorded, "gone": len(missing)}))
+        ended = _end_verifications(ledger, records, scan, actor) if yes else 0
+        click.echo(json_line({"at_plivo": scan.total, "recorded": recorded, "gone": len(missing), "ended": ended}))
         return
     if scan.total:
         console().print(f"{_numbers_are(scan.total)} verified at Plivo, {recorded:,} of them unknown here until now")
@@ -105,6 +110,9 @@ def sync(gone: str | None, *, prints_json: bool) -> None:
         console().print("no number is verified at Plivo")
     if missing:
         console().print(f"{_numbers_are(len(missing))} verified here, and no longer at Plivo: {_masked(missing)}")
+        if yes or (sys.stdin.isatty() and click.confirm("End their verification here?", err=True)):
+            ended = _end_verifications(ledger, records, scan, actor)
+            console().print(f"the verification of {counted(ended, 'number')} has ended")
         source = f"- < {shlex.quote(gone)}" if gone else "- < FILE, with the file of --gone FILE"
         console().print(f"to verify them again: ringproof reverify {source}")
 
@@ -180,6 +188,21 @@ def _request_reverification(ledger: Ledger, numbers: Sequence[str], how: str) ->
         if answers[answer]:
             console().print(f"{_numbers_are(answers[answer])} {why}")
     sys.exit(Exit.DONE if due else Exit.REFUSED)
+
+
+def _end_verifications(ledger: Ledger, records: Sequence[Record], scan: ScanProgress, actor: str | None) -> int:
+    """End verifications that Plivo no longer has, and return how many. A number with an unfinished request is left out.
+
+    Ends the command if the scan has seen fewer numbers than Plivo says that its list has: then it proves nothing.
+    """
+    seen = sum(count for result, count in scan.counts.items() if result != SKIPPED)
+    if records and (scan.total is None or seen < scan.total):
+        total = "does not say how many" if scan.total is None else f"says {scan.total:,}"
+        console(stderr=True).print(f"nothing has ended: Plivo's list showed {counted(seen, 'number')}, and it {total}")
+        sys.exit(Exit.REFUSED)
+    if records:
+        note(actor, "end verifications", counted(len(records), "number"))
+    return sum(reverification.note_removed(ledger, record) for record in records)
 
 
 def _wait_for_scan(ledger: Ledger) -> datetime:
