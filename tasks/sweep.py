@@ -21,7 +21,7 @@ from ringproof.ledger.confirmation import last_change
 from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.pace import take_probe
 from ringproof.ledger.policy import restore_policy
-from ringproof.ledger.queues import claim_tick, queue
+from ringproof.ledger.queues import SWEEP_TICK, claim_tick, queue
 from ringproof.ledger.record import Lane, Reason, Record, State
 from ringproof.phone.masking import mask
 from tasks.plivo_list import enqueue_list_scans
@@ -70,7 +70,7 @@ def sweep_once(ledger: Ledger, limit: int = PORTION) -> Counter[AgendaAction]:
 def sweep() -> None:
     """Work off the agenda for as long as a tick lasts, unless another worker has taken this tick."""
     ledger = runtime.ledger()
-    if not claim_tick(ledger, "sweep", TICK):
+    if not claim_tick(ledger, SWEEP_TICK, TICK):
         return
     if restore_policy(ledger, runtime.settings().policy):
         _log.warning("Redis had no policy, because it was emptied; this worker's is published again")

@@ -10,13 +10,14 @@ import redis
 from ringproof.clock import moment
 from ringproof.ledger.exposure import exposures, is_encrypted
 from ringproof.ledger.ledger import Ledger
+from ringproof.ledger.queues import SWEEP_TICK
 
 OLDEST: Final = (6, 2)
 """COPY, GETDEL and ZADD LT came with 6.2, which is also the oldest that Ringproof is tested with."""
 
 
 OVERDUE: Final = timedelta(minutes=1)
-"""The sweep acts on an entry of the agenda within seconds, and an upgrade stops the workers for less than a minute."""
+"""The sweep runs each second, and an upgrade stops the workers for less than a minute."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,22 +41,27 @@ def examine(ledger: Ledger) -> list[Complaint]:
             Complaint("Redis forbids INFO, so Ringproof cannot check whether it loses data; allow INFO for this user")
         ]
     found = exposures(info, ledger.client.connection_pool.connection_kwargs, is_encrypted=is_encrypted(ledger.client))
-    return [*complaints(info), *overdue_work(ledger), *map(Complaint, found)]
+    return [*complaints(info), *missing_time(ledger), *map(Complaint, found)]
 
 
-def overdue_work(ledger: Ledger) -> list[Complaint]:
-    """Return a complaint if the first entry of the agenda is overdue. Workers that run act on it within seconds.
+def missing_time(ledger: Ledger) -> list[Complaint]:
+    """Return a complaint if Redis remembers no tick of the last minute, or if work has been due for longer.
 
-    A Redis that was restored from a backup shows the same: it remembers work that was done since.
+    Either no worker has run since then, or Redis was restored from a backup and does not know what was done since.
     """
-    first = ledger.run("zrange", ledger.keys.agenda, 0, 0, withscores=True)
-    overdue = ledger.now() - moment(int(first[0][1])) if first else timedelta()
-    if overdue < OVERDUE:
+    last_tick, first = ledger.run_all(
+        ("get", ledger.keys.tick(SWEEP_TICK)), ("zrange", ledger.keys.agenda, 0, 0, False, True)
+    )
+    now = ledger.now()
+    silent = now - moment(int(last_tick)) if last_tick else timedelta()
+    overdue = now - moment(int(first[0][1])) if first else timedelta()
+    if max(silent, overdue) < OVERDUE:
         return []
-    lasts = timedelta(seconds=overdue.total_seconds() // 1)
+    what = "Redis remembers nothing of the last" if silent >= OVERDUE else "work in Redis is overdue by"
+    lasts = timedelta(seconds=(silent if silent >= OVERDUE else overdue).total_seconds() // 1)
     return [
         Complaint(
-            f"work in Redis is overdue by {lasts}: no worker has run since then, or Redis was restored from a backup; "
+            f"{what} {lasts}: no worker with a beat has run since then, or Redis was restored from a backup; "
             "in that case run `ringproof pause` now (see docs/operating/redis.md#after-a-restored-backup)"
         )
     ]

@@ -36,7 +36,7 @@ Scripts get their own keys from here. They build two kinds of keys from the pref
 | `{P}:audit` | stream | what operators did: actor, action, subject; the last 10,000 (`ledger.audit`) |
 | `{P}:jumps` | hash | how far (ms) Redis' clock has jumped ahead, by the last moment (ms) before; an hour |
 | `{P}:repair_cursor` | string | where the agenda repair goes on with its scan of the records |
-| `{P}:tick:NAME` | string | when (ms) a worker has claimed this tick; it expires when the next one may be claimed |
+| `{P}:tick:NAME` | string | when (ms) a worker has claimed the last tick of this name |
 | `{P}:events` | channel | events that concern more than one number, as JSON |
 | `{P}:unacked` | hash | Celery's messages that a worker has taken and not acknowledged |
 | `{P}:batches` | sorted set | the names of all batches with the moment (µs) at which each import began |

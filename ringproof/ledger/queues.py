@@ -11,6 +11,9 @@ from ringproof.phone.masking import mask_value
 
 TICKS: Final = "ringproof.ticks"
 
+SWEEP_TICK: Final = "sweep"
+"""The tick of the sweep: some worker claims it each second, if one has a beat."""
+
 LONGEST_QUEUE: Final = 1000
 """Messages in a lane's queue. If there are more, the workers are behind, so the sweep does not take them for lost."""
 

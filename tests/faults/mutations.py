@@ -285,6 +285,13 @@ MUTATIONS = (
         "tests/cli/test_cli_verified.py::TestSync::test_ends_no_verification_if_plivos_list_was_not_whole",
     ),
     Mutation(
+        "a worker says at its start how much time Redis does not remember",
+        "ringproof/ledger/health.py",
+        "silent = now - moment(int(last_tick)) if last_tick else timedelta()",
+        "silent = timedelta()",
+        "tests/ledger/test_health.py::test_a_worker_says_at_its_start_how_much_time_redis_does_not_remember",
+    ),
+    Mutation(
         "a jump is noted once",
         "ringproof/ledger/lua/note_jump.lua",
         "if jump.before + jump.by >= now - ago then return 0 end",

@@ -5,7 +5,6 @@ import secrets
 from collections import defaultdict, deque
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
@@ -20,8 +19,7 @@ from ringproof.ledger.queues import queue
 from ringproof.ledger.record import Lane
 from ringproof.plivo.client import PlivoClient
 from ringproof.settings import Settings
-from tasks import bulk, confirmation, feeder, sweep, verification
-from tasks import plivo_list as list_task
+from tasks import bulk, confirmation, verification
 from worker.celery import shutdown
 
 
@@ -53,7 +51,6 @@ class Workers:
         self.time, self.ledger, self.chance = time, ledger, chance
         self.messages: dict[str, deque[tuple[str, tuple[Any, ...], dict[str, Any]]]] = defaultdict(deque)
         self.busy: dict[str, Process] = {}
-        self.ticks: dict[str, float] = {}
 
     def send(self, name: str, args: Any = (), kwargs: Any = None, *, queue: str, **_: Any) -> None:
         """What takes the place of Celery's `send_task`."""
@@ -115,7 +112,7 @@ class Workers:
             app.tasks[name].run(*args, **kwargs)
 
     def stand_in(self, client: PlivoClient, monkeypatch: Any) -> None:
-        """Take the place of Celery, of its ticks, and of what a worker's process builds once."""
+        """Take the place of Celery, and of what a worker's process builds once."""
         settings = Settings.read({"PLIVO_AUTH_ID": AUTH_ID, "PLIVO_AUTH_TOKEN": AUTH_TOKEN}, worker=True)
         monkeypatch.setattr(runtime, "ledger", lambda: self.ledger)
         monkeypatch.setattr(runtime, "plivo", lambda: client)
@@ -124,12 +121,3 @@ class Workers:
         monkeypatch.setattr(shutdown, "is_stopping", self.is_stopping)
         monkeypatch.setattr(shutdown, "POLL_SECONDS", 3.0)
         self.time.replace_clocks(monkeypatch)
-        for module in (sweep, feeder, list_task):
-            monkeypatch.setattr(module, "claim_tick", self._claim_tick)
-
-    def _claim_tick(self, _ledger: Ledger, name: str, every: timedelta) -> bool:
-        """What takes the place of a key that expires: Redis expires keys by its own time."""
-        if self.ticks.get(name, 0.0) > self.time.now:
-            return False
-        self.ticks[name] = self.time.now + every.total_seconds()
-        return True

@@ -101,7 +101,6 @@ class Service:
         self.after(SECOND, self.sweep)
         if not claim_tick(self.ledger, "sweep", timedelta(milliseconds=800)):
             return
-        self.simulation.client.delete(self.ledger.keys.tick("sweep"))  # its TTL is of the true clock
         for entry in work_off_agenda(self.ledger, 500, QUEUES):
             if entry.action is AgendaAction.ENQUEUE:
                 self.message((entry.phone_number, entry.request))

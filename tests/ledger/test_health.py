@@ -9,9 +9,10 @@ from support.number_in_ledger import Book
 
 from ringproof.ledger import audit
 from ringproof.ledger.connection import connect
-from ringproof.ledger.health import complaints, examine, overdue_work
+from ringproof.ledger.health import complaints, examine, missing_time
 from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.policy import changes, restore_policy
+from ringproof.ledger.queues import SWEEP_TICK, claim_tick
 from ringproof.policy import Policy, Rate
 from ringproof.settings import Settings
 from worker.local.processes.redis_server import RedisServer
@@ -90,13 +91,25 @@ def test_a_policy_that_is_there_is_not_put_back(published):
     assert changes(published, Policy()) == []
 
 
-def test_overdue_work_shows_that_no_worker_ran_or_that_redis_is_a_backup(client):
+def test_missing_time_shows_that_no_worker_ran_or_that_redis_is_a_backup(client):
     book = Book(client)
     book.accept()
-    assert overdue_work(book.ledger) == []
+    assert missing_time(book.ledger) == []
     book.move(timedelta(minutes=3))
-    (complaint,) = overdue_work(book.ledger)
+    (complaint,) = missing_time(book.ledger)
 
     assert not complaint.fatal
     assert complaint.text.startswith("work in Redis is overdue by 0:0")
     assert "`ringproof pause`" in complaint.text
+
+
+def test_a_worker_says_at_its_start_how_much_time_redis_does_not_remember(client):
+    book = Book(client)
+    assert claim_tick(book.ledger, SWEEP_TICK, timedelta(seconds=1))
+    book.move(timedelta(seconds=50))
+    assert missing_time(book.ledger) == []
+    book.move(timedelta(hours=2))
+    (complaint,) = missing_time(book.ledger)
+
+    assert complaint.text.startswith("Redis remembers nothing of the last 2:00:5")
+    assert "restored from a backup; in that case run `ringproof pause` now" in complaint.text

@@ -1,10 +1,10 @@
 -- needs: clock
--- Claims a tick for one worker. The key expires by itself, unless Redis' clock was set back: so its time counts, too.
+-- Claims a tick for one worker. The key stays: a worker that starts sees in it when the last tick was.
 -- input:  KEYS    the tick
 --         ARGV    ms between two ticks
 -- output: 1, or 0 if another worker has claimed this tick
 local key, every_ms = KEYS[1], tonumber(ARGV[3])
 local claimed_at = redis.call('GET', key)
 if claimed_at and math.abs(now - claimed_at) < every_ms then return 0 end
-redis.call('SET', key, now, 'PX', every_ms)
+redis.call('SET', key, now)
 return 1
