@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import Any, Final
 
 from celery import Celery, Task
+from celery.canvas import Signature
 from kombu import Exchange, Queue
 from kombu.utils.imports import symbol_by_name
 
@@ -33,6 +34,17 @@ NO_BODIES: Final = (
 )
 
 
+class PortableSignature(Signature):
+    """A signature (`.s(…)`) that can be pickled and copied, as its task can."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _signature_of, (type(self.type).__module__, dict(self))
+
+    def clone(self, *args: Any, **options: Any) -> "PortableSignature":
+        """Return a copy, with more arguments and options."""
+        return PortableSignature(super().clone(*args, **options), app=self.app)
+
+
 class PortableTask(Task):
     """A task that can be pickled and copied. Celery would look for its name in the application of the host project."""
 
@@ -41,10 +53,21 @@ class PortableTask(Task):
     def __reduce__(self) -> tuple[Any, ...]:
         return _task_of, (type(self).__module__, self.name)
 
+    def signature(self, *args: Any, **options: Any) -> PortableSignature:
+        """Return a signature of this task; `.s(…)` and `.si(…)` call this, too."""
+        return PortableSignature(self, *args, **{"app": self.app} | options)
+
+    subtask = signature
+
 
 def _task_of(module: str, name: str) -> Any:
     import_module(module)
     return app.tasks[name]
+
+
+def _signature_of(module: str, fields: dict[str, Any]) -> PortableSignature:
+    import_module(module)
+    return PortableSignature(fields, app=app)
 
 
 class Ringproof(Celery):

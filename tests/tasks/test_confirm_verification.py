@@ -392,3 +392,12 @@ def test_a_task_that_was_pickled_or_copied_is_the_same_task(task):
     for other in (pickle.loads(pickle.dumps(task)), copy.copy(task), copy.deepcopy(task)):
         assert other.name == task.name
         assert other.app is app
+
+
+@pytest.mark.parametrize("task", [confirm_verification, initiate_verification, work_chunk, sweep])
+def test_a_signature_that_was_pickled_or_copied_is_of_the_same_task(task):
+    signature = task.s("+14155550123").set(queue="ringproof.bulk")
+    for one in (signature, task.si("+14155550123"), signature.clone(("more",))):
+        for other in (pickle.loads(pickle.dumps(one)), copy.copy(one)):
+            assert other == one
+            assert (other.type.name, other.app) == (task.name, app)
