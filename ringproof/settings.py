@@ -23,6 +23,7 @@ from ringproof.phone.country_list import check_letters, parse_countries
 from ringproof.phone.quiet_hours import NOTATION, QuietHours
 from ringproof.policy import Policy, Rate
 from ringproof.proxy import Proxy, goes_direct
+from ringproof.secret_file import with_secrets
 
 DEFAULT_REDIS_URL = "redis://127.0.0.1:6379/0"
 
@@ -71,6 +72,9 @@ class Settings(BaseModel):
         SecretStr(DEFAULT_REDIS_URL),
         validation_alias=AliasChoices("RINGPROOF_REDIS_URL", "REDIS_URL"),
         description=redis_url.SHAPES,
+    )
+    redis_url_file: str | None = Field(
+        None, alias="RINGPROOF_REDIS_URL_FILE", description="the path of a file with the URL of Redis alone"
     )
     prefix: str = Field(
         "ringproof",
@@ -195,6 +199,9 @@ class Settings(BaseModel):
     plivo_auth_token: SecretStr | None = Field(
         None, alias="PLIVO_AUTH_TOKEN", description="the token that belongs to PLIVO_AUTH_ID"
     )
+    plivo_auth_token_file: str | None = Field(
+        None, alias="PLIVO_AUTH_TOKEN_FILE", description="the path of a file with the token alone"
+    )
     plivo_base_url: Annotated[str, AfterValidator(base_url.check)] = Field(
         "https://api.plivo.com/v1",
         alias="PLIVO_BASE_URL",
@@ -227,19 +234,19 @@ class Settings(BaseModel):
         """
         remedies = cls._remedies()
         stripped = ((name, environ.get(name, "").strip()) for name in remedies)
-        given = _without_unused({name: value for name, value in stripped if value})
-        problems = []
+        given, problems = with_secrets({name: value for name, value in stripped if value}, worker=worker)
+        given = _without_unused(given)
         try:
             settings = cls.model_validate(given, context=worker)
         except ValidationError as error:
             names = [str(problem["loc"][0]) for problem in error.errors(include_input=False)]
-            problems = [f"{cls._name_given(name, given)}: {remedies[name]}" for name in names]
+            problems += [f"{cls._name_given(name, given)}: {remedies[name]}" for name in names]
         if worker:
             problems += [
                 f"{name}: missing; the worker needs it to ask Plivo. Set it in the environment, or load your .env "
                 "first: set -a; . ./.env; set +a"
                 for name in ("PLIVO_AUTH_ID", "PLIVO_AUTH_TOKEN")
-                if name not in given
+                if name not in given and not any(problem.startswith(name) for problem in problems)
             ]
             if base_url.exposes(given.get("PLIVO_BASE_URL", ""), given.get("PLIVO_AUTH_TOKEN", "")):
                 problems.append(f"PLIVO_BASE_URL: {base_url.REMEDY}")

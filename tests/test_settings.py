@@ -1,5 +1,6 @@
 """The settings: read from a mapping, all problems reported at once by variable name, and no secret shown."""
 
+import os
 from collections.abc import Mapping
 from datetime import time
 from fractions import Fraction
@@ -15,6 +16,7 @@ from ringproof.errors import Misconfigured
 from ringproof.ledger.connection import connect
 from ringproof.phone.quiet_hours import QuietHours
 from ringproof.policy import Policy, Rate
+from ringproof.secret_file import SECRET_FILES
 from ringproof.settings import DEFAULT_REDIS_URL, USUAL_CA_BUNDLE, USUAL_NO_PROXY, USUAL_PROXY, Settings
 
 ROOT = Path(__file__).parents[1]
@@ -175,7 +177,64 @@ class TestReading:
         assert set(Settings.variables()) - set(example) == {"REDIS_URL"}
 
     def test_the_variables_are_complete(self):
-        assert set(Settings.variables()) == set(WRONG) | {"REDIS_URL", "PLIVO_AUTH_TOKEN"}
+        assert set(Settings.variables()) == set(WRONG) | {"REDIS_URL", "PLIVO_AUTH_TOKEN", *SECRET_FILES}
+
+
+class TestSecretFiles:
+    @pytest.fixture
+    def file(self, tmp_path):
+        return tmp_path / "secret"
+
+    @pytest.mark.parametrize("text", [AUTH_TOKEN, f"{AUTH_TOKEN}\n", f"{AUTH_TOKEN}\r\n"])
+    def test_have_the_secret_with_or_without_a_line_end(self, file, text):
+        file.write_bytes(text.encode())
+        settings = Settings.read({"PLIVO_AUTH_ID": AUTH_ID, "PLIVO_AUTH_TOKEN_FILE": str(file)}, worker=True)
+
+        assert settings.plivo_auth_token.get_secret_value() == AUTH_TOKEN
+        assert AUTH_TOKEN in settings.secrets
+
+    def test_have_the_url_of_redis(self, file):
+        file.write_text(f"redis://:{PASSWORD}@redis:6379/1\n")
+        settings = Settings.read({"RINGPROOF_REDIS_URL_FILE": str(file), "REDIS_URL": "redis://another:6379/0"})
+
+        assert settings.redis_url.get_secret_value() == f"redis://:{PASSWORD}@redis:6379/1"
+        assert PASSWORD not in repr(settings)
+
+    @pytest.mark.parametrize(
+        ("content", "problem"),
+        [
+            (None, "the file cannot be read (No such file or directory)"),
+            (b"", "the file is empty"),
+            (b" \n", "the file is empty"),
+            (b"first\nsecond\n", "the file has more than one line"),
+            (b"x" * 100_000, "the file has more than one line"),
+            (b"\xff\xfe", "the file is no text in UTF-8"),
+        ],
+    )
+    @pytest.mark.parametrize("name", SECRET_FILES)
+    def test_that_are_wrong_are_named_without_what_is_in_them(self, file, name, content, problem):
+        if content is not None:
+            file.write_bytes(content)
+        others = {key: value for key, value in CREDENTIALS.items() if key != SECRET_FILES[name]}
+
+        assert problems(others | {name: str(file)}, worker=True) == {name: problem}
+
+    def test_are_no_folders_and_no_pipes(self, tmp_path, file):
+        os.mkfifo(file)
+
+        for path in (tmp_path, file):
+            assert problems({"RINGPROOF_REDIS_URL_FILE": str(path)})["RINGPROOF_REDIS_URL_FILE"].startswith(
+                ("it is no ordinary file", "the file cannot be read")
+            )
+
+    def test_do_not_stand_beside_the_variable_itself(self, file):
+        file.write_text(AUTH_TOKEN)
+        found = problems(CREDENTIALS | {"PLIVO_AUTH_TOKEN_FILE": str(file)}, worker=True)
+
+        assert found == {"PLIVO_AUTH_TOKEN_FILE": "PLIVO_AUTH_TOKEN is set, too; set one of them"}
+
+    def test_with_the_token_may_be_closed_to_a_producer(self, file):
+        assert Settings.read({"PLIVO_AUTH_TOKEN_FILE": str(file)}).plivo_auth_token is None
 
 
 class TestProblems:

@@ -488,7 +488,9 @@ def test_the_environment_wins_over_the_folders_env_file(run, tmp_path, environ):
     fills = run("status", "4155550199", RINGPROOF_REDIS_URL=environ["RINGPROOF_REDIS_URL"], RINGPROOF_REGION="GB")
 
     assert "is unknown here" in wins.stdout
+    assert wins.stderr == f"from {tmp_path / '.env'}: RINGPROOF_REGION\n", "the file, and what was taken from it"
     assert "no such number" in fills.stderr
+    assert "from " not in fills.stderr
 
 
 @pytest.mark.parametrize(
@@ -505,7 +507,46 @@ def test_a_mistake_in_the_env_file_is_named(run, tmp_path, text, hint):
     done = run("status", "+14155550123")
 
     assert done.returncode == 1
-    assert done.stderr.startswith(f"error: {hint}")
+    assert done.stderr.splitlines()[-1].startswith(f"error: {hint}")
+
+
+@pytest.mark.parametrize(
+    ("mode", "owner", "hint"),
+    [
+        (0o664, 0, "can be written by others, and was not read; chmod go-w .env"),
+        (0o606, 0, "can be written by others"),
+        (0o600, 12345, "belongs to another user, and was not read"),
+    ],
+)
+def test_an_env_file_that_another_user_could_write_is_not_read(run, tmp_path, mode, owner, hint):
+    file = tmp_path / ".env"
+    file.write_text(f"RINGPROOF_REDIS_URL={ABSENT}\n")
+    file.chmod(mode)
+    if owner:
+        if os.geteuid():
+            pytest.skip("only root can give a file to another user")
+        os.chown(file, owner, owner)
+
+    done = run("status", "+14155550123")
+
+    assert done.returncode == 1
+    assert f"error: .env {hint}" in done.stderr
+
+
+def test_an_env_file_that_is_a_pipe_does_not_hold_a_command_up(run, tmp_path):
+    os.mkfifo(tmp_path / ".env")
+
+    assert "error: .env is no ordinary file" in run("status", "+14155550123").stderr
+
+
+def test_nothing_in_an_env_file_is_expanded(run, tmp_path):
+    (tmp_path / ".env").write_text("RINGPROOF_REGION=${PLIVO_AUTH_TOKEN}\n")
+
+    done = run("status", "+14155550123", PLIVO_AUTH_TOKEN="a-real-token")
+
+    assert done.returncode == 1
+    assert "error: RINGPROOF_REGION in .env: ${…} is not expanded" in done.stderr
+    assert "a-real-token" not in done.stderr
 
 
 def test_the_sandbox_serves_until_a_signal_ends_it(environ, tmp_path):

@@ -1133,6 +1133,27 @@ MUTATIONS = (
         "tests/celery/test_crash_reports.py::test_celerys_own_results_print_masked",
     ),
     Mutation(
+        "a file that another user could write is not read for settings",
+        "worker/cli/env_file.py",
+        "if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):",
+        "if False:",
+        "tests/cli/test_cli.py::test_an_env_file_that_another_user_could_write_is_not_read",
+    ),
+    Mutation(
+        "what others wrote does not steer a terminal",
+        "worker/views/console.py",
+        "yield segment if segment.control else",
+        "yield segment if True else",
+        "tests/cli/test_cli_terminal.py::test_whatever_is_laid_out_does_not_steer_the_terminal",
+    ),
+    Mutation(
+        "a text of others makes no line of its own in a log",
+        "worker/celery/logs.py",
+        "return _INDENTED.join(",
+        'return "\\n".join(',
+        "tests/celery/test_logs.py::test_a_text_of_others_neither_steers_the_terminal_nor_makes_a_line_of_its_own",
+    ),
+    Mutation(
         "a body of nested lists is junk before it is pickled",
         "ringproof/celery/envelope.py",
         "layer = [value]",

@@ -3,6 +3,7 @@
 import errno
 import os
 import re
+import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
@@ -11,12 +12,13 @@ from pathlib import Path
 from typing import Any, Final, ParamSpec
 
 import click
-from dotenv import dotenv_values
 from rich.text import Text
 
 from ringproof import errors
 from ringproof.ledger.request import MOST_DAYS
+from ringproof.printable import printable
 from ringproof.settings import Settings
+from worker.cli.env_file import check_expansion, read_env_file
 from worker.views.console import Exit, as_options, console
 
 P = ParamSpec("P")
@@ -114,23 +116,23 @@ def _report(error: errors.RingproofError, *problems: str) -> None:
 
 
 def _print_error(text: str) -> None:
-    console(stderr=True).print(Text.assemble(("error: ", "red"), as_options(text)))
+    console(stderr=True).print(Text.assemble(("error: ", "red"), printable(as_options(text))))
 
 
 def load_dotenv() -> None:
     """Add Ringproof's variables from .env in this folder to the environment. The environment wins.
 
-    Raises `Misconfigured` if .env cannot be read.
+    A line on standard error names the variables that were added, and the file. Raises `Misconfigured` if .env cannot be
+    read, or can be another user's.
     """
-    try:
-        variables = dotenv_values(".env") if Path(".env").is_file() else {}
-    except (OSError, UnicodeDecodeError) as error:
-        raise errors.Misconfigured(
-            f".env cannot be read ({error}); correct it, or run the command in another folder"
-        ) from None
-    for name in Settings.variables():
-        if value := variables.get(name):
-            os.environ.setdefault(name, value)
+    file = Path(".env")
+    variables = read_env_file(file)
+    added = [name for name in Settings.variables() if name in variables and name not in os.environ]
+    for name in added:
+        check_expansion(name, variables[name])
+        os.environ[name] = variables[name]
+    if added:
+        click.echo(f"from {shlex.quote(str(file.resolve()))}: {', '.join(added)}", err=True)
 
 
 def numbers_of(arguments: Sequence[str]) -> Iterator[str]:
