@@ -49,6 +49,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from types import MappingProxyType
 
+from ringproof.printable import printable
+
 GUIDE = "docs/guide/results-and-errors.md"
 """The page with an anchor for each class and each reason. It is a path until the documentation has an address."""
 
@@ -64,7 +66,7 @@ class RingproofError(Exception):
     @property
     def message(self) -> str:
         """What happened and what to do now, without the link."""
-        return self._text()
+        return printable(self._text())
 
     @property
     def link(self) -> str:

@@ -15,6 +15,7 @@ from ringproof.batches.model import BatchRow
 from ringproof.clock import iso
 from ringproof.errors import InvalidRequest
 from ringproof.phone.masking import mask, mask_value, redact
+from ringproof.printable import printable
 from ringproof.rosters.columns import EXPORT_COLUMNS
 
 COLUMNS: Final = (
@@ -99,7 +100,7 @@ def write_csv(
     stranger. A number gets one, too, because a spreadsheet would turn it into a quantity. An import drops it.
     """
     count, writer = 0, csv.writer(to, lineterminator="\r\n" if excel else "\n")
-    headers = map(redact, columns) if masked else columns
+    headers = map(_shown, columns) if masked else columns
     writer.writerow([_harmless(_text(header), excel=excel) for header in headers])
     for row in rows:
         fields = _fields(row, columns, masked=masked)
@@ -146,9 +147,16 @@ def _fields(row: BatchRow, columns: Mapping[str, str | None], *, masked: bool) -
     if not masked:
         return fields
     return {
-        redact(header): value if columns[header] is None or value is None else redact(_text(value))
+        _shown(header): value
+        if value is None or (columns[header] is None and not isinstance(value, str))
+        else _shown(value)
         for header, value in fields.items()
     }
+
+
+def _shown(value: object) -> str:
+    """Return a value as a terminal may show it."""
+    return printable(redact(_text(value)))
 
 
 def _text(value: object) -> str:

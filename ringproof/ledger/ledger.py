@@ -279,7 +279,7 @@ class Ledger:
         try:
             missing = missing_rights(self.client, self.role, self.keys.prefix)
         except redis.RedisError as error:
-            raise LedgerUnavailable(self.shown_url, cause_of(error)) from error
+            raise LedgerUnavailable(self.shown_url, cause_of(error)) from None
         if missing:
             raise self._without(missing)
 

@@ -168,6 +168,13 @@ def test_a_line_of_json_holds_the_traceback_as_one_field(logged):
     assert line["traceback"].endswith("ValueError: broken")
 
 
+def test_a_text_of_others_neither_steers_the_terminal_nor_makes_a_line_of_its_own(logged):
+    logger, _, lines = logged
+    logger.warning("message %s: %s", "one\n2026-11-29 10:00:00,000 INFO forged", "\x1b[2J\x9b\u202e\r")
+
+    assert lines == ["message one\n    2026-11-29 10:00:00,000 INFO forged: �[2J���"]
+
+
 class Unwritable:
     def __repr__(self):
         raise RecursionError

@@ -16,11 +16,15 @@ import celery.app.log
 
 from ringproof.clock import iso
 from ringproof.phone.masking import redact
+from ringproof.printable import printable
 from ringproof.runtime import settings
 from worker.celery.beat import FEED, SWEEP
 
 REGULAR_TASK = re.compile(rf"Task ({SWEEP}|{FEED}|ringproof\.reconcile)\[")
 """Matches Celery's log lines about the tasks that run even in an idle installation."""
+
+_INDENTED = "\n    "
+"""The lines of a message after its first one are indented, so that none of them passes for another message."""
 
 FORMAT = "%(asctime)s %(levelname)-7s %(processName)s %(message)s"
 
@@ -51,7 +55,7 @@ class Redacting(logging.Filter):
     def _clean(self, text: str) -> str:
         for secret in self._secrets:
             text = text.replace(secret, "•••")
-        return redact(text)
+        return _INDENTED.join(printable(redact(text), keep="\n").split("\n"))
 
 
 class JsonLines(logging.Formatter):

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from ringproof.batches.model import Batch, BatchState
 from ringproof.ledger.record import Reason, State
-from worker.views.console import fact_table
+from worker.views.console import fact_table, lines
 from worker.views.number import STYLES
 from worker.views.text import clock, duration_text, json_line
 
@@ -63,7 +63,7 @@ def batch_view(batch: Batch) -> RenderableType:
             "pace": pace_text(batch),
             "resent as": batch.resent_as,
             "held back": Text(batch.held_back_by, "yellow"),
-            "next": "\n".join(_next_commands(batch)),
+            "next": lines(_next_commands(batch)),
         }
     )
 

@@ -2,14 +2,17 @@
 
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import IntEnum
+from typing import Any
 
-from rich.console import Console, RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
 from ringproof.ledger.record import UNFINISHED, Record, State
+from ringproof.printable import printable
 
 UNFINISHED_STATES = UNFINISHED - {State.IN_DOUBT}
 
@@ -29,10 +32,23 @@ class Exit(IntEnum):
         return cls.UNFINISHED if record.state in UNFINISHED else cls.DONE
 
 
+class CleanConsole(Console):
+    """Prints texts of others as `printable` leaves them: whatever the command prints goes through here."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Print; in a plain text, which is one line, a line end does not print either."""
+        super().print(*(printable(one) if isinstance(one, str) else one for one in objects), **options)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Return the segments of a renderable, each with what prints."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else segment._replace(text=printable(segment.text, keep="\n"))
+
+
 def console(*, stderr: bool = False) -> Console:
     """Return a console that wraps lines at words on a terminal, and does not wrap them in a pipe."""
     is_terminal = (sys.stderr if stderr else sys.stdout).isatty()
-    return Console(stderr=stderr, highlight=False, markup=False, emoji=False, width=None if is_terminal else 1000)
+    return CleanConsole(stderr=stderr, highlight=False, markup=False, emoji=False, width=None if is_terminal else 1000)
 
 
 def fact_table(facts: Mapping[str, RenderableType | None]) -> Table:
@@ -45,10 +61,15 @@ def fact_table(facts: Mapping[str, RenderableType | None]) -> Table:
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
     for name, fact in facts.items():
-        shown = Text(fact) if isinstance(fact, str) else fact
+        shown = Text(printable(fact)) if isinstance(fact, str) else fact
         if shown is not None and not (isinstance(shown, Text) and not shown.plain):
             table.add_row(name, shown)
     return table
+
+
+def lines(texts: Iterable[str], style: str = "") -> Text:
+    """Lay texts out one below the other. A line end within one of them is another program's, and does not print."""
+    return Text("\n".join(map(printable, texts)), style)
 
 
 def as_options(text: str) -> str:

@@ -11,7 +11,8 @@ from ringproof.ledger.failures import failure_of
 from ringproof.ledger.record import Change, Lane, Reason, Record, State
 from ringproof.phone.caller_id import clean_alias
 from ringproof.phone.masking import mask
-from worker.views.console import fact_table
+from ringproof.printable import printable
+from worker.views.console import fact_table, lines
 from worker.views.text import clock, json_line
 
 STYLES = {
@@ -135,7 +136,7 @@ def number_view(record: Record, reverify_at: datetime | None = None) -> Table:
             "verify again": clock(reverify_at) if reverify_at else None,
             "request": f"{record.request}, {record.lane}, attempts: {record.attempts}",
             "help": reason_link(record.reason) if record.reason else None,
-            "history": "\n".join(map(_change_line, record.history)),
+            "history": lines(map(_change_line, record.history)),
         }
     )
 
@@ -147,7 +148,7 @@ def number_line(record: Record) -> str:
     """
     stands = ", verified" if record.is_verified and record.state is not State.VERIFIED else ""
     texts = (f"{record.state}{stands}".ljust(10), mask(record.phone_number), record.country, clean_alias(record.alias))
-    return "  ".join(text for text in texts if text)
+    return printable("  ".join(text for text in texts if text))
 
 
 def number_json(record: Record) -> str:

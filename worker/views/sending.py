@@ -9,7 +9,7 @@ from rich.text import Text
 
 from ringproof.ledger.control import Pause, PeopleCodes, RefusedDestination, SendingStatus
 from ringproof.policy import Rate
-from worker.views.console import fact_table
+from worker.views.console import fact_table, lines
 from worker.views.text import clock, json_line
 
 MOST_COUNTRIES: Final = 5
@@ -24,16 +24,16 @@ def sending_view(status: SendingStatus) -> Table:
     open     1,204 numbers are not final
     queues   interactive 0, scheduled 0, bulk 118, ticks 0
     """
-    paused = Text("\n".join(map(_pause_line, status.pauses)), "yellow")
+    paused = lines(map(_pause_line, status.pauses), "yellow")
     return fact_table(
         {
             "sending": paused if status.pauses else Text("goes on", "green"),
-            "countries": Text("\n".join([*_refused_lines(status), *_breaker_lines(status)]), "yellow"),
-            "pace": "\n".join(_pace_lines(status)),
+            "countries": lines([*_refused_lines(status), *_breaker_lines(status)], "yellow"),
+            "pace": lines(_pace_lines(status)),
             "open": f"{status.open_numbers:,} numbers are not final",
-            "verified": "\n".join(_reverification_lines(status)),
+            "verified": lines(_reverification_lines(status)),
             "queues": ", ".join(f"{name} {length:,}" for name, length in status.queues.items()),
-            "people": "\n".join(_people_lines(status)),
+            "people": lines(_people_lines(status)),
             "refused": ", ".join(f"{limit} {count:,}" for limit, count in status.refusals.items()),
             "wrong codes": _wrong_codes_line(status),
         }

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from ringproof.clock import iso
+from ringproof.printable import escaped
 
 
 def clock(when: datetime | None) -> str:
@@ -39,11 +40,13 @@ def counted(count: int, noun: str) -> str:
 
 
 def json_line(fields: Mapping[str, Any]) -> str:
-    """Return the fields as one line of JSON, with times in ISO 8601 and durations in seconds.
+    r"""Return the fields as one line of JSON, with times in ISO 8601 and durations in seconds.
+
+    What does not print is escaped: `{"alias": "\\u009b31m"}`. Another example:
 
     `{"state": "waiting", "due_at": "2026-11-28T15:04:05.678+00:00", "time_left": 12.5}`
     """
-    return json.dumps(fields, ensure_ascii=False, default=_as_json_value)
+    return escaped(json.dumps(fields, ensure_ascii=False, default=_as_json_value))
 
 
 def _as_json_value(value: object) -> object:
