@@ -14,6 +14,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any, Final
 
 import redis
@@ -36,6 +37,9 @@ from ringproof.phone.number import is_personal
 from ringproof.policy import Policy
 
 USERS: Final = "docs/operating/redis.md#users-with-restricted-rights"
+
+
+_script_text = cache(script_text)  # the same for all ledgers of a process
 
 
 class Ledger:
@@ -310,7 +314,7 @@ class Ledger:
     def script(self, name: str) -> Script:
         """Return a script of `ringproof/ledger/lua` with the pieces that it needs in front of it."""
         if name not in self._scripts:
-            self._scripts[name] = self.client.register_script(script_text(name, self._lua_clock))
+            self._scripts[name] = self.client.register_script(_script_text(name, self._lua_clock))
         return self._scripts[name]
 
     def run(self, command: str, *args: Any, **options: Any) -> Any:
