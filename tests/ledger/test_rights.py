@@ -1,6 +1,7 @@
 """Redis users with the rights of one role: real users of a real Redis, each doing all that its role does."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -50,7 +51,7 @@ class Users:
         return [one for one in noted if one[2] not in {"client", "client|setinfo"}]
 
     def environ(self, name):
-        return {"PATH": "/usr/bin:/bin", "RINGPROOF_REDIS_URL": self.url(name)}
+        return os.environ | {"RINGPROOF_REDIS_URL": self.url(name)}
 
 
 @pytest.fixture(scope="module")
@@ -166,8 +167,8 @@ def test_a_worker_without_the_rights_to_celerys_keys_ends_with_one_line(tmp_path
         redis.Redis.from_url(server.url).execute_command("ACL", "SETUSER", "default", "resetkeys", "~ringproof*")
         done = subprocess.run(
             [sys.executable, "-m", "celery", "-A", "worker", "worker", "-c", "1"],
-            env={
-                "PATH": "/usr/bin:/bin",
+            env=os.environ
+            | {
                 "RINGPROOF_REDIS_URL": server.url,
                 "PLIVO_AUTH_ID": AUTH_ID,
                 "PLIVO_AUTH_TOKEN": AUTH_TOKEN,
