@@ -15,9 +15,11 @@ import urllib.request
 from collections import Counter
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psutil
 import pytest
+import redis
 from support.harness import eventually
 
 PAGE = Path(__file__).parents[2] / "docs/guide/demo.md"
@@ -274,6 +276,15 @@ def test_neither_its_output_nor_the_workers_log_has_a_code(staying):
     assert {len(send["code"]) for send in sends} == {8}
     runs = set(re.findall(r"\d+", staying.shown + logged))  # whole runs: a long duration may contain any code
     assert not [send for send in sends if send["code"] in runs]
+
+
+def test_its_redis_answers_nobody_without_its_password(staying):
+    staying.until("Ctrl-C ends the demo")
+    (url,) = re.findall(r"^  export RINGPROOF_REDIS_URL=(\S+)", plain(staying.shown), re.MULTILINE)
+    with redis.Redis.from_url(url) as ours, redis.Redis(port=urlsplit(url).port) as strangers:
+        assert ours.ping()
+        with pytest.raises(redis.AuthenticationError):
+            strangers.ping()
 
 
 def test_a_second_terminal_can_use_a_demo_that_stays(staying):
