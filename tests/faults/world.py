@@ -17,6 +17,7 @@ from celery import Celery
 from support import celery_with_notes
 from support.harness import AUTH_ID, AUTH_TOKEN, Process, Sandbox, eventually, fresh_number, stopped
 from support.number_in_ledger import CLOCK
+from support.simulation import UNLIMITED
 
 from ringproof.ledger.acceptance import Requester
 from ringproof.ledger.connection import connect
@@ -24,6 +25,7 @@ from ringproof.ledger.durations import Durations
 from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.queues import queue
 from ringproof.ledger.record import Lane, State
+from ringproof.policy import Policy
 from worker.local.processes.redis_server import RedisServer
 
 SHORT = {"lease": 2.0, "first_byte": 1.0, "enqueue_again": 1.0, "look_up": 2.0}
@@ -61,7 +63,7 @@ class World:
         self.client = connect(self.redis.url)
         self._stack.callback(self.client.close)
         short = Durations(**{name: timedelta(seconds=seconds) for name, seconds in self.durations.items()})
-        self.ledger = Ledger(self.client, clock=self.clock, durations=short)
+        self.ledger = Ledger(self.client, clock=self.clock, durations=short, policy=Policy(**UNLIMITED))
         for name in ("number/accept", "number/begin", "number/settle", "agenda/work_off"):
             self.client.script_load(self.ledger.script(name).script)  # or a settle's first answer is that it is unknown
         self.producer = Celery("producer", broker=self.redis.url, set_as_current=False)
