@@ -1154,6 +1154,13 @@ MUTATIONS = (
         "tests/celery/test_logs.py::test_a_text_of_others_neither_steers_the_terminal_nor_makes_a_line_of_its_own",
     ),
     Mutation(
+        "a web page cannot drive the sandbox",
+        "worker/local/sandbox/routes.py",
+        "            middleware=[Middleware(LocalOnly)],\n",
+        "",
+        "tests/local/test_local_only.py::test_a_page_of_another_site_is_refused",
+    ),
+    Mutation(
         "a body of nested lists is junk before it is pickled",
         "ringproof/celery/envelope.py",
         "layer = [value]",

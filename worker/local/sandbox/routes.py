@@ -11,12 +11,14 @@ from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from ringproof.errors import InvalidRequest
+from worker.local.sandbox.local_only import LocalOnly
 from worker.local.sandbox.misfortunes import OPERATIONS, MisfortuneKind, read_misfortunes
 from worker.local.sandbox.state import SandboxState
 from worker.local.sandbox.switches import is_between, number_field
@@ -59,6 +61,7 @@ class SandboxRoutes:
         app = Starlette(
             routes=[Route("/v1/{path:path}", resource), Route("/sandbox", self.about), *self._routes],
             exception_handlers={InvalidRequest: _invalid, HTTPException: _http_error},
+            middleware=[Middleware(LocalOnly)],
         )
         app.router.redirect_slashes = False
         return app
