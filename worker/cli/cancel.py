@@ -74,11 +74,12 @@ def cancel(
     *,
     yes: bool,
 ) -> None:
-    """Cancel what has not begun: a NUMBER's request, or all of a country, a range of numbers or a lane.
+    """Cancel what has not begun, of a NUMBER or of many numbers.
 
-    Several options narrow the choice together. Then rows of batches that were not fed count, too, unless --lane leaves
-    bulk out, and the command asks first. What is accepted later is not cancelled: RINGPROOF_COUNTRIES, or a pause,
-    keeps it from being sent. Ctrl-C ends the command; what is cancelled stays so.
+    It cancels a NUMBER's request, or all requests of a country, a range of numbers or a lane. Several options narrow
+    the choice together. Then rows of batches that were not fed count, too, unless --lane leaves bulk out, and the
+    command asks first. What is accepted later is not cancelled: RINGPROOF_COUNTRIES, or a pause, keeps it from being
+    sent. Ctrl-C ends the command; what is cancelled stays so.
 
     A code that is being sent cannot be taken back. The exit code is 1 if there was nothing to cancel.
     """
