@@ -753,7 +753,7 @@ MUTATIONS = (
         "ringproof/ledger/lua/number/begin.lua",
         "  end_probe(fence)\n",
         "",
-        "tests/ledger/test_pauses.py::TestARefusal::test_another_number_is_sent_first_after_a_probe_that_goes_back",
+        "tests/ledger/test_pauses.py::TestARefusalOfTheAccount::test_another_number_is_sent_first_after_a_probe_that_goes_back",
     ),
     Mutation(
         "an answer to an earlier request does not end the pause for unknown credentials",

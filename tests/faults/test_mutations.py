@@ -6,10 +6,12 @@ from mutations import MUTATIONS, README, ROOT, table
 
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.guard)
 def test_each_guard_is_there_once_and_so_is_its_test(mutation):
-    file, *_, name = mutation.test.split("::")
+    file, *classes, name = mutation.test.split("::")
 
     assert (ROOT / mutation.file).read_text().count(mutation.old) == 1
-    assert f"def {name}(" in (ROOT / file).read_text()
+    test = (ROOT / file).read_text()
+    assert f"def {name}(" in test
+    assert all(f"class {one}:" in test for one in classes)
 
 
 def test_the_readme_has_them_all():
