@@ -16,13 +16,13 @@ from pydantic import (
     ValidationInfo,
 )
 
-from ringproof import base_url, ca_bundle, redis_url
 from ringproof.errors import Misconfigured
+from ringproof.network import ca_bundle, plivo_url, redis_url
+from ringproof.network.proxy import Proxy, goes_direct
 from ringproof.phone.country_list import NOTATION as COUNTRIES
 from ringproof.phone.country_list import check_letters, parse_countries
 from ringproof.phone.quiet_hours import NOTATION, QuietHours
 from ringproof.policy import Policy, Rate
-from ringproof.proxy import Proxy, goes_direct
 from ringproof.secret_file import with_secrets
 
 DEFAULT_REDIS_URL = "redis://127.0.0.1:6379/0"
@@ -202,7 +202,7 @@ class Settings(BaseModel):
     plivo_auth_token_file: str | None = Field(
         None, alias="PLIVO_AUTH_TOKEN_FILE", description="the path of a file with the token alone"
     )
-    plivo_base_url: Annotated[str, AfterValidator(base_url.check)] = Field(
+    plivo_base_url: Annotated[str, AfterValidator(plivo_url.check)] = Field(
         "https://api.plivo.com/v1",
         alias="PLIVO_BASE_URL",
         description="write it as https://HOST/v1; http:// only on this machine: http://127.0.0.1:8077/v1",
@@ -248,8 +248,8 @@ class Settings(BaseModel):
                 for name in ("PLIVO_AUTH_ID", "PLIVO_AUTH_TOKEN")
                 if name not in given and not any(problem.startswith(name) for problem in problems)
             ]
-            if base_url.exposes(given.get("PLIVO_BASE_URL", ""), given.get("PLIVO_AUTH_TOKEN", "")):
-                problems.append(f"PLIVO_BASE_URL: {base_url.REMEDY}")
+            if plivo_url.exposes(given.get("PLIVO_BASE_URL", ""), given.get("PLIVO_AUTH_TOKEN", "")):
+                problems.append(f"PLIVO_BASE_URL: {plivo_url.REMEDY}")
         if problems:
             raise Misconfigured(*problems)
         return settings

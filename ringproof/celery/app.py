@@ -15,12 +15,13 @@ from celery.canvas import Signature
 from kombu import Exchange, Queue
 from kombu.utils.imports import symbol_by_name
 
-from ringproof import redis_url, runtime
+from ringproof import runtime
 from ringproof.celery.masked_results import mask_results
 from ringproof.ledger.connection import SOCKET_SECONDS
 from ringproof.ledger.keys import Keys
 from ringproof.ledger.queues import QUEUES, queue
 from ringproof.ledger.record import Lane
+from ringproof.network import redis_url
 from ringproof.settings import Settings
 
 VISIBILITY_SECONDS: Final = 300

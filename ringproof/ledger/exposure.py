@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import redis
 
-from ringproof.proxy import goes_direct
+from ringproof.network.this_machine import is_this_machine
 
 MENDED_REDIS: Final = {(6, 2): 20, (7, 2): 11, (7, 4): 6, (8, 0): 4, (8, 2): 2}
 MENDED_VALKEY: Final = {(7, 2): 11, (8, 0): 6, (8, 1): 4}
@@ -22,7 +22,7 @@ def exposures(info: Mapping[str, Any], parameters: Mapping[str, Any], *, is_encr
     """
     found = []
     host = parameters.get("host")  # a socket has none
-    if host and not goes_direct(host):
+    if host and not is_this_machine(host):
         if not parameters.get("password"):
             found.append(
                 f"Redis at {host} asks for no password, and numbers are in it; set requirepass, or give users an ACL"

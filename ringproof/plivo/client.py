@@ -29,9 +29,10 @@ from ringproof.errors import (
     Unreachable,
     WrongCode,
 )
+from ringproof.network.proxy import Proxy
+from ringproof.network.this_machine import is_this_machine
 from ringproof.phone.masking import mask, mask_value, redact, shorten
 from ringproof.plivo.transport import HTTP_TIMEOUTS, Body, HttpAnswer, HttpTimeouts, HttpTransport
-from ringproof.proxy import Proxy, goes_direct
 
 LONGEST_RETRY_AFTER_SECONDS = 900.0
 """A quarter of an hour, the lifetime of a code. A longer `Retry-After` counts as this long."""
@@ -106,8 +107,8 @@ class PlivoClient:
         ca_bundle: str | None = None,
     ) -> None:
         parts = urlsplit(base_url)
-        loopback = parts.hostname in {"127.0.0.1", "localhost", "::1"}
-        if not parts.hostname or not (parts.scheme == "https" or (parts.scheme == "http" and loopback)):
+        is_local = is_this_machine(parts.hostname)
+        if not parts.hostname or not (parts.scheme == "https" or (parts.scheme == "http" and is_local)):
             raise Misconfigured("PLIVO_BASE_URL: https:// only, unless it is this machine")
         self._auth_id, self._auth_token = auth_id, auth_token
         login = base64.b64encode(f"{auth_id}:{auth_token.get_secret_value()}".encode()).decode()
@@ -121,7 +122,7 @@ class PlivoClient:
             },
             pool_size=pool_size,
             timeouts=timeouts,
-            proxy=None if goes_direct(parts.hostname) else proxy,
+            proxy=None if is_local else proxy,
             ca_bundle=ca_bundle,
         )
 

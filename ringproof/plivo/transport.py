@@ -32,9 +32,9 @@ from urllib3.exceptions import HTTPError
 
 from ringproof.clock import boot_clock
 from ringproof.errors import RingproofError, Unknown, Unreachable
+from ringproof.network.proxy import Proxy
 from ringproof.phone.masking import shorten
 from ringproof.plivo.tunnel import ProxyError, open_tunnel
-from ringproof.proxy import Proxy
 
 _LOGGERS = ("urllib3.connection", "urllib3.connectionpool", "urllib3.response", "urllib3.util.retry")
 

@@ -6,7 +6,7 @@ import socket
 from collections.abc import Callable
 from typing import Self
 
-from ringproof.proxy import Proxy
+from ringproof.network.proxy import Proxy
 
 _STATUS = re.compile(rb"HTTP/1\.[01] ([0-9]{3})(?= |\r|\n)")
 _HEAD_BYTES = 16 * 1024  # of the proxy's answer; a head that is longer is none

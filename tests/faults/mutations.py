@@ -582,7 +582,7 @@ MUTATIONS = (
     Mutation(
         "a real token is not sent to a program of this machine",
         "ringproof/settings.py",
-        'if base_url.exposes(given.get("PLIVO_BASE_URL", ""), given.get("PLIVO_AUTH_TOKEN", "")):',
+        'if plivo_url.exposes(given.get("PLIVO_BASE_URL", ""), given.get("PLIVO_AUTH_TOKEN", "")):',
         "if False:",
         "tests/test_settings.py::TestTheWayToPlivo::test_does_not_tell_a_real_token_to_any_program_of_this_machine",
     ),
@@ -596,7 +596,7 @@ MUTATIONS = (
     Mutation(
         "this machine is never reached through a proxy",
         "ringproof/plivo/client.py",
-        "None if goes_direct(parts.hostname) else proxy",
+        "None if is_local else proxy",
         "proxy",
         "tests/plivo/test_proxy.py::test_this_machine_is_never_reached_through_a_proxy",
     ),

@@ -26,10 +26,10 @@ from support.wire import LOGIN as PLIVO_LOGIN
 
 from ringproof import runtime
 from ringproof.errors import Unknown, Unreachable
+from ringproof.network.proxy import Proxy, goes_direct
 from ringproof.plivo import transport
 from ringproof.plivo.client import PlivoClient, Sent
 from ringproof.plivo.transport import HTTP_TIMEOUTS, HttpTimeouts
-from ringproof.proxy import Proxy, goes_direct
 
 USER, PASSWORD = LOGIN
 BASIC = base64.b64encode(":".join(LOGIN).encode()).decode()

@@ -1,11 +1,12 @@
 """Keep web pages out of the sandbox: a browser on this machine reaches its port, whatever site it shows."""
 
-from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
+
+from ringproof.network.this_machine import is_this_machine
 
 
 class LocalOnly:
@@ -37,7 +38,6 @@ def is_here(url: str) -> bool:
     (True, False, False)
     """
     try:
-        name = urlsplit(url).hostname or ""
-        return name == "localhost" or ip_address(name).is_loopback
+        return is_this_machine(urlsplit(url).hostname)
     except ValueError:
         return False

@@ -7,6 +7,8 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import SecretStr
 
+from ringproof.network.this_machine import is_this_machine
+
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
@@ -47,9 +49,9 @@ def goes_direct(host: str, no_proxy: str = "") -> bool:
     >>> goes_direct("api.plivo.com", "localhost,.plivo.com")
     True
     """
-    address = _network(host)
-    if host == "localhost" or (address and address.is_loopback):
+    if is_this_machine(host):
         return True
+    address = _network(host)
     for name in no_proxy.replace(",", " ").lower().split():
         network = _network(name)
         if network and address:

@@ -4,6 +4,8 @@ import re
 from typing import Final
 from urllib.parse import urlsplit
 
+from ringproof.network.this_machine import is_this_machine
+
 REMEDY: Final = (
     "this machine without TLS, but PLIVO_AUTH_TOKEN looks like a real one; for the sandbox set "
     "PLIVO_AUTH_TOKEN=sandbox, for Plivo no PLIVO_BASE_URL, and for a relay of yours write https:// with "
@@ -22,7 +24,7 @@ def check(url: str) -> str:
         raise ValueError("no such scheme, host or port")
     if "@" in url or parts.query or " " in url or not url.isprintable():
         raise ValueError("with a login or a query, or not escaped")
-    if parts.scheme == "http" and parts.hostname not in {"127.0.0.1", "localhost", "::1"}:
+    if parts.scheme == "http" and not is_this_machine(parts.hostname):
         raise ValueError("without TLS")
     return url.rstrip("/")
 
