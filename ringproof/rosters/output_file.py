@@ -1,8 +1,10 @@
 """Write a file so that it takes its place when it is complete, and replaces only an earlier file of the same kind."""
 
+import errno
 import fcntl
 import glob
 import os
+import stat
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -24,8 +26,9 @@ class OutputFile:
 
     Until it is closed, and after an error in the `with` block, the earlier file stays as it was. The earlier file must
     be empty or begin with one of `beginnings`; any other file is never replaced, and the error says that it holds no
-    `holds`. A device or a pipe is written to directly. Leftover temporary files of killed runs are removed: they have
-    people's numbers in them.
+    `holds`. It must be an ordinary file of the user who runs this: in a folder such as /tmp, another user may have put
+    a link to one of your files there, or a pipe that he reads. Leftover temporary files of killed runs are removed:
+    they have people's numbers in them.
 
     Raises `Unwritable` for all of that, and for every error of the system, such as a full disk.
     """
@@ -36,7 +39,7 @@ class OutputFile:
         self._part: Path | None = None
         self._file: TextIO | None = None
         with self.errors_named():
-            self._place = Path(self._name).resolve()
+            self._place = Path(self._name).absolute()
             self._file = self._open()
 
     @property
@@ -51,8 +54,7 @@ class OutputFile:
             return
         with self.errors_named():
             self.file.flush()
-            if self._part:
-                os.fsync(self.file.fileno())
+            os.fsync(self.file.fileno())
             self.file.close()
             if self._part:
                 self._part.replace(self._place)
@@ -87,12 +89,7 @@ class OutputFile:
             raise Unwritable(self._name, cause, "make room, or name a file that can be written") from error
 
     def _open(self) -> TextIO:
-        if self._place.exists() and not self._place.is_file():
-            return self._place.open("w", encoding=self._encoding, newline="")
-        if self._place.exists() and not self._is_replaceable():
-            raise Unwritable(
-                self._name, f"it exists and holds no {self._holds}", "name another file, or remove this one"
-            )
+        self._check_earlier()
         folder, prefix = self._place.parent, f".{self._place.name[:50]}."
         _remove_leftovers(folder.glob(f"{glob.escape(prefix)}*{_SUFFIX}"))
         handle, part = tempfile.mkstemp(prefix=prefix, suffix=_SUFFIX, dir=folder)
@@ -102,16 +99,45 @@ class OutputFile:
         # JSON may escape half a surrogate, which UTF-8 cannot hold: it is escaped again.
         return open(handle, "w", encoding=self._encoding, errors="backslashreplace", newline="")  # noqa: PTH123 - a handle has no path
 
-    def _is_replaceable(self) -> bool:
-        """Whether the file at the place is empty or of the same kind."""
-        with self._place.open("rb") as file:
-            head = file.read(200).removeprefix(_BYTE_ORDER_MARK)
-        return not head or head.startswith(self._beginnings)
+    def _check_earlier(self) -> None:
+        """Raise `Unwritable` unless the place is free, or has an ordinary file of ours that may be replaced.
+
+        A file that comes to the place later is replaced: moving a file there follows no link.
+        """
+        try:
+            with _opened(self._place) as handle:
+                status = os.fstat(handle)
+                head = os.read(handle, 200) if stat.S_ISREG(status.st_mode) else b""
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            if error.errno != errno.ELOOP:
+                raise
+            raise Unwritable(self._name, "it is a symbolic link", "name an ordinary file") from None
+        head = head.removeprefix(_BYTE_ORDER_MARK)
+        if not stat.S_ISREG(status.st_mode):
+            raise Unwritable(self._name, "it is no ordinary file", "name one")
+        if status.st_uid != os.geteuid():
+            raise Unwritable(self._name, "it belongs to another user", "name another file")
+        if head and not head.startswith(self._beginnings):
+            cause, remedy = f"it exists and holds no {self._holds}", "name another file, or remove this one"
+            raise Unwritable(self._name, cause, remedy)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[int]:
+    """Open what is at a path to be read: no file that a link leads to, and without waiting for a pipe's writer."""
+    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    try:
+        yield handle
+    finally:
+        os.close(handle)
 
 
 def _remove_leftovers(parts: Iterable[Path]) -> None:
-    """Remove temporary files without a writer: a writer locks its file, and the lock ends with the process."""
+    """Remove our temporary files without a writer: a writer locks its file, and the lock ends with the process."""
     for part in parts:
-        with suppress(OSError), part.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            part.unlink()
+        with suppress(OSError), _opened(part) as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.fstat(handle).st_uid == os.geteuid():
+                part.unlink()

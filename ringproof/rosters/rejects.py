@@ -32,8 +32,8 @@ class Rejects:
     not masked; only the owner can read the file (0600).
 
     The file takes its place when it is closed, with rejects in it or without. Until then, and after an error in the
-    `with` block, the earlier file stays. Only an earlier rejects file is ever replaced. A device or a pipe is written
-    to directly. Raises `Unwritable` for all of that, and for every error of the system, such as a full disk.
+    `with` block, the earlier file stays. Only an earlier rejects file of one's own is ever replaced; a link, a pipe or
+    a device is refused. Raises `Unwritable` for all of that, and for every error of the system, such as a full disk.
     """
 
     def __init__(self, path: str | os.PathLike[str], roster: Roster) -> None:

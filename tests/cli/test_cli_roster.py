@@ -322,11 +322,11 @@ class TestRejects:
         (tmp_path / "people.csv").write_text(roster(90, bad=("nix,\n",)))
         (tmp_path / "notes.txt").write_text("mine\n")
 
-        full = ringproof("import", "people.csv", "--rejects", "/dev/full")
+        missing = ringproof("import", "people.csv", "--rejects", "missing/rejects.csv")
         mine = ringproof("import", "people.csv", "--rejects", "notes.txt")
 
-        assert (full.returncode, mine.returncode) == (1, 1)
-        assert "/dev/full: it cannot be written: No space left on device" in full.stderr
+        assert (missing.returncode, mine.returncode) == (1, 1)
+        assert "missing/rejects.csv: it cannot be written: No such file or directory" in missing.stderr
         assert "notes.txt: it exists and holds no rejects" in mine.stderr
         assert (tmp_path / "notes.txt").read_text() == "mine\n"
         assert batch_names(imports) == []

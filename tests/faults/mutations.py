@@ -1154,6 +1154,27 @@ MUTATIONS = (
         "tests/celery/test_logs.py::test_a_text_of_others_neither_steers_the_terminal_nor_makes_a_line_of_its_own",
     ),
     Mutation(
+        "an output file's place leads to no other file",
+        "ringproof/rosters/output_file.py",
+        "os.O_NOFOLLOW | ",
+        "",
+        "tests/rosters/test_rejects.py::TestASharedFolder::test_may_have_a_link_which_is_not_followed",
+    ),
+    Mutation(
+        "a pipe at an output file's place holds nobody up",
+        "ringproof/rosters/output_file.py",
+        "        self._check_earlier()\n",
+        "",
+        "tests/rosters/test_rejects.py::TestASharedFolder::test_may_have_a_pipe_which_is_not_written_to",
+    ),
+    Mutation(
+        "an output file replaces nobody else's file",
+        "ringproof/rosters/output_file.py",
+        "if status.st_uid != os.geteuid():",
+        "if False:",
+        "tests/rosters/test_rejects.py::TestASharedFolder::test_may_have_anothers_file_which_stays",
+    ),
+    Mutation(
         "a web page cannot drive the sandbox",
         "worker/local/sandbox/routes.py",
         "            middleware=[Middleware(LocalOnly)],\n",

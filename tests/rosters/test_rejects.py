@@ -2,10 +2,13 @@
 
 import io
 import json
+import os
 import resource
 import stat
 import subprocess
 import sys
+import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 from subprocess import PIPE
 
@@ -212,13 +215,101 @@ class TestTheEarlierFile:
 
         assert "nix" in path.read_text()
 
-    def test_is_replaced_through_a_link_which_stays_a_link(self, path, tmp_path):
-        link = tmp_path / "link"
-        link.symlink_to(path)
-        rejected(link, b"phone\nnix\n")
 
+@pytest.fixture
+def shared():
+    """A folder that all users can write, as /tmp is."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o1777)
+        yield Path(folder)
+
+
+@pytest.fixture
+def another():
+    """Become another user, and be root again at the end."""
+    if os.geteuid():
+        pytest.skip("only root can be another user")
+
+    @contextmanager
+    def another_(user=12345):
+        os.seteuid(user)
+        try:
+            yield
+        finally:
+            os.seteuid(0)
+
+    return another_
+
+
+class TestASharedFolder:
+    """Another user may have put anything at the file's place, and at the places of its temporary files."""
+
+    @pytest.mark.parametrize("content", ["line,column,reason\n", "", None])
+    def test_may_have_a_link_which_is_not_followed(self, path, shared, content):
+        if content is not None:
+            path.write_text(content)
+        link = shared / "rejects.csv"
+        link.symlink_to(path)
+
+        with pytest.raises(Unwritable, match="it is a symbolic link: name an ordinary file"):
+            rejected(link, DIRTY)
         assert link.is_symlink()
-        assert "nix" in path.read_text()
+        assert (path.read_text() if path.exists() else None) == content
+        assert list(shared.iterdir()) == [link]
+
+    @pytest.mark.parametrize("has_reader", [True, False])
+    def test_may_have_a_pipe_which_is_not_written_to(self, shared, has_reader):
+        pipe = shared / "rejects.csv"
+        os.mkfifo(pipe)
+        reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK) if has_reader else None
+
+        with pytest.raises(Unwritable, match="it is no ordinary file: name one"):
+            rejected(pipe, DIRTY)
+        if reader is not None:
+            assert os.read(reader, 100) == b""
+            os.close(reader)
+
+    def test_may_have_a_link_a_moment_later_which_is_replaced(self, path, shared):
+        place = shared / "rejects.csv"
+        path.write_text("mine\n")
+        with open_roster(io.BytesIO(b"phone\nnix\n")) as roster, Rejects(place, roster) as rejects:
+            rejects.write(next(iter(roster)))
+            place.symlink_to(path)
+
+        assert path.read_text() == "mine\n"
+        assert (place.is_symlink(), "nix" in place.read_text()) == (False, True)
+
+    def test_may_have_pipes_and_links_for_leftovers_which_hold_nobody_up(self, path, shared):
+        path.write_text("mine\n")
+        os.mkfifo(shared / ".rejects.csv.1.part")
+        (shared / ".rejects.csv.2.part").symlink_to(path)
+        os.mkfifo(shared / "pipe")
+        (shared / ".rejects.csv.3.part").symlink_to(shared / "pipe")
+        rejected(shared / "rejects.csv", DIRTY)
+
+        assert path.read_text() == "mine\n"
+
+    @pytest.mark.parametrize("content", ["line,column,reason\n", ""])
+    def test_may_have_anothers_file_which_stays(self, shared, another, content):
+        roots, others = shared / "roots.csv", shared / "others.csv"
+        roots.write_text(content)
+        with another():
+            others.write_text(content)
+
+        with pytest.raises(Unwritable, match="it belongs to another user: name another file"):
+            rejected(others, DIRTY)
+        with another(), pytest.raises(Unwritable, match="it belongs to another user"):
+            rejected(roots, DIRTY)
+        assert roots.read_text() == others.read_text() == content
+
+    def test_has_files_of_ones_own(self, shared, another):
+        own = shared / "rejects.csv"
+        with another():
+            rejected(own, DIRTY)
+            rejected(own, b"phone\nnix\n")
+
+        assert (own.stat().st_uid, stat.S_IMODE(own.stat().st_mode)) == (12345, 0o600)
+        assert list(shared.iterdir()) == [own]
 
 
 class TestADisk:
@@ -237,16 +328,12 @@ class TestADisk:
         assert path.read_text() == before
         assert list(path.parent.iterdir()) == [path]
 
-    def test_that_is_full_is_an_error_for_a_device_too(self):
-        with pytest.raises(Unwritable, match="/dev/full: it cannot be written: No space left on device"):
-            rejected("/dev/full", b"phone\nnix\n")
+    @pytest.mark.parametrize("name", ["/dev/full", "/dev/null", "/dev", "."])
+    def test_has_no_place_for_it_in_a_device_or_a_folder(self, name):
+        with pytest.raises(Unwritable, match="it is no ordinary file: name one"):
+            rejected(name, b"phone\nnix\n")
 
-    def test_that_is_a_device_is_written_to_and_stays(self):
-        rejected("/dev/null", b"phone\nnix\n")
-
-        assert Path("/dev/null").is_char_device()
-
-    @pytest.mark.parametrize("name", [".", "missing/rejects.csv", "x" * 300])
+    @pytest.mark.parametrize("name", ["missing/rejects.csv", "x" * 300])
     def test_that_cannot_be_written_is_an_error_before_a_row_is_read(self, tmp_path, name):
         roster = open_roster(io.BytesIO(b"phone\nnix\n"))
 

@@ -259,7 +259,12 @@ def _opened(output: str | None, encoding: str, replaceable: Sequence[bytes]) -> 
         yield sys.stdout
         sys.stdout.flush()
         return
-    with OutputFile(output, encoding, holds="export", beginnings=replaceable) as written, written.errors_named():
+    try:
+        written = OutputFile(output, encoding, holds="export", beginnings=replaceable)
+    except errors.Unwritable as error:
+        remedy = f"{error.remedy}, or leave --output away: then it goes to standard output"
+        raise errors.Unwritable(error.file, error.cause, remedy) from error
+    with written, written.errors_named():
         yield written.file
 
 
