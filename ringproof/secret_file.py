@@ -45,7 +45,7 @@ def read_secret(path: Path) -> str:
     except OSError as error:
         raise ValueError(f"the file cannot be read ({error.strerror})") from None
     try:
-        secret = content.decode().strip()
+        secret = content.decode("utf-8-sig").strip()  # Windows' tools write a mark before the text
     except UnicodeDecodeError:
         raise ValueError("the file is no text in UTF-8") from None
     if len(content) > LARGEST or len(secret.splitlines()) > 1:

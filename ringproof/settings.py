@@ -1,5 +1,6 @@
 """The settings of a process, read from its environment. All problems are reported at once, by variable name."""
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Final, Literal, Self
 from urllib.parse import unquote, urlsplit
@@ -43,6 +44,12 @@ def _quiet_hours(value: object) -> object:
 
 def _redis_url(value: SecretStr) -> SecretStr:
     return SecretStr(redis_url.check(value.get_secret_value()))
+
+
+def _token(value: SecretStr, info: ValidationInfo) -> SecretStr:
+    if info.context and not re.fullmatch("[!#-&(-~]+", value.get_secret_value()):
+        raise ValueError("with blanks, quotes or other letters")
+    return value
 
 
 def _proxy_url(value: SecretStr, info: ValidationInfo) -> SecretStr:
@@ -196,8 +203,10 @@ class Settings(BaseModel):
         repr=False,
         description="20 characters that begin with MA or SA, from Plivo's console",
     )
-    plivo_auth_token: SecretStr | None = Field(
-        None, alias="PLIVO_AUTH_TOKEN", description="the token that belongs to PLIVO_AUTH_ID"
+    plivo_auth_token: Annotated[SecretStr, AfterValidator(_token)] | None = Field(
+        None,
+        alias="PLIVO_AUTH_TOKEN",
+        description="the token that belongs to PLIVO_AUTH_ID, without quotes, blanks and anything but ASCII",
     )
     plivo_auth_token_file: str | None = Field(
         None, alias="PLIVO_AUTH_TOKEN_FILE", description="the path of a file with the token alone"

@@ -185,8 +185,8 @@ class TestSecretFiles:
     def file(self, tmp_path):
         return tmp_path / "secret"
 
-    @pytest.mark.parametrize("text", [AUTH_TOKEN, f"{AUTH_TOKEN}\n", f"{AUTH_TOKEN}\r\n"])
-    def test_have_the_secret_with_or_without_a_line_end(self, file, text):
+    @pytest.mark.parametrize("text", [AUTH_TOKEN, f"{AUTH_TOKEN}\n", f"\ufeff{AUTH_TOKEN}\r\n"])
+    def test_have_the_secret_as_the_tools_of_any_system_write_it(self, file, text):
         file.write_bytes(text.encode())
         settings = Settings.read({"PLIVO_AUTH_ID": AUTH_ID, "PLIVO_AUTH_TOKEN_FILE": str(file)}, worker=True)
 
@@ -288,6 +288,14 @@ class TestProblems:
 
         assert [set(one) for one in reported] == [{name}] * len(wrong)
         assert len({one[name] for one in reported}) == 1, "the text does not depend on the value"
+
+    @pytest.mark.parametrize("token", ["tok\ten", "tok\nen", "to ken", '"token"', "'token'", "tökén", "tok\0en"])
+    def test_are_found_in_a_token_that_no_header_could_have(self, token):
+        found = problems(CREDENTIALS | {"PLIVO_AUTH_TOKEN": token}, worker=True)
+
+        assert set(found) == {"PLIVO_AUTH_TOKEN"}
+        assert token not in str(found)
+        assert Settings.read({"PLIVO_AUTH_TOKEN": token}).plivo_auth_token is not None, "a producer does not use it"
 
     @pytest.mark.parametrize(
         "url",
