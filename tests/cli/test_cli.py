@@ -533,6 +533,21 @@ def test_an_env_file_that_another_user_could_write_is_not_read(run, tmp_path, mo
     assert f"error: .env {hint}" in done.stderr
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a link for another user")
+def test_an_env_file_that_another_user_has_linked_is_not_read(run, tmp_path):
+    mine = tmp_path / "access.log"
+    mine.write_text("RINGPROOF_REGION=US\n")
+    mine.chmod(0o600)
+    (tmp_path / ".env").symlink_to(mine)
+    assert "RINGPROOF_REGION" in run("status", "+14155550123").stderr, "a link of one's own is followed"
+    os.lchown(tmp_path / ".env", 12345, 12345)
+
+    done = run("status", "+14155550123")
+
+    assert done.returncode == 1
+    assert "error: .env belongs to another user, and was not read" in done.stderr
+
+
 def test_an_env_file_that_is_a_pipe_does_not_hold_a_command_up(run, tmp_path):
     os.mkfifo(tmp_path / ".env")
 

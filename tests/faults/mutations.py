@@ -1140,6 +1140,13 @@ MUTATIONS = (
         "tests/cli/test_cli.py::test_an_env_file_that_another_user_could_write_is_not_read",
     ),
     Mutation(
+        "another user's link to a file of one's own is not read for settings",
+        "worker/cli/env_file.py",
+        "{owner, status.st_uid}",
+        "{status.st_uid}",
+        "tests/cli/test_cli.py::test_an_env_file_that_another_user_has_linked_is_not_read",
+    ),
+    Mutation(
         "what others wrote does not steer a terminal",
         "worker/views/console.py",
         "yield segment if segment.control else",

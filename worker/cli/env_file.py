@@ -44,12 +44,13 @@ def check_expansion(name: str, value: str) -> None:
 
 def _read(path: Path) -> str:
     """Read the file whose owner and mode were looked at, and not one that took its place."""
+    owner = path.lstat().st_uid  # another's link may lead to a file of one's own with any text, such as a log
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with open(handle, "rb") as file:  # noqa: PTH123  # a handle has no path
         status = os.fstat(handle)
         if not stat.S_ISREG(status.st_mode):
             raise Misconfigured(f".env is no ordinary file, and was not read; {_ELSEWHERE}")
-        if status.st_uid not in {os.geteuid(), 0}:
+        if not {owner, status.st_uid} <= {os.geteuid(), 0}:
             raise Misconfigured(f".env belongs to another user, and was not read; {_ELSEWHERE}")
         if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
             raise Misconfigured(f".env can be written by others, and was not read; chmod go-w .env, or {_ELSEWHERE}")
