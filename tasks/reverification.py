@@ -13,7 +13,7 @@ from ringproof import errors, runtime
 from ringproof.celery.app import app
 from ringproof.celery.messages import MaskedTask, send_chunk, send_numbers
 from ringproof.ledger import reverification
-from ringproof.ledger.acceptance import Disposition, Requester
+from ringproof.ledger.acceptance import Disposition, RequestKind
 from ringproof.ledger.confirmation import Marked, Source, mark_verified
 from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.policy import reverify_mode
@@ -125,7 +125,7 @@ def _send_code(ledger: Ledger, record: Record) -> bool:
     number = record.phone_number
     token = f"reverify:{number}:{record.request}"
     accepted = until_ledger_answers(
-        lambda: ledger.follow(record, token=token, requester=Requester.REVERIFICATION, lane=Lane.SCHEDULED)
+        lambda: ledger.follow(record, token=token, kind=RequestKind.REVERIFICATION, lane=Lane.SCHEDULED)
     )
     if accepted.disposition is Disposition.COUNTRY:
         until_ledger_answers(lambda: reverification.postpone(ledger, number))

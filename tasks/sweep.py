@@ -14,7 +14,7 @@ from ringproof import runtime
 from ringproof.celery.app import app
 from ringproof.celery.messages import MaskedTask, send_chunk, send_message
 from ringproof.errors import RingproofError
-from ringproof.ledger.acceptance import Disposition, Requester
+from ringproof.ledger.acceptance import Disposition, RequestKind
 from ringproof.ledger.agenda import release_refused, repair_agenda, work_off_agenda
 from ringproof.ledger.answers import AgendaAction, Outcome
 from ringproof.ledger.confirmation import last_change
@@ -152,11 +152,9 @@ def _send_again(ledger: Ledger, record: Record) -> bool:
     Returns False if the ledger takes none: the batch was cancelled, or no code goes to that country any more.
     """
     number = record.phone_number
-    requester = Requester.REVERIFICATION if record.reverifies else Requester.ROSTER
+    kind = RequestKind.REVERIFICATION if record.reverifies else RequestKind.ROSTER
     token = f"again:{number}:{record.request}"
-    accepted = until_ledger_answers(
-        lambda: ledger.follow(record, token=token, requester=requester, lane=record.lane, again=True)
-    )
+    accepted = until_ledger_answers(lambda: ledger.follow(record, token=token, kind=kind, lane=record.lane, again=True))
     if accepted.disposition is not Disposition.ACCEPTED:
         return False
     _log.info("sending again to %s after a doubt", mask(number))

@@ -8,7 +8,7 @@ from datetime import datetime
 from ringproof.batches.model import BatchState, StoredRow, unpack_row
 from ringproof.batches.rows import BYTES_AT_ONCE, rows_with_bytes
 from ringproof.clock import epoch_ms
-from ringproof.ledger.acceptance import COLUMNS, Disposition, Requester
+from ringproof.ledger.acceptance import COLUMNS, Disposition, RequestKind
 from ringproof.ledger.durations import ms
 from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.record import Lane, pieces
@@ -123,7 +123,7 @@ def feed_page(
         [
             batch.name,
             channel,
-            COLUMNS[Requester.ROSTER],
+            COLUMNS[RequestKind.ROSTER],
             ms(ledger.durations.request(Lane.BULK)),
             int(page.is_retry),
             json.dumps(described),

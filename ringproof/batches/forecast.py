@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from ringproof.ledger.acceptance import COLUMNS, Disposition, Requester
+from ringproof.ledger.acceptance import COLUMNS, Disposition, RequestKind
 from ringproof.ledger.control import SendingStatus, sending_status
 from ringproof.ledger.durations import ms
 from ringproof.ledger.ledger import Ledger
@@ -138,7 +138,7 @@ def _dispositions(sampled: Sequence[SampledNumber], ledger: Ledger) -> Iterator[
         dispositions = ledger.run_script(
             "batch/forecast",
             [ledger.keys.record(number.number) for number in page],
-            [COLUMNS[Requester.ROSTER], ms(ledger.durations.request(Lane.BULK)), json.dumps(rows)],
+            [COLUMNS[RequestKind.ROSTER], ms(ledger.durations.request(Lane.BULK)), json.dumps(rows)],
         )
         yield from map(Disposition, dispositions)
 

@@ -116,13 +116,13 @@ def accept(
     accepted = ledger.accept(
         wanted.number.e164,
         token=token,
-        requester=wanted.requester(lane),
+        kind=wanted.kind(lane),
         lane=lane,
         channel=wanted.channel,
         alias=wanted.alias,
         subaccount=wanted.subaccount,
         country=wanted.number.country,
-        asker=wanted.asker,
+        requester=wanted.requester,
         reverify_after_days=wanted.reverify_after_days,
         remember=remember,
     )

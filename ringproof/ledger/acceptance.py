@@ -1,4 +1,4 @@
-"""The answer to a new request: the table *record × requester*, and the answer of the script `number/accept`."""
+"""The answer to a new request: the table *record × new request*, and the answer of the script `number/accept`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,8 +9,8 @@ from typing import Final
 from ringproof.ledger.record import State
 
 
-class Requester(StrEnum):
-    """Who makes a request. The values head the columns of the table in the documentation."""
+class RequestKind(StrEnum):
+    """Who makes a request, and whether it is a resend. The values head the columns of the documentation's table."""
 
     PERSON = "a new request"
     RESEND = "with `resend=True`, cooldown over"
@@ -42,8 +42,8 @@ _UNFINISHED = (_D.SAME, _D.SAME, _D.JOINED, _D.JOINED)
 _ENDED = (_D.RETURNED, _D.ACCEPTED, _D.LIVE, _D.LIVE)
 
 
-TABLE: Final[Mapping[tuple[State | None, bool], Mapping[Requester, Disposition]]] = {
-    situation: dict(zip(Requester, answers, strict=True))
+TABLE: Final[Mapping[tuple[State | None, bool], Mapping[RequestKind, Disposition]]] = {
+    situation: dict(zip(RequestKind, answers, strict=True))
     for situation, answers in {
         (None, False): (*_FREE[:3], _D.GONE),
         (State.EXPIRED, False): _FREE,
@@ -66,19 +66,19 @@ TABLE: Final[Mapping[tuple[State | None, bool], Mapping[Requester, Disposition]]
         (State.VERIFIED, True): (_D.RETURNED, _D.ACCEPTED, _D.VERIFIED, _D.LIVE),
     }.items()
 }
-"""*Record × requester*: the answer for each state, with or without a code that may be live, to each requester.
+"""*Record × new request*: the answer for each state, with or without a code that may be live, to each kind of request.
 
 The scripts get their column of it, the documentation prints it, and a test checks each cell: there is no second copy.
 
->>> TABLE[State.QUEUED, False][Requester.PERSON]
+>>> TABLE[State.QUEUED, False][RequestKind.PERSON]
 <Disposition.SAME: 'same'>
 """
 
-COLUMNS: Final[Mapping[Requester, str]] = {
-    requester: " ".join(
-        f"{state or 'none'}{':live' if live else ''}={answers[requester]}" for (state, live), answers in TABLE.items()
+COLUMNS: Final[Mapping[RequestKind, str]] = {
+    kind: " ".join(
+        f"{state or 'none'}{':live' if live else ''}={answers[kind]}" for (state, live), answers in TABLE.items()
     )
-    for requester in Requester
+    for kind in RequestKind
 }
 """The columns as the scripts get them: `"none=accepted expired=accepted … code_sent:live=returned …"`."""
 

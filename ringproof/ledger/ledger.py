@@ -23,7 +23,7 @@ from redis.commands.core import Script
 
 from ringproof.clock import SlotClock, boot_clock, epoch_ms, moment
 from ringproof.errors import LedgerUnavailable
-from ringproof.ledger.acceptance import COLUMNS, Acceptance, Disposition, Requester
+from ringproof.ledger.acceptance import COLUMNS, Acceptance, Disposition, RequestKind
 from ringproof.ledger.answers import Begun, Outcome, Settled, Verdict
 from ringproof.ledger.clock_watch import CLOCK_IS_ANOTHER, ClockWatch
 from ringproof.ledger.connection import cause_of
@@ -87,13 +87,13 @@ class Ledger:
         number: str,
         *,
         token: str,
-        requester: Requester = Requester.PERSON,
+        kind: RequestKind = RequestKind.PERSON,
         lane: Lane = Lane.INTERACTIVE,
         channel: str = "sms",
         alias: str | None = None,
         subaccount: str | None = None,
         country: str | None = None,
-        asker: str | None = None,
+        requester: str | None = None,
         again: int | None = None,
         reverify_after_days: int | None = None,
         remember: timedelta | None = None,
@@ -103,7 +103,7 @@ class Ledger:
         A second call with the same `token`, within 15 minutes or within `remember`, returns the same answer and
         changes nothing. `again` is the doubtful request that Ringproof itself repeats: the answer is GONE if its doubt
         has ended meanwhile, or its batch was cancelled. `reverify_after_days` is the number's own period of
-        re-verification: 0 for never, None for the policy's. `asker` is whom the web app names as the one who asks.
+        re-verification: 0 for never, None for the policy's. `requester` is whom the web app names as the one who asks.
         Redis keeps only its HMAC.
 
             ledger.accept("+14155550123", token="order 17", country="US")
@@ -114,7 +114,7 @@ class Ledger:
             fields["personal"] = "1"
         if again is not None:
             fields["again"] = str(again)
-        if requester is Requester.REVERIFICATION:
+        if kind is RequestKind.REVERIFICATION:
             fields["reverifies"] = "1"
         if reverify_after_days is not None:
             fields["reverify_after"] = str(reverify_after_days)
@@ -123,14 +123,14 @@ class Ledger:
             [self.keys.record(number), self.keys.token(token)],
             [
                 number,
-                COLUMNS[requester],
-                int(requester is Requester.RESEND),
+                COLUMNS[kind],
+                int(kind is RequestKind.RESEND),
                 lane,
                 ms(self.durations.request(lane)),
                 ms(remember or self.durations.token),
                 channel,
                 country or "",
-                asker or "",
+                requester or "",
                 secrets.token_hex(32),
                 *(part for name, value in fields.items() if value for part in (name, value)),
             ],
@@ -143,9 +143,7 @@ class Ledger:
             limit=limit,
         )
 
-    def follow(
-        self, record: Record, *, token: str, requester: Requester, lane: Lane, again: bool = False
-    ) -> Acceptance:
+    def follow(self, record: Record, *, token: str, kind: RequestKind, lane: Lane, again: bool = False) -> Acceptance:
         """Accept a request that follows a record: with the same channel, alias, subaccount and country.
 
         With `again` it is the automatic resend after the doubt of the record's request.
@@ -153,7 +151,7 @@ class Ledger:
         return self.accept(
             record.phone_number,
             token=token,
-            requester=requester,
+            kind=kind,
             lane=lane,
             channel=record.channel,
             alias=record.alias,

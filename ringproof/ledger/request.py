@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from ringproof.errors import InvalidRequest
-from ringproof.ledger.acceptance import Requester
+from ringproof.ledger.acceptance import RequestKind
 from ringproof.ledger.queues import queue
 from ringproof.ledger.record import Lane
 from ringproof.phone.caller_id import check_alias, check_subaccount, is_empty
@@ -24,7 +24,7 @@ class VerificationRequest:
     subaccount: str | None = None
     resend: bool = False
     reverify_after_days: int | None = None
-    asker: str | None = field(default=None, repr=False)  # given as `requester`
+    requester: str | None = field(default=None, repr=False)
 
     @classmethod
     def read(cls, args: Sequence[Any], kwargs: Mapping[str, Any], default_region: str | None = None) -> Self:
@@ -64,19 +64,19 @@ class VerificationRequest:
         if not isinstance(resend, bool):
             raise InvalidRequest("resend", mask_value(resend), "True or False")
         alias, subaccount = check_alias(alias), check_subaccount(subaccount)
-        days, asker = check_days(reverify_after_days), check_requester(requester)
+        days, requester = check_days(reverify_after_days), check_requester(requester)
         number = parse(phone_number, region or default_region)
-        return cls(number, channel_for(number, channel), alias, subaccount, resend, days, asker)
+        return cls(number, channel_for(number, channel), alias, subaccount, resend, days, requester)
 
-    def requester(self, lane: Lane) -> Requester:
-        """Return who makes a request in this lane. Raises `InvalidRequest` for a resend outside a person's lane."""
+    def kind(self, lane: Lane) -> RequestKind:
+        """Return the kind of this request in a lane. Raises `InvalidRequest` for a resend outside a person's lane."""
         if lane is Lane.INTERACTIVE:
-            return Requester.RESEND if self.resend else Requester.PERSON
+            return RequestKind.RESEND if self.resend else RequestKind.PERSON
         if self.resend:
             raise InvalidRequest(
                 "resend", "True", f"only a person asks for a resend: use queue={queue(Lane.INTERACTIVE)!r}"
             )
-        return Requester.ROSTER
+        return RequestKind.ROSTER
 
 
 def _arguments(

@@ -72,9 +72,9 @@ COMMANDS_OF_OTHERS: Final = (
 )
 
 WRITTEN_BY_PRODUCERS: Final = (
-    *("number:*", "earlier:*", "token:*", "code:*", "people:*", "askers", "agenda", "renewals", "lapsed", "refusals"),
-    *("erased", "erased:*", "jumps", "line:*", "called:*", "backlog:*", "breakers", "destinations:waiting"),
-    *("batch:*", "feeding", "completed"),
+    *("number:*", "earlier:*", "token:*", "code:*", "people:*", "requesters", "agenda", "renewals", "lapsed"),
+    *("refusals", "erased", "erased:*", "jumps", "line:*", "called:*", "backlog:*", "breakers"),
+    *("destinations:waiting", "batch:*", "feeding", "completed"),
 )
 
 READ_BY_PRODUCERS: Final = ("policy", "limits", "pace", "pauses", "destinations")

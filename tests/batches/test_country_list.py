@@ -11,7 +11,7 @@ from ringproof.batches.model import BatchState
 from ringproof.celery.verification import accept
 from ringproof.errors import Forbidden, InvalidNumber, Unknown
 from ringproof.ledger import control
-from ringproof.ledger.acceptance import Disposition, Requester
+from ringproof.ledger.acceptance import Disposition, RequestKind
 from ringproof.ledger.answers import Verdict
 from ringproof.ledger.failures import failure_of
 from ringproof.ledger.record import Lane, Reason, State
@@ -131,14 +131,12 @@ class TestNetworksAndPersonalNumbers:
     )
 
     @pytest.mark.parametrize(("countries", "allowed"), LISTS)
-    @pytest.mark.parametrize("requester", [Requester.PERSON, Requester.ROSTER])
-    def test_get_codes_only_if_they_are_named(self, world, countries, allowed, requester):
+    @pytest.mark.parametrize("kind", [RequestKind.PERSON, RequestKind.ROSTER])
+    def test_get_codes_only_if_they_are_named(self, world, countries, allowed, kind):
         shorten(world, *countries)
-        lane = Lane.INTERACTIVE if requester is Requester.PERSON else Lane.BULK
+        lane = Lane.INTERACTIVE if kind is RequestKind.PERSON else Lane.BULK
         answers = {
-            number: world.ledger.accept(
-                number, token=number, requester=requester, lane=lane, country=parse(number).country
-            )
+            number: world.ledger.accept(number, token=number, kind=kind, lane=lane, country=parse(number).country)
             for number in self.NUMBERS
         }
 

@@ -14,7 +14,7 @@ from ringproof.batches.erasure import erase_number
 from ringproof.batches.importing import begin_import
 from ringproof.batches.model import BatchState
 from ringproof.batches.rows import batch_rows
-from ringproof.ledger.acceptance import Disposition, Requester
+from ringproof.ledger.acceptance import Disposition, RequestKind
 from ringproof.ledger.agenda import work_off_agenda
 from ringproof.ledger.answers import Outcome, Settled, Verdict
 from ringproof.ledger.confirmation import NextStep, check_code, mark_verified, store_code, take_code
@@ -65,7 +65,7 @@ def test_nothing_of_a_number_is_left_whatever_its_state_was(book, state):
             book.ledger.cancel(book.number, request)
         if state is not State.QUEUED:
             book.move(2 * MINUTES)
-            book.accept(Requester.RESEND)
+            book.accept(RequestKind.RESEND)
         assert traces(book)
 
     assert erase_number(book.ledger, book.number) == (state is not None)
@@ -90,18 +90,18 @@ def test_a_number_with_a_live_code_gets_no_second_one_and_its_tombstone_expires(
 
 
 @pytest.mark.parametrize(
-    ("requester", "disposition"),
+    ("kind", "disposition"),
     [
-        (Requester.PERSON, Disposition.RETURNED),
-        (Requester.ROSTER, Disposition.LIVE),
-        (Requester.RESEND, Disposition.COOLING_DOWN),
+        (RequestKind.PERSON, Disposition.RETURNED),
+        (RequestKind.ROSTER, Disposition.LIVE),
+        (RequestKind.RESEND, Disposition.COOLING_DOWN),
     ],
 )
-def test_a_new_request_is_answered_as_for_an_expired_number_with_a_live_code(book, requester, disposition):
+def test_a_new_request_is_answered_as_for_an_expired_number_with_a_live_code(book, kind, disposition):
     book.bring(SENT)
     erase_number(book.ledger, book.number)
 
-    assert book.accept(requester).disposition is disposition
+    assert book.accept(kind).disposition is disposition
 
 
 def test_a_resend_is_accepted_when_the_cooldown_is_over(book):
@@ -109,7 +109,7 @@ def test_a_resend_is_accepted_when_the_cooldown_is_over(book):
     erase_number(book.ledger, book.number)
     book.move(2 * MINUTES)
 
-    assert book.accept(Requester.RESEND).disposition is Disposition.ACCEPTED
+    assert book.accept(RequestKind.RESEND).disposition is Disposition.ACCEPTED
 
 
 def test_no_tombstone_is_left_of_a_number_that_got_no_code_in_a_day(book):

@@ -9,7 +9,7 @@ from support.roster_of_batch import TAKEN, Batches, import_rows
 from ringproof.batches import operations
 from ringproof.batches.erasure import erase_number
 from ringproof.batches.forecast import Tally, forecast
-from ringproof.ledger.acceptance import Disposition, Requester
+from ringproof.ledger.acceptance import Disposition, RequestKind
 from ringproof.ledger.answers import Outcome
 from ringproof.ledger.record import Reason, State
 from ringproof.phone.number import PhoneNumber
@@ -87,7 +87,7 @@ def verified(world):
 def verified_and_refused_since(world):
     number = verified(world)
     world.pass_(24 * 3600)
-    return send(world, Outcome(State.FAILED, Reason.REJECTED), number, requester=Requester.RESEND)
+    return send(world, Outcome(State.FAILED, Reason.REJECTED), number, kind=RequestKind.RESEND)
 
 
 def erased(world):

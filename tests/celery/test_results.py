@@ -19,7 +19,7 @@ from ringproof.celery import backend
 from ringproof.celery.app import app
 from ringproof.celery.backend import CELERY_STATES, OF_A_REQUEST, Verification
 from ringproof.errors import Cancelled, InDoubt, InvalidRequest, Rejected, Superseded
-from ringproof.ledger.acceptance import Requester
+from ringproof.ledger.acceptance import RequestKind
 from ringproof.ledger.answers import Outcome, Settled
 from ringproof.ledger.confirmation import Source, mark_verified
 from ringproof.ledger.record import Lane, Reason, State
@@ -44,10 +44,10 @@ def settle(ledger, result, outcome=SENT):
     assert ledger.settle(number, int(request), begun.fence, outcome) is Settled.SETTLED
 
 
-def ask(ledger, number=None, requester=Requester.PERSON, **facts):
+def ask(ledger, number=None, kind=RequestKind.PERSON, **facts):
     """Enqueue without a message, so that no worker takes it."""
     number = number or fresh_number()
-    accepted = ledger.accept(number, token=secrets.token_hex(4), requester=requester, country="US", **facts)
+    accepted = ledger.accept(number, token=secrets.token_hex(4), kind=kind, country="US", **facts)
     return initiate_verification.AsyncResult(f"{number}/{accepted.request}")
 
 
@@ -184,7 +184,7 @@ def test_a_result_that_was_not_accepted_shows_nothing_of_anothers_request(asked,
 
 
 def test_a_person_who_takes_over_a_row_sees_nothing_of_it(asked, ledger):
-    row = ask(ledger, requester=Requester.ROSTER, lane=Lane.BULK, alias="The tenant")
+    row = ask(ledger, kind=RequestKind.ROSTER, lane=Lane.BULK, alias="The tenant")
     promoted = asked(row.id.partition("/")[0])
 
     assert promoted.id == row.id
@@ -241,7 +241,7 @@ def test_an_earlier_result_keeps_its_uuid_after_a_resend(ledger, client):
     settle(ledger, first)
     client.hset(f"ringproof:number:{number}", "code_sent_at", "1")  # long ago
     client.hset(f"ringproof:number:{number}", "live_until", "1")
-    second = ask(ledger, number, Requester.RESEND)
+    second = ask(ledger, number, RequestKind.RESEND)
     settle(ledger, second, Outcome(State.CODE_SENT, verification_uuid="another", api_id="another"))
 
     assert first.get(timeout=30)["verification_uuid"] == UUID

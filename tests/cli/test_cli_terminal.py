@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 from support.harness import fresh_number, ledger_of
 
-from ringproof.ledger.acceptance import Requester
+from ringproof.ledger.acceptance import RequestKind
 from ringproof.ledger.record import State
 from worker.local.processes.redis_server import RedisServer
 from worker.views.console import console, fact_table
@@ -48,7 +48,7 @@ def on_a_terminal(environ, cwd, *arguments):
 def test_an_alias_of_plivos_does_not_steer_the_terminal(home, tmp_path):
     number = fresh_number()
     with ledger_of(home) as ledger:
-        ledger.accept(number, token="x", requester=Requester.PERSON, country="US")
+        ledger.accept(number, token="x", kind=RequestKind.PERSON, country="US")
         ledger.client.hset(
             ledger.keys.record(number), mapping={"alias": HOSTILE, "state": State.VERIFIED, "message": HOSTILE}
         )

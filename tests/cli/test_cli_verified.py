@@ -10,7 +10,7 @@ import pytest
 from support.harness import Terminal, Worker, eventually, fresh_number, ledger_of, stopped
 
 from ringproof.ledger import control, reverification
-from ringproof.ledger.acceptance import Disposition, Requester
+from ringproof.ledger.acceptance import Disposition, RequestKind
 from ringproof.ledger.record import Lane, Reason, Record, State
 from ringproof.phone.masking import mask
 from worker.cli.verified import _is_listed
@@ -110,7 +110,7 @@ class TestSync:
     def test_of_an_emptied_list_misses_all_numbers_even_after_a_cancelled_request(self, ringproof, ledger, plivo):
         numbers = [verified(plivo) for _ in range(2)]
         ringproof("sync")
-        request = ledger.accept(numbers[0], token="t", requester=Requester.RESEND).request
+        request = ledger.accept(numbers[0], token="t", kind=RequestKind.RESEND).request
         ledger.cancel(numbers[0], request)
         for number in numbers:
             plivo.delete(number)
@@ -124,7 +124,7 @@ class TestSync:
         for number in (gone, asked):
             plivo.delete(number)
         control.pause(ledger, Lane.BULK)
-        ledger.accept(asked, token="t", requester=Requester.RESEND, lane=Lane.BULK)
+        ledger.accept(asked, token="t", kind=RequestKind.RESEND, lane=Lane.BULK)
         sent = len(plivo.sends())
         done = ringproof("sync", "--yes")
         again = ringproof("sync", "--yes", "--json")
@@ -209,7 +209,7 @@ class TestReverify:
         assert "write 90s, 30m, 1h or 2d, up to 3650d" in done.stderr
 
     def test_says_why_a_number_cannot_be_verified_again(self, ringproof, ledger):
-        ledger.accept(waiting := fresh_number(), token="t", requester=Requester.PERSON)
+        ledger.accept(waiting := fresh_number(), token="t", kind=RequestKind.PERSON)
         done = ringproof("reverify", waiting, fresh_number())
 
         assert done.returncode == 1
@@ -240,7 +240,7 @@ class TestReverify:
         assert "1 did not answer two re-verifications: ringproof reverify --lapsed --dry-run" in status.stdout
         assert "the user did not answer two re-verifications" in one.stdout
         assert ledger.read(number).reason is Reason.LAPSED
-        assert ledger.accept(number, token="t2", requester=Requester.ROSTER).disposition is Disposition.ACCEPTED
+        assert ledger.accept(number, token="t2", kind=RequestKind.ROSTER).disposition is Disposition.ACCEPTED
         assert ledger.client.scard(ledger.keys.lapsed) == 0
 
 

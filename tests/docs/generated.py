@@ -20,7 +20,7 @@ from pages import PAGES, ROOT
 
 from ringproof.errors import Capped, InvalidNumber
 from ringproof.ledger import keys
-from ringproof.ledger.acceptance import TABLE, Disposition, Requester
+from ringproof.ledger.acceptance import TABLE, Disposition, RequestKind
 from ringproof.ledger.confirmation import TRIES
 from ringproof.ledger.locks import LOCKS
 from ringproof.ledger.rights import Role, rights_of
@@ -48,8 +48,8 @@ def requests() -> str:
     """Return *record × new request*; records with the same answers share a row."""
     rows: dict[tuple[Disposition, ...], dict[str, set[bool]]] = {}
     for (state, live), answers in TABLE.items():
-        rows.setdefault(tuple(answers[requester] for requester in Requester), {}).setdefault(state, set()).add(live)
-    lines = ["| record is | " + " | ".join(Requester) + " |", "|---" * (len(Requester) + 1) + "|"]
+        rows.setdefault(tuple(answers[kind] for kind in RequestKind), {}).setdefault(state, set()).add(live)
+    lines = ["| record is | " + " | ".join(RequestKind) + " |", "|---" * (len(RequestKind) + 1) + "|"]
     for answers, states in rows.items():
         names = []
         for state, lives in states.items():

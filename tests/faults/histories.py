@@ -22,7 +22,7 @@ from virtual_workers import LedgerInTime, Workers
 from ringproof.batches import erasure, operations
 from ringproof.batches.summary import batch_summary
 from ringproof.ledger import control, plivo_list, queues
-from ringproof.ledger.acceptance import Disposition, Requester
+from ringproof.ledger.acceptance import Disposition, RequestKind
 from ringproof.ledger.confirmation import store_code
 from ringproof.ledger.plivo_list import ListScan
 from ringproof.ledger.queues import queue
@@ -118,18 +118,18 @@ class History:
 
     def person(self) -> None:
         """A person asks for a code, perhaps for another one."""
-        requester = Requester.RESEND if self.chance.random() < 0.4 else Requester.PERSON
-        self.ask(self.one(), requester, self.chance.choice(["sms", "sms", "sms", "call"]))
+        kind = RequestKind.RESEND if self.chance.random() < 0.4 else RequestKind.PERSON
+        self.ask(self.one(), kind, self.chance.choice(["sms", "sms", "sms", "call"]))
 
-    def ask(self, number: str, requester: Requester, channel: str) -> None:
+    def ask(self, number: str, kind: RequestKind, channel: str) -> None:
         accepted = self.ledger.accept(
-            number, token=secrets.token_hex(8), requester=requester, channel=channel, country=self.country(number)
+            number, token=secrets.token_hex(8), kind=kind, channel=channel, country=self.country(number)
         )
-        self.say("person", number, requester, channel, accepted.disposition)
+        self.say("person", number, kind, channel, accepted.disposition)
         if accepted.disposition is Disposition.ACCEPTED or accepted.promoted:
             self.asked[number] = self.time.now
             self.requests[number].append(accepted.request)
-            if accepted.disposition is Disposition.ACCEPTED and requester is Requester.RESEND:
+            if accepted.disposition is Disposition.ACCEPTED and kind is RequestKind.RESEND:
                 self.resends[number].append(self.time.now)
             if number == self.newcomer or self.chance.random() < 0.9:  # or the producer died before it sent the message
                 for _ in range(self.chance.choice([1, 1, 1, 2])):
@@ -291,7 +291,7 @@ class History:
         self.ticking = True
         self.say("the end begins")
         self.pass_(max(12.0, self.hurt_at + LEASE_SECONDS - self.time.now))
-        self.ask(self.newcomer, Requester.PERSON, "sms")
+        self.ask(self.newcomer, RequestKind.PERSON, "sms")
         until = self.time.now + NEWCOMER_SECONDS
         while self.time.now < until and not self.newcomers_code:
             self.pass_(0.5)

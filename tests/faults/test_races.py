@@ -12,7 +12,7 @@ from support.number_in_ledger import CLOCK, SENT
 from support.simulation import UNLIMITED
 from world import LONG
 
-from ringproof.ledger.acceptance import TABLE, Disposition, Requester
+from ringproof.ledger.acceptance import TABLE, Disposition, RequestKind
 from ringproof.ledger.agenda import work_off_agenda
 from ringproof.ledger.answers import AgendaAction, Outcome, Settled, Verdict
 from ringproof.ledger.connection import connect
@@ -62,11 +62,9 @@ class Contestant(threading.Thread):
             self.ledger.client.close()
 
     def accept(self):
-        requester, number = self.chance.choice(list(Requester)), self.chance.choice(self.numbers)
-        lane = Lane.BULK if requester is Requester.ROSTER else Lane.INTERACTIVE
-        self.accepted.append(
-            (number, self.ledger.accept(number, token=secrets.token_hex(6), requester=requester, lane=lane))
-        )
+        kind, number = self.chance.choice(list(RequestKind)), self.chance.choice(self.numbers)
+        lane = Lane.BULK if kind is RequestKind.ROSTER else Lane.INTERACTIVE
+        self.accepted.append((number, self.ledger.accept(number, token=secrets.token_hex(6), kind=kind, lane=lane)))
 
     def send(self):
         number = self.chance.choice(self.numbers)

@@ -19,7 +19,7 @@ from support.harness import AUTH_ID, AUTH_TOKEN, Process, Sandbox, eventually, f
 from support.number_in_ledger import CLOCK
 from support.simulation import UNLIMITED
 
-from ringproof.ledger.acceptance import Requester
+from ringproof.ledger.acceptance import RequestKind
 from ringproof.ledger.connection import connect
 from ringproof.ledger.durations import Durations
 from ringproof.ledger.ledger import Ledger
@@ -123,10 +123,10 @@ class World:
     def accept(self, count, lane=Lane.BULK):
         """Accept so many numbers, with no message sent."""
         numbers = [fresh_number() for _ in range(count)]
-        requester = Requester.PERSON if lane is Lane.INTERACTIVE else Requester.ROSTER
+        kind = RequestKind.PERSON if lane is Lane.INTERACTIVE else RequestKind.ROSTER
         for number in numbers:
             token = secrets.token_hex(8)
-            accepted = self.ledger.accept(number, token=token, requester=requester, lane=lane, country="US")
+            accepted = self.ledger.accept(number, token=token, kind=kind, lane=lane, country="US")
             self.accepted[number] = accepted.request
         return numbers
 

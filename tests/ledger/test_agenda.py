@@ -9,7 +9,7 @@ from support.harness import fresh_number
 from support.number_in_ledger import MINUTES, SENT, Book, near
 
 from ringproof.errors import TooLate
-from ringproof.ledger.acceptance import Requester
+from ringproof.ledger.acceptance import RequestKind
 from ringproof.ledger.agenda import repair_agenda, work_off_agenda
 from ringproof.ledger.answers import AgendaAction, Outcome, Settled, Verdict
 from ringproof.ledger.failures import failure_of
@@ -56,7 +56,7 @@ def test_nothing_is_due_before_its_time(book, due):
 
 
 def test_a_queued_number_is_enqueued_again_at_growing_intervals(book, due):
-    book.accept(Requester.ROSTER)
+    book.accept(RequestKind.ROSTER)
     looked = []
     for second in range(3600):
         book.move(SECOND)
@@ -170,7 +170,7 @@ def test_a_doubt_is_looked_up_each_minute_after_the_last_code_has_died_until_it_
 
 
 def test_a_doubt_that_no_look_up_ends_is_looked_up_at_growing_intervals_and_fails_within_a_day(book, due):
-    book.bring(Outcome(State.IN_DOUBT, detail="504"), requester=Requester.ROSTER)
+    book.bring(Outcome(State.IN_DOUBT, detail="504"), kind=RequestKind.ROSTER)
     began, looks = book.now(), []
     while (last := due()) != [AgendaAction.UNDECIDED]:
         looks += last
@@ -183,14 +183,14 @@ def test_a_doubt_that_no_look_up_ends_is_looked_up_at_growing_intervals_and_fail
 
 
 def test_a_doubt_is_looked_up_although_no_worker_ran_for_days(book, due):
-    book.bring(Outcome(State.IN_DOUBT, detail="504"), requester=Requester.ROSTER)
+    book.bring(Outcome(State.IN_DOUBT, detail="504"), kind=RequestKind.ROSTER)
     book.move(timedelta(days=3))
 
     assert due() == [AgendaAction.LOOK_UP]
 
 
 def test_a_look_up_is_not_enqueued_while_the_queue_is_long(book, due, queues):
-    book.bring(Outcome(State.IN_DOUBT, detail="504"), requester=Requester.ROSTER)
+    book.bring(Outcome(State.IN_DOUBT, detail="504"), kind=RequestKind.ROSTER)
     book.client.rpush(queues[Lane.BULK], *range(LONGEST_QUEUE))
     book.move(17 * MINUTES)
     held = due()
@@ -235,7 +235,7 @@ def test_due_entries_are_worked_off_in_order_and_in_portions(book, due):
 
 def test_thousands_of_queued_numbers_and_no_worker_for_an_hour_make_a_thousand_messages(book, queues, client):
     agenda, records = book.keys.agenda, book.keys.record("")
-    accepted = book.accept(Requester.ROSTER)
+    accepted = book.accept(RequestKind.ROSTER)
     packed = client.hgetall(records + book.number)
     with client.pipeline(transaction=False) as pipeline:
         for line in range(LINES):
@@ -261,7 +261,7 @@ def test_thousands_of_queued_numbers_and_no_worker_for_an_hour_make_a_thousand_m
 def test_three_days_without_a_beat_are_caught_up(client, due):
     def bring(outcome=None, begin=True):
         book = Book(client)
-        request = book.accept(Requester.ROSTER).request
+        request = book.accept(RequestKind.ROSTER).request
         begun = book.begin(request) if begin else None
         if outcome:
             book.settle(begun, outcome)

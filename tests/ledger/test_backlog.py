@@ -11,7 +11,7 @@ from ringproof.batches.erasure import erase_number
 from ringproof.celery.verification import accept
 from ringproof.errors import Capped, Overloaded, Throttled, Unknown
 from ringproof.ledger import control
-from ringproof.ledger.acceptance import Disposition, Requester
+from ringproof.ledger.acceptance import Disposition, RequestKind
 from ringproof.ledger.answers import Outcome, PlivoSignal, Verdict
 from ringproof.ledger.record import Lane, Reason, State
 from ringproof.ledger.request import VerificationRequest
@@ -30,9 +30,9 @@ def simulation(client):
 
 def ask(simulation, number=None, *, channel="sms", lane=Lane.INTERACTIVE):
     number = number or fresh_number()
-    requester = Requester.PERSON if lane is Lane.INTERACTIVE else Requester.ROSTER
+    kind = RequestKind.PERSON if lane is Lane.INTERACTIVE else RequestKind.ROSTER
     return simulation.ledger.accept(
-        number, token=secrets.token_hex(8), requester=requester, lane=lane, channel=channel, country="US"
+        number, token=secrets.token_hex(8), kind=kind, lane=lane, channel=channel, country="US"
     )
 
 

@@ -10,7 +10,7 @@ from test_people import shown
 from ringproof.clock import moment
 from ringproof.errors import Capped
 from ringproof.ledger import control
-from ringproof.ledger.acceptance import Disposition, Requester
+from ringproof.ledger.acceptance import Disposition, RequestKind
 from ringproof.ledger.agenda import work_off_agenda
 from ringproof.ledger.answers import Outcome, PlivoSignal
 from ringproof.ledger.confirmation import Source, mark_verified
@@ -100,7 +100,7 @@ def test_a_number_that_was_verified_before_is_served_while_it_is_open(world):
 
     assert world.breaker().open_since
     assert world.code() is None
-    assert world.code(known, requester=Requester.RESEND) == known
+    assert world.code(known, kind=RequestKind.RESEND) == known
 
 
 def test_a_person_of_another_country_and_a_batch_are_not_held_up(world):
@@ -109,7 +109,7 @@ def test_a_person_of_another_country_and_a_batch_are_not_held_up(world):
 
     assert world.code() is None
     assert world.code(f"+336{secrets.randbelow(10**8):08}", country="FR")
-    assert world.code(requester=Requester.ROSTER, lane=Lane.BULK)
+    assert world.code(kind=RequestKind.ROSTER, lane=Lane.BULK)
 
 
 def test_it_stays_closed_while_enough_people_enter_their_codes(world):
@@ -156,12 +156,12 @@ def test_codes_from_before_it_opened_do_not_close_it(world):
 
 
 def test_the_codes_of_batches_and_of_verified_numbers_are_not_judged(world):
-    world.codes(10, requester=Requester.ROSTER, lane=Lane.BULK)
+    world.codes(10, kind=RequestKind.ROSTER, lane=Lane.BULK)
     for _ in range(3):
         known = world.code()
         world.enter(known)
         world.pass_(2)
-        world.code(known, requester=Requester.RESEND)
+        world.code(known, kind=RequestKind.RESEND)
     world.die()
 
     assert (world.breaker().codes, world.breaker().entered) == (3, 3)
@@ -191,7 +191,7 @@ def test_a_number_with_several_codes_is_judged_once_by_the_last_one(world):
     number = world.code()
     for _ in range(3):
         world.pass_(2)
-        world.code(number, requester=Requester.RESEND)
+        world.code(number, kind=RequestKind.RESEND)
     world.enter(number)
     world.die()
 

@@ -9,7 +9,7 @@ from support.simulation import Simulation
 
 from ringproof.errors import Capped, InvalidNumber, Rejected, Throttled, Unknown
 from ringproof.ledger import control
-from ringproof.ledger.acceptance import Disposition, Requester
+from ringproof.ledger.acceptance import Disposition, RequestKind
 from ringproof.ledger.agenda import work_off_agenda
 from ringproof.ledger.answers import AgendaAction, Outcome, PlivoSignal, Verdict
 from ringproof.ledger.failures import failure_of
@@ -28,9 +28,9 @@ def simulation(client):
 
 
 def again(simulation, number, lane=Lane.INTERACTIVE, **options):
-    requester = Requester.RESEND if lane is Lane.INTERACTIVE else Requester.ROSTER
+    kind = RequestKind.RESEND if lane is Lane.INTERACTIVE else RequestKind.ROSTER
     return simulation.ledger.accept(
-        number, token=secrets.token_hex(8), requester=requester, lane=lane, **{"country": "US"} | options
+        number, token=secrets.token_hex(8), kind=kind, lane=lane, **{"country": "US"} | options
     )
 
 
@@ -133,12 +133,12 @@ class TestCountries:
         return simulation
 
     @pytest.mark.parametrize(("country", "allowed"), [("US", True), ("GB", True), ("B", False), ("DE", False)])
-    @pytest.mark.parametrize("requester", [Requester.PERSON, Requester.RESEND, Requester.ROSTER])
-    def test_a_number_of_another_country_is_refused_to_every_requester(self, simulation, country, allowed, requester):
-        lane = Lane.BULK if requester is Requester.ROSTER else Lane.INTERACTIVE
+    @pytest.mark.parametrize("kind", [RequestKind.PERSON, RequestKind.RESEND, RequestKind.ROSTER])
+    def test_a_number_of_another_country_is_refused_in_each_lane(self, simulation, country, allowed, kind):
+        lane = Lane.BULK if kind is RequestKind.ROSTER else Lane.INTERACTIVE
         number = f"+1415555{simulation.now_us % 10000:04}"
         simulation.pass_(1e-6)
-        accepted = simulation.ledger.accept(number, token=number, requester=requester, lane=lane, country=country)
+        accepted = simulation.ledger.accept(number, token=number, kind=kind, lane=lane, country=country)
 
         assert (accepted.disposition is Disposition.ACCEPTED) == allowed
         assert (accepted.disposition is Disposition.COUNTRY) != allowed

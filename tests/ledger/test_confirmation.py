@@ -17,7 +17,7 @@ from ringproof.errors import (
     Unknown,
     Unreachable,
 )
-from ringproof.ledger.acceptance import Disposition, Requester
+from ringproof.ledger.acceptance import Disposition, RequestKind
 from ringproof.ledger.agenda import work_off_agenda
 from ringproof.ledger.answers import Outcome, Settled, Verdict
 from ringproof.ledger.confirmation import (
@@ -192,7 +192,7 @@ def test_the_next_code_has_five_tries_of_its_own(book):
     book.bring(SENT)
     end_try(book.ledger, book.number, book.enter()[1])
     book.move(2 * MINUTES)
-    resend = book.accept(Requester.RESEND).request
+    resend = book.accept(RequestKind.RESEND).request
     assert book.enter()[0].tries_left == 3, "the older code is the last sent one until then"
     book.settle(book.begin(resend), NEWER)
 
@@ -225,7 +225,7 @@ def test_a_try_of_an_earlier_code_is_not_given_back_to_a_newer_one(book):
     book.bring(SENT)
     _, handle = book.enter()
     book.move(2 * MINUTES)
-    book.bring(NEWER, requester=Requester.RESEND)
+    book.bring(NEWER, kind=RequestKind.RESEND)
     book.enter()
     give_try_back(book.ledger, book.number, handle, UUID)
 
@@ -290,7 +290,7 @@ class TestTheRequestOfACode:
         assert self.enter(book, first) is NextStep.ASK
         assert self.enter(book, first + 1) is NextStep.ANOTHER
         book.move(2 * MINUTES)
-        second = book.accept(Requester.RESEND).request
+        second = book.accept(RequestKind.RESEND).request
         assert self.enter(book, first) is NextStep.ASK, "the code of the second one is not sent yet"
         assert self.enter(book, second) is NextStep.ANOTHER
         book.settle(book.begin(second), NEWER)
@@ -304,7 +304,7 @@ class TestTheRequestOfACode:
         first = book.bring(SENT).record.request
         for _ in range(2):
             book.move(2 * MINUTES)
-            later = book.accept(Requester.RESEND).request
+            later = book.accept(RequestKind.RESEND).request
             book.ledger.cancel(book.number, later)
 
         assert self.enter(book, first) is NextStep.ASK
@@ -314,7 +314,7 @@ class TestTheRequestOfACode:
         first = book.bring(SENT).record.request
         book.confirm()
         book.move(2 * MINUTES)
-        second = book.accept(Requester.RESEND).request
+        second = book.accept(RequestKind.RESEND).request
 
         assert self.enter(book, second) is NextStep.ANOTHER
         assert self.enter(book, first) is NextStep.NOTHING
@@ -345,7 +345,7 @@ class TestRaces:
         book.bring(SENT)
         _, handle = book.enter()
         book.move(2 * MINUTES)
-        resend = book.accept(Requester.RESEND).request
+        resend = book.accept(RequestKind.RESEND).request
         if state is State.WAITING:
             book.settle(book.begin(resend), Outcome(State.WAITING, Reason.UNREACHABLE, wait=MINUTES))
         elif state is State.FAILED:
@@ -361,7 +361,7 @@ class TestRaces:
         book.bring(SENT)
         _, handle = book.enter()
         book.move(2 * MINUTES)
-        begun = book.begin(book.accept(Requester.RESEND).request)
+        begun = book.begin(book.accept(RequestKind.RESEND).request)
         lives = book.record.live_until
 
         assert book.yes(handle) is Marked.VERIFIED
@@ -372,7 +372,7 @@ class TestRaces:
         book.bring(SENT)
         _, handle = book.enter()
         book.move(2 * MINUTES)
-        book.bring(NEWER, requester=Requester.RESEND)
+        book.bring(NEWER, kind=RequestKind.RESEND)
         lives = book.record.live_until
 
         assert book.yes(handle) is Marked.VERIFIED
@@ -506,14 +506,14 @@ class TestAVerificationStands:
         return book
 
     def test_an_unanswered_resend_falls_back_to_verified(self, verified, client):
-        begun = verified.begin(verified.accept(Requester.RESEND).request)
+        begun = verified.begin(verified.accept(RequestKind.RESEND).request)
         assert verified.record.is_verified
         verified.settle(begun, NEWER)
         assert verified.record.is_verified
         first = verified.record.verified_at
         verified.enter()
         verified.move(16 * MINUTES)
-        assert verified.accept(Requester.ROSTER).disposition is Disposition.VERIFIED, "before the list was read"
+        assert verified.accept(RequestKind.ROSTER).disposition is Disposition.VERIFIED, "before the list was read"
         verified.finish_scan()
         self.sweep(verified)
 
@@ -523,16 +523,16 @@ class TestAVerificationStands:
         assert client.ttl(verified.keys.record(verified.number)) == -1
         assert verified.enter()[0].step is NextStep.EXPIRED
         assert verified.accept().disposition is Disposition.RETURNED
-        assert verified.accept(Requester.ROSTER).disposition is Disposition.VERIFIED
+        assert verified.accept(RequestKind.ROSTER).disposition is Disposition.VERIFIED
 
     @pytest.mark.parametrize("outcome", [Outcome(State.IN_DOUBT), Outcome(State.FAILED, Reason.REJECTED)])
     def test_a_resend_that_fails_does_not_end_it(self, verified, outcome):
-        verified.bring(outcome, requester=Requester.RESEND)
+        verified.bring(outcome, kind=RequestKind.RESEND)
 
         assert verified.record.is_verified
 
     def test_the_code_of_the_resend_may_still_be_found_in_the_list(self, verified):
-        verified.bring(NEWER, requester=Requester.RESEND)
+        verified.bring(NEWER, kind=RequestKind.RESEND)
         verified.move(16 * MINUTES)
         verified.finish_scan()
         self.sweep(verified)
@@ -545,7 +545,7 @@ class TestAVerificationStands:
 
     @pytest.mark.parametrize("source", [Source.LIST, Source.NUMBER])
     def test_a_number_that_expired_in_spite_of_it_is_mended_by_plivos_word(self, verified, client, source):
-        verified.bring(NEWER, requester=Requester.RESEND)
+        verified.bring(NEWER, kind=RequestKind.RESEND)
         verified.move(16 * MINUTES)
         key = verified.keys.record(verified.number)  # as an earlier version has left it
         client.hset(key, "state", "expired")
@@ -600,9 +600,9 @@ class TestTheList:
     def test_the_list_does_not_verify_a_new_request_by_the_old_code(self, book):
         book.bring(SENT)
         book.confirm()
-        resend = book.accept(Requester.RESEND)
+        resend = book.accept(RequestKind.RESEND)
         book.move(2 * MINUTES)
-        resend = book.accept(Requester.RESEND)
+        resend = book.accept(RequestKind.RESEND)
 
         assert resend.disposition == "accepted"
         assert book.yes() is Marked.ALREADY
@@ -618,7 +618,7 @@ class TestTheList:
         book.move(2 * MINUTES)
         book.bring(
             Outcome(State.IN_DOUBT) if kind is State.IN_DOUBT else NEWER,
-            requester=Requester.RESEND if is_known else Requester.PERSON,
+            kind=RequestKind.RESEND if is_known else RequestKind.PERSON,
         )
         if kind is State.EXPIRED:
             book.client.hset(book.keys.record(book.number), "state", "expired")
@@ -633,7 +633,7 @@ class TestTheList:
         book.confirm()
         assert book.yes(uuid="elsewhere", dated=book.now()) is Marked.ALREADY
         book.move(2 * MINUTES)
-        book.bring(NEWER, requester=Requester.RESEND)
+        book.bring(NEWER, kind=RequestKind.RESEND)
 
         assert book.yes(uuid="elsewhere", dated=book.now() + MINUTES) is Marked.STALE
 

@@ -11,7 +11,7 @@ from support.simulation import SECOND, Simulation
 from ringproof.batches.erasure import erase_number
 from ringproof.errors import Forbidden, Rejected
 from ringproof.ledger import control
-from ringproof.ledger.acceptance import Requester
+from ringproof.ledger.acceptance import RequestKind
 from ringproof.ledger.agenda import release_refused, work_off_agenda
 from ringproof.ledger.answers import AgendaAction, Outcome, PlivoSignal, Verdict
 from ringproof.ledger.record import Lane, Reason, State
@@ -238,7 +238,7 @@ class TestARefusedCountry:
         assert simulation.client.zcard(simulation.keys.destinations_waiting) == 4
         simulation.ledger.cancel(*cancelled)
         erase_number(simulation.ledger, erased[0])
-        simulation.ledger.accept(promoted[0], token="a person", requester=Requester.PERSON, country="BR")
+        simulation.ledger.accept(promoted[0], token="a person", kind=RequestKind.PERSON, country="BR")
         simulation.begin(promoted)
         assert simulation.client.zrange(simulation.keys.destinations_waiting, 0, -1) == [f"BR/0/{late[0]}"]
         simulation.pass_(25 * 3600)

@@ -15,7 +15,7 @@ from support.number_in_ledger import MINUTES, SENT, UUID, Book, near
 from ringproof.clock import epoch_ms
 from ringproof.errors import LedgerUnavailable
 from ringproof.ledger import acceptance, answers, control
-from ringproof.ledger.acceptance import TABLE, Disposition, Requester
+from ringproof.ledger.acceptance import TABLE, Disposition, RequestKind
 from ringproof.ledger.answers import Outcome, Settled, Verdict
 from ringproof.ledger.durations import Durations
 from ringproof.ledger.ledger import Ledger
@@ -106,7 +106,7 @@ def test_a_request_is_not_sent_after_its_deadline(book):
 
 
 def test_bulk_requests_have_a_deadline_of_a_day(book):
-    accepted = book.accept(Requester.ROSTER)
+    accepted = book.accept(RequestKind.ROSTER)
     book.move(23 * 60 * MINUTES)
 
     assert book.begin(accepted.request).verdict is Verdict.BEGUN
@@ -154,7 +154,7 @@ def bring_to(book, state, live):
     if before:
         book.bring(SENT)
         book.move(2 * MINUTES)
-    request = book.accept(Requester.RESEND if before else Requester.PERSON).request
+    request = book.accept(RequestKind.RESEND if before else RequestKind.PERSON).request
     if state is State.CANCELLED:
         book.ledger.cancel(book.number, request)
     elif state is not State.QUEUED:
@@ -167,17 +167,17 @@ def bring_to(book, state, live):
         book.move((2 if live else 17) * MINUTES)
 
 
-@pytest.mark.parametrize(("situation", "requester"), list(itertools.product(TABLE, Requester)))
-def test_each_requester_gets_the_answer_of_the_table(book, situation, requester):
+@pytest.mark.parametrize(("situation", "kind"), list(itertools.product(TABLE, RequestKind)))
+def test_each_kind_of_request_gets_the_answer_of_the_table(book, situation, kind):
     state, live = situation
     bring_to(book, state, live)
     before = book.record
     assert (before and before.state) == state
     assert (bool(before and before.live_until and before.live_until > book.now())) == (live or state is State.SENDING)
 
-    answer = book.accept(requester)
+    answer = book.accept(kind)
 
-    assert answer.disposition is TABLE[situation][requester]
+    assert answer.disposition is TABLE[situation][kind]
     if answer.disposition is Disposition.ACCEPTED:
         assert book.record.state is State.QUEUED
         assert answer.request > (before.request if before else 0)
@@ -193,7 +193,7 @@ def test_the_table_has_every_state():
 
 
 def test_a_person_takes_over_a_request_of_bulk(book):
-    bulk = book.accept(Requester.ROSTER, alias="Row 17", channel="call").request
+    bulk = book.accept(RequestKind.ROSTER, alias="Row 17", channel="call").request
     person = book.accept(alias="Front desk", channel="sms")
 
     assert (person.disposition, person.promoted, person.request) == (Disposition.SAME, True, bulk)
@@ -206,7 +206,7 @@ def test_a_person_takes_over_a_request_of_bulk(book):
 
 
 def test_a_promoted_request_is_due_at_the_persons_deadline(book):
-    book.bring(Outcome(State.WAITING, Reason.UNREACHABLE, wait=120 * MINUTES), requester=Requester.ROSTER)
+    book.bring(Outcome(State.WAITING, Reason.UNREACHABLE, wait=120 * MINUTES), kind=RequestKind.ROSTER)
     book.accept()
 
     assert book.agenda() == book.record.ends_at
@@ -222,14 +222,14 @@ def test_a_promoted_request_is_due_at_the_persons_deadline(book):
     ],
 )
 def test_a_promoted_request_keeps_the_rows_subaccount_and_its_alias_unless_one_is_given(book, asked, alias, subaccount):
-    book.accept(Requester.ROSTER, alias="R" * 200, subaccount="SA-of-the-row")
+    book.accept(RequestKind.ROSTER, alias="R" * 200, subaccount="SA-of-the-row")
     assert book.accept(**asked).promoted
 
     assert (book.record.alias, book.record.subaccount) == (alias, subaccount)
 
 
 def test_a_person_gives_a_subaccount_to_a_row_without_one(book):
-    book.accept(Requester.ROSTER)
+    book.accept(RequestKind.ROSTER)
     book.accept(subaccount="SA-of-the-person")
 
     assert book.record.subaccount == "SA-of-the-person"
@@ -237,7 +237,7 @@ def test_a_person_gives_a_subaccount_to_a_row_without_one(book):
 
 def test_bulk_does_not_take_over_a_persons_request(book):
     book.accept(alias="Front desk")
-    bulk = book.accept(Requester.ROSTER, alias="Row 17")
+    bulk = book.accept(RequestKind.ROSTER, alias="Row 17")
 
     assert (bulk.disposition, bulk.promoted) == (Disposition.JOINED, False)
     assert (book.record.lane, book.record.alias) == (Lane.INTERACTIVE, "Front desk")
@@ -245,9 +245,9 @@ def test_bulk_does_not_take_over_a_persons_request(book):
 
 def test_a_resend_within_the_cooldown_is_refused(book):
     book.bring(SENT)
-    early = book.accept(Requester.RESEND)
+    early = book.accept(RequestKind.RESEND)
     book.move(timedelta(seconds=61))
-    late = book.accept(Requester.RESEND)
+    late = book.accept(RequestKind.RESEND)
 
     assert early.disposition is Disposition.COOLING_DOWN
     assert early.until == datetime.fromtimestamp(early.until.timestamp(), UTC)
@@ -258,23 +258,23 @@ def test_a_resend_within_the_cooldown_is_refused(book):
 def test_the_cooldown_after_a_doubt_starts_at_the_last_moment_at_which_plivo_may_have_sent(book):
     book.bring(Outcome(State.IN_DOUBT))
 
-    assert book.accept(Requester.RESEND).disposition is Disposition.COOLING_DOWN
+    assert book.accept(RequestKind.RESEND).disposition is Disposition.COOLING_DOWN
     book.move(timedelta(seconds=45 + 60 + 1))
-    assert book.accept(Requester.RESEND).disposition is Disposition.ACCEPTED
+    assert book.accept(RequestKind.RESEND).disposition is Disposition.ACCEPTED
 
 
 def test_the_workers_policy_sets_the_cooldown(book):
     book.ledger.publish_policy(Policy(rate=Rate.parse("1000/0.1s"), cooldown_ms=0))
     book.bring(SENT)
 
-    assert book.accept(Requester.RESEND).disposition is Disposition.ACCEPTED
+    assert book.accept(RequestKind.RESEND).disposition is Disposition.ACCEPTED
 
 
 def test_a_send_that_surely_failed_restores_the_earlier_live_until(book):
     book.bring(SENT)
     lived = book.record.live_until
     book.move(2 * MINUTES)
-    book.bring(Outcome(State.FAILED, Reason.REJECTED), requester=Requester.RESEND)
+    book.bring(Outcome(State.FAILED, Reason.REJECTED), kind=RequestKind.RESEND)
 
     assert book.record.live_until == lived
     assert not book.client.hexists(book.keys.record(book.number), "live_before")
@@ -310,7 +310,7 @@ def test_a_queued_request_does_not_begin_while_another_code_may_be_live(book):
 def test_a_resend_begins_while_the_older_code_is_live_but_not_within_the_cooldown(book):
     book.bring(SENT)
     book.move(2 * MINUTES)
-    resend = book.accept(Requester.RESEND).request
+    resend = book.accept(RequestKind.RESEND).request
     recent = epoch_ms(book.now())
     book.client.hset(book.keys.record(book.number), "code_sent_at", recent)
 
@@ -393,9 +393,9 @@ def test_a_late_answer_settles_a_doubt_but_never_a_newer_request(book):
     assert book.record.state is State.CODE_SENT
 
     book.move(2 * MINUTES)
-    doubtful = book.bring(Outcome(State.IN_DOUBT), requester=Requester.RESEND)
+    doubtful = book.bring(Outcome(State.IN_DOUBT), kind=RequestKind.RESEND)
     book.move(3 * MINUTES)
-    newer = book.accept(Requester.RESEND).request
+    newer = book.accept(RequestKind.RESEND).request
 
     assert book.settle(doubtful, SENT) is Settled.STALE
     assert (book.record.state, book.record.request) == (State.QUEUED, newer)
@@ -476,7 +476,7 @@ def test_a_failed_record_is_kept_for_its_days_and_a_new_request_keeps_it_for_goo
 def test_an_earlier_request_keeps_its_own_outcome_for_a_day(book, client):
     first = book.bring(SENT, alias="Grüße " * 30).record
     book.move(2 * MINUTES)
-    second = book.accept(Requester.RESEND)
+    second = book.accept(RequestKind.RESEND)
 
     kept = book.ledger.read(book.number, first.request)
     assert (kept.state, kept.verification_uuid, kept.alias) == (State.CODE_SENT, UUID, "Grüße " * 30)
@@ -495,7 +495,7 @@ def test_the_last_eight_replaced_requests_are_kept(book, client):
 def test_read_many_returns_the_records_in_order(book, client):
     first = book.bring(SENT).record.request
     book.move(2 * MINUTES)
-    newest = book.accept(Requester.RESEND).request
+    newest = book.accept(RequestKind.RESEND).request
 
     asked = [(book.number, newest), (fresh_number(), None), (book.number, first), (book.number, None)]
     states = [record and record.state for record in book.ledger.read_many(asked)]
@@ -548,7 +548,7 @@ def test_the_ledgers_own_policy_applies_if_redis_has_none(client):
 
     assert first.wait == timedelta(seconds=4)
     assert book.slots() == first.at_us + 2 * 101_500
-    assert book.accept(Requester.RESEND).disposition is Disposition.ACCEPTED
+    assert book.accept(RequestKind.RESEND).disposition is Disposition.ACCEPTED
 
 
 def test_slots_are_spaced_so_that_no_window_has_more_than_the_rate(client):

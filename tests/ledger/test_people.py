@@ -12,7 +12,7 @@ from support.simulation import Simulation
 
 from ringproof.errors import Capped, Rejected, Unknown
 from ringproof.ledger import control
-from ringproof.ledger.acceptance import Disposition, Requester
+from ringproof.ledger.acceptance import Disposition, RequestKind
 from ringproof.ledger.agenda import work_off_agenda
 from ringproof.ledger.answers import Outcome, PlivoSignal, Settled, Verdict
 from ringproof.ledger.record import Lane, Reason, State
@@ -104,15 +104,15 @@ def test_requests_of_the_same_moment_do_not_pass_a_cap(simulation):
 
 
 def test_batches_and_schedules_neither_count_nor_are_refused(simulation):
-    bulk = ask_often(simulation, 20, requester=Requester.ROSTER, lane=Lane.BULK)[0]
+    bulk = ask_often(simulation, 20, kind=RequestKind.ROSTER, lane=Lane.BULK)[0]
 
     assert bulk == 20
     assert ask_often(simulation, 8)[0] == 5
-    assert ask_often(simulation, 2, requester=Requester.ROSTER, lane=Lane.BULK)[0] == 2
+    assert ask_often(simulation, 2, kind=RequestKind.ROSTER, lane=Lane.BULK)[0] == 2
 
 
 def test_a_person_who_takes_over_a_row_counts_and_is_refused_before_the_row_is_touched(simulation):
-    rows = [ask(simulation, requester=Requester.ROSTER, lane=Lane.BULK)[0] for _ in range(6)]
+    rows = [ask(simulation, kind=RequestKind.ROSTER, lane=Lane.BULK)[0] for _ in range(6)]
     answers = [ask(simulation, number)[1] for number in rows]
 
     assert [answer.promoted for answer in answers] == [True] * 5 + [False]
@@ -182,7 +182,7 @@ class TestTheWayBack:
 def test_the_status_has_what_people_got_by_country_and_of_what_they_may(simulation):
     ask_often(simulation, 7)
     ask(simulation, "+33612345678", country="FR")
-    ask(simulation, fresh_number(), country="US", requester=Requester.ROSTER, lane=Lane.BULK)
+    ask(simulation, fresh_number(), country="US", kind=RequestKind.ROSTER, lane=Lane.BULK)
     status = control.sending_status(simulation.ledger)
 
     assert [(one.limit, one.country, one.codes, one.most) for one in status.people] == [

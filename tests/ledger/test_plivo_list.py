@@ -13,7 +13,7 @@ from ringproof.batches.erasure import erase_number
 from ringproof.clock import boot_clock
 from ringproof.errors import Unauthorized, Unreachable
 from ringproof.ledger import plivo_list
-from ringproof.ledger.acceptance import Disposition, Requester
+from ringproof.ledger.acceptance import Disposition, RequestKind
 from ringproof.ledger.agenda import work_off_agenda
 from ringproof.ledger.answers import AgendaAction, Outcome
 from ringproof.ledger.confirmation import Marked
@@ -306,7 +306,7 @@ class TestSync:
         book.plivo.add(number, book.now())
         self.sync(book)
         book.move(2 * MINUTES)
-        book.ledger.accept(number, token="t", requester=Requester.RESEND)
+        book.ledger.accept(number, token="t", kind=RequestKind.RESEND)
         before = book.now() - MINUTES
         self.sync(book)
 
@@ -341,7 +341,7 @@ class TestSync:
         book.plivo.add(number, book.now() - timedelta(days=365))
         live_until = book.now() + timedelta(minutes=15, seconds=30) - timedelta(seconds=6)
         assert self.sync(book).counts == {Marked.RECORDED: 1}
-        resend = book.ledger.accept(number, token="t", requester=Requester.RESEND)
+        resend = book.ledger.accept(number, token="t", kind=RequestKind.RESEND)
 
         assert resend.disposition is Disposition.COOLING_DOWN
         assert near(book.ledger.read(number).live_until, live_until)

@@ -9,7 +9,7 @@ import pytest
 
 from ringproof.celery.verification import VerificationTask, initiate_verification
 from ringproof.errors import InvalidNumber, InvalidRequest
-from ringproof.ledger.acceptance import Requester
+from ringproof.ledger.acceptance import RequestKind
 from ringproof.ledger.queues import lane_of, queue
 from ringproof.ledger.record import Lane
 from ringproof.ledger.request import _SIGNATURE, VerificationRequest
@@ -296,21 +296,21 @@ class TestTheLane:
         assert len(str(caught.value)) < 200
 
     @pytest.mark.parametrize(
-        ("lane", "resend", "requester"),
+        ("lane", "resend", "kind"),
         [
-            (Lane.INTERACTIVE, False, Requester.PERSON),
-            (Lane.INTERACTIVE, True, Requester.RESEND),
-            (Lane.SCHEDULED, False, Requester.ROSTER),
-            (Lane.BULK, False, Requester.ROSTER),
+            (Lane.INTERACTIVE, False, RequestKind.PERSON),
+            (Lane.INTERACTIVE, True, RequestKind.RESEND),
+            (Lane.SCHEDULED, False, RequestKind.ROSTER),
+            (Lane.BULK, False, RequestKind.ROSTER),
         ],
     )
-    def test_the_lane_and_the_resend_give_the_requester(self, lane, resend, requester):
-        assert read(NUMBER, resend=resend).requester(lane) is requester
+    def test_the_lane_and_the_resend_give_the_kind(self, lane, resend, kind):
+        assert read(NUMBER, resend=resend).kind(lane) is kind
 
     @pytest.mark.parametrize("lane", [Lane.SCHEDULED, Lane.BULK])
     def test_a_resend_outside_the_persons_lane_is_refused(self, lane):
         with pytest.raises(InvalidRequest, match=r"ringproof\.interactive") as caught:
-            read(NUMBER, resend=True).requester(lane)
+            read(NUMBER, resend=True).kind(lane)
 
         assert (caught.value.field, caught.value.value) == ("resend", "True")
 

@@ -10,17 +10,17 @@ from test_people import shown
 
 from ringproof.errors import Capped
 from ringproof.ledger import control
-from ringproof.ledger.acceptance import Disposition, Requester
+from ringproof.ledger.acceptance import Disposition, RequestKind
 from ringproof.ledger.record import Lane
 from tasks import initiate_verification
 
 SESSION = "session:7f3a-of-the-web-app"
 
 
-def ask(simulation, asker=SESSION, number=None, **options):
+def ask(simulation, requester=SESSION, number=None, **options):
     number = number or fresh_number()
     return number, simulation.ledger.accept(
-        number, token=secrets.token_hex(8), country="US", **{"asker": asker} | options
+        number, token=secrets.token_hex(8), country="US", **{"requester": requester} | options
     )
 
 
@@ -54,14 +54,14 @@ def test_a_requester_gets_so_many_codes_an_hour_and_a_day(simulation):
 def test_another_requester_and_a_person_without_one_are_not_held_up(simulation):
     ask_often(simulation, 6)
 
-    assert ask_often(simulation, 4, asker="session:another")[0] == 4
-    assert ask_often(simulation, 9, asker=None)[0] == 9
+    assert ask_often(simulation, 4, requester="session:another")[0] == 4
+    assert ask_often(simulation, 9, requester=None)[0] == 9
 
 
 def test_a_cancelled_request_gives_its_place_back_and_a_batch_takes_none(simulation):
     number, accepted = ask(simulation)
     simulation.ledger.cancel(number, accepted.request)
-    ask_often(simulation, 5, requester=Requester.ROSTER, lane=Lane.BULK)
+    ask_often(simulation, 5, kind=RequestKind.ROSTER, lane=Lane.BULK)
 
     assert ask_often(simulation, 6)[0] == 4
 
@@ -70,17 +70,17 @@ def test_redis_has_an_hmac_of_the_requester_which_is_forgotten_two_days_after_th
     ask_often(simulation, 2)
     client, prefix = simulation.client, simulation.prefix
     stored = {key: client.dump(key) for key in client.keys(f"{prefix}:*")}
-    keys = [key for key in stored if ":requester_codes_" in key] + [f"{prefix}:askers"]
+    keys = [key for key in stored if ":requester_codes_" in key] + [f"{prefix}:requesters"]
 
     assert SESSION not in str([client.hgetall(key) for key in stored if client.type(key) == "hash"])
     assert len(keys) == 3
     assert all(0 < client.ttl(key) <= 2 * 86400 for key in keys)
     other = Simulation(client, requester_codes_per_hour=4)
     ask(other)
-    assert not set(askers_of(simulation)) & set(askers_of(other))  # each installation has a key of its own
+    assert not set(requesters_of(simulation)) & set(requesters_of(other))  # each installation has a key of its own
 
 
-def askers_of(simulation):
+def requesters_of(simulation):
     (key,) = simulation.client.keys(f"{simulation.prefix}:people:requester_codes_per_hour:*")
     return simulation.client.hkeys(key)
 
@@ -90,9 +90,9 @@ def test_fifty_waiting_numbers_of_one_requester_do_not_hold_up_the_first_of_anot
     simulation = Simulation(client, rate="2/1s")
     requests = {}
 
-    def person(asker):
-        number, accepted = ask(simulation, asker, channel=channel)
-        requests[number] = asker
+    def person(requester):
+        number, accepted = ask(simulation, requester, channel=channel)
+        requests[number] = requester
         simulation.booker([(number, accepted.request)], Lane.INTERACTIVE, simulation.now_us)
 
     for _ in range(50):

@@ -9,7 +9,7 @@ from support.number_in_ledger import MINUTES, SENT, UUID, Book, near
 from ringproof import errors
 from ringproof.batches.erasure import erase_number
 from ringproof.ledger import control
-from ringproof.ledger.acceptance import Disposition, Requester
+from ringproof.ledger.acceptance import Disposition, RequestKind
 from ringproof.ledger.answers import Outcome, Verdict
 from ringproof.ledger.confirmation import (
     NextStep,
@@ -46,7 +46,7 @@ class Guesser(Book):
     def ask(self):
         """Have another code sent."""
         self.move(2 * MINUTES)
-        accepted = self.accept(Requester.RESEND)
+        accepted = self.accept(RequestKind.RESEND)
         begun = self.begin(accepted.request)
         assert begun.verdict is Verdict.BEGUN
         self.settle(begun, Outcome(State.CODE_SENT, verification_uuid=secrets.token_hex(18), api_id="a"))
@@ -194,9 +194,9 @@ def test_a_record_with_wrong_codes_is_kept_for_the_month_in_which_they_count(cli
     guesser = Guesser(client, record_ms=86_400_000)
     guesser.bring(SENT)
     guesser.guess(1)
-    guesser.ledger.cancel(guesser.number, guesser.accept(Requester.RESEND).request)
+    guesser.ledger.cancel(guesser.number, guesser.accept(RequestKind.RESEND).request)
     guesser.move(2 * MINUTES)
-    guesser.ledger.cancel(guesser.number, guesser.accept(Requester.RESEND).request)
+    guesser.ledger.cancel(guesser.number, guesser.accept(RequestKind.RESEND).request)
 
     assert client.pttl(guesser.keys.record(guesser.number)) == pytest.approx(30 * 86_400_000, abs=60_000)
 
@@ -245,7 +245,7 @@ class TestAfterAnErasure:
         guesser.move(2 * DAY)
         erase_number(guesser.ledger, guesser.number)
         guesser.move(DAY)
-        request = guesser.accept(Requester.ROSTER, channel="call").request
+        request = guesser.accept(RequestKind.ROSTER, channel="call").request
 
         assert guesser.begin(request).verdict is Verdict.ENDED
         assert guesser.record.detail == "calls_per_week"
@@ -255,9 +255,9 @@ class TestAfterAnErasure:
         guesser.move(20 * MINUTES)
         erase_number(guesser.ledger, guesser.number)
 
-        assert guesser.accept(Requester.RESEND).disposition is Disposition.COOLING_DOWN
+        assert guesser.accept(RequestKind.RESEND).disposition is Disposition.COOLING_DOWN
         guesser.move(41 * MINUTES)
-        assert guesser.accept(Requester.RESEND).disposition is Disposition.ACCEPTED
+        assert guesser.accept(RequestKind.RESEND).disposition is Disposition.ACCEPTED
 
     def test_a_cooldown_goes_on_for_a_number_that_was_verified(self, guesser):
         guesser.ledger.publish_policy(Policy(rate=FAST, cooldown_ms=3_600_000))
@@ -265,7 +265,7 @@ class TestAfterAnErasure:
         mark_verified(guesser.ledger, [VerifiedNumber(guesser.number, "", "US", None, None, "", UUID)], handle)
         erase_number(guesser.ledger, guesser.number)
 
-        assert guesser.accept(Requester.RESEND).disposition is Disposition.COOLING_DOWN
+        assert guesser.accept(RequestKind.RESEND).disposition is Disposition.COOLING_DOWN
 
     def test_a_sync_that_records_the_number_again_resets_nothing(self, guesser):
         guesser.guess(9)
@@ -347,7 +347,7 @@ class TestAtTheCall:
 def test_bulk_still_sends_codes_to_a_locked_number(guesser):
     guesser.guess(10)
     guesser.move(HOUR)
-    accepted = guesser.accept(Requester.ROSTER)
+    accepted = guesser.accept(RequestKind.ROSTER)
 
     assert accepted.disposition is Disposition.ACCEPTED
     assert guesser.record.lane is Lane.BULK

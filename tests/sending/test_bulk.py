@@ -16,7 +16,7 @@ from ringproof.celery import messages
 from ringproof.clock import boot_clock
 from ringproof.errors import LedgerUnavailable
 from ringproof.ledger import control
-from ringproof.ledger.acceptance import Requester
+from ringproof.ledger.acceptance import RequestKind
 from ringproof.ledger.agenda import work_off_agenda
 from ringproof.ledger.answers import Verdict
 from ringproof.ledger.ledger import Ledger
@@ -42,8 +42,7 @@ def slow(client):
 def requests(ledger, count):
     numbers = [fresh_number() for _ in range(count)]
     return [
-        (n, ledger.accept(n, token=n, requester=Requester.ROSTER, lane=Lane.BULK, country="US").request)
-        for n in numbers
+        (n, ledger.accept(n, token=n, kind=RequestKind.ROSTER, lane=Lane.BULK, country="US").request) for n in numbers
     ]
 
 

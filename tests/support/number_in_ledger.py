@@ -7,7 +7,7 @@ from support.harness import fresh_number
 
 from ringproof.clock import epoch_ms
 from ringproof.ledger import control
-from ringproof.ledger.acceptance import Requester
+from ringproof.ledger.acceptance import RequestKind
 from ringproof.ledger.answers import Outcome, Settled, Verdict
 from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.record import Lane, Record, State
@@ -59,10 +59,10 @@ class Book:
         now = datetime.fromtimestamp(int(stopped_us) / 1e6, UTC) if stopped_us else datetime.now(UTC)
         return now + timedelta(seconds=float(by or 0))
 
-    def accept(self, requester=Requester.PERSON, token=None, **options):
-        lane = Lane.BULK if requester is Requester.ROSTER else Lane.INTERACTIVE
+    def accept(self, kind=RequestKind.PERSON, token=None, **options):
+        lane = Lane.BULK if kind is RequestKind.ROSTER else Lane.INTERACTIVE
         token = token or secrets.token_hex(4)
-        return self.ledger.accept(self.number, token=token, requester=requester, lane=lane, **options)
+        return self.ledger.accept(self.number, token=token, kind=kind, lane=lane, **options)
 
     def begin(self, request, **options):
         return self.ledger.begin([(self.number, request)], **options)[0]

@@ -11,7 +11,7 @@ from functools import partial
 from support.harness import fresh_number
 
 from ringproof.clock import moment
-from ringproof.ledger.acceptance import Requester
+from ringproof.ledger.acceptance import RequestKind
 from ringproof.ledger.agenda import work_off_agenda
 from ringproof.ledger.answers import AgendaAction, Verdict
 from ringproof.ledger.ledger import Ledger
@@ -68,9 +68,9 @@ class Simulation:
         self.client.set("test:now_us", now_us)
 
     def numbers(self, count, lane=Lane.BULK, channel="sms", country=None):
-        requester = Requester.PERSON if lane is Lane.INTERACTIVE else Requester.ROSTER
+        kind = RequestKind.PERSON if lane is Lane.INTERACTIVE else RequestKind.ROSTER
         numbers = [fresh_number() for _ in range(count)]
-        accept = partial(self.ledger.accept, requester=requester, lane=lane, channel=channel, country=country)
+        accept = partial(self.ledger.accept, kind=kind, lane=lane, channel=channel, country=country)
         return [(n, accept(n, token=n).request) for n in numbers]
 
     def sweep(self):

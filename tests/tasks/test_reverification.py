@@ -12,7 +12,7 @@ from ringproof.batches.erasure import erase_number
 from ringproof.clock import epoch_ms
 from ringproof.errors import Rejected, Unreachable
 from ringproof.ledger import reverification
-from ringproof.ledger.acceptance import Disposition, Requester
+from ringproof.ledger.acceptance import Disposition, RequestKind
 from ringproof.ledger.agenda import repair_agenda
 from ringproof.ledger.answers import Outcome, PlivoSignal
 from ringproof.ledger.confirmation import Source, mark_verified
@@ -312,7 +312,7 @@ class TestSending:
     def test_lapsed_is_no_word_for_a_person_who_asked_by_themselves(self, book):
         book.verify()
         for _ in range(2):
-            book.accept(Requester.RESEND)
+            book.accept(RequestKind.RESEND)
             book.let_the_code_expire()
 
         assert book.state() == (State.VERIFIED, None)
@@ -353,12 +353,12 @@ class TestSending:
         assert book.state() == (State.FAILED, Reason.REJECTED)
         assert book.client.pttl(book.keys.record(book.number)) == -1
         assert 44.9 < book.days_until() <= 90
-        assert book.accept(Requester.ROSTER).disposition is Disposition.VERIFIED
-        book.accept(Requester.RESEND)
+        assert book.accept(RequestKind.ROSTER).disposition is Disposition.VERIFIED
+        book.accept(RequestKind.RESEND)
         book.ledger.cancel(book.number, book.record.request)
 
         assert book.state() == (State.CANCELLED, None)
-        assert book.accept(Requester.ROSTER).disposition is Disposition.VERIFIED
+        assert book.accept(RequestKind.ROSTER).disposition is Disposition.VERIFIED
         assert 44.9 < book.days_until() <= 90
 
 
@@ -398,7 +398,7 @@ class TestInBetween:
         book.reverify(mode="send")
         book.send(book.number, book.record.request)
         book.move(5 * MINUTES)
-        book.accept(Requester.RESEND)
+        book.accept(RequestKind.RESEND)
         book.ledger.cancel(book.number, book.record.request)
         book.pass_the_code()
         assert book.is_kept()
@@ -415,7 +415,7 @@ class TestInBetween:
             book.silence()
         due_at = book.due_at()
         book.move(2 * MINUTES)
-        book.accept(Requester.RESEND)
+        book.accept(RequestKind.RESEND)
         book.let_the_code_expire()
 
         assert book.state() == (State.VERIFIED, None)
@@ -479,7 +479,7 @@ class TestInBetween:
         book.verify()
         known = book.plivo[book.number]
         book.move(2 * MINUTES)
-        book.accept(Requester.RESEND)
+        book.accept(RequestKind.RESEND)
         book.let_the_code_expire()
         book.client.hset(book.keys.record(book.number), "state", "expired")  # as an earlier version has left it
         book.period(90)
@@ -515,12 +515,12 @@ class TestInBetween:
             book.verify()
             uuid = book.record.verification_uuid
             book.move(2 * MINUTES)
-            book.accept(Requester.RESEND)
+            book.accept(RequestKind.RESEND)
             book.let_the_code_expire()
         else:
             uuid = "of another program"
         book.move(2 * MINUTES)
-        request = book.accept(Requester.RESEND).request
+        request = book.accept(RequestKind.RESEND).request
         book.send(book.number, request, Outcome(State.IN_DOUBT, plivo_signal=PlivoSignal.DOUBTFUL))
         book.move(17 * MINUTES)
         sweep.sweep_once(book.ledger)
@@ -534,7 +534,7 @@ class TestInBetween:
         book.period(0)
         book.verify()
         book.move(2 * MINUTES)
-        book.accept(Requester.RESEND)
+        book.accept(RequestKind.RESEND)
         book.ledger.cancel(book.number, book.record.request)
         assert book.is_kept()
         book.period(90)
@@ -627,7 +627,7 @@ class TestInBetween:
         assert book.due_at() is None
 
     def test_a_doubt_that_is_erased_while_it_is_decided_is_not_brought_back(self, book):
-        book.accept(Requester.ROSTER)
+        book.accept(RequestKind.ROSTER)
         book.send(book.number, book.record.request, Outcome(State.IN_DOUBT, plivo_signal=PlivoSignal.DOUBTFUL))
         book.move(17 * MINUTES)
         doubtful = book.record

@@ -13,7 +13,7 @@ from support.harness import Process, eventually, fresh_number, stopped
 from support.number_in_ledger import CLOCK, MINUTES, SENT, Book
 
 from ringproof.errors import CodeExpired, Unconfirmed, WrongCode
-from ringproof.ledger.acceptance import Requester
+from ringproof.ledger.acceptance import RequestKind
 from ringproof.ledger.answers import AgendaAction, Outcome
 from ringproof.ledger.confirmation import check_code, store_code
 from ringproof.ledger.connection import connect
@@ -39,9 +39,9 @@ class World:
         own = environ | {"RINGPROOF_REDIS_URL": server.url, "RINGPROOF_RATE": "1000/0.1s"}
         self.worker = Process(command, folder / "worker.log", own, folder)
 
-    def accept(self, number, requester=Requester.PERSON):
-        lane = Lane.BULK if requester is Requester.ROSTER else Lane.INTERACTIVE
-        return self.ledger.accept(number, token=number, requester=requester, lane=lane, country="US").request
+    def accept(self, number, kind=RequestKind.PERSON):
+        lane = Lane.BULK if kind is RequestKind.ROSTER else Lane.INTERACTIVE
+        return self.ledger.accept(number, token=number, kind=kind, lane=lane, country="US").request
 
     def send(self, number, request):
         options = {"queue": "ringproof.interactive", "argsrepr": "(…)"}
@@ -179,10 +179,10 @@ def test_who_confirmed_elsewhere_is_found_in_plivos_list_and_so_is_a_doubt(world
     assert world.until(never, State.EXPIRED)
 
 
-def killed_in_mid_send(world, number, requester):
+def killed_in_mid_send(world, number, kind):
     """Have a worker killed after Plivo took its request; return when the ledger says that this is a doubt."""
     world.plivo.befall("timeout_after", number=number)
-    message = world.send(number, world.accept(number, requester))
+    message = world.send(number, world.accept(number, kind))
     eventually(lambda: world.plivo.sends(number))
     os.kill(world.beginning(message), signal.SIGKILL)
     world.move(46 * SECOND)
@@ -191,7 +191,7 @@ def killed_in_mid_send(world, number, requester):
 
 def test_a_worker_that_died_in_mid_send_leaves_a_doubt_and_a_person_asks_again(world):
     number = fresh_number()
-    assert killed_in_mid_send(world, number, Requester.PERSON).reason is Reason.WORKER_LOST
+    assert killed_in_mid_send(world, number, RequestKind.PERSON).reason is Reason.WORKER_LOST
     world.move(16 * MINUTES)
 
     assert world.until(number, State.FAILED).reason is Reason.IN_DOUBT
@@ -200,7 +200,7 @@ def test_a_worker_that_died_in_mid_send_leaves_a_doubt_and_a_person_asks_again(w
 
 def test_of_a_roster_it_is_sent_again_once_no_code_can_live(world):
     number = fresh_number()
-    doubtful = killed_in_mid_send(world, number, Requester.ROSTER)
+    doubtful = killed_in_mid_send(world, number, RequestKind.ROSTER)
     world.move(16 * MINUTES)
 
     sent = world.until(number, State.CODE_SENT)
@@ -212,7 +212,7 @@ def test_of_a_roster_it_is_sent_again_once_no_code_can_live(world):
 
 def test_a_number_that_was_verified_meanwhile_is_not_texted_again(world):
     number = fresh_number()
-    killed_in_mid_send(world, number, Requester.ROSTER)
+    killed_in_mid_send(world, number, RequestKind.ROSTER)
     world.plivo.complete(number)  # the person has entered the code, although its answer was lost
     world.move(16 * MINUTES)
 
@@ -239,8 +239,8 @@ def book(client):
     return Book(client)
 
 
-def doubtful(book, requester=Requester.ROSTER, reason=None, **options):
-    book.bring(Outcome(State.IN_DOUBT, reason), requester=requester, **options)
+def doubtful(book, kind=RequestKind.ROSTER, reason=None, **options):
+    book.bring(Outcome(State.IN_DOUBT, reason), kind=kind, **options)
     book.move(17 * MINUTES)
     return book.record
 
@@ -358,7 +358,7 @@ def test_what_waited_in_bulk_goes_on_in_messages_of_one_channel_and_persons_one_
     numbers = {"sms": [fresh_number() for _ in range(3)], "call": [fresh_number()]}
     for channel, of_it in numbers.items():
         for number in of_it:
-            options = {"requester": Requester.ROSTER, "lane": Lane.BULK, "channel": channel}
+            options = {"kind": RequestKind.ROSTER, "lane": Lane.BULK, "channel": channel}
             book.ledger.accept(number, token=number, **options)
     book.accept()
     book.move(31 * SECOND)

@@ -2,7 +2,7 @@
 -- The line of the people whose slot is not near yet: one for texts, and one for calls. Nobody in it has a slot or a
 -- turn. Who waits there is counted each time, so that the cancelled and the late leave no gap.
 --   PREFIX:line:CHANNEL      the numbers that wait, by their place (ms): the deadline, so that the first to ask is
---                            first; or later, by `steps_back`, for an asker who has got other codes lately
+--                            first; or later, by `steps_back`, for a requester who has got other codes lately
 --   PREFIX:called:CHANNEL    the numbers whose slot is near, in the order of these slots: they are to begin, and until
 --                            this time (ms) they keep their place before those in the line
 --   PREFIX:backlog:CHANNEL   all people who need a slot, by their place: also those whom no worker has begun

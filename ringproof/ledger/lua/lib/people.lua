@@ -12,8 +12,8 @@ local PEOPLE_CAPS = {
   requester_codes_per_hour = {span_ms = HOUR_MS, parts = 12},
   requester_codes_per_day = {span_ms = DAY_MS, parts = 24},
 }
-local ASKERS_KEPT_MS = 2 * DAY_MS  -- longer than any cap counts
-local STEP_BACK_MS = 60000         -- an asker's next code stands in the line as if it were asked for a minute later
+local REQUESTERS_KEPT_MS = 2 * DAY_MS  -- longer than any cap counts
+local STEP_BACK_MS = 60000         -- a requester's next code stands in the line as if it were asked for a minute later
 
 local function part_key(cap, part)
   return prefix .. ':people:' .. cap .. ':' .. part
@@ -25,25 +25,25 @@ local function part_at(cap, at)
   return math.floor(at / part_ms), part_ms
 end
 
--- Returns the caps that count a person's code, and whom each is about. `asked` has the number's country, and the asker
--- (nil: none was named). A range has all numbers that differ in their last four digits only: an attacker who earns by
--- texts uses one after the other.
+-- Returns the caps that count a person's code, and whom each is about. `asked` has the number's country, and the
+-- requester (nil: none was named). A range has all numbers that differ in their last four digits only: an attacker who
+-- earns by texts uses one after the other.
 local function people_caps(asked, number)
   return {
     range_codes_per_hour = number:sub(1, -5),
     country_codes_per_hour = destination_of(asked, number),
     people_codes_per_day = 'all',
-    requester_codes_per_hour = asked.asker,
-    requester_codes_per_day = asked.asker,
+    requester_codes_per_hour = asked.requester,
+    requester_codes_per_day = asked.requester,
   }
 end
 
--- Returns the asker of a person's request: an HMAC of what the web app has named, such as a session or a user. `random`
--- becomes the HMAC's key if Redis has none. It is forgotten with the last asker.
-local function asker_of(named, random)
-  local secret_key = prefix .. ':askers'
+-- Returns the requester of a person's request: an HMAC of what the web app has named, such as a session or a user.
+-- `random` becomes the HMAC's key if Redis has none. It is forgotten with the last requester.
+local function requester_of(named, random)
+  local secret_key = prefix .. ':requesters'
   redis.call('SET', secret_key, random, 'NX')
-  redis.call('PEXPIRE', secret_key, ASKERS_KEPT_MS)
+  redis.call('PEXPIRE', secret_key, REQUESTERS_KEPT_MS)
   return hmac(redis.call('GET', secret_key), named):sub(1, 16)
 end
 
@@ -89,12 +89,12 @@ local function codes_of_people(cap)
   return codes
 end
 
--- Returns by how much (ms) a new code of this asker stands behind its deadline in the line: a step for each code that
--- the asker has got within the hour. So an asker with many numbers holds up no first number of another asker.
-local function step_back_ms(asker)
+-- Returns by how much (ms) a new code of this requester stands behind its deadline in the line: a step for each code
+-- that the requester has got within the hour. So one with many numbers holds up no first number of another one.
+local function step_back_ms(requester)
   local newest, codes = part_at('requester_codes_per_hour', now), 0
   for part = newest - PEOPLE_CAPS.requester_codes_per_hour.parts, newest do
-    codes = codes + (tonumber(redis.call('HGET', part_key('requester_codes_per_hour', part), asker) or nil) or 0)
+    codes = codes + (tonumber(redis.call('HGET', part_key('requester_codes_per_hour', part), requester) or nil) or 0)
   end
   return codes * STEP_BACK_MS
 end

@@ -1,10 +1,10 @@
 -- needs: arguments, clock, settings, record, batch_state, transition, tombstone, people, limits, request, line, turns
 -- Accepts a new request for one number, or returns why not.
 -- input:  KEYS    the number's record, the answer to the caller's token
---         ARGV    number (E.164), the requester's column of the table ('state[:live]=disposition …'),
+--         ARGV    number (E.164), the column of the table for this kind of request ('state[:live]=disposition …'),
 --                 '1' for a resend, lane, ms until the deadline, ms for which the token is remembered, channel,
 --                 country, whom the web app names as the one who asks ('': nobody), 64 random characters: the key
---                 of the askers' HMACs, if Redis has none; and other fields of the request with their values
+--                 of the requesters' HMACs, if Redis has none; and other fields of the request with their values
 -- output: disposition; request (0: none); until when in ms (0: none); 1 if a person's request has promoted it;
 --         the cap that refuses it, or why the list of countries does ('': none)
 local key, token_key = unpack(KEYS)
@@ -42,9 +42,9 @@ local asked = {
   channel = channel, country = country, is_personal = is_personal, asleep_until = 0, fields = fields,
 }
 if lane == 'interactive' and named ~= '' then
-  asked.asker = asker_of(named, random)
-  asked.steps_back = step_back_ms(asked.asker)
-  for _, field in ipairs({'asker', 'steps_back'}) do
+  asked.requester = requester_of(named, random)
+  asked.steps_back = step_back_ms(asked.requester)
+  for _, field in ipairs({'requester', 'steps_back'}) do
     table.insert(fields, field)
     table.insert(fields, asked[field])
   end
@@ -79,7 +79,7 @@ elseif decision.promotes then
   end
   if has_alias then delete_alias(key, record) end
   redis.call('HSET', key, 'lane', lane, 'channel', channel, 'ends_at', asked.ends_at, 'updated_at', now)
-  record.asker, record.steps_back = asked.asker, asked.steps_back
+  record.requester, record.steps_back = asked.requester, asked.steps_back
   join_backlog(number, channel, place_of(asked, asked.ends_at))
   set_or_delete(key, 'country', country)
   note_person(key, record, asked, number)
