@@ -80,13 +80,12 @@ def settings() -> str:
             comment = ""
     lines.append("| `REDIS_URL` | | Is read if there is no `RINGPROOF_REDIS_URL`. |")
     lines += [
-        f"| `{name}` | | Is read if there is no `{ours}`: {why}. |"
-        for ours, names, why in (
-            ("PLIVO_PROXY", USUAL_PROXY, "workers only"),
-            ("PLIVO_PROXY", USUAL_NO_PROXY, "the hosts that need none of these proxies"),
-            ("PLIVO_CA_BUNDLE", USUAL_CA_BUNDLE, "workers only"),
+        f"| {', '.join(f'`{name}`' for name in names)} | | {why} |"
+        for names, why in (
+            (USUAL_PROXY, "The first one that is set counts if there is no `PLIVO_PROXY`. Workers only."),
+            (USUAL_NO_PROXY, "The hosts that need none of the proxies in the line above. Workers only."),
+            (USUAL_CA_BUNDLE, "The first one that is set counts if there is no `PLIVO_CA_BUNDLE`. Workers only."),
         )
-        for name in names
     ]
     return "\n".join(lines)
 
@@ -116,7 +115,7 @@ def caps() -> str:
 
 
 def odds() -> str:
-    """Return how likely a guesser hits a number's code, whose digits are random, if he tries as often as he may."""
+    """Return how likely a guesser hits a number's code, whose digits are random, with as many tries as possible."""
     a_day, a_month, later = Policy().max_wrong_codes, _tries_in(timedelta(days=30)), _tries_of_a_later_month()
     rows = {
         f"with one code ({TRIES} tries)": TRIES,
@@ -124,7 +123,7 @@ def odds() -> str:
         f"in the first 30 days ({a_month} tries)": a_month,
         f"in each 30 days after that ({later} tries)": later,
     }
-    lines = ["| he guesses the code | of four digits | of six digits |", "|---|---|---|"]
+    lines = ["| the code is guessed | of four digits | of six digits |", "|---|---|---|"]
     lines += [f"| {what} | {_chance(tries, 4)} | {_chance(tries, 6)} |" for what, tries in rows.items()]
     return "\n".join(lines)
 
