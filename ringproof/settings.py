@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 from urllib.parse import unquote, urlsplit
 
 from pydantic import (
@@ -66,6 +66,12 @@ def _countries(value: object) -> object:
     return parse_countries(value) if isinstance(value, str) else value
 
 
+def _cap(variable: str, usual: int, most: int) -> Any:
+    """Return the field of a cap on people's codes. `most` is more than anybody needs: a larger one is a mistake."""
+    what = f"a whole number of codes, 1 to {most}, or 0 for no limit"
+    return Field(usual, alias=variable, ge=0, le=most, description=what)
+
+
 class Settings(BaseModel):
     """The settings of one process. `Settings.read(os.environ)` builds them; nothing else reads the environment.
 
@@ -113,18 +119,20 @@ class Settings(BaseModel):
         description="a whole number of seconds, 0 to 86400",
     )
     max_codes_per_day: int = Field(
-        5, alias="RINGPROOF_MAX_CODES_PER_DAY", ge=1, le=10, description="a whole number of codes, 1 to 10"
+        Policy().max_codes_per_day,
+        alias="RINGPROOF_MAX_CODES_PER_DAY",
+        ge=1,
+        le=10,
+        description="a whole number of codes, 1 to 10",
     )
     max_calls_per_week: int = Field(
-        10, alias="RINGPROOF_MAX_CALLS_PER_WEEK", ge=1, le=10, description="a whole number of calls, 1 to 10"
+        Policy().max_calls_per_week,
+        alias="RINGPROOF_MAX_CALLS_PER_WEEK",
+        ge=1,
+        le=10,
+        description="a whole number of calls, 1 to 10",
     )
-    range_codes_per_hour: int = Field(
-        20,
-        alias="RINGPROOF_RANGE_CODES_PER_HOUR",
-        ge=0,
-        le=10_000,  # all numbers of a range, one code each
-        description="a whole number of codes, 1 to 10000, or 0 for no limit",
-    )
+    range_codes_per_hour: int = _cap("RINGPROOF_RANGE_CODES_PER_HOUR", Policy().range_codes_per_hour, 10_000)
     max_wrong_codes: int = Field(
         Policy().max_wrong_codes,
         alias="RINGPROOF_MAX_WRONG_CODES",
@@ -132,43 +140,21 @@ class Settings(BaseModel):
         le=100,  # one guesser of 100 hits a code of four digits before the first lock
         description="a whole number of wrong codes, 1 to 100",
     )
-    country_codes_per_hour: int = Field(
-        1000,
-        alias="RINGPROOF_COUNTRY_CODES_PER_HOUR",
-        ge=0,
-        le=1_000_000,  # more than the pace of 300/5s sends
-        description="a whole number of codes, 1 to 1000000, or 0 for no limit",
+    country_codes_per_hour: int = _cap("RINGPROOF_COUNTRY_CODES_PER_HOUR", Policy().country_codes_per_hour, 1_000_000)
+    people_codes_per_day: int = _cap("RINGPROOF_PEOPLE_CODES_PER_DAY", Policy().people_codes_per_day, 10_000_000)
+    requester_codes_per_hour: int = _cap(
+        "RINGPROOF_REQUESTER_CODES_PER_HOUR", Policy().requester_codes_per_hour, 10_000
     )
-    people_codes_per_day: int = Field(
-        20_000,
-        alias="RINGPROOF_PEOPLE_CODES_PER_DAY",
-        ge=0,
-        le=10_000_000,  # more than the pace of 300/5s sends
-        description="a whole number of codes, 1 to 10000000, or 0 for no limit",
-    )
-    requester_codes_per_hour: int = Field(
-        20,
-        alias="RINGPROOF_REQUESTER_CODES_PER_HOUR",
-        ge=0,
-        le=10_000,
-        description="a whole number of codes, 1 to 10000, or 0 for no limit",
-    )
-    requester_codes_per_day: int = Field(
-        100,
-        alias="RINGPROOF_REQUESTER_CODES_PER_DAY",
-        ge=0,
-        le=100_000,
-        description="a whole number of codes, 1 to 100000, or 0 for no limit",
-    )
+    requester_codes_per_day: int = _cap("RINGPROOF_REQUESTER_CODES_PER_DAY", Policy().requester_codes_per_day, 100_000)
     breaker_percent: int = Field(
-        10,
+        Policy().breaker_percent,
         alias="RINGPROOF_BREAKER_PERCENT",
         ge=0,
         le=90,  # beyond it, people who mistype their number would open it
         description="a whole number of percent, 1 to 90, or 0 for no breaker",
     )
     breaker_codes: int = Field(
-        100,
+        Policy().breaker_codes,
         alias="RINGPROOF_BREAKER_CODES",
         ge=10,  # of fewer, chance says more than people
         le=1000,

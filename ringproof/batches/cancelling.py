@@ -1,6 +1,6 @@
 """Cancel what has not begun of a country, a range of numbers or a lane: requests, and rows that were not fed."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -93,8 +93,7 @@ def _unbegun(ledger: Ledger, selection: Selection) -> Iterator[list[_Request]]:
             return
 
 
-def _meant(ledger: Ledger, selection: Selection, numbers: Iterable[str]) -> Iterator[_Request]:
-    numbers = list(numbers)
+def _meant(ledger: Ledger, selection: Selection, numbers: Sequence[str]) -> Iterator[_Request]:
     wanted = ("state", "lane", "country", "request")
     records = ledger.run_all(*(("hmget", ledger.keys.record(number), *wanted) for number in numbers))
     for number, (state, lane, country, request) in zip(numbers, records, strict=True):

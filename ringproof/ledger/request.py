@@ -99,6 +99,9 @@ _ARGUMENTS = f"the arguments are {_SIGNATURE}"
 MOST_DAYS = 3650
 """Ten years: a larger number is a mistake."""
 
+LONGEST_REQUESTER = 256
+"""Characters: a session's key, an address or a user's id are shorter."""
+
 
 def check_days(days: object) -> int | None:
     """Return a period of re-verification in days: 0 for never, None for the policy's. Raises `InvalidRequest`."""
@@ -109,10 +112,6 @@ def check_days(days: object) -> int | None:
     raise InvalidRequest(
         "reverify_after_days", mask_value(days), f"a whole number of days, 1 to {MOST_DAYS}, or 0 for never"
     )
-
-
-LONGEST_REQUESTER = 256
-"""Characters: a session's key, an address or a user's id are shorter."""
 
 
 def check_requester(requester: object) -> str | None:
