@@ -29,7 +29,7 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("busy")
 
 TESTS = Path(__file__).parent
-REDIS = RedisServer()
+REDIS = RedisServer(has_config=True)  # some tests of the ledger fill its memory
 POLICY = {
     "RINGPROOF_RATE": "1000/1s",
     "RINGPROOF_CALL_RATE": "1000/1s",
@@ -204,5 +204,5 @@ def run(command, environ, tmp_path):
 @pytest.fixture(scope="module")
 def idle(environ):
     """A Redis without a worker, as the environment of a command."""
-    with RedisServer() as server:
+    with RedisServer(has_config=True) as server:
         yield environ | {"RINGPROOF_REDIS_URL": server.url}

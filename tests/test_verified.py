@@ -22,7 +22,7 @@ TODAY = datetime.now(UTC)
 
 @pytest.fixture(scope="module")
 def own_server():
-    with RedisServer() as server:
+    with RedisServer(has_config=True) as server:
         yield server
 
 

@@ -100,7 +100,7 @@ def million(tables, size):
         "measured",
         "goal",
     )
-    with tempfile.TemporaryDirectory() as made, RedisServer() as server:
+    with tempfile.TemporaryDirectory() as made, RedisServer(has_config=True) as server:
         folder, environ = Path(made), os.environ | {"RINGPROOF_REDIS_URL": server.url}
         file = written(folder, size.rows, seed=1)
         with file.open(encoding="utf-8", newline="") as roster:

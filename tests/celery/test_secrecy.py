@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
+from urllib.parse import urlsplit
 
 import psutil
 import pytest
@@ -39,10 +40,11 @@ for line in sys.stdin:
 class Listening(threading.Thread):
     """All commands that a Redis gets, as MONITOR shows them."""
 
-    def __init__(self, port):
+    def __init__(self, url):
         super().__init__(daemon=True)
-        self._socket = socket.create_connection(("127.0.0.1", port))
-        self._socket.sendall(b"MONITOR\r\n")
+        where = urlsplit(url)
+        self._socket = socket.create_connection((where.hostname, where.port))
+        self._socket.sendall(f"AUTH {where.password}\r\nMONITOR\r\n".encode())
         self.received = b""
 
     def run(self):
@@ -81,7 +83,7 @@ def world(environ, tmp_path):
     """A Redis that is listened to, a worker at DEBUG, `celery events` beside it, and a producer."""
     with RedisServer() as server:
         own = environ | {"RINGPROOF_REDIS_URL": server.url, "RINGPROOF_RATE": "1000/0.1s"}
-        listening, processes = Listening(server.port), Processes()
+        listening, processes = Listening(server.url), Processes()
         listening.start()
         watch = [sys.executable, "-u", "-m", "celery", "-A", "worker", "events", "--dump"]
         with (

@@ -1182,6 +1182,20 @@ MUTATIONS = (
         "tests/rosters/test_rejects.py::TestASharedFolder::test_may_have_anothers_file_which_stays",
     ),
     Mutation(
+        "a demo's or a test's Redis answers nobody without its password",
+        "worker/local/processes/redis_server.py",
+        '            "requirepass": _quoted(self._password),\n',
+        "",
+        "tests/local/test_redis_server.py::test_a_server_demands_its_password_and_does_not_show_it",
+    ),
+    Mutation(
+        "a demo's Redis writes nowhere else, and loads no code",
+        "worker/local/processes/redis_server.py",
+        '            **{f"rename-command {name}": \'""\' for name in self._removed},\n',
+        "",
+        "tests/local/test_redis_server.py::test_a_server_knows_no_command_that_writes_elsewhere_or_loads_code",
+    ),
+    Mutation(
         "a web page cannot drive the sandbox",
         "worker/local/sandbox/routes.py",
         "            middleware=[Middleware(LocalOnly)],\n",

@@ -56,7 +56,7 @@ class World:
         self._stack = ExitStack()
 
     def __enter__(self):
-        self.redis = self._stack.enter_context(RedisServer(appendfsync=self.appendfsync))
+        self.redis = self._stack.enter_context(RedisServer(appendfsync=self.appendfsync, has_config=True))
         sandbox = Sandbox(self.folder / "sandbox.log", os.environ, self.folder)
         self.plivo = self._stack.enter_context(stopped(sandbox))
         self.plivo.switch(limit=1_000_000, code_length=8)

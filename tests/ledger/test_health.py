@@ -50,7 +50,7 @@ def test_the_private_redis_of_demos_and_tests_has_no_fault(ledger):
 
 
 def test_a_worker_logs_at_its_start_what_can_be_lost_and_what_it_changes(environ, tmp_path):
-    with RedisServer() as server:
+    with RedisServer(has_config=True) as server:
         client = connect(server.url)
         client.config_set("maxmemory-policy", "allkeys-lru")
         client.config_set("appendonly", "no")

@@ -56,7 +56,7 @@ class Users:
 
 @pytest.fixture(scope="module")
 def users():
-    with RedisServer() as server:
+    with RedisServer(has_config=True) as server:
         made = Users(server)
         yield made
         made.admin.close()

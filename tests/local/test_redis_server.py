@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -10,7 +11,9 @@ import sys
 import threading
 import time
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
+import psutil
 import pytest
 import redis
 from redis.backoff import NoBackoff
@@ -106,8 +109,8 @@ def path_of(tmp_path, monkeypatch):
     return set_path
 
 
-def test_a_server_listens_on_loopback_only_and_writes_all_data_to_its_aof(server):
-    with client_of(server) as client:
+def test_a_server_listens_on_loopback_only_and_writes_all_data_to_its_aof():
+    with RedisServer(has_config=True) as server, client_of(server) as client:
         settings = {name: client.config_get(name)[name] for name in ("appendonly", "save", "maxmemory-policy", "bind")}
 
         assert settings == {
@@ -117,12 +120,12 @@ def test_a_server_listens_on_loopback_only_and_writes_all_data_to_its_aof(server
             "bind": "127.0.0.1",
         }
         assert client.info("server")["process_id"] == server.pid
-    assert server.url == f"redis://127.0.0.1:{server.port}/0"
+    assert re.fullmatch(rf"redis://:[\w-]{{32}}@127\.0\.0\.1:{server.port}/0", server.url)
     assert server.port in redis_server.PORTS
 
 
 def test_two_servers_run_side_by_side(server):
-    with RedisServer(appendfsync="always") as other, client_of(other) as client:
+    with RedisServer(appendfsync="always", has_config=True) as other, client_of(other) as client:
         assert other.port != server.port
         assert client.config_get("appendfsync") == {"appendfsync": "always"}
 
@@ -192,19 +195,47 @@ def test_a_frozen_server_can_be_closed():
     assert gone(pid)
 
 
-def test_a_server_with_a_password_demands_it_and_does_not_show_it():
-    password = 'a "b" \\c@/:d'
-    with RedisServer(password=password) as server:
+@pytest.mark.parametrize("given", ["", 'a "b" \\c@/:d'], ids=["random", "given"])
+def test_a_server_demands_its_password_and_does_not_show_it(given):
+    with RedisServer(password=given) as server:
+        password = unquote(urlsplit(server.url).password)
         with client_of(server) as client:
             assert client.ping()
-        with (
-            redis.Redis(port=server.port, retry=Retry(NoBackoff(), 0)) as stranger,
-            pytest.raises(redis.AuthenticationError),
-        ):
-            stranger.ping()
+        with redis.Redis(port=server.port, retry=Retry(NoBackoff(), 0)) as stranger:
+            for command in ("PING", "INFO", "CONFIG SET dir /tmp", "FLUSHALL", "SHUTDOWN NOSAVE"):
+                with pytest.raises(redis.AuthenticationError):
+                    stranger.execute_command(*command.split())
 
+        assert (len(password) > 30, password == given) == (not given, bool(given))
         assert (server.directory / "redis.conf").stat().st_mode & 0o077 == 0
-        assert password not in repr(server)
+        shown = [repr(server), *psutil.Process(server.pid).cmdline(), *psutil.Process(server._watchdog.pid).cmdline()]
+        assert not [text for text in shown if password in text]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_another_user_of_the_machine_cannot_read_the_password(server):
+    os.seteuid(12345)
+    try:
+        with pytest.raises(PermissionError):
+            (server.directory / "redis.conf").read_text()
+    finally:
+        os.seteuid(0)
+
+
+def test_no_two_servers_have_the_same_password(server):
+    with RedisServer() as other:
+        assert urlsplit(other.url).password != urlsplit(server.url).password
+
+
+@pytest.mark.parametrize("command", ["CONFIG SET dir /tmp", "CONFIG GET *", "MODULE LOAD /tmp/x.so", "DEBUG RELOAD"])
+@pytest.mark.parametrize("has_config", [False, True])
+def test_a_server_knows_no_command_that_writes_elsewhere_or_loads_code(command, has_config):
+    with RedisServer(has_config=has_config) as server, client_of(server) as client:
+        if has_config and command.startswith("CONFIG"):
+            assert client.execute_command(*command.split())
+            return
+        with pytest.raises(redis.ResponseError, match="unknown command"):
+            client.execute_command(*command.split())
 
 
 @pytest.mark.parametrize("modes", [(), ("fork",)], ids=["alone", "with a forked child that lives on"])

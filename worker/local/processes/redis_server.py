@@ -1,4 +1,6 @@
-"""A private Redis for demos and tests: on loopback, with an AOF. It ends with the process that started it.
+"""A private Redis for demos and tests: on loopback, with an AOF and a password. It ends with its starter.
+
+Each user of the machine reaches its port. Without a password, any of them could have it write files as its owner.
 
 Redis' parent is a `watchdog` process; its docstring says why. Only a SIGKILL of the watchdog itself can leave a server
 behind, and `close` still ends that one.
@@ -8,6 +10,7 @@ import contextlib
 import os
 import random
 import re
+import secrets
 import shutil
 import signal
 import socket
@@ -42,6 +45,8 @@ PORTS = range(20_000, 32_000)
 PORT_ATTEMPTS = 20
 PORT_TAKEN = ("Address already in use", "Could not create server TCP listening socket", "Failed listening on port")
 LOG_TAIL_LINES = 8
+# They write files anywhere, load code, or end the server. Only tests that change settings need one: CONFIG.
+REMOVED_COMMANDS = ("CONFIG", "DEBUG", "MODULE")
 
 
 class RedisMissing(LocalProcessError):
@@ -120,8 +125,11 @@ class RedisServer:
     if this process is killed. With `port` 0 the server gets a free port, which `restart` keeps. Any thread may use it,
     one at a time.
 
+    Without a `password` it gets a random one. Only the file that its owner can read has it, and no command line. With
+    `has_config` it keeps the command CONFIG, for tests that change its settings.
+
         with RedisServer(appendfsync="always") as server:
-            client = redis.Redis.from_url(server.url)  # redis://127.0.0.1:27291/0
+            client = redis.Redis.from_url(server.url)  # redis://:kT3v…@127.0.0.1:27291/0
             server.kill()  # as a crash would
             server.restart()  # with the same address, and the data of the AOF
     """
@@ -132,7 +140,8 @@ class RedisServer:
         *,
         port: int = 0,
         appendfsync: str = "everysec",
-        password: str | None = None,
+        password: str = "",
+        has_config: bool = False,
     ) -> None:
         self.port = port
         self.pid = 0
@@ -140,15 +149,15 @@ class RedisServer:
         self._directory = directory
         self._is_port_free_choice = port == 0
         self._appendfsync = appendfsync
-        self._password = password
+        self._password = password or secrets.token_urlsafe(24)
+        self._removed = [name for name in REMOVED_COMMANDS if not (has_config and name == "CONFIG")]
         self._watchdog: subprocess.Popen[bytes] | None = None
         self._log_begins_at = 0
 
     @property
     def url(self) -> str:
-        """The server's address, with its password if it has one; its port is 0 before the first start."""
-        login = f":{quote(self._password, safe='')}@" if self._password else ""
-        return f"redis://{login}127.0.0.1:{self.port}/0"
+        """The server's address, with its password; its port is 0 before the first start."""
+        return f"redis://:{quote(self._password, safe='')}@127.0.0.1:{self.port}/0"
 
     @property
     def directory(self) -> Path:
@@ -279,9 +288,9 @@ class RedisServer:
             "appendfsync": self._appendfsync,
             "save": '""',
             "maxmemory-policy": "noeviction",
+            "requirepass": _quoted(self._password),
+            **{f"rename-command {name}": '""' for name in self._removed},
         }
-        if self._password:
-            settings["requirepass"] = _quoted(self._password)
         return "".join(f"{name} {value}\n" for name, value in settings.items())
 
     def _signal(self, number: signal.Signals) -> None:
