@@ -12,11 +12,11 @@ from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.rights import Role
 from ringproof.settings import Settings
 
-role = Role.PRODUCER
-"""What this process is, as the rights of Redis' user see it: `worker.celery` and `worker.cli` set their own."""
-
 if TYPE_CHECKING:
     from ringproof.plivo.client import PlivoClient
+
+role = Role.PRODUCER
+"""What this process is, for the check of its rights in Redis: `worker.celery` and `worker.cli` set their own."""
 
 
 def settings(*, worker: bool = False) -> Settings:

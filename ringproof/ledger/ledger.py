@@ -36,8 +36,7 @@ from ringproof.phone.masking import shorten
 from ringproof.phone.number import is_personal
 from ringproof.policy import Policy
 
-USERS: Final = "docs/operating/redis.md#users-with-restricted-rights"
-
+_USERS: Final = "docs/operating/redis.md#users-with-restricted-rights"
 
 _script_text = cache(script_text)  # the same for all ledgers of a process
 
@@ -71,7 +70,7 @@ class Ledger:
     ) -> None:
         self.client = client
         self.role = role
-        self._is_user_known = not client.connection_pool.connection_kwargs.get("username")
+        self._are_rights_checked = not client.connection_pool.connection_kwargs.get("username")
         self.keys = Keys(prefix)
         self.shown_url = shown_url
         self.policy = policy  # applies where Redis has none: before the first worker, and after Redis was emptied
@@ -291,9 +290,9 @@ class Ledger:
         Before the first one, check the rights of a user that Redis' URL names: a script that Redis ends at a command
         that it refuses has done the commands before.
         """
-        if not self._is_user_known:
+        if not self._are_rights_checked:
             self.check_rights()
-            self._is_user_known = True
+            self._are_rights_checked = True
         try:
             return self._run_script(name, keys, args, self._clock_watch.expected_us())
         except LedgerUnavailable as error:
@@ -340,7 +339,7 @@ class Ledger:
         return LedgerUnavailable(self.shown_url, cause_of(error), is_refusal=isinstance(error, redis.ResponseError))
 
     def _without(self, missing: str) -> LedgerUnavailable:
-        remedy = f"give them as Redis' administrator: {missing} ({USERS})"
+        remedy = f"give them as Redis' administrator: {missing} ({_USERS})"
         return LedgerUnavailable(self.shown_url, f"its user lacks rights of a {self.role}", remedy, is_refusal=True)
 
     def _run(self, command: Script | Any, *args: Any, **options: Any) -> Any:

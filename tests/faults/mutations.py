@@ -540,7 +540,7 @@ MUTATIONS = (
     Mutation(
         "a user's rights are tried before the first script, which Redis would end in the middle",
         "ringproof/ledger/ledger.py",
-        "self.check_rights()\n            self._is_user_known = True",
+        "self.check_rights()\n            self._are_rights_checked = True",
         "pass",
         "tests/ledger/test_rights.py::test_a_request_is_refused_before_its_script_has_written_anything",
     ),
