@@ -169,7 +169,7 @@ def sending_status(ledger: Ledger) -> SendingStatus:
             for key in (keys.policy, keys.limits, keys.pace, keys.pauses, keys.destinations, keys.refusals)
         ),
         *(("zcard", key) for key in (keys.agenda, keys.renewals)),
-        ("scard", keys.lapsed),
+        ("zcard", keys.lapsed),
         *(("llen", name) for name in queues.values()),
         *(("hgetall", keys.wrong_codes(int(now.timestamp()) // 600 - ago)) for ago in range(7)),
     )

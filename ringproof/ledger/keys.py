@@ -11,7 +11,7 @@ Scripts get their own keys from here. They build two kinds of keys from the pref
 | `{P}:earlier:+E164` | hash | the records of replaced requests, as JSON, by request number; 24 hours |
 | `{P}:agenda` | sorted set | numbers with the moment (ms) at which each one needs attention |
 | `{P}:renewals` | sorted set | verified numbers with the moment (ms) of their next re-verification |
-| `{P}:lapsed` | set | numbers whose user did not answer two re-verifications |
+| `{P}:lapsed` | sorted set | numbers whose user did not answer two re-verifications, and since when (ms) |
 | `{P}:token:TOKEN` | string | the answer to a caller's token; 15 minutes |
 | `{P}:code:HANDLE` | string | a code that a user entered; one minute |
 | `{P}:removal:HANDLE` | string | a number that is to be removed at Plivo; 15 minutes |

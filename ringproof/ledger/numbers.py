@@ -1,4 +1,4 @@
-"""All records of the ledger, or the members of one of its sets, some hundred at a time: memory does not grow.
+"""All records of the ledger, or those of one of its sorted sets, some hundred at a time: memory does not grow.
 
 Redis' SCAN walks through the keys, so there is no index to keep, and none that could be wrong. SCAN returns every key
 that is there from its first step to its last one. In rare cases it returns one twice, when the number of keys has
@@ -7,7 +7,7 @@ it; if the provider forbids INFO, a restart is not noticed.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Any, Final
 
 from ringproof.errors import LedgerUnavailable
 from ringproof.ledger.ledger import Ledger
@@ -26,17 +26,17 @@ def all_records(ledger: Ledger) -> Iterator[Record]:
         yield from _records(ledger, list(map(ledger.keys.number, keys)))
 
 
-def records_of(ledger: Ledger, set_key: str) -> Iterator[Record]:
-    """Yield the records of the numbers in a set. Failures are those of `all_records`."""
-    for numbers in _scanned(ledger, "sscan", set_key):
-        yield from _records(ledger, numbers)
+def records_of(ledger: Ledger, key: str) -> Iterator[Record]:
+    """Yield the records of the numbers in a sorted set. Failures are those of `all_records`."""
+    for scored in _scanned(ledger, "zscan", key):
+        yield from _records(ledger, [number for number, _ in scored])
 
 
 def _records(ledger: Ledger, numbers: Sequence[str]) -> Iterator[Record]:
     yield from (record for record in ledger.read_many([(number, None) for number in numbers]) if record)
 
 
-def _scanned(ledger: Ledger, command: str, *key: str, match: str | None = None) -> Iterator[list[str]]:
+def _scanned(ledger: Ledger, command: str, *key: str, match: str | None = None) -> Iterator[list[Any]]:
     which_process = [("info", "server")] if _allows_info(ledger) else []
     cursor, process = 0, None
     while True:

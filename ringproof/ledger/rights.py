@@ -67,8 +67,8 @@ COMMANDS_OF_PRODUCERS: Final = (
 
 COMMANDS_OF_OTHERS: Final = (
     *("brpop", "psubscribe", "setex", "setnx", "watch", "zrevrangebyscore"),  # kombu's and Celery's, to take messages
-    *("scan", "sscan", "zscan", "xadd", "xrevrange"),  # those of the ledger beside its scripts
-    *("lrem", "hvals", "scard"),
+    *("scan", "zscan", "xadd", "xrevrange"),  # those of the ledger beside its scripts
+    *("lrem", "hvals"),
 )
 
 WRITTEN_BY_PRODUCERS: Final = (

@@ -171,7 +171,7 @@ def test_the_date_of_the_next_verification_and_the_lapsed_mark_are_deleted(book)
     book.client.hset(book.keys.record(book.number), "verified_at", 1)
     known = VerifiedNumber(book.number, "", "US", book.now(), book.now(), "", SENT.verification_uuid)
     mark_verified(book.ledger, [known])
-    book.client.sadd(book.keys.lapsed, book.number)
+    book.client.zadd(book.keys.lapsed, {book.number: 1})
     assert book.keys.renewals in traces(book)
     erase_number(book.ledger, book.number)
 

@@ -233,7 +233,7 @@ class TestReverify:
         ringproof("sync")
         lapsed = {"state": "expired", "reason": "lapsed", "reverifies": 1}
         ledger.client.hset(ledger.keys.record(number), mapping=lapsed)
-        ledger.client.sadd(ledger.keys.lapsed, number)
+        ledger.client.zadd(ledger.keys.lapsed, {number: 1})
         status, one = ringproof("status"), ringproof("status", number)
 
         assert ringproof("reverify", "--lapsed", "--dry-run").stdout == f"1 number: {mask(number)}\n"
@@ -241,7 +241,7 @@ class TestReverify:
         assert "the user did not answer two re-verifications" in one.stdout
         assert ledger.read(number).reason is Reason.LAPSED
         assert ledger.accept(number, token="t2", kind=RequestKind.ROSTER).disposition is Disposition.ACCEPTED
-        assert ledger.client.scard(ledger.keys.lapsed) == 0
+        assert ledger.client.zcard(ledger.keys.lapsed) == 0
 
 
 @pytest.mark.parametrize("days", [True, -1, 3651, "90", 1.5])

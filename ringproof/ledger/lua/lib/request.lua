@@ -80,7 +80,7 @@ local function write_request(key, record, flat, number, request, asked)
   redis.call('DEL', key)
   -- If a person asks for another code, the code that a re-verification has sent counts as not answered.
   if record.reverifies and record.state == 'code_sent' then record.unanswered = record.unanswered or '1' end
-  if record.reason == 'lapsed' then redis.call('SREM', lapsed_key, number) end
+  if record.reason == 'lapsed' then redis.call('ZREM', lapsed_key, number) end
   end_wait(record, number)
   -- These fields belong to the number, not to a request: which codes may be live, the last one's uuid.
   if not is_verified(record) then record.verified_at = nil end

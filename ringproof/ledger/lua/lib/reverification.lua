@@ -60,7 +60,7 @@ end
 -- Begins the schedule of a number again: it is verified now.
 local function restart_schedule(key, record, number)
   redis.call('HDEL', key, 'reverifies', 'unanswered', 'requested_by_person', 'claimed_until')
-  redis.call('SREM', lapsed_key, number)
+  redis.call('ZREM', lapsed_key, number)
   schedule_reverification(number, next_due(record, number, now))
 end
 
@@ -89,7 +89,7 @@ local function update_reverification(key, record, number, state, reason)
     local unanswered = unanswered_codes(record) + 1
     redis.call('HSET', key, 'unanswered', unanswered)
     if unanswered >= MOST_UNANSWERED then
-      redis.call('SADD', lapsed_key, number)
+      redis.call('ZADD', lapsed_key, now, number)
       redis.call('HDEL', key, 'requested_by_person')
       schedule_reverification(number, nil)
       return 'lapsed'

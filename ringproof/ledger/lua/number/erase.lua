@@ -15,6 +15,6 @@ if record.channel then
   leave_line(number, record.channel)
   leave_backlog(number, record.channel)
 end
-redis.call('SREM', lapsed_key, number)
+redis.call('ZREM', lapsed_key, number)
 end_wait(record, number)
 return record.state and 1 or 0

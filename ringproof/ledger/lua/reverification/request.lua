@@ -11,7 +11,7 @@ local function request(key, number)
   if not can_reverify(record) then return 'never' end
   redis.call('HSET', key, 'requested_by_person', 1)
   redis.call('HDEL', key, 'unanswered')
-  redis.call('SREM', lapsed_key, number)
+  redis.call('ZREM', lapsed_key, number)
   schedule_reverification(number, now)
   return 'due'
 end
