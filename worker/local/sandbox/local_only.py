@@ -14,21 +14,35 @@ class LocalOnly:
 
     A site can give its own name the address 127.0.0.1 (DNS rebinding): then the Host is that name. A page can also post
     a form to another site: then the browser says so in Origin.
+
+    A page of this machine may be another user's, on another port. A browser lets it post a form or plain text at once,
+    but it asks the sandbox before it sends JSON, and gets no leave. So a browser's POST must be JSON. Programs may send
+    what they like, as curl does with -d, and Plivo's SDKs without a body: they send none of a browser's headers.
     """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, or answer it with 403."""
+        """Pass the request on, or answer it with 403 or 415."""
         if scope["type"] == "http":
             headers = Headers(scope=scope)
-            origin = headers.get("origin")
-            if not is_here(f"//{headers.get('host', '')}") or (origin is not None and not is_here(origin)):
+            if not is_here(f"//{headers.get('host', '')}") or not is_here(headers.get("origin", "//localhost")):
                 refusal = "the sandbox answers programs on this machine only: use the host 127.0.0.1, without an Origin"
                 await JSONResponse({"error": refusal}, 403)(scope, receive, send)
                 return
+            if scope["method"] == "POST" and _is_browsers(headers) and not _is_json(headers):
+                await JSONResponse({"error": "a page's POST must be application/json"}, 415)(scope, receive, send)
+                return
         await self._app(scope, receive, send)
+
+
+def _is_browsers(headers: Headers) -> bool:
+    return any(name == "origin" or name.startswith("sec-fetch-") for name in headers)
+
+
+def _is_json(headers: Headers) -> bool:
+    return headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json"
 
 
 def is_here(url: str) -> bool:

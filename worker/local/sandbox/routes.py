@@ -18,6 +18,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from ringproof.errors import InvalidRequest
+from worker.local.sandbox.bounded_body import BoundedBody
 from worker.local.sandbox.local_only import LocalOnly
 from worker.local.sandbox.misfortunes import OPERATIONS, MisfortuneKind, read_misfortunes
 from worker.local.sandbox.state import SandboxState
@@ -61,7 +62,7 @@ class SandboxRoutes:
         app = Starlette(
             routes=[Route("/v1/{path:path}", resource), Route("/sandbox", self.about), *self._routes],
             exception_handlers={InvalidRequest: _invalid, HTTPException: _http_error},
-            middleware=[Middleware(LocalOnly)],
+            middleware=[Middleware(LocalOnly), Middleware(BoundedBody)],
         )
         app.router.redirect_slashes = False
         return app
