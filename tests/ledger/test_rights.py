@@ -279,10 +279,8 @@ def test_a_right_that_is_taken_away_later_is_named_too(users):
     ],
 )
 def test_a_producer_cannot(users, producer, command):
-    with pytest.raises((redis.ResponseError, redis.exceptions.NoPermissionError)) as caught:
+    with pytest.raises(redis.exceptions.NoPermissionError):
         producer.execute_command(*command.split())
-
-    assert "permission" in str(caught.value)
     users.admin.acl_log_reset()
 
 
