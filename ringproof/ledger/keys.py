@@ -54,9 +54,9 @@ list of its own, so that slow calls do not keep texts back.
 | `{P}:batch:NAME:LIST:again` | list | the places of rows that an operator retries |
 | `{P}:batch:NAME:counts` | hash | LIST:outcome -> rows |
 | `{P}:batch:NAME:countries` | hash | country:state -> rows |
-| `{P}:batch:NAME:columns` | sorted set | the names of the roster's columns, in their order |
-| `{P}:batch:NAME:LIST:columns` | hash | first row -> the columns of its page (`batches.kept_columns`) |
-| `{P}:batch:NAME:rejected:columns` | hash | the same of the rejected rows, with their reasons |
+| `{P}:columns:NAME` | sorted set | the names of the roster's columns, in their order |
+| `{P}:columns:NAME:LIST` | hash | first row -> the columns of its page (`batches.kept_columns`) |
+| `{P}:columns:NAME:rejected` | hash | the same of the rejected rows, with their reasons |
 | `{P}:batch:NAME:importer` | string | the token of the running import; it expires if the import shows no sign of life |
 """
 
@@ -173,6 +173,7 @@ class Keys:
     def batch(self, name: str) -> BatchKeys:
         """Return the keys of a batch."""
         batch = f"{self.prefix}:batch:{name}"
+        columns = f"{self.prefix}:columns:{name}"  # not below `batch`, whose keys web apps may read
         return BatchKeys(
             batch,
             f"{batch}:importer",
@@ -181,6 +182,6 @@ class Keys:
             tuple(f"{batch}:{one}" for one in LISTS),
             tuple(f"{batch}:{one}:bytes" for one in LISTS),
             tuple(f"{batch}:{one}:again" for one in LISTS),
-            f"{batch}:columns",
-            tuple(f"{batch}:{one}:columns" for one in (*LISTS, "rejected")),
+            columns,
+            tuple(f"{columns}:{one}" for one in (*LISTS, "rejected")),
         )

@@ -35,20 +35,26 @@ class Answer(StrEnum):
 class Rights:
     """The commands, keys and channels of one role, as an ACL writes them.
 
-    A producer only reads the keys in `read_only`. Redis knows that right from version 7 on: before, it may write them.
+    A producer only reads the keys in `read_only`, and only writes those in `write_only`. Redis knows these rights from
+    version 7 on: before, it may do both.
     The rules in `useful` are not tried at a start, because the role can do without them.
     """
 
     commands: str
     keys: Sequence[str]
     read_only: Sequence[str]
+    write_only: Sequence[str]
     channels: Sequence[str]
     useful: str = ""
 
     def acl(self, *, is_read_only_known: bool) -> str:
         """Return the rights as `ACL SETUSER` takes them."""
-        reading = "%R~" if is_read_only_known else "~"
-        keys = [*(f"~{key}" for key in self.keys), *(f"{reading}{key}" for key in self.read_only)]
+        reading, writing = ("%R~", "%W~") if is_read_only_known else ("~", "~")
+        keys = [
+            *(f"~{key}" for key in self.keys),
+            *(f"{reading}{key}" for key in self.read_only),
+            *(f"{writing}{key}" for key in self.write_only),
+        ]
         channels = ["resetchannels", *(f"&{channel}" for channel in self.channels)]  # 6.2 begins with all channels
         return " ".join([*keys, *channels, self.commands, self.useful]).rstrip()
 
@@ -79,6 +85,9 @@ WRITTEN_BY_PRODUCERS: Final = (
 
 READ_BY_PRODUCERS: Final = ("policy", "limits", "pace", "pauses", "destinations")
 
+EXPIRED_BY_PRODUCERS: Final = ("columns:*",)
+"""The columns of rosters. A person's request may end the last row of a batch, and all of a batch expires then."""
+
 LISTING: Final = {"zrange", "zrangebyscore", "zrangebylex", "zrevrange", "lrange", "sscan", "hscan", "zscan", "scan"}
 """They would list numbers. The scripts of producers have some of them, in branches that only workers reach."""
 
@@ -92,12 +101,14 @@ def rights_of(role: Role, prefix: str, database: int) -> Rights:
         keys = [f"{prefix}:{name}" for name in WRITTEN_BY_PRODUCERS]
         read_only = [f"{prefix}:{name}" for name in READ_BY_PRODUCERS]
         commands = " ".join(("-@all", *(f"+{name}" for name in commands_of(role))))
-        return Rights(commands, keys + celery, read_only, channels)
+        write_only = [f"{prefix}:{name}" for name in EXPIRED_BY_PRODUCERS]
+        return Rights(commands, keys + celery, read_only, write_only, channels)
     control = f"{prefix}.control.pidbox"
     useful = f"&/{database}.celeryev* +info" + (" +bgrewriteaof" if role is Role.OPERATOR else "")
     return Rights(
         "+@all -@admin -@dangerous",
         [f"{prefix}:*", *celery, f"*.{control}*"],
+        [],
         [],
         [*channels, f"/{database}.{control}"],
         useful,
@@ -172,6 +183,8 @@ def _probes(rights: Rights) -> Iterator[tuple[str, list[str]]]:
         yield f"~{key}", ["setrange", key, "0", ""]
     for key in rights.read_only:
         yield f"~{key}", ["getrange", key, "0", "0"]
+    for key in rights.write_only:
+        yield f"~{key}", ["setrange", key, "0", ""]
     for channel in rights.channels:
         yield f"&{channel}", ["publish", channel, ""]
         if "*" not in channel:  # Celery subscribes to it as to a pattern, which Redis wants to have word for word

@@ -34,9 +34,8 @@ def _lua_set(texts: Iterable[str]) -> str:
     return "{" + ", ".join(f"{text} = true" for text in sorted(texts)) + "}"
 
 
-def _batch_key_suffixes() -> list[str]:
-    keys = Keys("").batch("")
-    return [key.removeprefix(f"{keys.batch}:") for key in keys.content]
+def _batch_key_templates() -> list[str]:
+    return Keys("").batch("NAME").content
 
 
 TABLES: Final[Mapping[str, str]] = {
@@ -67,11 +66,11 @@ local UNBEGUN, UNFINISHED, FINAL = {_lua_set(UNBEGUN)}, {_lua_set(UNFINISHED)}, 
 local LETTERS = {_lua_table(LETTERS)}
 """,
     "batch_tables": f"""
--- The byte of each outcome, the bytes of rows without an outcome, the suffixes of a batch's keys, and the time in which
--- the weight of a code falls to 37 %.
+-- The byte of each outcome, the bytes of rows without an outcome, a batch's keys (NAME: its name), and the time in
+-- which the weight of a code falls to 37 %.
 local BYTES = {_lua_table(BYTES)}
 local UNFINISHED_BYTES = {_lua_text(UNFINISHED_BYTES)}
-local BATCH_KEYS = {_lua_list(_batch_key_suffixes())}
+local BATCH_KEYS = {_lua_list(_batch_key_templates())}
 local RATE_MS = {RATE_SECONDS * 1000:.0f}
 """,
 }

@@ -566,6 +566,13 @@ MUTATIONS = (
         "tests/ledger/test_rights.py::test_a_producer_cannot",
     ),
     Mutation(
+        "the columns of rosters lie apart from the keys of a batch that producers read",
+        "ringproof/ledger/keys.py",
+        'columns = f"{self.prefix}:columns:{name}"',
+        'columns = f"{batch}:columns"',
+        "tests/ledger/test_rights.py::test_each_key_of_a_batch_is_decided_about",
+    ),
+    Mutation(
         "a cancel writes no pace, which a producer only reads",
         "ringproof/ledger/lua/number/settle.lua",
         "if fence ~= '' then save_pace() end",

@@ -1,5 +1,6 @@
 """Redis users with the rights of one role: real users of a real Redis, each doing all that its role does."""
 
+import contextlib
 import json
 import os
 import re
@@ -17,6 +18,7 @@ from ringproof.ledger.answers import Settled
 from ringproof.ledger.connection import connect
 from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.rights import (
+    EXPIRED_BY_PRODUCERS,
     READ_BY_PRODUCERS,
     WRITTEN_BY_PRODUCERS,
     Role,
@@ -284,6 +286,30 @@ def test_a_producer_cannot(users, producer, command):
     users.admin.acl_log_reset()
 
 
+def test_a_producer_reads_no_roster(users, producer, tmp_path):
+    if not users.knows_read_only:
+        pytest.skip("Redis 6.2 knows no right to write alone: the documentation says so")
+    number = "+14155550176"
+    (tmp_path / "roster.csv").write_text(f"phone,note\n{number},a neighbour of {number}\n+1415555,rejected\n")
+    with Command() as command:
+        options = ("--batch", "read", "--yes", "--max-reject-share", "100%")
+        done = command.run(("import", "roster.csv", *options), environ=users.environ(Role.OPERATOR), cwd=tmp_path)
+    assert done.returncode in {0, 3}, done.stderr
+
+    batch = keys.Keys("ringproof").batch("read")
+    columns = {batch.columns, *batch.pages}
+    read = {}
+    for key in users.admin.keys("ringproof:*"):
+        for reading in ("HGETALL", "SMEMBERS", "GET"):
+            with contextlib.suppress(redis.ResponseError, redis.exceptions.NoPermissionError):
+                read[key] = read.get(key, "") + str(producer.execute_command(reading, key))
+    users.admin.acl_log_reset()
+
+    assert "ringproof:batch:read" in read
+    assert users.admin.exists(*columns) == 3, "the names, the rows' and the rejected rows'"
+    assert [key for key in read if number in read[key] or key in columns] == []
+
+
 def test_no_key_of_a_producer_is_a_set():
     """Celery reads the members of its own sets with the same command, so a producer's user has it."""
     assert "smembers" in commands_of(Role.PRODUCER)
@@ -325,10 +351,21 @@ NOT_OF_PRODUCERS = {
 
 def test_each_key_is_decided_about():
     named = set(re.findall(r"`\{P\}:([^`]+)`", keys.__doc__))
-    producers = {right.rstrip("*") for right in (*WRITTEN_BY_PRODUCERS, *READ_BY_PRODUCERS)}
+    producers = {right.rstrip("*") for right in (*WRITTEN_BY_PRODUCERS, *READ_BY_PRODUCERS, *EXPIRED_BY_PRODUCERS)}
     theirs = {key for key in named if key in producers or any(r.endswith(":") and key.startswith(r) for r in producers)}
 
     assert named - theirs == NOT_OF_PRODUCERS
+
+
+def test_each_key_of_a_batch_is_decided_about():
+    """A producer may read the keys of `batch:*`, and only write those of `columns:*`. A list shows it no row."""
+    batch = keys.Keys("").batch("people")
+    below = {key for key in (batch.batch, batch.importer, *batch.content) if key.startswith(":batch:people")}
+
+    assert "batch:*" in WRITTEN_BY_PRODUCERS
+    assert EXPIRED_BY_PRODUCERS == ("columns:*",)
+    assert {batch.columns, *batch.pages}.isdisjoint(below)
+    assert all(key.startswith(":columns:people") for key in (batch.columns, *batch.pages))
 
 
 def test_the_rights_follow_prefix_and_database():

@@ -5,7 +5,7 @@
 -- script counts a row, so none creates a key again. `ms` is nil for a batch that runs again: its keys stay.
 local function expire_batch(name, ms)
   local keys = {batch_key(name)}
-  for i, suffix in ipairs(BATCH_KEYS) do keys[i + 1] = batch_key(name, suffix) end
+  for i, key in ipairs(BATCH_KEYS) do keys[i + 1] = prefix .. key:gsub('NAME', function() return name end) end
   for _, key in ipairs(keys) do
     if ms then redis.call('PEXPIRE', key, ms) else redis.call('PERSIST', key) end
   end
