@@ -41,6 +41,10 @@ class PortableSignature(Signature):
     def __reduce__(self) -> tuple[Any, ...]:
         return _signature_of, (type(self.type).__module__, dict(self))
 
+    def __repr__(self) -> str:
+        """Name the task only: a number, and perhaps a code, is among the arguments."""
+        return f"{self.task}(…)"
+
     def clone(self, *args: Any, **options: Any) -> "PortableSignature":
         """Return a copy, with more arguments and options."""
         return PortableSignature(super().clone(*args, **options), app=self.app)

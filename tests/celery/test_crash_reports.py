@@ -2,16 +2,18 @@
 
 import json
 import os
+import pickle
 import subprocess
 import sys
 
 import pytest
+from celery import chain, chord, group
 from celery.result import AsyncResult, GroupResult, ResultSet
 from support.harness import ROOT, fresh_number
 
 from ringproof.celery.app import app
 from ringproof.errors import LedgerUnavailable
-from tasks import initiate_verification
+from tasks import confirm_verification, initiate_verification
 
 CODE = "73519264"
 
@@ -64,6 +66,17 @@ def test_an_error_of_many_commands_names_no_number(ledger):
 
     assert refused.value.is_refusal
     assert number[1:] not in f"{refused.value} {refused.value!r} {refused.value.__cause__} {refused.value.__context__}"
+
+
+def test_a_signature_prints_neither_the_number_nor_the_code():
+    signature = confirm_verification.s("+14155550123", CODE)
+    signatures = [signature, signature.clone(), pickle.loads(pickle.dumps(signature))]  # its own
+    together = [group(signatures), chain(signature, signature), [signature], chord([signature], signature)]
+
+    for shown in map(repr, [*signatures, *together]):
+        assert "confirm_verification" in shown
+        assert CODE not in shown
+        assert "4155550123" not in shown
 
 
 @pytest.mark.usefixtures("redis_server")

@@ -23,7 +23,6 @@ from ringproof import runtime
 from ringproof.ledger.answers import Outcome
 from ringproof.ledger.record import Reason, State
 from ringproof.phone.masking import mask
-from ringproof.policy import Policy, Rate
 from worker import cli
 from worker.local.processes.redis_server import RedisServer
 from worker.views.results import ResultPrinter
@@ -229,9 +228,9 @@ def test_an_option_or_a_setting_may_name_the_country(run):
 
 
 @pytest.mark.usefixtures("worker")
-def test_a_resend_within_the_cooldown_is_refused(run, plivo, ledger):
+def test_a_resend_within_the_cooldown_is_refused(run, plivo, publish):
     number = fresh_number()
-    ledger.publish_policy(Policy(rate=Rate.parse("1000/1s"), cooldown_ms=60_000))  # the session's second may be over
+    publish(cooldown_ms=60_000)  # the session's second may be over
     run("initiate", number)
 
     again, resend = run("initiate", number), run("initiate", "--resend", "--json", number)

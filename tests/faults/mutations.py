@@ -55,14 +55,14 @@ MUTATIONS = (
         "ringproof/ledger/lua/lib/request.lua",
         "  if asked.lane == 'interactive' then note_person(key, record, asked, number) end\n",
         "",
-        "tests/ledger/test_people.py::test_requests_of_the_same_moment_do_not_pass_a_cap",
+        "tests/ledger/test_caps_on_people.py::test_requests_of_the_same_moment_do_not_pass_a_cap",
     ),
     Mutation(
         "a person who takes over a row counts, too",
         "ringproof/ledger/lua/number/accept.lua",
         "  note_person(key, record, asked, number)\n",
         "",
-        "tests/ledger/test_people.py"
+        "tests/ledger/test_caps_on_people.py"
         "::test_a_person_who_takes_over_a_row_counts_and_is_refused_before_the_row_is_touched",
     ),
     Mutation(
@@ -70,14 +70,14 @@ MUTATIONS = (
         "ringproof/ledger/lua/lib/transition.lua",
         "state == 'failed' and reason ~= 'in_doubt' and reason ~= 'crashes_worker'",
         "state == 'failed'",
-        "tests/ledger/test_people.py::TestTheWayBack::test_and_not_when_a_doubt_ends_without_an_answer",
+        "tests/ledger/test_caps_on_people.py::TestTheWayBack::test_and_not_when_a_doubt_ends_without_an_answer",
     ),
     Mutation(
         "the parts of a cap's time span no less than the whole of it",
         "ringproof/ledger/lua/lib/people.lua",
         "for part = newest, newest - parts, -1 do",
         "for part = newest, newest - parts + 1, -1 do",
-        "tests/ledger/test_people.py::test_in_no_hour_more_codes_are_accepted_wherever_it_begins",
+        "tests/ledger/test_caps_on_people.py::test_in_no_hour_more_codes_are_accepted_wherever_it_begins",
     ),
     Mutation(
         "many waiting numbers of one requester do not hold up another one",

@@ -7,7 +7,7 @@ from histories import play
 from world import LONG
 
 HISTORIES = int(os.environ.get("HISTORIES") or (20_000 if LONG else 300))
-AT_ONCE = 30
+AT_ONCE = 10
 
 
 @pytest.mark.parametrize("first", range(0, HISTORIES, AT_ONCE))

@@ -63,7 +63,7 @@ def test_a_missed_slot_is_replaced_whatever_is_asked(book, plivo_at, question):
         ask_from_slot(book.ledger, late - 0.05, QUESTIONS[question](client), ends=late + 5)
 
     assert len(server.requests) == 1
-    assert came[0] >= slot + 0.106 - 0.005
+    assert came[0] >= slot + 0.106 - 0.03  # the clock of the slots is measured, and the machine may be busy
 
 
 def test_a_question_connects_before_its_slot(book, plivo_at):
