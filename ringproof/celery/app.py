@@ -41,8 +41,8 @@ class PortableSignature(Signature):
     def __reduce__(self) -> tuple[Any, ...]:
         return _signature_of, (type(self.type).__module__, dict(self))
 
-    def __repr__(self) -> str:
-        """Name the task only: a number, and perhaps a code, is among the arguments."""
+    def reprcall(self, *_args: Any, **_kwargs: Any) -> str:
+        """Name the task only, for each repr: a number, and perhaps a code, is among the arguments."""
         return f"{self.task}(…)"
 
     def clone(self, *args: Any, **options: Any) -> "PortableSignature":
