@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 from support.simulation import Simulation
-from test_people import shown
+from test_caps_on_people import shown
 
 from ringproof.clock import moment
 from ringproof.errors import Capped

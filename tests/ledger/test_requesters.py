@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from support.harness import fresh_number
 from support.simulation import Simulation
-from test_people import shown
+from test_caps_on_people import shown
 
 from ringproof.errors import Capped
 from ringproof.ledger import control

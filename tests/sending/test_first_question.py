@@ -18,6 +18,7 @@ def logged(plivo, client, ledger, client_of, monkeypatch, caplog):
     def look(path="/v1"):
         monkeypatch.setattr(runtime, "plivo", lambda: client_of(plivo.root + path))
         caplog.set_level(logging.INFO)
+        caplog.clear()
         ask_first()
         return [(record.levelname, record.message) for record in caplog.records]
 
