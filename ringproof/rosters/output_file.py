@@ -27,7 +27,7 @@ class OutputFile:
     Until it is closed, and after an error in the `with` block, the earlier file stays as it was. The earlier file must
     be empty or begin with one of `beginnings`; any other file is never replaced, and the error says that it holds no
     `holds`. It must be an ordinary file of the user who runs this: in a folder such as /tmp, another user may have put
-    a link to one of your files there, or a pipe that he reads. Leftover temporary files of killed runs are removed:
+    a link to one of your files there, or a pipe to read it from. Leftover temporary files of killed runs are removed:
     they have people's numbers in them.
 
     Raises `Unwritable` for all of that, and for every error of the system, such as a full disk.

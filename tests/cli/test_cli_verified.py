@@ -77,6 +77,7 @@ class TestSync:
         file = tmp_path / "gone.txt"
 
         assert f"1 number is verified here, and no longer at Plivo: {mask(gone)}\n" in done.stdout
+        assert "sync --gone  1 number" in ringproof("audit").stdout
         assert file.read_text() == f"{gone}\n"
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
         assert ledger.read(gone).state is State.VERIFIED
@@ -86,6 +87,13 @@ class TestSync:
         assert len(plivo.sends(gone)) == 2
         assert ledger.read(there).state is State.VERIFIED
         assert ledger.read(gone).reverifies
+
+    def test_names_a_file_that_cannot_be_written_before_it_asks_plivo(self, ringproof, plivo):
+        done = ringproof("sync", "--gone", "no-such-folder/gone.txt")
+
+        assert done.returncode == 1
+        assert "no-such-folder/gone.txt: it cannot be written" in done.stderr
+        assert not plivo.requests()
 
     def test_keeps_the_record_of_a_number_whose_code_is_live(self, ringproof, ledger, plivo):
         number = verified(plivo)

@@ -5,6 +5,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -66,7 +67,7 @@ def numbers(states: Sequence[str], actor: str | None, *, prints_json: bool) -> N
     """
     load_dotenv()
     if prints_json:
-        note(actor, "numbers --json", ", ".join(states))
+        note(actor, "numbers --json", ", ".join(states or [State.VERIFIED]))
     wanted, count = set(states or [State.VERIFIED]), 0
     for record in all_records(runtime.ledger()):
         if record.state in wanted or (record.is_verified and State.VERIFIED in wanted):
@@ -91,14 +92,16 @@ def sync(gone: str | None, actor: str | None, *, yes: bool, prints_json: bool) -
     """
     load_dotenv()
     ledger = runtime.ledger()
-    start_list_scan(ledger, ListScan.SYNC)
-    began = _wait_for_scan(ledger)
-    scan = plivo_list.scan_progress(ledger, ListScan.SYNC)
-    records = [record for record in reverification.verified(ledger) if not _is_listed(record, began)]
-    missing = [record.phone_number for record in records]
-    if gone is not None:
-        with OutputFile(gone, "utf-8", holds="list of numbers", beginnings=[b"+"]) as written, written.errors_named():
-            written.file.writelines(f"{number}\n" for number in missing)
+    with _opened(gone) as written:  # a place that cannot be written is named before the long scan
+        start_list_scan(ledger, ListScan.SYNC)
+        began = _wait_for_scan(ledger)
+        scan = plivo_list.scan_progress(ledger, ListScan.SYNC)
+        records = [record for record in reverification.verified(ledger) if not _is_listed(record, began)]
+        missing = [record.phone_number for record in records]
+        if written:
+            note(actor, "sync --gone", counted(len(missing), "number"))
+            with written.errors_named():
+                written.file.writelines(f"{number}\n" for number in missing)
     recorded = scan.counts.get(Marked.RECORDED, 0)
     if prints_json:
         ended = _end_verifications(ledger, records, scan, actor) if yes else 0
@@ -176,6 +179,11 @@ def reverify(  # each option is one way to choose the numbers
         click.confirm(f"Verify {counted(len(chosen), 'number')} again ({how})?", abort=True, err=True)
     note(actor, "reverify", mask(chosen[0]) if len(chosen) == 1 else counted(len(chosen), "number"))
     _request_reverification(ledger, chosen, how)
+
+
+def _opened(path: str | None) -> AbstractContextManager[OutputFile | None]:
+    """Return the file for the numbers that Plivo no longer has; nothing for None."""
+    return OutputFile(path, "utf-8", holds="list of numbers", beginnings=[b"+"]) if path is not None else nullcontext()
 
 
 def _request_reverification(ledger: Ledger, numbers: Sequence[str], how: str) -> None:
