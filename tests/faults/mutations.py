@@ -201,6 +201,13 @@ MUTATIONS = (
         "tests/ledger/test_backlog.py::test_a_person_who_takes_over_a_row_is_counted",
     ),
     Mutation(
+        "a person's request reads no slot that a call holds: a web app's user of Redis may not",
+        "ringproof/ledger/lua/lib/turns.lua",
+        "local next_free = math.max(now_us, pace.account, channel == 'call' and pace.call or 0)",
+        "local next_free = next_slot(channel)",
+        "tests/ledger/test_rights.py::test_a_web_app_asks_for_a_code_while_calls_hold_slots_of_the_pace",
+    ),
+    Mutation(
         "an operator's slow rate that ends soon refuses nobody",
         "ringproof/ledger/lua/lib/turns.lua",
         "if config.until_ms and config.until_ms < ends_at then return now_us end",

@@ -4,16 +4,18 @@ import contextlib
 import json
 import os
 import re
+import secrets
 import subprocess
 import sys
 
 import pytest
 import redis
 from support.command import Command
-from support.harness import AUTH_ID, AUTH_TOKEN, Sandbox, Worker, stopped
+from support.harness import AUTH_ID, AUTH_TOKEN, Sandbox, Worker, fresh_number, stopped
 
 from ringproof.errors import LedgerUnavailable
 from ringproof.ledger import keys
+from ringproof.ledger.acceptance import Disposition
 from ringproof.ledger.answers import Settled
 from ringproof.ledger.connection import connect
 from ringproof.ledger.ledger import Ledger
@@ -26,7 +28,7 @@ from ringproof.ledger.rights import (
     missing_rights,
     rights_of,
 )
-from ringproof.policy import Policy
+from ringproof.policy import Policy, Rate
 from ringproof.settings import Settings
 from worker.local.processes.redis_server import RedisServer
 
@@ -128,6 +130,21 @@ def test_a_web_app_asks_confirms_reads_and_cancels_with_the_rights_of_a_producer
 
     assert done.stderr == ""
     assert json.loads(done.stdout) == ["QUEUED", "TimeoutError", 7, "TimeoutError", False, 7, "settled", "REVOKED"]
+    assert users.refused() == []
+
+
+def test_a_web_app_asks_for_a_code_while_calls_hold_slots_of_the_pace(users, producer):
+    """It may neither read these slots nor list anything. An accepted request takes none."""
+    calls = Ledger(users.admin)
+    calls.publish_policy(Policy(rate=Rate.parse("50/1s"), call_rate=Rate.parse("1/1s")))
+    numbers = [f"+1415555017{digit}" for digit in range(3)]
+    requests = [(number, calls.accept(number, token=number, channel="call").request) for number in numbers]
+    calls.begin(requests)
+    assert users.admin.zcard("ringproof:held")
+
+    for channel in ("sms", "call"):
+        accepted = Ledger(producer).accept(fresh_number(), token=secrets.token_hex(8), channel=channel)
+        assert accepted.disposition is Disposition.ACCEPTED
     assert users.refused() == []
 
 

@@ -28,11 +28,13 @@ local function slot_of_person(channel, others)
 end
 
 -- Returns the earliest slot (µs) that a person with this deadline and place (ms) may get: all with an earlier place get
--- theirs at the full pace, and nothing else is sent. Other lanes, a pause or a slower pace can only make it later.
+-- theirs at the full pace, and nothing else is sent. Other lanes, a pause or a slower pace can only make it later. So
+-- can the slots that calls hold: a producer may not read them.
 local function earliest_slot(channel, ends_at, place)
   if config.until_ms and config.until_ms < ends_at then return now_us end  -- an operator's rates end before
   local spacing = rate_of(channel == 'call' and 'call' or 'account', 'spacing')
-  return next_slot(channel) + backlog_before(channel, place) * spacing
+  local next_free = math.max(now_us, pace.account, channel == 'call' and pace.call or 0)
+  return next_free + backlog_before(channel, place) * spacing
 end
 
 -- Reserves the next slot for a person. Returns the slot (µs); or nil and the turn.
