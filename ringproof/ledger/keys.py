@@ -25,9 +25,9 @@ Scripts get their own keys from here. They build two kinds of keys from the pref
 | `{P}:limits`, `{P}:limits:history` | hash, list | an operator's rates for a while, and their last 100 changes |
 | `{P}:pace` | hash | the next free slot of each bucket, and the turns (lua/lib/pace.lua) |
 | `{P}:held` | sorted set | the slots (µs) that calls hold beyond the account's next free one (lua/lib/pace.lua) |
-| `{P}:line:CHANNEL` | sorted set | the people whose slot is not near, by their deadline (ms) (lua/lib/line.lua) |
+| `{P}:line:CHANNEL` | sorted set | the people whose slot is not near, by their place (ms) (lua/lib/line.lua) |
 | `{P}:called:CHANNEL` | sorted set | the people who are called up, and until when (ms) each keeps the place |
-| `{P}:backlog:CHANNEL` | sorted set | all people who need a slot, by their deadline (ms) |
+| `{P}:backlog:CHANNEL` | sorted set | all people who need a slot, by their place (ms) |
 | `{P}:pauses` | hash | what is paused, by an operator or by Plivo's answers (lua/lib/pauses.lua) |
 | `{P}:destinations` | hash | where Plivo took codes lately, and which countries it refuses (lua/lib/destinations.lua) |
 | `{P}:destinations:waiting` | sorted set | numbers that wait for their country, as COUNTRY/0/+E164 |

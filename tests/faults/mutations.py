@@ -208,6 +208,13 @@ MUTATIONS = (
         "tests/ledger/test_rights.py::test_a_web_app_asks_for_a_code_while_calls_hold_slots_of_the_pace",
     ),
     Mutation(
+        "the people who need a slot are counted by the time to which Redis' clock has jumped",
+        "ringproof/ledger/lua/lib/line.lua",
+        "  redis.call('ZADD', backlog_key(channel), 'XX', place, number)\n",
+        "",
+        "tests/ledger/test_clock_jumps.py::test_the_people_who_need_a_slot_are_counted_after_a_jump_as_before_it",
+    ),
+    Mutation(
         "an operator's slow rate that ends soon refuses nobody",
         "ringproof/ledger/lua/lib/turns.lua",
         "if config.until_ms and config.until_ms < ends_at then return now_us end",

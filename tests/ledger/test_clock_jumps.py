@@ -371,6 +371,19 @@ def test_a_code_lives_as_long_after_a_jump_as_without_it(hosts, by):
     assert ask_again(simulation.ledger, request[0]) is Disposition.ACCEPTED
 
 
+@pytest.mark.parametrize("by", [HOUR, -HOUR])
+def test_the_people_who_need_a_slot_are_counted_after_a_jump_as_before_it(hosts, by):
+    simulation, backlog = hosts.simulation, hosts.simulation.keys.backlog("sms")
+    numbers = [number for number, _ in simulation.numbers(3, Lane.INTERACTIVE)]
+    before = dict(hosts.client.zrange(backlog, 0, -1, withscores=True))
+    hosts.jump(by)
+    answers = {ask_again(simulation.ledger, number) for number in numbers}
+    after = dict(hosts.client.zrange(backlog, 0, -1, withscores=True))
+
+    assert answers == {Disposition.SAME}
+    assert after == pytest.approx({number: before[number] + by // MS for number in numbers}, abs=5)
+
+
 def test_a_process_that_has_just_started_sees_what_another_one_has_noted(hosts):
     ((number, request),) = hosts.simulation.numbers(1, Lane.INTERACTIVE)
     hosts.jump(HOUR)

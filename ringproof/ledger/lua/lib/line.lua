@@ -49,6 +49,12 @@ local function stand_in_line(number, channel, place)
   redis.call('ZADD', line_key(channel), place, number)
 end
 
+-- Gives a number another place in the line and the backlog, where it has one.
+local function change_place(number, channel, place)
+  redis.call('ZADD', line_key(channel), 'XX', place, number)
+  redis.call('ZADD', backlog_key(channel), 'XX', place, number)
+end
+
 -- Calls a number to begin, because its slot (µs) is near.
 local function call_up(number, channel, slot)
   redis.call('ZREM', line_key(channel), number)

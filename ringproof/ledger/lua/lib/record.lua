@@ -10,8 +10,8 @@ local function milliseconds(record, field)
   return tonumber(record[field]) or 0
 end
 
--- Moves the ends in a record that are later than `later_than` by `by` ms, with its entry on the agenda and its place in
--- the line. Returns whether there are any.
+-- Moves the ends in a record that are later than `later_than` by `by` ms, with its entry on the agenda and its places
+-- in the line and the backlog. Returns whether there are any.
 local function move_ends(key, record, later_than, by)
   local number = key:match(':number:(.+)$')
   local agenda_at = tonumber(redis.call('ZSCORE', agenda_key, number) or nil)
@@ -26,9 +26,7 @@ local function move_ends(key, record, later_than, by)
     end
   end
   if agenda_at and agenda_at > later_than then redis.call('ZADD', agenda_key, agenda_at + by, number) end
-  if record.channel and stands_in_line(number, record.channel) then
-    stand_in_line(number, record.channel, place_of(record, milliseconds(record, 'ends_at')))
-  end
+  if record.channel then change_place(number, record.channel, place_of(record, milliseconds(record, 'ends_at'))) end
   return has_ends
 end
 
