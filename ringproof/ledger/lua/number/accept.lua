@@ -79,7 +79,6 @@ elseif decision.promotes then
   end
   if has_alias then delete_alias(key, record) end
   redis.call('HSET', key, 'lane', lane, 'channel', channel, 'ends_at', asked.ends_at, 'updated_at', now)
-  record.requester, record.steps_back = asked.requester, asked.steps_back
   join_backlog(number, channel, place_of(asked, asked.ends_at))
   set_or_delete(key, 'country', country)
   note_person(key, record, asked, number)
