@@ -166,6 +166,13 @@ MUTATIONS = (
         "tests/batches/test_country_list.py::TestNetworksAndPersonalNumbers::test_get_codes_only_if_they_are_named",
     ),
     Mutation(
+        "a resend that an earlier code makes needless is taken off the counts",
+        "ringproof/ledger/lua/lib/transition.lua",
+        "local is_unsent = UNBEGUN[record.state] and FINAL[state]\n",
+        "local is_unsent = UNBEGUN[record.state] and FINAL[state] and state ~= 'verified'\n",
+        "tests/ledger/test_caps_on_people.py::TestTheWayBack::test_when_the_code_before_it_verifies_the_number",
+    ),
+    Mutation(
         "a person whose code could come only too late is refused",
         "ringproof/ledger/lua/number/accept.lua",
         "if late_ms > 0 then",

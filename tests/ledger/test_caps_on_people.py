@@ -15,7 +15,9 @@ from ringproof.ledger import control
 from ringproof.ledger.acceptance import Disposition, RequestKind
 from ringproof.ledger.agenda import work_off_agenda
 from ringproof.ledger.answers import Outcome, PlivoSignal, Settled, Verdict
+from ringproof.ledger.confirmation import mark_verified
 from ringproof.ledger.record import Lane, Reason, State
+from ringproof.plivo.client import VerifiedNumber
 from worker.sending.outcomes import outcome_of
 from worker.views.sending import sending_view
 
@@ -157,6 +159,20 @@ class TestTheWayBack:
         work_off_agenda(simulation.ledger, 100, QUEUES)
 
         assert self.gives_back(simulation)
+
+    def test_when_the_code_before_it_verifies_the_number(self, client):
+        simulation = Simulation(client, country_codes_per_hour=2)
+        number, first = ask(simulation)
+        simulation.send((number, first.request), TAKEN)
+        simulation.pass_(61)
+        ask(simulation, number, kind=RequestKind.RESEND)
+        assert not self.gives_back(simulation)
+        assert simulation.ledger.read(number).state is State.QUEUED
+        now = simulation.moment()
+        mark_verified(simulation.ledger, [VerifiedNumber(number, "", "DE", now, now, "", "uuid")])
+
+        assert simulation.ledger.read(number).state is State.VERIFIED
+        assert [self.gives_back(simulation) for _ in range(2)] == [True, False]
 
     def test_but_not_twice(self, simulation):
         number, accepted = ask(simulation)

@@ -1,4 +1,4 @@
--- needs: arguments, clock, history_letters, record, expiry, batch_rows, reverification, line, people, destinations
+-- needs: arguments, clock, states, history_letters, record, expiry, batch_rows, reverification, line, people, destinations
 -- How a record changes its state.
 
 -- Returns this second in six base-36 digits, which last until 2038.
@@ -48,8 +48,10 @@ local function set_state(key, record, number, state, reason, agenda_at)
   elseif record.lane == 'interactive' then
     leave_backlog(number, record.channel)
   end
-  -- Only a request in doubt may have sent a code and fail nevertheless.
-  local is_unsent = state == 'cancelled' or state == 'failed' and reason ~= 'in_doubt' and reason ~= 'crashes_worker'
+  -- A request that has not begun may be cancelled, fail, or be verified by an earlier code. Of those that have begun,
+  -- only one in doubt may have sent a code and fail nevertheless.
+  local is_unsent = UNBEGUN[record.state] and FINAL[state]
+    or state == 'failed' and reason ~= 'in_doubt' and reason ~= 'crashes_worker'
   if is_unsent then uncount_person(key, record, number) end
   if record.batch then update_row_of(record, state, reason) end
   redis.call('PUBLISH', key, state)
