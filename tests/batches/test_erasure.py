@@ -17,7 +17,7 @@ from ringproof.batches.rows import batch_rows
 from ringproof.ledger.acceptance import Disposition, RequestKind
 from ringproof.ledger.agenda import work_off_agenda
 from ringproof.ledger.answers import Outcome, Settled, Verdict
-from ringproof.ledger.confirmation import NextStep, check_code, mark_verified, store_code, take_code
+from ringproof.ledger.confirmation import NextStep, Source, check_code, mark_verified, store_code, take_code
 from ringproof.ledger.record import Lane, State
 from ringproof.plivo.client import VerifiedNumber
 from ringproof.policy import Policy
@@ -109,6 +109,22 @@ def test_a_resend_is_accepted_when_the_cooldown_is_over(book):
     erase_number(book.ledger, book.number)
     book.move(2 * MINUTES)
 
+    assert book.accept(RequestKind.RESEND).disposition is Disposition.ACCEPTED
+
+
+def test_the_cooldown_goes_on_after_a_sync_has_brought_the_verified_number_back(book):
+    book.bring(SENT)
+    uuid = book.record.verification_uuid
+    listed = VerifiedNumber(book.number, "", "US", None, None, "", uuid)
+    mark_verified(book.ledger, [listed], "h" * 16)
+    erase_number(book.ledger, book.number)
+    for _ in range(2):
+        mark_verified(book.ledger, [listed], source=Source.LIST)
+
+    record = book.record
+    assert (record.state, record.verification_uuid) == (State.VERIFIED, uuid)
+    assert book.accept(RequestKind.RESEND).disposition is Disposition.COOLING_DOWN
+    book.move(2 * MINUTES)
     assert book.accept(RequestKind.RESEND).disposition is Disposition.ACCEPTED
 
 

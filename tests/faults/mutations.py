@@ -51,6 +51,20 @@ MUTATIONS = (
         "tests/faults/test_points.py::test_a_killed_process_leaves_a_record_that_says_what_may_be_out",
     ),
     Mutation(
+        "a probe that ends without a code gives its place back",
+        "ringproof/ledger/lua/lib/transition.lua",
+        "    give_probe_back(record, number)\n",
+        "",
+        "tests/ledger/test_breaker.py::test_a_probe_that_ends_without_a_code_gives_its_place_to_the_next_number",
+    ),
+    Mutation(
+        "the cooldown goes on after an erasure and a sync",
+        "ringproof/ledger/lua/number/mark_verified.lua",
+        "    redis.call('HSET', key, 'code_sent_at', code_sent_at)\n",
+        "",
+        "tests/batches/test_erasure.py::test_the_cooldown_goes_on_after_a_sync_has_brought_the_verified_number_back",
+    ),
+    Mutation(
         "a person's code counts from when its request is accepted",
         "ringproof/ledger/lua/lib/request.lua",
         "  if asked.lane == 'interactive' then note_person(key, record, asked, number) end\n",

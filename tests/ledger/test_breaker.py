@@ -12,7 +12,7 @@ from ringproof.errors import Capped
 from ringproof.ledger import control
 from ringproof.ledger.acceptance import Disposition, RequestKind
 from ringproof.ledger.agenda import work_off_agenda
-from ringproof.ledger.answers import Outcome, PlivoSignal
+from ringproof.ledger.answers import Outcome, PlivoSignal, Verdict
 from ringproof.ledger.confirmation import Source, mark_verified
 from ringproof.ledger.record import Lane, State
 from ringproof.plivo.client import VerifiedNumber
@@ -48,9 +48,9 @@ class World(Simulation):
         uuid = uuid or self.ledger.read(number).verification_uuid
         mark_verified(self.ledger, [VerifiedNumber(number, "", "DE", now, now, "", uuid)], handle=handle, source=source)
 
-    def die(self):
+    def die(self, after=16 * MINUTE):
         """Have all codes die, Plivo's list be read, and the agenda be worked off."""
-        self.pass_(16 * MINUTE)
+        self.pass_(after)
         self.client.hset(self.keys.list_scan("reconcile"), "looked", self.now_us // 1000)
         while work_off_agenda(self.ledger, 1000, QUEUES):
             pass
@@ -138,6 +138,31 @@ def test_probes_come_one_by_one_and_close_it_once_they_are_entered(world):
         world.enter(world.code())
     assert world.breaker() is None
     assert None not in world.codes(9)
+
+
+def test_a_probe_that_ends_without_a_code_gives_its_place_to_the_next_number(world):
+    world.open()
+    number, first = world.ask()
+    assert world.ask()[1].limit == "breaker"
+    world.ledger.cancel(number, first.request)
+    late, second = world.ask()
+    world.pass_(6 * MINUTE)
+    assert world.code()
+    world.ledger.cancel(late, second.request)
+
+    assert second.disposition is Disposition.ACCEPTED
+    assert world.ask()[1].limit == "breaker"  # the place that the late one has given back is taken
+
+
+def test_what_was_accepted_before_it_opened_is_sent(world):
+    world.codes(10)
+    world.pass_(10 * MINUTE)
+    number, early = world.ask()
+    world.die(after=6 * MINUTE)
+    assert world.ask()[1].disposition is Disposition.ACCEPTED  # the probe
+    assert world.ask()[1].limit == "breaker"
+
+    assert world.begin((number, early.request)).verdict is Verdict.BEGUN
 
 
 def test_codes_from_before_it_opened_do_not_close_it(world):

@@ -8,7 +8,8 @@
 --   D:codes    the ends of the last codes, the newest last: 1 if it was entered, 0 if not. While open, the probes' only
 --   D:since    since when the breaker is open
 --   D:next     from when on the next probe may be sent
--- A record's `sample` says that its last code is to be judged, as a `code` or a `probe`. A request's `probe` is 1.
+-- A record's `sample` says that its last code is to be judged, as a `code` or a `probe`. A request's `probe` is from
+-- when on (ms) the next one may be sent.
 local breakers_key = prefix .. ':breakers'
 local BETWEEN_PROBES_MS = 360000     -- ten probes an hour: as much as an open breaker costs
 local PROBES, LEAST_ENTERED = 10, 3  -- of so many last probes so many close it: one or two may be the attacker's own
@@ -33,7 +34,15 @@ local function note_probe(key, record, asked, number)
   local name = destination_of(asked, number)
   if is_verified(record) or not read_breaker(name).is_open then return end
   redis.call('HSET', breakers_key, name .. ':next', now + BETWEEN_PROBES_MS)
-  redis.call('HSET', key, 'probe', 1)
+  redis.call('HSET', key, 'probe', now + BETWEEN_PROBES_MS)
+end
+
+-- Lets the next probe be sent now, in place of one that has ended without a code. Another may have followed it.
+local function give_probe_back(record, number)
+  local name = destination_of(record, number)
+  if record.probe and milliseconds(record, 'probe') == read_breaker(name).next then
+    redis.call('HSET', breakers_key, name .. ':next', now)
+  end
 end
 
 -- Notes whether the code that is sent now will be judged.

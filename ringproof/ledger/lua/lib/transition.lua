@@ -1,4 +1,4 @@
--- needs: arguments, clock, states, history_letters, record, expiry, batch_rows, reverification, line, people, destinations
+-- needs: arguments, clock, states, history_letters, record, expiry, batch_rows, reverification, line, people, destinations, breaker
 -- How a record changes its state.
 
 -- Returns this second in six base-36 digits, which last until 2038.
@@ -52,7 +52,10 @@ local function set_state(key, record, number, state, reason, agenda_at)
   -- only one in doubt may have sent a code and fail nevertheless.
   local is_unsent = UNBEGUN[record.state] and FINAL[state]
     or state == 'failed' and reason ~= 'in_doubt' and reason ~= 'crashes_worker'
-  if is_unsent then uncount_person(key, record, number) end
+  if is_unsent then
+    uncount_person(key, record, number)
+    give_probe_back(record, number)
+  end
   if record.batch then update_row_of(record, state, reason) end
   redis.call('PUBLISH', key, state)
 end

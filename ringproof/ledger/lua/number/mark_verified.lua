@@ -60,8 +60,15 @@ end
 
 -- Records that Plivo has a number that is unknown here, or whose last request has ended without a verification.
 local function record_from_plivo(key, record, caller_id)
+  -- After an erasure the cooldown goes on. Of the last code nothing but its time is known: Plivo's entry stands for it.
+  local code_sent_at = record.state and 0 or last_send_of(record)
+  if code_sent_at > 0 then
+    redis.call('HSET', key, 'code_sent_at', code_sent_at)
+    record.code_sent_at = nil
+  end
   if not is_verified(record) then
-    redis.call('HSET', key, 'verified_at', caller_id.dated > 0 and math.min(caller_id.dated, now) or now)
+    local verified_at = caller_id.dated > 0 and math.min(caller_id.dated, now) or now
+    redis.call('HSET', key, 'verified_at', math.max(verified_at, code_sent_at))
   end
   write_uuid(key, record, caller_id.uuid)
   -- No code of the record's request has verified the number, so that request has not.
