@@ -21,7 +21,8 @@ from ringproof.errors import Misconfigured
 from ringproof.network import ca_bundle, plivo_url, redis_url
 from ringproof.network.proxy import Proxy, goes_direct
 from ringproof.phone.country_list import NOTATION as COUNTRIES
-from ringproof.phone.country_list import check_letters, parse_countries
+from ringproof.phone.country_list import parse_countries
+from ringproof.phone.number import check_region
 from ringproof.phone.quiet_hours import NOTATION, QuietHours
 from ringproof.policy import Policy, Rate
 from ringproof.secret_file import with_secrets
@@ -95,7 +96,7 @@ class Settings(BaseModel):
         pattern=r"^[A-Za-z0-9_.-]{1,32}$",
         description="1 to 32 letters, digits, or . _ -",
     )
-    region: Annotated[str, AfterValidator(check_letters)] | None = Field(
+    region: Annotated[str, AfterValidator(check_region)] | None = Field(
         None,
         alias="RINGPROOF_REGION",
         description="a country's two ISO 3166 letters, such as US or GB",

@@ -2,8 +2,7 @@
 
 from typing import Final
 
-from phonenumbers import SUPPORTED_REGIONS
-
+from ringproof.phone.number import check_region
 from ringproof.phone.number_plan import NETWORKS, NumberKind
 
 NOTATION: Final = (
@@ -33,14 +32,7 @@ def parse_countries(text: str) -> frozenset[str]:
     return names
 
 
-def check_letters(name: str) -> str:
-    """Return a country's two letters in capitals. Raises ValueError if phonenumbers does not know it."""
-    if not name.isascii() or name.upper() not in SUPPORTED_REGIONS:  # "ıt".upper() is "IT"
-        raise ValueError("no such country")
-    return name.upper()
-
-
 def _destination(name: str) -> str:
     if name.lower() in {"all", NumberKind.PERSONAL}:
         return name.lower()
-    return name if name in NETWORKS else check_letters(name)
+    return name if name in NETWORKS else check_region(name)

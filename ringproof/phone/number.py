@@ -254,7 +254,7 @@ def _home_of(region: str) -> HomePlan:
 def check_region(region: str) -> str:
     """Return the region in capitals. Raises `InvalidRequest` if phonenumbers does not know it."""
     home = region.upper()
-    if not region.isascii() or home not in phonenumbers.SUPPORTED_REGIONS:
+    if not region.isascii() or home not in phonenumbers.SUPPORTED_REGIONS:  # "ıt".upper() is "IT"
         raise InvalidRequest(
             "region", mask_value(region), "name the country by its two ISO 3166 letters, such as 'US' or 'GB'"
         )
