@@ -7,7 +7,8 @@ number back, not the broker.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from queue import Empty
 from typing import Any
 
@@ -68,48 +69,40 @@ class Channel(kombu_redis.Channel):
         """Consume a queue. A message that Celery cannot read is rejected: each delivery would end the worker."""
 
         def take(message: Any) -> Any:
-            try:
+            with self._junk_dropped("queue"):
                 if queue in QUEUES:
                     routing_key = message.delivery_info["routing_key"]
                     message.headers = check_task(message.headers, routing_key, message.payload)
                 return callback(message)
-            except self.errors_of_redis:
-                raise
-            except Exception as error:  # noqa: BLE001  # any error of Celery's about another program's message
-                _log_junk("queue", error)
-                if not message.acknowledged:
-                    message.reject()
-                return None
+            if not message.acknowledged:
+                message.reject()
+            return None
 
         return super().basic_consume(queue, no_ack, take, *args, **options)
 
     def _brpop_read(self, **options: Any) -> Any:
-        try:
+        with self._junk_dropped("queue"):
             return super()._brpop_read(**options)
-        except self.errors_of_redis:
-            raise
-        except Empty:
-            raise
-        except Exception as error:  # noqa: BLE001  # RecursionError, for one, is no ValueError
-            _log_junk("queue", error)
-            return True
+        return True
 
     def _receive_one(self, client: Any) -> Any:
         # Not `_receive`, which reads all that has come: what came behind the junk would wait for the next broadcast.
-        try:
+        with suppress(Empty), self._junk_dropped("broadcast"):  # kombu has logged what is no JSON
             return super()._receive_one(client)
-        except self.errors_of_redis:
-            raise
-        except Empty:  # kombu has logged that it is no JSON
-            return None
-        except Exception as error:  # noqa: BLE001
-            _log_junk("broadcast", error)
-            return True
+        return True
 
-    @property
-    def errors_of_redis(self) -> tuple[type[Exception], ...]:
-        """The errors after which Celery connects again."""
-        return (*self.connection.connection_errors, *self.connection.channel_errors)
+    @contextmanager
+    def _junk_dropped(self, where: str) -> Iterator[None]:
+        """Log an error about a message, and go on after the block. After an error of Redis, Celery connects again.
+
+        `Empty` is kombu's word for a queue without messages.
+        """
+        try:
+            yield
+        except (Empty, *self.connection.connection_errors, *self.connection.channel_errors):
+            raise
+        except Exception as error:  # noqa: BLE001  # at junk, kombu and Celery raise anything
+            _log_junk(where, error)
 
 
 def _log_junk(where: str, error: Exception) -> None:
@@ -127,7 +120,7 @@ class Connection(kombu.Connection):
     """A connection to Redis over this transport."""
 
     def get_transport_cls(self) -> type[Transport]:
-        """Return this transport, for both schemes of a URL: `redis` and `rediss`."""
+        """Return this transport, whatever the scheme of the URL is."""
         return Transport
 
 
