@@ -315,7 +315,7 @@ class Settings(BaseModel):
         token = self.plivo_auth_token.get_secret_value() if self.plivo_auth_token else ""
         secrets = {token}
         for url in (self.redis_url, self.plivo_proxy):
-            written = redis_url.password(url.get_secret_value()) if url else ""
+            written = _password(url.get_secret_value()) if url else ""
             secrets |= {written, unquote(written)}
         return tuple(sorted(secrets - {""}, key=len, reverse=True))
 
@@ -323,6 +323,14 @@ class Settings(BaseModel):
     def shown_redis_url(self) -> str:
         """Redis' URL for logs and errors: with its password masked, and without its options."""
         return redis_url.shown(self.redis_url.get_secret_value())
+
+
+def _password(url: str) -> str:
+    """Return the password in a URL as it is written. The URL of a proxy may have no scheme, or be none."""
+    try:
+        return urlsplit(url if "://" in url else f"//{url}").password or ""
+    except ValueError:
+        return ""
 
 
 def _without_unused(given: dict[str, str]) -> dict[str, str]:

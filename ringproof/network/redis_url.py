@@ -106,11 +106,3 @@ def shown(url: str) -> str:
     user, colon, _ = login.partition(":")
     masked = f"{user}:•••@" if colon else "•••@" if at else ""
     return f"{parts.scheme}://{masked}{address}{parts.path}"
-
-
-def password(url: str) -> str:
-    """Return the password in a URL, which may be without a scheme, as some write that of a proxy."""
-    try:
-        return urlsplit(url if "://" in url else f"//{url}").password or ""
-    except ValueError:
-        return ""
