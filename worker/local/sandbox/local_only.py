@@ -25,15 +25,14 @@ class LocalOnly:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or answer it with 403 or 415."""
-        if scope["type"] == "http":
-            headers = Headers(scope=scope)
-            if not is_here(f"//{headers.get('host', '')}") or not is_here(headers.get("origin", "//localhost")):
-                refusal = "the sandbox answers programs on this machine only: use the host 127.0.0.1, without an Origin"
-                await JSONResponse({"error": refusal}, 403)(scope, receive, send)
-                return
-            if scope["method"] == "POST" and _is_browsers(headers) and not _is_json(headers):
-                await JSONResponse({"error": "a page's POST must be application/json"}, 415)(scope, receive, send)
-                return
+        headers = Headers(scope=scope)
+        if not is_here(f"//{headers.get('host', '')}") or not is_here(headers.get("origin", "//localhost")):
+            refusal = "the sandbox answers programs on this machine only: use the host 127.0.0.1, without an Origin"
+            await JSONResponse({"error": refusal}, 403)(scope, receive, send)
+            return
+        if scope["method"] == "POST" and _is_browsers(headers) and not _is_json(headers):
+            await JSONResponse({"error": "a page's POST must be application/json"}, 415)(scope, receive, send)
+            return
         await self._app(scope, receive, send)
 
 
