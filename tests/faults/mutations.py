@@ -582,7 +582,7 @@ MUTATIONS = (
     Mutation(
         "a worker tries its rights in Redis at its start",
         "worker/celery/readiness.py",
-        "runtime.ledger().check_rights()",
+        "ledger.check_rights()",
         "pass",
         "tests/ledger/test_rights.py::test_a_worker_without_the_rights_to_celerys_keys_ends_with_one_line",
     ),

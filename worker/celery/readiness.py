@@ -20,7 +20,6 @@ from worker.celery import shutdown
 TESTED: Final = {"celery": "5.6.3", "kombu": "5.6.2"}
 """The versions that Ringproof is tested with. A worker logs at its start if it finds others."""
 
-
 _log = logging.getLogger(__name__)
 
 
@@ -37,13 +36,13 @@ class Readiness(bootsteps.StartStopStep):
         try:
             shutdown.share_flag()
             runtime.plivo().close()
-            runtime.ledger().check_rights()
-            policy = runtime.settings().policy
-            changed = changes(runtime.ledger(), policy)
+            ledger, current = runtime.ledger(), runtime.settings(worker=True)
+            ledger.check_rights()
+            changed = changes(ledger, current.policy)
             for change in changed:
-                audit.note(runtime.ledger(), f"worker@{socket.gethostname()}", "policy", change)
-            runtime.ledger().publish_policy(policy)
-            complaints = examine(runtime.ledger())
+                audit.note(ledger, f"worker@{socket.gethostname()}", "policy", change)
+            ledger.publish_policy(current.policy)
+            complaints = examine(ledger)
         except (Misconfigured, LedgerUnavailable) as error:
             sys.exit(f"ringproof: {error}")
         if changed:
@@ -51,7 +50,6 @@ class Readiness(bootsteps.StartStopStep):
                 "this worker changes the policy that another one has published: %s; give all workers the same values",
                 ", ".join(changed),
             )
-        current = runtime.settings(worker=True)
         say_where_plivo_serves(current.countries)
         if current.proxy:
             _log.info("Plivo is asked through the proxy %s", current.proxy)
