@@ -63,6 +63,16 @@ def test_an_alias_of_plivos_does_not_steer_the_terminal(home, tmp_path):
     assert json.loads(line)["alias"] == HOSTILE, "a program gets it as it is"
 
 
+def test_the_name_of_the_folder_with_an_env_file_does_not_steer_the_terminal(home, tmp_path):
+    folder = tmp_path / HOSTILE
+    folder.mkdir()
+    (folder / ".env").write_text("RINGPROOF_REGION=US\n")
+
+    shown = on_a_terminal(home, folder, "status")
+    assert UNSHOWN.findall(shown) == []
+    assert "Ada" in shown
+
+
 def test_the_names_of_batches_and_files_do_not_steer_the_terminal(home, tmp_path):
     for arguments in (("batch", "show", HOSTILE), ("batch", "pause", HOSTILE), ("import", HOSTILE)):
         shown = on_a_terminal(home, tmp_path, *arguments)

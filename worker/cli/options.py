@@ -132,7 +132,7 @@ def load_dotenv() -> None:
         check_expansion(name, variables[name])
         os.environ[name] = variables[name]
     if added:
-        click.echo(f"from {shlex.quote(str(file.resolve()))}: {', '.join(added)}", err=True)
+        click.echo(printable(f"from {shlex.quote(str(file.resolve()))}: {', '.join(added)}"), err=True)
 
 
 def numbers_of(arguments: Sequence[str]) -> Iterator[str]:
