@@ -106,3 +106,19 @@ class Outcome:
     api_id: str = ""
     plivo_signal: PlivoSignal = PlivoSignal.NONE
     retry_after: float | None = None  # the seconds that Plivo asked all to wait
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """The result of one attempt with whose it is, for `Ledger.settle_many`.
+
+    `fence` is the one that `begin` returned. `ago` is the time since the attempt ended.
+
+        Settlement("+14155550123", 1764376884, begun.fence, Outcome(State.FAILED, Reason.REJECTED, "400 …"))
+    """
+
+    phone_number: str = field(repr=False)
+    request: int
+    fence: str = field(repr=False)
+    outcome: Outcome
+    ago: timedelta = timedelta()

@@ -24,7 +24,7 @@ from redis.commands.core import Script
 from ringproof.clock import SlotClock, boot_clock, epoch_ms, moment
 from ringproof.errors import LedgerUnavailable
 from ringproof.ledger.acceptance import COLUMNS, Acceptance, Disposition, RequestKind
-from ringproof.ledger.answers import Begun, Outcome, Settled, Verdict
+from ringproof.ledger.answers import Begun, Outcome, Settled, Settlement, Verdict
 from ringproof.ledger.clock_watch import CLOCK_IS_ANOTHER, ClockWatch
 from ringproof.ledger.connection import cause_of
 from ringproof.ledger.durations import Durations, ms, optional_ms
@@ -213,27 +213,41 @@ class Ledger:
             ledger.settle("+14155550123", 1764376884, begun.fence, Outcome(State.FAILED, Reason.REJECTED, "400 …"))
             # Settled.SETTLED
         """
-        return Settled(
-            self.run_script(
-                "number/settle",
-                [self.keys.record(number)],
-                [
-                    number,
-                    request,
-                    fence,
-                    outcome.state,
-                    outcome.reason or "",
-                    shorten(outcome.detail),
-                    ms(outcome.wait),
-                    int(not outcome.counted),
-                    outcome.verification_uuid,
-                    outcome.api_id,
-                    ms(ago),
-                    outcome.plivo_signal,
-                    optional_ms(outcome.retry_after),
-                ],
-            )
+        (settled,) = self.settle_many([Settlement(number, request, fence, outcome, ago)])
+        return settled
+
+    def settle_many(self, settlements: Sequence[Settlement]) -> list[Settled]:
+        """Write down the results of several attempts in one call. Returns one `Settled` for each, in the same order.
+
+        Each one is decided alone, as by `settle`: one that is stale does not touch the others. The call takes the time
+        of Redis that one takes, times their number, so its caller bounds it.
+        """
+        if not settlements:
+            return []
+
+        def arguments(one: Settlement) -> list[Any]:
+            return [
+                one.phone_number,
+                one.request,
+                one.fence,
+                one.outcome.state,
+                one.outcome.reason or "",
+                shorten(one.outcome.detail),
+                ms(one.outcome.wait),
+                int(not one.outcome.counted),
+                one.outcome.verification_uuid,
+                one.outcome.api_id,
+                ms(one.ago),
+                one.outcome.plivo_signal,
+                optional_ms(one.outcome.retry_after),
+            ]
+
+        answers = self.run_script(
+            "number/settle",
+            [self.keys.record(one.phone_number) for one in settlements],
+            [part for one in settlements for part in arguments(one)],
         )
+        return [Settled(answer) for answer in answers]
 
     def cancel(self, number: str, request: int) -> Settled:
         """Take back a request that has not begun. STALE: it has begun or ended, or a newer request has replaced it."""

@@ -540,8 +540,8 @@ MUTATIONS = (
     Mutation(
         "times are Redis', not the worker's",
         "ringproof/ledger/ledger.py",
-        "                    ms(outcome.wait),",
-        '                    ms(outcome.wait) + int(__import__("time").time() - self.client.time()[0]) * 1000,',
+        "ms(one.outcome.wait),",
+        'ms(one.outcome.wait) + int(__import__("time").time() - self.client.time()[0]) * 1000,',
         "tests/faults/test_storm.py::test_a_worker_whose_clock_is_an_hour_off_does_as_the_others",
     ),
     Mutation(
@@ -610,7 +610,7 @@ MUTATIONS = (
     Mutation(
         "a cancel writes no pace, which a producer only reads",
         "ringproof/ledger/lua/number/settle.lua",
-        "if fence ~= '' then save_pace() end",
+        "if changes_pace then save_pace() end",
         "save_pace()",
         "tests/ledger/test_rights.py::test_a_cancel_needs_no_right_to_write_the_pace",
     ),

@@ -16,7 +16,7 @@ from ringproof.clock import epoch_ms
 from ringproof.errors import LedgerUnavailable
 from ringproof.ledger import acceptance, answers, control
 from ringproof.ledger.acceptance import TABLE, Disposition, RequestKind
-from ringproof.ledger.answers import Outcome, Settled, Verdict
+from ringproof.ledger.answers import Outcome, PlivoSignal, Settled, Settlement, Verdict
 from ringproof.ledger.durations import Durations
 from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.pace import reserve_slot
@@ -385,6 +385,79 @@ def test_only_the_fence_of_begin_may_settle(book):
     assert book.ledger.settle(book.number, begun.record.request, "another", SENT) is Settled.STALE
     assert book.ledger.settle(book.number, begun.record.request - 1, begun.fence, SENT) is Settled.STALE
     assert book.record.state is State.SENDING
+
+
+class TestManyAtOnce:
+    """Results that come together are written in one call of Redis."""
+
+    def begun(self, book, count):
+        """Begin so many other numbers."""
+        numbers = [fresh_number() for _ in range(count)]
+        asked = [(number, book.ledger.accept(number, token=number).request) for number in numbers]
+        return book.ledger.begin(asked)
+
+    def settlement(self, begun, outcome, fence=None):
+        return Settlement(begun.record.phone_number, begun.record.request, fence or begun.fence, outcome)
+
+    def states(self, book, begun):
+        return [book.ledger.read(one.record.phone_number).state for one in begun]
+
+    def test_each_is_decided_alone(self, book):
+        begun = self.begun(book, 4)
+        refused = Outcome(State.FAILED, Reason.REJECTED)
+        settlements = [
+            self.settlement(begun[0], SENT),
+            self.settlement(begun[1], SENT, fence="another"),
+            self.settlement(begun[2], refused),
+            self.settlement(begun[0], SENT),
+            Settlement(fresh_number(), 1, "fence", SENT),
+            self.settlement(begun[3], SENT),
+        ]
+
+        assert book.ledger.settle_many(settlements) == [
+            Settled.SETTLED,
+            Settled.STALE,
+            Settled.SETTLED,
+            Settled.ALREADY,
+            Settled.STALE,
+            Settled.SETTLED,
+        ]
+        assert self.states(book, begun) == [State.CODE_SENT, State.SENDING, State.FAILED, State.CODE_SENT]
+        assert book.ledger.settle_many(settlements[::2]) == [Settled.ALREADY, Settled.ALREADY, Settled.STALE]
+
+    def test_a_pause_that_the_first_begins_is_in_force_for_the_others(self, book):
+        begun = self.begun(book, 3)
+        forbidden = Outcome(State.FAILED, Reason.FORBIDDEN, plivo_signal=PlivoSignal.NO_CREDIT)
+        book.ledger.settle_many([self.settlement(one, forbidden) for one in begun])
+
+        assert self.states(book, begun) == [State.WAITING] * 3
+        assert set(book.client.hkeys(book.keys.pauses)) >= {"account", "account_until"}
+
+    def test_the_pace_is_written_once_with_what_all_of_them_have_changed(self, book):
+        begun = self.begun(book, 3)
+        throttled = Outcome(State.WAITING, Reason.PACE, plivo_signal=PlivoSignal.THROTTLED, retry_after=9.0)
+        book.ledger.settle_many(
+            [
+                self.settlement(begun[0], throttled),
+                self.settlement(begun[1], SENT),
+                self.settlement(begun[2], throttled),
+            ]
+        )
+        closed = int(book.client.hget(book.keys.pace, "closed"))
+
+        assert near(datetime.fromtimestamp(closed / 1e6, UTC), book.now() + timedelta(seconds=9), timedelta(seconds=5))
+        assert book.client.hget(book.keys.pace, "refusals") == "1", "both had slots before the end of the first"
+
+    def test_none_is_no_call(self, book):
+        book.client.close()
+
+        assert book.ledger.settle_many([]) == []
+
+    def test_neither_the_number_nor_the_fence_is_printed(self):
+        shown = repr(Settlement("+14155550123", 7, "9f86d081884c7d65", SENT))
+
+        assert "4155550123" not in shown
+        assert "9f86d081884c7d65" not in shown
 
 
 def test_a_late_answer_settles_a_doubt_but_never_a_newer_request(book):

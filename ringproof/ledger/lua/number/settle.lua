@@ -1,77 +1,87 @@
 -- needs: clock, states, settings, record, reverification, transition, destinations, breaker, limits, pace, pauses, plivo_signal
--- Writes down the result of an attempt, for the caller that knows its fence; or cancels a request that has not begun.
--- input:  KEYS    the number's record
---         ARGV    number (E.164), request, fence ('': cancel), the new state, reason, detail, ms to wait (for
---                 `waiting`), '1' if the attempt does not count, verification_uuid, api_id, ms since Plivo answered,
---                 what the answer means for others (Python's PlivoSignal), ms that Plivo asks all to wait ('': none)
--- output: settled; already (the same was settled before); stale: nothing changes, because the request or attempt is
---         not the caller's, or its state does not allow this
-local key = KEYS[1]
-local number, request, fence, state, reason, detail, wait_ms, is_uncounted, verification_uuid, api_id, ago_ms, signal,
-  retry_ms = unpack(ARGV, 3)
+-- Writes down the results of attempts, for the caller that knows their fences; or cancels requests that have not begun.
+-- Each one is decided alone, in the order in which they are given.
+-- input:  KEYS    the numbers' records
+--         ARGV    for each record its number (E.164), request, fence ('': cancel), the new state, reason, detail, ms to
+--                 wait (for `waiting`), '1' if the attempt does not count, verification_uuid, api_id, ms since Plivo
+--                 answered, what the answer means for others (Python's PlivoSignal), ms that Plivo asks all to wait
+--                 ('': none)
+-- output: for each record: settled; already (the same was settled before); or stale: nothing changes, because the
+--         request or attempt is not the caller's, or its state does not allow this
+local FIELDS = 13  -- the arguments of one record
+local changes_pace = false  -- a cancel does not: a producer may have the right to read the pace only
 
-local record = read(key)
-local was_probe = end_probe(fence)  -- even if the number was erased meanwhile
-if record.request ~= request then return 'stale' end
+local function settle(key, number, request, fence, state, reason, detail, wait_ms, is_uncounted, verification_uuid,
+    api_id, ago_ms, signal, retry_ms)
+  local record = read(key)
+  local was_probe = end_probe(fence)  -- even if the number was erased meanwhile
+  if record.request ~= request then return 'stale' end
 
-if fence == '' then
-  if record.state == state then return 'already' end
-  if not UNBEGUN[record.state] then return 'stale' end
-else
-  if record.fence ~= fence then return 'stale' end
-  -- A worker that was only slow may still report the result of a request that is in doubt by now.
-  local can_settle = record.state == 'sending' or (record.state == 'in_doubt' and state ~= 'in_doubt')
-  if not can_settle then return record.state == state and 'already' or 'stale' end
-end
-
--- A doubt that no answer has ended lasts until no code can be live.
-local undecided = reason == 'in_doubt' or reason == 'crashes_worker'
-if undecided and (milliseconds(record, 'live_until') > now or may_still_send(record)) then return 'stale' end
-
--- The first writes free memory: Redis allows them when it is out of memory, and then allows the others of this script
--- too. So no answer of Plivo's is lost.
-redis.call('HDEL', key, 'lease_until', 'look_ups_from')
-local slot = slot_of(record)
-local due_at = now + tonumber(wait_ms)
-local forced, forced_due_at = apply_signal(signal, slot, tonumber(retry_ms), was_probe, number, record)
-local is_refused = forced == 'refused'
-if forced == 'waiting' then due_at = forced_due_at end
-if is_refused then
-  record.refused = '1'
-  redis.call('HSET', key, 'refused', 1)
-  state, reason, due_at = 'waiting', 'refused', forced_due_at or milliseconds(record, 'ends_at')
-end
-
-local agenda_at
-if state == 'code_sent' then
-  local sent_at = now - tonumber(ago_ms)
-  agenda_at = sent_at + config.code_ms
-  set_or_delete(key, 'verified_uuid', uuid_of_verification(record))
-  redis.call('HSET', key, 'verification_uuid', verification_uuid, 'api_id', api_id,
-    'code_sent_at', sent_at, 'expires_at', agenda_at, 'live_until', agenda_at + config.code_margin_ms)
-  redis.call('HDEL', key, 'live_before', 'code_request', 'tries', 'confirm')
-  note_sample(key, record)
-elseif state == 'in_doubt' then
-  agenda_at = milliseconds(record, 'live_until')
-elseif state == 'verified' then
-  if verification_uuid ~= record.verification_uuid then redis.call('HDEL', key, 'code_request') end
-  redis.call('HSET', key, 'verified_at', now, 'verification_uuid', verification_uuid)
-  redis.call('HDEL', key, 'live_until', 'live_before', 'verified_uuid')
-else
-  if fence ~= '' and not undecided then
-    undo_attempt(key, record, is_uncounted ~= '1' and not forced)
-  end
-  if state == 'waiting' then
-    redis.call('HSET', key, 'due_at', due_at)
-    agenda_at = math.min(due_at, milliseconds(record, 'ends_at'))
+  if fence == '' then
+    if record.state == state then return 'already' end
+    if not UNBEGUN[record.state] then return 'stale' end
   else
-    redis.call('HDEL', key, 'due_at')
+    if record.fence ~= fence then return 'stale' end
+    -- A worker that was only slow may still report the result of a request that is in doubt by now.
+    local can_settle = record.state == 'sending' or (record.state == 'in_doubt' and state ~= 'in_doubt')
+    if not can_settle then return record.state == state and 'already' or 'stale' end
   end
+
+  -- A doubt that no answer has ended lasts until no code can be live.
+  local undecided = reason == 'in_doubt' or reason == 'crashes_worker'
+  if undecided and (milliseconds(record, 'live_until') > now or may_still_send(record)) then return 'stale' end
+
+  -- The first writes free memory: Redis allows them when it is out of memory, and then allows the others of this script
+  -- too. So no answer of Plivo's is lost.
+  redis.call('HDEL', key, 'lease_until', 'look_ups_from')
+  local slot = slot_of(record)
+  local due_at = now + tonumber(wait_ms)
+  local forced, forced_due_at = apply_signal(signal, slot, tonumber(retry_ms), was_probe, number, record)
+  local is_refused = forced == 'refused'
+  if forced == 'waiting' then due_at = forced_due_at end
+  if is_refused then
+    record.refused = '1'
+    redis.call('HSET', key, 'refused', 1)
+    state, reason, due_at = 'waiting', 'refused', forced_due_at or milliseconds(record, 'ends_at')
+  end
+
+  local agenda_at
+  if state == 'code_sent' then
+    local sent_at = now - tonumber(ago_ms)
+    agenda_at = sent_at + config.code_ms
+    set_or_delete(key, 'verified_uuid', uuid_of_verification(record))
+    redis.call('HSET', key, 'verification_uuid', verification_uuid, 'api_id', api_id,
+      'code_sent_at', sent_at, 'expires_at', agenda_at, 'live_until', agenda_at + config.code_margin_ms)
+    redis.call('HDEL', key, 'live_before', 'code_request', 'tries', 'confirm')
+    note_sample(key, record)
+  elseif state == 'in_doubt' then
+    agenda_at = milliseconds(record, 'live_until')
+  elseif state == 'verified' then
+    if verification_uuid ~= record.verification_uuid then redis.call('HDEL', key, 'code_request') end
+    redis.call('HSET', key, 'verified_at', now, 'verification_uuid', verification_uuid)
+    redis.call('HDEL', key, 'live_until', 'live_before', 'verified_uuid')
+  else
+    if fence ~= '' and not undecided then
+      undo_attempt(key, record, is_uncounted ~= '1' and not forced)
+    end
+    if state == 'waiting' then
+      redis.call('HSET', key, 'due_at', due_at)
+      agenda_at = math.min(due_at, milliseconds(record, 'ends_at'))
+    else
+      redis.call('HDEL', key, 'due_at')
+    end
+  end
+  set_or_delete(key, 'detail', detail)
+  set_state(key, record, number, state, reason, agenda_at)
+  if state == 'verified' then restart_schedule(key, record, number) end
+  if is_refused and not forced_due_at then add_waiting(record, number) end
+  changes_pace = changes_pace or fence ~= ''
+  return 'settled'
 end
-set_or_delete(key, 'detail', detail)
-set_state(key, record, number, state, reason, agenda_at)
-if state == 'verified' then restart_schedule(key, record, number) end
-if is_refused and not forced_due_at then add_waiting(record, number) end
--- A cancel changes no pace: a producer may have the right to read it only.
-if fence ~= '' then save_pace() end
-return 'settled'
+
+local answers = {}
+for i, key in ipairs(KEYS) do
+  answers[i] = settle(key, unpack(ARGV, FIELDS * (i - 1) + 3, FIELDS * i + 2))
+end
+if changes_pace then save_pace() end
+return answers
