@@ -1,21 +1,14 @@
-"""The settings of a process, read from its environment. All problems are reported at once, by variable name."""
+"""The settings of a process, read from its environment. All problems are reported at once, by variable name.
+
+They are read without pydantic: building its model of them takes 100 ms, longer than all that a healthcheck does.
+"""
 
 import re
-from collections.abc import Mapping
-from typing import Annotated, Any, Final, Literal, Self
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from functools import partial
+from typing import Any, Final, NamedTuple, Self
 from urllib.parse import unquote, urlsplit
-
-from pydantic import (
-    AfterValidator,
-    AliasChoices,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    SecretStr,
-    ValidationError,
-    ValidationInfo,
-)
 
 from ringproof.errors import Misconfigured
 from ringproof.network import ca_bundle, plivo_url, redis_url
@@ -26,6 +19,7 @@ from ringproof.phone.number import check_region
 from ringproof.phone.quiet_hours import NOTATION, QuietHours
 from ringproof.policy import Policy, Rate
 from ringproof.secret_file import with_secrets
+from ringproof.secret_str import SecretStr
 
 DEFAULT_REDIS_URL = "redis://127.0.0.1:6379/0"
 
@@ -34,189 +28,217 @@ USUAL_PROXY: Final = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
 USUAL_NO_PROXY: Final = ("no_proxy", "NO_PROXY")
 USUAL_CA_BUNDLE: Final = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 
-
-def _rate(value: object) -> object:
-    return Rate.parse(value) if isinstance(value, str) else value
-
-
-def _quiet_hours(value: object) -> object:
-    return QuietHours.parse(value) if isinstance(value, str) else value
+_USUAL = Policy()
+_WHOLE = re.compile(r"[+-]?[0-9]+(?:_[0-9]+)*(?:\.0+)?")
 
 
-def _redis_url(value: SecretStr) -> SecretStr:
-    return SecretStr(redis_url.check(value.get_secret_value()))
+class _Variable(NamedTuple):
+    """How a field is read from the environment."""
+
+    names: tuple[str, ...]
+    """Its variables. The first one that is set counts."""
+    values: str
+    """The right values, in words."""
+    parse: Callable[[str], Any]
+    """Makes the field's value of a text. Raises ValueError if that is wrong."""
+    parse_unused: Callable[[str], Any]
+    """The same in a producer, where what only workers use may be wrong."""
 
 
-def _token(value: SecretStr, info: ValidationInfo) -> SecretStr:
-    if info.context and not re.fullmatch("[!#-&(-~]+", value.get_secret_value()):
-        raise ValueError("with blanks, quotes or other letters")
-    return value
+def _from(
+    *names: str,
+    values: str,
+    default: Any,
+    parse: Callable[[str], Any] = str,
+    parse_unused: Callable[[str], Any] | None = None,
+    is_shown: bool = True,
+) -> Any:
+    """Return a field that is read from the first of these variables that is set."""
+    variable = _Variable(names, values, parse, parse_unused or parse)
+    return field(default=default, metadata={"variable": variable}, repr=is_shown)
 
 
-def _proxy_url(value: SecretStr, info: ValidationInfo) -> SecretStr:
-    if info.context:  # a worker's; a producer may have any proxy in its environment
-        Proxy.parse(value.get_secret_value())
-    return value
+def _whole(least: int, most: int, text: str) -> int:
+    if not _WHOLE.fullmatch(text) or not least <= (number := int(text.partition(".")[0])) <= most:
+        raise ValueError("not a whole number in this range")
+    return number
 
 
-def _ca_bundle(value: str, info: ValidationInfo) -> str:
-    return ca_bundle.check(value) if info.context else value
+def _matching(pattern: str, text: str) -> str:
+    if not re.fullmatch(pattern, text):
+        raise ValueError("not in this form")
+    return text
 
 
-def _countries(value: object) -> object:
-    return parse_countries(value) if isinstance(value, str) else value
+def _redis_url(url: str) -> SecretStr:
+    return SecretStr(redis_url.check(url))
+
+
+def _token(token: str) -> SecretStr:
+    return SecretStr(_matching("[!#-&(-~]+", token))
+
+
+def _proxy_url(url: str) -> SecretStr:
+    Proxy.parse(url)
+    return SecretStr(url)
 
 
 def _cap(variable: str, usual: int, most: int) -> Any:
     """Return the field of a cap on people's codes. `most` is more than anybody needs: a larger one is a mistake."""
     what = f"a whole number of codes, 1 to {most}, or 0 for no limit"
-    return Field(usual, alias=variable, ge=0, le=most, description=what)
+    return _from(variable, values=what, parse=partial(_whole, 0, most), default=usual)
 
 
-class Settings(BaseModel):
+@dataclass(frozen=True)
+class Settings:
     """The settings of one process. `Settings.read(os.environ)` builds them; nothing else reads the environment.
 
-    A field's description says which values are right. An error about a wrong value has this description only,
-    because the texts of pydantic and urllib would show parts of the value.
+    An error about a wrong value says which values are right, and shows no part of the value.
     """
 
-    model_config = ConfigDict(frozen=True, extra="ignore", arbitrary_types_allowed=True)
-
-    redis_url: Annotated[SecretStr, AfterValidator(_redis_url)] = Field(
-        SecretStr(DEFAULT_REDIS_URL),
-        validation_alias=AliasChoices("RINGPROOF_REDIS_URL", "REDIS_URL"),
-        description=redis_url.SHAPES,
+    redis_url: SecretStr = _from(
+        "RINGPROOF_REDIS_URL",
+        "REDIS_URL",
+        values=redis_url.SHAPES,
+        parse=_redis_url,
+        default=SecretStr(DEFAULT_REDIS_URL),
     )
-    redis_url_file: str | None = Field(
-        None, alias="RINGPROOF_REDIS_URL_FILE", description="the path of a file with the URL of Redis alone"
+    redis_url_file: str | None = _from(
+        "RINGPROOF_REDIS_URL_FILE", values="the path of a file with the URL of Redis alone", default=None
     )
-    prefix: str = Field(
-        "ringproof",
-        alias="RINGPROOF_PREFIX",
-        pattern=r"^[A-Za-z0-9_.-]{1,32}$",
-        description="1 to 32 letters, digits, or . _ -",
+    prefix: str = _from(
+        "RINGPROOF_PREFIX",
+        values="1 to 32 letters, digits, or . _ -",
+        parse=partial(_matching, r"[A-Za-z0-9_.-]{1,32}"),
+        default="ringproof",
     )
-    region: Annotated[str, AfterValidator(check_region)] | None = Field(
-        None,
-        alias="RINGPROOF_REGION",
-        description="a country's two ISO 3166 letters, such as US or GB",
+    region: str | None = _from(
+        "RINGPROOF_REGION",
+        values="a country's two ISO 3166 letters, such as US or GB",
+        parse=check_region,
+        default=None,
     )
-    log_format: Literal["text", "json"] = Field("text", alias="RINGPROOF_LOG_FORMAT", description="text or json")
-    rate: Annotated[Rate, BeforeValidator(_rate)] = Field(
-        Policy().rate,
-        alias="RINGPROOF_RATE",
-        description="write a rate as requests per seconds, such as 300/5s, 2/1s or 0.5/1s",
+    log_format: str = _from(
+        "RINGPROOF_LOG_FORMAT", values="text or json", parse=partial(_matching, "text|json"), default="text"
     )
-    call_rate: Annotated[Rate, BeforeValidator(_rate)] = Field(
-        Policy().call_rate,
-        alias="RINGPROOF_CALL_RATE",
-        description="write a rate as calls per seconds, such as 2/1s or 0.5/1s",
+    rate: Rate = _from(
+        "RINGPROOF_RATE",
+        values="write a rate as requests per seconds, such as 300/5s, 2/1s or 0.5/1s",
+        parse=Rate.parse,
+        default=_USUAL.rate,
     )
-    resend_cooldown_seconds: int = Field(
-        60,
-        alias="RINGPROOF_RESEND_COOLDOWN_SECONDS",
-        ge=0,
-        le=86_400,
-        description="a whole number of seconds, 0 to 86400",
+    call_rate: Rate = _from(
+        "RINGPROOF_CALL_RATE",
+        values="write a rate as calls per seconds, such as 2/1s or 0.5/1s",
+        parse=Rate.parse,
+        default=_USUAL.call_rate,
     )
-    max_codes_per_day: int = Field(
-        Policy().max_codes_per_day,
-        alias="RINGPROOF_MAX_CODES_PER_DAY",
-        ge=1,
-        le=10,
-        description="a whole number of codes, 1 to 10",
+    resend_cooldown_seconds: int = _from(
+        "RINGPROOF_RESEND_COOLDOWN_SECONDS",
+        values="a whole number of seconds, 0 to 86400",
+        parse=partial(_whole, 0, 86_400),
+        default=60,
     )
-    max_calls_per_week: int = Field(
-        Policy().max_calls_per_week,
-        alias="RINGPROOF_MAX_CALLS_PER_WEEK",
-        ge=1,
-        le=10,
-        description="a whole number of calls, 1 to 10",
+    max_codes_per_day: int = _from(
+        "RINGPROOF_MAX_CODES_PER_DAY",
+        values="a whole number of codes, 1 to 10",
+        parse=partial(_whole, 1, 10),
+        default=_USUAL.max_codes_per_day,
     )
-    range_codes_per_hour: int = _cap("RINGPROOF_RANGE_CODES_PER_HOUR", Policy().range_codes_per_hour, 10_000)
-    max_wrong_codes: int = Field(
-        Policy().max_wrong_codes,
-        alias="RINGPROOF_MAX_WRONG_CODES",
-        ge=1,
-        le=100,  # one guesser of 100 hits a code of four digits before the first lock
-        description="a whole number of wrong codes, 1 to 100",
+    max_calls_per_week: int = _from(
+        "RINGPROOF_MAX_CALLS_PER_WEEK",
+        values="a whole number of calls, 1 to 10",
+        parse=partial(_whole, 1, 10),
+        default=_USUAL.max_calls_per_week,
     )
-    country_codes_per_hour: int = _cap("RINGPROOF_COUNTRY_CODES_PER_HOUR", Policy().country_codes_per_hour, 1_000_000)
-    people_codes_per_day: int = _cap("RINGPROOF_PEOPLE_CODES_PER_DAY", Policy().people_codes_per_day, 10_000_000)
-    requester_codes_per_hour: int = _cap(
-        "RINGPROOF_REQUESTER_CODES_PER_HOUR", Policy().requester_codes_per_hour, 10_000
+    range_codes_per_hour: int = _cap("RINGPROOF_RANGE_CODES_PER_HOUR", _USUAL.range_codes_per_hour, 10_000)
+    max_wrong_codes: int = _from(
+        "RINGPROOF_MAX_WRONG_CODES",
+        values="a whole number of wrong codes, 1 to 100",
+        parse=partial(_whole, 1, 100),  # one guesser of 100 hits a code of four digits before the first lock
+        default=_USUAL.max_wrong_codes,
     )
-    requester_codes_per_day: int = _cap("RINGPROOF_REQUESTER_CODES_PER_DAY", Policy().requester_codes_per_day, 100_000)
-    breaker_percent: int = Field(
-        Policy().breaker_percent,
-        alias="RINGPROOF_BREAKER_PERCENT",
-        ge=0,
-        le=90,  # beyond it, people who mistype their number would open it
-        description="a whole number of percent, 1 to 90, or 0 for no breaker",
+    country_codes_per_hour: int = _cap("RINGPROOF_COUNTRY_CODES_PER_HOUR", _USUAL.country_codes_per_hour, 1_000_000)
+    people_codes_per_day: int = _cap("RINGPROOF_PEOPLE_CODES_PER_DAY", _USUAL.people_codes_per_day, 10_000_000)
+    requester_codes_per_hour: int = _cap("RINGPROOF_REQUESTER_CODES_PER_HOUR", _USUAL.requester_codes_per_hour, 10_000)
+    requester_codes_per_day: int = _cap("RINGPROOF_REQUESTER_CODES_PER_DAY", _USUAL.requester_codes_per_day, 100_000)
+    breaker_percent: int = _from(
+        "RINGPROOF_BREAKER_PERCENT",
+        values="a whole number of percent, 1 to 90, or 0 for no breaker",
+        parse=partial(_whole, 0, 90),  # beyond it, people who mistype their number would open it
+        default=_USUAL.breaker_percent,
     )
-    breaker_codes: int = Field(
-        Policy().breaker_codes,
-        alias="RINGPROOF_BREAKER_CODES",
-        ge=10,  # of fewer, chance says more than people
-        le=1000,
-        description="a whole number of codes, 10 to 1000",
+    breaker_codes: int = _from(
+        "RINGPROOF_BREAKER_CODES",
+        values="a whole number of codes, 10 to 1000",
+        parse=partial(_whole, 10, 1000),  # of fewer, chance says more than people
+        default=_USUAL.breaker_codes,
     )
-    countries: Annotated[frozenset[str], BeforeValidator(_countries)] = Field(
-        frozenset(),
-        alias="RINGPROOF_COUNTRIES",
-        description=COUNTRIES,
+    countries: frozenset[str] = _from(
+        "RINGPROOF_COUNTRIES", values=COUNTRIES, parse=parse_countries, default=frozenset()
     )
-    quiet_hours: Annotated[QuietHours | None, BeforeValidator(_quiet_hours)] = Field(
-        None, alias="RINGPROOF_QUIET_HOURS", description=NOTATION
+    quiet_hours: QuietHours | None = _from(
+        "RINGPROOF_QUIET_HOURS", values=NOTATION, parse=QuietHours.parse, default=None
     )
-    in_doubt: Literal["resend", "hold"] = Field("resend", alias="RINGPROOF_IN_DOUBT", description="resend or hold")
-    reverify_after_days: int | None = Field(
-        None,
-        alias="RINGPROOF_REVERIFY_AFTER_DAYS",
-        ge=1,
-        le=3650,
-        description="a whole number of days, 1 to 3650; empty for never",
+    in_doubt: str = _from(
+        "RINGPROOF_IN_DOUBT", values="resend or hold", parse=partial(_matching, "resend|hold"), default="resend"
     )
-    reverify_mode: Literal["check", "send"] = Field(
-        "check", alias="RINGPROOF_REVERIFY_MODE", description="check or send"
+    reverify_after_days: int | None = _from(
+        "RINGPROOF_REVERIFY_AFTER_DAYS",
+        values="a whole number of days, 1 to 3650; empty for never",
+        parse=partial(_whole, 1, 3650),
+        default=None,
     )
-    record_days: int = Field(
-        90, alias="RINGPROOF_RECORD_DAYS", ge=1, le=3650, description="a whole number of days, 1 to 3650"
+    reverify_mode: str = _from(
+        "RINGPROOF_REVERIFY_MODE", values="check or send", parse=partial(_matching, "check|send"), default="check"
     )
-    plivo_auth_id: str | None = Field(
-        None,
-        alias="PLIVO_AUTH_ID",
-        pattern=r"^(MA|SA)[A-Za-z0-9]{18}$",
-        repr=False,
-        description="20 characters that begin with MA or SA, from Plivo's console",
+    record_days: int = _from(
+        "RINGPROOF_RECORD_DAYS",
+        values="a whole number of days, 1 to 3650",
+        parse=partial(_whole, 1, 3650),
+        default=90,
     )
-    plivo_auth_token: Annotated[SecretStr, AfterValidator(_token)] | None = Field(
-        None,
-        alias="PLIVO_AUTH_TOKEN",
-        description="the token that belongs to PLIVO_AUTH_ID, without quotes, blanks and anything but ASCII",
+    plivo_auth_id: str | None = _from(
+        "PLIVO_AUTH_ID",
+        values="20 characters that begin with MA or SA, from Plivo's console",
+        parse=partial(_matching, "(MA|SA)[A-Za-z0-9]{18}"),
+        default=None,
+        is_shown=False,
     )
-    plivo_auth_token_file: str | None = Field(
-        None, alias="PLIVO_AUTH_TOKEN_FILE", description="the path of a file with the token alone"
+    plivo_auth_token: SecretStr | None = _from(
+        "PLIVO_AUTH_TOKEN",
+        values="the token that belongs to PLIVO_AUTH_ID, without quotes, blanks and anything but ASCII",
+        parse=_token,
+        parse_unused=SecretStr,
+        default=None,
     )
-    plivo_base_url: Annotated[str, AfterValidator(plivo_url.check)] = Field(
-        "https://api.plivo.com/v1",
-        alias="PLIVO_BASE_URL",
-        description="write it as https://HOST/v1; http:// only on this machine: http://127.0.0.1:8077/v1",
+    plivo_auth_token_file: str | None = _from(
+        "PLIVO_AUTH_TOKEN_FILE", values="the path of a file with the token alone", default=None
     )
-    plivo_proxy: Annotated[SecretStr, AfterValidator(_proxy_url)] | None = Field(
-        None,
-        validation_alias=AliasChoices("PLIVO_PROXY", *USUAL_PROXY),
-        description="write it as http://HOST:PORT or http://USER:PASSWORD@HOST:PORT, with / ? # [ ] @ in a password as "
+    plivo_base_url: str = _from(
+        "PLIVO_BASE_URL",
+        values="write it as https://HOST/v1; http:// only on this machine: http://127.0.0.1:8077/v1",
+        parse=plivo_url.check,
+        default="https://api.plivo.com/v1",
+    )
+    plivo_proxy: SecretStr | None = _from(
+        "PLIVO_PROXY",
+        *USUAL_PROXY,
+        values="write it as http://HOST:PORT or http://USER:PASSWORD@HOST:PORT, with / ? # [ ] @ in a password as "
         "%2F %3F %23 %5B %5D %40; proxies with https:// or socks5:// are not supported; NO_PROXY=* asks none",
+        parse=_proxy_url,
+        parse_unused=SecretStr,
+        default=None,
     )
-    no_proxy: str = Field(
-        "", validation_alias=AliasChoices(*USUAL_NO_PROXY), description="the hosts that need no proxy, with commas"
-    )
-    plivo_ca_bundle: Annotated[str, AfterValidator(_ca_bundle)] | None = Field(
-        None,
-        validation_alias=AliasChoices("PLIVO_CA_BUNDLE", *USUAL_CA_BUNDLE),
-        description="the path of a file with PEM certificates that this process can read, or of a folder that "
+    no_proxy: str = _from(*USUAL_NO_PROXY, values="the hosts that need no proxy, with commas", default="")
+    plivo_ca_bundle: str | None = _from(
+        "PLIVO_CA_BUNDLE",
+        *USUAL_CA_BUNDLE,
+        values="the path of a file with PEM certificates that this process can read, or of a folder that "
         "`openssl rehash` has prepared",
+        parse=ca_bundle.check,
+        parse_unused=str,
+        default=None,
     )
 
     @classmethod
@@ -228,15 +250,19 @@ class Settings(BaseModel):
 
             RINGPROOF_REGION: a country's two ISO 3166 letters, such as US or GB
         """
-        remedies = cls._remedies()
-        stripped = ((name, environ.get(name, "").strip()) for name in remedies)
+        values = {name: one.values for _, one in cls._variables() for name in one.names}
+        stripped = ((name, environ.get(name, "").strip()) for name in values)
         given, problems = with_secrets({name: value for name, value in stripped if value}, worker=worker)
         given = _without_unused(given)
-        try:
-            settings = cls.model_validate(given, context=worker)
-        except ValidationError as error:
-            names = [str(problem["loc"][0]) for problem in error.errors(include_input=False)]
-            problems += [f"{cls._name_given(name, given)}: {remedies[name]}" for name in names]
+        found: dict[str, Any] = {}
+        for entry, variable in cls._variables():
+            name = next((name for name in variable.names if name in given), None)
+            if name is None:
+                continue
+            try:
+                found[entry] = (variable.parse if worker else variable.parse_unused)(given[name])
+            except ValueError:
+                problems.append(f"{name}: {variable.values}")
         if worker:
             problems += [
                 f"{name}: missing; the worker needs it to ask Plivo. Set it in the environment, or load your .env "
@@ -248,34 +274,18 @@ class Settings(BaseModel):
                 problems.append(f"PLIVO_BASE_URL: {plivo_url.REMEDY}")
         if problems:
             raise Misconfigured(*problems)
-        return settings
+        return cls(**found)
 
     @classmethod
     def variables(cls) -> tuple[str, ...]:
         """Return the names of Ringproof's own variables: those that it reads, except what programs share."""
-        return tuple(name for name in cls._remedies() if name not in (*USUAL_PROXY, *USUAL_NO_PROXY, *USUAL_CA_BUNDLE))
+        names = (name for _, variable in cls._variables() for name in variable.names)
+        return tuple(name for name in names if name not in (*USUAL_PROXY, *USUAL_NO_PROXY, *USUAL_CA_BUNDLE))
 
     @classmethod
-    def _names(cls) -> dict[str, tuple[str, ...]]:
-        """Return the names of the variables of each field, the first one first."""
-        aliases = {field: info.validation_alias or field for field, info in cls.model_fields.items()}
-        return {
-            field: tuple(str(name) for name in alias.choices) if isinstance(alias, AliasChoices) else (str(alias),)
-            for field, alias in aliases.items()
-        }
-
-    @classmethod
-    def _remedies(cls) -> dict[str, str]:
-        """Return the right values of each variable, in words."""
-        return {
-            name: cls.model_fields[field].description or "" for field, names in cls._names().items() for name in names
-        }
-
-    @classmethod
-    def _name_given(cls, name: str, given: Mapping[str, str]) -> str:
-        """Return the name of the variable with the problem. A field with several has the first one that is set."""
-        names = next(names for names in cls._names().values() if name in names)
-        return next((one for one in names if one in given), name)
+    def _variables(cls) -> Iterator[tuple[str, _Variable]]:
+        """Yield each field's name with its variables."""
+        return ((one.name, one.metadata["variable"]) for one in fields(cls))
 
     @property
     def policy(self) -> Policy:
@@ -336,7 +346,7 @@ def _password(url: str) -> str:
 def _without_unused(given: dict[str, str]) -> dict[str, str]:
     """Leave out what the way to Plivo does not need, so that it may have any value."""
     try:
-        plivo = urlsplit(given.get("PLIVO_BASE_URL", Settings.model_fields["plivo_base_url"].default))
+        plivo = urlsplit(given.get("PLIVO_BASE_URL", Settings.plivo_base_url))
     except ValueError:
         return given
     no_proxy = next((given[name] for name in USUAL_NO_PROXY if name in given), "")

@@ -9,7 +9,6 @@ from pathlib import Path
 import hypothesis
 import pytest
 import redis
-from pydantic import SecretStr
 from support.command import Command
 from support.harness import AUTH_ID, AUTH_TOKEN, Sandbox, Worker, stopped
 from support.wire import TAKEN, Server
@@ -20,6 +19,7 @@ from ringproof.ledger.connection import connect
 from ringproof.ledger.ledger import Ledger
 from ringproof.plivo.client import PlivoClient
 from ringproof.plivo.transport import HTTP_TIMEOUTS
+from ringproof.secret_str import SecretStr
 from ringproof.settings import Settings
 from worker.local.processes.redis_server import RedisServer, find_server
 

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from dataclasses import FrozenInstanceError
 from datetime import time
 from fractions import Fraction
 from pathlib import Path
@@ -9,7 +10,6 @@ from pathlib import Path
 import certifi
 import pytest
 from dotenv import dotenv_values
-from pydantic import ValidationError
 from support.harness import AUTH_ID, AUTH_TOKEN
 
 from ringproof.errors import Misconfigured
@@ -166,7 +166,7 @@ class TestReading:
         assert Ours.read == {*Settings.variables(), *USUAL_PROXY, *USUAL_NO_PROXY, *USUAL_CA_BUNDLE}
 
     def test_the_settings_do_not_change(self):
-        with pytest.raises(ValidationError):
+        with pytest.raises(FrozenInstanceError):
             Settings.read({}).prefix = "other"
 
     def test_the_example_file_has_every_variable_with_its_default(self):
@@ -243,7 +243,7 @@ class TestProblems:
 
         assert set(reported) == set(WRONG) | {"PLIVO_AUTH_TOKEN"}
 
-    def test_are_reported_without_a_value_and_without_pydantics_words(self):
+    def test_are_reported_without_a_value_and_without_the_words_of_a_library(self):
         with pytest.raises(Misconfigured) as caught:
             Settings.read(WRONG)
         error = caught.value
@@ -251,7 +251,7 @@ class TestProblems:
 
         assert PASSWORD not in shown
         assert not any(value in shown for value in WRONG.values())
-        assert not any(word in shown for word in ("pydantic", "Value error", "Input should", "pattern"))
+        assert not any(word in shown for word in ("ValueError", "in this form", "in this range", "pattern"))
         assert error.message == "; ".join(error.problems)
 
     @pytest.mark.parametrize(

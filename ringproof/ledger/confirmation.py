@@ -14,8 +14,6 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from pydantic import SecretStr
-
 from ringproof.clock import epoch_ms, moment
 from ringproof.errors import InvalidNumber, InvalidRequest
 from ringproof.ledger.durations import ms
@@ -23,6 +21,7 @@ from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.record import Record, pieces
 from ringproof.phone.caller_id import ALIAS_LENGTH, SUBACCOUNT
 from ringproof.phone.number import channel_for, parse
+from ringproof.secret_str import SecretStr
 
 if TYPE_CHECKING:
     from ringproof.plivo.client import VerifiedNumber
@@ -123,7 +122,8 @@ def veil(code: object) -> object:
 
 
 def _find_code(code: object) -> SecretStr | None:
-    text = code.get_secret_value() if isinstance(code, SecretStr) else ""
+    reveal = getattr(code, "get_secret_value", None)  # pydantic's SecretStr has it, too
+    text = str(reveal()) if reveal else ""
     digits = "".join(map(_digit, text[: LONGEST_PASTE + 1]))
     return SecretStr(digits) if len(text) <= LONGEST_PASTE and _CODE.fullmatch(digits) else None
 

@@ -18,7 +18,6 @@ from functools import cache
 from typing import Any, Final
 
 import redis
-from pydantic import SecretStr
 from redis.commands.core import Script
 
 from ringproof.clock import SlotClock, boot_clock, epoch_ms, moment
@@ -35,6 +34,7 @@ from ringproof.ledger.scripts import script_text
 from ringproof.phone.masking import shorten
 from ringproof.phone.number import is_personal
 from ringproof.policy import Policy
+from ringproof.secret_str import SecretStr
 
 _USERS: Final = "docs/operating/redis.md#users-with-restricted-rights"
 

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from typing import Self
 from urllib.parse import unquote, urlsplit
 
-from pydantic import SecretStr
-
 from ringproof.network.this_machine import is_this_machine
+from ringproof.secret_str import SecretStr
 
 
 @dataclass(frozen=True, slots=True)

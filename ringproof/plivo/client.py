@@ -15,8 +15,6 @@ from importlib import metadata
 from typing import Any, TypeGuard
 from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
-from pydantic import SecretStr
-
 from ringproof.errors import (
     Forbidden,
     InvalidNumber,
@@ -33,6 +31,7 @@ from ringproof.network.proxy import Proxy
 from ringproof.network.this_machine import is_this_machine
 from ringproof.phone.masking import mask, mask_value, redact, shorten
 from ringproof.plivo.transport import HTTP_TIMEOUTS, Body, HttpAnswer, HttpTimeouts, HttpTransport
+from ringproof.secret_str import SecretStr
 
 LONGEST_RETRY_AFTER_SECONDS = 900.0
 """A quarter of an hour, the lifetime of a code. A longer `Retry-After` counts as this long."""

@@ -94,7 +94,7 @@ def users() -> str:
     """Return the users of Redis with the rights of each role, as redis-cli takes them."""
     lines = []
     for role in Role:
-        rights = rights_of(role, Settings.model_fields["prefix"].default, 0)
+        rights = rights_of(role, Settings.prefix, 0)
         lines.append(f"ACL SETUSER {role} on >PASSWORD {rights.acl(is_read_only_known=True)}")
     return "\n\n".join(f"```text\n{line}\n```" for line in lines)
 

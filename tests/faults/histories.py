@@ -11,7 +11,6 @@ from datetime import timedelta
 from typing import Any
 
 from promises_kept import NEWCOMER_SECONDS, broken, broken_at_plivo
-from pydantic import SecretStr
 from strict_plivo import StrictPlivo, Weather
 from support.harness import AUTH_ID, AUTH_TOKEN, fresh_number
 from support.roster_of_batch import import_rows
@@ -29,6 +28,7 @@ from ringproof.ledger.queues import queue
 from ringproof.ledger.record import Lane
 from ringproof.plivo.client import PlivoClient
 from ringproof.policy import Policy, Rate
+from ringproof.secret_str import SecretStr
 from tasks import feeder, sweep
 
 RATE = Rate.parse("3/1s")  # so slow that a few numbers fill a window

@@ -4,6 +4,7 @@ import secrets
 import time
 from datetime import UTC, datetime, timedelta
 
+import pydantic
 import pytest
 from support.harness import fresh_number
 from support.number_in_ledger import MINUTES, SENT, UUID, Book
@@ -135,6 +136,10 @@ def test_a_text_that_is_no_code_is_refused_and_no_error_shows_it(code):
         check_code(code)
 
     assert (wrong.value.field, wrong.value.value) == ("code", "(not shown)")
+
+
+def test_a_code_may_come_in_the_secret_of_a_form():
+    assert check_code(pydantic.SecretStr("0482")) == check_code("0482")
 
 
 def test_a_code_keeps_its_leading_zeros_and_never_shows_in_a_repr(book):

@@ -6,12 +6,12 @@ from collections import Counter
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import SecretStr
 from support.harness import Sandbox, fresh_number, stopped
 from support.wire import NUMBER, outcome
 
 from ringproof.errors import InvalidRequest, WrongCode
 from ringproof.plivo.client import VerifiedNumber
+from ringproof.secret_str import SecretStr
 from worker.local.sandbox import people
 from worker.local.sandbox.people import Entries, Entry, People
 

@@ -6,7 +6,6 @@ import tracemalloc
 
 import psutil
 import pytest
-from pydantic import SecretStr
 from support.harness import AUTH_ID, AUTH_TOKEN, eventually, fresh_number
 
 from ringproof.errors import (
@@ -21,6 +20,7 @@ from ringproof.errors import (
 )
 from ringproof.plivo.client import Page, PlivoClient, Sent, VerifiedNumber
 from ringproof.plivo.transport import HTTP_TIMEOUTS, HttpTimeouts
+from ringproof.secret_str import SecretStr
 from worker.local.sandbox.misfortunes import MisfortuneKind
 
 MEGABYTE = 1024 * 1024

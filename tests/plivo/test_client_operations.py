@@ -11,7 +11,6 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import SecretStr
 from support.harness import fresh_number
 from support.wire import (
     ANSWERED_SOON,
@@ -45,6 +44,7 @@ from ringproof.errors import (
 from ringproof.phone.caller_id import ALIAS_LENGTH
 from ringproof.plivo.client import Page, VerifiedNumber, _offset
 from ringproof.plivo.transport import HTTP_TIMEOUTS, HttpTimeouts
+from ringproof.secret_str import SecretStr
 
 CODE = "07428153"
 OTP = SecretStr(CODE)

@@ -6,7 +6,6 @@ import os
 import time
 
 import pytest
-from pydantic import SecretStr
 from support.company_proxy import ESCAPED, LOGIN, PLIVO, Authority, CompanyProxy
 from support.harness import AUTH_ID, AUTH_TOKEN, stopped
 from support.wire import (
@@ -30,6 +29,7 @@ from ringproof.network.proxy import Proxy, goes_direct
 from ringproof.plivo import transport
 from ringproof.plivo.client import PlivoClient, Sent
 from ringproof.plivo.transport import HTTP_TIMEOUTS, HttpTimeouts
+from ringproof.secret_str import SecretStr
 
 USER, PASSWORD = LOGIN
 BASIC = base64.b64encode(":".join(LOGIN).encode()).decode()

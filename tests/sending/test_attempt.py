@@ -4,7 +4,6 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from pydantic import SecretStr
 from support.harness import AUTH_ID, AUTH_TOKEN
 from support.number_in_ledger import Book
 
@@ -16,6 +15,7 @@ from ringproof.ledger.pace import replace_slot, reserve_slot
 from ringproof.ledger.record import Reason, State
 from ringproof.plivo.client import PlivoClient
 from ringproof.policy import Policy, Rate
+from ringproof.secret_str import SecretStr
 from worker.celery import shutdown
 from worker.sending.attempt import attempt
 from worker.sending.retry import until_ledger_answers

@@ -8,7 +8,6 @@ from types import SimpleNamespace
 from zoneinfo import ZoneInfo
 
 import pytest
-from pydantic import SecretStr
 from support.harness import AUTH_ID, AUTH_TOKEN, fresh_number
 from support.number_in_ledger import CLOCK
 
@@ -24,6 +23,7 @@ from ringproof.ledger.pace import reserve_slot
 from ringproof.ledger.record import Lane, Reason, State
 from ringproof.plivo.client import PlivoClient
 from ringproof.policy import Policy, Rate
+from ringproof.secret_str import SecretStr
 from worker.sending import begin, bulk
 from worker.sending.begin import begin_and_send, in_quiet_hours
 

@@ -5,7 +5,6 @@ from datetime import timedelta
 from functools import partial
 
 import pytest
-from pydantic import SecretStr
 from support.harness import eventually
 from support.number_in_ledger import Book
 from support.wire import NUMBER, UUID
@@ -17,6 +16,7 @@ from ringproof.ledger.answers import PlivoSignal
 from ringproof.ledger.pace import report_answer, reserve_slot
 from ringproof.ledger.record import Lane
 from ringproof.policy import Policy, Rate
+from ringproof.secret_str import SecretStr
 from worker.celery import shutdown
 from worker.sending.queries import ask_at_slot, ask_from_slot, ask_in_lane
 

@@ -17,11 +17,11 @@ import sys
 import time
 from pathlib import Path
 
-from pydantic import SecretStr
 from support.wire import AUTH_ID, AUTH_TOKEN, NUMBER, TAKEN, Server, outcome
 
 from ringproof.plivo.client import PlivoClient
 from ringproof.plivo.transport import HttpTimeouts
+from ringproof.secret_str import SecretStr
 
 CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000
 SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 1
