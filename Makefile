@@ -14,10 +14,10 @@ export PATH := $(CHOSEN):$(PATH)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help test faults mutations bench-storm bench-pace bench-bulk docs check demo clean .venv
+.PHONY: help test faults mutations bench-storm bench-pace bench-bulk bench-distance docs check demo clean .venv
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z.-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z.-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 demo: $(INSTALLED) $(CHOSEN) ## see it work: a private Redis, Plivo's sandbox, a worker, and some misfortunes
 	@$(BIN)/ringproof demo $(ARGS)
@@ -43,6 +43,9 @@ bench-pace: $(INSTALLED) $(CHOSEN) ## the share of the pace, beside other limite
 
 bench-bulk: $(INSTALLED) $(CHOSEN) ## a million rows, and 20,000 sent; its tables go into docs/operating/measured.md (six minutes)
 	@$(BIN)/python tests/benchmarks/bulk.py $(ARGS)
+
+bench-distance: $(INSTALLED) $(CHOSEN) ## a Redis that is far away, and a host that is cut off; its tables go into docs/operating/measured.md (five minutes)
+	@$(BIN)/python tests/benchmarks/distance.py $(ARGS)
 
 # Without --quiet: that would hide the warnings from --strict, too.
 docs: $(INSTALLED) ## build the documentation into site/; a broken link or anchor is an error
