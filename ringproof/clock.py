@@ -18,7 +18,8 @@ class SlotClock:
     """Converts moments of Redis' clock to this process's boot clock. Thread-safe.
 
     The reply's travel time is unknown. The fastest recent reply gives the best estimate of the offset between the
-    clocks. This reply's own round trip bounds the offset from both sides, even if a clock has jumped.
+    clocks, less half of the shortest recent round trip: the longer a way is, the more it would be late otherwise. This
+    reply's own round trip bounds the offset from both sides, even if a clock has jumped.
     """
 
     DRIFT = 500e-6
@@ -27,8 +28,26 @@ class SlotClock:
     SET_BACK = 1.0
     """An estimate that is wrong by so many seconds is of a time before Redis' clock was set back: it is dropped."""
 
+    NEAR = 0.003
+    """An answer that takes less for its way comes in time for any slot, which may be used 5 ms late."""
+
+    LONGEST_REACH = 1.0
+    """Redis' answers may be as late as that. Beyond it a slow Redis would delay all callers by seconds."""
+
     def __init__(self) -> None:
         self._offset, self._estimated_at = math.inf, 0.0
+        self._round_trips: list[float] = []
+        self._ways_back: list[float] = []
+        self.reach = 0.0
+        """By how many seconds an answer of Redis comes after its moment: no slot that it gives may come earlier.
+
+        Of the last 16 answers the third slowest counts, so that one slow answer changes nothing. 0.0 if Redis is near.
+        """
+
+    @property
+    def is_set(self) -> bool:
+        """Whether there was an answer of Redis."""
+        return bool(self._round_trips)
 
     def locate(self, asked_at: float, answered_at: float, now_us: int) -> Callable[[int], float]:
         """Return a function that converts µs of Redis to seconds of this clock, from an answer with Redis' `now_us`."""
@@ -37,7 +56,11 @@ class SlotClock:
         if estimate < earliest - self.SET_BACK:
             estimate = latest
         self._offset, self._estimated_at = min(latest, estimate), answered_at
-        offset = max(self._offset, earliest)
+        self._round_trips = [*self._round_trips[-63:], answered_at - asked_at]
+        offset = max(self._offset - min(self._round_trips) / 2, earliest)
+        self._ways_back = [*self._ways_back[-15:], latest - offset]
+        way_back = sorted(self._ways_back)[-3:][0]
+        self.reach = min(way_back, self.LONGEST_REACH) if way_back > self.NEAR else 0.0
         return lambda at_us: at_us / 1e6 + offset
 
 

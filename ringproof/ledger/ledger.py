@@ -179,6 +179,7 @@ class Ledger:
         """
         token = fence or secrets.token_hex(8)
         until = asleep or {}
+        reach_us = self.reach_us()
         asked_at = boot_clock()
         now_us, *answers = self.run_script(
             "number/begin",
@@ -186,6 +187,7 @@ class Ledger:
             [
                 token,
                 ms(patience),
+                reach_us,
                 *(part for pair in requests for part in (*pair, epoch_ms(until.get(pair[0])))),
             ],
         )
@@ -201,6 +203,19 @@ class Ledger:
             )
             for (number, _), (verdict, at_us, flat) in zip(requests, answers, strict=True)
         ]
+
+    def reach_us(self) -> int:
+        """Return how far this process is from Redis, for the scripts that give slots: see `SlotClock.reach`.
+
+        The first call measures the distance. The very first answer does not count: it may have waited for a connection.
+        """
+        if not self.slot_clock.is_set:
+            self.run_script("now")
+            for _ in range(3):
+                asked_at = boot_clock()
+                now_us = int(self.run_script("now"))
+                self.slot_clock.locate(asked_at, boot_clock(), now_us)
+        return round(self.slot_clock.reach * 1_000_000)
 
     def settle(
         self, number: str, request: int, fence: str, outcome: Outcome, *, ago: timedelta = timedelta()

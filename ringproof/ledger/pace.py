@@ -45,8 +45,9 @@ def reserve_in_lane(ledger: Ledger, lane: Lane, within: timedelta) -> tuple[floa
     Returns a moment by this process's `boot_clock()`, and whether it is the slot. If not, it is the turn at which to
     ask again; the turn is kept for a caller that asks again `within` that time.
     """
+    reach_us = ledger.reach_us()
     asked_at = boot_clock()
-    now_us, slot_us, turn_us = ledger.run_script("pace/reserve_slot", args=["sms", ms(within), lane])
+    now_us, slot_us, turn_us = ledger.run_script("pace/reserve_slot", args=["sms", ms(within), lane, reach_us])
     local = ledger.slot_clock.locate(asked_at, boot_clock(), int(now_us))
     return local(int(slot_us or turn_us)), bool(slot_us)
 
@@ -68,6 +69,7 @@ def take_probe(ledger: Ledger) -> bool:
 
 
 def _reserve(ledger: Ledger, keys: Sequence[str], channel: str, within: int | str) -> float | None:
+    reach_us = ledger.reach_us()
     asked_at = boot_clock()
-    now_us, slot_us, _ = ledger.run_script("pace/reserve_slot", keys, [channel, within, ""])
+    now_us, slot_us, _ = ledger.run_script("pace/reserve_slot", keys, [channel, within, "", reach_us])
     return ledger.slot_clock.locate(asked_at, boot_clock(), int(now_us))(int(slot_us)) if slot_us else None

@@ -736,7 +736,7 @@ MUTATIONS = (
     Mutation(
         "people come before bulk when the slots are those for calls",
         "ringproof/ledger/lua/lib/turns.lua",
-        "now_us + beyond - LEAST_CALL_AHEAD_US, wanted)",
+        "now_us + beyond - LEAST_CALL_AHEAD_US - distance_us(), wanted)",
         "wanted)",
         "tests/ledger/test_slots.py::TestCalls::test_people_come_before_bulk",
     ),

@@ -291,7 +291,40 @@ class TestTheSlotClock:
         second = self.located(clock, 20.0, 2.0, 0.0)
 
         assert 10.5 <= first <= 12.5
-        assert 22.5 <= second <= 22.51
+        assert 20.5 <= second <= 22.51
+
+    def test_a_long_way_back_makes_no_slot_late(self):
+        clock = SlotClock()
+        self.located(clock, 10.0, 0.2, 0.05)
+        self.located(clock, 11.0, 0.05, 0.05)
+
+        assert self.located(clock, 12.0, 0.05, 0.3) == pytest.approx(12.55, abs=0.001)
+
+    def test_the_reach_is_the_way_back_of_the_slow_answers_and_one_slow_answer_changes_nothing(self):
+        clock = SlotClock()
+        for second in range(20):
+            self.located(clock, float(second), 0.05, 0.052 if second % 4 else 0.05)
+        steady = clock.reach
+        self.located(clock, 21.0, 0.05, 2.0)
+
+        assert steady == clock.reach == pytest.approx(0.052, abs=0.001)
+
+    def test_the_reach_follows_a_way_that_becomes_longer_or_shorter_and_has_a_bound(self):
+        clock = SlotClock()
+        reaches = []
+        for second, way_back in enumerate([0.05] * 16 + [0.3] * 16 + [7.0] * 3 + [0.05] * 16):
+            self.located(clock, float(second), 0.05, way_back)
+            reaches.append(clock.reach)
+
+        assert reaches[15::16] == [pytest.approx(0.05, abs=0.01), pytest.approx(0.3, abs=0.01), 1.0]
+        assert reaches[-1] == pytest.approx(0.05, abs=0.01)
+
+    def test_a_near_redis_has_no_reach(self):
+        clock = SlotClock()
+        for second in range(16):
+            self.located(clock, float(second), 0.002, 0.002)
+
+        assert clock.reach == 0.0
 
     def test_a_clock_that_is_set_is_followed_within_the_bounds_of_a_reply(self):
         clock = SlotClock()

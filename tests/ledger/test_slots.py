@@ -117,6 +117,113 @@ def test_each_person_beyond_the_horizon_waits_for_a_turn_of_their_own(client):
     assert {(b - a) // timedelta(milliseconds=1) for a, b in itertools.pairwise(due)} <= {106, 107, 105}
 
 
+class TestFarFromRedis:
+    """Callers whose calls and answers take some way: what the pace gives them, they can still use."""
+
+    @pytest.mark.parametrize("rate", ["300/5s", "2/1s"])
+    @pytest.mark.parametrize("round_trip_ms", [40, 100, 400])
+    @pytest.mark.parametrize("bookers", [1, 4])
+    def test_bulk_uses_the_whole_pace_and_misses_no_slot(self, client, rate, round_trip_ms, bookers):
+        simulation = Simulation(client, rate)
+        simulation.portion = 60  # in one round trip of 400 ms
+        count = 60 if simulation.rate.spacing_us > SECOND / 10 else 300
+        for _ in range(bookers):
+            simulation.booker(simulation.numbers(count // bookers), way_us=round_trip_ms * 500)
+        simulation.run()
+
+        slots = simulation.all_slots()
+        assert over(simulation.rate, slots) == simulation.missed == 0
+        assert simulation.used() > 0.97
+        assert simulation.asked <= 1.2 * count
+
+    def test_a_near_caller_reserves_as_far_ahead_as_a_far_one_needs(self, client):
+        simulation = Simulation(client)
+        for way_us in (0, 0, 50_000, 50_000):
+            simulation.booker(simulation.numbers(150), way_us=way_us)
+        simulation.run()
+
+        assert simulation.missed == 0
+        assert simulation.used(simulation.all_slots()[10:]) > 0.97
+
+    def test_people_near_and_far_get_the_next_slots_beside_bulk(self, client):
+        simulation = Simulation(client)
+        for way_us in (0, 50_000):
+            simulation.booker(simulation.numbers(300), way_us=way_us)
+        asked = [simulation.now_us + SECOND + n * SECOND // 10 for n in range(60)]
+        for n, when in enumerate(asked):
+            simulation.person(when, way_us=50_000 * (n % 2))
+        simulation.run()
+
+        waits = sorted(
+            slot - when for slot, when in zip(sorted(simulation.slots[Lane.INTERACTIVE]), asked, strict=True)
+        )
+        assert waits[-1] <= 50_000 + 150_000 + 2 * simulation.rate.spacing_us + 20_000
+        assert simulation.missed == 0
+        assert simulation.used(simulation.all_slots()[10:]) > 0.97
+
+    def test_a_schedule_far_away_comes_before_bulk_and_bulk_keeps_its_tenth(self, client):
+        simulation = Simulation(client)
+        start = simulation.now_us
+        for _ in range(2):
+            simulation.booker(simulation.numbers(300, Lane.SCHEDULED), Lane.SCHEDULED, way_us=50_000)
+            simulation.booker(simulation.numbers(300), way_us=50_000)
+        simulation.run(start + 8 * SECOND)
+
+        bulk, all_of_them = len(simulation.slots[Lane.BULK]), len(simulation.all_slots())
+        assert 0.1 <= bulk / all_of_them < 0.15
+        assert simulation.missed == 0
+        assert simulation.used() > 0.97
+
+    def test_no_caller_gets_a_slot_that_has_passed_when_the_answer_comes(self, client):
+        simulation = Simulation(client)
+        simulation.pass_(60)
+        simulation.far_from_redis(200_000)
+        person, bulk = (simulation.numbers(1, lane)[0] for lane in (Lane.INTERACTIVE, Lane.BULK))
+
+        assert simulation.begin(person).at_us == simulation.now_us + 200_000
+        assert simulation.begin(bulk).at_us == simulation.now_us + 200_000 + simulation.rate.spacing_us
+        record = simulation.record(person)
+        simulation.pass_(60)
+        assert replace_slot(simulation.ledger, record) is not None
+        assert simulation.slots_from("account") == simulation.now_us + 200_000 + simulation.rate.spacing_us
+
+    def test_the_horizon_is_as_before_soon_after_the_last_far_caller(self, client):
+        simulation = Simulation(client)
+        simulation.pass_(60)
+
+        def reserved_ahead():
+            """Have a near caller reserve all that it may, and return how far the last of these slots is."""
+            slots = [begun.at_us for begun in simulation.ledger.begin(simulation.numbers(20)) if begun.fence]
+            return max(slots) - simulation.now_us
+
+        usual = reserved_ahead()
+        simulation.pass_(60)
+        simulation.far_from_redis(50_000)
+        simulation.begin(simulation.numbers(1)[0])
+        simulation.far_from_redis(0)
+        simulation.pass_(5)
+        beside_a_far_one = reserved_ahead()
+        simulation.pass_(6)
+
+        assert usual < 50_000
+        assert beside_a_far_one > 150_000
+        assert reserved_ahead() == usual
+
+    def test_a_429_and_a_pause_revoke_what_a_far_caller_has_reserved_ahead(self, client):
+        simulation = Simulation(client)
+        simulation.pass_(60)
+        simulation.far_from_redis(50_000)
+        first, *others = simulation.ledger.begin(simulation.numbers(6))
+        assert {begun.verdict for begun in others} == {Verdict.BEGUN}
+        simulation.settle(first, Outcome(State.WAITING, Reason.PACE, plivo_signal=PlivoSignal.THROTTLED))
+        again = simulation.begin((others[0].record.phone_number, others[0].record.request), fence=others[0].fence)
+        control.pause(simulation.ledger)
+
+        assert again.verdict is Verdict.LATER
+        held = simulation.begin((others[1].record.phone_number, others[1].record.request), fence=others[1].fence)
+        assert held.verdict is Verdict.LATER
+
+
 class TestTheLine:
     """People whose slot is not near stand in a line, and nobody in it has a slot or a turn."""
 
@@ -187,7 +294,7 @@ class TestTheLine:
         self.pass_on(simulation, 2)
         control.restore_rates(simulation.ledger)
         simulation.sweep()
-        dead = [request for _, _, requests, _ in simulation.events for request in requests]
+        dead = [request for _, _, requests, _, _ in simulation.events for request in requests]
         assert 40 < len(dead) < 50, "as many as have a slot within the horizon"
         simulation.events.clear()
         asked_us = simulation.now_us

@@ -10,7 +10,7 @@ from functools import partial
 
 from support.harness import fresh_number
 
-from ringproof.clock import moment
+from ringproof.clock import SlotClock, moment
 from ringproof.ledger.acceptance import RequestKind
 from ringproof.ledger.agenda import work_off_agenda
 from ringproof.ledger.answers import AgendaAction, Verdict
@@ -44,6 +44,22 @@ UNLIMITED = {
 }
 
 
+class SimulatedDistance(SlotClock):
+    """The slot clock of a caller whose distance from Redis is simulated, and not measured."""
+
+    def __init__(self, reach=0.0):
+        super().__init__()
+        self._reach = reach
+
+    @property
+    def reach(self):
+        return self._reach
+
+    @reach.setter
+    def reach(self, measured):
+        pass
+
+
 class Simulation:
     """Bookers in simulated time: each calls begin at its turn, a little late, as a thread would."""
 
@@ -52,10 +68,13 @@ class Simulation:
         self.prefix = f"t{secrets.token_hex(4)}"
         self.ledger = Ledger(client, prefix=self.prefix, clock=clock)
         self.keys = self.ledger.keys
+        self.far_from_redis(0)
         self.rate = Rate.parse(rate)
         self.ledger.publish_policy(Policy(rate=self.rate, **UNLIMITED | policy))
         self.chance = random.Random(1)
         self.slots = {lane: [] for lane in Lane}
+        self.portion = 10  # numbers in one call of begin
+        self.missed = 0  # slots that had passed when their caller got the answer
         self.asked = 0
         self.events, self.order = [], itertools.count()
         self.at(START_US)
@@ -66,6 +85,10 @@ class Simulation:
     def at(self, now_us):
         self.now_us = now_us
         self.client.set("test:now_us", now_us)
+
+    def far_from_redis(self, way_us):
+        """Have the next call come from a caller to whom Redis' answer takes so long."""
+        self.ledger.slot_clock = SimulatedDistance(way_us / SECOND)
 
     def numbers(self, count, lane=Lane.BULK, channel="sms", country=None):
         kind = RequestKind.PERSON if lane is Lane.INTERACTIVE else RequestKind.ROSTER
@@ -86,12 +109,16 @@ class Simulation:
         enqueued = [entry for entry in entries if entry.action is AgendaAction.ENQUEUE]
         return [(entry.phone_number, entry.request) for entry in enqueued if entry.lane is Lane.INTERACTIVE]
 
-    def booker(self, requests, lane=Lane.BULK, when_us=None):
-        """Add a booker that begins these numbers in their order, from `when_us` on."""
-        heapq.heappush(self.events, (when_us or self.now_us, next(self.order), list(requests), lane))
+    def booker(self, requests, lane=Lane.BULK, when_us=None, way_us=0):
+        """Add a booker that begins these numbers in their order, from `when_us` on.
 
-    def person(self, when_us, channel="sms"):
-        self.booker(self.numbers(1, Lane.INTERACTIVE, channel), Lane.INTERACTIVE, when_us)
+        A call and its answer take `way_us` each. The slots that it gets are not `missed` if they are 5 ms late.
+        """
+        arrives_us = (when_us or self.now_us) + way_us
+        heapq.heappush(self.events, (arrives_us, next(self.order), list(requests), lane, way_us))
+
+    def person(self, when_us, channel="sms", way_us=0):
+        self.booker(self.numbers(1, Lane.INTERACTIVE, channel), Lane.INTERACTIVE, when_us, way_us)
 
     def run(self, until_us=None):
         """Let time pass until no booker has numbers left; with `until_us`, until then."""
@@ -103,20 +130,23 @@ class Simulation:
             if sweep_us <= event_us:
                 self.sweep()
                 continue
-            when_us, _, left, lane = heapq.heappop(self.events)
+            when_us, _, left, lane, way_us = heapq.heappop(self.events)
             self.at(max(when_us, self.now_us))
-            answers = self.ledger.begin(left[:10])
+            self.far_from_redis(way_us)
+            answers = self.ledger.begin(left[: self.portion])
             self.asked += 1
             rest, ask_us = [], self.now_us
+            answered_us = self.now_us + way_us
             for asked, begun in zip(left, answers, strict=False):
                 if begun.verdict is Verdict.BEGUN:
                     self.slots[lane].append(begun.at_us)
+                    self.missed += begun.at_us < answered_us - 5_000
                 elif begun.verdict is Verdict.LATER:
                     rest.append(asked)
                     ask_us = begun.at_us
-            rest += left[10:]
+            rest += left[self.portion :]
             if rest:
-                self.booker(rest, lane, max(ask_us, self.now_us) + self.chance.randrange(100, 1500))
+                self.booker(rest, lane, max(ask_us, answered_us) + self.chance.randrange(100, 1500), way_us)
 
     def all_slots(self):
         return sorted(itertools.chain.from_iterable(self.slots.values()))

@@ -10,9 +10,12 @@
 --   closed                      nothing is sent before, because Plivo answered 429
 --   refusals, wide_until        the number of recent 429s; until when slots lie further apart, by the jitter once more
 --   slow_at, slow_by            spacings are `slow_by` times as long, and return to normal within RECOVERY_US of then
+--   reach, reach_until          how far the farthest caller of late is, and until when it counts
 --   saved_at                    when (ms) the pace was last changed
 local RECOVERY_US = 8000000       -- the pace is back to normal so long after the end of a 429
 local SLOWEST = 16                -- spacings are stretched at most so many times
+
+local REACH_KEPT_US = 10000000    -- a caller counts for so long after its call
 
 -- Calls hold these slots of the account (µs), beyond its next free one: the texts take those before.
 local held_key = prefix .. ':held'
@@ -69,6 +72,22 @@ end
 
 follow_rates()
 
+-- The reach of a caller (µs): so long after now, at the latest, it has this script's answer. A slot that comes before
+-- is missed, and nobody else can use it. The reach of other scripts is 0: they return no slot.
+local reach_us = 0
+local function farthest_reach()
+  return (pace.reach_until or 0) > now_us and pace.reach or 0
+end
+
+-- Notes how far the caller of this script is.
+local function note_reach(reach)
+  reach_us = reach
+  if reach > 0 and reach >= farthest_reach() then
+    set_pace('reach', reach)
+    set_pace('reach_until', now_us + REACH_KEPT_US)
+  end
+end
+
 -- Returns by which factor spacings are longer than usual now.
 local function slowness()
   local left = math.min(1, math.max(0, 1 - (now_us - (pace.slow_at or 0)) / RECOVERY_US))
@@ -88,10 +107,11 @@ local function is_revoked(slot, channel)
   return slot < math.max(pace.closed or 0, pace.account_from, channel == 'call' and pace.call_from or 0)
 end
 
--- Returns the first slot of the account from `slot` on that is a spacing away from all that calls hold.
+-- Returns the first slot of the account from `slot` on that the caller can reach, and that is a spacing away from all
+-- that calls hold.
 local function free_slot(slot)
   local spacing = spacing_us('account')
-  slot = math.max(now_us, slot)
+  slot = math.max(now_us + reach_us, slot)
   while (pace.held_until or 0) > slot - spacing do
     local from, to = string.format('(%.0f', slot - spacing), string.format('(%.0f', slot + spacing)
     local held = redis.call('ZRANGEBYSCORE', held_key, from, to, 'LIMIT', 0, 1)[1]
@@ -106,7 +126,7 @@ end
 local function next_slot(channel)
   local account = free_slot(pace.account)
   if channel ~= 'call' or pace.call <= account then return account, account end
-  if account == now_us then return free_slot(pace.call), account end
+  if account == now_us + reach_us then return free_slot(pace.call), account end
   local spacing = spacing_us('account')
   return free_slot(account + math.ceil((pace.call - account) / spacing) * spacing), account
 end

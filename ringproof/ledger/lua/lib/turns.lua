@@ -10,7 +10,8 @@
 local AHEAD_US = 5100000          -- horizon of the lane interactive: a child may wait so long for a slot. It is one
                                   -- window of Plivo's 5 s with its jitter: after a change of rates no person needs the
                                   -- agenda
-local LEAST_AHEAD_US, MOST_AHEAD_US = 20000, 500000  -- horizon of the other lanes: one slot, within these bounds
+local LEAST_AHEAD_US, MOST_AHEAD_US = 20000, 500000  -- horizon of the other lanes: one slot, within these bounds; and
+                                  -- the farthest caller's distance
 local CALL_AHEAD_US = 2000000     -- how far beyond the account's next slot people may reserve one for a call: two ticks
                                   -- of the sweep. Further ahead, calls would keep children from other people's texts
 local LEAST_CALL_AHEAD_US = 600000  -- the same for the other lanes: a call connects half a second before its slot
@@ -53,10 +54,18 @@ local function turn_of(field, at, step)
   return {field = field, at = math.max(pace[field] or 0, at), step = math.max(step, LEAST_TURN_US)}
 end
 
+-- Returns by how much longer (µs) the horizon of the other lanes is while some caller is far from Redis. Its next call
+-- comes a round trip after the one before, so a lane reserves ahead what the farthest caller can still reach then. All
+-- callers do: a near one that reserved only the next slots would leave the far one slots to skip. The way of a call is
+-- not known, and taken to be as long as that of its answer.
+local function distance_us()
+  return 3 * farthest_reach()
+end
+
 -- Notes that a lane has got a slot: its share is due again a step later. A lane catches up after a small delay, not
 -- after a rest.
 local function move_floor(field, floor, step)
-  local kept = floor > now_us - step and floor or now_us
+  local kept = floor > now_us - step - distance_us() and floor or now_us
   set_pace(field, math.min(kept + step, now_us + step))
 end
 
@@ -70,6 +79,7 @@ local function reserve(lane, channel, patience_us)
   local slot, account = next_slot(channel)
   -- Slots for calls are rare. With this longer horizon a call reserves one although texts take the next ones.
   local ahead = math.min(math.max(spacing, LEAST_AHEAD_US) + (is_call and 2 * spacing or 0), MOST_AHEAD_US)
+  ahead = ahead + distance_us()
 
   local own = account - ahead
   if lane == 'bulk' and (pace['wanted:sms'] or 0) > now_us then own = math.huge end
@@ -82,7 +92,7 @@ local function reserve(lane, channel, patience_us)
     local by_account, beyond = math.min(own, floor), slot - account
     call_floor = math.max(pace[call_floor_field] or 0, now_us + beyond - CALL_AHEAD_US - 2 * step)
     local wanted = lane == 'bulk' and pace['wanted:call'] or 0
-    own = math.max(by_account, now_us + beyond - LEAST_CALL_AHEAD_US, wanted)
+    own = math.max(by_account, now_us + beyond - LEAST_CALL_AHEAD_US - distance_us(), wanted)
     floor = math.max(by_account, call_floor)
   end
 
@@ -92,7 +102,7 @@ local function reserve(lane, channel, patience_us)
     if by_floor.at < next_turn.at then next_turn = by_floor end
     if next_turn.at <= now_us + patience_us then
       set_pace(next_turn.field, next_turn.at + next_turn.step)
-      if lane == 'scheduled' then set_pace('wanted:' .. channel, next_turn.at + WANTED_US) end
+      if lane == 'scheduled' then set_pace('wanted:' .. channel, next_turn.at + WANTED_US + distance_us()) end
     end
     return nil, next_turn.at
   end

@@ -4,11 +4,11 @@
 -- input:  KEYS    the numbers' records
 --         ARGV    the fence: random, the caller's token. A call with the same fence again gets the same answer, or has
 --                 the claim taken back if the slot was revoked;
---                 ms for which the caller waits for its turn;
+--                 ms for which the caller waits for its turn; how far the caller is (µs, see lib/pace);
 --                 and for each record its number, its request, and until when (ms) its quiet hours last (0: day)
 -- output: now in µs, and for each record: verdict, a time in µs, the record's fields. The verdict is begun (the slot),
 --         later (when to ask again), waiting (due_at), ended (0) or nothing (0: there is no such request to begin)
-local fence, patience_ms = unpack(ARGV, 3)
+local fence, patience_ms, reach = unpack(ARGV, 3)
 local PASSED_US = 5000000  -- a claim whose slot has passed so long ago is taken back
 local later_us  -- once one number gets `later`, all numbers behind it do
 
@@ -136,9 +136,10 @@ local function begin(key, number, request, asleep_until)
   return 'begun', slot_us
 end
 
+note_reach(tonumber(reach))
 local answers, is_named = {now_us}, {}
 for i, key in ipairs(KEYS) do
-  local number, request, asleep_until = unpack(ARGV, 3 * i + 2, 3 * i + 4)
+  local number, request, asleep_until = unpack(ARGV, 3 * i + 3, 3 * i + 5)
   local verdict, at_us = 'nothing', 0
   -- A number that the caller names twice has this fence already: it would be begun twice, and sent to twice.
   if not is_named[key] then verdict, at_us = begin(key, number, request, tonumber(asleep_until)) end
