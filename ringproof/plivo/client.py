@@ -41,6 +41,7 @@ _E164 = re.compile(r"\+?([1-9][0-9]{3,19})")  # some plans have short numbers; t
 _DIGIT = re.compile(r"\d")
 _WHOLE = re.compile(r"[0-9]{1,12}")
 _SECONDS = re.compile(r"\d+(?:\.\d+)?", re.ASCII)
+_to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode  # json.dumps would build one for each
 _TEXT_CHARACTERS = 512  # searched for numbers in an error's text; 64 bytes of it are kept
 
 
@@ -273,7 +274,7 @@ def _version() -> str:
 def _body(fields: Mapping[str, str | None]) -> Body:
     """Write the fields as JSON, without those that are None."""
     given = {name: value for name, value in fields.items() if value is not None}
-    return Body(json.dumps(given, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace"))
+    return Body(_to_json(given).encode("utf-8", "replace"))
 
 
 def _is_success(answer: HttpAnswer) -> bool:
@@ -304,7 +305,7 @@ def _error_text(error: object) -> str:
     if error is None or isinstance(error, str):
         return error or ""
     try:
-        return json.dumps(error, ensure_ascii=False, separators=(",", ":"))
+        return _to_json(error)
     except RecursionError:
         return ""
 

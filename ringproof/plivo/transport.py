@@ -21,7 +21,7 @@ import sys
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -35,6 +35,9 @@ from ringproof.errors import RingproofError, Unknown, Unreachable
 from ringproof.network.proxy import Proxy
 from ringproof.phone.masking import shorten
 from ringproof.plivo.tunnel import ProxyError, open_tunnel
+
+if TYPE_CHECKING:
+    from urllib3.response import BaseHTTPResponse
 
 _LOGGERS = ("urllib3.connection", "urllib3.connectionpool", "urllib3.response", "urllib3.util.retry")
 
@@ -105,7 +108,7 @@ class HttpTransport:
         self._timeouts = timeouts
         self._proxy, self._trusted = proxy, ca_bundle or True
         self._adapter = _Adapter(pool_connections=1, pool_maxsize=pool_size)
-        self._prepared = requests.Request("GET", url, headers=dict(headers)).prepare()
+        self._headers = dict(headers)
         self._connecting = Retrying(
             retry=retry_if_exception(_is_worth_another_try),
             wait=wait_exponential(0.1, max=1) + wait_random(0, 0.2),  # 25 threads come one after the other
@@ -126,12 +129,7 @@ class HttpTransport:
         Raises `Unreachable` if certainly nothing was sent, after several tries within `connecting_seconds`, and
         `Unknown` if the first byte was written and no head came back.
         """
-        request = self._prepared.copy()
-        request.method, request.url = method, self._url + path
-        if body is not None:
-            request.body = body
-            request.headers["Content-Type"] = "application/json"
-            request.headers["Content-Length"] = str(len(body))
+        request = _Request(method, self._url, path, self._headers, body)
         return self._connecting(
             self._once, request, boot_clock() + self._timeouts.connecting_seconds, before_first_byte
         )
@@ -141,14 +139,14 @@ class HttpTransport:
         self._adapter.close()
 
     def _once(
-        self, request: requests.PreparedRequest, connecting_until: float, before_first_byte: Callable[[], None] | None
+        self, request: "_Request", connecting_until: float, before_first_byte: Callable[[], None] | None
     ) -> HttpAnswer:
         outer = sys.exception()
         attempt = _local.attempt = _HttpTry(self._timeouts, connecting_until, before_first_byte, self._proxy)
         seconds = (self._timeouts.connect_seconds, self._timeouts.answer_seconds)
         try:
-            response = self._adapter.send(request, timeout=seconds, verify=self._trusted)
-            return HttpAnswer(response.status_code, response.headers, self._body(response))
+            response = cast("BaseHTTPResponse", self._adapter.send(request, timeout=seconds, verify=self._trusted))
+            return HttpAnswer(response.status, response.headers, self._body(response))
         except RingproofError:
             raise  # of `before_first_byte`: its cause may be an OSError of another connection
         except Exception as error:
@@ -167,10 +165,10 @@ class HttpTransport:
         why = cause.text if isinstance(cause, ProxyError) else f"no connection: {_describe(cause)}"
         raise Unreachable(shorten(why)) from system_error
 
-    def _body(self, response: requests.Response) -> bytes | None:
+    def _body(self, response: "BaseHTTPResponse") -> bytes | None:
         body = b""
         try:
-            while chunk := response.raw.read(self._timeouts.body_bytes + 1 - len(body), decode_content=False):
+            while chunk := response.read(self._timeouts.body_bytes + 1 - len(body), decode_content=False):
                 body += chunk
                 if len(body) > self._timeouts.body_bytes:
                     break
@@ -178,8 +176,21 @@ class HttpTransport:
                 return body
         except (HTTPError, http.client.HTTPException, OSError):
             pass
-        response.raw.close()
+        response.close()
         return None
+
+
+class _Request(requests.PreparedRequest):
+    """A request that needs no preparing: its URL and its headers are the transport's, and known to be right."""
+
+    def __init__(self, method: str, url: str, path: str, headers: Mapping[str, str], body: Body | None) -> None:
+        super().__init__()
+        self.method, self.url = method, url + path
+        self.headers = dict(headers)  # type: ignore[assignment]  # each of its names is written in one way only
+        if body is not None:
+            self.body = body
+            self.headers["Content-Type"] = "application/json"
+            self.headers["Content-Length"] = str(len(body))
 
 
 class _HttpTry:
@@ -316,12 +327,22 @@ class _Connection(HTTPConnection):
     response_class = _Answer
     auto_open = 0  # otherwise http.client would connect inside `send`, after the first byte was noted
     idle_since = 0.0
+    _awaits_body = False
+    _head = b""
 
     def _new_conn(self) -> socket.socket:
         proxy = _current().proxy
         return _connect(self._dns_host, self.port) if proxy is None else _connect_through(proxy, self.host, self.port)
 
+    def request(self, method: str, url: str, body: Any = None, *arguments: Any, **options: Any) -> None:
+        self._awaits_body = body is not None
+        super().request(method, url, body, *arguments, **options)
+
     def send(self, data: Any) -> None:
+        if self._awaits_body:  # head and body leave together: two writes are two packets, and cost twice as much
+            self._awaits_body, self._head = False, data
+            return
+        data, self._head = Body(self._head + data), b""
         attempt = _current()
         if self.sock is not None:
             _drop_unsent_on_close(self.sock, on=True)
@@ -366,9 +387,35 @@ class _TLSPool(_Pool, HTTPSConnectionPool):
 
 
 class _Adapter(HTTPAdapter):
+    """The pool of one host. requests would find it, and check the certificates' path, again for each request."""
+
+    _pool: Any = None
+
     def init_poolmanager(self, *args: Any, **keywords: Any) -> None:
         super().init_poolmanager(*args, **keywords)
         self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _TLSPool}
+
+    def get_connection_with_tls_context(self, request: Any, verify: Any, *_: Any, **__: Any) -> Any:
+        pool = self._pool
+        if pool is None:
+            pool = super().get_connection_with_tls_context(request, verify)
+            super().cert_verify(pool, request.url, verify, None)  # type: ignore[no-untyped-call]
+            self._pool = pool
+        return pool
+
+    def cert_verify(self, *_: Any) -> None:
+        """Do nothing: the pool has its certificates."""
+
+    def request_url(self, request: Any, _proxies: Any) -> str:
+        return cast("str", request.path_url)
+
+    def build_response(self, _request: Any, response: Any) -> Any:
+        """Return urllib3's response: the transport needs no cookies, encodings and redirects."""
+        return response
+
+    def close(self) -> None:
+        super().close()
+        self._pool = None
 
 
 def _drop_unsent_on_close(sock: socket.socket, *, on: bool) -> None:

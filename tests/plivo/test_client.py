@@ -11,6 +11,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from email.utils import format_datetime
+from http.client import HTTPConnection
 
 import pytest
 from support.harness import fresh_number
@@ -95,6 +96,19 @@ def test_an_initiate_is_one_plain_post(serve, client_of, slash):
         "content-length": str(len(body)),
     }
     assert body == b'{"phone_number":"+14155550123","channel":"sms"}'
+
+
+def test_a_request_is_written_at_once(serve, client_of, monkeypatch):
+    written, send = [], HTTPConnection.send
+    monkeypatch.setattr(HTTPConnection, "send", lambda self, data: (written.append(data), send(self, data)))
+    server = serve()
+    client = client_of(server.url())
+
+    for _ in range(2):
+        client.initiate(NUMBER)
+    outcome(client.get, NUMBER)
+
+    assert written == server.requests
 
 
 def test_optional_fields_are_sent_when_given_and_in_utf_8(serve, client_of):
@@ -718,6 +732,17 @@ def test_a_connection_is_used_again(serve, client_of, tls, encrypted, answer):
 
     assert len(server.requests) == 5
     assert server.connections == 1
+
+
+def test_a_client_that_was_closed_connects_again(serve, client_of):
+    server = serve()
+    client = client_of(server.url())
+
+    for _ in range(2):
+        client.initiate(NUMBER)
+        client.close()
+
+    assert server.connections == 2
 
 
 def test_a_connection_that_was_idle_too_long_is_not_used_again(serve, client_of):
