@@ -98,7 +98,10 @@ def _room_ahead(status: SendingStatus, batches: list[FeedingBatch], channel: str
 
 @dataclass(slots=True)
 class _Turn:
-    """The feeding of one channel in one tick: at most `room` rows, in messages of at least `fewest`, until `ends`."""
+    """The feeding of one channel in one tick: at most `room` rows, in messages of at least `fewest`, until `ends`.
+
+    One page is fed even if it is late: if Redis is far away, the tick's own questions take as long as the tick.
+    """
 
     ledger: Ledger
     channel: str
@@ -113,13 +116,15 @@ class _Turn:
     def feed(self) -> None:
         """Give each batch its share, the one fed longest ago first; batches with more rows share what is left."""
         left = {batch.name: batch.left[self.channel] for batch in self.batches if batch.left[self.channel]}
-        while left and self.room > 0 and time.monotonic() < self.ends:
+        pages = 0
+        while left and self.room > 0:
             share = min(MOST_ROWS, max(self.fewest, math.ceil(self.room / len(left))))
             for batch in [batch for batch in self.batches if batch.name in left]:
                 most = min(share, self.room)
-                if most < min(self.fewest, left[batch.name]) or time.monotonic() > self.ends:
+                if most < min(self.fewest, left[batch.name]) or (pages and time.monotonic() > self.ends):
                     return
                 rows = self._feed_page(batch, most)
+                pages += 1
                 left[batch.name] -= rows
                 if not rows or left[batch.name] <= 0:
                     del left[batch.name]

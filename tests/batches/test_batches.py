@@ -4,11 +4,13 @@ import json
 import subprocess
 import sys
 from datetime import UTC, datetime, time, timedelta
+from urllib.parse import urlsplit
 
 import pytest
+from support.far_away import FarAway
 from support.harness import fresh_number
 from support.roster_of_batch import TAKEN, Batches, import_rows
-from support.simulation import SECOND
+from support.simulation import CLOCK, SECOND
 
 from ringproof import runtime
 from ringproof.batches import feeding, operations
@@ -20,11 +22,13 @@ from ringproof.errors import BatchBusy, BatchExists, InvalidRequest, InvalidRost
 from ringproof.ledger import control
 from ringproof.ledger.agenda import work_off_agenda
 from ringproof.ledger.answers import AgendaAction, Outcome, PlivoSignal, Verdict
+from ringproof.ledger.connection import connect
+from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.record import Lane, Reason, State
 from ringproof.ledger.row_outcomes import BYTES, UNFINISHED_BYTES
 from ringproof.phone.quiet_hours import QuietHours
 from ringproof.rosters.roster import roster_of
-from tasks import import_roster
+from tasks import feeder, import_roster
 from tasks.sweep import end_doubt
 
 REJECTED = Outcome(State.FAILED, Reason.REJECTED, "400", plivo_signal=PlivoSignal.ANSWERED)
@@ -35,6 +39,17 @@ MINUTE = 60
 @pytest.fixture
 def world(client, monkeypatch):
     return Batches(client, monkeypatch)
+
+
+def test_a_feeder_far_from_redis_feeds_in_each_tick(world, redis_server):
+    world.roster("spring", 150)
+    with FarAway(redis_server.port, 120) as network:
+        url = urlsplit(redis_server.url)
+        far = connect(url._replace(netloc=f"{url.netloc.rpartition(':')[0]}:{network.port}").geturl())
+        fed = feeder.feed_once(Ledger(far, prefix=world.prefix, clock=CLOCK))
+        far.close()
+
+    assert fed.rows == 100
 
 
 class TestABatch:
