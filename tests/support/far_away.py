@@ -61,6 +61,8 @@ class _End(asyncio.Protocol):
     def connection_made(self, transport):
         self.transport = transport
         self.network.transports.add(transport)
+        # asyncio does so for the sockets that it makes. Without it an answer of two parts may take 40 ms longer.
+        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def data_received(self, data):
         self._send(lambda: self.other.transport.write(data))
