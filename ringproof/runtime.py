@@ -7,12 +7,11 @@ import os
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from ringproof.ledger.connection import connect
-from ringproof.ledger.ledger import Ledger
-from ringproof.ledger.rights import Role
+from ringproof.ledger.role import Role
 from ringproof.settings import Settings
 
 if TYPE_CHECKING:
+    from ringproof.ledger.ledger import Ledger
     from ringproof.plivo.client import PlivoClient
 
 role = Role.PRODUCER
@@ -27,7 +26,7 @@ def settings(*, worker: bool = False) -> Settings:
     return Settings.read(os.environ, worker=worker)
 
 
-def ledger() -> Ledger:
+def ledger() -> "Ledger":
     """Return this process's ledger. It connects at its first call."""
     return _ledger(os.getpid())
 
@@ -38,7 +37,10 @@ def plivo() -> "PlivoClient":
 
 
 @lru_cache(maxsize=1)
-def _ledger(_pid: int) -> Ledger:
+def _ledger(_pid: int) -> "Ledger":
+    from ringproof.ledger.connection import connect  # noqa: PLC0415  # a healthcheck has no time for redis-py
+    from ringproof.ledger.ledger import Ledger  # noqa: PLC0415
+
     current = settings()
     return Ledger(
         connect(current.redis_url.get_secret_value()),

@@ -4,22 +4,22 @@ They are read without pydantic: building its model of them takes 100 ms, longer 
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from functools import partial
-from typing import Any, Final, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 from urllib.parse import unquote, urlsplit
 
 from ringproof.errors import Misconfigured
 from ringproof.network import ca_bundle, plivo_url, redis_url
 from ringproof.network.proxy import Proxy, goes_direct
-from ringproof.phone.country_list import NOTATION as COUNTRIES
-from ringproof.phone.country_list import parse_countries
-from ringproof.phone.number import check_region
-from ringproof.phone.quiet_hours import NOTATION, QuietHours
+from ringproof.phone import notations
 from ringproof.policy import Policy, Rate
 from ringproof.secret_file import with_secrets
 from ringproof.secret_str import SecretStr
+
+if TYPE_CHECKING:
+    from ringproof.phone.quiet_hours import QuietHours
 
 DEFAULT_REDIS_URL = "redis://127.0.0.1:6379/0"
 
@@ -74,6 +74,25 @@ def _redis_url(url: str) -> SecretStr:
     return SecretStr(redis_url.check(url))
 
 
+# The numbers' modules load phonenumbers, which takes longer than a healthcheck: these fields alone need them.
+def _region(text: str) -> str:
+    from ringproof.phone.number import check_region  # noqa: PLC0415
+
+    return check_region(text)
+
+
+def _countries(text: str) -> frozenset[str]:
+    from ringproof.phone.country_list import parse_countries  # noqa: PLC0415
+
+    return parse_countries(text)
+
+
+def _quiet_hours(text: str) -> "QuietHours":
+    from ringproof.phone.quiet_hours import QuietHours  # noqa: PLC0415
+
+    return QuietHours.parse(text)
+
+
 def _token(token: str) -> SecretStr:
     return SecretStr(_matching("[!#-&(-~]+", token))
 
@@ -115,7 +134,7 @@ class Settings:
     region: str | None = _from(
         "RINGPROOF_REGION",
         values="a country's two ISO 3166 letters, such as US or GB",
-        parse=check_region,
+        parse=_region,
         default=None,
     )
     log_format: str = _from(
@@ -175,10 +194,10 @@ class Settings:
         default=_USUAL.breaker_codes,
     )
     countries: frozenset[str] = _from(
-        "RINGPROOF_COUNTRIES", values=COUNTRIES, parse=parse_countries, default=frozenset()
+        "RINGPROOF_COUNTRIES", values=notations.COUNTRIES, parse=_countries, default=frozenset()
     )
-    quiet_hours: QuietHours | None = _from(
-        "RINGPROOF_QUIET_HOURS", values=NOTATION, parse=QuietHours.parse, default=None
+    quiet_hours: "QuietHours | None" = _from(
+        "RINGPROOF_QUIET_HOURS", values=notations.QUIET_HOURS, parse=_quiet_hours, default=None
     )
     in_doubt: str = _from(
         "RINGPROOF_IN_DOUBT", values="resend or hold", parse=partial(_matching, "resend|hold"), default="resend"
@@ -242,11 +261,12 @@ class Settings:
     )
 
     @classmethod
-    def read(cls, environ: Mapping[str, str], *, worker: bool = False) -> Self:
+    def read(cls, environ: Mapping[str, str], *, worker: bool = False, only: Collection[str] = ()) -> Self:
         """Build the settings from a mapping. An empty or blank variable counts as absent.
 
-        A `worker` needs Plivo's credentials. Raises `Misconfigured` with all problems at once. Each names its
-        variable and the right values, and shows no value:
+        A `worker` needs Plivo's credentials. If `only` names fields, just these are read, and the others have their
+        defaults. Raises `Misconfigured` with all problems at once. Each names its variable and the right values, and
+        shows no value:
 
             RINGPROOF_REGION: a country's two ISO 3166 letters, such as US or GB
         """
@@ -257,7 +277,7 @@ class Settings:
         found: dict[str, Any] = {}
         for entry, variable in cls._variables():
             name = next((name for name in variable.names if name in given), None)
-            if name is None:
+            if name is None or (only and entry not in only):
                 continue
             try:
                 found[entry] = (variable.parse if worker else variable.parse_unused)(given[name])

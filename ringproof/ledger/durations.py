@@ -2,8 +2,12 @@
 
 from dataclasses import dataclass, fields
 from datetime import timedelta
+from typing import Final
 
 from ringproof.ledger.record import Lane
+
+MOST_DAYS: Final = 3650
+"""Ten years until the next verification: a larger number is a mistake."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,8 @@ from ringproof.ledger.connection import cause_of
 from ringproof.ledger.durations import Durations, ms, optional_ms
 from ringproof.ledger.keys import Keys
 from ringproof.ledger.record import Lane, Record, State, pieces
-from ringproof.ledger.rights import Role, is_missing_right, missing_rights
+from ringproof.ledger.rights import is_missing_right, missing_rights
+from ringproof.ledger.role import Role
 from ringproof.ledger.scripts import script_text
 from ringproof.phone.masking import shorten
 from ringproof.phone.number import is_personal

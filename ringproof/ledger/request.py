@@ -7,6 +7,7 @@ from typing import Any, Self
 
 from ringproof.errors import InvalidRequest
 from ringproof.ledger.acceptance import RequestKind
+from ringproof.ledger.durations import MOST_DAYS
 from ringproof.ledger.queues import queue
 from ringproof.ledger.record import Lane
 from ringproof.phone.caller_id import check_alias, check_subaccount, is_empty
@@ -95,9 +96,6 @@ def _arguments(
 _SIGNATURE = inspect.signature(_arguments).replace(return_annotation=inspect.Signature.empty)
 _ARGUMENTS = f"the arguments are {_SIGNATURE}"
 
-
-MOST_DAYS = 3650
-"""Ten years: a larger number is a mistake."""
 
 LONGEST_REQUESTER = 256
 """Characters: a session's key, an address or a user's id are shorter."""

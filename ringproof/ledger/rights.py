@@ -12,15 +12,8 @@ from typing import Any, Final
 
 import redis
 
+from ringproof.ledger.role import Role
 from ringproof.ledger.scripts import all_sources, lua_source, pieces_of
-
-
-class Role(StrEnum):
-    """A kind of process: a web app, a worker or beat, and the command `ringproof`."""
-
-    PRODUCER = "producer"
-    WORKER = "worker"
-    OPERATOR = "operator"
 
 
 class Answer(StrEnum):

@@ -5,12 +5,6 @@ from typing import Final
 from ringproof.phone.number import check_region
 from ringproof.phone.number_plan import NETWORKS, NumberKind
 
-NOTATION: Final = (
-    "with commas between them: the two ISO 3166 letters of each country, or all; +881 for a network without a country; "
-    "personal for personal numbers, too. Such as US,CA or all,+881,personal"
-)
-"""What an error about a wrong list says."""
-
 PLIVO_SERVES: Final = (
     "Plivo means this API for the United States; in other countries it may not work reliably, and in India it does not "
     "apply"

@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from phonenumbers import PhoneNumberType, is_number_type_geographical
 
+from ringproof.phone import notations
 from ringproof.phone.number_plan import NumberKind, find_plan
 
 SPREAD: Final = timedelta(hours=1)
@@ -23,8 +24,6 @@ SPREAD: Final = timedelta(hours=1)
 
 AHEAD: Final = timedelta(days=2)
 """How far ahead to look for daytime. Two days are enough: only a clock change makes days differ."""
-
-NOTATION: Final = "write quiet hours as two different times of day, such as 21:00-08:00"
 
 _MINUTE = timedelta(minutes=1)
 _WINDOW = re.compile(r"((?:[01]\d|2[0-3]):[0-5]\d)-((?:[01]\d|2[0-3]):[0-5]\d)", re.ASCII)
@@ -52,14 +51,14 @@ class QuietHours:
         """Raise ValueError for an empty window, and for one with seconds, which `str` could not write."""
         bounds = (self.begins, self.ends)
         if self.begins == self.ends or any(bound != time(bound.hour, bound.minute) for bound in bounds):
-            raise ValueError(NOTATION)
+            raise ValueError(notations.QUIET_HOURS)
 
     @classmethod
     def parse(cls, text: str) -> Self:
         """Read quiet hours such as `21:00-08:00`. Raises ValueError for any other text, and for equal times."""
         match = _WINDOW.fullmatch(text.strip())
         if match is None:
-            raise ValueError(NOTATION)
+            raise ValueError(notations.QUIET_HOURS)
         return cls(*map(time.fromisoformat, match.groups()))
 
     def __str__(self) -> str:

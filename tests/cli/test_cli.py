@@ -17,6 +17,7 @@ import click
 import pytest
 import requests
 from click.testing import CliRunner
+from support.commands import commands_of
 from support.harness import eventually, fresh_number, ledger_of, started
 
 from ringproof import runtime
@@ -40,7 +41,7 @@ def test_every_command_has_a_help_and_its_first_sentence_is_listed_in_full():
     """`--help` would cut a long one."""
     overview = CliRunner().invoke(cli.main, ["--help"]).output
 
-    assert set(cli.main.commands) == {
+    assert set(cli.main.list_commands(click.Context(cli.main))) == {
         "initiate",
         "status",
         "cancel",
@@ -62,7 +63,9 @@ def test_every_command_has_a_help_and_its_first_sentence_is_listed_in_full():
         "demo",
         "audit",
     }
-    for name, command in cli.main.commands.items():
+    for (name, *inner), command in commands_of(cli.main):
+        if inner:
+            continue
         page = CliRunner().invoke(cli.main, [name, "--help"])
         assert page.exit_code == 0
         assert command.get_short_help_str(limit=64) in overview

@@ -7,6 +7,7 @@ from functools import partial
 
 import click
 import pytest
+from support.commands import commands_of
 from support.harness import eventually, fresh_number, ledger_of
 
 from ringproof.ledger import audit
@@ -101,16 +102,11 @@ READS_ONLY = {
 
 
 def test_each_command_that_changes_something_asks_who_does_it():
-    def commands(group, path=()):
-        for name, command in group.commands.items():
-            yield " ".join((*path, name)), command
-            if isinstance(command, click.Group):
-                yield from commands(command, (*path, name))
-
     [name] = AS(click.command()(lambda: None)).params[0].opts
-    noting = {path for path, command in commands(cli.main) if any(name in param.opts for param in command.params)}
+    commands = {" ".join(path): command for path, command in commands_of(cli.main)}
+    noting = {path for path, command in commands.items() if any(name in param.opts for param in command.params)}
 
-    assert {path for path, _ in commands(cli.main)} - noting == READS_ONLY
+    assert commands.keys() - noting == READS_ONLY
 
 
 def test_a_rewrite_removes_an_erased_number_from_the_append_only_file(run, environ):

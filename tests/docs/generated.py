@@ -23,7 +23,8 @@ from ringproof.ledger import keys
 from ringproof.ledger.acceptance import TABLE, Disposition, RequestKind
 from ringproof.ledger.confirmation import TRIES
 from ringproof.ledger.locks import LOCKS
-from ringproof.ledger.rights import Role, rights_of
+from ringproof.ledger.rights import rights_of
+from ringproof.ledger.role import Role
 from ringproof.policy import Policy
 from ringproof.rosters.row import REMEDIES
 from ringproof.settings import USUAL_CA_BUNDLE, USUAL_NO_PROXY, USUAL_PROXY, Settings
@@ -184,8 +185,9 @@ def commands() -> str:
 
 def _commands(command: click.Command, *words: str) -> Iterator[tuple[tuple[str, ...], click.Command]]:
     yield words, command
-    for name, inner in command.commands.items() if isinstance(command, click.Group) else ():
-        yield from _commands(inner, *words, name)
+    context = click.Context(command)
+    for name in command.list_commands(context) if isinstance(command, click.Group) else ():
+        yield from _commands(command.get_command(context, name), *words, name)
 
 
 def measured() -> str:

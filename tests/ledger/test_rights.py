@@ -23,11 +23,11 @@ from ringproof.ledger.rights import (
     EXPIRED_BY_PRODUCERS,
     READ_BY_PRODUCERS,
     WRITTEN_BY_PRODUCERS,
-    Role,
     commands_of,
     missing_rights,
     rights_of,
 )
+from ringproof.ledger.role import Role
 from ringproof.policy import Policy, Rate
 from ringproof.settings import Settings
 from worker.local.processes.redis_server import RedisServer

@@ -18,7 +18,7 @@ from phonenumbers.timezone import time_zones_for_number
 from phonenumbers.tzdata import TIMEZONE_DATA
 
 from ringproof.errors import InvalidNumber
-from ringproof.phone import quiet_hours
+from ringproof.phone import notations, quiet_hours
 from ringproof.phone.number import parse
 from ringproof.phone.quiet_hours import QuietHours, zones_of
 
@@ -124,7 +124,7 @@ class TestTheWindow:
         with pytest.raises(ValueError, match="such as 21:00-08:00") as caught:
             QuietHours.parse(text)
 
-        assert str(caught.value) == quiet_hours.NOTATION
+        assert str(caught.value) == notations.QUIET_HOURS
 
     @pytest.mark.parametrize(
         ("first", "last"),

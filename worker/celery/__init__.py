@@ -8,7 +8,7 @@ from typing import Final
 
 from ringproof import runtime
 from ringproof.celery.app import app
-from ringproof.ledger.rights import Role
+from ringproof.ledger.role import Role
 from worker.celery.beat import SCHEDULE
 from worker.celery.readiness import Readiness
 from worker.celery.startup import settings_or_exit

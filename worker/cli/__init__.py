@@ -3,15 +3,40 @@
 import os
 import sys
 from pathlib import Path
+from typing import Final
 
 import click
 
 from ringproof import runtime
-from ringproof.ledger.rights import Role
-from worker.cli import audit, batch, cancel, local, number, pace, processes, resend, roster, verified
+from ringproof.ledger.role import Role
+from worker.cli.lazy_group import LazyGroup
+
+_COMMANDS: Final = {
+    "audit": "audit:audit",
+    "batch": "batch:batch",
+    "beat": "processes:beat",
+    "cancel": "cancel:cancel",
+    "confirm": "number:confirm",
+    "demo": "local:demo",
+    "erase": "number:erase",
+    "health": "health:health",
+    "import": "roster:import_",
+    "initiate": "number:initiate",
+    "limits": "pace:limits",
+    "numbers": "verified:numbers",
+    "pause": "pace:pause",
+    "remove": "number:remove",
+    "resume": "pace:resume",
+    "reverify": "verified:reverify",
+    "sandbox": "local:sandbox",
+    "status": "status:status",
+    "sync": "verified:sync",
+    "worker": "processes:worker",
+}
+"""Each command with its module in this package, and its name there."""
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=LazyGroup, lazy=_COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="ringproof", prog_name="ringproof")
 def main() -> None:
     """Verify phone numbers with Plivo: one code a number, none lost, none sent twice.
@@ -29,29 +54,3 @@ def main() -> None:
     sys.stderr = sys.stderr or Path(os.devnull).open("w")  # noqa: SIM115 - the same
     if sys.stdout is None:
         raise click.UsageError("Standard output is closed. Send it somewhere, such as to /dev/null.")
-
-
-batch.batch.add_command(resend.resend)
-for command in (
-    number.initiate,
-    number.status,
-    cancel.cancel,
-    number.confirm,
-    number.remove,
-    number.erase,
-    verified.numbers,
-    verified.sync,
-    verified.reverify,
-    roster.import_,
-    batch.batch,
-    pace.pause,
-    pace.resume,
-    pace.limits,
-    processes.worker,
-    processes.beat,
-    audit.audit,
-    local.health,
-    local.sandbox,
-    local.demo,
-):
-    main.add_command(command)

@@ -24,9 +24,11 @@ from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.record import Reason
 from ringproof.rosters.output_file import OutputFile
 from worker.cli.audit import AS, note
+from worker.cli.lazy_group import LazyGroup
 from worker.cli.options import JSON, YES, load_dotenv, reports_errors
 from worker.views.batch import ENDED, RETRIED, batch_json, batch_view, changes, pace_text, show_live
-from worker.views.console import Exit, console
+from worker.views.console import console
+from worker.views.exit_code import Exit
 from worker.views.text import clock, counted
 
 POLL_SECONDS: Final = 0.5
@@ -48,7 +50,7 @@ class Reasons(click.ParamType):  # type: ignore[type-arg]  # generic in click 8.
         return tuple(by_name[name] for name in names)
 
 
-@click.group()
+@click.group(cls=LazyGroup, lazy={"resend": "resend:resend"})
 def batch() -> None:
     """Look after batches. ringproof import makes them."""
 

@@ -17,7 +17,8 @@ from ringproof.phone.masking import mask
 from ringproof.phone.number import check_region, parse
 from worker.cli.audit import AS, note
 from worker.cli.options import REGION, YES, load_dotenv, reports_errors
-from worker.views.console import Exit, console
+from worker.views.console import console
+from worker.views.exit_code import Exit
 from worker.views.number import next_step_text
 from worker.views.text import counted
 

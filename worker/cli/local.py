@@ -1,33 +1,13 @@
-"""The commands for this machine: health, sandbox and demo."""
+"""The commands for this machine: sandbox and demo."""
 
-import json
 import sys
 from importlib import import_module
 from typing import Any
 
 import click
 
-from ringproof import errors, runtime
-from ringproof.celery.ping import workers_that_answer
-from worker.cli.options import JSON, load_dotenv, reports_errors
-from worker.views.console import Exit, console
-from worker.views.patience import START_A_WORKER
-
-
-@click.command()
-@JSON
-@reports_errors
-def health(*, prints_json: bool) -> None:
-    """Check that Redis and a worker answer: exit code 0 if so, else 1."""
-    load_dotenv()
-    runtime.ledger().ping()
-    workers = workers_that_answer()
-    if prints_json:
-        click.echo(json.dumps({"redis": True, "workers": workers}))
-    else:
-        answering = f"workers: {', '.join(workers)}" if workers else f"no worker answers; start one: {START_A_WORKER}"
-        console().print(f"Redis answers; {answering}")
-    sys.exit(Exit.DONE if workers else Exit.REFUSED)
+from ringproof import errors
+from worker.cli.options import reports_errors
 
 
 @click.command()

@@ -1,4 +1,4 @@
-"""The commands about single numbers: initiate, status, confirm, remove and erase."""
+"""The commands that change single numbers: initiate, confirm, remove and erase."""
 
 import sys
 from datetime import datetime
@@ -10,9 +10,7 @@ from celery.exceptions import TimeoutError as CeleryTimeoutError
 from ringproof import errors, runtime
 from ringproof.batches.erasure import Rewrite, erase_number, rewrite_append_only_file
 from ringproof.celery.app import app
-from ringproof.ledger import reverification
 from ringproof.ledger.confirmation import check_code, veil
-from ringproof.ledger.control import sending_status
 from ringproof.ledger.queues import queue
 from ringproof.ledger.record import Lane
 from ringproof.ledger.removal import order_removal
@@ -22,12 +20,11 @@ from ringproof.phone.number import CHANNELS, parse
 from tasks import confirm_verification, initiate_verification
 from tasks.removal import REMOVE
 from worker.cli.audit import AS, note
-from worker.cli.options import JSON, REGION, REVERIFY_AFTER, YES, load_dotenv, numbers_of, reports_errors
-from worker.views.console import Exit, console
-from worker.views.number import number_json, number_view, unknown_number_json
+from worker.cli.options import JSON, REGION, REVERIFY_AFTER, YES, e164_of, load_dotenv, numbers_of, reports_errors
+from worker.views.console import console
+from worker.views.exit_code import Exit
 from worker.views.patience import START_A_WORKER
 from worker.views.results import ResultPrinter
-from worker.views.sending import sending_json, sending_view
 from worker.views.text import json_line
 from worker.views.watcher import RequestWatcher
 
@@ -90,36 +87,6 @@ def initiate(numbers: tuple[str, ...], region: str | None, *, no_wait: bool, pri
 
 
 @click.command()
-@click.argument("number", required=False)
-@REGION
-@click.option("--json", "prints_json", is_flag=True, help="Print a line of JSON; a number's record is unmasked.")
-@reports_errors
-def status(number: str | None, region: str | None, *, prints_json: bool) -> None:
-    """Show where a NUMBER stands, or the sending as a whole.
-
-    For a number: its state, what happens next, and its history. Without one: the pauses, the pace, what slows it down,
-    and the queues.
-    """
-    load_dotenv()
-    if number is None:
-        sending = sending_status(runtime.ledger())
-        if prints_json:
-            click.echo(sending_json(sending))
-        else:
-            console().print(sending_view(sending))
-        return
-    number = _e164(number, region)
-    record = runtime.ledger().read(number)
-    if prints_json:
-        click.echo(number_json(record) if record else unknown_number_json(number))
-    elif record:
-        console().print(number_view(record, reverification.next_date(runtime.ledger(), number)))
-    else:
-        console().print(f"{mask(number)} is unknown here; to send a code: ringproof initiate NUMBER")
-    sys.exit(Exit.of(record))
-
-
-@click.command()
 @click.argument("number")
 @REGION
 @JSON
@@ -132,7 +99,7 @@ def confirm(number: str, region: str | None, *, prints_json: bool) -> None:
     is right: then enter it again.
     """
     load_dotenv()
-    number = _e164(number, region)
+    number = e164_of(number, region)
     entered = veil(click.prompt("Code", hide_input=True, err=True) if sys.stdin.isatty() else _first_line())
     try:
         code = check_code(entered)
@@ -170,7 +137,7 @@ def remove(number: str, region: str | None, actor: str | None, *, rewrites: bool
     the number was neither verified at Plivo nor known here.
     """
     load_dotenv()
-    number = _e164(number, region)
+    number = e164_of(number, region)
     if not yes:
         click.confirm(f"Remove {mask(number)} at Plivo and here?", abort=True, err=True)
     note(actor, "remove", mask(number))
@@ -199,7 +166,7 @@ def erase(number: str, region: str | None, actor: str | None, *, rewrites: bool,
     asks first. It ends with exit code 1 if the number was unknown, and --rewrite had nothing to do.
     """
     load_dotenv()
-    number = _e164(number, region)
+    number = e164_of(number, region)
     if not yes:
         click.confirm(f"Delete everything that is known here about {mask(number)}?", abort=True, err=True)
     note(actor, "erase", mask(number))
@@ -226,10 +193,6 @@ def _first_line() -> str:
     """Return the first line on standard input that is not empty."""
     lines = (line.decode(errors="replace") for line in sys.stdin.buffer)
     return next((line for line in lines if not is_empty(line)), "")
-
-
-def _e164(number: str, region: str | None) -> str:
-    return parse(number, region or runtime.settings().region).e164
 
 
 def _end_without_answer(then: str) -> NoReturn:

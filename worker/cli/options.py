@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any, Final, ParamSpec
 
 import click
-from rich.text import Text
 
-from ringproof import errors
-from ringproof.ledger.request import MOST_DAYS
+from ringproof import errors, runtime
+from ringproof.ledger.durations import MOST_DAYS
 from ringproof.printable import printable
 from ringproof.settings import Settings
 from worker.cli.env_file import check_expansion, read_env_file
-from worker.views.console import Exit, as_options, console
+from worker.views.exit_code import Exit
+from worker.views.text import as_options
 
 P = ParamSpec("P")
 
@@ -116,6 +116,10 @@ def _report(error: errors.RingproofError, *problems: str) -> None:
 
 
 def _print_error(text: str) -> None:
+    from rich.text import Text  # noqa: PLC0415  # a healthcheck has no time for rich
+
+    from worker.views.console import console  # noqa: PLC0415
+
     console(stderr=True).print(Text.assemble(("error: ", "red"), printable(as_options(text))))
 
 
@@ -133,6 +137,13 @@ def load_dotenv() -> None:
         os.environ[name] = variables[name]
     if added:
         click.echo(printable(f"from {shlex.quote(str(file.resolve()))}: {', '.join(added)}"), err=True)
+
+
+def e164_of(number: str, region: str | None) -> str:
+    """Return a number on the command line as E.164; `region` is its country's, if it does not name one."""
+    from ringproof.phone.number import parse  # noqa: PLC0415  # it loads phonenumbers, and few commands need it
+
+    return parse(number, region or runtime.settings().region).e164
 
 
 def numbers_of(arguments: Sequence[str]) -> Iterator[str]:

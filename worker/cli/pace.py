@@ -15,7 +15,8 @@ from ringproof.ledger.record import Lane
 from ringproof.policy import Rate
 from worker.cli.audit import AS, note
 from worker.cli.options import JSON, Duration, load_dotenv, reports_errors
-from worker.views.console import Exit, console
+from worker.views.console import console
+from worker.views.exit_code import Exit
 from worker.views.sending import names_of, sending_json
 from worker.views.text import clock, duration_text
 

@@ -16,7 +16,8 @@ from worker.cli.audit import AS, note
 from worker.cli.batch import end_unchanged, existing_batch
 from worker.cli.options import YES, load_dotenv, reports_errors
 from worker.cli.roster import confirm_sending, only_first_interrupt, print_forecast
-from worker.views.console import Exit, console
+from worker.views.console import console
+from worker.views.exit_code import Exit
 from worker.views.text import counted
 
 

@@ -24,7 +24,8 @@ from ringproof.rosters.roster import Roster, fingerprint_of, open_roster
 from ringproof.rosters.row import Row
 from worker.cli.audit import AS, note
 from worker.cli.options import REVERIFY_AFTER, YES, load_dotenv, reports_errors
-from worker.views.console import Exit, console
+from worker.views.console import console
+from worker.views.exit_code import Exit
 from worker.views.forecast import forecast_view, lost_plus_text, reasons_text
 from worker.views.progress import ReadingProgress
 from worker.views.text import counted

@@ -29,7 +29,8 @@ from ringproof.rosters.output_file import OutputFile
 from tasks.plivo_list import LAG, SKIPPED, start_list_scan
 from worker.cli.audit import AS, note
 from worker.cli.options import JSON, REGION, YES, Duration, load_dotenv, numbers_of, reports_errors
-from worker.views.console import Exit, console
+from worker.views.console import console
+from worker.views.exit_code import Exit
 from worker.views.number import number_json, number_line
 from worker.views.patience import PATIENCE_SECONDS, START_A_WORKER, Patience
 from worker.views.text import counted, json_line

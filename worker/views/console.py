@@ -1,9 +1,7 @@
-"""The terminal: how the command prints, and the exit codes that it ends with."""
+"""The terminal: how the command prints."""
 
-import re
 import sys
 from collections.abc import Iterable, Mapping
-from enum import IntEnum
 from typing import Any
 
 from rich.console import Console, ConsoleOptions, RenderableType
@@ -11,25 +9,7 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from ringproof.ledger.record import UNFINISHED, Record, State
 from ringproof.printable import printable
-
-UNFINISHED_STATES = UNFINISHED - {State.IN_DOUBT}
-
-
-class Exit(IntEnum):
-    """The command's exit code. Click ends with 2 after a wrong usage."""
-
-    DONE = 0
-    REFUSED = 1
-    UNFINISHED = 3
-
-    @classmethod
-    def of(cls, record: Record | None) -> "Exit":
-        """Return the exit code for a number's record, or for None if the number is unknown."""
-        if record is None or record.state in {State.FAILED, State.CANCELLED}:
-            return cls.REFUSED
-        return cls.UNFINISHED if record.state in UNFINISHED else cls.DONE
 
 
 class CleanConsole(Console):
@@ -70,9 +50,3 @@ def fact_table(facts: Mapping[str, RenderableType | None]) -> Table:
 def lines(texts: Iterable[str], style: str = "") -> Text:
     """Lay texts out one below the other. A line end within one of them is another program's, and does not print."""
     return Text("\n".join(map(printable, texts)), style)
-
-
-def as_options(text: str) -> str:
-    """Write an error's remedy in the command's own words: `region='US'` becomes `--region US`."""
-    text = re.sub(r"\bmapping=\{'(\w+)': '(\w+)'\}", r"--map \1=\2", text)
-    return re.sub(r"\b(channel|region)='(\w+)'", r"--\1 \2", text)

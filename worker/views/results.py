@@ -10,9 +10,10 @@ from rich.text import Text
 from ringproof import errors
 from ringproof.ledger.record import Record, State
 from ringproof.phone.masking import mask
-from worker.views.console import UNFINISHED_STATES, Exit, as_options, console
+from worker.views.console import console
+from worker.views.exit_code import UNFINISHED_STATES, Exit
 from worker.views.number import STYLES, next_step_text, number_json, unknown_number_json
-from worker.views.text import clock, json_line
+from worker.views.text import as_options, clock, json_line
 
 
 @dataclass

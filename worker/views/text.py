@@ -1,6 +1,7 @@
 """Times, durations and counts as a person reads them, and lines of JSON as a script does."""
 
 import json
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -59,3 +60,9 @@ def _as_json_value(value: object) -> object:
             return dict(value)
         case _:
             return str(value)
+
+
+def as_options(text: str) -> str:
+    """Write an error's remedy in the command's own words: `region='US'` becomes `--region US`."""
+    text = re.sub(r"\bmapping=\{'(\w+)': '(\w+)'\}", r"--map \1=\2", text)
+    return re.sub(r"\b(channel|region)='(\w+)'", r"--\1 \2", text)

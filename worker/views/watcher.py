@@ -8,7 +8,7 @@ from ringproof import errors
 from ringproof.celery.ping import workers_that_answer
 from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.record import Record, State
-from worker.views.console import UNFINISHED_STATES, Exit
+from worker.views.exit_code import UNFINISHED_STATES, Exit
 from worker.views.number import next_step_text
 from worker.views.patience import PATIENCE_SECONDS, START_A_WORKER, Patience
 from worker.views.results import ResultPrinter

@@ -20,9 +20,8 @@ from ringproof.phone.masking import mask
 from ringproof.rosters.row import Reject
 from worker.local.demo.environment import Environment
 from worker.local.demo.incidents import PERSON
-from worker.views.console import as_options
 from worker.views.number import number_view
-from worker.views.text import clock
+from worker.views.text import as_options, clock
 
 REDELIVERY_SECONDS: Final = 5.0
 POLL_SECONDS: Final = 0.1

@@ -1,0 +1,68 @@
+"""A command loads what it needs and no more: a person waits for it, and a healthcheck runs every few seconds."""
+
+import json
+import resource
+import subprocess
+import sys
+
+import pytest
+
+LOADED = """
+import atexit, json, sys
+atexit.register(lambda: print(json.dumps(sorted(sys.modules)), file=sys.stderr))
+from worker.cli import main
+main(sys.argv[1:], prog_name="ringproof")
+"""
+
+NEVER = {
+    *("celery", "kombu", "billiard", "pydantic", "requests", "urllib3", "jinja2", "multiprocessing"),
+    *("rich.progress", "ringproof.rosters.roster", "ringproof.runtime.plivo"),
+    *("worker.cli.batch", "worker.cli.roster", "worker.cli.verified", "worker.cli.processes", "worker.celery", "tasks"),
+    *("ringproof.batches", "ringproof.celery", "ringproof.plivo", "ringproof.rosters"),
+}
+
+
+def loaded_by(*arguments, environ):
+    """Return the names of all modules that a command has loaded at its end."""
+    done = subprocess.run(
+        [sys.executable, "-c", LOADED, *arguments], env=environ, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert "Traceback" not in done.stderr, done.stderr
+    assert done.returncode in {0, 1}, done.stderr
+    return set(json.loads(done.stderr.splitlines()[-1]))
+
+
+def cpu_seconds(*command, environ):
+    """Return the CPU time of a command."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([sys.executable, *command], env=environ, capture_output=True, check=True, timeout=60)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def least(*commands, environ, times=7):
+    """Return the least CPU time of each command, each run in turn beside the others: another process disturbs all."""
+    runs = [[cpu_seconds(*command, environ=environ) for command in commands] for _ in range(times)]
+    return [min(of_one) for of_one in zip(*runs, strict=True)]
+
+
+@pytest.mark.parametrize("arguments", [["status"], ["status", "--json"], ["status", "+14155550123"]], ids=" ".join)
+def test_status_loads_no_celery_and_no_other_command(idle, arguments):
+    assert not loaded_by(*arguments, environ=idle) & NEVER
+
+
+def test_status_takes_little_more_than_its_two_libraries(idle):
+    status, libraries = least(
+        ("-m", "worker", "status"), ("-c", "import redis, click, rich.console, rich.table"), environ=idle
+    )
+
+    assert status < 2.1 * libraries
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["no-such-command"]], ids=" ".join)
+def test_without_a_command_no_command_is_loaded(idle, arguments):
+    done = subprocess.run(
+        [sys.executable, "-c", LOADED, *arguments], env=idle, capture_output=True, text=True, check=False, timeout=60
+    )
+
+    assert not set(json.loads(done.stderr.splitlines()[-1])) & (NEVER | {"redis", "rich", "phonenumbers"})
