@@ -1,9 +1,11 @@
+import gc
 import socket
 import threading
 import time
 
 import pytest
 from support.far_away import FarAway
+from support.harness import eventually
 
 ROUND_TRIP_SECONDS = 0.1
 PATIENCE_SECONDS = 30.0
@@ -104,3 +106,15 @@ def test_a_cut_network_is_silent_also_to_new_connections(network):
                 one.settimeout(3 * ROUND_TRIP_SECONDS)
                 with pytest.raises(TimeoutError):
                     one.recv(1)
+
+
+def test_it_ends_while_a_host_connects(echo, caplog):
+    connects_for_a_host(echo)
+    gc.collect()
+
+    assert not caplog.messages
+
+
+def connects_for_a_host(port):
+    with FarAway(port, 1000 * PATIENCE_SECONDS) as network, connected(network):
+        eventually(lambda: network.transports)

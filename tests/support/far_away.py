@@ -39,7 +39,10 @@ class FarAway:
         server.close()
         for transport in list(self.transports):
             transport.abort()
-        self._loop.run_until_complete(asyncio.sleep(0))
+        connecting = asyncio.all_tasks(self._loop)
+        for task in connecting:
+            task.cancel()
+        self._loop.run_until_complete(asyncio.wait([*connecting, self._loop.create_task(asyncio.sleep(0))]))
         self._loop.close()
 
     def __enter__(self):
