@@ -1,5 +1,6 @@
 # A fresh machine needs python3 (3.11 or 3.12), make and git; whatever needs .venv builds it.
 # PYTHON=/path/to/python        builds .venv with that Python
+# PEERS=/path/to/folder         is the comparison with other systems that bench-peers runs
 # REDIS=/path/to/redis-server   runs the tests, the benchmarks or the demo with that server (Valkey will do)
 # ARGS='...'                    goes to pytest, to a benchmark or to the demo
 
@@ -14,7 +15,7 @@ export PATH := $(CHOSEN):$(PATH)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help test faults mutations bench-storm bench-pace bench-bulk bench-distance docs check demo clean .venv
+.PHONY: help test faults mutations bench-storm bench-pace bench-bulk bench-distance bench-peers bench-footprint docs check demo clean .venv
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z.-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -46,6 +47,12 @@ bench-bulk: $(INSTALLED) $(CHOSEN) ## a million rows, and 20,000 sent; its table
 
 bench-distance: $(INSTALLED) $(CHOSEN) ## a Redis that is far away, and a host that is cut off; its tables go into docs/operating/measured.md (five minutes)
 	@$(BIN)/python tests/benchmarks/distance.py $(ARGS)
+
+bench-peers: $(INSTALLED) $(CHOSEN) ## PEERS=FOLDER: beside other systems; its tables go into tests/benchmarks/RESULTS.md (four minutes)
+	@$(BIN)/python tests/benchmarks/side_by_side.py "$(PEERS)" $(ARGS)
+
+bench-footprint: $(INSTALLED) $(CHOSEN) ## what the Procfile's processes take; its table goes into tests/benchmarks/RESULTS.md (a minute)
+	@$(BIN)/python tests/benchmarks/footprint.py $(ARGS)
 
 # Without --quiet: that would hide the warnings from --strict, too.
 docs: $(INSTALLED) ## build the documentation into site/; a broken link or anchor is an error

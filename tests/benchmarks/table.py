@@ -1,4 +1,4 @@
-"""The tables of a benchmark: printed as they come, and put into docs/operating/measured.md between its marks."""
+"""The tables of a benchmark: printed as they come, and put between the marks of a page."""
 
 import os
 import platform
@@ -10,15 +10,19 @@ from pathlib import Path
 from worker.local.processes import redis_server
 
 PAGE = Path(__file__).parents[2] / "docs/operating/measured.md"
+"""What a user may want to know."""
+
+RESULTS = Path(__file__).with_name("RESULTS.md")
+"""What a developer compares: other systems, and what the processes take."""
 
 
-def write(name, text):
+def write(name, text, page=PAGE):
     """Replace what stands between `<!-- NAME -->` and `<!-- end -->`."""
     pattern = rf"(<!-- {re.escape(name)} -->\n).*?(<!-- end -->)"
-    changed, count = re.subn(pattern, lambda marks: f"{marks[1]}{text}\n{marks[2]}", PAGE.read_text(), flags=re.DOTALL)
+    changed, count = re.subn(pattern, lambda marks: f"{marks[1]}{text}\n{marks[2]}", page.read_text(), flags=re.DOTALL)
     if count != 1:
-        raise SystemExit(f"{PAGE.name} has {count} blocks named {name!r}")
-    PAGE.write_text(changed)
+        raise SystemExit(f"{page.name} has {count} blocks named {name!r}")
+    page.write_text(changed)
 
 
 def tell(line):
