@@ -4,6 +4,7 @@ A child process builds its own: it does not use what was built before the fork.
 """
 
 import os
+from collections.abc import Collection
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -18,12 +19,12 @@ role = Role.PRODUCER
 """What this process is, for the check of its rights in Redis: `worker.celery` and `worker.cli` set their own."""
 
 
-def settings(*, worker: bool = False) -> Settings:
-    """Read the settings from the environment, those of a worker or of a producer.
+def settings(*, worker: bool = False, only: Collection[str] = ()) -> Settings:
+    """Read the settings from the environment, those of a worker or of a producer, or just these fields.
 
     Raises `Misconfigured` with all problems at once.
     """
-    return Settings.read(os.environ, worker=worker)
+    return Settings.read(os.environ, worker=worker, only=only)
 
 
 def ledger() -> "Ledger":

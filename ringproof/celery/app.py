@@ -17,7 +17,7 @@ from kombu.utils.imports import symbol_by_name
 
 from ringproof import runtime
 from ringproof.celery.masked_results import mask_results
-from ringproof.ledger.connection import SOCKET_SECONDS
+from ringproof.ledger.bare_redis import SOCKET_SECONDS
 from ringproof.ledger.keys import Keys
 from ringproof.ledger.queues import QUEUES, queue
 from ringproof.ledger.record import Lane

@@ -7,11 +7,8 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from ringproof.ledger.bare_redis import SOCKET_SECONDS
 from ringproof.phone.masking import redact
-
-SOCKET_SECONDS: Final = 3.0
-"""How long Redis may take for one command. No script takes nearly as long, and a user can still wait twice as long."""
-
 
 MAX_CONNECTIONS: Final = 100_000
 """Each thread that waits for a result uses one. redis-py's own bound of 100 would block a web app with more threads."""

@@ -36,6 +36,7 @@ Scripts get their own keys from here. They build two kinds of keys from the pref
 | `{P}:audit` | stream | what operators did: actor, action, subject; the last 10,000 (`ledger.audit`) |
 | `{P}:jumps` | hash | how far (ms) Redis' clock has jumped ahead, by the last moment (ms) before; an hour |
 | `{P}:repair_cursor` | string | where the agenda repair goes on with its scan of the records |
+| `{P}:heartbeats` | hash | each worker, when (ms) it last took messages, host, pid, version, queues; an hour |
 | `{P}:tick:NAME` | string | when (ms) a worker has claimed the last tick of this name |
 | `{P}:events` | channel | events that concern more than one number, as JSON |
 | `{P}:unacked` | hash | Celery's messages that a worker has taken and not acknowledged |
@@ -112,6 +113,7 @@ class Keys:
         self.audit = f"{prefix}:audit"
         self.jumps = f"{prefix}:jumps"
         self.repair_cursor = f"{prefix}:repair_cursor"
+        self.heartbeats = f"{prefix}:heartbeats"
         self.events = f"{prefix}:events"
         self.unacked = f"{prefix}:unacked"
         self.batches = f"{prefix}:batches"

@@ -59,6 +59,18 @@ def test_status_takes_little_more_than_its_two_libraries(idle):
     assert status < 2.1 * libraries
 
 
+def test_health_loads_neither_redis_py_nor_rich_nor_phonenumbers(idle):
+    assert not loaded_by("health", environ=idle) & (NEVER | {"redis", "rich", "phonenumbers", "asyncio"})
+
+
+@pytest.mark.usefixtures("worker")
+def test_health_takes_less_than_redis_py_and_click_take_to_load(environ):
+    own = environ | {"RINGPROOF_COUNTRIES": "US,CA", "RINGPROOF_QUIET_HOURS": "21:00-08:00"}
+    health, libraries = least(("-m", "worker", "health"), ("-c", "import redis, click"), environ=own)
+
+    assert health < libraries
+
+
 @pytest.mark.parametrize("arguments", [["--version"], ["no-such-command"]], ids=" ".join)
 def test_without_a_command_no_command_is_loaded(idle, arguments):
     done = subprocess.run(

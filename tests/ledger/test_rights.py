@@ -362,7 +362,7 @@ def test_a_cancel_needs_no_right_to_write_the_pace(client, redis_server):
 
 NOT_OF_PRODUCERS = {
     *("removal:HANDLE", "wrong_codes:N", "limits:history", "held", "reconcile", "sync", "audit", "repair_cursor"),
-    *("tick:NAME", "events", "unacked", "batches"),
+    *("heartbeats", "tick:NAME", "events", "unacked", "batches"),
 }
 
 

@@ -30,4 +30,5 @@ app.conf.update(
     beat_scheduler="worker.celery.beat:PatientScheduler",
     beat_schedule=SCHEDULE,
 )
+app.steps["consumer"].add("worker.celery.heartbeat:Heartbeat")
 app.steps["worker"] |= {Readiness, "worker.celery.revocation:Revocation", "worker.sending.first_question:FirstQuestion"}

@@ -14,9 +14,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from ringproof import runtime
 from ringproof.batches.rows import batch_rows
-from ringproof.celery.ping import workers_that_answer
 from ringproof.ledger import plivo_list, reverification
 from ringproof.ledger.confirmation import Marked
+from ringproof.ledger.heartbeats import workers_alive
 from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.numbers import AT_ONCE, all_records
 from ringproof.ledger.plivo_list import ListScan, ScanProgress
@@ -243,18 +243,18 @@ def _scan_with_progress(ledger: Ledger, bar: Progress) -> datetime | None:
             last_count = count
             patience.note_change()
         elif patience.needs_explanation:
-            why = _why_unfinished(scan)
+            why = _why_unfinished(ledger, scan)
             patience.explain(why, why)
         time.sleep(POLL_SECONDS)
     return None
 
 
-def _why_unfinished(scan: ScanProgress) -> str:
+def _why_unfinished(ledger: Ledger, scan: ScanProgress) -> str:
     if scan.failure:
         return f"Plivo's list was not read: {scan.failure}; a worker tries again"
-    if workers_that_answer():
+    if workers_alive(ledger):
         return "a worker reads it in one slot of ten; ringproof status says what slows it down"
-    return f"no worker answers; start one: {START_A_WORKER}, with a beat (-B, or celery -A worker beat)"
+    return f"no worker takes messages; start one: {START_A_WORKER}, with a beat (-B, or celery -A worker beat)"
 
 
 def _is_listed(record: Record, began: datetime) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from itertools import islice
 
 from ringproof import errors
-from ringproof.celery.ping import workers_that_answer
+from ringproof.ledger.heartbeats import workers_alive
 from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.record import Record, State
 from worker.views.exit_code import UNFINISHED_STATES, Exit
@@ -106,15 +106,15 @@ class RequestWatcher:
             cause = record.state, record.reason
             if not self._patience.has_explained(cause):
                 still = f"still {record.state}{f' ({record.reason})' if record.reason else ''}"
-                self._patience.explain(cause, f"{still}: {_why_unfinished(record)}")
+                self._patience.explain(cause, f"{still}: {_why_unfinished(self._ledger, record)}")
 
 
-def _why_unfinished(record: Record) -> str:
+def _why_unfinished(ledger: Ledger, record: Record) -> str:
     if record.state is State.SENDING:
         lease = clock(record.lease_until)
         return f"a worker waits for its slot, or for Plivo's answer; without an answer by {lease} it is in doubt"
     if record.state is State.WAITING:
         return next_step_text(record)
-    if workers := workers_that_answer():
+    if workers := workers_alive(ledger):
         return f"{', '.join(workers)} {'has' if len(workers) == 1 else 'have'} other codes to send first"
-    return f"no worker answers; start one: {START_A_WORKER}"
+    return f"no worker takes messages; start one: {START_A_WORKER}"
