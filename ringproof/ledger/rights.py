@@ -66,7 +66,7 @@ COMMANDS_OF_PRODUCERS: Final = (
 
 COMMANDS_OF_OTHERS: Final = (
     *("brpop", "psubscribe", "setex", "setnx", "watch", "zrevrangebyscore"),  # kombu's and Celery's, to take messages
-    *("scan", "zscan", "xadd", "xrevrange", "time"),  # those of the ledger beside its scripts
+    *("scan", "zscan", "xadd", "xrevrange", "time", "zrange", "zcount"),  # those of the ledger beside its scripts
     *("lrem", "hvals"),
 )
 

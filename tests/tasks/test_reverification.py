@@ -1,5 +1,7 @@
 """Verified numbers are asked about again: when, how, and what becomes of those that do not answer."""
 
+import secrets
+import time
 from collections import Counter
 from datetime import timedelta
 from itertools import pairwise
@@ -16,6 +18,7 @@ from ringproof.ledger.acceptance import Disposition, RequestKind
 from ringproof.ledger.agenda import repair_agenda
 from ringproof.ledger.answers import Outcome, PlivoSignal
 from ringproof.ledger.confirmation import Source, mark_verified
+from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.pace import reserve_slot
 from ringproof.ledger.queues import queue
 from ringproof.ledger.record import Lane, Reason, State
@@ -710,6 +713,26 @@ class TestByHand:
         assert list(reverification.due_within(book.ledger, 2 * DAY)) == [other]
         assert list(reverification.older_than(book.ledger, timedelta(hours=12))) == [book.number]
         assert set(reverification.due_within(book.ledger, 90 * DAY)) == {book.number, other}
+
+
+def test_redis_walks_over_no_number_twice_however_many_are_due(client):
+    """With LIMIT for each page, it walked over half a million numbers a page when a million were due."""
+    ledger, now = Ledger(client, prefix=f"t{secrets.token_hex(4)}"), round(time.time() * 1000)
+    due = {f"+1415{2_000_000 + n}": now - 1000 + n // 1000 for n in range(30_000)}  # a thousand in each millisecond
+    later = {f"+1415{3_000_000 + n}": now + 86_400_000 + n for n in range(1000)}
+    client.zadd(ledger.keys.renewals, due | later)
+    with client.monitor() as monitor:
+        found = list(reverification.due_within(ledger, timedelta(hours=1)))
+        client.echo("the end")
+        commands = []
+        while (command := monitor.next_command()["command"]) != "ECHO the end":
+            commands += [command] * (ledger.keys.renewals in command)
+    client.delete(ledger.keys.renewals)
+    skipped = sum(int(words[-2]) for words in map(str.split, commands) if "LIMIT" in words)
+
+    assert found == sorted(due, key=lambda number: (due[number], number))
+    assert skipped <= len(due)
+    assert len(commands) < 10
 
 
 def test_a_pause_holds_it_and_three_days_without_a_beat_are_caught_up(book):
