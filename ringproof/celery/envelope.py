@@ -12,6 +12,8 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 from kombu.utils.json import loads
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
 
+from ringproof.celery.junk import NotAMessageError
+
 LONGEST_TEXT: Final = 4_096
 """Characters of a text in the envelope. Those that Celery writes have 1,024 or a few more."""
 
@@ -23,10 +25,6 @@ DAY_SECONDS: Final = 86_400
 
 _OUR_ARGUMENTS = re.compile(r"\((?:'\+\d{1,3}•{7}\d\d',|\d{1,7} numbers,)?\)", re.ASCII)
 _OUR_OPTIONS = re.compile(r"\{(?:'request': \d{1,12}|…)?\}", re.ASCII)
-
-
-class NotAMessageError(ValueError):
-    """Junk that another program has put into a queue. It is off the queue, and nothing was done with it."""
 
 
 def _printable(text: str) -> str:

@@ -9,7 +9,8 @@ import pytest
 from kombu.utils.json import loads
 from support import junk
 
-from ringproof.celery.envelope import DEEPEST, NotAMessageError, check_task, open_envelope
+from ringproof.celery.envelope import DEEPEST, check_task, open_envelope
+from ringproof.celery.junk import NotAMessageError
 
 
 def opened(text):

@@ -91,6 +91,17 @@ class TestTheLibraryAlone:
         assert printed == ["code_sent", "verified", "Front_desk", "True", "[]"]
         assert ledger.read(number).state is State.VERIFIED
 
+    def test_loads_neither_pydantic_nor_requests_to_send_a_message(self, run_project):
+        program = f"""
+        import sys
+        from ringproof import initiate_verification
+
+        print(initiate_verification.delay({fresh_number()!r}).get(timeout=30)["state"])
+        print(sorted({{"pydantic", "requests", "rich", "phonenumbers.tzdata"}} & sys.modules.keys()))
+        """
+
+        assert run_project({"main.py": WITHOUT_THE_SERVICE + dedent(program)}) == ["code_sent", "[]"]
+
     def test_gets_the_typed_errors(self, run_project, plivo):
         program = """
         from ringproof import confirm_verification, initiate_verification
