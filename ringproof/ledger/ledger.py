@@ -33,7 +33,6 @@ from ringproof.ledger.rights import is_missing_right, missing_rights
 from ringproof.ledger.role import Role
 from ringproof.ledger.scripts import script_text
 from ringproof.phone.masking import shorten
-from ringproof.phone.number import is_personal
 from ringproof.policy import Policy
 from ringproof.secret_str import SecretStr
 
@@ -109,6 +108,8 @@ class Ledger:
             ledger.accept("+14155550123", token="order 17", country="US")
             # Acceptance(disposition=ACCEPTED, request=1764376884, until=None, promoted=False, limit="")
         """
+        from ringproof.phone.number import is_personal  # noqa: PLC0415  # ringproof status needs no phonenumbers
+
         fields = {"subaccount": subaccount, **pieces("alias", alias)}
         if is_personal(number):
             fields["personal"] = "1"

@@ -5,7 +5,7 @@ The first line of a Lua file names these pieces: `-- needs: record, pace`. A pie
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib.resources import files
 from typing import Final
 
@@ -15,7 +15,6 @@ from ringproof.ledger.locks import COUNT_FOR, LOCKS
 from ringproof.ledger.pauses import FORGOTTEN_AFTER, PAUSE_KINDS
 from ringproof.ledger.record import FINAL, LETTERS, UNBEGUN, UNFINISHED, Lane
 from ringproof.ledger.row_outcomes import BYTES, RATE_SECONDS, UNFINISHED_BYTES
-from ringproof.phone.number_plan import NETWORKS
 
 
 def _lua_text(text: str) -> str:
@@ -38,43 +37,61 @@ def _batch_key_templates() -> list[str]:
     return Keys("").batch("NAME").content
 
 
-TABLES: Final[Mapping[str, str]] = {
-    "lanes": f"local LANES = {_lua_list(Lane)}\n",
-    "pause_kinds": f"""
+def _networks() -> str:
+    from ringproof.phone.number_plan import NETWORKS  # noqa: PLC0415  # it loads phonenumbers, and few scripts need it
+
+    return f"""
+-- The calling codes that belong to no country.
+local NETWORKS = {{{", ".join(f"[{_lua_text(code)}] = true" for code in sorted(NETWORKS))}}}
+"""
+
+
+TABLES: Final[Mapping[str, Callable[[], str]]] = {
+    "lanes": lambda: f"local LANES = {_lua_list(Lane)}\n",
+    "pause_kinds": lambda: (
+        f"""
 -- The pauses whose probe is a send, and for each pause the field with the time of its next probe.
 local SENDING_PROBES = {_lua_list(field for field, kind in PAUSE_KINDS.items() if kind.sends_probes)}
 local NEXT_PROBES = {_lua_list(kind.next_probe for kind in PAUSE_KINDS.values())}
-""",
-    "forgetting": f"""
+"""
+    ),
+    "forgetting": lambda: (
+        f"""
 -- The refusal of a destination is forgotten once its next try has been due for so long.
 local FORGET_MS = {FORGOTTEN_AFTER.total_seconds() * 1000:.0f}
-""",
-    "networks": f"""
--- The calling codes that belong to no country.
-local NETWORKS = {{{", ".join(f"[{_lua_text(code)}] = true" for code in sorted(NETWORKS))}}}
-""",
-    "locks": f"""
+"""
+    ),
+    "networks": _networks,
+    "locks": lambda: (
+        f"""
 -- The lengths of a number's first lock, of its second one, and so on; and for how long wrong codes count.
 local LOCKS_MS, WRONG_CODES_COUNT_MS = {{{", ".join(str(ms(one)) for one in LOCKS)}}}, {ms(COUNT_FOR)}
-""",
-    "states": f"""
+"""
+    ),
+    "states": lambda: (
+        f"""
 -- The states of a request that no worker has begun, those without an outcome, and those that time does not change.
 local UNBEGUN, UNFINISHED, FINAL = {_lua_set(UNBEGUN)}, {_lua_set(UNFINISHED)}, {_lua_set(FINAL)}
-""",
-    "history_letters": f"""
+"""
+    ),
+    "history_letters": lambda: (
+        f"""
 -- The letter of each state and reason in a record's history.
 local LETTERS = {_lua_table(LETTERS)}
-""",
-    "batch_tables": f"""
+"""
+    ),
+    "batch_tables": lambda: (
+        f"""
 -- The byte of each outcome, the bytes of rows without an outcome, a batch's keys (NAME: its name), and the time in
 -- which the weight of a code falls to 37 %.
 local BYTES = {_lua_table(BYTES)}
 local UNFINISHED_BYTES = {_lua_text(UNFINISHED_BYTES)}
 local BATCH_KEYS = {_lua_list(_batch_key_templates())}
 local RATE_MS = {RATE_SECONDS * 1000:.0f}
-""",
+"""
+    ),
 }
-"""The pieces that are written from Python's values, so that each list has one place."""
+"""The pieces that are written from Python's values when a script needs them, so that each list has one place."""
 
 _NEEDS = re.compile(r"-- needs: (\w+(?:, \w+)*)\n")
 _WORD = re.compile(r"\w+")
@@ -108,7 +125,6 @@ def pieces_of(name: str, clock: str | None = None) -> dict[str, str]:
 
     `clock` takes the place of `lib/clock`. Raises `ValueError` if pieces need each other in a circle.
     """
-    given = {**TABLES, "clock": clock}
     texts: dict[str, str] = {}
 
     def add(piece: str, on_the_way: tuple[str, ...]) -> None:
@@ -116,7 +132,10 @@ def pieces_of(name: str, clock: str | None = None) -> dict[str, str]:
             raise ValueError(f"Lua pieces need each other in a circle: {' -> '.join((*on_the_way, piece))}")
         if piece in texts:
             return
-        text = given.get(piece) or lua_source(f"lib/{piece}")
+        if piece == "clock" and clock:
+            text = clock
+        else:
+            text = TABLES[piece]() if piece in TABLES else lua_source(f"lib/{piece}")
         for other in needs(text):
             add(other, (*on_the_way, piece))
         texts[piece] = text

@@ -14,7 +14,8 @@ from ringproof.ledger.scripts import TABLES, lua_source, needs, pieces_of, scrip
 LUA = Path(scripts.__file__).with_name("lua")
 FILES = sorted(str(file.relative_to(LUA).with_suffix("")) for file in LUA.rglob("*.lua"))
 SCRIPTS = [file for file in FILES if not file.startswith("lib/")]
-PIECES = {file.removeprefix("lib/"): lua_source(file) for file in FILES if file.startswith("lib/")} | TABLES
+PIECES = {file.removeprefix("lib/"): lua_source(file) for file in FILES if file.startswith("lib/")}
+PIECES |= {name: write() for name, write in TABLES.items()}
 
 
 @pytest.mark.parametrize("file", FILES)
