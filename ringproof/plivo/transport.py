@@ -6,11 +6,14 @@ have arrived. Their messages and log lines contain the URL, and with it the phon
 on sending what was written, for minutes: Plivo would get a request that the caller has given up.
 
 The module uses no `requests.Session`, because a session reads proxies, .netrc and CA bundles from the environment,
-follows redirects and keeps cookies. It opens the tunnel through a proxy itself, because urllib3 would write its CONNECT
-as it writes a request: a refusal would look as if Plivo might have got something.
+follows redirects and keeps cookies. The adapter of requests makes the pool of connections and their TLS. The module
+writes to these connections and reads from them itself: `send` and `urlopen` would take more CPU than all the rest. It
+opens the tunnel through a proxy itself, because urllib3 would write its CONNECT as it writes a request: a refusal would
+look as if Plivo might have got something.
 """
 
 import contextlib
+import errno
 import http.client
 import io
 import logging
@@ -21,14 +24,13 @@ import sys
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import requests
 from requests.adapters import HTTPAdapter
 from tenacity import Retrying, retry_if_exception, stop_before_delay, wait_exponential, wait_random
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.exceptions import HTTPError
 
 from ringproof.clock import boot_clock
 from ringproof.errors import RingproofError, Unknown, Unreachable
@@ -36,8 +38,8 @@ from ringproof.network.proxy import Proxy
 from ringproof.phone.masking import shorten
 from ringproof.plivo.tunnel import ProxyError, open_tunnel
 
-if TYPE_CHECKING:
-    from urllib3.response import BaseHTTPResponse
+_CLOSED = (errno.EPIPE, errno.ECONNRESET, errno.EPROTOTYPE)
+"""What the system says when one writes to a connection that the server has closed."""
 
 _LOGGERS = ("urllib3.connection", "urllib3.connectionpool", "urllib3.response", "urllib3.util.retry")
 
@@ -104,11 +106,10 @@ class HttpTransport:
         proxy: Proxy | None = None,
         ca_bundle: str | None = None,
     ) -> None:
-        self._url = url
-        self._timeouts = timeouts
+        self._prepared = requests.Request("GET", url).prepare()
+        self._timeouts, self._target, self._headers = timeouts, self._prepared.path_url, dict(headers)
         self._proxy, self._trusted = proxy, ca_bundle or True
         self._adapter = _Adapter(pool_connections=1, pool_maxsize=pool_size)
-        self._headers = dict(headers)
         self._connecting = Retrying(
             retry=retry_if_exception(_is_worth_another_try),
             wait=wait_exponential(0.1, max=1) + wait_random(0, 0.2),  # 25 threads come one after the other
@@ -129,7 +130,7 @@ class HttpTransport:
         Raises `Unreachable` if certainly nothing was sent, after several tries within `connecting_seconds`, and
         `Unknown` if the first byte was written and no head came back.
         """
-        request = _Request(method, self._url, path, self._headers, body)
+        request = _Request(method, self._target + path, self._headers, body)
         return self._connecting(
             self._once, request, boot_clock() + self._timeouts.connecting_seconds, before_first_byte
         )
@@ -143,10 +144,8 @@ class HttpTransport:
     ) -> HttpAnswer:
         outer = sys.exception()
         attempt = _local.attempt = _HttpTry(self._timeouts, connecting_until, before_first_byte, self._proxy)
-        seconds = (self._timeouts.connect_seconds, self._timeouts.answer_seconds)
         try:
-            response = cast("BaseHTTPResponse", self._adapter.send(request, timeout=seconds, verify=self._trusted))
-            return HttpAnswer(response.status, response.headers, self._body(response))
+            return self._exchange(self._adapter.pool(self._prepared, self._trusted), request, attempt)
         except RingproofError:
             raise  # of `before_first_byte`: its cause may be an OSError of another connection
         except Exception as error:
@@ -165,32 +164,44 @@ class HttpTransport:
         why = cause.text if isinstance(cause, ProxyError) else f"no connection: {_describe(cause)}"
         raise Unreachable(shorten(why)) from system_error
 
-    def _body(self, response: "BaseHTTPResponse") -> bytes | None:
-        body = b""
+    def _exchange(self, pool: Any, request: "_Request", attempt: "_HttpTry") -> HttpAnswer:
+        """Write the request to a connection of the pool, and read its answer."""
+        connection = pool._get_conn()  # noqa: SLF001  # what `urlopen` does, without the copies that it makes
+        is_reusable = False
         try:
-            while chunk := response.read(self._timeouts.body_bytes + 1 - len(body), decode_content=False):
+            pool._validate_conn(connection)  # noqa: SLF001
+            try:
+                connection.request(request.method, request.target, request.body, request.headers)
+            except OSError as error:
+                if not attempt.written or error.errno not in _CLOSED:
+                    raise
+                # The server has closed. It may have answered before, so that there is something to read.
+            response = http.client.HTTPConnection.getresponse(connection)
+            body = self._body(response)
+            is_reusable = body is not None
+        finally:
+            if not is_reusable:
+                connection.close()
+            pool._put_conn(connection)  # noqa: SLF001
+        return HttpAnswer(response.status, cast("Mapping[str, str]", response.headers), body)
+
+    def _body(self, response: http.client.HTTPResponse) -> bytes | None:
+        body, most = b"", self._timeouts.body_bytes
+        with response, contextlib.suppress(http.client.HTTPException, OSError):
+            while chunk := response.read(most + 1 - len(body)):
                 body += chunk
-                if len(body) > self._timeouts.body_bytes:
-                    break
-            else:
+            if len(body) <= most and not response.length:
                 return body
-        except (HTTPError, http.client.HTTPException, OSError):
-            pass
-        response.close()
         return None
 
 
-class _Request(requests.PreparedRequest):
-    """A request that needs no preparing: its URL and its headers are the transport's, and known to be right."""
+class _Request:
+    """A request whose target is escaped. Its repr is bare: a traceback must not show the headers and the body."""
 
-    def __init__(self, method: str, url: str, path: str, headers: Mapping[str, str], body: Body | None) -> None:
-        super().__init__()
-        self.method, self.url = method, url + path
-        self.headers = dict(headers)  # type: ignore[assignment]  # each of its names is written in one way only
-        if body is not None:
-            self.body = body
-            self.headers["Content-Type"] = "application/json"
-            self.headers["Content-Length"] = str(len(body))
+    def __init__(self, method: str, target: str, headers: Mapping[str, str], body: Body | None) -> None:
+        self.method, self.target, self.body = method, target, body
+        of_body = {} if body is None else {"Content-Type": "application/json", "Content-Length": str(len(body))}
+        self.headers = {**headers, **of_body}
 
 
 class _HttpTry:
@@ -387,7 +398,7 @@ class _TLSPool(_Pool, HTTPSConnectionPool):
 
 
 class _Adapter(HTTPAdapter):
-    """The pool of one host. requests would find it, and check the certificates' path, again for each request."""
+    """Makes the pool of one host, with its TLS."""
 
     _pool: Any = None
 
@@ -395,23 +406,13 @@ class _Adapter(HTTPAdapter):
         super().init_poolmanager(*args, **keywords)
         self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _TLSPool}
 
-    def get_connection_with_tls_context(self, request: Any, verify: Any, *_: Any, **__: Any) -> Any:
-        pool = self._pool
-        if pool is None:
-            pool = super().get_connection_with_tls_context(request, verify)
-            super().cert_verify(pool, request.url, verify, None)  # type: ignore[no-untyped-call]
+    def pool(self, request: requests.PreparedRequest, trusted: bool | str) -> Any:
+        """Return the pool of the request's host."""
+        if self._pool is None:
+            pool = self.get_connection_with_tls_context(request, trusted)
+            self.cert_verify(pool, request.url, trusted, None)  # type: ignore[no-untyped-call]
             self._pool = pool
-        return pool
-
-    def cert_verify(self, *_: Any) -> None:
-        """Do nothing: the pool has its certificates."""
-
-    def request_url(self, request: Any, _proxies: Any) -> str:
-        return cast("str", request.path_url)
-
-    def build_response(self, _request: Any, response: Any) -> Any:
-        """Return urllib3's response: the transport needs no cookies, encodings and redirects."""
-        return response
+        return self._pool
 
     def close(self) -> None:
         super().close()

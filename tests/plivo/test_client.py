@@ -460,6 +460,26 @@ def test_a_server_that_does_not_read_ends_in_time(client_of):
         assert QUICK.answer_seconds <= time.monotonic() - began < ANSWERED_SOON
 
 
+def test_an_answer_before_the_request_was_read_counts(client_of):
+    """A balancer refuses a request that is too long, and closes: the client learns of it while it writes."""
+    with socket.create_server(("127.0.0.1", 0)) as listening, ThreadPoolExecutor(1) as thread:
+
+        def refuse():
+            connection, _ = listening.accept()
+            with connection:
+                connection.recv(1)
+                connection.sendall(http(413, b"", "Connection: close"))
+
+        refusing = thread.submit(refuse)
+        client = client_of(f"http://127.0.0.1:{listening.getsockname()[1]}")
+
+        got = outcome(client.initiate, NUMBER, alias="x" * 20_000_000)
+        refusing.result()
+
+    assert type(got) is Rejected
+    assert got.detail == "413"
+
+
 ENDLESS = {
     "body": (HEAD + b"Content-Length: 104857600\r\n\r\n", b"x" * 65536),
     "body without a length": (HEAD + b"\r\n", b"x" * 65536),
