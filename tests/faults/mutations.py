@@ -1273,6 +1273,27 @@ MUTATIONS = (
         "tests/celery/test_envelope.py::test_a_compressed_message_is_refused_and_not_unpacked",
     ),
     Mutation(
+        "a worker that has been silent for 20 s is not alive",
+        "ringproof/ledger/heartbeats.py",
+        " if abs(now_ms - at) <= ms(ALIVE)",
+        "",
+        "tests/ledger/test_heartbeats.py::test_who_has_not_beaten_lately_is_not_alive_whichever_way_the_clock_went",
+    ),
+    Mutation(
+        "a worker that stops is not alive from that moment",
+        "worker/celery/heartbeat.py",
+        "if c.blueprint.state in STOP_CONDITIONS:",
+        "if False:",
+        "tests/celery/test_heartbeat.py::test_a_warm_stop_ends_the_heartbeats_at_once",
+    ),
+    Mutation(
+        "Redis finds a page of the numbers that are due by its rank",
+        "ringproof/ledger/reverification.py",
+        'ledger.run("zrange", ledger.keys.renewals, first, min(first + PAGE, count) - 1)',
+        'ledger.run("zrangebyscore", ledger.keys.renewals, "-inf", until, first, PAGE)',
+        "tests/tasks/test_reverification.py::test_redis_walks_over_no_number_twice_however_many_are_due",
+    ),
+    Mutation(
         "a task's message has no headers but those that Celery writes",
         "ringproof/celery/broker.py",
         "message.headers = check_task(message.headers, routing_key, message.payload)",

@@ -144,6 +144,10 @@ class TestWithoutRedisPy:
                     bare_redis.ask(f"redis://127.0.0.1:{listening.getsockname()[1]}/0", ("PING",))
                 answering.join()
 
+    def test_by_tls_redis_py_asks(self):
+        with pytest.raises(LedgerUnavailable, match="rediss://127"):
+            workers_alive_at("rediss://127.0.0.1:1/0?ssl_cert_reqs=none", "ringproof")
+
     def test_nobody_there_is_named(self, tmp_path):
         for url in ("redis://127.0.0.1:1/0", f"unix://{tmp_path}/none.sock?db=0"):
             with pytest.raises(bare_redis.BareRedisError, match="Error: "):
