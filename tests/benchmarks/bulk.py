@@ -171,11 +171,11 @@ def sent(tables, size):
         empty, connected = memory(client), connections(client)
         file = written(world.folder, size.sent, seed=2)
         numbers = accepted(file)
-        processes = Ours(world, OUT_OF_REACH).start(interactive=1, bulk=1)
+        [host] = Ours(world, OUT_OF_REACH).start(hosts=1)
         began = time.monotonic()
         import_roster(world.environ(), world.folder, file)
         distinct = len(set(numbers))
-        grown = watch(world, {name: processes[name] for name in ("bulk-0", "ticks-0")}, distinct)
+        grown = watch(world, host.processes, distinct)
         eventually(lambda: batch_summary(world.ledger, BATCH).state is BatchState.COMPLETED, within=30)
         seconds = time.monotonic() - began
         tables.row("codes a second", f"{Arrivals(world.plivo.requests()).per_second:,.0f}", "")
@@ -183,13 +183,13 @@ def sent(tables, size):
         exact(tables, world, numbers)
         for name, megabytes in grown.items():
             tables.row(
-                f"`{name.partition('-')[0]}`: memory of its processes at 25, 50, 75 and 100 %",
+                f"`{name}`: memory of its processes at 25, 50, 75 and 100 %",
                 f"{', '.join(f'{one:.0f}' for one in megabytes)} MB",
                 "flat",
                 flat=megabytes[-1] <= megabytes[0] * FLAT,
             )
         running = memory(client)
-        for process in processes.values():
+        for process in host.processes.values():
             process.kill()
         eventually(lambda: connections(client) <= connected)
         client.script_flush()
@@ -295,7 +295,7 @@ def beside_a_batch(size):
     """A world in which a batch has begun, and is longer than all persons take."""
     with judged(DOCUMENTED) as world:
         world.plivo.switch(latency_ms=API_MS)
-        Ours(world, DOCUMENTED).start(interactive=1, bulk=1)
+        Ours(world, DOCUMENTED).start(hosts=1)
         file = written(world.folder, int(size.persons * pace(DOCUMENTED)) + 3000, seed=3)
         import_roster(world.environ(), world.folder, file)
         eventually(lambda: world.plivo.counts()["next"] > pace(DOCUMENTED), within=30)

@@ -10,16 +10,16 @@ from support.harness import Process
 class Host:
     """The processes at work, with the world's environment and these variables. They end with the world.
 
-    `name` tells the workers of two hosts apart, as their real names would.
+    `name` tells the workers of two hosts apart, as their real names would. `program` may run Celery in another way.
     """
 
-    def __init__(self, world, name="host", **variables):
+    def __init__(self, world, name="host", *, program=("-m", "celery"), **variables):
         folder = world.folder / name
         folder.mkdir()
         self.processes = {}
-        for line, (program, *arguments) in procfile.commands().items():
-            assert program == "celery", f"the Procfile's {line} runs {program}"
-            command = [sys.executable, "-m", "celery", *(one.replace("%h", name) for one in arguments), "-l", "INFO"]
+        for line, (celery, *arguments) in procfile.commands().items():
+            assert celery == "celery", f"the Procfile's {line} runs {celery}"
+            command = [sys.executable, *program, *(one.replace("%h", name) for one in arguments), "-l", "INFO"]
             log = folder / f"{line}.log"
             world.logs.append(log)
             self.processes[line] = Process(command, log, world.environ(**variables), folder)

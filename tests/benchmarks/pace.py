@@ -1,6 +1,6 @@
 """How much of the pace is used, and never more than that, with the sandbox as the judge: `make bench-pace`.
 
-Workers are those of the Procfile, `bulk` twice: four processes that send. Each request is 0 to 50 ms under way, and
+Two hosts run the processes of the Procfile. Each request is 0 to 50 ms under way, and
 then a strict sliding window judges it. All of it takes about a quarter of an hour and goes into
 docs/operating/measured.md; a short form, or a part, does not. The exit is 1 if a goal was missed.
 """
@@ -94,7 +94,7 @@ def run_steadily(tables, options, rate, numbers):
     """Have so many numbers worked; see that each got one code, and add a row."""
     with judged(rate) as world:
         ours = Ours(world, rate, single=options.single)
-        ours.start(bulk=2)
+        ours.start(hosts=2)
         patience = 60 + 2 * numbers / pace(rate)
         feed = Feed(ours, numbers=numbers)
         done = work(world, f"{rate}", feed, seconds=patience, until=lambda counts: counts["next"] >= numbers)
@@ -126,11 +126,11 @@ def lanes(tables, options):
 
 
 @contextmanager
-def busy(options, **processes):
+def busy(options):
     """A world in which bulk takes the whole pace, and began to a second ago; nobody is texted twice in it."""
     with judged(DOCUMENTED) as world:
         ours = Ours(world, DOCUMENTED, single=options.single)
-        ours.start(bulk=2, **processes)
+        ours.start(hosts=2)
         bulk = Feed(ours)
         begun = work(world, "bulk", bulk, seconds=30, until=lambda counts: counts["next"] > pace(DOCUMENTED))
         assert begun, f"next to nothing was sent: {world.plivo.counts()}; the records are {world.states()}"
@@ -141,7 +141,7 @@ def busy(options, **processes):
 
 def person_beside_bulk(tables, options):
     count = options.size.persons
-    with busy(options, interactive=1) as (world, ours, bulk):
+    with busy(options) as (world, ours, bulk):
         persons = Persons(ours, count)
         asked = work(world, "persons", bulk, persons, seconds=count, until=lambda _: not persons.left)
         assert asked, f"{persons.left} persons were not heard"
@@ -158,7 +158,7 @@ def person_beside_bulk(tables, options):
 
 
 def bulk_beside_a_crowd(tables, options):
-    with busy(options, interactive=1) as (world, ours, bulk):
+    with busy(options) as (world, ours, bulk):
         crowd = Feed(ours, Lane.INTERACTIVE)
         work(world, "crowd", bulk, crowd, seconds=5)  # what bulk had booked by then is sent
         began = time.time()
@@ -203,7 +203,7 @@ def peers(tables, options):
     pinned = f" ({PINNED})" if installed else ""
     tables.begin(
         f"{count:,} numbers at {HUNDRED}, by a bare Celery task in {WORKERS} workers of {CHILDREN} children with "
-        f"limiters of today{pinned}, and by Ringproof in its four processes. A 429 has a `Retry-After`:",
+        f"limiters of today{pinned}, and by Ringproof on two hosts. A 429 has a `Retry-After`:",
         "",
         "share of the limit",
         "429s",
@@ -218,7 +218,7 @@ def peers(tables, options):
             peer_row(tables, world, peer.name, count)
     with judged(HUNDRED, retry_after=True) as world:
         ours = Ours(world, HUNDRED, single=options.single)
-        ours.start(bulk=2)
+        ours.start(hosts=2)
         peer_row(tables, world, ours.name, count, Feed(ours, numbers=count))
 
 
@@ -239,7 +239,7 @@ def report(tables):
     low, high = UNDER_WAY_MS
     measured = (
         f"Each request takes {low} to {high} ms to arrive, and then a strict window judges it. The pace leaves room "
-        f"for that: N in W + {JITTER.total_seconds() * 1000:.0f} ms. Four processes send. {measured_with()}"
+        f"for that: N in W + {JITTER.total_seconds() * 1000:.0f} ms. Two hosts send. {measured_with()}"
     )
     return "\n".join([measured, *tables.lines])
 

@@ -1,7 +1,6 @@
-"""The Procfile's processes under a limit, and work for them: bulk without end, and persons now and then."""
+"""Hosts under a limit, and work for them: bulk without end, and persons now and then."""
 
 import random
-import shlex
 import signal
 import sys
 import tempfile
@@ -10,8 +9,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import psutil
+from host import Host
 from storm import PRODUCTION
-from support.harness import Process
 from table import tell
 from world import World
 
@@ -21,7 +20,6 @@ from ringproof.policy import JITTER
 
 HERE = Path(__file__).parent
 COUNTED = str(HERE / "counted.py")
-PROCFILE = dict(line.split(": ", 1) for line in (HERE.parents[1] / "Procfile").read_text().splitlines())
 
 UNDER_WAY_MS = [0, 50]
 """What the sandbox calls latency is spent before it judges: the jitter of arrivals."""
@@ -93,22 +91,9 @@ class Ours:
     def __init__(self, world, rate, *, single=False):
         self.world, self.rate, self.single = world, rate, single
 
-    def start(self, **processes):
-        """Start so many of each line of the Procfile, beside `ticks` and `beat`; return them, by name, when ready."""
-        started, ready = {}, {}
-        for name, count in {"ticks": 1, "beat": 1, **processes}.items():
-            for nth in range(count):
-                command = [sys.executable, COUNTED, *shlex.split(PROCFILE[name])[1:], "-l", "INFO"]
-                command = [part.replace(f"{name}@", f"{name}-{nth}@") for part in command]
-                log = self.world.folder / f"{name}-{nth}.log"
-                self.world.logs.append(log)
-                process = Process(command, log, self.world.environ(), self.world.folder)
-                self.world.callback(process.kill)
-                started[f"{name}-{nth}"] = process
-                ready[process] = "beat: Starting" if name == "beat" else " ready."
-        for process, text in ready.items():
-            process.until_logged(text)
-        return started
+    def start(self, hosts):
+        """Start so many hosts; return them when they are at work."""
+        return [Host(self.world, f"host-{nth}", program=[COUNTED]) for nth in range(hosts)]
 
     def begun(self):
         """How often *begin* was called; fails if counted.py has not found the script."""
