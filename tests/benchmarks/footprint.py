@@ -92,6 +92,7 @@ def footprint(tables):
         own = connections(world.client)
         host = Host(world)
         sent = 1 + send(world, ROWS, PERSONS, seed=5)
+        host.assert_alive()
         memory(tables, host, sent)
         row(tables, "connections to Redis", connections(world.client) - own, "", "connections")
         time.sleep(CALM_SECONDS)
