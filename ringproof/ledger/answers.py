@@ -19,7 +19,10 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """What `Ledger.begin` returns for one number. `record` is None if the number has none.
+    """What `Ledger.begin` returns for one number.
+
+    For BEGUN `record` has only what a sender needs: the request with its lane, channel, alias, subaccount, country and
+    `resend`, the attempts, `lease_until` and `live_until`. It is None for LATER, and if the number has no record.
 
     `wait` is the time until its slot, or for LATER until its turn. `at` is that moment by this process's
     `boot_clock()`, and `at_us` by the clock of Redis (µs since 1970).

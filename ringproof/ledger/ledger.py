@@ -77,7 +77,8 @@ class Ledger:
         self.durations = durations
         self.slot_clock = SlotClock()
         self._clock_watch = ClockWatch(self._run_script)
-        self._config = json.dumps(durations.mapping() | policy.mapping(), separators=(",", ":"))
+        written = "".join(f" {name}={value}" for name, value in durations.mapping().items())
+        self._config = f"{written}\n{json.dumps(policy.mapping(), separators=(',', ':'))}"
         self._lua_clock = clock
         self._scripts: dict[str, Script] = {}
 

@@ -76,25 +76,49 @@ local UNBEGUN, UNFINISHED, FINAL = {_lua_set(UNBEGUN)}, {_lua_set(UNFINISHED)}, 
     ),
     "history_letters": lambda: (
         f"""
--- The letter of each state and reason in a record's history.
+-- Returns the letter of a state or a reason in a record's history; nil if it has none.
 local LETTERS = {_lua_table(LETTERS)}
+local function letter_of(word)
+  return LETTERS[word]
+end
 """
     ),
     "batch_tables": lambda: (
         f"""
--- The byte of each outcome, the bytes of rows without an outcome, a batch's keys (NAME: its name), and the time in
--- which the weight of a code falls to 37 %.
+-- The byte of each outcome, and the outcome of each byte; the bytes of rows without an outcome; a batch's keys (NAME:
+-- its name); and the time in which the weight of a code falls to 37 %.
 local BYTES = {_lua_table(BYTES)}
+local OUTCOMES = {_lua_table({byte: outcome for outcome, byte in BYTES.items()})}
 local UNFINISHED_BYTES = {_lua_text(UNFINISHED_BYTES)}
-local BATCH_KEYS = {_lua_list(_batch_key_templates())}
+local BATCH_KEYS = {_lua_text(" ".join(_batch_key_templates()))}
 local RATE_MS = {RATE_SECONDS * 1000:.0f}
+local function byte_of_outcome(outcome)
+  return BYTES[outcome]
+end
+local function outcome_of_byte(byte)
+  return OUTCOMES[byte]
+end
 """
     ),
 }
 """The pieces that are written from Python's values when a script needs them, so that each list has one place."""
 
+WRITTEN_AT_THE_END: Final[Mapping[str, str]] = {"batch_rows": "write_batches()", "changes": "write_changes()"}
+"""The pieces that collect what a script changes, and the calls that write it, in their order."""
+
+MADE_WHEN_USED: Final = frozenset(
+    {
+        *("batch_rows", "batch_state", "batch_tables", "breaker", "countries", "destinations", "expiry"),
+        *("history_letters", "hmac", "limits", "line", "people", "plivo_signal", "request", "reverification"),
+        *("tombstone", "transition", "turns", "wrong_codes"),
+    }
+)
+"""The pieces whose functions a script makes when it first calls one of them. To make all functions of all pieces costs
+Redis more than most scripts do with them. The others do something at once, or every script needs them."""
+
 _NEEDS = re.compile(r"-- needs: (\w+(?:, \w+)*)\n")
 _WORD = re.compile(r"\w+")
+_VALUE = re.compile(r"^(\w+(?:, \w+)*) = .*\n", re.MULTILINE)
 _LOCAL = re.compile(r"^local (function )?(\w+(?:,\s+\w+)*)( =)?", re.MULTILINE)
 
 
@@ -147,15 +171,18 @@ def pieces_of(name: str, clock: str | None = None) -> dict[str, str]:
 
 def script_text(name: str, clock: str | None = None) -> str:
     """Return a script with all pieces that it needs in front of it, as `pieces_of` returns them."""
+    pieces = pieces_of(name, clock)
     script = lua_source(name)
+    if ends := [call for piece, call in WRITTEN_AT_THE_END.items() if piece in pieces]:
+        script = "\n".join(["local function run()", script, "end", "local answer = run()", *ends, "return answer"])
     texts, words = [script], set(_WORD.findall(script))
-    for piece in reversed(pieces_of(name, clock).values()):
-        texts.append(_enclosed(piece, words))
+    for piece_name, piece in reversed(pieces.items()):
+        texts.append(_enclosed(piece_name, piece, words))
         words.update(_WORD.findall(piece))
     return "\n".join(reversed(texts))
 
 
-def _enclosed(piece: str, used: set[str]) -> str:
+def _enclosed(name: str, piece: str, used: set[str]) -> str:
     """Return a piece in a block of its own, which gives only the names that are `used` in the text after it.
 
     Lua allows a function 200 local names at a time. Without the blocks a script would have one for each name of all
@@ -172,5 +199,24 @@ def _enclosed(piece: str, used: set[str]) -> str:
             return f"function {match[2]}"
         return f"{match[2]} =" if match[3] else ""
 
-    block = f"do\n{_LOCAL.sub(give, piece)}end\n"
+    text = _LOCAL.sub(give, piece)
+    if name in MADE_WHEN_USED:
+        text = _made_when_used(given, text)
+    block = f"do\n{text}end\n"
     return f"local {', '.join(given)}\n{block}" if given else block
+
+
+def _made_when_used(given: list[str], text: str) -> str:
+    """Return the text of a piece whose functions are made when one of those that it gives is first called.
+
+    The values that it gives are made at once.
+    """
+    values = [match[0] for match in _VALUE.finditer(text) if set(match[1].split(", ")) <= set(given)]
+    for value in values:
+        text = text.replace(value, "", 1)
+    stubs = [
+        f"function {name}(...) make_piece() return {name}(...) end\n"
+        for name in given
+        if re.search(rf"^function {name}\(", text, re.MULTILINE)
+    ]
+    return f"{''.join(values)}local function make_piece()\n{text}end\n{''.join(stubs)}"

@@ -525,7 +525,7 @@ class TestAPause:
         again = world.begin(world.queue[0], fence=begun.fence)
 
         assert (begun.verdict, again.verdict) == (Verdict.BEGUN, Verdict.LATER)
-        assert again.record.state is State.QUEUED
+        assert world.record(world.queue[0]).state is State.QUEUED
         assert world.begin(world.queue[0]).verdict is Verdict.WAITING
 
     def test_moves_the_deadline_of_a_row_by_its_length(self, world):

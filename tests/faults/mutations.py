@@ -60,7 +60,7 @@ MUTATIONS = (
     Mutation(
         "the cooldown goes on after an erasure and a sync",
         "ringproof/ledger/lua/number/mark_verified.lua",
-        "    redis.call('HSET', key, 'code_sent_at', code_sent_at)\n",
+        "    put(key, 'code_sent_at', code_sent_at)\n",
         "",
         "tests/batches/test_erasure.py::test_the_cooldown_goes_on_after_a_sync_has_brought_the_verified_number_back",
     ),
@@ -238,7 +238,7 @@ MUTATIONS = (
     Mutation(
         "an operator's slow rate that ends soon refuses nobody",
         "ringproof/ledger/lua/lib/turns.lua",
-        "if config.until_ms and config.until_ms < ends_at then return now_us end",
+        "if end_of_limits() and end_of_limits() < ends_at then return now_us end",
         "",
         "tests/ledger/test_backlog.py::TestWhileNothingIsSent::test_an_operators_slow_rate_refuses_only_if_it_lasts_as_long_as_the_request",
     ),
@@ -484,8 +484,8 @@ MUTATIONS = (
     Mutation(
         "a sync resets no cap of an erased number",
         "ringproof/ledger/lua/number/mark_verified.lua",
-        " else write_counts(key, record) end",
-        " end",
+        "  if not record.state then write_counts(key, record) end\n",
+        "",
         "tests/ledger/test_wrong_codes.py::TestAfterAnErasure::test_a_sync_that_records_the_number_again_resets_nothing",
     ),
     Mutation(
@@ -609,10 +609,24 @@ MUTATIONS = (
     ),
     Mutation(
         "a cancel writes no pace, which a producer only reads",
-        "ringproof/ledger/lua/number/settle.lua",
-        "if changes_pace then save_pace() end",
-        "save_pace()",
+        "ringproof/ledger/lua/lib/pace.lua",
+        "local function save_pace()\n",
+        "local function save_pace()\n  read_pace()\n",
         "tests/ledger/test_rights.py::test_a_cancel_needs_no_right_to_write_the_pace",
+    ),
+    Mutation(
+        "a caller gets no slot that has passed when the answer comes",
+        "ringproof/ledger/lua/lib/pace.lua",
+        "slot = math.max(now_us + reach_us, slot)",
+        "slot = math.max(now_us, slot)",
+        "tests/ledger/test_slots.py::TestFarFromRedis::test_no_caller_gets_a_slot_that_has_passed_when_the_answer_comes",
+    ),
+    Mutation(
+        "near callers reserve as far ahead as the farthest one needs",
+        "ringproof/ledger/lua/lib/turns.lua",
+        "return 3 * farthest_reach()",
+        "return 3 * reach_us",
+        "tests/ledger/test_slots.py::TestFarFromRedis::test_the_horizon_is_as_before_soon_after_the_last_far_caller",
     ),
     Mutation(
         "an emptied Redis gets its policy back",

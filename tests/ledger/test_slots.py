@@ -657,8 +657,8 @@ class TestOtherRates:
 
         assert {begun.verdict for begun in booked} == {Verdict.BEGUN}
         assert {begun.verdict for begun in again} == {Verdict.LATER}
-        assert {begun.record.state for begun in again} == {State.QUEUED}
-        assert {begun.record.attempts for begun in again} == {0}
+        assert {simulation.record(one).state for one in requests} == {State.QUEUED}
+        assert {simulation.record(one).attempts for one in requests} == {0}
 
 
 def test_after_redis_was_emptied_the_first_window_has_no_slot_for_calls_either(client):

@@ -9,7 +9,7 @@ from typing import Final
 
 GIVEN_BY_REDIS: Final = {
     *("ARGV", "KEYS", "bit", "cjson", "cmsgpack", "error", "ipairs", "math", "next", "pairs", "pcall", "redis"),
-    *("select", "string", "table", "tonumber", "tostring", "type", "unpack"),
+    *("rawset", "select", "setmetatable", "string", "table", "tonumber", "tostring", "type", "unpack"),
 }
 
 _KEYWORDS: Final = {

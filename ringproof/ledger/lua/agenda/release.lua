@@ -1,4 +1,4 @@
--- needs: arguments, clock, record, transition, destinations, countries, pauses
+-- needs: arguments, clock, changes, record, transition, destinations, countries, pauses
 -- Queues numbers that wait for their destination: all of them once Plivo takes codes there again, one for each try
 -- while it does not, and one in all as the last resort for a probe of the account.
 -- input:  ARGV    numbers at most
@@ -14,7 +14,7 @@ local function release(name, count)
     local record = read(key)
     redis.call('ZREM', waiting_key, member)
     if record.reason == 'refused' and milliseconds(record, 'ends_at') > now then
-      redis.call('HDEL', key, 'due_at', 'detail')
+      drop(key, 'due_at', 'detail')
       set_state(key, record, number, 'queued', '', now)
       released = released + 1
     end

@@ -1,4 +1,4 @@
--- needs: arguments, clock, states, settings, set_back, record, batch_state, transition, destinations, breaker, line, turns, pauses
+-- needs: arguments, clock, states, settings, set_back, changes, record, batch_state, transition, destinations, breaker, line, turns, pauses
 -- Works off the entries of the agenda that are due, oldest first. Each entry gets its transition and its next moment in
 -- one go. Only a final state takes a number off the agenda.
 -- input:  KEYS    Celery's queues of the lanes interactive, scheduled and bulk
@@ -30,12 +30,12 @@ end
 -- equals the time since the last change: 30 s, 1, 2, 4 … 10 minutes.
 local function enqueue_again(record, number, since_ms)
   local wait_ms = math.min(math.max(since_ms, first_ms), longest_ms)
-  redis.call('ZADD', agenda_key, math.min(now + wait_ms, milliseconds(record, 'ends_at')), number)
+  set_agenda(number, math.min(now + wait_ms, milliseconds(record, 'ends_at')))
   return queue_has_room(record.lane) and 'enqueue' or 'held'
 end
 
 local function keep(number, agenda_at)
-  redis.call('ZADD', agenda_key, agenda_at, number)
+  set_agenda(number, agenda_at)
   return 'kept'
 end
 
@@ -49,7 +49,7 @@ local function await_scan(number, expires_at)
   end
   local wanted_at = milliseconds(scan, 'wanted')
   if wanted_at + config.look_longest_ms <= now then return false end
-  redis.call('ZADD', agenda_key, now + math.min(math.max(now - wanted_at, FIRST_LOOK_MS), LONGEST_LOOK_MS), number)
+  set_agenda(number, now + math.min(math.max(now - wanted_at, FIRST_LOOK_MS), LONGEST_LOOK_MS))
   return true
 end
 
@@ -57,13 +57,13 @@ end
 -- look-up, or refuse it for good, so the doubt ends after a day. `look_ups_from` is when the first look-up was due.
 local function look_up(key, record, number)
   local from = tonumber(record.look_ups_from) or now
-  if not record.look_ups_from then redis.call('HSET', key, 'look_ups_from', from) end
+  if not record.look_ups_from then put(key, 'look_ups_from', from) end
   if now - from >= config.look_up_longest_ms then
     set_state(key, record, number, 'failed', 'in_doubt')
     return 'undecided'
   end
   local wait_ms = math.min(math.max(now - from, config.look_up_ms), longest_ms)
-  redis.call('ZADD', agenda_key, now + wait_ms, number)
+  set_agenda(number, now + wait_ms)
   return queue_has_room(record.lane) and 'look_up' or 'held'
 end
 
@@ -77,7 +77,7 @@ local function judge_suspect(key, record, number)
     wait_for_destination(key, record, number)
     return 'held'
   end
-  redis.call('HDEL', key, 'due_at')
+  drop(key, 'due_at')
   set_state(key, record, number, 'failed', 'forbidden')
   return 'refused'
 end
@@ -89,7 +89,7 @@ local function work_off_unbegun(key, record, number)
   local hold_ms, hold_reason = paused_until(record.lane), 'paused'
   if applies == 'paused' then hold_ms, hold_reason = now + BATCH_LOOK_MS, 'batch_paused' end
   if applies == 'cancelled' then
-    redis.call('HDEL', key, 'due_at', 'detail')
+    drop(key, 'due_at', 'detail')
     set_state(key, record, number, 'cancelled', '')
     return 'cancelled'
   elseif ends_at <= now and (record.lane == 'interactive' or not hold_ms) then
@@ -101,7 +101,7 @@ local function work_off_unbegun(key, record, number)
     -- Its turn is later than it was: others of the line have asked before, or the pace has become slower.
     local _, turn = slot_of_person(record.channel, people_ahead(record.channel, number, place_of(record, ends_at)))
     local due_at = math.min(math.max(math.ceil(turn / 1000), now + LOOK_MS[record.lane]), ends_at)
-    redis.call('HSET', key, 'due_at', due_at)
+    put(key, 'due_at', due_at)
     return keep(number, due_at)
   elseif record.reason == 'refused' and ends_at > now then
     return judge_suspect(key, record, number)
@@ -111,7 +111,7 @@ local function work_off_unbegun(key, record, number)
   elseif record.state == 'queued' then
     return enqueue_again(record, number, now - milliseconds(record, 'updated_at'))
   end
-  redis.call('HDEL', key, 'due_at', 'detail')
+  drop(key, 'due_at', 'detail')
   set_state(key, record, number, 'queued', '', now)
   return enqueue_again(record, number, 0)
 end
@@ -125,8 +125,8 @@ local function call_up_people(channel)
     local key = key_of_record(number)
     read(key)  -- moves its times first, if Redis' clock has jumped
     call_up(number, channel, slot)
-    redis.call('HSET', key, 'due_at', now)
-    redis.call('ZADD', agenda_key, now, number)
+    put(key, 'due_at', now)
+    set_agenda(number, now)
     others = others + 1
   end
 end
@@ -154,11 +154,12 @@ local function work_off(key, record, number)
     if live_until > now then return keep(number, live_until) end
     return look_up(key, record, number)
   end
-  redis.call('ZREM', agenda_key, number)
+  set_agenda(number, nil)
   return 'gone'
 end
 
 for _, channel in ipairs({'sms', 'call'}) do call_up_people(channel) end
+write_agenda()
 
 local results = {}
 for _, number in ipairs(redis.call('ZRANGEBYSCORE', agenda_key, '-inf', now, 'LIMIT', 0, most_entries)) do

@@ -20,11 +20,11 @@ local function cancel_unfed_rows(list, rows_key, bytes_key, retries_key)
   if unfed > 0 then
     local _, ended = redis.call('GETRANGE', bytes_key, cursor, -1):gsub('%Z', '')  -- an operator has cancelled these
     unfed = unfed - ended
-    redis.call('SETRANGE', bytes_key, cursor, string.rep(BYTES.cancelled, rows - cursor))
+    redis.call('SETRANGE', bytes_key, cursor, string.rep(byte_of_outcome('cancelled'), rows - cursor))
     redis.call('HSET', batch_hash, cursor_field, rows)
   end
   if redis.call('DEL', retries_key) == 1 then  -- a row that is retried has a zero byte, also before the cursor
-    local bytes, retried = redis.call('GETRANGE', bytes_key, 0, -1):gsub('%z', BYTES.cancelled)
+    local bytes, retried = redis.call('GETRANGE', bytes_key, 0, -1):gsub('%z', byte_of_outcome('cancelled'))
     redis.call('SETRANGE', bytes_key, 0, bytes)
     unfed = unfed + retried
   end

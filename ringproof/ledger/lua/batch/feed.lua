@@ -1,4 +1,4 @@
--- needs: arguments, clock, record, batch_state, batch_rows, destinations, tombstone, limits, request
+-- needs: arguments, clock, batch_state, batch_rows, destinations, tombstone, limits, request, changes
 -- Feeds a page of a batch: decides about each row, writes the requests, and moves the cursor, in one go.
 -- input:  KEYS    the batch, the places of the list's retries, the batches that are fed
 --         ARGV    the batch's name, the list's name (the channel), the roster's column of the table,
@@ -45,7 +45,7 @@ end
 -- Whether a row has an outcome by now: an operator has cancelled it, or a person's request stands for one that an
 -- operator retries.
 local function has_outcome(row)
-  local byte = redis.call('GETRANGE', batch_key(name, list, 'bytes'), row.place, row.place)
+  local byte = byte_of(name, list, row.place)
   return byte ~= '' and byte ~= '\0'
 end
 

@@ -1,4 +1,4 @@
--- needs: record, batch_rows
+-- needs: batch_rows, changes
 -- Ends an import after its last row: the feeder feeds the batch from now on, unless it starts paused.
 -- input:  KEYS    the batch, its importer, the batches that are fed, its lists
 --         ARGV    name, the importer's token, how many rows the batch has, '1' to start it paused,

@@ -1,4 +1,4 @@
--- needs: arguments, clock, states, record, batch_state, transition
+-- needs: clock, states, changes, record, batch_state, transition
 -- Notifies the records of rows that their batch was resumed or cancelled.
 -- input:  KEYS    the records
 --         ARGV    the batch's name, and for each record its number and its row, as 'sms:17'
@@ -11,13 +11,13 @@ local function notify(key, number, row)
   if not UNBEGUN[record.state] or record.batch ~= name or record.row:match('^%l+:%d+') ~= row then return false end
   local applies = batch_state_for(record)
   if applies == 'cancelled' then
-    redis.call('HDEL', key, 'due_at', 'detail')
+    drop(key, 'due_at', 'detail')
     set_state(key, record, number, 'cancelled', '')
     return true
   elseif applies == 'running' and record.reason == 'batch_paused' then
     local unused = milliseconds(record, 'due_at') - now  -- the deadline was moved for a longer pause than there was
-    redis.call('HSET', key, 'due_at', now, 'ends_at', milliseconds(record, 'ends_at') - math.max(unused, 0))
-    redis.call('ZADD', agenda_key, now, number)
+    put(key, 'due_at', now, 'ends_at', milliseconds(record, 'ends_at') - math.max(unused, 0))
+    set_agenda(number, now)
     return true
   end
   return false

@@ -1,4 +1,4 @@
--- needs: record
+-- needs: changes
 -- Notes how far the feeder has notified the rows of a batch.
 -- input:  KEYS    the batch, the batches that are fed
 --         ARGV    name, `notify_from` as the feeder has read it, and its new value ('': all rows are notified)

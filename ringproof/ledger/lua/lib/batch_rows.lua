@@ -1,29 +1,49 @@
--- needs: arguments, clock, batch_tables, settings, batch_state
+-- needs: arguments, clock, batch_tables, settings, batch_state, changes
 -- The rows of batches. Each row has one byte for its outcome so far, and every count of a batch follows the bytes.
 
 -- Makes all keys of an ended batch expire at the same moment, `ms` from now. None may outlive the hash: without it no
 -- script counts a row, so none creates a key again. `ms` is nil for a batch that runs again: its keys stay.
 local function expire_batch(name, ms)
   local keys = {batch_key(name)}
-  for i, key in ipairs(BATCH_KEYS) do keys[i + 1] = prefix .. key:gsub('NAME', function() return name end) end
+  for key in BATCH_KEYS:gmatch('%S+') do
+    keys[#keys + 1] = prefix .. key:gsub('NAME', function() return name end)
+  end
   for _, key in ipairs(keys) do
     if ms then redis.call('PEXPIRE', key, ms) else redis.call('PERSIST', key) end
   end
 end
 
-local OUTCOMES = {}
-for outcome, byte in pairs(BYTES) do OUTCOMES[byte] = outcome end
-
 local function is_unfinished(byte)
   return byte == '' or UNFINISHED_BYTES:find(byte, 1, true) ~= nil
 end
 
+-- What this script changes in batches is written at its end: each count once. By batch: bytes (list -> place -> byte),
+-- counts, countries, open (by how many more rows are without an outcome), sent (how many codes).
+local changed_batches = {}
+local function changes_of_batch(name)
+  changed_batches[name] = changed_batches[name] or {bytes = {}, counts = {}, countries = {}, open = 0, sent = 0}
+  return changed_batches[name]
+end
+
+local function bytes_of(name, list)
+  local bytes = changes_of_batch(name).bytes
+  bytes[list] = bytes[list] or {}
+  return bytes[list]
+end
+
+-- Returns the byte of a row; '' behind the last one that was fed.
+local function byte_of(name, list, place)
+  return bytes_of(name, list)[tonumber(place)] or redis.call('GETRANGE', batch_key(name, list, 'bytes'), place, place)
+end
+
 -- Adds `by` to the counts of the byte's outcome. A row that was not fed is in no count.
 local function count_row(name, list, country, byte, by)
-  local outcome = OUTCOMES[byte]
+  local outcome = outcome_of_byte(byte)
   if not outcome then return end
-  redis.call('HINCRBY', batch_key(name, 'counts'), list .. ':' .. outcome, by)
-  redis.call('HINCRBY', batch_key(name, 'countries'), country .. ':' .. outcome:match('^[^:]+'), by)
+  local changes = changes_of_batch(name)
+  local by_list, by_country = list .. ':' .. outcome, country .. ':' .. outcome:match('^[^:]+')
+  changes.counts[by_list] = (changes.counts[by_list] or 0) + by
+  changes.countries[by_country] = (changes.countries[by_country] or 0) + by
 end
 
 -- Completes a batch whose last row has got its outcome; its state makes sure that this happens once. A paused batch
@@ -38,7 +58,7 @@ local function complete_batch(name)
   elseif state ~= 'running' then
     return
   end
-  redis.call('HSET', key, 'state', 'completed', 'completed_at', now)
+  put(key, 'state', 'completed', 'completed_at', now)
   batch_states[name] = 'completed'
   redis.call('ZREM', prefix .. ':feeding', name)
   redis.call('RPUSH', prefix .. ':completed', name)  -- the feeder writes a line to the log for each of these
@@ -46,28 +66,60 @@ local function complete_batch(name)
   redis.call('PUBLISH', prefix .. ':events', cjson.encode({event = 'batch_completed', batch = name, at_ms = now}))
 end
 
--- Counts a sent code for the rate of its batch: older codes weigh less.
-local function count_send(name)
+-- Counts sent codes for the rate of their batch: older codes weigh less.
+local function count_sends(name, sent)
   local key = batch_key(name)
   local old_weight, sent_at = unpack(redis.call('HMGET', key, 'sent_weight', 'sent_at'))
   local weight = (tonumber(old_weight) or 0) * math.exp(math.min(0, (tonumber(sent_at) or now) - now) / RATE_MS)
-  if weight < 0.01 then redis.call('HSET', key, 'sent_since', now) end
-  redis.call('HSET', key, 'sent_weight', string.format('%.4f', weight + 1), 'sent_at', now)
+  if weight < 0.01 then put(key, 'sent_since', now) end
+  put(key, 'sent_weight', string.format('%.4f', weight + sent), 'sent_at', now)
+end
+
+-- Writes bytes of a list: one command for each row of neighbours.
+local function write_bytes(name, list, bytes)
+  local places, run, from = {}, {}, nil
+  for place in pairs(bytes) do places[#places + 1] = place end
+  table.sort(places)
+  for i, place in ipairs(places) do
+    from = from or place
+    run[#run + 1] = bytes[place]
+    if places[i + 1] ~= place + 1 then
+      redis.call('SETRANGE', batch_key(name, list, 'bytes'), from, table.concat(run))
+      run, from = {}, nil
+    end
+  end
+end
+
+local function write_counts_of(key, counts)
+  for field, by in pairs(counts) do
+    if by ~= 0 then redis.call('HINCRBY', key, field, by) end
+  end
+end
+
+-- Writes all changes in batches. Each script that has this piece does so at its end.
+local function write_batches()
+  for name, changes in pairs(changed_batches) do
+    for list, bytes in pairs(changes.bytes) do write_bytes(name, list, bytes) end
+    write_counts_of(batch_key(name, 'counts'), changes.counts)
+    write_counts_of(batch_key(name, 'countries'), changes.countries)
+    if changes.sent > 0 then count_sends(name, changes.sent) end
+    if changes.open ~= 0 and redis.call('HINCRBY', batch_key(name), 'open', changes.open) == 0 then
+      complete_batch(name)
+    end
+  end
 end
 
 -- Sets the byte of a row to an outcome ('state', 'state:reason', or why there is no request), and moves the counts.
 local function set_row_outcome(name, list, place, country, outcome)
-  local bytes_key, after = batch_key(name, list, 'bytes'), BYTES[outcome] or BYTES[outcome:match('^[^:]+')]
-  local before = redis.call('GETRANGE', bytes_key, place, place)
+  local before = byte_of(name, list, place)
+  local after = byte_of_outcome(outcome) or byte_of_outcome(outcome:match('^[^:]+'))
   if before == after then return end
-  redis.call('SETRANGE', bytes_key, place, after)
+  bytes_of(name, list)[tonumber(place)] = after
   count_row(name, list, country, before, -1)
   count_row(name, list, country, after, 1)
-  if outcome == 'code_sent' then count_send(name) end
-  local more_unfinished = (is_unfinished(after) and 1 or 0) - (is_unfinished(before) and 1 or 0)
-  if more_unfinished ~= 0 and redis.call('HINCRBY', batch_key(name), 'open', more_unfinished) == 0 then
-    complete_batch(name)
-  end
+  local changes = changes_of_batch(name)
+  if outcome == 'code_sent' then changes.sent = changes.sent + 1 end
+  changes.open = changes.open + (is_unfinished(after) and 1 or 0) - (is_unfinished(before) and 1 or 0)
 end
 
 -- Sets the row of a record to the record's new state. Does nothing if the batch has expired.
@@ -83,8 +135,8 @@ end
 -- `erased`.
 local function blank_row(name, list, place, country)
   redis.call('LSET', batch_key(name, list), place, country)
-  local byte = redis.call('GETRANGE', batch_key(name, list, 'bytes'), place, place)
-  if OUTCOMES[byte] and is_unfinished(byte) then set_row_outcome(name, list, place, country, 'erased') end
+  local byte = byte_of(name, list, place)
+  if outcome_of_byte(byte) and is_unfinished(byte) then set_row_outcome(name, list, place, country, 'erased') end
 end
 
 -- A newer request is about to replace this record, whose row keeps its outcome. A row without outcome becomes `joined`,
@@ -92,7 +144,7 @@ end
 local function release_row(record)
   if not is_row(record) then return end
   local list, place, country = row_of(record)
-  if is_unfinished(redis.call('GETRANGE', batch_key(record.batch, list, 'bytes'), place, place)) then
+  if is_unfinished(byte_of(record.batch, list, place)) then
     local outcome = batch_state(record.batch) == 'cancelled' and 'cancelled' or 'joined'
     set_row_outcome(record.batch, list, place, country, outcome)
   end

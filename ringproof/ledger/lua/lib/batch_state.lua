@@ -10,9 +10,11 @@ local function batch_key(...)
   return table.concat({prefix, 'batch', ...}, ':')
 end
 
-local batch_states = {}
+local batch_states, created = {}, {}
 local function batch_state(name)
-  batch_states[name] = batch_states[name] or redis.call('HGET', batch_key(name), 'state')
+  if not batch_states[name] then
+    batch_states[name], created[name] = unpack(redis.call('HMGET', batch_key(name), 'state', 'created_at'))
+  end
   return batch_states[name]
 end
 
@@ -20,8 +22,7 @@ end
 -- the record of a verified number outlives its batch. So the request's number must not be older than the batch.
 local function is_row(record)
   if not (record.batch and batch_state(record.batch)) then return false end
-  local created_at = tonumber(redis.call('HGET', batch_key(record.batch), 'created_at'))
-  return tonumber(record.request) >= math.floor(created_at / 1000)
+  return tonumber(record.request) >= math.floor(created[record.batch] / 1000)
 end
 
 -- Returns the list, the place and the country of a record's row.

@@ -1,4 +1,4 @@
--- needs: arguments, clock, settings, record, destinations
+-- needs: arguments, clock, settings, changes, record, destinations
 -- The breaker of a country: it opens if hardly any of the people who ask for codes there enter them. Then only numbers
 -- that were verified before get codes that people ask for, and now and then another number, as a probe. The breaker
 -- closes once some of the probes' codes are entered.
@@ -34,7 +34,7 @@ local function note_probe(key, record, asked, number)
   local name = destination_of(asked, number)
   if is_verified(record) or not read_breaker(name).is_open then return end
   redis.call('HSET', breakers_key, name .. ':next', now + BETWEEN_PROBES_MS)
-  redis.call('HSET', key, 'probe', now + BETWEEN_PROBES_MS)
+  put(key, 'probe', now + BETWEEN_PROBES_MS)
 end
 
 -- Lets the next probe be sent now, in place of one that has ended without a code. Another may have followed it.
@@ -58,7 +58,7 @@ end
 -- Judges the last code of a number: it was entered, or it has died.
 local function judge_code(key, record, number, was_entered)
   if not record.sample then return end
-  redis.call('HDEL', key, 'sample')
+  drop(key, 'sample')
   local name = destination_of(record, number)
   local breaker = read_breaker(name)
   if breaker.is_open and record.sample ~= 'probe' then return end  -- it was sent before the breaker opened

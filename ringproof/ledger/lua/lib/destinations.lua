@@ -1,4 +1,4 @@
--- needs: arguments, clock, set_back, forgetting, record
+-- needs: arguments, clock, set_back, forgetting, changes
 -- The destinations of codes: where Plivo took a code lately, and which ones it refuses (403). A destination is a
 -- country. A number without one, such as a satellite's, counts by its first four digits.
 -- The hash of `destinations_key`, times in ms; D is a destination:
@@ -91,6 +91,7 @@ end
 
 -- Returns all destinations by name, each as a table of those of its fields that are set.
 local function all_destinations()
+  write_hash(destinations_key)
   local all, flat = {}, redis.call('HGETALL', destinations_key)
   for i = 1, #flat, 2 do
     local name, field = flat[i]:match('^(.+):(%l+)$')

@@ -1,4 +1,4 @@
--- needs: arguments, clock, settings, record, people, breaker, transition, locks
+-- needs: arguments, clock, settings, changes, record, people, breaker, transition, locks
 -- The caps of a number: its codes a day, and its calls a week. lib/people has the caps of people's codes together.
 -- A code is counted when begin claims the number, and is taken off the count if it was surely not sent.
 -- A record's `codes` and `calls` are the times of its last ten codes and calls: seconds, in six base-36 digits each.
@@ -44,7 +44,7 @@ end
 
 local function count_code(key, record)
   for _, field in ipairs(record.channel == 'call' and {'codes', 'calls'} or {'codes'}) do
-    redis.call('HSET', key, field, string.sub((record[field] or '') .. second36(), -60))
+    put(key, field, string.sub((record[field] or '') .. second36(), -60))
   end
 end
 
@@ -58,7 +58,7 @@ end
 -- `keep_attempt`, it still counts among the record's attempts.
 local function undo_attempt(key, record, keep_attempt)
   set_or_delete(key, 'live_until', record.live_before)
-  redis.call('HDEL', key, 'live_before', 'lease_until')
-  if not keep_attempt then redis.call('HINCRBY', key, 'attempts', -1) end
+  drop(key, 'live_before', 'lease_until')
+  if not keep_attempt then put(key, 'attempts', (tonumber(record.attempts) or 0) - 1) end
   uncount_code(key, record)
 end

@@ -20,26 +20,42 @@ local REACH_KEPT_US = 10000000    -- a caller counts for so long after its call
 -- Calls hold these slots of the account (µs), beyond its next free one: the texts take those before.
 local held_key = prefix .. ':held'
 
-local pace, changes = {}, {}
-do
-  local flat = redis.call('HGETALL', pace_key)
-  for i = 1, #flat, 2 do pace[flat[i]] = tonumber(flat[i + 1]) end
-end
+-- The pace is read when a script first asks for one of its fields: most results of attempts change nothing of it.
+local pace, changes, is_wrong = {}, {}, false
+local follow_rates
 
 local function set_pace(field, value)
   pace[field] = value
-  changes[#changes + 1], changes[#changes + 2] = field, value
+  changes[field] = value
 end
 
--- After Redis' clock has jumped all times of the pace are wrong: it begins again as that of an emptied Redis. This is
--- not written here, because a producer may have the right to read the pace only.
-local is_wrong = pace.saved_at and (set_back_since(pace.saved_at) > 0 or #jumps_since(pace.saved_at) > 0)
-if is_wrong then pace = {} end
+local function read_pace()
+  setmetatable(pace, nil)
+  local flat = redis.call('HGETALL', pace_key)
+  for i = 1, #flat, 2 do pace[flat[i]] = tonumber(flat[i + 1]) end
+  -- After Redis' clock has jumped all times of the pace are wrong: it begins again as that of an emptied Redis. This is
+  -- not written here, because a producer may have the right to read the pace only.
+  is_wrong = pace.saved_at and (set_back_since(pace.saved_at) > 0 or #jumps_since(pace.saved_at) > 0)
+  if is_wrong then
+    for field in pairs(pace) do pace[field] = nil end
+  end
+  read_policy({
+    'window_us', 'spacing_us', 'call_window_us', 'call_spacing_us', 'jitter_us', 'max_codes_per_day', 'countries',
+  })
+  follow_rates()
+end
+
+setmetatable(pace, {__index = function(_, field)
+  read_pace()
+  return pace[field]
+end})
 
 -- Writes all changes in one command. A script that changes the pace calls this last.
 local function save_pace()
   if is_wrong then redis.call('DEL', pace_key) end
-  if #changes > 0 then redis.call('HSET', pace_key, 'saved_at', now, unpack(changes)) end
+  local fields = {}
+  for field, value in pairs(changes) do fields[#fields + 1], fields[#fields + 2] = field, value end
+  if fields[1] then redis.call('HSET', pace_key, 'saved_at', now, unpack(fields)) end
 end
 
 -- Returns a field of the bucket's rate, in µs: its window, or the spacing of its slots.
@@ -65,12 +81,10 @@ local function follow_rate(bucket)
   end
 end
 
-local function follow_rates()
+function follow_rates()
   follow_rate('account')
   follow_rate('call')
 end
-
-follow_rates()
 
 -- The reach of a caller (µs): so long after now, at the latest, it has this script's answer. A slot that comes before
 -- is missed, and nobody else can use it. The reach of other scripts is 0: they return no slot.

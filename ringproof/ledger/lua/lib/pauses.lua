@@ -1,4 +1,4 @@
--- needs: arguments, clock, set_back, pause_kinds, record, batch_state, transition, destinations
+-- needs: arguments, clock, set_back, pause_kinds, changes, record, batch_state, transition, destinations
 -- The pauses: why no worker sends in any lane, or in one.
 -- The hash of `pauses_key`, times in ms:
 --   person:all, person:LANE, and each with :reason   since when; until an operator resumes
@@ -125,11 +125,11 @@ local function hold_until(key, record, number, until_ms, reason)
   local is_held_for_this = record.state == 'waiting' and record.reason == reason
   if record.lane ~= 'interactive' then
     ends_at = ends_at + until_ms - (is_held_for_this and milliseconds(record, 'due_at') or now)
-    redis.call('HSET', key, 'ends_at', ends_at)
+    put(key, 'ends_at', ends_at)
   end
-  redis.call('HSET', key, 'due_at', until_ms, 'updated_at', now)
+  put(key, 'due_at', until_ms, 'updated_at', now)
   if is_held_for_this then
-    redis.call('ZADD', agenda_key, math.min(until_ms, ends_at), number)
+    set_agenda(number, math.min(until_ms, ends_at))
   else
     set_state(key, record, number, 'waiting', reason, math.min(until_ms, ends_at))
   end

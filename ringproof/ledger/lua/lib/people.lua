@@ -1,4 +1,4 @@
--- needs: arguments, clock, settings, record, hmac, destinations
+-- needs: arguments, clock, settings, changes, record, hmac, destinations
 -- The caps on people's codes together: what strangers at a form can make the installation pay for.
 -- A code counts from when its request is accepted: so requests of the same moment cannot pass a cap. It is taken off
 -- the count if the request ends and surely no code was sent.
@@ -61,7 +61,7 @@ end
 
 -- Counts the code of a person's request that is accepted now.
 local function count_person(key, asked, number)
-  redis.call('HSET', key, 'counted_at', now)
+  put(key, 'counted_at', now)
   for cap, whom in pairs(people_caps(asked, number)) do
     local part, part_ms = part_at(cap, now)
     redis.call('HINCRBY', part_key(cap, part), whom, 1)
@@ -72,7 +72,7 @@ end
 -- Takes the code of a person's request off the counts: no code was sent for it, and none will be.
 local function uncount_person(key, record, number)
   if not record.counted_at then return end
-  redis.call('HDEL', key, 'counted_at')
+  drop(key, 'counted_at')
   for cap, whom in pairs(people_caps(record, number)) do
     local counts = part_key(cap, (part_at(cap, milliseconds(record, 'counted_at'))))
     if (tonumber(redis.call('HGET', counts, whom) or nil) or 0) > 0 then redis.call('HINCRBY', counts, whom, -1) end

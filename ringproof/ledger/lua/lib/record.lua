@@ -1,4 +1,4 @@
--- needs: arguments, clock, settings, set_back, jumps, line
+-- needs: arguments, clock, settings, set_back, jumps, line, changes
 -- How scripts read and write a hash, above all a number's record. An absent field stands for an empty value.
 -- The times of a record: moments that are over at its last change, and ends that may come later.
 local MOMENTS = {'updated_at', 'code_sent_at', 'verified_at', 'checked_at', 'look_ups_from', 'wrong_at'}
@@ -45,6 +45,7 @@ local function follow_clock(key, record)
     end
     return true
   end
+  if not jumps[1] then return false end
   for _, jump in ipairs(jumps_since(changed_at)) do
     has_moved = move_ends(key, record, jump.before, jump.by) or has_moved
   end
@@ -54,10 +55,12 @@ end
 
 -- Returns the hash as a table of texts, and as the flat list that Redis returned.
 local function read(key)
+  write_hash(key)
   local flat = redis.call('HGETALL', key)
   local record = {}
   for i = 1, #flat, 2 do record[flat[i]] = flat[i + 1] end
   if follow_clock(key, record) then return read(key) end
+  note_hash(key, record)
   return record, flat
 end
 
@@ -78,18 +81,10 @@ local function may_still_send(record)
   return record.reason == 'worker_lost' and milliseconds(record, 'updated_at') + config.lease_ms > now
 end
 
-local function set_or_delete(key, field, value)
-  if value and value ~= '' then
-    redis.call('HSET', key, field, value)
-  else
-    redis.call('HDEL', key, field)
-  end
-end
-
 -- A long alias is spread over several fields: alias, alias1, …
 local function delete_alias(key, record)
   for field in pairs(record) do
-    if field:find('^alias') then redis.call('HDEL', key, field) end
+    if field:find('^alias') then drop(key, field) end
   end
 end
 
@@ -99,7 +94,7 @@ local COUNTS = {'codes', 'calls', 'wrong', 'wrong_at', 'locked_until'}
 -- Writes the counts of a record into a new one.
 local function write_counts(key, record)
   for _, field in ipairs(COUNTS) do
-    if record[field] then redis.call('HSET', key, field, record[field]) end
+    if record[field] then put(key, field, record[field]) end
   end
 end
 

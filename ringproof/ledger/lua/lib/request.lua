@@ -1,4 +1,4 @@
--- needs: arguments, clock, states, settings, record, batch_state, batch_rows, reverification, transition, people, breaker, limits, countries
+-- needs: arguments, clock, states, settings, changes, record, batch_state, batch_rows, reverification, transition, people, breaker, limits, countries
 -- The decision about a new request, and how an accepted one is written: for one number, or for a row of a batch.
 -- `asked` describes the new request: answers ('state[:live]' -> disposition), lane, channel, country, is_personal (a
 -- personal number), resend (true or nil), is_row (true for a row), least_request (the lowest request number; nil:
@@ -77,7 +77,8 @@ end
 -- Writes an accepted request over the number's record, and puts it on the agenda.
 local function write_request(key, record, flat, number, request, asked)
   if record.request then keep_earlier(record, flat, number) end
-  redis.call('DEL', key)
+  if flat[1] then redis.call('DEL', key) end
+  note_hash(key, {})
   -- If a person asks for another code, the code that a re-verification has sent counts as not answered.
   if record.reverifies and record.state == 'code_sent' then record.unanswered = record.unanswered or '1' end
   if record.reason == 'lapsed' then redis.call('ZREM', lapsed_key, number) end
@@ -87,12 +88,12 @@ local function write_request(key, record, flat, number, request, asked)
   record.code_request = record.code_request or record.verification_uuid and record.request
   for _, field in ipairs({'live_until', 'verification_uuid', 'api_id', 'code_sent_at', 'expires_at', 'verified_at',
       'verified_uuid', 'code_request', 'tries', 'confirm', 'checked_at', 'reverify_after', 'unanswered', 'sample'}) do
-    if record[field] then redis.call('HSET', key, field, record[field]) end
+    if record[field] then put(key, field, record[field]) end
   end
   write_counts(key, record)
   local ends_at = asked.ends_at
   if asked.asleep_until > now then ends_at = ends_at + asked.asleep_until - now end
-  redis.call('HSET', key, 'request', request, 'lane', asked.lane, 'channel', asked.channel, 'ends_at', ends_at)
+  put(key, 'request', request, 'lane', asked.lane, 'channel', asked.channel, 'ends_at', ends_at)
   set_or_delete(key, 'country', asked.country)
   set_or_delete(key, 'resend', asked.resend and '1')
   if asked.lane == 'interactive' then note_person(key, record, asked, number) end
@@ -104,7 +105,7 @@ local function write_request(key, record, flat, number, request, asked)
   for i = 1, #asked.fields, 2 do written[asked.fields[i]] = asked.fields[i + 1] end
   if written.again then  -- the automatic resend after a doubt belongs to the same row
     written.batch, written.row = record.batch, record.row
-    if record.batch then redis.call('HSET', key, 'batch', record.batch, 'row', record.row) end
+    if record.batch then put(key, 'batch', record.batch, 'row', record.row) end
     set_or_delete(key, 'joined_by', record.joined_by)
   elseif record.batch ~= written.batch or record.row ~= written.row then  -- equal: an operator retries the same row
     release_row(record)
@@ -112,10 +113,10 @@ local function write_request(key, record, flat, number, request, asked)
       set_or_delete(key, 'joined_by', joining_batches(written.batch, record.batch .. '/' .. (record.joined_by or '')))
     end
   end
-  if written.reverifies and record.requested_by_person then redis.call('HSET', key, 'requested_by_person', 1) end
-  if asked.fields[1] then redis.call('HSET', key, unpack(asked.fields)) end
+  if written.reverifies and record.requested_by_person then put(key, 'requested_by_person', 1) end
+  if asked.fields[1] then put(key, unpack(asked.fields)) end
   if asked.asleep_until > now then
-    redis.call('HSET', key, 'due_at', asked.asleep_until)
+    put(key, 'due_at', asked.asleep_until)
     set_state(key, written, number, 'waiting', 'quiet_hours', asked.asleep_until)
   elseif asked.is_refused then
     wait_for_destination(key, written, number)

@@ -1,4 +1,4 @@
--- needs: arguments, clock, settings, record, expiry
+-- needs: arguments, clock, settings, changes, record, expiry
 -- The schedule of re-verifications: a sorted set of numbers by their next date (ms). It is apart from the agenda.
 -- In a record, `reverify_after` is the number's own period in days (0: never), `reverifies` marks a request that a
 -- re-verification made, and `unanswered` counts such requests in a row whose code was not entered.
@@ -59,7 +59,7 @@ end
 
 -- Begins the schedule of a number again: it is verified now.
 local function restart_schedule(key, record, number)
-  redis.call('HDEL', key, 'reverifies', 'unanswered', 'requested_by_person', 'claimed_until')
+  drop(key, 'reverifies', 'unanswered', 'requested_by_person', 'claimed_until')
   redis.call('ZREM', lapsed_key, number)
   schedule_reverification(number, next_due(record, number, now))
 end
@@ -87,10 +87,10 @@ local function update_reverification(key, record, number, state, reason)
     schedule_reverification(number, nil)
   elseif state == 'expired' then
     local unanswered = unanswered_codes(record) + 1
-    redis.call('HSET', key, 'unanswered', unanswered)
+    put(key, 'unanswered', unanswered)
     if unanswered >= MOST_UNANSWERED then
       redis.call('ZADD', lapsed_key, now, number)
-      redis.call('HDEL', key, 'requested_by_person')
+      drop(key, 'requested_by_person')
       schedule_reverification(number, nil)
       return 'lapsed'
     end

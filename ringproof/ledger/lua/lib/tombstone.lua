@@ -1,4 +1,4 @@
--- needs: arguments, clock, record, hmac, transition, limits
+-- needs: arguments, clock, changes, record, hmac, transition, limits
 -- What remains of an erased number while a code of it may be live, or something counts for its caps: the end of that
 -- code and these counts, under an HMAC of the number. Otherwise an erasure would reset the caps.
 -- The HMAC's key is random and is kept in Redis. It expires with the last tombstone: then none can be traced.
@@ -47,7 +47,7 @@ local function read_or_revive(key, number)
   local left, left_key = read_tombstone(number)
   if not left then return record, flat end
   if milliseconds(left, 'live_until') <= now then return left, flat end
-  redis.call('HSET', key, 'request', math.max(left.request + 1, math.floor(now / 1000)), 'lane', left.lane,
+  put(key, 'request', math.max(left.request + 1, math.floor(now / 1000)), 'lane', left.lane,
     'channel', left.channel, 'live_until', left.live_until)
   write_counts(key, left)
   redis.call('DEL', left_key)

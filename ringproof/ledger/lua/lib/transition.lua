@@ -1,8 +1,10 @@
--- needs: arguments, clock, states, history_letters, record, expiry, batch_rows, reverification, line, people, destinations, breaker
+-- needs: clock, states, history_letters, changes, record, expiry, batch_rows, reverification, line, people, destinations, breaker
 -- How a record changes its state.
 
 -- Returns this second in six base-36 digits, which last until 2038.
+local this_second
 local function second36()
+  if this_second then return this_second end
   local digits = '0123456789abcdefghijklmnopqrstuvwxyz'
   local seconds, text = math.floor(now / 1000), ''
   for _ = 1, 6 do
@@ -10,6 +12,7 @@ local function second36()
     text = digits:sub(digit + 1, digit + 1) .. text
     seconds = (seconds - digit) / 36
   end
+  this_second = text
   return text
 end
 
@@ -25,15 +28,15 @@ local function set_state(key, record, number, state, reason, agenda_at)
   reason = update_reverification(key, record, number, state, reason)
   -- An entry has eight bytes: a letter for the state, one for the reason, and the second. Eight entries fill the 64
   -- bytes up to which Redis keeps a hash packed.
-  local history_entry = LETTERS[state] .. (LETTERS[reason] or '-') .. second36()
+  local history_entry = letter_of(state) .. (letter_of(reason) or '-') .. second36()
   local history = string.sub((record.history or '') .. history_entry, -64)
-  redis.call('HSET', key, 'state', state, 'updated_at', now, 'history', history)
+  put(key, 'state', state, 'updated_at', now, 'history', history)
   set_or_delete(key, 'reason', reason)
   end_wait(record, number)
   if agenda_at then
-    redis.call('ZADD', agenda_key, agenda_at, number)
+    set_agenda(number, agenda_at)
   else
-    redis.call('ZREM', agenda_key, number)
+    set_agenda(number, nil)
     -- A failed request does not end an earlier verification, and a scheduled re-verification needs the record: both
     -- stay.
     local stays = state == 'verified' or is_verified(record) and reason ~= 'lapsed'
@@ -63,7 +66,7 @@ end
 -- Has a number wait for its destination: until Plivo takes codes there again, or it is this number's turn to be tried.
 -- `record.refused` is set if Plivo has refused this number itself. The deadline does not move, so that a batch ends.
 local function wait_for_destination(key, record, number)
-  redis.call('HSET', key, 'due_at', record.ends_at)
+  put(key, 'due_at', record.ends_at)
   set_state(key, record, number, 'waiting', 'refused', milliseconds(record, 'ends_at'))
   add_waiting(record, number)
 end

@@ -32,7 +32,7 @@ end
 -- theirs at the full pace, and nothing else is sent. Other lanes, a pause or a slower pace can only make it later. So
 -- can the slots that calls hold: a producer may not read them.
 local function earliest_slot(channel, ends_at, place)
-  if config.until_ms and config.until_ms < ends_at then return now_us end  -- an operator's rates end before
+  if end_of_limits() and end_of_limits() < ends_at then return now_us end  -- an operator's rates end before
   local spacing = rate_of(channel == 'call' and 'call' or 'account', 'spacing')
   local next_free = math.max(now_us, pace.account, channel == 'call' and pace.call or 0)
   return next_free + backlog_before(channel, place) * spacing

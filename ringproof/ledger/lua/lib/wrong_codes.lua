@@ -1,4 +1,4 @@
--- needs: arguments, clock, settings, record, locks
+-- needs: arguments, clock, settings, changes, record, locks
 -- The wrong codes of a number, over all of its codes: each `max_wrong_codes` of them lock the number, each time for
 -- longer. In a record, `wrong` counts them, `wrong_at` (ms) is the time of the last one, and `locked_until` (ms) is the
 -- end of the last lock.
@@ -18,11 +18,11 @@ end
 
 local function count_entry(key, record)
   local wrong = wrong_codes_of(record) + 1
-  redis.call('HSET', key, 'wrong', wrong)
-  if wrong == 1 then redis.call('HSET', key, 'wrong_at', now) end
+  put(key, 'wrong', wrong)
+  if wrong == 1 then put(key, 'wrong_at', now) end
   if wrong % config.max_wrong_codes == 0 then
     local lock_ms = LOCKS_MS[math.min(wrong / config.max_wrong_codes, #LOCKS_MS)]
-    redis.call('HSET', key, 'locked_until', now + lock_ms)
+    put(key, 'locked_until', now + lock_ms)
   end
 end
 
@@ -30,13 +30,13 @@ end
 local function uncount_entry(key, record)
   local wrong = wrong_codes_of(record)
   if wrong == 0 then return end
-  if wrong % config.max_wrong_codes == 0 then redis.call('HDEL', key, 'locked_until') end
+  if wrong % config.max_wrong_codes == 0 then drop(key, 'locked_until') end
   set_or_delete(key, 'wrong', wrong > 1 and wrong - 1)
 end
 
 -- Notes that Plivo has refused a code, for the number and for the place that the code was sent to.
 local function note_wrong_code(key, destination)
-  redis.call('HSET', key, 'wrong_at', now)
+  put(key, 'wrong_at', now)
   local counts_key = prefix .. ':wrong_codes:' .. math.floor(now / COUNTED_MS)
   redis.call('HINCRBY', counts_key, destination, 1)
   redis.call('PEXPIRE', counts_key, COUNTS_KEPT_MS)

@@ -1,4 +1,4 @@
--- needs: arguments, clock, settings, record, batch_state, transition, tombstone, people, limits, request, line, turns
+-- needs: arguments, clock, settings, changes, record, batch_state, transition, tombstone, people, limits, request, line, turns
 -- Accepts a new request for one number, or returns why not.
 -- input:  KEYS    the number's record, the answer to the caller's token
 --         ARGV    number (E.164), the column of the table for this kind of request ('state[:live]=disposition …'),
@@ -78,13 +78,13 @@ elseif decision.promotes then
     if fields[i] == 'subaccount' then fields[i + 1] = record.subaccount or fields[i + 1] end
   end
   if has_alias then delete_alias(key, record) end
-  redis.call('HSET', key, 'lane', lane, 'channel', channel, 'ends_at', asked.ends_at, 'updated_at', now)
+  put(key, 'lane', lane, 'channel', channel, 'ends_at', asked.ends_at, 'updated_at', now)
   join_backlog(number, channel, place_of(asked, asked.ends_at))
   set_or_delete(key, 'country', country)
   note_person(key, record, asked, number)
-  if fields[1] then redis.call('HSET', key, unpack(fields)) end
+  if fields[1] then put(key, unpack(fields)) end
   if record.state == 'waiting' and ENDS_BY_PROMOTION[record.reason] then
-    redis.call('HDEL', key, 'due_at', 'detail')
+    drop(key, 'due_at', 'detail')
     set_state(key, record, number, 'queued', '', math.min(now + config.enqueue_again_ms, asked.ends_at))
   else
     redis.call('ZADD', agenda_key, 'LT', asked.ends_at, number)

@@ -1,4 +1,4 @@
--- needs: clock, settings, record, batch_state, transition, destinations, limits, countries, pace, line, turns, pauses
+-- needs: clock, settings, changes, record, batch_state, transition, destinations, limits, countries, pace, line, turns, pauses
 -- Reserves a slot for each number that may be sent to now, and claims the number. A claimed record is `sending` before
 -- any byte goes to Plivo.
 -- input:  KEYS    the numbers' records
@@ -6,10 +6,14 @@
 --                 the claim taken back if the slot was revoked;
 --                 ms for which the caller waits for its turn; how far the caller is (µs, see lib/pace);
 --                 and for each record its number, its request, and until when (ms) its quiet hours last (0: day)
--- output: now in µs, and for each record: verdict, a time in µs, the record's fields. The verdict is begun (the slot),
---         later (when to ask again), waiting (due_at), ended (0) or nothing (0: there is no such request to begin)
+-- output: now in µs, and for each record: verdict, a time in µs, and fields of the record. The verdict is begun (the
+--         slot; the fields that its sender needs), later (when to ask again; no fields), waiting (due_at), ended (0) or
+--         nothing (0: there is no such request to begin), with all fields
 local fence, patience_ms, reach = unpack(ARGV, 3)
 local PASSED_US = 5000000  -- a claim whose slot has passed so long ago is taken back
+local SENT_WITH = {  -- what a sender needs of a record, beside the alias
+  'state', 'request', 'lane', 'channel', 'subaccount', 'country', 'resend', 'attempts', 'lease_until', 'live_until',
+}
 local later_us  -- once one number gets `later`, all numbers behind it do
 
 -- This fence has claimed the number before. The claim is taken back if its slot was revoked: by other rates, by a
@@ -23,27 +27,47 @@ local function recheck_claim(key, record, number)
   undo_attempt(key, record, false)
   -- It had its slot before its deadline, so it gets another one.
   local ends_at = math.max(milliseconds(record, 'ends_at'), now + config.enqueue_again_ms)
-  redis.call('HSET', key, 'ends_at', ends_at)
+  put(key, 'ends_at', ends_at)
   set_state(key, record, number, 'queued', '', now + config.enqueue_again_ms)
   return 'later', now_us
 end
 
 local function claim(key, record, number, slot_us)
   local lease_until = math.ceil(slot_us / 1000) + config.lease_ms
-  redis.call('HSET', key, 'fence', fence, 'lease_until', lease_until, 'live_until', lease_until + config.code_ms)
+  put(key, 'fence', fence, 'lease_until', lease_until, 'live_until', lease_until + config.code_ms)
   set_or_delete(key, 'live_before', record.live_until)
-  redis.call('HINCRBY', key, 'attempts', 1)
-  redis.call('HDEL', key, 'due_at', 'detail')
+  put(key, 'attempts', (tonumber(record.attempts) or 0) + 1)
+  drop(key, 'due_at', 'detail')
   count_code(key, record)
   set_state(key, record, number, 'sending', '', lease_until)
   return lease_until
 end
 
+-- Returns what the sender of a claimed number needs of its record.
+local function fields_for_sender(key, record)
+  local flat = {}
+  for _, field in ipairs(SENT_WITH) do
+    flat[#flat + 1], flat[#flat + 2] = field, changed_field(key, record, field)
+    if flat[#flat] == field then flat[#flat] = nil end  -- it has no value
+  end
+  local alias, nth = 'alias', 0
+  while record[alias] do
+    flat[#flat + 1], flat[#flat + 2] = alias, record[alias]
+    nth = nth + 1
+    alias = 'alias' .. nth
+  end
+  return flat
+end
+
+-- Returns the verdict, its time, and the record as it was read.
 local function begin(key, number, request, asleep_until)
   local record = read(key)
   if record.request ~= request then return 'nothing', 0 end
   local is_lost = record.state == 'in_doubt' and record.reason == 'worker_lost'  -- its lease has ended meanwhile
-  if record.fence == fence and (record.state == 'sending' or is_lost) then return recheck_claim(key, record, number) end
+  if record.fence == fence and (record.state == 'sending' or is_lost) then
+    local verdict, at_us = recheck_claim(key, record, number)
+    return verdict, at_us, record
+  end
   if record.state ~= 'queued' then return 'nothing', 0 end
   local applies = batch_state_for(record)
   if applies == 'cancelled' then
@@ -57,7 +81,7 @@ local function begin(key, number, request, asleep_until)
   local left_out = left_out_as(number, record.country or '', record.personal)
   if left_out then
     count_refusal('countries')
-    redis.call('HSET', key, 'detail', left_out)
+    put(key, 'detail', left_out)
     set_state(key, record, number, 'failed', 'country')
     return 'ended', 0
   end
@@ -70,7 +94,7 @@ local function begin(key, number, request, asleep_until)
   end
 
   local function wait(reason, due_at, detail)
-    redis.call('HSET', key, 'due_at', due_at, 'ends_at', ends_at)
+    put(key, 'due_at', due_at, 'ends_at', ends_at)
     set_or_delete(key, 'detail', detail)
     set_state(key, record, number, 'waiting', reason, math.min(due_at, ends_at))
     return 'waiting', due_at * 1000
@@ -83,7 +107,7 @@ local function begin(key, number, request, asleep_until)
   local cap, until_ms = reached_cap(record, record.channel)
   if cap then count_refusal(cap) end
   if cap and (record.lane == 'interactive' or until_ms >= ends_at) then
-    redis.call('HSET', key, 'due_at', until_ms, 'detail', cap)
+    put(key, 'due_at', until_ms, 'detail', cap)
     set_state(key, record, number, 'failed', 'capped')
     return 'ended', 0
   elseif cap then
@@ -99,7 +123,7 @@ local function begin(key, number, request, asleep_until)
     hold_until(key, record, number, at, 'paused')
     return 'waiting', at * 1000
   elseif admitted == 'refused' and record.lane == 'interactive' and not pauses.account then
-    redis.call('HSET', key, 'detail', 'Plivo refuses ' .. destination_of(record, number))
+    put(key, 'detail', 'Plivo refuses ' .. destination_of(record, number))
     set_state(key, record, number, 'failed', 'forbidden')
     return 'ended', 0
   elseif admitted == 'refused' then
@@ -133,18 +157,25 @@ local function begin(key, number, request, asleep_until)
   local destination = destination_of(record, number)
   if is_closed(destination) then claim_try(destination, math.ceil(slot_us / 1000)) end
   if admitted == 'first' then set_pauses({probe = fence, probe_until = lease_until}) end
-  return 'begun', slot_us
+  return 'begun', slot_us, record
 end
 
 note_reach(tonumber(reach))
 local answers, is_named = {now_us}, {}
 for i, key in ipairs(KEYS) do
   local number, request, asleep_until = unpack(ARGV, 3 * i + 3, 3 * i + 5)
-  local verdict, at_us = 'nothing', 0
+  local verdict, at_us, record = 'nothing', 0, nil
   -- A number that the caller names twice has this fence already: it would be begun twice, and sent to twice.
-  if not is_named[key] then verdict, at_us = begin(key, number, request, tonumber(asleep_until)) end
+  if not is_named[key] then verdict, at_us, record = begin(key, number, request, tonumber(asleep_until)) end
   is_named[key] = true
-  answers[#answers + 1] = {verdict, at_us, redis.call('HGETALL', key)}
+  local fields = {}
+  if verdict == 'begun' then
+    fields = fields_for_sender(key, record)
+  elseif verdict ~= 'later' then
+    write_hash(key)
+    fields = redis.call('HGETALL', key)
+  end
+  answers[#answers + 1] = {verdict, at_us, fields}
 end
 save_pace()
 return answers

@@ -1,4 +1,4 @@
--- needs: settings, record, destinations, wrong_codes
+-- needs: settings, changes, record, destinations, wrong_codes
 -- Ends a try that has not verified its number: Plivo refused the code, or did not check it.
 -- input:  KEYS    the number's record, the mark that the try has ended
 --         ARGV    number (E.164), the code's handle, how often one code may be entered;
@@ -15,7 +15,7 @@ if record.state and redis.call('SET', ended_key, 1, 'NX', 'PX', config.token_ms)
     note_wrong_code(key, destination_of(record, number))
   else
     uncount_entry(key, record)
-    if record.tries and unchecked_uuid == record.verification_uuid then redis.call('HINCRBY', key, 'tries', -1) end
+    if record.tries and unchecked_uuid == record.verification_uuid then put(key, 'tries', record.tries - 1) end
   end
 end
 if record.confirm == handle and record.tries then

@@ -1,4 +1,4 @@
--- needs: clock, states, settings, record, reverification, transition, tombstone, wrong_codes, breaker
+-- needs: clock, states, settings, changes, record, reverification, transition, tombstone, wrong_codes, breaker
 -- Writes down that Plivo has numbers as verified: after a code was entered, or from Plivo's list.
 -- input:  KEYS    the numbers' records
 --         ARGV    JSON, for each record: {number, uuid, created, dated, country, channel, subaccount, alias}; `created`
@@ -37,10 +37,10 @@ local function needs_new_proof(record)
 end
 
 local function write_country_and_alias(key, record, caller_id)
-  if caller_id.country ~= '' then redis.call('HSET', key, 'country', caller_id.country) end
+  if caller_id.country ~= '' then put(key, 'country', caller_id.country) end
   if next(caller_id.alias) then
     delete_alias(key, record)
-    for field, text in pairs(caller_id.alias) do redis.call('HSET', key, field, text) end
+    for field, text in pairs(caller_id.alias) do put(key, field, text) end
   end
 end
 
@@ -50,12 +50,12 @@ local function write_uuid(key, record, uuid)
   local is_new = uuid ~= record.verification_uuid
   local is_of_doubt = is_new and (record.state == 'sending' or record.state == 'in_doubt')
   if is_new and not is_of_doubt and record.code_sent_at and not is_code_used(record) then
-    redis.call('HSET', key, 'verified_uuid', uuid)
+    put(key, 'verified_uuid', uuid)
     return
   end
-  redis.call('HSET', key, 'verification_uuid', uuid)
-  redis.call('HDEL', key, 'verified_uuid')
-  if is_of_doubt then redis.call('HDEL', key, 'code_request') end
+  put(key, 'verification_uuid', uuid)
+  drop(key, 'verified_uuid')
+  if is_of_doubt then drop(key, 'code_request') end
 end
 
 -- Records that Plivo has a number that is unknown here, or whose last request has ended without a verification.
@@ -63,21 +63,23 @@ local function record_from_plivo(key, record, caller_id)
   -- After an erasure the cooldown goes on. Of the last code nothing but its time is known: Plivo's entry stands for it.
   local code_sent_at = record.state and 0 or last_send_of(record)
   if code_sent_at > 0 then
-    redis.call('HSET', key, 'code_sent_at', code_sent_at)
+    put(key, 'code_sent_at', code_sent_at)
     record.code_sent_at = nil
   end
   if not is_verified(record) then
     local verified_at = caller_id.dated > 0 and math.min(caller_id.dated, now) or now
-    redis.call('HSET', key, 'verified_at', math.max(verified_at, code_sent_at))
+    put(key, 'verified_at', math.max(verified_at, code_sent_at))
   end
   write_uuid(key, record, caller_id.uuid)
+  put(key, 'checked_at', now)
+  if not record.state then write_counts(key, record) end
+  write_hash(key)
   -- No code of the record's request has verified the number, so that request has not.
-  if record.state then redis.call('HSETNX', key, 'code_request', 0) else write_counts(key, record) end
-  redis.call('HSET', key, 'checked_at', now)
+  if record.state then redis.call('HSETNX', key, 'code_request', 0) end
   redis.call('HSETNX', key, 'request', math.floor(now / 1000))
   redis.call('HSETNX', key, 'lane', 'scheduled')
   redis.call('HSETNX', key, 'channel', caller_id.channel)
-  redis.call('HDEL', key, 'live_before', 'lease_until', 'due_at', 'detail', 'tries', 'confirm')
+  drop(key, 'live_before', 'lease_until', 'due_at', 'detail', 'tries', 'confirm')
   set_or_delete(key, 'subaccount', caller_id.subaccount)
   write_country_and_alias(key, record, caller_id)
   redis.call('PERSIST', key)
@@ -87,7 +89,7 @@ end
 
 -- Notes that Plivo still has a verified number.
 local function refresh(key, record, caller_id)
-  redis.call('HSET', key, 'checked_at', now)
+  put(key, 'checked_at', now)
   write_uuid(key, record, caller_id.uuid)
   set_or_delete(key, 'subaccount', caller_id.subaccount)
   write_country_and_alias(key, record, caller_id)
@@ -108,10 +110,10 @@ local function mark(key, caller_id)
     local last_code_lives_until = milliseconds(record, 'expires_at') + config.code_margin_ms
     local no_newer_code = has_uuid_of_last_code and milliseconds(record, 'live_until') <= last_code_lives_until
       or record.state == 'in_doubt' and not has_uuid_of_last_code
-    if no_newer_code then redis.call('HDEL', key, 'live_until') end
-    redis.call('HSET', key, 'verified_at', now)
+    if no_newer_code then drop(key, 'live_until') end
+    put(key, 'verified_at', now)
     write_uuid(key, record, caller_id.uuid)
-    redis.call('HDEL', key, 'live_before', 'lease_until', 'due_at', 'detail', 'tries', 'sample')
+    drop(key, 'live_before', 'lease_until', 'due_at', 'detail', 'tries', 'sample')
     if handle ~= '' or has_uuid_of_last_code then judge_code(key, record, caller_id.number, true) end
     set_or_delete(key, 'confirm', handle)
     if handle ~= '' then uncount_entry(key, record) end
@@ -130,7 +132,7 @@ local function mark(key, caller_id)
     record_from_plivo(key, record, caller_id)
     return 'verified'
   elseif not_about_codes and is_verified(record) then
-    redis.call('HSET', key, 'checked_at', now)
+    put(key, 'checked_at', now)
   end
   if is_known then return record.confirm == handle and 'verified' or 'already' end
   return is_proof and is_verified(record) and 'already' or 'stale'

@@ -1,4 +1,4 @@
--- needs: clock, states, settings, record, reverification, transition, destinations, breaker, limits, pace, pauses, plivo_signal
+-- needs: clock, states, settings, changes, record, reverification, transition, destinations, breaker, limits, pace, pauses, plivo_signal
 -- Writes down the results of attempts, for the caller that knows their fences; or cancels requests that have not begun.
 -- Each one is decided alone, in the order in which they are given.
 -- input:  KEYS    the numbers' records
@@ -9,7 +9,6 @@
 -- output: for each record: settled; already (the same was settled before); or stale: nothing changes, because the
 --         request or attempt is not the caller's, or its state does not allow this
 local FIELDS = 13  -- the arguments of one record
-local changes_pace = false  -- a cancel does not: a producer may have the right to read the pace only
 
 local function settle(key, number, request, fence, state, reason, detail, wait_ms, is_uncounted, verification_uuid,
     api_id, ago_ms, signal, retry_ms)
@@ -31,8 +30,7 @@ local function settle(key, number, request, fence, state, reason, detail, wait_m
   local undecided = reason == 'in_doubt' or reason == 'crashes_worker'
   if undecided and (milliseconds(record, 'live_until') > now or may_still_send(record)) then return 'stale' end
 
-  -- The first writes free memory: Redis allows them when it is out of memory, and then allows the others of this script
-  -- too. So no answer of Plivo's is lost.
+  -- Redis allows this when it is out of memory, and then allows the next writes, too. So no answer of Plivo's is lost.
   redis.call('HDEL', key, 'lease_until', 'look_ups_from')
   local slot = slot_of(record)
   local due_at = now + tonumber(wait_ms)
@@ -41,7 +39,7 @@ local function settle(key, number, request, fence, state, reason, detail, wait_m
   if forced == 'waiting' then due_at = forced_due_at end
   if is_refused then
     record.refused = '1'
-    redis.call('HSET', key, 'refused', 1)
+    put(key, 'refused', 1)
     state, reason, due_at = 'waiting', 'refused', forced_due_at or milliseconds(record, 'ends_at')
   end
 
@@ -50,32 +48,31 @@ local function settle(key, number, request, fence, state, reason, detail, wait_m
     local sent_at = now - tonumber(ago_ms)
     agenda_at = sent_at + config.code_ms
     set_or_delete(key, 'verified_uuid', uuid_of_verification(record))
-    redis.call('HSET', key, 'verification_uuid', verification_uuid, 'api_id', api_id,
+    put(key, 'verification_uuid', verification_uuid, 'api_id', api_id,
       'code_sent_at', sent_at, 'expires_at', agenda_at, 'live_until', agenda_at + config.code_margin_ms)
-    redis.call('HDEL', key, 'live_before', 'code_request', 'tries', 'confirm')
+    drop(key, 'live_before', 'code_request', 'tries', 'confirm')
     note_sample(key, record)
   elseif state == 'in_doubt' then
     agenda_at = milliseconds(record, 'live_until')
   elseif state == 'verified' then
-    if verification_uuid ~= record.verification_uuid then redis.call('HDEL', key, 'code_request') end
-    redis.call('HSET', key, 'verified_at', now, 'verification_uuid', verification_uuid)
-    redis.call('HDEL', key, 'live_until', 'live_before', 'verified_uuid')
+    if verification_uuid ~= record.verification_uuid then drop(key, 'code_request') end
+    put(key, 'verified_at', now, 'verification_uuid', verification_uuid)
+    drop(key, 'live_until', 'live_before', 'verified_uuid')
   else
     if fence ~= '' and not undecided then
       undo_attempt(key, record, is_uncounted ~= '1' and not forced)
     end
     if state == 'waiting' then
-      redis.call('HSET', key, 'due_at', due_at)
+      put(key, 'due_at', due_at)
       agenda_at = math.min(due_at, milliseconds(record, 'ends_at'))
     else
-      redis.call('HDEL', key, 'due_at')
+      drop(key, 'due_at')
     end
   end
   set_or_delete(key, 'detail', detail)
   set_state(key, record, number, state, reason, agenda_at)
   if state == 'verified' then restart_schedule(key, record, number) end
   if is_refused and not forced_due_at then add_waiting(record, number) end
-  changes_pace = changes_pace or fence ~= ''
   return 'settled'
 end
 
@@ -83,5 +80,5 @@ local answers = {}
 for i, key in ipairs(KEYS) do
   answers[i] = settle(key, unpack(ARGV, FIELDS * (i - 1) + 3, FIELDS * i + 2))
 end
-if changes_pace then save_pace() end
+save_pace()  -- a cancel has changed nothing of it: a producer may have the right to read it only
 return answers

@@ -1,4 +1,4 @@
--- needs: clock, record, pauses, wrong_codes
+-- needs: clock, changes, record, pauses, wrong_codes
 -- Takes a code that a user entered, once, and returns whether to ask Plivo about it. The try counts before Plivo is
 -- asked.
 -- input:  KEYS    the number's record, the code under its handle
@@ -34,7 +34,7 @@ end
 local verdict, earlier_handle = judge(), ''
 if verdict == 'ask' then
   earlier_handle = record.confirm or ''
-  redis.call('HSET', key, 'tries', tries + 1, 'confirm', handle)
+  put(key, 'tries', tries + 1, 'confirm', handle)
   count_entry(key, record)
 end
 local after, flat = read(key)

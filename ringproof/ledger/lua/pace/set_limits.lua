@@ -17,7 +17,7 @@ if until_ms > now then
   redis.call('HSET', limits_key, 'until_ms', until_ms, unpack(fields))
   redis.call('PEXPIRE', limits_key, lasts_ms)
 end
-read_settings()
+forget_settings()
 follow_rates()
 save_pace()
 return until_ms

@@ -1,4 +1,4 @@
--- needs: clock, settings, record, reverification, pauses
+-- needs: clock, settings, changes, record, reverification, pauses
 -- Claims a number that is due for re-verification, for a minute: no other worker asks about it until then.
 -- input:  KEYS    the number's record
 --         ARGV    number (E.164)
@@ -12,5 +12,5 @@ if not is_due then return {} end
 local claimed_for = milliseconds(record, 'claimed_until') - now  -- longer than a claim: Redis' clock was set back
 if claimed_for > 0 and claimed_for <= config.look_up_ms then return {} end
 if paused_until('scheduled') then return {} end
-redis.call('HSET', key, 'claimed_until', now + config.look_up_ms)
+put(key, 'claimed_until', now + config.look_up_ms)
 return flat

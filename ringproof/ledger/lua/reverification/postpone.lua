@@ -1,4 +1,4 @@
--- needs: record, reverification
+-- needs: changes, record, reverification
 -- Moves a number that cannot be asked about, for a reason of its own, to its next regular date.
 -- input:  KEYS    the number's record
 --         ARGV    number (E.164)
@@ -6,5 +6,5 @@
 local key, number = KEYS[1], ARGV[3]
 local record = read(key)
 if not can_reverify(record) then return end
-redis.call('HDEL', key, 'requested_by_person', 'claimed_until')
+drop(key, 'requested_by_person', 'claimed_until')
 postpone(key, record, number)

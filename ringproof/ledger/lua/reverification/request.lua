@@ -1,4 +1,4 @@
--- needs: clock, states, record, reverification
+-- needs: clock, states, changes, record, reverification
 -- Makes numbers due for re-verification now, for an operator.
 -- input:  KEYS    records
 --         ARGV    their numbers
@@ -9,8 +9,8 @@ local function request(key, number)
   if not state then return 'unknown' end
   if UNFINISHED[state] or state == 'code_sent' then return 'open' end
   if not can_reverify(record) then return 'never' end
-  redis.call('HSET', key, 'requested_by_person', 1)
-  redis.call('HDEL', key, 'unanswered')
+  put(key, 'requested_by_person', 1)
+  drop(key, 'unanswered')
   redis.call('ZREM', lapsed_key, number)
   schedule_reverification(number, now)
   return 'due'

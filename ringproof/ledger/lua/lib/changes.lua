@@ -1,0 +1,89 @@
+-- needs: arguments
+-- What a script changes in hashes and on the agenda is written at its end: one HSET, and one HDEL before it, for each
+-- hash, and one ZADD for all numbers. Each command costs Redis more than the fields in it.
+local hashes = {}  -- key -> field -> its new value; false: none
+local agenda = {}  -- number -> its next moment (ms); false: none
+local known = {}  -- key -> the fields of a hash as this script has read it, and not written it since
+
+local function changes_of(key)
+  hashes[key] = hashes[key] or {}
+  return hashes[key]
+end
+
+-- Sets fields of a hash: put(key, 'state', 'queued', 'updated_at', now). A field's value is no nil.
+local function put(key, ...)
+  local changes, parts = changes_of(key), {...}
+  for i = 1, #parts, 2 do changes[parts[i]] = parts[i + 1] end
+end
+
+-- Notes the fields that a hash has in Redis now: then no absent one is removed.
+local function note_hash(key, fields)
+  known[key] = fields
+end
+
+-- Removes fields of a hash.
+local function drop(key, ...)
+  local changes, fields = changes_of(key), known[key]
+  for _, field in ipairs({...}) do
+    if not fields or fields[field] or changes[field] then changes[field] = false end
+  end
+end
+
+local function set_or_delete(key, field, value)
+  if value and value ~= '' then changes_of(key)[field] = value else drop(key, field) end
+end
+
+-- Returns a field of a hash as it will be: `fields` is the hash as the script has read it.
+local function changed_field(key, fields, field)
+  local value = hashes[key] and hashes[key][field]
+  if value == nil then return fields[field] end
+  return value or nil
+end
+
+-- Writes the changes of a hash that a script has to read, or to let expire. HDEL comes first: Redis allows it when it
+-- is out of memory.
+local function write_hash(key)
+  local changes, set, dropped = hashes[key], {}, {}
+  if not changes then return end
+  hashes[key], known[key] = nil, nil
+  for field, value in pairs(changes) do
+    if value then
+      set[#set + 1], set[#set + 2] = field, value
+    else
+      dropped[#dropped + 1] = field
+    end
+  end
+  if dropped[1] then redis.call('HDEL', key, unpack(dropped)) end
+  if set[1] then redis.call('HSET', key, unpack(set)) end
+end
+
+-- Sets the moment (ms) at which a number needs attention next; nil: it needs none.
+local function set_agenda(number, at)
+  agenda[number] = at or false
+end
+
+local MOST_PARTS = 1000  -- Lua takes some thousand arguments
+local function call_with_many(command, key, parts)
+  for i = 1, #parts, MOST_PARTS do
+    redis.call(command, key, unpack(parts, i, math.min(i + MOST_PARTS - 1, #parts)))
+  end
+end
+
+local function write_agenda()
+  local entries, gone = {}, {}
+  for number, at in pairs(agenda) do
+    if at then
+      entries[#entries + 1], entries[#entries + 2] = at, number
+    else
+      gone[#gone + 1] = number
+    end
+  end
+  agenda = {}
+  call_with_many('ZREM', agenda_key, gone)
+  call_with_many('ZADD', agenda_key, entries)
+end
+
+local function write_changes()
+  for key in pairs(hashes) do write_hash(key) end
+  write_agenda()
+end
