@@ -18,7 +18,8 @@ Scripts get their own keys from here. They build two kinds of keys from the pref
 | `{P}:erased` | string | the secret key of the tombstones' HMACs, until the last tombstone expires |
 | `{P}:erased:HMAC` | string | the tombstone of one erased number, until its code and its caps have ended |
 | `{P}:wrong_codes:N` | hash | wrong codes by country, in the Nth ten minutes since 1970; 70 minutes |
-| `{P}:people:CAP:PART` | hash | codes of people, as a cap counts them (lua/lib/people.lua); its span |
+| `{P}:people:CAP:WHOM` | string | codes of people, as a cap counts them about WHOM (lua/lib/people.lua); its span |
+| `{P}:people:countries` | hash | the countries with such counts; 70 minutes after the last code |
 | `{P}:requesters` | string | the secret key of the HMACs of `requester=`; two days after the last one |
 | `{P}:breakers` | hash | how many codes people entered, by country, and which breakers are open (lua/lib/breaker.lua) |
 | `{P}:policy` | hash | the workers' settings, for all scripts |

@@ -23,7 +23,9 @@ local function reached_cap(record, channel, asked, number)
     consider('calls_per_week', end_of_cap(record.calls or '', config.max_calls_per_week, WEEK_MS))
   end
   if asked then
-    for name, whom in pairs(people_caps(asked, number)) do consider(name, end_of_people_cap(name, whom)) end
+    local caps = people_caps(asked, number)
+    read_counts(caps)
+    for name, whom in pairs(caps) do consider(name, end_of_people_cap(name, whom)) end
     consider('breaker', end_of_breaker(record, asked, number))
   end
   return cap, until_ms

@@ -2,8 +2,9 @@
 -- The caps on people's codes together: what strangers at a form can make the installation pay for.
 -- A code counts from when its request is accepted: so requests of the same moment cannot pass a cap. It is taken off
 -- the count if the request ends and surely no code was sent.
--- PREFIX:people:CAP:PART   hash: who the cap is about -> codes in this part of the cap's time. The parts of a whole
--- span, and the running one, count: no span of that length has more codes, wherever it begins.
+-- PREFIX:people:CAP:WHOM   who the cap is about -> codes in each part of the cap's time, as '5982301:3 5982304:1'. The
+-- parts of a whole span, and the running one, count: no span of that length has more codes, wherever it begins.
+-- PREFIX:people:countries  the countries (or first digits) that have counts
 local HOUR_MS = DAY_MS / 24
 local PEOPLE_CAPS = {
   range_codes_per_hour = {span_ms = HOUR_MS, parts = 12},
@@ -15,8 +16,10 @@ local PEOPLE_CAPS = {
 local REQUESTERS_KEPT_MS = 2 * DAY_MS  -- longer than any cap counts
 local STEP_BACK_MS = 60000         -- a requester's next code stands in the line as if it were asked for a minute later
 
-local function part_key(cap, part)
-  return prefix .. ':people:' .. cap .. ':' .. part
+local countries_key = prefix .. ':people:countries'
+
+local function counts_key(cap, whom)
+  return prefix .. ':people:' .. cap .. ':' .. whom
 end
 
 -- Returns the part that has this time (ms), and how long (ms) a part is.
@@ -47,13 +50,44 @@ local function requester_of(named, random)
   return hmac(redis.call('GET', secret_key), named):sub(1, 16)
 end
 
+-- Reads the counts of several caps at once. Returns them by cap: part -> codes.
+local counts = {}
+local function read_counts(caps)
+  local keys, names = {}, {}
+  for cap, whom in pairs(caps) do
+    local key = counts_key(cap, whom)
+    if not counts[key] then keys[#keys + 1], names[#names + 1] = key, key end
+  end
+  if not keys[1] then return end
+  for i, text in ipairs(redis.call('MGET', unpack(keys))) do
+    local parts = {}
+    for part, codes in (text or ''):gmatch('(%d+):(%d+)') do parts[tonumber(part)] = tonumber(codes) end
+    counts[names[i]] = parts
+  end
+end
+
+local function counts_of(cap, whom)
+  read_counts({[cap] = whom})
+  return counts[counts_key(cap, whom)]
+end
+
+-- Writes the counts of a cap, without those that count no more. Redis keeps them for `...`, or as long as before.
+local function write_counts_of_people(cap, whom, ...)
+  local parts, oldest = {}, part_at(cap, now) - PEOPLE_CAPS[cap].parts
+  for part, codes in pairs(counts_of(cap, whom)) do
+    if part >= oldest and codes > 0 then parts[#parts + 1] = string.format('%d:%d', part, codes) end
+  end
+  redis.call('SET', counts_key(cap, whom), table.concat(parts, ' '), ...)
+end
+
 -- Returns when (ms) a cap ends that is reached; 0 if it is not.
 local function end_of_people_cap(cap, whom)
   local left, parts = config[cap], PEOPLE_CAPS[cap].parts
   if left == 0 then return 0 end  -- this cap is off
   local newest, part_ms = part_at(cap, now)
+  local codes = counts_of(cap, whom)
   for part = newest, newest - parts, -1 do
-    left = left - (tonumber(redis.call('HGET', part_key(cap, part), whom) or nil) or 0)
+    left = left - (codes[part] or 0)
     if left <= 0 then return (part + parts + 1) * part_ms end
   end
   return 0
@@ -62,10 +96,17 @@ end
 -- Counts the code of a person's request that is accepted now.
 local function count_person(key, asked, number)
   put(key, 'counted_at', now)
-  for cap, whom in pairs(people_caps(asked, number)) do
+  local caps = people_caps(asked, number)
+  read_counts(caps)
+  for cap, whom in pairs(caps) do
     local part, part_ms = part_at(cap, now)
-    redis.call('HINCRBY', part_key(cap, part), whom, 1)
-    redis.call('PEXPIRE', part_key(cap, part), PEOPLE_CAPS[cap].span_ms + 2 * part_ms)
+    local codes = counts_of(cap, whom)
+    if cap == 'country_codes_per_hour' and not codes[part] then
+      redis.call('HSET', countries_key, whom, part)
+      redis.call('PEXPIRE', countries_key, PEOPLE_CAPS[cap].span_ms + 2 * part_ms)
+    end
+    codes[part] = (codes[part] or 0) + 1
+    write_counts_of_people(cap, whom, 'PX', PEOPLE_CAPS[cap].span_ms + 2 * part_ms)
   end
 end
 
@@ -73,28 +114,27 @@ end
 local function uncount_person(key, record, number)
   if not record.counted_at then return end
   drop(key, 'counted_at')
-  for cap, whom in pairs(people_caps(record, number)) do
-    local counts = part_key(cap, (part_at(cap, milliseconds(record, 'counted_at'))))
-    if (tonumber(redis.call('HGET', counts, whom) or nil) or 0) > 0 then redis.call('HINCRBY', counts, whom, -1) end
+  local caps = people_caps(record, number)
+  read_counts(caps)
+  for cap, whom in pairs(caps) do
+    local codes, part = counts_of(cap, whom), part_at(cap, milliseconds(record, 'counted_at'))
+    if (codes[part] or 0) > 0 then
+      codes[part] = codes[part] - 1
+      write_counts_of_people(cap, whom, 'KEEPTTL')
+    end
   end
 end
 
--- Returns how many codes a cap counts now, for each whom it is about.
-local function codes_of_people(cap)
-  local codes, newest = {}, part_at(cap, now)
-  for part = newest - PEOPLE_CAPS[cap].parts, newest do
-    local flat = redis.call('HGETALL', part_key(cap, part))
-    for i = 1, #flat, 2 do codes[flat[i]] = (codes[flat[i]] or 0) + tonumber(flat[i + 1]) end
-  end
-  return codes
+-- Returns how many codes a cap counts now.
+local function codes_of_people(cap, whom)
+  local codes, sum, newest = counts_of(cap, whom), 0, part_at(cap, now)
+  for part = newest - PEOPLE_CAPS[cap].parts, newest do sum = sum + (codes[part] or 0) end
+  return sum
 end
 
--- Returns by how much (ms) a new code of this requester stands behind its deadline in the line: a step for each code
--- that the requester has got within the hour. So one with many numbers holds up no first number of another one.
-local function step_back_ms(requester)
-  local newest, codes = part_at('requester_codes_per_hour', now), 0
-  for part = newest - PEOPLE_CAPS.requester_codes_per_hour.parts, newest do
-    codes = codes + (tonumber(redis.call('HGET', part_key('requester_codes_per_hour', part), requester) or nil) or 0)
-  end
-  return codes * STEP_BACK_MS
+-- Returns by how much (ms) a new code of a requester stands behind its deadline in the line: a step for each code that
+-- the requester has got within the hour. So one with many numbers holds up no first number of another one.
+local function step_back_ms(asked, number)
+  read_counts(people_caps(asked, number))
+  return codes_of_people('requester_codes_per_hour', asked.requester) * STEP_BACK_MS
 end

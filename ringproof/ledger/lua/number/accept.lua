@@ -43,7 +43,7 @@ local asked = {
 }
 if lane == 'interactive' and named ~= '' then
   asked.requester = requester_of(named, random)
-  asked.steps_back = step_back_ms(asked.requester)
+  asked.steps_back = step_back_ms(asked, number)
   for _, field in ipairs({'requester', 'steps_back'}) do
     table.insert(fields, field)
     table.insert(fields, asked[field])
