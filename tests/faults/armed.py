@@ -6,6 +6,7 @@ process id in `test:reached:{point}:{number}` and does that to itself. `FAULTS_O
 is off. None of these is read by anything but this file. `FIRST_BYTES` is what celery_with_notes.py reads.
 """
 
+import http.client
 import json
 import os
 import signal
@@ -92,7 +93,7 @@ def _arm_the_client():
         return answer
 
     client.PlivoClient.initiate = pointed
-    around(transport._Connection, "getresponse", lambda *_: getattr(NUMBERS, "sending", None), before="written")
+    around(http.client.HTTPConnection, "getresponse", lambda *_: getattr(NUMBERS, "sending", None), before="written")
 
 
 def _arm_the_settling():
