@@ -103,23 +103,17 @@ end
 }
 """The pieces that are written from Python's values when a script needs them, so that each list has one place."""
 
-WRITTEN_AT_THE_END: Final[Mapping[str, str]] = {"batch_rows": "write_batches()", "changes": "write_changes()"}
-"""The pieces that collect what a script changes, and the calls that write it, in their order."""
+AT_ONCE: Final = ("arguments", "clock")
+"""The pieces that every script runs first. The others are made when a script first uses a name of theirs."""
 
-MADE_WHEN_USED: Final = frozenset(
-    {
-        *("batch_rows", "batch_state", "batch_tables", "breaker", "countries", "destinations", "expiry"),
-        *("history_letters", "hmac", "limits", "line", "people", "plivo_signal", "request", "reverification"),
-        *("tombstone", "transition", "turns", "wrong_codes"),
-    }
-)
-"""The pieces whose functions a script makes when it first calls one of them. To make all functions of all pieces costs
-Redis more than most scripts do with them. The others do something at once, or every script needs them."""
+AT_THE_END: Final = ("write_batches", "write_changes")
+"""The functions that write what a script has collected, in this order. They are not called if their piece was not made.
+"""
 
 _NEEDS = re.compile(r"-- needs: (\w+(?:, \w+)*)\n")
 _WORD = re.compile(r"\w+")
-_VALUE = re.compile(r"^(\w+(?:, \w+)*) = .*\n", re.MULTILINE)
-_LOCAL = re.compile(r"^local (function )?(\w+(?:,\s+\w+)*)( =)?", re.MULTILINE)
+_GIVEN = re.compile(r"^local (?:function )?(\w+(?:,\s+\w+)*)", re.MULTILINE)
+_NAME = re.compile(r"--[^\n]*|'(?:\\.|[^'\\])*'|[.:]?\b[A-Za-z_]\w*")
 
 
 def lua_source(name: str) -> str:
@@ -170,53 +164,54 @@ def pieces_of(name: str, clock: str | None = None) -> dict[str, str]:
 
 
 def script_text(name: str, clock: str | None = None) -> str:
-    """Return a script with all pieces that it needs in front of it, as `pieces_of` returns them."""
-    pieces = pieces_of(name, clock)
-    script = lua_source(name)
-    if ends := [call for piece, call in WRITTEN_AT_THE_END.items() if piece in pieces]:
-        script = "\n".join(["local function run()", script, "end", "local answer = run()", *ends, "return answer"])
-    texts, words = [script], set(_WORD.findall(script))
-    for piece_name, piece in reversed(pieces.items()):
-        texts.append(_enclosed(piece_name, piece, words))
-        words.update(_WORD.findall(piece))
-    return "\n".join(reversed(texts))
+    """Return a script with all pieces that it needs, as `pieces_of` returns them.
 
-
-def _enclosed(name: str, piece: str, used: set[str]) -> str:
-    """Return a piece in a block of its own, which gives only the names that are `used` in the text after it.
-
-    Lua allows a function 200 local names at a time. Without the blocks a script would have one for each name of all
-    its pieces.
+    Making all functions of all pieces would cost Redis more than most scripts do with them. So the names of the pieces
+    are fields of a table `lib`, and the first use of one makes its piece, with all of its names.
     """
-    given: list[str] = []
+    pieces, script = pieces_of(name, clock), lua_source(name)
+    first = [pieces.pop(piece) for piece in AT_ONCE if piece in pieces]
+    if not pieces:
+        return "\n".join([*first, script])
+    given = {piece: _given(text) for piece, text in pieces.items()}
 
-    def give(match: re.Match[str]) -> str:
-        names = re.split(r",\s+", match[2])
-        if used.isdisjoint(names):
-            return match[0]
-        given.extend(names)
-        if match[1]:
-            return f"function {match[2]}"
-        return f"{match[2]} =" if match[3] else ""
+    def linked(text: str) -> str:
+        """Take the names of pieces in a text from `lib`."""
+        names = {name for piece in needs(text) for name in given.get(piece, ())}
+        return _NAME.sub(lambda match: f"lib.{match[0]}" if match[0] in names else match[0], text)
 
-    text = _LOCAL.sub(give, piece)
-    if name in MADE_WHEN_USED:
-        text = _made_when_used(given, text)
-    block = f"do\n{text}end\n"
-    return f"local {', '.join(given)}\n{block}" if given else block
-
-
-def _made_when_used(given: list[str], text: str) -> str:
-    """Return the text of a piece whose functions are made when one of those that it gives is first called.
-
-    The values that it gives are made at once.
-    """
-    values = [match[0] for match in _VALUE.finditer(text) if set(match[1].split(", ")) <= set(given)]
-    for value in values:
-        text = text.replace(value, "", 1)
-    stubs = [
-        f"function {name}(...) make_piece() return {name}(...) end\n"
-        for name in given
-        if re.search(rf"^function {name}\(", text, re.MULTILINE)
+    used = {piece: set(_WORD.findall(script)) for piece in needs(script)}
+    for text in pieces.values():
+        for piece in needs(text):
+            used.setdefault(piece, set()).update(_WORD.findall(text))
+    makers, owners, fields = [], [], []
+    for piece, text in pieces.items():
+        names = [one for one in given[piece] if one in used[piece] or one in AT_THE_END]
+        makers.append(f"if piece == '{piece}' then\n{linked(text)}\n{_fields(names)} = {', '.join(names)}\n")
+        owners += [f"{one} = '{piece}'" for one in names]
+        fields += names
+    ends = [
+        f"if rawget(lib, '{end}') then lib.{end}() end" for end in AT_THE_END if any(end in of for of in given.values())
     ]
-    return f"{''.join(values)}local function make_piece()\n{text}end\n{''.join(stubs)}"
+    return "\n".join(
+        [
+            *first,
+            f"local lib = {{{', '.join(f'{one} = nil' for one in fields)}}}  -- with room for them",
+            f"local function make(piece)\n{'else'.join(makers)}end\nend",
+            f"local PIECES = {{{', '.join(owners)}}}",
+            "setmetatable(lib, {__index = function(_, name) make(PIECES[name]) return rawget(lib, name) end})",
+            f"local function run()\n{linked(script)}\nend",
+            "local answer = run()",
+            *ends,
+            "return answer\n",
+        ]
+    )
+
+
+def _given(piece: str) -> list[str]:
+    """Return the names that a piece defines for others: its locals that are indented by nothing."""
+    return [name for names in _GIVEN.findall(piece) for name in re.split(r",\s+", names)]
+
+
+def _fields(names: Iterable[str]) -> str:
+    return ", ".join(f"lib.{name}" for name in names)

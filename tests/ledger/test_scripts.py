@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 import redis
-from support.lua_names import defined, taken
+from support.lua_names import defined, own, taken
 
 from ringproof.ledger import scripts
 from ringproof.ledger.connection import connect
-from ringproof.ledger.scripts import TABLES, lua_source, needs, pieces_of, script_text
+from ringproof.ledger.scripts import AT_ONCE, AT_THE_END, TABLES, lua_source, needs, pieces_of, script_text
 
 LUA = Path(scripts.__file__).with_name("lua")
 FILES = sorted(str(file.relative_to(LUA).with_suffix("")) for file in LUA.rglob("*.lua"))
@@ -43,13 +43,24 @@ def test_a_script_and_its_pieces_define_no_name_twice(script):
     assert len(set().union(*map(defined, sources))) == sum(len(defined(source)) for source in sources)
 
 
-@pytest.mark.parametrize("script", SCRIPTS)
-def test_a_script_has_far_fewer_local_names_than_lua_allows(script):
-    given = re.findall(r"^local ([\w, ]+)\ndo$", script_text(script), re.MULTILINE)
-    names = [*defined(lua_source(script)), *(name for names in given for name in names.split(", "))]
+@pytest.mark.parametrize("file", FILES)
+def test_a_name_of_a_piece_is_no_other_name_in_a_file_that_needs_the_piece(file):
+    """A script takes it from `lib` wherever it stands."""
+    source = lua_source(file)
+    names = set().union(*(defined(PIECES[piece]) for piece in needs(source) if piece not in AT_ONCE))
 
-    assert given or not needs(lua_source(script))
-    assert len(names) < 150
+    assert sorted(names & own(source)) == [], "a variable or a parameter"
+    assert [key for key in re.findall(r"[{,]\s*(\w+) = ", source) if key in names] == [], "a key of a table"
+
+
+@pytest.mark.parametrize("piece", PIECES)
+def test_what_a_piece_gives_to_others_is_set_once(piece):
+    """Others have a copy of it, from when the piece was made."""
+    elsewhere = set().union(*(taken(lua_source(file)) for file in FILES if piece in needs(lua_source(file))))
+    given = defined(PIECES[piece]) & elsewhere
+    set_again = re.findall(r"^ +(\w+(?:, \w+)*) = ", PIECES[piece], re.MULTILINE)
+
+    assert given & {name for names in set_again for name in names.split(", ")} == set()
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
@@ -86,17 +97,29 @@ def test_a_piece_comes_once_and_after_what_it_needs(monkeypatch):
     assert list(pieces_of("number/one")) == ["base", "left", "right", "top"]
 
 
-def test_a_piece_gives_only_the_names_that_the_text_after_it_uses(client, monkeypatch):
+def test_a_piece_is_made_when_a_script_uses_a_name_of_it_and_not_before(client, monkeypatch):
     sources = {
-        "number/one": "-- needs: sum\nreturn sum(c)\n",
-        "lib/sum": "local a, b = 1, 2\nlocal c\nlocal function private(x) return x end\n"
-        "local function sum(x) return a + b + private(x) end\nc = 3\n",
+        "number/one": "-- needs: sum, other\nlocal text = 'sum'  -- not sum\n"
+        "if #ARGV > 0 then return other() end\nreturn sum(c) .. text\n",
+        "lib/sum": "-- needs: base\nlocal a, b = 1, 2\nlocal c\nlocal function private(x) return x end\n"
+        "local function sum(x) return a + b + private(x) + base end\nc = 3\n",
+        "lib/base": "local base = 4\n",
+        "lib/other": "redis.call('INCR', 'test:made')\n"
+        "local function other() return redis.call('GET', 'test:made') end\n",
     }
     monkeypatch.setattr(scripts, "lua_source", sources.__getitem__)
     text = script_text("number/one")
+    client.delete("test:made")
 
-    assert "local c, sum\ndo\n" in text
-    assert client.eval(text, 0) == 6
+    assert client.eval(text, 0) == "10sum"
+    assert not client.exists("test:made")
+    assert client.eval(text, 0, "more") == "1"
+
+
+def test_what_a_script_has_collected_is_written_at_its_end_if_there_is_any(client):
+    for piece, source in PIECES.items():
+        assert not defined(source) & set(AT_THE_END) or piece in {"batch_rows", "changes"}
+    assert set(AT_THE_END) <= set().union(*map(defined, PIECES.values()))
 
 
 def test_pieces_that_need_each_other_are_an_error(monkeypatch):

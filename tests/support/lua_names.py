@@ -9,7 +9,7 @@ from typing import Final
 
 GIVEN_BY_REDIS: Final = {
     *("ARGV", "KEYS", "bit", "cjson", "cmsgpack", "error", "ipairs", "math", "next", "pairs", "pcall", "redis"),
-    *("rawset", "select", "setmetatable", "string", "table", "tonumber", "tostring", "type", "unpack"),
+    *("rawget", "rawset", "select", "setmetatable", "string", "table", "tonumber", "tostring", "type", "unpack"),
 }
 
 _KEYWORDS: Final = {
@@ -30,6 +30,11 @@ def defined(source: str) -> set[str]:
     functions = re.findall(r"^local function (\w+)", source, re.MULTILINE)
     values = re.findall(r"^local (?!function\b)(\w+(?:,\s+\w+)*)", source, re.MULTILINE)
     return {*functions, *(name for names in values for name in re.split(r",\s+", names))}
+
+
+def own(source: str) -> set[str]:
+    """Return all names that a source defines, also within functions."""
+    return {name for name, is_own in _names(source) if is_own}
 
 
 def taken(source: str) -> set[str]:

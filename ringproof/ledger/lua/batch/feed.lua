@@ -65,7 +65,7 @@ local function feed_row(row)
   local record, flat = read_or_revive(key, row.number)
   local asked = {
     answers = answers, lane = 'bulk', channel = list, country = row.country, is_personal = row.is_personal,
-    is_row = true, least_request = least_request, ends_at = now + tonumber(lasts_ms),
+    is_of_batch = true, least_request = least_request, ends_at = now + tonumber(lasts_ms),
     asleep_until = row.asleep_until, fields = row.fields,
   }
   local destination = destination_of(row, row.number)

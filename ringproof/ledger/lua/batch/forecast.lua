@@ -19,7 +19,7 @@ local dispositions = {}
 for i, row in ipairs(cjson.decode(rows_json)) do
   local asked = {
     answers = answers, lane = 'bulk', channel = row.channel, country = row.country,
-    is_personal = row.is_personal, is_row = true, ends_at = now + tonumber(lasts_ms),
+    is_personal = row.is_personal, is_of_batch = true, ends_at = now + tonumber(lasts_ms),
   }
   dispositions[i] = decide(record_of(KEYS[i], row.number), row.number, asked).disposition
 end

@@ -1,7 +1,7 @@
 -- needs: arguments, clock, states, settings, changes, record, batch_state, batch_rows, reverification, transition, people, breaker, limits, countries
 -- The decision about a new request, and how an accepted one is written: for one number, or for a row of a batch.
 -- `asked` describes the new request: answers ('state[:live]' -> disposition), lane, channel, country, is_personal (a
--- personal number), resend (true or nil), is_row (true for a row), least_request (the lowest request number; nil:
+-- personal number), resend (true or nil), is_of_batch (true for a row), least_request (the lowest request number; nil:
 -- any), ends_at (ms), asleep_until (ms; 0: awake), is_refused (Plivo refuses the destination, so that the request
 -- waits), fields (other fields of the record, as a flat list of names and values).
 
@@ -42,7 +42,7 @@ local function decide(record, number, asked)
   elseif is_accepted and asked.resend and cooldown_until > now then
     decision.disposition, decision.until_ms = 'cooling_down', cooldown_until
     return decision
-  elseif is_person or asked.is_row then
+  elseif is_person or asked.is_of_batch then
     -- A person learns of a cap at once. A row waits for its end, unless the row's deadline comes before it.
     local cap, until_ms = reached_cap(record, asked.channel, is_person and asked, number)
     decision.refused_by = cap
