@@ -1,6 +1,8 @@
 """Celery's consumer of a worker's main process, with less trust in what others send to it."""
 
 import logging
+import socket
+from contextlib import suppress
 from typing import Any, Final
 
 import celery.worker.consumer
@@ -34,8 +36,36 @@ class Control(control.Control):
         self.start, self.stop, self.shutdown = self.box.start, self.box.stop, self.box.shutdown
 
 
+class Waker:
+    """Wakes the event loop of a worker from another thread."""
+
+    def __init__(self) -> None:
+        self._reader, self._writer = socket.socketpair()
+        self._reader.settimeout(0)
+        self._writer.settimeout(0)
+
+    def watch(self, hub: Any) -> None:
+        """Have this event loop wake up."""
+        hub.add_reader(self._reader, self._empty)
+
+    def wake(self) -> None:
+        """Wake the event loop. Thread-safe."""
+        with suppress(BlockingIOError):  # it has not even noticed the earlier ones
+            self._writer.send(b"\0")
+
+    def _empty(self) -> None:
+        with suppress(BlockingIOError):
+            self._reader.recv(4096)
+
+
 class Consumer(celery.worker.consumer.Consumer):
-    """Drops messages that are for no task here. Celery's own writes their bodies into the log, codes included."""
+    """Takes messages as soon as a thread is free, and drops those that are for no task here.
+
+    In Celery 5.6 a thread leaves its acknowledgement to the event loop, and does not wake it. If all threads were busy,
+    the loop sleeps for up to a second, and nobody takes the next messages meanwhile.
+
+    Celery's own consumer writes the bodies of messages for unknown tasks into the log, codes included.
+    """
 
     class Blueprint(celery.worker.consumer.Consumer.Blueprint):
         """Celery's steps, with this module's mailbox."""
@@ -44,6 +74,21 @@ class Consumer(celery.worker.consumer.Consumer):
             f"{__name__}:Control" if step == CELERYS else step
             for step in celery.worker.consumer.Consumer.Blueprint.default_steps
         ]
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        self._waker = Waker()
+        super().__init__(*args, **options)
+
+    def register_with_event_loop(self, hub: Any) -> None:
+        """Begin to take messages; called again after each lost connection."""
+        super().register_with_event_loop(hub)
+        self._waker.watch(hub)
+
+    def call_soon(self, p: Any, *args: Any, **options: Any) -> Any:
+        """Have the event loop make a call, such as an acknowledgement, at once. Thread-safe."""
+        called = super().call_soon(p, *args, **options)
+        self._waker.wake()
+        return called
 
     def on_unknown_task(self, body: Any, message: Any, exc: Exception) -> None:  # noqa: ARG002  # Celery's signature
         """Drop a message for a task that Ringproof does not have; its sender gets `NotRegistered` as the result."""
