@@ -45,7 +45,7 @@ class NumberToReverify(Book):
         self.move(timedelta(seconds=1))  # past the first window
         monkeypatch.setattr(tasks, "send_numbers", lambda _, numbers, lane: self.messages.append((numbers, lane)))
         for module in (tasks, sweep):
-            monkeypatch.setattr(module, "send_chunk", lambda requests, lane: self.messages.append((requests, lane)))
+            monkeypatch.setattr(module, "send_chunk", lambda requests, lane, _: self.messages.append((requests, lane)))
 
     def period(self, days):
         policy = Policy(rate=FAST, call_rate=FAST, range_codes_per_hour=0, reverify_ms=days * 86_400_000)
@@ -637,6 +637,15 @@ class TestInBetween:
         erase_number(book.ledger, book.number)
         sweep.end_doubt(book.ledger, doubtful, None, hold=False)
 
+        assert book.record is None
+
+    def test_a_number_that_is_erased_before_its_code_is_requested_is_not_brought_back(self, book):
+        book.send(book.number, book.accept().request)  # this code may be live still, and that is not forgotten
+        followed = book.record
+        erase_number(book.ledger, book.number)
+        asked = {"token": "reverify", "kind": RequestKind.REVERIFICATION, "lane": Lane.SCHEDULED}
+
+        assert book.ledger.follow(followed, **asked).disposition is Disposition.GONE
         assert book.record is None
 
     def test_a_pause_holds_also_what_is_in_the_queue(self, book):
