@@ -1,9 +1,8 @@
-"""The feeder: each second it hands rows of the batches to the ledger, two seconds of pace ahead of the sending."""
+"""The feeder: it hands rows of the batches to the ledger, three seconds of pace ahead of the sending."""
 
 import logging
 import math
 import time
-from collections import defaultdict
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -24,20 +23,23 @@ from ringproof.phone.quiet_hours import QuietHours
 from ringproof.policy import Rate
 from worker.celery.beat import FEED
 
-AHEAD_SECONDS: Final = 2.0
-"""How many seconds of the pace the feeder is ahead of the sending: for one tick, and for one that comes late."""
+AHEAD_SECONDS: Final = 3.0
+"""How many seconds of the pace the feeder is ahead of the sending: for one tick, for one that comes late, and for what
+a lost host has in hand. The others go on at the full pace until the sweep sends its messages again.
+"""
 
 FEWEST_ROWS: Final = 5
 MOST_ROWS: Final = 100
-"""Numbers in one message. Fewer would make too many messages; more would keep a child busy for over five seconds."""
+MESSAGE_SECONDS: Final = 0.5
+"""Numbers in one message, and how much of the pace they are: so that each host gets its share of each second."""
 
 MOST_ROWS_AHEAD: Final = 4000
-"""Rows ahead at a very high pace: more than the workers of one machine can send in two seconds."""
+"""Rows ahead at a very high pace: more than the workers of one machine can send in three seconds."""
 
 TICK: Final = timedelta(milliseconds=800)
 
-FEED_SECONDS: Final = 0.5
-"""How long one tick feeds, so that the sweep's tick can run in between."""
+FEED_SECONDS: Final = 1.5
+"""How long one tick feeds: where Redis is far away, a page takes most of a second."""
 
 _log = logging.getLogger(__name__)
 
@@ -71,16 +73,18 @@ def feed_once(ledger: Ledger, quiet: QuietHours | None = None) -> Fed:
     if any(batch.left[channel] for batch in running for channel in LISTS):
         status = sending_status(ledger)
         for channel in LISTS:
-            room, fewest = _room_ahead(status, batches, channel)
-            turn = _Turn(ledger, channel, running, room, fewest, ends, quiet, status.now, fed)
+            rate = Rate.parse(status.rate if channel == "sms" else status.call_rate)
+            room, fewest = _room_ahead(status, rate, batches, channel)
+            in_message = min(max(math.ceil(MESSAGE_SECONDS * 1e6 / rate.spacing_us), FEWEST_ROWS), MOST_ROWS)
+            turn = _Turn(ledger, channel, running, room, fewest, in_message, ends, quiet, status.now, fed)
             turn.feed()
     for name in feeding.newly_completed(ledger):
         _log.info("batch %s is completed", name)
     return fed
 
 
-def _room_ahead(status: SendingStatus, batches: list[FeedingBatch], channel: str) -> tuple[int, int]:
-    """Return how many rows may be fed now, and how many are the fewest for a message.
+def _room_ahead(status: SendingStatus, rate: Rate, batches: list[FeedingBatch], channel: str) -> tuple[int, int]:
+    """Return how many rows may be fed now, and how many are the fewest for a page.
 
     While Plivo's answers pause all sending, a worker sends to a number now and then, as a probe. A few rows are fed for
     that.
@@ -90,7 +94,6 @@ def _room_ahead(status: SendingStatus, batches: list[FeedingBatch], channel: str
         return 0, FEWEST_ROWS
     if pauses or status.closed_until:
         return FEWEST_ROWS - feeding.rows_ahead(batches, channel, with_paused=True), 1
-    rate = Rate.parse(status.rate if channel == "sms" else status.call_rate)
     ahead = math.ceil(AHEAD_SECONDS * 1e6 / rate.spacing_us * status.share)
     room = min(max(ahead, FEWEST_ROWS), MOST_ROWS_AHEAD) - feeding.rows_ahead(batches, channel, with_paused=False)
     return room, FEWEST_ROWS
@@ -98,7 +101,7 @@ def _room_ahead(status: SendingStatus, batches: list[FeedingBatch], channel: str
 
 @dataclass(slots=True)
 class _Turn:
-    """The feeding of one channel in one tick: at most `room` rows, in messages of at least `fewest`, until `ends`.
+    """The feeding of one channel in one tick: at most `room` rows, in pages of at least `fewest`, until `ends`.
 
     One page is fed even if it is late: if Redis is far away, the tick's own questions take as long as the tick.
     """
@@ -108,6 +111,7 @@ class _Turn:
     batches: list[FeedingBatch]
     room: int
     fewest: int
+    in_message: int
     ends: float
     quiet: QuietHours | None
     now: datetime
@@ -138,14 +142,12 @@ class _Turn:
         if not page.rows:
             return 0
         accepted = feeding.feed_page(self.ledger, batch, self.channel, page, self._quiet_until(page.rows))
-        by_subaccount: defaultdict[str, list[tuple[str, int]]] = defaultdict(list)
-        for row, request in accepted:
-            by_subaccount[row.subaccount].append((row.number, request))
-        for requests in by_subaccount.values():
-            send_chunk(requests, Lane.BULK)
+        for start in range(0, len(accepted), self.in_message):
+            some = accepted[start : start + self.in_message]
+            send_chunk([(row.number, request) for row, request in some], Lane.BULK, self.channel)
+            self.fed.messages += 1
         self.room -= len(accepted)
         self.fed.rows += len(page.rows)
-        self.fed.messages += len(by_subaccount)
         return len(page.rows)
 
     def _quiet_until(self, rows: tuple[StoredRow, ...]) -> dict[str, datetime]:

@@ -33,7 +33,7 @@ QUEUE: Final = queue(Lane.INTERACTIVE)
 
 EVERY: Final = timedelta(seconds=5)
 SECONDS: Final = 4.0
-"""How often a scan gets a message, and how long one message scans. Then its child is free for other work."""
+"""How often a scan gets a message, and how long one message scans. Then its thread is free for other work."""
 
 LAG: Final = timedelta(seconds=5)
 """How late a number may appear in Plivo's list. So a scan reads this far beyond the newest date of the last scan."""

@@ -28,14 +28,14 @@ if TYPE_CHECKING:
     from ringproof.plivo.client import PlivoClient
 
 NUMBERS: Final = 20
-"""Numbers in one message. With THREADS questions at once they keep a child busy for a second or two."""
+"""Numbers in one message. With THREADS questions at once they keep a worker's thread busy for a second or two."""
 
 THREADS: Final = 10
 MOST: Final = 500
 """Numbers that one tick enqueues."""
 
 PATIENCE: Final = timedelta(seconds=5)
-"""How long a child waits for a number's slot. If none comes, the number is due again in some minutes."""
+"""How long a number waits here for its slot. If none comes, the number is due again in some minutes."""
 
 _log = logging.getLogger(__name__)
 
@@ -131,5 +131,5 @@ def _send_code(ledger: Ledger, record: Record) -> bool:
         until_ledger_answers(lambda: reverification.postpone(ledger, number))
     if accepted.disposition is not Disposition.ACCEPTED:
         return False
-    send_chunk([(number, accepted.request)], Lane.SCHEDULED)
+    send_chunk([(number, accepted.request)], Lane.SCHEDULED, record.channel)
     return True

@@ -1,4 +1,4 @@
-"""The sweep: each second it acts on the entries of the agenda that are due.
+"""The sweep: it acts on the entries of the agenda that are due.
 
 Several beats do no harm. If there is no beat for days, the sweep catches up when there is one.
 """
@@ -37,11 +37,14 @@ QUEUES: Final = {lane: queue(lane) for lane in Lane}
 PORTION: Final = 500
 """Entries for one call of the script. It takes about 10 ms, in which Redis does nothing else."""
 
+REPAIR_EVERY: Final = timedelta(minutes=1)
+"""How often a walk over all records begins. With few records each walk would follow the last one at once."""
+
 CHUNK: Final = 50
 """Numbers of bulk or schedule in one message: with many, they go on at the full pace after a pause."""
 
 TICK: Final = timedelta(milliseconds=800)
-"""How long one worker owns a tick, and how long it works. Beat sends a tick each second."""
+"""How long one worker owns a tick, and how long it works. Beat sends at most one each second."""
 
 _log = logging.getLogger(__name__)
 
@@ -60,9 +63,9 @@ def sweep_once(ledger: Ledger, limit: int = PORTION) -> Counter[AgendaAction]:
             send_message(entry.phone_number, entry.request, entry.lane)
         elif entry.action is AgendaAction.LOOK_UP:
             send_message(entry.phone_number, entry.request, entry.lane, task=look_up.name)
-    for (lane, _), requests in chunks.items():
+    for (lane, channel), requests in chunks.items():
         for start in range(0, len(requests), CHUNK):
-            send_chunk(requests[start : start + CHUNK], lane)
+            send_chunk(requests[start : start + CHUNK], lane, channel)
     return Counter(entry.action for entry in worked)
 
 
@@ -81,7 +84,7 @@ def sweep() -> None:
         done += swept
         if time.monotonic() > until:
             break
-    repaired = repair_agenda(ledger, PORTION)
+    repaired = repair_agenda(ledger, PORTION, every=REPAIR_EVERY)
     if take_probe(ledger):
         app.send_task(probe.name, queue=queue(Lane.INTERACTIVE), ignore_result=True)
     enqueue_list_scans(ledger)

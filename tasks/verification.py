@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from functools import partial
 from typing import Any, Final
 
 from ringproof import errors, runtime
@@ -13,8 +12,8 @@ from ringproof.ledger.queues import lane_of
 from ringproof.ledger.request import VerificationRequest
 from ringproof.phone.masking import mask_value
 from worker.celery import shutdown
-from worker.sending.attempt import attempt
-from worker.sending.begin import begin_and_send, in_quiet_hours
+from worker.sending.begin import begin_one
+from worker.sending.process import sending
 from worker.sending.retry import until_ledger_answers
 
 FOREIGN_MEMORY: Final = timedelta(hours=24)
@@ -23,21 +22,19 @@ FOREIGN_MEMORY: Final = timedelta(hours=24)
 
 @performs(INITIATE)
 def send_code(task: VerificationTask, *args: Any, request: Any = None, **kwargs: Any) -> None:
-    """Have Plivo send the code of an accepted request at its slot.
+    """Begin an accepted request, and pass it on to the senders of this process. The message is done then.
 
     A message that another application sent by name has no request yet: the ledger accepts it first.
     """
-    ledger, client = runtime.ledger(), runtime.plivo()
+    ours = sending()
     if request is None:
-        number, request = _accept_foreign(ledger, task.request, args, kwargs)
+        number, request = _accept_foreign(ours.ledger, task.request, args, kwargs)
     else:
         number = _number_of(args, request)
     lane = lane_of(task.request.delivery_info["routing_key"])
-    requests = [(number, request)]
     with shutdown.defer_sigterm():
-        quiet_until = in_quiet_hours(ledger, requests, lane)
-        rest = begin_and_send(ledger, requests, partial(attempt, ledger, client), quiet_until=quiet_until)
-    if rest:
+        is_done = begin_one(ours.ledger, ours.senders, number, request, lane)
+    if not is_done:
         # A new message, and not Celery's Reject: to requeue in a warm shutdown has hung the parent process.
         send_message(number, request, lane)
 

@@ -43,6 +43,11 @@ class Page:
     is_retry: bool
 
 
+def is_anything_to_feed(ledger: Ledger) -> bool:
+    """Whether the feeder has something to do: a batch with rows to feed or numbers to notify, or one to log."""
+    return bool(ledger.run("exists", ledger.keys.feeding, ledger.keys.completed))
+
+
 def batches_to_feed(ledger: Ledger) -> list[FeedingBatch]:
     """Return the batches with rows to feed or numbers to notify, the one first that was fed longest ago."""
     batches = []

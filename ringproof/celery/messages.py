@@ -118,14 +118,12 @@ def send_message(
     return _send(task, (number,), {"request": request}, lane, f"('{mask(number)}',)", options)
 
 
-def send_chunk(requests: Sequence[tuple[str, int]], lane: Lane) -> bool:
-    """Send one message for many accepted requests of a lane. Failures and the return are those of `send_message`.
+def send_chunk(requests: Sequence[tuple[str, int]], lane: Lane, channel: str) -> bool:
+    """Send one message for many requests of a lane and channel. Failures and the return are those of `send_message`.
 
-        send_chunk([("+14155550123", 1764374400), ("+14155550124", 1764374401)], Lane.BULK)
-
-    All of them are of one channel and subaccount.
+    send_chunk([("+14155550123", 1764374400), ("+14155550124", 1764374401)], Lane.BULK, "sms")
     """
-    return _send(WORK_CHUNK, (requests,), {}, lane, f"({len(requests)} numbers,)")
+    return _send(WORK_CHUNK, (requests, channel), {}, lane, f"({len(requests)} numbers, '{channel}')")
 
 
 def send_numbers(task: str, numbers: Sequence[str], lane: Lane) -> bool:

@@ -18,7 +18,7 @@ class Durations:
     first_byte: timedelta = timedelta(seconds=20)  # from the slot: far beyond 5 s of connecting; later nothing is sent
     code: timedelta = timedelta(minutes=15)  # Plivo's documentation: "valid for 15 minutes"
     code_margin: timedelta = timedelta(seconds=30)  # so much longer a code counts as live: Redis' clock may be stepped
-    enqueue_again: timedelta = timedelta(seconds=30)  # a message that no worker took by then is probably lost
+    enqueue_again: timedelta = timedelta(seconds=10)  # a message that no worker took by then is probably lost
     enqueue_again_longest: timedelta = timedelta(minutes=10)  # an hour without a worker: seven messages for a number
     look_longest: timedelta = timedelta(minutes=15)  # how long a dead code waits for a scan of Plivo's list
     look_up: timedelta = timedelta(minutes=1)  # for a slot and 15 s of Plivo; after it the look-up is due again

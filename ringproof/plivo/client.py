@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from importlib import metadata
-from typing import Any, TypeGuard
+from typing import Any, Final, TypeGuard
 from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
 from ringproof.errors import (
@@ -84,6 +84,10 @@ class Page:
     skipped: int
 
 
+CONNECTIONS: Final = 100
+"""Connections that are kept: more than the threads of one process that ask at once, 64 senders and Celery's own 32."""
+
+
 class PlivoClient:
     """One account's client, for as many threads as the pool has connections; build one per process.
 
@@ -101,7 +105,7 @@ class PlivoClient:
         auth_token: SecretStr,
         base_url: str = "https://api.plivo.com/v1",
         *,
-        pool_size: int = 25,
+        pool_size: int = CONNECTIONS,
         timeouts: HttpTimeouts = HTTP_TIMEOUTS,
         proxy: Proxy | None = None,
         ca_bundle: str | None = None,

@@ -112,7 +112,7 @@ class HttpTransport:
         self._adapter = _Adapter(pool_connections=1, pool_maxsize=pool_size)
         self._connecting = Retrying(
             retry=retry_if_exception(_is_worth_another_try),
-            wait=wait_exponential(0.1, max=1) + wait_random(0, 0.2),  # 25 threads come one after the other
+            wait=wait_exponential(0.1, max=1) + wait_random(0, 0.2),  # a process's threads come one after the other
             stop=stop_before_delay(timeouts.connecting_seconds),
             reraise=True,
         )

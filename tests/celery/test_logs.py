@@ -15,6 +15,7 @@ from kombu import Exchange
 from support.harness import AUTH_ID, AUTH_TOKEN, Process, Worker, eventually, fresh_number, stopped
 from support.leaks import leaks
 
+from ringproof.ledger.confirmation import check_code, store_code
 from ringproof.ledger.connection import connect
 from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.record import State
@@ -56,7 +57,7 @@ def test_a_run_at_debug_with_events_shows_no_number_no_code_and_no_secret(world,
         foreign.send_task(task, args, kwargs, queue="ringproof.interactive")  # its argsrepr is in clear
 
     plivo.befall("500_after", number=numbers["doubt"])
-    plivo.befall("timeout_after", number=numbers["killed"])
+    plivo.befall("timeout_after", number=numbers["killed"], operation="complete")
     send(f"+1 ({numbers['sent'][2:5]}) {numbers['sent'][5:8]}-{numbers['sent'][8:]}", alias="Front desk")
     send(numbers["doubt"])
     send(numbers["called"], channel="call")
@@ -68,17 +69,18 @@ def test_a_run_at_debug_with_events_shows_no_number_no_code_and_no_secret(world,
         producer = connection.Producer(exchange=Exchange("ringproof.interactive"), routing_key="ringproof.interactive")
         producer.publish({"no": "task", "phone": numbers["raw"]})
         producer.publish(f"call {numbers['raw']}", content_type="text/plain", content_encoding="utf-8")
-    for name in ("sent", "doubt", "called"):
-        eventually(lambda name=name: (r := ledger.read(numbers[name])) and r.state in ENDS, within=60)
     send(numbers["killed"])
-    eventually(lambda: plivo.sends(numbers["killed"]), within=60)
+    for name in ("sent", "doubt", "called", "killed"):
+        eventually(lambda name=name: (r := ledger.read(numbers[name])) and r.state in ENDS, within=60)
+    handle = store_code(ledger, check_code(plivo.sends(numbers["killed"])[-1]["code"]))
+    send(numbers["killed"], task="confirm_verification", handle=handle)
     active = next(
         task
         for task in eventually(lambda: next(iter((foreign_inspect(foreign) or {}).values()), None), within=20)
-        if task["name"] == "initiate_verification"
+        if task["name"] == "confirm_verification"
     )
     os.kill(active["worker_pid"], signal.SIGKILL)
-    worker.until_logged("nothing to send")
+    worker.until_logged(f"verified +1•••••••{numbers['killed'][-2:]}")
     events.until_logged("task failed: initiate_verification")
 
     written = worker.log + events.log + json.dumps(active)
@@ -113,9 +115,11 @@ def test_an_idle_worker_with_a_beat_logs_nothing_however_many_ticks_there_are(en
             )
         ) as own,
         redis.Redis.from_url(server.url) as client,
+        Celery("producer", broker=server.url, set_as_current=False) as producer,
     ):
         own.until_logged("accepts the credentials")
         for tick in ("sweep", "feed") * 5:
+            producer.send_task(f"ringproof.{tick}", queue="ringproof.ticks")
             eventually(lambda tick=tick: client.delete(f"ringproof:tick:{tick}"), why=f"no {tick} was run")
         after_its_start = own.log.split("accepts the credentials")[1].split("beat: Starting...")[-1]
 

@@ -34,11 +34,11 @@ def world(environ, tmp_path, plivo):
         def states(self):
             return [record.state for record in ledger.read_many([(number, None) for number in self.numbers])]
 
-        def four_are_under_way(self):
-            """Four slots have gone by, and Plivo has not answered yet."""
+        def all_are_under_way(self):
+            """Their slots have gone by, and Plivo has not answered yet."""
             records = ledger.read_many([(number, None) for number in self.numbers])
             slots = [record.lease_until - ledger.durations.lease for record in records if record.lease_until]
-            return len(slots) == 4 and max(slots) < datetime.now(UTC) - timedelta(seconds=1)
+            return len(slots) == len(self.numbers) and max(slots) < datetime.now(UTC) - timedelta(seconds=1)
 
         def ended(self):
             """End within the time."""
@@ -47,9 +47,9 @@ def world(environ, tmp_path, plivo):
             except subprocess.TimeoutExpired:
                 pytest.fail(f"it did not end within {STOP_SECONDS} s")
 
-        def start(self, rate):
+        def start(self, pool, rate):
             own = environ | {"RINGPROOF_REDIS_URL": server.url, "RINGPROOF_RATE": rate}
-            self.worker = Worker(tmp_path / "worker.log", own, tmp_path)
+            self.worker = Worker(tmp_path / "worker.log", own, tmp_path, "-P", pool)
             return self.worker
 
     with RedisServer() as server:
@@ -61,26 +61,30 @@ def world(environ, tmp_path, plivo):
 
 
 GROUP = pytest.param(lambda pid: os.killpg(pid, signal.SIGTERM), id="the group")
+BOTH_POOLS = pytest.mark.parametrize("pool", ["prefork", "threads"])
 PARENT = pytest.param(lambda pid: os.kill(pid, signal.SIGTERM), id="the parent")
 
 
+@BOTH_POOLS
 @pytest.mark.parametrize("terminate", [GROUP, PARENT])
-def test_a_send_under_way_settles_and_no_other_is_begun(world, plivo, terminate):
+def test_each_send_under_way_settles(world, plivo, terminate, pool):
     plivo.switch(latency_ms=5000)  # longer than a busy machine stands still between a look and the signal
-    with stopped(world.start("1000/0.1s")):
+    with stopped(world.start(pool, "1000/0.1s")):
         world.give(20)
-        eventually(world.four_are_under_way)
+        eventually(world.all_are_under_way)
         terminate(world.worker.popen.pid)
         world.ended()
 
-    states = world.states()
-    assert states.count(State.CODE_SENT) == len(plivo.sends()) == 4, states
-    assert states.count(State.QUEUED) == 16
+    assert world.states() == [State.CODE_SENT] * 20
+    assert len(plivo.sends()) == 20
 
 
+@BOTH_POOLS
 @pytest.mark.parametrize("terminate", [GROUP, PARENT])
-def test_a_number_that_waits_for_its_slot_is_queued_again(world, plivo, terminate):
-    with stopped(world.start("20/4s")):  # the first window is spent: the first of the four slots is four seconds away
+def test_a_number_that_waits_for_its_slot_is_queued_again(world, plivo, terminate, pool):
+    with stopped(
+        world.start(pool, "20/4s")
+    ):  # the first window is spent: the first of the four slots is four seconds away
         world.give(4)
         eventually(lambda: world.states().count(State.SENDING) == 4)
         terminate(world.worker.popen.pid)

@@ -30,6 +30,8 @@ from support import celery_with_clock, celery_with_notes  # noqa: F401  # the fi
 import ringproof
 from ringproof.ledger import ledger
 from ringproof.plivo import client, transport
+from tasks import verification
+from worker.sending.senders import SENDERS
 
 NUMBERS = threading.local()
 
@@ -50,7 +52,8 @@ def reach(point, number):
     deed = probe(os.getpid()).getdel(f"test:point:{point}:{number}")
     if deed:
         probe(os.getpid()).set(f"test:reached:{point}:{number}", os.getpid())
-        os.kill(os.getpid(), {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}[deed])
+        # To this thread, which would run on for a moment if another one got the signal for all.
+        signal.pthread_kill(threading.get_ident(), {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}[deed])
 
 
 def around(owner, name, number_of, before=None, after=None):
@@ -76,7 +79,21 @@ def arm():
     around(ledger.Ledger, "begin", lambda requests: requests[0][0], after="begun")
     _arm_the_client()
     _arm_the_settling()
-    around(ledger.Ledger, "settle", lambda number, *_: number, after="settled")
+    around(ledger.Ledger, "settle_many", lambda settlements: settlements[0].phone_number, after="settled")
+    _one_after_the_other()
+
+
+def _one_after_the_other():
+    """A child takes no message while it sends, so that what befalls a number befalls no other one."""
+    begin_one = verification.begin_one
+
+    def waiting(ours, senders, *args):
+        answer = begin_one(ours, senders, *args)
+        while senders._free < SENDERS:
+            time.sleep(0.01)
+        return answer
+
+    verification.begin_one = waiting
 
 
 def _arm_the_client():
@@ -98,12 +115,12 @@ def _arm_the_client():
 
 def _arm_the_settling():
     """The point at which Redis has settled, and its answer is not yet read."""
-    settle, read_response = ledger.Ledger.settle, redis.connection.AbstractConnection.read_response
+    settle, read_response = ledger.Ledger.settle_many, redis.connection.AbstractConnection.read_response
 
-    def settling(self, number, *args, **options):
-        NUMBERS.settling = number
+    def settling(self, settlements):
+        NUMBERS.settling = settlements[0].phone_number
         try:
-            return settle(self, number, *args, **options)
+            return settle(self, settlements)
         finally:
             NUMBERS.settling = None
 
@@ -113,7 +130,7 @@ def _arm_the_settling():
             reach("settling", number)
         return read_response(self, *args, **options)
 
-    ledger.Ledger.settle = settling
+    ledger.Ledger.settle_many = settling
     redis.connection.AbstractConnection.read_response = reading
 
 

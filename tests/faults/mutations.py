@@ -547,7 +547,7 @@ MUTATIONS = (
     Mutation(
         "the agenda repair puts lost entries back",
         "tasks/sweep.py",
-        "repaired = repair_agenda(ledger, PORTION)",
+        "repaired = repair_agenda(ledger, PORTION, every=REPAIR_EVERY)",
         "repaired = 0",
         "tests/faults/test_storm.py::test_without_agenda_and_messages_each_number_gets_a_code",
     ),
@@ -560,10 +560,38 @@ MUTATIONS = (
     ),
     Mutation(
         "a worker repeats settle until Redis answers",
+        "worker/sending/results.py",
+        "        until_ledger_answers(settle)\n",
+        "        settle()\n",
+        "tests/sending/test_process.py::test_a_result_is_written_once_redis_answers_again",
+    ),
+    Mutation(
+        "a result that comes while others are written is written after them",
+        "worker/sending/results.py",
+        "        while self._waiting and self._writes.acquire(blocking=False):\n",
+        "        if self._writes.acquire(blocking=False):\n",
+        "tests/sending/test_process.py::test_results_that_come_together_are_written_in_one_call",
+    ),
+    Mutation(
+        "batches leave senders to people",
+        "worker/sending/senders.py",
+        "kept = 0 if lane is Lane.INTERACTIVE else FOR_PEOPLE",
+        "kept = 0",
+        "tests/sending/test_process.py::test_slow_answers_to_a_batch_leave_senders_to_people",
+    ),
+    Mutation(
+        "the numbers in hand get new messages at a stop",
+        "worker/sending/bulk.py",
+        "            send_chunk(left, self._lane, self._channel)\n",
+        "            pass\n",
+        "tests/sending/test_process.py::test_at_a_stop_what_waits_is_queued_again_and_what_is_under_way_settles",
+    ),
+    Mutation(
+        "a send that has waited asks whether its claim is still good",
         "worker/sending/attempt.py",
-        "    until_ledger_answers(settle)\n",
-        "    settle()\n",
-        "tests/faults/test_redis_fails.py::test_redis_is_killed_and_restarted_under_load",
+        "if check.wait_to_connect() or has_waited:",
+        "if check.wait_to_connect():",
+        "tests/sending/test_process.py::test_a_person_whose_far_slot_is_revoked_gets_a_new_message",
     ),
     Mutation(
         "the client repeats nothing after the first byte",
@@ -703,7 +731,7 @@ MUTATIONS = (
         "worker/sending/begin.py",
         "answers = until_ledger_answers(begin, ends_with_worker=True)",
         "answers = until_ledger_answers(begin, seconds=10.0)",
-        "tests/sending/test_bulk.py::test_begin_is_repeated_until_a_frozen_redis_shows_its_claims",
+        "tests/sending/test_begin.py::test_begin_is_repeated_until_a_frozen_redis_shows_its_claims",
     ),
     Mutation(
         "a look-up takes a slot",
@@ -999,12 +1027,12 @@ MUTATIONS = (
         "tests/tasks/test_reverification.py::TestInBetween::test_a_number_in_doubt_is_not_verified_by_a_code_of_long_ago",
     ),
     Mutation(
-        "an answer that comes late does not bring an erased number back",
+        "an erased number gets no request that follows an earlier one",
         "ringproof/ledger/lua/number/accept.lua",
         "if follows and redis.call('EXISTS', key) == 0 then return {'gone', 0, 0, 0, ''} end\n",
         "",
         "tests/tasks/test_reverification.py::TestInBetween"
-        "::test_a_doubt_that_is_erased_while_it_is_decided_is_not_brought_back",
+        "::test_a_number_that_is_erased_before_its_code_is_requested_is_not_brought_back",
     ),
     Mutation(
         "a thread that waits for its slot gives it back at a stop",
@@ -1018,7 +1046,7 @@ MUTATIONS = (
         "ringproof/ledger/lua/batch/feed.lua",
         "elseif (redis.call('HGET', batch_hash, cursor_field) or '0') ~= page[1].place then",
         "elseif false then",
-        "tests/batches/test_batches.py::TestTheFeeder::test_feeds_no_row_twice_if_an_answer_is_lost",
+        "tests/batches/test_batches.py::TestTheFeeder::test_does_not_go_back_if_a_call_comes_late",
     ),
     Mutation(
         "a row's counts change with its record, in the same script",

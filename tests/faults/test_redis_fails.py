@@ -1,5 +1,6 @@
 """Redis dies, freezes, drops everybody, is full, or is a replica: workers stay, and nothing is sent twice or lost."""
 
+import itertools
 import re
 import threading
 import time
@@ -22,15 +23,16 @@ FROZEN_SECONDS = [5, 20] if LONG else [5]
 AGAIN_SECONDS = 30.0
 
 
-@pytest.fixture(params=LOADS)
+@pytest.fixture(params=itertools.product(LOADS, ("prefork", "threads")), ids=" by ".join)
 def world(request, tmp_path):
-    numbers, rate = LOADS[request.param]
+    load, pool = request.param
+    numbers, rate = LOADS[load]
     # A begin that was sent while Redis stood still is repeated within 2 s: its lease must be longer than that.
     # With `everysec` a Redis whose disk is busy keeps two seconds to itself, and forgets them when it is killed.
     durations = {"lease": 5.0, "first_byte": 2.5}
     with World(tmp_path, RINGPROOF_RATE=rate, durations=durations, appendfsync="always") as world:
         world.plivo.switch(latency_ms=[50, 200])
-        world.load, world.numbers = request.param, numbers
+        world.load, world.pool, world.numbers = load, pool, numbers
         yield world
 
 
@@ -51,7 +53,7 @@ def under_load(world):
         import_rows(world, "spring", [fresh_number() for _ in range(world.numbers)])
     else:
         world.enqueue(world.numbers)
-    worker = world.start(children=4)
+    worker = world.start("-P", world.pool, children=4)
     eventually(lambda: sent(world) > 5, within=30)
     return worker
 

@@ -146,8 +146,8 @@ def test_a_worker_whose_clock_is_an_hour_off_does_as_the_others(tmp_path):
 
 
 def test_a_worker_that_is_stopped_and_killed_by_its_supervisor_is_no_worse(tmp_path):
-    with World(tmp_path) as world:
-        world.plivo.switch(latency_ms=[50, 200])
+    with World(tmp_path, RINGPROOF_RATE="30/1s") as world:
+        world.plivo.switch(latency_ms=[50, 200])  # at this pace, hardly more than six are under way
         worker = world.start()
         world.enqueue(100)
         eventually(lambda: world.states()[State.CODE_SENT] > 20, within=30)

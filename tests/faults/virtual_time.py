@@ -5,6 +5,7 @@ The program's own code runs in it unchanged. Only its clock and its sleep are re
 
 import heapq
 import itertools
+import math
 import sys
 import threading
 import time
@@ -62,11 +63,11 @@ class VirtualTime:
         if thread.process.killed:
             raise Killed
 
-    def wait_for(self, come_true: Callable[[], Any]) -> None:
-        """Sleep until something is true."""
-        seconds = 0.005
-        while not come_true():
-            self.sleep(seconds)
+    def wait_for(self, come_true: Callable[[], Any], timeout: float = math.inf) -> None:
+        """Sleep until something is true, or `timeout` seconds are over."""
+        seconds, until = 0.005, self.now + timeout
+        while not come_true() and self.now < until:
+            self.sleep(min(seconds, until - self.now))
             seconds = min(2 * seconds, 0.5)
 
     def run(self, seconds: float) -> None:
@@ -186,5 +187,5 @@ class _Condition:
     def __exit__(self, *_: object) -> None:
         """Leave."""
 
-    def notify(self) -> None:
+    def notify_all(self) -> None:
         """Do nothing: a waiting thread looks again by itself."""

@@ -21,6 +21,7 @@ from ringproof.plivo.client import PlivoClient
 from ringproof.settings import Settings
 from tasks import bulk, confirmation, verification
 from worker.celery import shutdown
+from worker.sending.process import Sending
 
 
 class LedgerInTime(Ledger):
@@ -50,6 +51,8 @@ class Workers:
     def __init__(self, time: VirtualTime, ledger: Ledger, chance: random.Random) -> None:
         self.time, self.ledger, self.chance = time, ledger, chance
         self.messages: dict[str, deque[tuple[str, tuple[Any, ...], dict[str, Any]]]] = defaultdict(deque)
+        self.children: dict[str, Process] = {}
+        self.sendings: dict[Process, Sending] = {}
         self.busy: dict[str, Process] = {}
 
     def send(self, name: str, args: Any = (), kwargs: Any = None, *, queue: str, **_: Any) -> None:
@@ -62,24 +65,36 @@ class Workers:
         for child, names in self.QUEUES.items():
             if child not in self.busy and (name := next((one for one in names if self.messages[one]), None)):
                 message = self.messages[name].popleft()
-                process = self.busy[child] = Process(child)
+                process = self.busy[child] = self.children.setdefault(child, Process(child))
                 self.time.start(process, self._work, child, process, name, message)
 
+    def sending(self) -> Sending:
+        """What sends in the process of the current thread."""
+        assert self.time.current
+        process = self.time.current.process
+        if process not in self.sendings:
+            self.sendings[process] = Sending()
+        return self.sendings[process]
+
     def kill(self) -> None:
-        """Kill a child that is at work. Its message may be delivered again, or be lost."""
-        if self.busy:
-            child = self.chance.choice(list(self.busy))
-            self.busy.pop(child).killed = True
+        """Kill a child. Its message may be delivered again, or be lost."""
+        if self.children:
+            child = self.chance.choice(list(self.children))
+            self.children.pop(child).killed = True
+            self.busy.pop(child, None)
 
     def freeze(self, seconds: float) -> None:
-        """Freeze a child that is at work."""
-        if self.busy:
-            self.chance.choice(list(self.busy.values())).frozen_until = self.time.now + seconds
+        """Freeze a child."""
+        if self.children:
+            self.chance.choice(list(self.children.values())).frozen_until = self.time.now + seconds
 
     def stop(self) -> None:
-        """Stop a child that is at work, warmly."""
-        if self.busy:
-            self.chance.choice(list(self.busy.values())).stopping = True
+        """Stop a child, warmly; another takes its place."""
+        if self.children:
+            process = self.children.pop(self.chance.choice(list(self.children)))
+            process.stopping = True
+            if process in self.sendings:
+                self.time.start(process, self.sendings[process].close)
 
     def is_stopping(self) -> bool:
         return bool(self.time.current and self.time.current.process.stopping)
@@ -102,7 +117,7 @@ class Workers:
         elif name == bulk.work_chunk.name:
             bulk.work_chunk.push_request(delivery_info=delivery)
             try:
-                bulk.work_chunk.run([list(one) for one in args[0]])
+                bulk.work_chunk.run([list(one) for one in args[0]], args[1])
             finally:
                 bulk.work_chunk.pop_request()
         elif name == "confirm":
@@ -118,6 +133,9 @@ class Workers:
         monkeypatch.setattr(runtime, "plivo", lambda: client)
         monkeypatch.setattr(runtime, "settings", lambda **_: settings)
         monkeypatch.setattr(app, "send_task", self.send)
+        for module in (bulk, verification):
+            monkeypatch.setattr(module, "sending", self.sending)
         monkeypatch.setattr(shutdown, "is_stopping", self.is_stopping)
+        monkeypatch.setattr(shutdown, "stop_here", lambda: None)
         monkeypatch.setattr(shutdown, "POLL_SECONDS", 3.0)
         self.time.replace_clocks(monkeypatch)

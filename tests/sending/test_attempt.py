@@ -17,7 +17,8 @@ from ringproof.plivo.client import PlivoClient
 from ringproof.policy import Policy, Rate
 from ringproof.secret_str import SecretStr
 from worker.celery import shutdown
-from worker.sending.attempt import attempt
+from worker.sending.attempt import SlotRevoked, attempt
+from worker.sending.results import Results
 from worker.sending.retry import until_ledger_answers
 
 
@@ -30,7 +31,8 @@ def to_plivo(plivo):
 
 def attempted(book, to_plivo, **options):
     asked_at = boot_clock()
-    return attempt(book.ledger, to_plivo, book.begin(book.accept(**options).request), asked_at)
+    begun = book.begin(book.accept(**options).request)
+    Results(book.ledger).write(attempt(book.ledger, to_plivo, begun, asked_at))
 
 
 def test_a_number_is_sent_to_at_its_slot_and_the_record_has_plivos_uuid(client, plivo, to_plivo):
@@ -50,7 +52,9 @@ def test_a_number_whose_slot_was_revoked_is_queued_again_and_nothing_is_sent(cli
     begun = book.begin(book.accept().request)
     book.pause()
 
-    assert attempt(book.ledger, to_plivo, begun, boot_clock()) is False
+    with pytest.raises(SlotRevoked):
+        attempt(book.ledger, to_plivo, begun, boot_clock())
+
     assert plivo.sends(book.number) == []
     assert (book.record.state, book.record.attempts) == (State.QUEUED, 0)
 
@@ -61,7 +65,8 @@ def test_a_missed_slot_is_replaced(client, plivo, to_plivo):
     late = replace(book.begin(book.accept().request), at=boot_clock() - 1)
     slots = book.slots()
 
-    assert attempt(book.ledger, to_plivo, late, boot_clock()) is True
+    Results(book.ledger).write(attempt(book.ledger, to_plivo, late, boot_clock()))
+
     assert len(plivo.sends(book.number)) == 1
     assert book.slots() >= slots + 106_000, "another slot was taken"
 
@@ -72,7 +77,8 @@ def test_a_missed_slot_is_not_replaced_in_a_pause(client, plivo, to_plivo):
     book.pause()
     slots = book.slots()
 
-    assert attempt(book.ledger, to_plivo, late, boot_clock()) is True
+    Results(book.ledger).write(attempt(book.ledger, to_plivo, late, boot_clock()))
+
     assert plivo.sends(book.number) == []
     assert (book.record.state, book.record.reason, book.record.attempts) == (State.WAITING, Reason.PACE, 0)
     assert book.slots() == slots
@@ -95,7 +101,9 @@ def test_a_replaced_slot_is_not_used_in_a_pause(client, plivo, to_plivo, monkeyp
     reserve_slot(book.ledger)  # so that the next one is seconds away
     monkeypatch.setattr(shutdown, "sleep_unless_stopping", lambda seconds: seconds <= 0 or book.pause() or True)
 
-    assert attempt(book.ledger, to_plivo, replace(begun, at=boot_clock() - 1), boot_clock()) is False
+    with pytest.raises(SlotRevoked):
+        attempt(book.ledger, to_plivo, replace(begun, at=boot_clock() - 1), boot_clock())
+
     assert plivo.sends(book.number) == []
     assert (book.record.state, book.record.attempts) == (State.QUEUED, 0)
 

@@ -6,7 +6,9 @@ import sys
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from urllib.parse import urlsplit
 
+import psutil
 import pytest
 from celery import Celery
 from support.harness import Process, eventually, fresh_number, stopped
@@ -45,7 +47,7 @@ class World:
 
     def send(self, number, request):
         options = {"queue": "ringproof.interactive", "argsrepr": "(…)"}
-        return self.producer.send_task("initiate_verification", [number], {"request": request}, **options).id
+        self.producer.send_task("initiate_verification", [number], {"request": request}, **options)
 
     def enter(self, number, wrong=0):
         """Enter the code that a number got last, or a wrong one; what comes of it."""
@@ -68,21 +70,15 @@ class World:
             why=f"it is {self.ledger.read(number)}",
         )
 
-    def beginning(self, message):
-        """The moment at which codes of an attempt may be out without an answer: its child's process id.
+    def sending(self):
+        """The process id of the child that asks Plivo."""
+        port = urlsplit(self.plivo.base_url).port
 
-        Of this very message: one whose child was killed a moment ago is active for a while.
-        """
+        def asks(child):
+            return any(line.raddr and line.raddr.port == port for line in child.net_connections())
 
-        def found():
-            active = [task for tasks in (self._inspect().active() or {}).values() for task in tasks]
-            return next((task["worker_pid"] for task in active if task["id"] == message), None)
-
-        return eventually(found, within=30)
-
-    def _inspect(self):
-        self.producer.conf.control_exchange = "ringproof.control"
-        return self.producer.control.inspect(timeout=1, limit=1)
+        children = psutil.Process(self.worker.popen.pid).children()
+        return next((child.pid for child in children if asks(child)), None)
 
 
 @pytest.fixture(scope="module")
@@ -182,9 +178,9 @@ def test_who_confirmed_elsewhere_is_found_in_plivos_list_and_so_is_a_doubt(world
 def killed_in_mid_send(world, number, kind):
     """Have a worker killed after Plivo took its request; return when the ledger says that this is a doubt."""
     world.plivo.befall("timeout_after", number=number)
-    message = world.send(number, world.accept(number, kind))
+    world.send(number, world.accept(number, kind))
     eventually(lambda: world.plivo.sends(number))
-    os.kill(world.beginning(message), signal.SIGKILL)
+    os.kill(world.sending(), signal.SIGKILL)
     world.move(46 * SECOND)
     return world.until(number, State.IN_DOUBT)
 
@@ -353,7 +349,9 @@ def test_sweep_once_takes_at_most_so_many_and_says_what_it_did(book, monkeypatch
 def test_what_waited_in_bulk_goes_on_in_messages_of_one_channel_and_persons_one_by_one(book, monkeypatch):
     sent, chunks = [], []
     monkeypatch.setattr("tasks.sweep.send_message", lambda number, *_, **__: sent.append(number))
-    monkeypatch.setattr("tasks.sweep.send_chunk", lambda asked, lane: chunks.append((lane, [n for n, _ in asked])))
+    monkeypatch.setattr(
+        "tasks.sweep.send_chunk", lambda asked, lane, channel: chunks.append((lane, channel, [n for n, _ in asked]))
+    )
     monkeypatch.setattr("tasks.sweep.CHUNK", 2)
     numbers = {"sms": [fresh_number() for _ in range(3)], "call": [fresh_number()]}
     for channel, of_it in numbers.items():
@@ -366,5 +364,9 @@ def test_what_waited_in_bulk_goes_on_in_messages_of_one_channel_and_persons_one_
 
     assert sent == [book.number]
     assert sorted(chunks) == sorted(
-        [(Lane.BULK, numbers["sms"][:2]), (Lane.BULK, numbers["sms"][2:]), (Lane.BULK, numbers["call"])]
+        [
+            (Lane.BULK, "sms", numbers["sms"][:2]),
+            (Lane.BULK, "sms", numbers["sms"][2:]),
+            (Lane.BULK, "call", numbers["call"]),
+        ]
     )

@@ -1,8 +1,9 @@
-"""A warm stop that the children notice, and a SIGTERM that does not interrupt a send.
+"""A warm stop that all of a worker's processes notice, and a SIGTERM that does not interrupt a send.
 
-When a worker stops, Celery informs its parent process alone. The parent shares one byte with its children, made before
-the fork, and each child reads it before it begins a number. A supervisor may send SIGTERM to the whole process group
-(honcho, systemd). A child that is sending then ends after it has settled in the ledger, at most 15 s later.
+When a worker stops, Celery informs its main process alone. That one shares one byte with its children, if its pool has
+any, made before the fork. Each process reads it before it begins a number. A supervisor may send SIGTERM to the whole
+process group (honcho, systemd). A child that is sending then ends after it has settled in the ledger, at most 15 s
+later.
 """
 
 import mmap
@@ -18,7 +19,7 @@ from typing import Any, Final
 from celery import signals
 
 POLL_SECONDS: Final = 0.1
-"""How long it may take until a child that waits for its slot notices a stop."""
+"""How long it may take until what waits for a slot or a turn notices a stop."""
 
 REPORT_SECONDS: Final = 0.5
 """How long a child goes on after its last send, so that its result reaches the parent."""
@@ -29,7 +30,7 @@ _stops_here = False
 
 
 def share_flag() -> None:
-    """Make the byte that the children share, and set it when Celery stops. Called in the parent, before the fork."""
+    """Make the byte that all processes share, and set it when Celery stops. Called in the main one, before any fork."""
     global _byte  # noqa: PLW0603  # one for each process tree, shared by all that is forked
     _byte = mmap.mmap(-1, 1)
     signals.worker_shutting_down.connect(_set_flag, weak=False)
@@ -38,6 +39,12 @@ def share_flag() -> None:
 def is_stopping() -> bool:
     """Whether this worker stops. Then no number is begun any more."""
     return _stops_here or (_byte is not None and _byte[0] != 0)
+
+
+def stop_here() -> None:
+    """Have this process stop, whatever the others of its worker do."""
+    global _stops_here  # noqa: PLW0603  # of this process alone
+    _stops_here = True
 
 
 def sleep_unless_stopping(seconds: float) -> bool:
@@ -74,5 +81,4 @@ def _set_flag(**_: Any) -> None:
 
 
 def _remember_sigterm(_number: int, _frame: FrameType | None) -> None:
-    global _stops_here  # noqa: PLW0603  # of this process alone; a child works on one message at a time
-    _stops_here = True
+    stop_here()

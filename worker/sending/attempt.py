@@ -1,7 +1,6 @@
-"""One attempt on one number that was begun: wait for its slot, ask Plivo once, and write the result to the ledger."""
+"""One attempt on one number that was begun: wait for its slot, and ask Plivo once."""
 
-import logging
-from datetime import timedelta
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -11,32 +10,41 @@ from ringproof.ledger.answers import Begun, Outcome, PlivoSignal, Verdict
 from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.pace import replace_slot
 from ringproof.ledger.record import Record, State
-from ringproof.phone.masking import mask
-from worker.sending.final_check import FinalCheck, SlotMissed
+from worker.sending.final_check import CONNECT_SECONDS, FinalCheck, SlotMissed
 from worker.sending.outcomes import outcome_of
-from worker.sending.retry import until_ledger_answers
 
 if TYPE_CHECKING:
     from ringproof.plivo.client import PlivoClient, Sent
 
 
-_log = logging.getLogger(__name__)
+@dataclass(frozen=True, slots=True)
+class Attempted:
+    """What became of one attempt, to be written to the ledger.
+
+    `slot` and `ended_at` are moments of this process's `boot_clock()`: when the request was due, and when its answer
+    came.
+    """
+
+    begun: Begun
+    record: Record
+    outcome: Outcome
+    slot: float
+    ended_at: float
 
 
 class SlotRevoked(Exception):
     """The number is queued again, because a pause or another pace has come before its slot; nothing was sent."""
 
 
-def attempt(ledger: Ledger, client: "PlivoClient", begun: Begun, asked_at: float) -> bool:
-    """Have Plivo send a code to a number that was begun, and write the result to the ledger.
+def attempt(ledger: Ledger, client: "PlivoClient", begun: Begun, asked_at: float) -> Attempted:
+    """Have Plivo send a code to a number that was begun. Raises `SlotRevoked`: then begin the number again.
 
-    `asked_at` is the `boot_clock()` time before begin was called. Returns False if the slot was revoked before
-    anything was sent; then begin the number again.
+    `asked_at` is the `boot_clock()` time before begin was called.
 
         asked_at = boot_clock()
         (begun,) = ledger.begin([(number, request)], fence=secrets.token_hex(8))
         if begun.verdict is Verdict.BEGUN:
-            attempt(ledger, client, begun, asked_at)
+            results.write(attempt(ledger, client, begun, asked_at))
     """
     record = begun.record
     assert record is not None  # noqa: S101  # begin has read what it claimed
@@ -44,26 +52,26 @@ def attempt(ledger: Ledger, client: "PlivoClient", begun: Begun, asked_at: float
     first_byte_until = asked_at + (begun.wait + ledger.durations.first_byte).total_seconds()
     check = FinalCheck(begun.at, first_byte_until, partial(_replace_slot, ledger, record))
     try:
-        sent = _send(ledger, client, begun, record, check)
+        sent = _send(ledger, client, begun, record, check, has_waited=boot_clock() > asked_at + CONNECT_SECONDS)
         outcome = Outcome(
             State.CODE_SENT,
             verification_uuid=sent.verification_uuid,
             api_id=sent.api_id,
             plivo_signal=PlivoSignal.TAKEN,
         )
-    except SlotRevoked:
-        return False
     except RingproofError as error:
         outcome = outcome_of(error, record.attempts)
-    _settle(ledger, begun, record, outcome, check.slot)
-    return True
+    return Attempted(begun, record, outcome, check.slot, boot_clock())
 
 
-def _send(ledger: Ledger, client: "PlivoClient", begun: Begun, record: Record, check: FinalCheck) -> "Sent":
+def _send(
+    ledger: Ledger, client: "PlivoClient", begun: Begun, record: Record, check: FinalCheck, *, has_waited: bool
+) -> "Sent":
     """Ask Plivo for a code at the slot. Raises the client's errors, `SlotRevoked` and `LeaseOver`."""
     while True:
-        if check.wait_to_connect():
+        if check.wait_to_connect() or has_waited:
             _confirm_claim(ledger, begun, record)
+            has_waited = False
         try:
             return client.initiate(
                 record.phone_number,
@@ -98,17 +106,3 @@ def _replace_slot(ledger: Ledger, record: Record) -> float:
     if slot is None:
         raise LeaseOver("its slot was missed, and there is no other one for it; nothing was sent")
     return slot
-
-
-def _settle(ledger: Ledger, begun: Begun, record: Record, outcome: Outcome, slot: float) -> None:
-    """Write the outcome to the ledger, and repeat that until it answers: Plivo's answer must survive a Redis outage."""
-    answered = boot_clock()
-
-    def settle() -> None:
-        ago = timedelta(seconds=boot_clock() - answered)
-        ledger.settle(record.phone_number, record.request, begun.fence, outcome, ago=ago)
-
-    until_ledger_answers(settle)
-    why = f" ({outcome.reason or outcome.detail})" if outcome.reason or outcome.detail else ""
-    took = (answered - slot) * 1000
-    _log.info("%s %s %s %.0f ms%s", outcome.state, mask(record.phone_number), record.channel, max(took, 0), why)

@@ -1,29 +1,36 @@
-"""Begins numbers one after another, each when its turn comes, and passes each on to be sent."""
+"""Begins numbers when their turn comes, and passes each on to the senders."""
 
 import logging
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
 
 from ringproof.clock import boot_clock
-from ringproof.ledger.answers import Begun, Verdict
+from ringproof.ledger.answers import Verdict
 from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.policy import quiet_hours
 from ringproof.ledger.record import Lane
 from ringproof.phone.masking import mask
 from worker.celery import shutdown
 from worker.sending.retry import until_ledger_answers
+from worker.sending.senders import Senders
 
 BEGIN_SECONDS: Final = 5.0
-"""How long one message may begin numbers. Then its child is free for more urgent work, and the rest gets a new message.
-"""
-
-PORTION: Final = 10
-"""Numbers in one call of begin: about as many slots as the horizon has at the fastest pace."""
+"""How long a number waits here for its turn. Another turn is not reserved, and the number asks again later."""
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Portion:
+    """What became of a portion: how many were begun, which wait for their turn, and when it comes (`boot_clock()`)."""
+
+    begun: int
+    later: Sequence[tuple[str, int]]
+    next_turn: float
 
 
 def in_quiet_hours(ledger: Ledger, requests: Sequence[tuple[str, int]], lane: Lane) -> Mapping[str, datetime]:
@@ -43,48 +50,60 @@ def in_quiet_hours(ledger: Ledger, requests: Sequence[tuple[str, int]], lane: La
     return {number: end for number, end in ends if end}
 
 
-def begin_and_send(
+def begin_portion(
     ledger: Ledger,
-    requests: Sequence[tuple[str, int]],
-    send: Callable[[Begun, float], bool],
-    *,
-    wait_for_free: Callable[[], int] = lambda: 1,
-    quiet_until: Mapping[str, datetime] | None = None,
-) -> Sequence[tuple[str, int]]:
-    """Begin each (number, request) when its turn comes, and call `send` for it; return the requests that are left.
+    senders: Senders,
+    portion: Sequence[tuple[str, int]],
+    quiet_until: Mapping[str, datetime],
+    patience: float = BEGIN_SECONDS,
+) -> Portion:
+    """Begin each (number, request) whose turn has come, and pass it on to the senders.
 
-    Some are left when BEGIN_SECONDS are over, or when this worker stops. `send` gets what begin returned, and the
-    `boot_clock()` time before that call. If `send` returns False the number's slot was revoked, and the number is
-    begun again. `wait_for_free` waits until something can be sent, and returns how many numbers.
+    Its caller waits `patience` seconds for a turn. Raises `LedgerUnavailable` if this worker stops while the ledger
+    does not answer.
 
-        rest = begin_and_send(ledger, [("+14155550123", 1764374400)], partial(attempt, ledger, client))
+        begin_portion(ledger, senders, [("+14155550123", 1764374400)], {})  # Portion(begun=1, later=[], next_turn=0.0)
     """
-    left = list(requests)
-    ends = boot_clock() + BEGIN_SECONDS
-    next_turn = 0.0
-    while left:
-        if not shutdown.sleep_unless_stopping(min(next_turn, ends) - boot_clock()):
-            return left
-        portion, fence = left[: min(wait_for_free(), PORTION)], secrets.token_hex(8)
-        asked_at = boot_clock()
-        if shutdown.is_stopping() or asked_at >= ends:
-            return left
-        patience = timedelta(seconds=ends - asked_at)
-        begin = partial(ledger.begin, portion, fence=fence, patience=patience, asleep=quiet_until)
-        # A Redis that was frozen still performs the calls of that time when it goes on. Only a call with the same fence
-        # shows what they claimed. So begin is repeated until it answers: otherwise the numbers would be in doubt
-        # although no worker has sent to them. If the answer comes too late for a lease, `send` sends nothing.
-        answers = until_ledger_answers(begin, ends_with_worker=True)
-        left = left[len(portion) :]
-        later = []
-        for request, begun in zip(portion, answers, strict=True):
-            if begun.verdict is Verdict.BEGUN:
-                if not send(begun, asked_at):
-                    later.append(request)
-            elif begun.verdict is Verdict.LATER:
-                next_turn = begun.at
-                later.append(request)
-            else:
-                _log.info("nothing to send: %s", begun.record or f"{mask(request[0])} is unknown")
-        left = later + left
-    return left
+    asked_at = boot_clock()
+    begin = partial(
+        ledger.begin,
+        portion,
+        fence=secrets.token_hex(8),
+        patience=timedelta(seconds=max(patience, 0.0)),
+        asleep=quiet_until,
+    )
+    # A Redis that was frozen still performs the calls of that time when it goes on. Only a call with the same fence
+    # shows what they claimed. So begin is repeated until it answers: otherwise the numbers would be in doubt
+    # although no worker has sent to them. If the answer comes too late for a lease, the sender sends nothing.
+    answers = until_ledger_answers(begin, ends_with_worker=True)
+    begun_here, later, next_turn = 0, [], 0.0
+    for request, begun in zip(portion, answers, strict=True):
+        if begun.verdict is Verdict.BEGUN:
+            begun_here += 1
+            senders.send(begun, asked_at)
+        elif begun.verdict is Verdict.LATER:
+            next_turn = begun.at
+            later.append(request)
+        else:
+            _log.info("nothing to send: %s", begun.record or f"{mask(request[0])} is unknown")
+    return Portion(begun_here, later, next_turn)
+
+
+def begin_one(ledger: Ledger, senders: Senders, number: str, request: int, lane: Lane) -> bool:
+    """Begin one number, and pass it on to the senders. Returns False if BEGIN_SECONDS are over, or this worker stops.
+
+    Then the number needs a new message.
+    """
+    requests = [(number, request)]
+    quiet_until = in_quiet_hours(ledger, requests, lane)
+    ends, next_turn = boot_clock() + BEGIN_SECONDS, 0.0
+    while shutdown.sleep_unless_stopping(min(next_turn, ends) - boot_clock()):
+        senders.wait_for_free(lane)
+        left = ends - boot_clock()
+        if shutdown.is_stopping() or left <= 0:
+            return False
+        portion = begin_portion(ledger, senders, requests, quiet_until, left)
+        if not portion.later:
+            return True
+        next_turn = portion.next_turn
+    return False

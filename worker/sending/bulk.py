@@ -1,81 +1,100 @@
-"""Many numbers at once in one child: one thread takes slots, the others send."""
+"""The numbers of bulk and schedule that this process has in hand: they are begun by the portion, as turns come."""
 
+import logging
 import threading
-from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING, Final, Self
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from itertools import islice
+from typing import Final
 
-from ringproof.ledger.answers import Begun
+from ringproof.celery.messages import send_chunk
+from ringproof.clock import boot_clock
+from ringproof.errors import LedgerUnavailable
 from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.record import Lane
-from worker.sending.attempt import attempt
-from worker.sending.begin import begin_and_send, in_quiet_hours
+from worker.celery import shutdown
+from worker.sending.begin import BEGIN_SECONDS, begin_portion
+from worker.sending.senders import Senders
 
-if TYPE_CHECKING:
-    from ringproof.plivo.client import PlivoClient
+MOST_AT_ONCE: Final = 32
+"""Numbers in one call of begin: as many as have slots within the horizon, also where Redis is far away."""
 
-
-THREADS: Final = 25
-"""Sends under way in one child. If Plivo answers in 100 ms, one child could send at four times 300/5s."""
-
-
-class SenderPool:
-    """Threads that send to numbers that were begun. On exit the pool waits until all of them are done."""
-
-    def __init__(self, ledger: Ledger, client: "PlivoClient") -> None:
-        self._ledger, self._client = ledger, client
-        self._pool = ThreadPoolExecutor(THREADS)
-        self._free = THREADS
-        self._changed = threading.Condition()
-        self._futures: list[Future[None]] = []
-        self.returned: list[tuple[str, int]] = []
-        """Each (number, request) that was queued again because its slot was revoked. Complete after the exit."""
-
-    def __enter__(self) -> Self:
-        """Return the pool."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Wait until all sends are done. Raises an unexpected error of a send, if there was one."""
-        self._pool.shutdown()
-        for future in self._futures:
-            future.result()
-
-    def wait_for_free(self) -> int:
-        """Wait until a thread is free; return how many are free."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._free)
-            return self._free
-
-    def send(self, begun: Begun, asked_at: float) -> bool:
-        """Give the number to a free thread. Returns True at once; if its slot is revoked, it is in `returned` later."""
-        with self._changed:
-            self._free -= 1
-        self._futures.append(self._pool.submit(self._send, begun, asked_at))
-        return True
-
-    def _send(self, begun: Begun, asked_at: float) -> None:
-        try:
-            if not attempt(self._ledger, self._client, begun, asked_at) and begun.record:
-                self.returned.append((begun.record.phone_number, begun.record.request))
-        finally:
-            with self._changed:
-                self._free += 1
-                self._changed.notify()
+_log = logging.getLogger(__name__)
 
 
-def send_to_many(
-    ledger: Ledger, client: "PlivoClient", requests: Sequence[tuple[str, int]], lane: Lane
-) -> Sequence[tuple[str, int]]:
-    """Send to each (number, request) that gets its slot within BEGIN_SECONDS; return the others.
+class InHand:
+    """The numbers of one lane and channel that this process begins, in the order in which they came. Thread-safe.
 
-        rest = send_to_many(ledger, client, [("+14155550123", 1764374400)], Lane.BULK)
+    Nothing is lost with the process: in Redis they are queued, and the sweep sends their messages again.
 
-    All of them are of one lane, channel and subaccount.
+        in_hand = InHand(ledger, senders, Lane.BULK, "sms")
+        in_hand.add([("+14155550123", 1764374400)], quiet_until={})
+        in_hand.close()
     """
-    quiet_until = in_quiet_hours(ledger, requests, lane)
-    with SenderPool(ledger, client) as senders:
-        rest = begin_and_send(
-            ledger, requests, senders.send, wait_for_free=senders.wait_for_free, quiet_until=quiet_until
-        )
-    return [*senders.returned, *rest]
+
+    def __init__(self, ledger: Ledger, senders: Senders, lane: Lane, channel: str) -> None:
+        self._ledger, self._senders = ledger, senders
+        self._lane, self._channel = lane, channel
+        self._requests: dict[tuple[str, int], datetime | None] = {}  # each with the end of its quiet hours
+        self._thread = ThreadPoolExecutor(1)
+        self._lock = threading.Lock()
+        self._is_begun = False
+
+    def add(self, requests: Sequence[tuple[str, int]], quiet_until: Mapping[str, datetime]) -> None:
+        """Begin each (number, request) when its turn comes. One that is in hand already keeps its place."""
+        with self._lock:
+            for request in requests:
+                self._requests.setdefault(request, quiet_until.get(request[0]))
+            if not self._is_begun:
+                self._is_begun = True
+                self._thread.submit(self._begin_all)
+
+    def close(self) -> None:
+        """Send new messages for the numbers that have not begun. Called when this worker stops."""
+        self._thread.shutdown()
+
+    def _begin_all(self) -> None:
+        """Begin numbers until none are left."""
+        try:
+            most, next_turn = MOST_AT_ONCE, 0.0
+            while shutdown.sleep_unless_stopping(min(next_turn - boot_clock(), BEGIN_SECONDS)):
+                portion = self._next(most)
+                if not portion:
+                    return
+                answer = begin_portion(self._ledger, self._senders, list(portion), _known(portion))
+                later = set(answer.later)
+                with self._lock:
+                    for request in portion.keys() - later:
+                        del self._requests[request]
+                # Where turns are given, a call reads hardly more numbers than get a slot.
+                most = min(answer.begun + 1 if later else 2 * most, MOST_AT_ONCE)
+                next_turn = answer.next_turn
+            self._give_back()
+        except LedgerUnavailable:  # this worker stops
+            self._give_back()
+        except Exception:  # noqa: BLE001  # a thread would end with it, and nobody would learn of it
+            _log.exception("an error of Ringproof's own; the numbers in hand get new messages")
+            self._give_back()
+
+    def _next(self, most: int) -> dict[tuple[str, int], datetime | None]:
+        """Return the numbers to begin next: as many as there are free senders, at most `most`. Empty: none are left."""
+        with self._lock:
+            self._is_begun = bool(self._requests)
+            if not self._is_begun:
+                return {}
+            most = min(most, len(self._requests))
+        free = self._senders.wait_for_free(self._lane, most)
+        with self._lock:
+            return dict(islice(self._requests.items(), free))
+
+    def _give_back(self) -> None:
+        with self._lock:
+            left, self._is_begun = list(self._requests), False
+            self._requests.clear()
+        if left:
+            send_chunk(left, self._lane, self._channel)
+
+
+def _known(portion: Mapping[tuple[str, int], datetime | None]) -> dict[str, datetime]:
+    return {number: end for (number, _), end in portion.items() if end}

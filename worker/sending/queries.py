@@ -19,8 +19,8 @@ from worker.sending.outcomes import signal_of
 T = TypeVar("T")
 
 LONGEST_WAIT: Final = timedelta(seconds=30)
-"""How long a question waits for its slot. A 429 may close the pace for a quarter of an hour, and a child that waits for
-its end is missing elsewhere. The question is asked again later.
+"""How long a question waits for its slot. A 429 may close the pace for a quarter of an hour, and a thread that waits
+for its end is missing elsewhere. The question is asked again later.
 """
 
 

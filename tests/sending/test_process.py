@@ -1,0 +1,188 @@
+"""What sends in one process: many at once, each at its slot, people before batches; and an end that loses nothing."""
+
+import threading
+import time
+from datetime import timedelta
+
+import pytest
+from support.harness import AUTH_ID, AUTH_TOKEN, eventually, fresh_number
+
+from ringproof import runtime
+from ringproof.clock import boot_clock
+from ringproof.errors import LedgerUnavailable
+from ringproof.ledger import control
+from ringproof.ledger.acceptance import RequestKind
+from ringproof.ledger.ledger import Ledger
+from ringproof.ledger.pace import reserve_slot
+from ringproof.ledger.record import Lane, State
+from ringproof.plivo.client import PlivoClient
+from ringproof.policy import Policy, Rate
+from ringproof.secret_str import SecretStr
+from worker.celery import shutdown
+from worker.sending import process, results, senders
+from worker.sending.begin import begin_one
+
+
+@pytest.fixture
+def given(client, plivo, monkeypatch):
+    """Make what sends in a process at a rate, and end it afterwards. Its new messages are kept, and not sent."""
+
+    class Given:
+        chunks: tuple = ()
+        persons: tuple = ()
+
+        def __init__(self):
+            self.ledger = Ledger(client, prefix=f"t{fresh_number()}")
+            self.plivo = PlivoClient(AUTH_ID, SecretStr(AUTH_TOKEN), plivo.base_url)
+            monkeypatch.setattr(runtime, "ledger", lambda: self.ledger)
+            monkeypatch.setattr(runtime, "plivo", lambda: self.plivo)
+            for name in ("worker.sending.bulk", "worker.sending.process", "worker.sending.senders"):
+                monkeypatch.setattr(f"{name}.send_chunk", self.keep_chunk)
+            monkeypatch.setattr(senders, "send_message", self.keep_person)
+            self.sending = process.Sending()
+
+        def keep_chunk(self, requests, lane, channel):
+            self.chunks += ((list(requests), lane, channel),)
+
+        def keep_person(self, number, request, lane):
+            self.persons += ((number, request, lane),)
+
+        def at(self, rate):
+            self.ledger.publish_policy(Policy(rate=Rate.parse(rate), range_codes_per_hour=0, breaker_percent=0))
+            time.sleep(max(0.0, reserve_slot(self.ledger) - boot_clock()))  # a new Redis counts a window as spent
+            return self
+
+        def accept(self, count, lane=Lane.BULK):
+            kind = RequestKind.PERSON if lane is Lane.INTERACTIVE else RequestKind.ROSTER
+            numbers = [fresh_number() for _ in range(count)]
+            accept = self.ledger.accept
+            return [(n, accept(n, token=n, kind=kind, lane=lane, country="US").request) for n in numbers]
+
+        def take(self, requests):
+            self.sending.take_in_hand(requests, Lane.BULK, "sms")
+
+        def states(self, requests):
+            return [record.state for record in self.ledger.read_many(requests)]
+
+    given = Given()
+    yield given
+    given.sending.close()
+    given.plivo.close()
+    shutdown._stops_here = False
+
+
+def test_the_numbers_in_hand_are_sent_by_many_threads_each_at_its_slot(given, plivo):
+    plivo.switch(latency_ms=200)
+    given.at("200/1s")
+    asked = given.accept(40)
+    began = boot_clock()
+    given.take(asked)
+    eventually(lambda: set(given.states(asked)) == {State.CODE_SENT})
+
+    assert boot_clock() - began < 40 * 0.2, "they were not sent one after the other"
+    assert len({send["phone_number"] for send in plivo.sends()} & {number for number, _ in asked}) == 40
+
+
+def test_a_number_that_is_taken_twice_is_begun_once(given, plivo):
+    given.at("100/1s")
+    asked = given.accept(3)
+    for _ in range(5):
+        given.take(asked)
+    eventually(lambda: set(given.states(asked)) == {State.CODE_SENT})
+
+    assert [len(plivo.sends(number)) for number, _ in asked] == [1, 1, 1]
+
+
+def test_slow_answers_to_a_batch_leave_senders_to_people(given, plivo):
+    plivo.switch(latency_ms=3000)
+    given.at("1000/0.1s")
+    batch = given.accept(senders.SENDERS + 20)
+    given.take(batch)
+    eventually(lambda: given.states(batch).count(State.SENDING) == senders.SENDERS - senders.FOR_PEOPLE)
+    ((number, request),) = given.accept(1, Lane.INTERACTIVE)
+    asked_at = boot_clock()
+
+    assert begin_one(given.ledger, given.sending.senders, number, request, Lane.INTERACTIVE)
+    assert boot_clock() - asked_at < 2, "it did not wait for an answer to the batch"
+
+
+def test_results_that_come_together_are_written_in_one_call(given, plivo, monkeypatch):
+    calls, goes_on = [], threading.Event()
+    usual = given.ledger.settle_many
+
+    def settle_many(settlements):
+        calls.append(len(settlements))
+        goes_on.wait(30)
+        return usual(settlements)
+
+    monkeypatch.setattr(given.ledger, "settle_many", settle_many)
+    given.at("1000/0.1s")
+    asked = given.accept(30)
+    given.take(asked)
+    eventually(lambda: len(given.sending.senders._results._waiting) == 29)
+    goes_on.set()
+    eventually(lambda: set(given.states(asked)) == {State.CODE_SENT})
+
+    assert calls == [1, results.MOST_AT_ONCE, 29 - results.MOST_AT_ONCE]
+
+
+def test_a_result_is_written_once_redis_answers_again(given, plivo, monkeypatch):
+    usual, failures = given.ledger.settle_many, [True, True]
+
+    def settle_many(settlements):
+        if failures and failures.pop():
+            raise LedgerUnavailable("redis://", "away")
+        return usual(settlements)
+
+    monkeypatch.setattr(given.ledger, "settle_many", settle_many)
+    given.at("1000/0.1s")
+    asked = given.accept(5)
+    given.take(asked)
+    eventually(lambda: set(given.states(asked)) == {State.CODE_SENT})
+
+    assert failures == []
+
+
+def test_a_person_whose_far_slot_is_revoked_gets_a_new_message(given, plivo):
+    given.at("1/2s")
+    people = given.accept(2, Lane.INTERACTIVE)
+    for number, request in people:
+        assert begin_one(given.ledger, given.sending.senders, number, request, Lane.INTERACTIVE)
+    control.pause(given.ledger)
+    control.resume(given.ledger)
+    control.override_rates(given.ledger, timedelta(minutes=1), rate=Rate.parse("1/1s"))
+
+    eventually(lambda: len(given.persons) == len(people))
+    assert set(given.persons) == {(*one, Lane.INTERACTIVE) for one in people}
+    assert [plivo.sends(number) for number, _ in people] == [[], []]
+
+
+def test_at_a_stop_what_waits_is_queued_again_and_what_is_under_way_settles(given, plivo):
+    plivo.switch(latency_ms=1000)
+    given.at("10/1s")
+    asked = given.accept(30)
+    given.take(asked)
+    eventually(plivo.sends)
+    given.sending.close()
+    states = given.states(asked)
+
+    assert set(states) <= {State.CODE_SENT, State.QUEUED, State.WAITING}
+    assert states.count(State.CODE_SENT) == len(plivo.sends())
+    ((left, lane, channel),) = given.chunks
+    assert (lane, channel) == (Lane.BULK, "sms")
+    assert set(left) >= {one for one, state in zip(asked, states, strict=True) if state is State.QUEUED}
+
+    given.take(asked[:1])
+    assert given.chunks[1] == (asked[:1], Lane.BULK, "sms"), "after its end nothing is taken in hand"
+
+
+def test_an_error_of_our_own_frees_the_sender_and_is_logged_without_the_number(given, monkeypatch, caplog):
+    monkeypatch.setattr(senders, "attempt", lambda *_: 1 / 0)
+    given.at("1000/0.1s")
+    asked = given.accept(1)
+    given.take(asked)
+    eventually(lambda: "ZeroDivisionError" in caplog.text)
+
+    eventually(lambda: given.sending.senders._free == senders.SENDERS)
+    assert asked[0][0] not in caplog.text
+    assert given.states(asked) == [State.SENDING], "its lease ends, and it is in doubt"
