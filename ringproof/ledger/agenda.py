@@ -1,11 +1,14 @@
 """The agenda: every number that is not final is on it, with the moment at which it needs attention."""
 
+import math
 from collections.abc import Mapping
+from datetime import timedelta
 
 from ringproof.ledger.answers import AgendaAction, AgendaResult
 from ringproof.ledger.ledger import Ledger
-from ringproof.ledger.queues import LONGEST_QUEUE
+from ringproof.ledger.queues import LONGEST_QUEUE, claim_tick
 from ringproof.ledger.record import Lane
+from ringproof.ledger.row_outcomes import LISTS
 
 
 def work_off_agenda(ledger: Ledger, limit: int, queues: Mapping[Lane, str]) -> list[AgendaResult]:
@@ -21,6 +24,20 @@ def work_off_agenda(ledger: Ledger, limit: int, queues: Mapping[Lane, str]) -> l
     ]
 
 
+def is_anything_due(ledger: Ledger) -> bool:
+    """Whether the sweep has something to do now: an entry that is due, a pause, or numbers that wait for others."""
+    keys = ledger.keys
+    waiting = (keys.pauses, keys.destinations_waiting, *map(keys.line, LISTS))
+    (seconds, _), first, first_renewal, are_waiting = ledger.run_all(
+        ("time",),
+        ("zrange", keys.agenda, 0, 0, False, True),
+        ("zrange", keys.renewals, 0, 0, False, True),
+        ("exists", *waiting),
+    )
+    next_ms = min((score for _, score in [*first, *first_renewal]), default=math.inf)
+    return bool(are_waiting) or next_ms <= (seconds + 1) * 1000
+
+
 def release_refused(ledger: Ledger, limit: int) -> int:
     """Queue at most `limit` numbers that wait for their destination and may be sent to now; return how many.
 
@@ -30,13 +47,16 @@ def release_refused(ledger: Ledger, limit: int) -> int:
     return int(ledger.run_script("agenda/release", args=[limit]))
 
 
-def repair_agenda(ledger: Ledger, records: int) -> int:
+def repair_agenda(ledger: Ledger, records: int, *, every: timedelta = timedelta()) -> int:
     """Check about so many records, from where the last call stopped, and put missing entries back on the agenda.
 
-    Returns how many it put back. Ringproof loses no entry; an operator may delete one with `redis-cli`.
+    No walk over all records begins sooner than `every` after the last one. Returns how many entries it put back.
+    Ringproof loses none; an operator may delete one with `redis-cli`.
     """
     place = ledger.keys.repair_cursor
     cursor = int(ledger.run("get", place) or 0)
+    if not cursor and not claim_tick(ledger, "repair", every):
+        return 0
     cursor, keys = ledger.run("scan", cursor, match=ledger.keys.record("*"), count=records)
     ledger.run("set", place, cursor)
     numbers = list(map(ledger.keys.number, keys))

@@ -17,7 +17,7 @@ OLDEST: Final = (6, 2)
 
 
 OVERDUE: Final = timedelta(minutes=1)
-"""The sweep runs each second, and an upgrade stops the workers for less than a minute."""
+"""The sweep runs every 10 seconds or more often, and an upgrade stops the workers for less than a minute."""
 
 
 @dataclass(frozen=True, slots=True)

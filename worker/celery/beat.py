@@ -1,15 +1,25 @@
-"""Celery's beat without a schedule file. It sends no tick while some still wait for a worker."""
+"""Celery's beat without a schedule file. It sends a tick only when there is something to do for it."""
 
 import logging
+import os
+import time
+from collections.abc import Callable
 from typing import Any, Final
 
+from billiard.process import current_process
 from celery.beat import Scheduler
 
 from ringproof import runtime
+from ringproof.batches.feeding import is_anything_to_feed
+from ringproof.ledger.agenda import is_anything_due
+from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.queues import TICKS, queue_length
 
 MOST_WAITING: Final = 3
 """Ticks that may wait for a worker. One tick does all that is due, so more of them would find nothing to do."""
+
+LONGEST_REST_SECONDS: Final = 10.0
+"""So often the sweep runs anyway: it repairs the agenda, and health tells by its last tick that there is a beat."""
 
 SWEEP: Final = "ringproof.sweep"
 FEED: Final = "ringproof.feed"
@@ -19,16 +29,35 @@ SCHEDULE: Final = {
     for name, task in (("sweep", SWEEP), ("feed", FEED))
 }
 
+IS_NEEDED: Final[dict[str, Callable[[Ledger], bool]]] = {SWEEP: is_anything_due, FEED: is_anything_to_feed}
+
 _log = logging.getLogger(__name__)
 
 
 class PatientScheduler(Scheduler):
     """Sends the ticks and stores nothing. Celery's own scheduler leaves three files in the current folder."""
 
+    def __init__(self, *args: Any, **options: Any) -> None:
+        self._swept_at = -LONGEST_REST_SECONDS
+        self._worker = os.getppid() if current_process().name == "Beat" else None
+        super().__init__(*args, **options)
+
     def apply_entry(self, entry: Any, producer: Any = None) -> None:
-        """Send a tick, unless some wait already. A failure is logged, and beat tries again in the next second."""
+        """Send a tick if it is needed, unless some wait already. A failure is logged; beat tries again in a second."""
+        if self._worker and os.getppid() != self._worker:
+            raise SystemExit  # the worker whose option -B began this process was killed, and nobody else would end it
         try:
-            if queue_length(runtime.ledger(), TICKS) < MOST_WAITING:
+            if self._is_needed(entry.task) and queue_length(runtime.ledger(), TICKS) < MOST_WAITING:
                 self.apply_async(entry, producer=producer, advance=False)
+                if entry.task == SWEEP:
+                    self._swept_at = time.monotonic()
         except Exception as error:  # noqa: BLE001  # beat goes on, whatever error a tick ends in
             _log.warning("no tick was sent: %s", error)
+
+    def adjust(self, n: float | None, drift: float = 0.001) -> float | None:
+        """Return for how long to sleep until an entry is due. Celery's own wakes 10 ms early, and loops for so long."""
+        return n and n + drift
+
+    def _is_needed(self, task: str) -> bool:
+        has_rested = task == SWEEP and time.monotonic() - self._swept_at >= LONGEST_REST_SECONDS
+        return has_rested or IS_NEEDED[task](runtime.ledger())

@@ -27,7 +27,7 @@ local function queue_has_room(lane)
 end
 
 -- No worker has taken the message so far, so it is probably lost. The wait before the next one doubles, because it
--- equals the time since the last change: 30 s, 1, 2, 4 … 10 minutes.
+-- equals the time since the last change: 10, 20, 40 s … 10 minutes.
 local function enqueue_again(record, number, since_ms)
   local wait_ms = math.min(math.max(since_ms, first_ms), longest_ms)
   set_agenda(number, math.min(now + wait_ms, milliseconds(record, 'ends_at')))

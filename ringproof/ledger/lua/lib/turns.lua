@@ -7,13 +7,13 @@
 --   turn:LANE:CHANNEL:floor     the next turn for the lane's share
 --   floor:LANE, floor:LANE:call from when on the lane's share is due, of all slots and of those for calls
 --   wanted:CHANNEL              until when the lane scheduled is known to want slots
-local AHEAD_US = 5100000          -- horizon of the lane interactive: a child may wait so long for a slot. It is one
+local AHEAD_US = 5100000          -- horizon of the lane interactive: a number that was begun may wait so long. It is one
                                   -- window of Plivo's 5 s with its jitter: after a change of rates no person needs the
                                   -- agenda
 local LEAST_AHEAD_US, MOST_AHEAD_US = 20000, 500000  -- horizon of the other lanes: one slot, within these bounds; and
                                   -- the farthest caller's distance
 local CALL_AHEAD_US = 2000000     -- how far beyond the account's next slot people may reserve one for a call: two ticks
-                                  -- of the sweep. Further ahead, calls would keep children from other people's texts
+                                  -- of the sweep. Further ahead, a crash would put more of them in doubt
 local LEAST_CALL_AHEAD_US = 600000  -- the same for the other lanes: a call connects half a second before its slot
 local SHARE = 9                   -- a lane with work gets one slot in so many, or more: a floor of about 10 %
 local LEAST_TURN_US = 10000       -- least time between two turns: at a fast pace a caller reserves several slots

@@ -140,8 +140,8 @@ local function begin(key, number, request, asleep_until)
   if record.lane == 'interactive' then
     local place = place_of(record, ends_at)
     slot_us, turn_us = reserve_for_person(record.channel, people_ahead(record.channel, number, place))
-    -- If a person's slot is too far away, the number stands in the line: it would block a child, and other people
-    -- behind it. Bulk and scheduled requests keep their place in the queue.
+    -- If a person's slot is too far away, the number stands in the line. There it can be cancelled, and no crash
+    -- puts it in doubt. Bulk and scheduled requests keep their place in the queue.
     if not slot_us then
       stand_in_line(number, record.channel, place)
       return wait('pace', math.min(math.ceil(turn_us / 1000), ends_at))
