@@ -44,6 +44,12 @@ def test_compose_runs_the_commands_of_the_procfile():
     assert set(SERVICES) - set(PROCFILE) == {"redis", "sandbox", "sandbox-worker"}
 
 
+def test_the_documentation_has_the_commands_of_the_procfile():
+    page = (ROOT / "docs/operating/deploying.md").read_text()
+
+    assert not [name for name, command in PROCFILE.items() if f"| {name} | `{command}` |" not in page]
+
+
 def test_every_queue_has_a_process_and_no_two_share_one():
     taken = [
         queue for command in PROCFILE.values() if "-Q" in command for queue in words_after("-Q", command).split(",")
