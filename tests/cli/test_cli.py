@@ -273,7 +273,7 @@ def test_initiate_without_a_worker_shows_how_to_start_one(idle, tmp_path):
         process.send_signal(signal.SIGINT)
         output, rest = process.communicate(timeout=60)
 
-    assert "no worker takes messages; start one: celery -A worker worker" in first_line
+    assert "no worker takes messages; start one: ringproof worker -P threads -c 16 -B" in first_line
     assert "2 accepted numbers go on without this command" in rest
     assert (process.returncode, output) == (3, "")
     assert "Traceback" not in rest
@@ -463,7 +463,7 @@ def test_health_exits_with_0_only_if_a_worker_takes_messages(run, idle):
     assert lines(good.stdout)[0]["redis"] is True
     assert lines(good.stdout)[0]["workers"]
     assert bad.returncode == 1
-    assert "celery -A worker worker" in bad.stdout
+    assert "ringproof worker -P threads -c 16 -B" in bad.stdout
 
 
 @pytest.mark.parametrize("arguments", [("initiate", "+14155550123"), ("status", "+14155550123"), ("health",)])

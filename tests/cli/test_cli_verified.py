@@ -178,7 +178,7 @@ class TestSync:
 
     def test_without_a_worker_shows_how_to_start_one(self, idle, tmp_path):
         with Terminal(idle, tmp_path, "sync") as terminal:
-            terminal.until_shown("no worker takes messages; start one: celery -A worker worker")
+            terminal.until_shown("no worker takes messages; start one: ringproof worker")
 
 
 class TestReverify:

@@ -141,14 +141,15 @@ def test_the_demos_output_adds_up_and_it_leaves_nothing_behind(tmp_path):
             ).groups(),
         )
         funnel = re.search(
-            r"queued (\d+) → code sent (\d+) → verified (\d+), wrong code (\d+) \(tries left: 4\), "
+            # A wrong code whose worker was killed counts as a try, and was entered again.
+            r"queued (\d+) → code sent (\d+) → verified (\d+), wrong code (\d+) \(tries left: (?:3 or )?4\), "
             r"still unanswered (\d+) \(these (\d+) codes work until \d\d:\d\d:\d\d at the latest\)",
             shown,
         )
         queued, out, verified, wrong, silent, waiting = map(int, funnel.groups())
         of_one = demo.shown.partition("One number's record")[2].partition("The number whose")[0]
 
-        assert took < 120  # 20 to 25 s, where nothing else happens on the machine
+        assert took < 120  # 25 to 30 s, where nothing else happens on the machine
         assert counts.total() == 200
         assert counts["rejected"] == 20
         assert counts["joined"] == 6
@@ -164,11 +165,10 @@ def test_the_demos_output_adds_up_and_it_leaves_nothing_behind(tmp_path):
         assert "to send 161 texts and 13 calls" in shown
         assert "roster running: 0 of 180, pending 180" in shown
         assert re.search(r"a person asked meanwhile: \d{2,4} ms from initiate_verification.delay to code_sent", shown)
-        assert shown.index("roster running") < shown.index("kill -9") < shown.index("What became")
+        assert shown.index("a person asked") < shown.index("kill -9") < shown.index("What became")
         assert re.search(r"number +(\S+)", of_the_victim)[1] == victim
         assert "codes at Plivo: 1" in of_the_victim
         assert "(the lease's end), the number is in doubt" in " ".join(of_the_victim.split())
-        assert "Another child got the same message again. It sent nothing more to this number" in shown
         assert "demo --stay" in shown
         # A slow machine prints more lines of progress.
         assert len([line for line in demo.shown.splitlines() if not line.startswith("roster running")]) <= 100
@@ -186,7 +186,7 @@ def on_the_page():
     varies = re.compile(
         r"\d\d:\d\d|127\.0\.0\.1|kill -9|roster running|s left|asked meanwhile|uuid|request|later|"
         r"own list|whose worker was killed|got two|verified here|queued \d|these \d+ codes|id is unknown|"
-        r"^ +\d+  (verified|code_sent|joined|live)\b|ringproof (import|batch|status|demo)"
+        r"to them all the same|^ +\d+  (verified|code_sent|joined|live)\b|ringproof (import|batch|status|demo)"
     )
     lines = [line for line in block.splitlines() if line and not varies.search(line)]
     assert len(lines) > 25
@@ -273,6 +273,7 @@ def test_neither_its_output_nor_the_workers_log_has_a_code(staying):
     (log,) = staying.temporary.glob("ringproof-demo-*/worker.log")
     logged = log.read_text()
 
+    assert logged.count(" ready.") == 2, "the killed worker was started again"
     assert logged.count("verified +") > 100
     assert {len(send["code"]) for send in sends} == {8}
     assert not [line for send in sends for line in leaks(send["code"], staying.shown, logged)]

@@ -21,9 +21,9 @@ PASSES_ON = {"ignore_unknown_options": True, "allow_interspersed_args": False}
 def worker(arguments: tuple[str, ...]) -> None:
     """Run a worker, from any folder.
 
-    The options are those of Celery's worker: ringproof worker -n bulk@%h -Q ringproof.scheduled,ringproof.bulk -c 2.
-    To list them: celery worker --help. Without options, the worker serves all four queues with one process for each
-    core. Add -B to run beat in the same worker.
+    One worker for everything: ringproof worker -P threads -c 16 -B. It takes messages of all four queues with 16
+    threads, and -B has it run beat. Each process of a worker sends to 64 numbers at once, whatever -c is. The options
+    are those of Celery's worker; to list them: celery worker --help.
     """
     _run("worker", arguments)
 
@@ -32,7 +32,7 @@ def worker(arguments: tuple[str, ...]) -> None:
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[OPTIONS OF CELERY]...")
 @reports_errors
 def beat(arguments: tuple[str, ...]) -> None:
-    """Run beat, which starts the sweep and the feeder each second.
+    """Run beat, which starts the sweep and the feeder when needed.
 
     Several beats may run at once. The options are those of Celery's beat. To list them: celery beat --help.
     """

@@ -254,7 +254,7 @@ def _why_unfinished(ledger: Ledger, scan: ScanProgress) -> str:
         return f"Plivo's list was not read: {scan.failure}; a worker tries again"
     if workers_alive(ledger):
         return "a worker reads it in one slot of ten; ringproof status says what slows it down"
-    return f"no worker takes messages; start one: {START_A_WORKER}, with a beat (-B, or celery -A worker beat)"
+    return f"no worker takes messages; start one: {START_A_WORKER}"
 
 
 def _is_listed(record: Record, began: datetime) -> bool:

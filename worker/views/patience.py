@@ -9,7 +9,7 @@ NO_PROGRESS_SECONDS = 5.0
 PATIENCE_SECONDS = 60.0
 """After so long without a change the command ends, and its work goes on without it: a script must not hang."""
 
-START_A_WORKER = "celery -A worker worker"
+START_A_WORKER = "ringproof worker -P threads -c 16 -B"
 
 
 class Patience:

@@ -1,1 +1,1 @@
-"""The demo: a roster, a Redis, a sandbox and a worker, and one child of the worker that is killed on the way."""
+"""The demo: a roster, a Redis, a sandbox and a worker that is killed on the way."""

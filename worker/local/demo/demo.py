@@ -1,11 +1,11 @@
-"""`ringproof demo`: the whole system at work on this machine, while one child of the worker is killed."""
+"""`ringproof demo`: the whole system at work on this machine, while its worker is killed."""
 
 import os
 import shutil
 import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import FrameType
@@ -18,13 +18,11 @@ from ringproof import runtime
 from ringproof.batches.forecast import Tally, forecast
 from ringproof.batches.importing import import_roster
 from ringproof.batches.model import Batch
-from ringproof.batches.summary import batch_summary
-from ringproof.errors import UnknownBatch
 from ringproof.phone.masking import mask
 from ringproof.rosters.roster import open_roster
 from ringproof.rosters.row import Reject, Row
 from worker.local.demo.environment import ANSWER_SECONDS, Environment, set_up
-from worker.local.demo.incidents import Incident, child_is_killed, choose_victim, person_asks
+from worker.local.demo.incidents import Incident, WorkerIsKilled, choose_victim, person_asks, read_batch
 from worker.local.demo.outcome import Comparison
 from worker.local.demo.phones import Phones
 from worker.views.batch import show_live
@@ -87,9 +85,9 @@ def _play(console: Console, environment: Environment, phones: Phones) -> None:
     environment.call_sandbox("switches", SWITCHES)
     rows = _show_forecast(console)
     victim = choose_victim(rows)
-    incidents = [person_asks(environment), child_is_killed(environment, victim)]
+    killing = WorkerIsKilled(environment, victim)
     rejects = _import(console)
-    _watch(console, environment, incidents, phones)
+    _watch(console, environment, killing, phones)
     comparison = Comparison.of(environment, BATCH, phones.results)
     total = comparison.batch.rows + len(rejects)
     console.print(f"\n[bold]What became of the {total} rows[/], {time.monotonic() - started_at:.0f} s later\n")
@@ -122,34 +120,28 @@ def _import(console: Console) -> list[Reject]:
     return rejects
 
 
-def _watch(console: Console, environment: Environment, incidents: Sequence[Incident], phones: Phones) -> None:
+def _watch(console: Console, environment: Environment, killing: WorkerIsKilled, phones: Phones) -> None:
     """Show the batch until all incidents have happened, nothing is being sent and no person has a code to enter."""
     console.print(f"[bold]$ {_command()} batch show {BATCH} --watch[/]\n", soft_wrap=True)
-    for _ in show_live(_progress(console, environment, incidents, phones), console):
+    for _ in show_live(_progress(console, environment, killing, phones), console):
         pass
 
 
-def _progress(
-    console: Console, environment: Environment, incidents: Sequence[Incident], phones: Phones
-) -> Iterator[Batch]:
-    """Yield the batch again and again; let the incidents happen and the phones answer meanwhile."""
-    waiting = list(incidents)
+def _progress(console: Console, environment: Environment, killing: WorkerIsKilled, phones: Phones) -> Iterator[Batch]:
+    """Yield the batch again and again; let the incidents happen, one after the other, and the phones answer."""
+    waiting: list[Incident] = [person_asks(environment), killing]
     deadline = time.monotonic() + RUN_SECONDS
     has_stopped = False
     while True:
         phones.update()
-        batch = batch_summary(runtime.ledger(), BATCH)
-        if batch is None:
-            raise UnknownBatch(BATCH)
+        batch = read_batch(BATCH)
         yield batch
-        for incident in tuple(waiting):
-            if line := incident(batch):
-                console.print(line)
-                waiting.remove(incident)
+        if waiting and (line := waiting[0](batch)):
+            console.print(line)
+            del waiting[0]
         if has_stopped and not phones.is_busy:  # in this order: a code that was sent meanwhile may be entered
             return
-        # No worker is left that could settle the numbers whose record is still `sending`.
-        has_stopped = not waiting and batch.unfinished == batch.outcomes.get("sending", 0) and environment.is_idle()
+        has_stopped = not waiting and batch.unfinished == killing.lost
         environment.worker.check()
         if time.monotonic() > deadline:
             raise environment.worker.failed(

@@ -1,12 +1,11 @@
 """What the demo runs on: a Redis, a sandbox and a worker of its own, and their addresses."""
 
-import base64
 import json
 import os
 import tempfile
 import urllib.request
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -17,11 +16,6 @@ from urllib.parse import quote
 from rich.console import Console
 
 from ringproof import runtime
-from ringproof.celery.app import app
-from ringproof.celery.messages import WORK_CHUNK
-from ringproof.ledger.queues import queue
-from ringproof.ledger.record import Lane
-from tasks import initiate_verification
 from worker.local.processes.child_process import ChildProcess
 from worker.local.processes.redis_server import RedisServer
 from worker.local.sandbox.server import ANY_AUTH_ID, ANY_AUTH_TOKEN
@@ -30,9 +24,6 @@ from worker.sending.queries import ask_at_slot
 ANSWERS: Final = "right=80,wrong=10,never=10"
 ANSWER_SECONDS: Final = (1, 5)
 """The time after which people enter their codes, from and to."""
-
-CHILDREN: Final = 6
-"""The roster's messages occupy up to four children at a time, for seconds. A person's message finds a free one."""
 
 
 @dataclass(frozen=True)
@@ -78,34 +69,6 @@ class Environment:
             raise self.sandbox.failed(f"the sandbox does not answer ({error})") from None
         return answer
 
-    def child_that_sends_to(self, number: str) -> int | None:
-        """Return the process id of the worker's child that works on a message which sends to this number.
-
-        The worker masks the numbers in its own description of a message. The broker keeps messages that are not yet
-        acknowledged, and there the numbers are whole.
-        """
-        unacknowledged = _sending_messages(runtime.ledger().run("hvals", runtime.ledger().keys.unacked))
-        task_ids = {
-            message["headers"]["id"]
-            for message in unacknowledged
-            if number.encode() in base64.b64decode(message["body"])
-        }
-        answers = app.control.inspect(timeout=1.0, limit=1).active() or {}
-        active = (task for tasks in answers.values() for task in tasks)
-        return next((int(task["worker_pid"]) for task in active if task["id"] in task_ids), None)
-
-    def is_idle(self) -> bool:
-        """Whether bulk's queue is empty and no child works on a message that sends codes."""
-        ledger = runtime.ledger()
-        waiting, unacknowledged = ledger.run_all(("llen", queue(Lane.BULK)), ("hvals", ledger.keys.unacked))
-        return not waiting and not _sending_messages(unacknowledged)
-
-
-def _sending_messages(unacknowledged: Iterable[str]) -> list[dict[str, Any]]:
-    """Read the messages that the broker keeps; leave out ticks and the messages of people who enter codes."""
-    messages = (json.loads(text)[0] for text in unacknowledged)
-    return [message for message in messages if message["headers"]["task"] in {WORK_CHUNK, initiate_verification.name}]
-
 
 def set_up(console: Console, stack: ExitStack) -> Environment:
     """Start Redis, the sandbox and a worker, which end with `stack`, and make this process their producer.
@@ -131,7 +94,7 @@ def set_up(console: Console, stack: ExitStack) -> Environment:
         "PLIVO_AUTH_TOKEN": ANY_AUTH_TOKEN,
     }
     os.environ.update(exports)
-    command = ["celery", "-A", "worker", "worker", "-B", "-c", str(CHILDREN)]
+    command = ["celery", "-A", "worker", "worker", "-P", "threads", "-c", "16", "-B"]
     worker = ChildProcess("worker", [*command, "-l", "INFO"], folder)
     stack.callback(worker.stop)
     worker.until_logged(" ready.")

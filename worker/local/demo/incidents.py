@@ -4,8 +4,6 @@ The demo calls each incident whenever it has read the batch. An incident returns
 the line to print.
 """
 
-import os
-import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -13,7 +11,10 @@ from typing import Final
 
 from celery.exceptions import TimeoutError as CeleryTimeoutError
 
+from ringproof import runtime
 from ringproof.batches.model import Batch
+from ringproof.batches.summary import batch_summary
+from ringproof.errors import UnknownBatch
 from ringproof.phone.masking import mask
 from ringproof.rosters.row import Row
 from tasks import initiate_verification
@@ -47,21 +48,40 @@ def person_asks(environment: Environment) -> Incident:
     return ask
 
 
-def child_is_killed(environment: Environment, victim: str) -> Incident:
-    """Return the incident in which the worker's child is killed while it sends to the victim.
+class WorkerIsKilled:
+    """The incident in which the worker is killed while it sends to the victim, and started again.
 
-    The sandbox sends the victim's code and never answers, so that the child is still waiting when it is killed.
+    The sandbox sends the victim's code and never answers, so that the worker is still waiting when it is killed.
+    `lost` is then how many rows the worker was sending: nobody will tell what became of them.
     """
-    environment.call_sandbox("misfortunes", {"kind": "timeout_after", "number": victim})
 
-    def kill(_: Batch) -> str | None:
-        if not environment.codes_sent(victim) or not (child := environment.child_that_sends_to(victim)):
+    def __init__(self, environment: Environment, victim: str) -> None:
+        self.lost = 0
+        self._environment, self._victim = environment, victim
+        environment.call_sandbox("misfortunes", {"kind": "timeout_after", "number": victim})
+
+    def __call__(self, batch: Batch) -> str | None:
+        """Kill the worker once Plivo has sent the victim's code. Raises `UnknownBatch` or `ChildProcessFailed`."""
+        if not self._environment.codes_sent(self._victim):
             return None
-        os.kill(child, signal.SIGKILL)
-        event = f"a worker's child, while it sends to {mask(victim)}; Plivo has sent that code"
-        return f"[red]kill -9 {child}[/]: {event}"
+        worker = self._environment.worker
+        killed = worker.pid
+        worker.kill()
+        self.lost = read_batch(batch.name).outcomes.get("sending", 0)
+        worker.start()
+        back_after = runtime.ledger().durations.enqueue_again.total_seconds()
+        return (
+            f"[red]kill -9 {killed}[/]: the worker, while it sends to {mask(self._victim)}; Plivo has sent that code\n"
+            f"(a supervisor starts it again; what it had in hand comes back after {back_after:.0f} s)"
+        )
 
-    return kill
+
+def read_batch(name: str) -> Batch:
+    """Return the batch as it is now. Raises `UnknownBatch`."""
+    batch = batch_summary(runtime.ledger(), name)
+    if batch is None:
+        raise UnknownBatch(name)
+    return batch
 
 
 def choose_victim(rows: Iterable[Row]) -> str:

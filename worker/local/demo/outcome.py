@@ -1,6 +1,5 @@
 """The outcome of the demo's batch, by its own counts, and a comparison with Plivo's own lists."""
 
-import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -13,18 +12,13 @@ from rich.table import Table
 from ringproof import runtime
 from ringproof.batches.model import Batch
 from ringproof.batches.rows import batch_rows
-from ringproof.batches.summary import batch_summary
-from ringproof.errors import NotConfirmed, NothingPending, UnknownBatch, WrongCode
+from ringproof.errors import NotConfirmed, NothingPending, WrongCode
 from ringproof.ledger.record import Record, State
-from ringproof.phone.masking import mask
 from ringproof.rosters.row import Reject
 from worker.local.demo.environment import Environment
-from worker.local.demo.incidents import PERSON
+from worker.local.demo.incidents import PERSON, read_batch
 from worker.views.number import number_view
 from worker.views.text import as_options, clock
-
-REDELIVERY_SECONDS: Final = 5.0
-POLL_SECONDS: Final = 0.1
 
 MEANINGS: Final = {
     "joined": "the number is in another row, in another notation: no second code",
@@ -49,9 +43,7 @@ class Comparison:
         ledger = runtime.ledger()
         rows = list(batch_rows(ledger, name))
         records = ledger.read_many([(number, None) for number in dict.fromkeys(row.number for row in rows)])
-        batch = batch_summary(ledger, name)
-        if batch is None:
-            raise UnknownBatch(name)
+        batch = read_batch(name)
         verified_before = sum(row.outcome == State.VERIFIED and row.uuid is None for row in rows)
         by_number = {record.phone_number: record for record in records if record}
         return cls(environment, batch, verified_before, by_number, results)
@@ -142,16 +134,4 @@ class Comparison:
         codes = self.environment.codes_sent(victim).total()
         console.print(f"\n[bold]The number whose worker was killed[/]: codes at Plivo: {codes}\n")
         console.print(Padding.indent(number_view(self.records[victim]), 2))
-        if self._is_redelivered(victim):
-            console.print("\nAnother child got the same message again. It sent nothing more to this number")
         console.print()
-
-    def _is_redelivered(self, victim: str) -> bool:
-        """Wait until another child has worked on the killed child's message; return whether one has in time."""
-        deadline = time.monotonic() + REDELIVERY_SECONDS
-        while time.monotonic() < deadline:
-            log = self.environment.worker.log.splitlines()
-            if any(mask(victim) in line and "nothing to send" in line for line in log):
-                return True
-            time.sleep(POLL_SECONDS)
-        return False

@@ -3,23 +3,29 @@
 Nothing here waits for a result. A call of `update` enqueues what is due, and a later call collects the result.
 """
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from celery.result import AsyncResult
 
-from ringproof.errors import NotConfirmed, Unconfirmed
+from ringproof.errors import NotConfirmed, NothingPending, Unconfirmed
+from ringproof.ledger.record import State
 from tasks import confirm_verification
+
+PATIENCE_SECONDS: Final = 10.0
+"""A person who has seen no result by then enters the code again: a killed worker does not answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class _EnteredCode:
-    """A code on its way to Plivo."""
+    """A code on its way to Plivo, and until when its person waits for the result."""
 
     number: str = field(repr=False)
     code: str = field(repr=False)
     result: AsyncResult
+    until: float
 
 
 class Phones:
@@ -56,17 +62,23 @@ class Phones:
         return finished
 
     def _enter(self, number: str, code: str) -> None:
-        self._unconfirmed.append(_EnteredCode(number, code, confirm_verification.delay(number, code)))
+        result = confirm_verification.delay(number, code)
+        self._unconfirmed.append(_EnteredCode(number, code, result, time.monotonic() + PATIENCE_SECONDS))
 
     def _collect(self, entered: _EnteredCode) -> bool:
         """Store the result if there is one by now. Enter the code again if nothing shows whether Plivo took it."""
         if not entered.result.ready():
-            self._unconfirmed.append(entered)
+            if time.monotonic() < entered.until:
+                self._unconfirmed.append(entered)
+            else:
+                self._enter(entered.number, entered.code)
             return False
         result = entered.result.result
         if isinstance(result, Unconfirmed):
             self._enter(entered.number, entered.code)
             return False
+        if isinstance(result, NothingPending) and result.state == State.VERIFIED:
+            result = None  # Plivo had taken the code, and then the worker was killed
         if isinstance(result, Exception) and not isinstance(result, NotConfirmed):
             raise result
         self.results[entered.number] = result if isinstance(result, NotConfirmed) else None

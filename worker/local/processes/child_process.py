@@ -1,9 +1,11 @@
 """A process beside this one, with its output in a file. It ends with this one, however that ends (see `watchdog`)."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Self
 
@@ -28,23 +30,42 @@ class ChildProcessFailed(LocalProcessError):
 class ChildProcess:
     """Run `python -m ARGUMENTS…` in `folder`, and write its output to `NAME.log` there.
 
-    `stop` ends it and removes the folder. If this process is killed, the watchdog does the same.
+    `stop` ends it and removes the folder. If this process is killed, the watchdog does the same. `pid` is its process
+    id.
 
         worker = ChildProcess("worker", ["celery", "-A", "worker", "worker"], folder).until_logged(" ready.")
+        worker.kill()  # as a crash would
+        worker.start()  # with the same log
     """
 
     def __init__(self, name: str, arguments: list[str], folder: Path) -> None:
-        self.name, self._log_file = name, folder / f"{name}.log"
+        self.name, self._arguments, self._folder = name, arguments, folder
+        self._log_file = folder / f"{name}.log"
+        self.start()
+
+    def start(self) -> None:
+        """Start the process, which must have ended. Raises `ChildProcessFailed` if it cannot be launched."""
         watchdog = [sys.executable, "-I", "-S", str(Path(__file__).with_name("watchdog.py"))]
         with self._log_file.open("ab") as log:
             self._watchdog = subprocess.Popen(
-                [*watchdog, str(os.getpid()), str(folder), sys.executable, "-m", *arguments],
+                [*watchdog, str(os.getpid()), str(self._folder), sys.executable, "-m", *self._arguments],
                 stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
                 stderr=log,
-                cwd=folder,
+                cwd=self._folder,
                 start_new_session=True,
             )
+        with self._watchdog.stdout or nullcontext() as output:
+            line = output.readline() if output else b""
+        if not line:
+            raise self.failed(f"the {self.name} could not be launched")
+        self.pid = int(line)
+
+    def kill(self) -> None:
+        """SIGKILL the process, as a crash would, and wait for its end."""
+        with suppress(ProcessLookupError):  # it has just ended by itself
+            os.kill(self.pid, signal.SIGKILL)
+        self._watchdog.wait()
 
     @property
     def log(self) -> str:
