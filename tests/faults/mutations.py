@@ -561,8 +561,8 @@ MUTATIONS = (
     Mutation(
         "a worker repeats settle until Redis answers",
         "worker/sending/results.py",
-        "        until_ledger_answers(settle)\n",
-        "        settle()\n",
+        "        self._waiting.extend(left)\n",
+        "",
         "tests/sending/test_process.py::test_a_result_is_written_once_redis_answers_again",
     ),
     Mutation(
@@ -571,6 +571,13 @@ MUTATIONS = (
         "        while self._waiting and self._writes.acquire(blocking=False):\n",
         "        if self._writes.acquire(blocking=False):\n",
         "tests/sending/test_process.py::test_results_that_come_together_are_written_in_one_call",
+    ),
+    Mutation(
+        "a record that Redis refuses does not keep back the results of others",
+        "worker/sending/results.py",
+        "if error and error.is_refusal and len(some) > 1:",
+        "if False:",
+        "tests/sending/test_process.py::test_a_damaged_record_does_not_keep_back_the_results_of_others",
     ),
     Mutation(
         "batches leave senders to people",

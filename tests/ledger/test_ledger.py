@@ -515,7 +515,7 @@ def test_an_uncounted_settle_uses_up_no_attempt(book):
 
 def test_every_record_that_is_not_final_is_on_the_agenda(book):
     accepted = book.accept()
-    assert near(book.agenda(), book.now() + timedelta(seconds=30))
+    assert near(book.agenda(), book.now() + timedelta(seconds=10), by=timedelta(seconds=5))
     begun = book.begin(accepted.request)
     assert book.agenda() == begun.record.lease_until
     book.settle(begun, Outcome(State.WAITING, Reason.UNREACHABLE, wait=MINUTES))

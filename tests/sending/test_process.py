@@ -143,6 +143,29 @@ def test_a_result_is_written_once_redis_answers_again(given, plivo, monkeypatch)
     assert failures == []
 
 
+def test_a_damaged_record_does_not_keep_back_the_results_of_others(given, client, plivo, monkeypatch):
+    usual, goes_on = given.ledger.settle_many, threading.Event()
+
+    def settle_many(settlements):
+        goes_on.wait(30)
+        return usual(settlements)
+
+    monkeypatch.setattr(given.ledger, "settle_many", settle_many)
+    given.at("1000/0.1s")
+    damaged, *others = asked = given.accept(10)
+    given.take(asked)
+    eventually(lambda: len(given.sending.senders._results._waiting) == 9)
+    client.rename(given.ledger.keys.record(damaged[0]), "test:damaged")
+    client.set(given.ledger.keys.record(damaged[0]), "no hash")
+    goes_on.set()
+    try:
+        eventually(lambda: set(given.states(others)) == {State.CODE_SENT}, within=20)
+    finally:
+        client.rename("test:damaged", given.ledger.keys.record(damaged[0]))
+
+    eventually(lambda: given.states([damaged]) == [State.CODE_SENT])
+
+
 def test_a_person_whose_far_slot_is_revoked_gets_a_new_message(given, plivo):
     given.at("1/2s")
     people = given.accept(2, Lane.INTERACTIVE)

@@ -7,7 +7,7 @@
 --   turn:LANE:CHANNEL:floor     the next turn for the lane's share
 --   floor:LANE, floor:LANE:call from when on the lane's share is due, of all slots and of those for calls
 --   wanted:CHANNEL              until when the lane scheduled is known to want slots
-local AHEAD_US = 5100000          -- horizon of the lane interactive: a number that was begun may wait so long. It is one
+local AHEAD_US = 5100000          -- horizon of the lane interactive: a begun number may wait so long. It is one
                                   -- window of Plivo's 5 s with its jitter: after a change of rates no person needs the
                                   -- agenda
 local LEAST_AHEAD_US, MOST_AHEAD_US = 20000, 500000  -- horizon of the other lanes: one slot, within these bounds; and
