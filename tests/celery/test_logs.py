@@ -79,6 +79,7 @@ def test_a_run_at_debug_with_events_shows_no_number_no_code_and_no_secret(world,
         for task in eventually(lambda: next(iter((foreign_inspect(foreign) or {}).values()), None), within=20)
         if task["name"] == "confirm_verification"
     )
+    eventually(lambda: any(asked["kind"] == "complete" for asked in plivo.requests()))
     os.kill(active["worker_pid"], signal.SIGKILL)
     worker.until_logged(f"verified +1•••••••{numbers['killed'][-2:]}")
     events.until_logged("task failed: initiate_verification")

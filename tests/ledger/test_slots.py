@@ -9,6 +9,7 @@ import pytest
 from support.simulation import SECOND, Simulation
 
 from ringproof.batches.erasure import erase_number
+from ringproof.clock import moment
 from ringproof.ledger import control
 from ringproof.ledger.answers import Outcome, PlivoSignal, Verdict
 from ringproof.ledger.pace import replace_slot
@@ -302,8 +303,10 @@ class TestTheLine:
 
         alive = [one for one in people if one not in dead]
         assert self.states(simulation, alive) == {State.SENDING: len(alive)}
-        assert max(simulation.slots[Lane.INTERACTIVE]) - asked_us < 13 * SECOND
-        assert simulation.begin(dead[0]).verdict is Verdict.BEGUN, "its message comes again"
+        lease = simulation.ledger.durations.lease
+        last = max(simulation.ledger.read(number).lease_until - lease for number, _ in alive)
+        assert last - moment(asked_us // 1000) < timedelta(seconds=13)
+        assert State.SENDING in self.states(simulation, dead), "their messages come again after 10 s"
 
     def test_people_are_sent_to_in_the_order_in_which_they_asked_and_at_the_whole_pace(self, client):
         simulation = Simulation(client, "10/1s")

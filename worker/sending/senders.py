@@ -67,7 +67,7 @@ class Senders:
 
         If its slot is revoked before anything was sent, the number gets a new message.
         """
-        if begun.at <= boot_clock() + CONNECT_SECONDS:
+        if begun.at <= boot_clock() + CONNECT_SECONDS or shutdown.is_stopping():
             self._submit(begun, asked_at)
             return
         with self._changed:
