@@ -18,7 +18,7 @@ from ringproof.batches.importing import begin_import
 from ringproof.batches.model import BatchState, pack_row, unpack_row
 from ringproof.batches.rows import batch_rows
 from ringproof.batches.summary import batch_names, batch_summary
-from ringproof.errors import BatchBusy, BatchExists, InvalidRequest, InvalidRoster, UnknownBatch
+from ringproof.errors import BatchBusy, BatchExists, InvalidRequest, InvalidRoster, LedgerUnavailable, UnknownBatch
 from ringproof.ledger import control
 from ringproof.ledger.agenda import work_off_agenda
 from ringproof.ledger.answers import AgendaAction, Outcome, PlivoSignal, Verdict
@@ -433,6 +433,19 @@ class TestTheFeeder:
         (batch,) = feeding.batches_to_feed(world.ledger)
 
         assert (late, batch.left["sms"]) == ([], 0)
+
+    def test_changes_nothing_while_a_record_of_the_page_is_damaged(self, world, client):
+        first, second, _ = world.roster("spring", 3)
+        request = world.ledger.accept(first, token="order 17").request
+        world.ledger.cancel(first, request)
+        before = world.ledger.read(first)
+        client.set(world.ledger.keys.record(second), "no hash")
+        with pytest.raises(LedgerUnavailable):
+            feed_portion(world, batches_portion(world))
+
+        assert world.ledger.read(first) == before
+        client.delete(world.ledger.keys.record(second))
+        assert len(feed_portion(world, batches_portion(world))) == 3
 
 
 def batches_portion(world):

@@ -44,6 +44,20 @@ MUTATIONS = (
         "tests/ledger/test_ledger.py::test_the_cancel_of_a_replaced_request_does_not_change_the_newer_one",
     ),
     Mutation(
+        "a page with a damaged record is not fed",
+        "ringproof/ledger/lua/batch/feed.lua",
+        "for _, row in ipairs(page) do read(key_of_record(row.number)) end\n",
+        "",
+        "tests/batches/test_batches.py::TestTheFeeder::test_changes_nothing_while_a_record_of_the_page_is_damaged",
+    ),
+    Mutation(
+        "a settle of many that fails has counted nothing",
+        "ringproof/ledger/lua/number/settle.lua",
+        "for _, key in ipairs(KEYS) do records[key] = read(key) end\n",
+        "",
+        "tests/ledger/test_ledger.py::TestManyAtOnce::test_a_call_that_fails_because_of_a_damaged_record_has_counted_nothing",
+    ),
+    Mutation(
         "the intent is written before the POST",
         "ringproof/ledger/lua/number/begin.lua",
         "set_state(key, record, number, 'sending', '', lease_until)",

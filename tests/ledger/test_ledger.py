@@ -23,6 +23,8 @@ from ringproof.ledger.pace import reserve_slot
 from ringproof.ledger.record import Lane, Reason, State
 from ringproof.policy import Policy, Rate
 
+DOUBTFUL = Outcome(State.IN_DOUBT, plivo_signal=PlivoSignal.DOUBTFUL)
+
 
 @pytest.fixture
 def book(client):
@@ -447,6 +449,18 @@ class TestManyAtOnce:
 
         assert near(datetime.fromtimestamp(closed / 1e6, UTC), book.now() + timedelta(seconds=9), timedelta(seconds=5))
         assert book.client.hget(book.keys.pace, "refusals") == "1", "both had slots before the end of the first"
+
+    def test_a_call_that_fails_because_of_a_damaged_record_has_counted_nothing(self, book):
+        doubtful, damaged = (self.settlement(one, DOUBTFUL) for one in self.begun(book, 2))
+        key = book.keys.record(damaged.phone_number)
+        book.client.delete(key)
+        book.client.set(key, "no hash")
+        with pytest.raises(LedgerUnavailable):
+            book.ledger.settle_many([doubtful, damaged])
+        book.client.delete(key)
+
+        assert book.ledger.settle_many([doubtful]) == [Settled.SETTLED]
+        assert book.client.hget(book.keys.pauses, "doubts_row") == "1"
 
     def test_none_is_no_call(self, book):
         book.client.close()

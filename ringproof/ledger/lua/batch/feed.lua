@@ -1,4 +1,4 @@
--- needs: arguments, clock, batch_state, batch_rows, destinations, tombstone, limits, request, changes
+-- needs: arguments, clock, record, batch_state, batch_rows, destinations, tombstone, limits, request, changes
 -- Feeds a page of a batch: decides about each row, writes the requests, and moves the cursor, in one go.
 -- input:  KEYS    the batch, the places of the list's retries, the batches that are fed
 --         ARGV    the batch's name, the list's name (the channel), the roster's column of the table,
@@ -24,6 +24,10 @@ if are_retries then
 elseif (redis.call('HGET', batch_hash, cursor_field) or '0') ~= page[1].place then
   return {}
 end
+
+-- A damaged record ends the script here, where nothing is changed. Later, the rows of the page would be behind the
+-- cursor, and records that get a new request would be gone.
+for _, row in ipairs(page) do read(key_of_record(row.number)) end
 
 -- The first write must be one that Redis refuses when it is out of memory, or a part of the page would be fed.
 if are_retries then

@@ -10,9 +10,8 @@
 --         request or attempt is not the caller's, or its state does not allow this
 local FIELDS = 13  -- the arguments of one record
 
-local function settle(key, number, request, fence, state, reason, detail, wait_ms, is_uncounted, verification_uuid,
-    api_id, ago_ms, signal, retry_ms)
-  local record = read(key)
+local function settle(key, record, number, request, fence, state, reason, detail, wait_ms, is_uncounted,
+    verification_uuid, api_id, ago_ms, signal, retry_ms)
   local was_probe = end_probe(fence)  -- even if the number was erased meanwhile
   if record.request ~= request then return 'stale' end
 
@@ -76,9 +75,13 @@ local function settle(key, number, request, fence, state, reason, detail, wait_m
   return 'settled'
 end
 
-local answers = {}
+-- All are read first: one that is no record ends the script before it has changed anything. If the caller then settles
+-- the others again, nothing of them is counted twice.
+local records, answers = {}, {}
+for _, key in ipairs(KEYS) do records[key] = read(key) end
 for i, key in ipairs(KEYS) do
-  answers[i] = settle(key, unpack(ARGV, FIELDS * (i - 1) + 3, FIELDS * i + 2))
+  answers[i] = settle(key, records[key] or read(key), unpack(ARGV, FIELDS * (i - 1) + 3, FIELDS * i + 2))
+  records[key] = nil  -- another result of the same number has to see what this one has changed
 end
 save_pace()  -- a cancel has changed nothing of it: a producer may have the right to read it only
 return answers
