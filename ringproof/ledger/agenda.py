@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from ringproof.ledger.answers import AgendaAction, AgendaResult
 from ringproof.ledger.ledger import Ledger
+from ringproof.ledger.plivo_list import ListScan
 from ringproof.ledger.queues import LONGEST_QUEUE, claim_tick
 from ringproof.ledger.record import Lane
 from ringproof.ledger.row_outcomes import LISTS
@@ -25,17 +26,21 @@ def work_off_agenda(ledger: Ledger, limit: int, queues: Mapping[Lane, str]) -> l
 
 
 def is_anything_due(ledger: Ledger) -> bool:
-    """Whether the sweep has something to do now: an entry that is due, a pause, or numbers that wait for others."""
+    """Whether the sweep has something to do now.
+
+    That is an entry that is due, a pause, numbers that wait for others, or a scan of Plivo's list that is requested.
+    """
     keys = ledger.keys
     waiting = (keys.pauses, keys.destinations_waiting, *map(keys.line, LISTS))
-    (seconds, _), first, first_renewal, are_waiting = ledger.run_all(
+    (seconds, _), first, first_renewal, are_waiting, *are_requested = ledger.run_all(
         ("time",),
         ("zrange", keys.agenda, 0, 0, False, True),
         ("zrange", keys.renewals, 0, 0, False, True),
         ("exists", *waiting),
+        *(("hexists", keys.list_scan(scan), "wanted") for scan in ListScan),
     )
     next_ms = min((score for _, score in [*first, *first_renewal]), default=math.inf)
-    return bool(are_waiting) or next_ms <= (seconds + 1) * 1000
+    return bool(are_waiting) or any(are_requested) or next_ms <= (seconds + 1) * 1000
 
 
 def release_refused(ledger: Ledger, limit: int) -> int:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ringproof.ledger.ledger import Ledger
 
 BEAT_SECONDS: Final = 5.0
-"""How often a worker says that it takes messages: one command, so that it costs Redis nothing that one could see."""
+"""How often a worker says that it takes messages. That is one short script of Redis."""
 
 ALIVE: Final = timedelta(seconds=20)
 """How old a worker's last heartbeat may be: a busy worker may miss three."""

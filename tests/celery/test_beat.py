@@ -16,6 +16,7 @@ from ringproof.celery.app import app
 from ringproof.ledger import control
 from ringproof.ledger.acceptance import RequestKind
 from ringproof.ledger.agenda import is_anything_due
+from ringproof.ledger.plivo_list import ListScan, request_scan
 from worker.celery import beat
 from worker.celery.beat import FEED, LONGEST_REST_SECONDS, SWEEP, PatientScheduler
 from worker.local.processes.redis_server import RedisServer
@@ -48,6 +49,12 @@ class TestTheSweepIsNeeded:
 
     def test_in_a_pause_whose_probes_it_sends(self, book):
         control.pause(book.ledger)
+
+        assert is_anything_due(book.ledger)
+
+    @pytest.mark.parametrize("scan", ListScan)
+    def test_while_a_scan_of_plivos_list_is_requested(self, book, scan):
+        request_scan(book.ledger, scan)
 
         assert is_anything_due(book.ledger)
 
