@@ -575,7 +575,7 @@ MUTATIONS = (
     Mutation(
         "a worker repeats settle until Redis answers",
         "worker/sending/results.py",
-        "        self._waiting.extend(left)\n",
+        "        self._failed.extend(left)\n",
         "",
         "tests/sending/test_process.py::test_a_result_is_written_once_redis_answers_again",
     ),
@@ -589,9 +589,16 @@ MUTATIONS = (
     Mutation(
         "a record that Redis refuses does not keep back the results of others",
         "worker/sending/results.py",
-        "if error and error.is_refusal and len(some) > 1:",
+        "if error.is_refusal and len(some) > 1:",
         "if False:",
         "tests/sending/test_process.py::test_a_damaged_record_does_not_keep_back_the_results_of_others",
+    ),
+    Mutation(
+        "one thread repeats what Redis does not take, and the other senders go on",
+        "worker/sending/results.py",
+        "while self._failed and self._repeats.acquire(blocking=False):",
+        "while self._failed and self._repeats.acquire():",
+        "tests/sending/test_process.py::test_a_damaged_record_keeps_one_sender_and_leaves_the_others_free",
     ),
     Mutation(
         "batches leave senders to people",

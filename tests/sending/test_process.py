@@ -32,6 +32,7 @@ def given(client, plivo, monkeypatch):
         persons: tuple = ()
 
         def __init__(self):
+            self.usual = {}
             self.ledger = Ledger(client, prefix=f"t{fresh_number()}")
             self.plivo = PlivoClient(AUTH_ID, SecretStr(AUTH_TOKEN), plivo.base_url)
             monkeypatch.setattr(runtime, "ledger", lambda: self.ledger)
@@ -43,12 +44,17 @@ def given(client, plivo, monkeypatch):
 
         def keep_chunk(self, requests, lane, channel):
             self.chunks += ((list(requests), lane, channel),)
+            return True
 
         def keep_person(self, number, request, lane):
             self.persons += ((number, request, lane),)
 
+        def policy(self, **changes):
+            self.usual |= {"range_codes_per_hour": 0, "breaker_percent": 0, **changes}
+            self.ledger.publish_policy(Policy(**self.usual))
+
         def at(self, rate):
-            self.ledger.publish_policy(Policy(rate=Rate.parse(rate), range_codes_per_hour=0, breaker_percent=0))
+            self.policy(rate=Rate.parse(rate))
             time.sleep(max(0.0, reserve_slot(self.ledger) - boot_clock()))  # a new Redis counts a window as spent
             return self
 
@@ -162,6 +168,35 @@ def test_a_damaged_record_does_not_keep_back_the_results_of_others(given, client
         eventually(lambda: set(given.states(others)) == {State.CODE_SENT}, within=20)
     finally:
         client.rename("test:damaged", given.ledger.keys.record(damaged[0]))
+
+    eventually(lambda: given.states([damaged]) == [State.CODE_SENT])
+
+
+def test_a_damaged_record_keeps_one_sender_and_leaves_the_others_free(given, client, plivo, monkeypatch):
+    usual, asks, goes_on = given.ledger.settle_many, threading.Event(), threading.Event()
+
+    def settle_many(settlements):
+        asks.set()
+        goes_on.wait(30)
+        return usual(settlements)
+
+    monkeypatch.setattr(given.ledger, "settle_many", settle_many)
+    given.at("1000/0.1s")
+    (damaged,) = asked = given.accept(1)
+    key = given.ledger.keys.record(damaged[0])
+    given.take(asked)
+    asks.wait(30)
+    client.rename(key, "test:damaged")
+    client.set(key, "no hash")
+    goes_on.set()
+    try:
+        others = given.accept(20)
+        given.take(others)
+        eventually(lambda: set(given.states(others)) == {State.CODE_SENT})
+
+        eventually(lambda: given.sending.senders._free == senders.SENDERS - 1, within=5)
+    finally:
+        client.rename("test:damaged", key)
 
     eventually(lambda: given.states([damaged]) == [State.CODE_SENT])
 

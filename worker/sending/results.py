@@ -6,6 +6,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from datetime import timedelta
+from itertools import chain, repeat
 from typing import Final
 
 from ringproof.clock import boot_clock
@@ -32,36 +33,49 @@ class Results:
         self._ledger = ledger
         self._waiting: deque[Attempted] = deque()
         self._writes = threading.Lock()
+        self._failed: deque[Attempted] = deque()
+        self._repeats = threading.Lock()
 
     def write(self, attempted: Attempted) -> None:
         """Write a result, or leave it to the thread that writes at the moment.
 
-        The writing thread goes on until the ledger has all: Plivo's answer must survive an outage of Redis.
+        A result that the ledger does not take is written again until it does: Plivo's answer must survive an outage of
+        Redis. One thread repeats all of these, so that the others go on sending.
         """
         self._waiting.append(attempted)
-        failures = 0
         # Looked at again after each release: a result that came before it would otherwise stay.
         while self._waiting and self._writes.acquire(blocking=False):
             try:
-                error = self._write_some()
+                self._write_some(self._waiting)
             finally:
                 self._writes.release()
-            failures = failures + 1 if error else 0
-            if failures == 1:
-                _log.warning("results are written again until the ledger has them: %s", error)
-            if failures:
-                time.sleep(PAUSES[min(failures, len(PAUSES)) - 1])
+        while self._failed and self._repeats.acquire(blocking=False):
+            try:
+                self._repeat()
+            finally:
+                self._repeats.release()
 
-    def _write_some(self) -> LedgerUnavailable | None:
-        """Write the next results. Those that Redis does not take wait again; then returns why."""
-        some = [self._waiting.popleft() for _ in range(min(len(self._waiting), MOST_AT_ONCE))]
+    def _repeat(self) -> None:
+        """Write the results that the ledger did not take, again and again until it has them all."""
+        pauses = chain(PAUSES, repeat(PAUSES[-1]))
+        while self._failed:
+            time.sleep(next(pauses))
+            for _ in range(0, len(self._failed), MOST_AT_ONCE):
+                self._write_some(self._failed)
+
+    def _write_some(self, results: deque[Attempted]) -> None:
+        """Write the first of these results. Those that the ledger does not take are `_failed` then."""
+        some = [results.popleft() for _ in range(min(len(results), MOST_AT_ONCE))]
         error = self._settle(some)
-        left = some if error else []
-        if error and error.is_refusal and len(some) > 1:
+        if error is None:
+            return
+        left = some
+        if error.is_refusal and len(some) > 1:
             # Perhaps of one record, which is damaged. It must not keep back the results of the others.
             left = [one for one in some if self._settle([one])]
-        self._waiting.extend(left)
-        return error if left else None
+        if left and results is self._waiting and not self._failed:
+            _log.warning("results are written again until the ledger has them: %s", error)
+        self._failed.extend(left)
 
     def _settle(self, some: Sequence[Attempted]) -> LedgerUnavailable | None:
         now = boot_clock()
