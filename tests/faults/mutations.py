@@ -762,6 +762,13 @@ MUTATIONS = (
         "tests/sending/test_begin.py::test_begin_is_repeated_until_a_frozen_redis_shows_its_claims",
     ),
     Mutation(
+        "a send that the pool has queued, although it could start no thread for it, is made once",
+        "worker/sending/senders.py",
+        "if self._is_made.acquire(blocking=False):",
+        "if self._is_made.acquire(blocking=False) or True:",
+        "tests/sending/test_process.py::test_a_number_is_sent_to_once_although_no_thread_can_be_started_for_it",
+    ),
+    Mutation(
         "a look-up takes a slot",
         "worker/sending/queries.py",
         "reserve_slot(ledger, within=within), ask, ends=ends)",

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
@@ -21,6 +22,7 @@ from ringproof.secret_str import SecretStr
 from worker.celery import shutdown
 from worker.sending import process, results, senders
 from worker.sending.begin import begin_one
+from worker.sending.final_check import CONNECT_SECONDS
 
 
 @pytest.fixture
@@ -75,6 +77,21 @@ def given(client, plivo, monkeypatch):
     given.sending.close()
     given.plivo.close()
     shutdown._stops_here = False
+
+
+@pytest.fixture
+def no_more_threads():
+    """Return a context in which the system starts no thread: there is no memory for its stack."""
+
+    @contextmanager
+    def without_threads():
+        usual = threading.stack_size(1 << 46)
+        try:
+            yield
+        finally:
+            threading.stack_size(usual)
+
+    return without_threads()
 
 
 def test_the_numbers_in_hand_are_sent_by_many_threads_each_at_its_slot(given, plivo):
@@ -232,6 +249,44 @@ def test_at_a_stop_what_waits_is_queued_again_and_what_is_under_way_settles(give
 
     given.take(asked[:1])
     assert given.chunks[1] == (asked[:1], Lane.BULK, "sms"), "after its end nothing is taken in hand"
+
+
+def test_a_number_is_sent_to_once_although_no_thread_can_be_started_for_it(given, plivo, no_more_threads):
+    plivo.switch(latency_ms=500)
+    given.at("1000/0.1s")
+    asked = given.accept(3)
+    given.take(asked[:1])
+    eventually(plivo.sends)
+    with no_more_threads:
+        given.take(asked)
+        eventually(lambda: set(given.states(asked)) == {State.CODE_SENT})
+    given.sending.close()
+
+    assert [len(plivo.sends(number)) for number, _ in asked] == [1, 1, 1]
+    assert given.sending.senders._free == senders.SENDERS
+
+
+def test_numbers_are_begun_although_no_thread_could_be_started_for_the_first(given, plivo, no_more_threads):
+    given.at("1000/0.1s")
+    asked = given.accept(2)
+    with no_more_threads, pytest.raises(RuntimeError, match="thread"):
+        given.take(asked[:1])
+    given.take(asked[1:])
+
+    eventually(lambda: set(given.states(asked)) == {State.CODE_SENT})
+
+
+def test_a_number_with_a_far_slot_is_sent_to_although_no_thread_can_be_started(given, plivo, no_more_threads):
+    given.at("1/1s")
+    people = given.accept(2, Lane.INTERACTIVE)
+    asked_at = boot_clock()
+    begun = given.ledger.begin(people)
+    with no_more_threads:
+        for one in begun:
+            given.sending.senders.send(one, asked_at)
+
+    assert begun[1].at > asked_at + CONNECT_SECONDS
+    assert [len(plivo.sends(number)) for number, _ in people] == [1, 1]
 
 
 def test_an_error_of_our_own_frees_the_sender_and_is_logged_without_the_number(given, monkeypatch, caplog):

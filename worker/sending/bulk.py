@@ -47,8 +47,8 @@ class InHand:
             for request in requests:
                 self._requests.setdefault(request, quiet_until.get(request[0]))
             if not self._is_begun:
+                self._thread.submit(self._begin_all)  # if the system has no thread left, the next call tries again
                 self._is_begun = True
-                self._thread.submit(self._begin_all)
 
     def close(self) -> None:
         """Send new messages for the numbers that have not begun. Called when this worker stops."""

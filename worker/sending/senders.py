@@ -4,8 +4,9 @@ import heapq
 import itertools
 import logging
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ringproof.celery.messages import send_chunk, send_message
 from ringproof.clock import boot_clock
@@ -67,31 +68,43 @@ class Senders:
 
         If its slot is revoked before anything was sent, the number gets a new message.
         """
-        if begun.at <= boot_clock() + CONNECT_SECONDS or shutdown.is_stopping():
+        is_due = begun.at <= boot_clock() + CONNECT_SECONDS or shutdown.is_stopping()
+        if is_due or not self._keep_until_near(begun, asked_at):
             self._submit(begun, asked_at)
-            return
-        with self._changed:
-            heapq.heappush(self._far, (begun.at, next(self._order), begun, asked_at))
-            if len(self._far) == 1:
-                self._timer.submit(self._pass_on)
 
     def close(self) -> None:
         """Wait until all sends are done, and their results are written."""
         self._timer.shutdown()
         self._pool.shutdown()
 
+    def _keep_until_near(self, begun: Begun, asked_at: float) -> bool:
+        """Keep a number until its slot is near. Returns False if no thread can pass it on then."""
+        with self._changed:
+            if not self._far:
+                try:
+                    self._timer.submit(self._pass_on)
+                except RuntimeError:  # as in `_submit`
+                    return False
+            heapq.heappush(self._far, (begun.at, next(self._order), begun, asked_at))
+            return True
+
     def _submit(self, begun: Begun, asked_at: float) -> None:
         with self._changed:
             self._free -= 1
+        send = _Once(self._send, begun, asked_at)
         try:
-            self._pool.submit(self._send, begun, asked_at)
-        except RuntimeError:  # the senders have ended, in a stop that did not wait for the caller
-            self._send(begun, asked_at)
+            self._pool.submit(send)
+        except RuntimeError:
+            # The senders have ended, in a stop that did not wait for the caller; or the system has no thread left.
+            # In the second case the pool has queued the call nevertheless, and another thread may come to it.
+            send()
 
     def _pass_on(self) -> None:
-        """Pass each number on shortly before its slot; when this worker stops all at once, and nothing is sent."""
-        while self._far:
-            until_near = self._far[0][0] - CONNECT_SECONDS - boot_clock()
+        """Pass each number on shortly before its slot.
+
+        When this worker stops, pass all on at once. Their senders send nothing.
+        """
+        while (until_near := self._until_near()) is not None:
             shutdown.sleep_unless_stopping(min(until_near, CONNECT_SECONDS / 2))  # one with an earlier slot may come
             with self._changed:
                 near = boot_clock() + CONNECT_SECONDS
@@ -100,6 +113,11 @@ class Senders:
                     due.append(heapq.heappop(self._far))
             for _, _, begun, asked_at in due:
                 self._submit(begun, asked_at)
+
+    def _until_near(self) -> float | None:
+        """Return in how many seconds the first slot is near; None if no number waits for its slot."""
+        with self._changed:
+            return self._far[0][0] - CONNECT_SECONDS - boot_clock() if self._far else None
 
     def _send(self, begun: Begun, asked_at: float) -> None:
         record = begun.record
@@ -114,6 +132,19 @@ class Senders:
             with self._changed:
                 self._free += 1
                 self._changed.notify_all()
+
+
+class _Once:
+    """A call that is made once, although two threads may make it."""
+
+    def __init__(self, call: Callable[..., None], *args: Any) -> None:
+        self._call, self._args = call, args
+        self._is_made = threading.Lock()
+
+    def __call__(self) -> None:
+        """Make the call, unless another thread makes it or has made it."""
+        if self._is_made.acquire(blocking=False):
+            self._call(*self._args)
 
 
 def _send_on(record: Record) -> None:
