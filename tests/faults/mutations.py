@@ -762,6 +762,13 @@ MUTATIONS = (
         "tests/sending/test_begin.py::test_begin_is_repeated_until_a_frozen_redis_shows_its_claims",
     ),
     Mutation(
+        "quiet hours that begin apply to the numbers in hand",
+        "worker/sending/quiet.py",
+        "if boot_clock() - self._read_at >= READ_SECONDS:",
+        'if self._read_at == float("-inf"):',
+        "tests/sending/test_process.py::test_quiet_hours_that_begin_apply_to_the_numbers_in_hand",
+    ),
+    Mutation(
         "a send that the pool has queued, although it could start no thread for it, is made once",
         "worker/sending/senders.py",
         "if self._is_made.acquire(blocking=False):",

@@ -20,7 +20,8 @@ from ringproof.ledger.pace import reserve_slot
 from ringproof.ledger.record import Lane, Reason, State
 from ringproof.policy import Policy, Rate
 from worker.sending import begin
-from worker.sending.begin import begin_one, begin_portion, in_quiet_hours
+from worker.sending.begin import begin_one, begin_portion
+from worker.sending.quiet import QuietNumbers
 
 
 class Noted:
@@ -125,18 +126,18 @@ def test_quiet_hours_delay_bulk_until_the_morning_and_delay_no_person(client, sl
     night = f"{here - timedelta(hours=2):%H:%M}-{morning:%H:%M}"
     slow.publish_policy(Policy(rate=Rate.parse("1000/0.1s"), range_codes_per_hour=0, quiet_hours=night))
     asked = accepted(slow, 1)
-    begin_portion(slow, senders, asked, in_quiet_hours(slow, asked, Lane.BULK))
+    begin_portion(slow, senders, asked, QuietNumbers(slow, Lane.BULK).among(asked))
     record = slow.read(asked[0][0])
 
     assert senders.numbers == [], "its person sleeps"
-    assert in_quiet_hours(slow, asked, Lane.INTERACTIVE) == {}
+    assert QuietNumbers(slow, Lane.INTERACTIVE).among(asked) == {}
     assert (record.state, record.reason) == (State.WAITING, Reason.QUIET_HOURS)
     assert -timedelta(minutes=2) < record.due_at - morning < timedelta(hours=1, minutes=1)
     assert record.ends_at - record.due_at > timedelta(hours=23), "the night takes nothing of its day"
 
     client.incrbyfloat("test:clock", (record.due_at - slow.now()).total_seconds() + 1)
     work_off_agenda(slow, 10, {lane: lane for lane in Lane})
-    begin_portion(slow, senders, asked, in_quiet_hours(slow, asked, Lane.BULK))
+    begin_portion(slow, senders, asked, QuietNumbers(slow, Lane.BULK).among(asked))
     assert len(senders.numbers) == 1
 
 

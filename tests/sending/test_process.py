@@ -4,6 +4,7 @@ import threading
 import time
 from contextlib import contextmanager
 from datetime import timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 from support.harness import AUTH_ID, AUTH_TOKEN, eventually, fresh_number
@@ -20,7 +21,7 @@ from ringproof.plivo.client import PlivoClient
 from ringproof.policy import Policy, Rate
 from ringproof.secret_str import SecretStr
 from worker.celery import shutdown
-from worker.sending import process, results, senders
+from worker.sending import process, quiet, results, senders
 from worker.sending.begin import begin_one
 from worker.sending.final_check import CONNECT_SECONDS
 
@@ -249,6 +250,21 @@ def test_at_a_stop_what_waits_is_queued_again_and_what_is_under_way_settles(give
 
     given.take(asked[:1])
     assert given.chunks[1] == (asked[:1], Lane.BULK, "sms"), "after its end nothing is taken in hand"
+
+
+def test_quiet_hours_that_begin_apply_to_the_numbers_in_hand(given, plivo, monkeypatch):
+    monkeypatch.setattr(quiet, "READ_SECONDS", 0.0)
+    given.at("1/1s")
+    asked = given.accept(4)
+    given.take(asked)
+    eventually(plivo.sends)
+    here = given.ledger.now().astimezone(ZoneInfo("America/Los_Angeles"))  # where fresh numbers are
+    given.policy(quiet_hours=f"{here - timedelta(hours=2):%H:%M}-{here + timedelta(hours=2):%H:%M}")
+    sent = len(plivo.sends())
+    eventually(lambda: State.QUEUED not in given.states(asked))
+
+    assert given.states(asked).count(State.WAITING) >= 2
+    assert len(plivo.sends()) <= sent + 1, "only one can have had its slot before"
 
 
 def test_a_number_is_sent_to_once_although_no_thread_can_be_started_for_it(given, plivo, no_more_threads):

@@ -11,10 +11,10 @@ from typing import Final
 from ringproof.clock import boot_clock
 from ringproof.ledger.answers import Verdict
 from ringproof.ledger.ledger import Ledger
-from ringproof.ledger.policy import quiet_hours
 from ringproof.ledger.record import Lane
 from ringproof.phone.masking import mask
 from worker.celery import shutdown
+from worker.sending.quiet import QuietNumbers
 from worker.sending.retry import until_ledger_answers
 from worker.sending.senders import Senders
 
@@ -31,23 +31,6 @@ class Portion:
     begun: int
     later: Sequence[tuple[str, int]]
     next_turn: float
-
-
-def in_quiet_hours(ledger: Ledger, requests: Sequence[tuple[str, int]], lane: Lane) -> Mapping[str, datetime]:
-    """Return the numbers that are in their quiet hours now, each with the end of them.
-
-    The result is empty for the interactive lane, and where no quiet hours are set.
-
-        {"+14155550123": datetime(2026, 5, 4, 15, 0, tzinfo=UTC)}
-    """
-    if lane is Lane.INTERACTIVE:
-        return {}
-    quiet = until_ledger_answers(lambda: quiet_hours(ledger), ends_with_worker=True)
-    if quiet is None:
-        return {}
-    now = until_ledger_answers(ledger.now, ends_with_worker=True)
-    ends = ((number, quiet.until(number, now)) for number, _ in requests)
-    return {number: end for number, end in ends if end}
 
 
 def begin_portion(
@@ -95,7 +78,7 @@ def begin_one(ledger: Ledger, senders: Senders, number: str, request: int, lane:
     Then the number needs a new message.
     """
     requests = [(number, request)]
-    quiet_until = in_quiet_hours(ledger, requests, lane)
+    quiet_until = QuietNumbers(ledger, lane).among(requests)
     ends, next_turn = boot_clock() + BEGIN_SECONDS, 0.0
     while shutdown.sleep_unless_stopping(min(next_turn, ends) - boot_clock()):
         senders.wait_for_free(lane)

@@ -2,9 +2,8 @@
 
 import logging
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
 from itertools import islice
 from typing import Final
 
@@ -15,6 +14,7 @@ from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.record import Lane
 from worker.celery import shutdown
 from worker.sending.begin import BEGIN_SECONDS, begin_portion
+from worker.sending.quiet import QuietNumbers
 from worker.sending.senders import Senders
 
 MOST_AT_ONCE: Final = 32
@@ -29,23 +29,23 @@ class InHand:
     Nothing is lost with the process: in Redis they are queued, and the sweep sends their messages again.
 
         in_hand = InHand(ledger, senders, Lane.BULK, "sms")
-        in_hand.add([("+14155550123", 1764374400)], quiet_until={})
+        in_hand.add([("+14155550123", 1764374400)])
         in_hand.close()
     """
 
     def __init__(self, ledger: Ledger, senders: Senders, lane: Lane, channel: str) -> None:
         self._ledger, self._senders = ledger, senders
         self._lane, self._channel = lane, channel
-        self._requests: dict[tuple[str, int], datetime | None] = {}  # each with the end of its quiet hours
+        self._quiet = QuietNumbers(ledger, lane)
+        self._requests: dict[tuple[str, int], None] = {}  # a set in the order in which they came
         self._thread = ThreadPoolExecutor(1)
         self._lock = threading.Lock()
         self._is_begun = False
 
-    def add(self, requests: Sequence[tuple[str, int]], quiet_until: Mapping[str, datetime]) -> None:
+    def add(self, requests: Sequence[tuple[str, int]]) -> None:
         """Begin each (number, request) when its turn comes. One that is in hand already keeps its place."""
         with self._lock:
-            for request in requests:
-                self._requests.setdefault(request, quiet_until.get(request[0]))
+            self._requests.update(dict.fromkeys(requests))
             if not self._is_begun:
                 self._thread.submit(self._begin_all)  # if the system has no thread left, the next call tries again
                 self._is_begun = True
@@ -62,11 +62,14 @@ class InHand:
                 portion = self._next(most)
                 if not portion:
                     return
-                answer = begin_portion(self._ledger, self._senders, list(portion), _known(portion))
+                # Not known from when they came: here they may wait until their quiet hours begin.
+                quiet_until = self._quiet.among(portion)
+                answer = begin_portion(self._ledger, self._senders, portion, quiet_until)
                 later = set(answer.later)
                 with self._lock:
-                    for request in portion.keys() - later:
-                        del self._requests[request]
+                    for request in portion:
+                        if request not in later:
+                            del self._requests[request]
                 # Where turns are given, a call reads hardly more numbers than get a slot.
                 most = min(answer.begun + 1 if later else 2 * most, MOST_AT_ONCE)
                 next_turn = answer.next_turn
@@ -77,16 +80,16 @@ class InHand:
             _log.exception("an error of Ringproof's own; the numbers in hand get new messages")
             self._give_back()
 
-    def _next(self, most: int) -> dict[tuple[str, int], datetime | None]:
+    def _next(self, most: int) -> Sequence[tuple[str, int]]:
         """Return the numbers to begin next: as many as there are free senders, at most `most`. Empty: none are left."""
         with self._lock:
             self._is_begun = bool(self._requests)
             if not self._is_begun:
-                return {}
+                return []
             most = min(most, len(self._requests))
         free = self._senders.wait_for_free(self._lane, most)
         with self._lock:
-            return dict(islice(self._requests.items(), free))
+            return list(islice(self._requests, free))
 
     def _give_back(self) -> None:
         with self._lock:
@@ -94,7 +97,3 @@ class InHand:
             self._requests.clear()
         if left:
             send_chunk(left, self._lane, self._channel)
-
-
-def _known(portion: Mapping[tuple[str, int], datetime | None]) -> dict[str, datetime]:
-    return {number: end for (number, _), end in portion.items() if end}

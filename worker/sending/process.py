@@ -10,7 +10,6 @@ from ringproof import runtime
 from ringproof.celery.messages import send_chunk
 from ringproof.ledger.record import Lane
 from worker.celery import shutdown
-from worker.sending.begin import in_quiet_hours
 from worker.sending.bulk import InHand
 from worker.sending.senders import Senders
 
@@ -26,13 +25,12 @@ class Sending:
 
     def take_in_hand(self, requests: list[tuple[str, int]], lane: Lane, channel: str) -> None:
         """Begin these numbers when their turns come. When this worker stops, they get a new message instead."""
-        quiet_until = in_quiet_hours(self.ledger, requests, lane)
         with self._lock:
             is_stopping = shutdown.is_stopping()
             if not is_stopping:
                 if (lane, channel) not in self._in_hand:
                     self._in_hand[lane, channel] = InHand(self.ledger, self.senders, lane, channel)
-                self._in_hand[lane, channel].add(requests, quiet_until)
+                self._in_hand[lane, channel].add(requests)
         if is_stopping:
             send_chunk(requests, lane, channel)
 
