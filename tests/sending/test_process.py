@@ -305,6 +305,17 @@ def test_a_number_with_a_far_slot_is_sent_to_although_no_thread_can_be_started(g
     assert [len(plivo.sends(number)) for number, _ in people] == [1, 1]
 
 
+def test_many_numbers_in_hand_are_given_back_in_messages_of_the_usual_size(given, plivo):
+    given.at("1/2s")
+    asked = given.accept(150)
+    given.take(asked)
+    given.sending.close()
+    sizes = [len(requests) for requests, _, _ in given.chunks]
+
+    assert sum(sizes) == given.states(asked).count(State.QUEUED)
+    assert max(sizes) <= 100
+
+
 def test_an_error_of_our_own_frees_the_sender_and_is_logged_without_the_number(given, monkeypatch, caplog):
     monkeypatch.setattr(senders, "attempt", lambda *_: 1 / 0)
     given.at("1000/0.1s")

@@ -20,6 +20,9 @@ from worker.sending.senders import Senders
 MOST_AT_ONCE: Final = 32
 """Numbers in one call of begin: as many as have slots within the horizon, also where Redis is far away."""
 
+MOST_IN_MESSAGE: Final = 100
+"""Numbers that one message gives back: several workers may take them, at their share of the pace each."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -62,6 +65,8 @@ class InHand:
                 portion = self._next(most)
                 if not portion:
                     return
+                if shutdown.is_stopping():  # while no sender was free, or although the turn had come
+                    break
                 # Not known from when they came: here they may wait until their quiet hours begin.
                 quiet_until = self._quiet.among(portion)
                 answer = begin_portion(self._ledger, self._senders, portion, quiet_until)
@@ -95,5 +100,6 @@ class InHand:
         with self._lock:
             left, self._is_begun = list(self._requests), False
             self._requests.clear()
-        if left:
-            send_chunk(left, self._lane, self._channel)
+        for first in range(0, len(left), MOST_IN_MESSAGE):
+            if not send_chunk(left[first : first + MOST_IN_MESSAGE], self._lane, self._channel):
+                return  # Redis is away, and the sweep sends the others again, too
