@@ -615,6 +615,13 @@ MUTATIONS = (
         "tests/sending/test_process.py::test_at_a_stop_what_waits_is_queued_again_and_what_is_under_way_settles",
     ),
     Mutation(
+        "at a stop nothing is begun that waited for a free sender",
+        "worker/sending/bulk.py",
+        "if shutdown.is_stopping():  # while no sender was free",
+        "if False:  # while no sender was free",
+        "tests/sending/test_process.py::test_at_a_stop_nothing_is_begun_that_waited_for_a_free_sender",
+    ),
+    Mutation(
         "a send that has waited asks whether its claim is still good",
         "worker/sending/attempt.py",
         "if check.wait_to_connect() or has_waited:",

@@ -305,6 +305,18 @@ def test_a_number_with_a_far_slot_is_sent_to_although_no_thread_can_be_started(g
     assert [len(plivo.sends(number)) for number, _ in people] == [1, 1]
 
 
+def test_at_a_stop_nothing_is_begun_that_waited_for_a_free_sender(given, plivo):
+    plivo.switch(latency_ms=2000)
+    given.at("1000/0.1s")
+    asked = given.accept(100)
+    given.take(asked)
+    under_way = senders.SENDERS - senders.FOR_PEOPLE
+    eventually(lambda: given.states(asked).count(State.SENDING) == under_way)
+    given.sending.close()
+
+    assert given.states(asked).count(State.QUEUED) == 100 - under_way
+
+
 def test_many_numbers_in_hand_are_given_back_in_messages_of_the_usual_size(given, plivo):
     given.at("1/2s")
     asked = given.accept(150)

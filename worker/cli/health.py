@@ -22,7 +22,7 @@ from worker.views.patience import START_A_WORKER
 def health(*, prints_json: bool) -> None:
     """Check that Redis answers and workers run: exit code 0, else 1.
 
-    Each worker says in Redis every 5 s that it takes messages. One that has not for 20 s counts no more.
+    Each worker says in Redis every 5 s that it takes messages. One that was silent for 20 s does not count.
     """
     load_dotenv()
     current = runtime.settings(only=("redis_url", "prefix"))
