@@ -615,6 +615,13 @@ MUTATIONS = (
         "tests/sending/test_process.py::test_at_a_stop_what_waits_is_queued_again_and_what_is_under_way_settles",
     ),
     Mutation(
+        "a damaged record does not keep the numbers in hand from being begun",
+        "worker/sending/bulk.py",
+        "return begin_portion(self._ledger, self._senders, portion, quiet_until, raises_refusals=True)",
+        "return begin_portion(self._ledger, self._senders, portion, quiet_until)",
+        "tests/sending/test_process.py::test_a_damaged_record_does_not_keep_the_numbers_in_hand_from_being_begun",
+    ),
+    Mutation(
         "at a stop nothing is begun that waited for a free sender",
         "worker/sending/bulk.py",
         "if shutdown.is_stopping():  # while no sender was free",
@@ -764,7 +771,7 @@ MUTATIONS = (
     Mutation(
         "a worker asks until it knows what a frozen Redis has claimed for it",
         "worker/sending/begin.py",
-        "answers = until_ledger_answers(begin, ends_with_worker=True)",
+        "answers = until_ledger_answers(begin, ends_with_worker=True, raises_refusals=raises_refusals)",
         "answers = until_ledger_answers(begin, seconds=10.0)",
         "tests/sending/test_begin.py::test_begin_is_repeated_until_a_frozen_redis_shows_its_claims",
     ),

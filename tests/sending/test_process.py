@@ -190,6 +190,22 @@ def test_a_damaged_record_does_not_keep_back_the_results_of_others(given, client
     eventually(lambda: given.states([damaged]) == [State.CODE_SENT])
 
 
+def test_a_damaged_record_does_not_keep_the_numbers_in_hand_from_being_begun(given, client, plivo):
+    given.at("1000/0.1s")
+    asked = given.accept(10)
+    damaged, *others = asked[3:] + asked[:3]
+    client.delete(given.ledger.keys.record(damaged[0]))
+    client.set(given.ledger.keys.record(damaged[0]), "no hash")
+    given.take(asked[3:4])
+    given.take(asked)
+    try:
+        eventually(lambda: set(given.states(others)) == {State.CODE_SENT}, within=20)
+
+        eventually(lambda: not any(numbers._requests for numbers in given.sending._in_hand.values()), within=20)
+    finally:
+        client.delete(given.ledger.keys.record(damaged[0]))
+
+
 def test_a_damaged_record_keeps_one_sender_and_leaves_the_others_free(given, client, plivo, monkeypatch):
     usual, asks, goes_on = given.ledger.settle_many, threading.Event(), threading.Event()
 

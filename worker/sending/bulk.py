@@ -2,8 +2,9 @@
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from itertools import islice
 from typing import Final
 
@@ -12,9 +13,11 @@ from ringproof.clock import boot_clock
 from ringproof.errors import LedgerUnavailable
 from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.record import Lane
+from ringproof.phone.masking import mask
 from worker.celery import shutdown
-from worker.sending.begin import BEGIN_SECONDS, begin_portion
+from worker.sending.begin import BEGIN_SECONDS, Portion, begin_portion
 from worker.sending.quiet import QuietNumbers
+from worker.sending.retry import PAUSES
 from worker.sending.senders import Senders
 
 MOST_AT_ONCE: Final = 32
@@ -67,9 +70,7 @@ class InHand:
                     return
                 if shutdown.is_stopping():  # while no sender was free, or although the turn had come
                     break
-                # Not known from when they came: here they may wait until their quiet hours begin.
-                quiet_until = self._quiet.among(portion)
-                answer = begin_portion(self._ledger, self._senders, portion, quiet_until)
+                answer = self._begin(portion)
                 later = set(answer.later)
                 with self._lock:
                     for request in portion:
@@ -84,6 +85,49 @@ class InHand:
         except Exception:  # noqa: BLE001  # a thread would end with it, and nobody would learn of it
             _log.exception("an error of Ringproof's own; the numbers in hand get new messages")
             self._give_back()
+
+    def _begin(self, portion: Sequence[tuple[str, int]]) -> Portion:
+        # Not known from when they came: here they may wait until their quiet hours begin.
+        quiet_until = self._quiet.among(portion)
+        try:
+            return begin_portion(self._ledger, self._senders, portion, quiet_until, raises_refusals=True)
+        except LedgerUnavailable as error:
+            if not error.is_refusal:
+                raise
+            return self._begin_each(portion, quiet_until)
+
+    def _begin_each(self, portion: Sequence[tuple[str, int]], quiet_until: Mapping[str, datetime]) -> Portion:
+        """Begin numbers one by one, because Redis has refused them together: perhaps the record of one is damaged.
+
+        Then this one is not in hand any more, and the others go on. If Redis refuses all of them they wait.
+        """
+        begun, later, next_turn = 0, [], 0.0
+        refused: dict[tuple[str, int], LedgerUnavailable] = {}
+        for place, request in enumerate(portion):
+            try:
+                one = begin_portion(self._ledger, self._senders, [request], quiet_until, raises_refusals=True)
+            except LedgerUnavailable as error:
+                if not error.is_refusal:
+                    raise
+                refused[request] = error
+                continue
+            begun += one.begun
+            if one.later:
+                later, next_turn = list(portion[place:]), one.next_turn
+                break
+        if len(refused) == len(portion):
+            _log.warning("nothing is begun until the ledger takes it: %s", refused[portion[0]])
+            return self._wait_behind_others(portion)
+        for (number, _), why in refused.items():
+            _log.warning("%s is not begun; the sweep sends its message again: %s", mask(number), why)
+        return Portion(begun, later, next_turn)
+
+    def _wait_behind_others(self, portion: Sequence[tuple[str, int]]) -> Portion:
+        """Try others first after a pause: if Redis takes one of them, it was not Redis that refused all."""
+        with self._lock:
+            for request in portion:
+                self._requests[request] = self._requests.pop(request)
+        return Portion(0, portion, boot_clock() + PAUSES[-1])
 
     def _next(self, most: int) -> Sequence[tuple[str, int]]:
         """Return the numbers to begin next: as many as there are free senders, at most `most`. Empty: none are left."""

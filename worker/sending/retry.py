@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable
 from typing import Final, TypeVar
 
-from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_delay, wait_chain, wait_fixed
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_delay, wait_chain, wait_fixed
 
 from ringproof.errors import LedgerUnavailable
 from worker.celery import shutdown
@@ -19,16 +19,25 @@ PAUSES: Final = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 _log = logging.getLogger(__name__)
 
 
-def until_ledger_answers(call: Callable[[], T], *, seconds: float = float("inf"), ends_with_worker: bool = False) -> T:
+def until_ledger_answers(
+    call: Callable[[], T],
+    *,
+    seconds: float = float("inf"),
+    ends_with_worker: bool = False,
+    raises_refusals: bool = False,
+) -> T:
     """Call the ledger until it answers, and return the answer. A repeated call must count only once.
 
-    Raises `LedgerUnavailable` after `seconds` without an answer; with `ends_with_worker` also when this worker stops.
+    Raises `LedgerUnavailable` after `seconds` without an answer; with `ends_with_worker` also when this worker stops;
+    and with `raises_refusals` also when Redis refuses the call.
 
         record = until_ledger_answers(lambda: ledger.read(number))
     """
     has_run_out = stop_after_delay(seconds)
     retrying = Retrying(
-        retry=retry_if_exception_type(LedgerUnavailable),
+        retry=retry_if_exception(
+            lambda error: isinstance(error, LedgerUnavailable) and not (raises_refusals and error.is_refusal)
+        ),
         wait=wait_chain(*map(wait_fixed, PAUSES)),
         stop=lambda state: has_run_out(state) or (ends_with_worker and shutdown.is_stopping()),
         before_sleep=_log_the_first,
