@@ -4,7 +4,10 @@ It is the application of `ringproof.celery.app`. This module adds the task bodie
 logging.
 """
 
-from typing import Final
+import gc
+from typing import Any, Final
+
+from celery import signals
 
 from ringproof import runtime
 from ringproof.celery.app import app
@@ -32,3 +35,11 @@ app.conf.update(
 )
 app.steps["consumer"].add("worker.celery.heartbeat:Heartbeat")
 app.steps["worker"] |= {Readiness, "worker.celery.revocation:Revocation", "worker.sending.first_question:FirstQuestion"}
+
+
+def share_memory(**_: Any) -> None:
+    """Have a child share what its parent has loaded: its garbage collector would write into all of it."""
+    gc.freeze()
+
+
+signals.worker_before_create_process.connect(share_memory)
