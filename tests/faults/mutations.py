@@ -44,6 +44,13 @@ MUTATIONS = (
         "tests/ledger/test_ledger.py::test_the_cancel_of_a_replaced_request_does_not_change_the_newer_one",
     ),
     Mutation(
+        "a damaged record does not keep the agenda from being worked off",
+        "ringproof/ledger/lua/agenda/work_off.lua",
+        "if is_damaged(key) then",
+        "if false then",
+        "tests/ledger/test_agenda.py::test_a_damaged_record_does_not_keep_the_agenda_from_being_worked_off",
+    ),
+    Mutation(
         "a page with a damaged record is not fed",
         "ringproof/ledger/lua/batch/feed.lua",
         "for _, row in ipairs(page) do read(key_of_record(row.number)) end\n",

@@ -7,7 +7,7 @@
 --         (it is paused, or its queue is long enough), too_late, refused (it failed: Plivo refuses its destination),
 --         cancelled (its batch is), doubted, expired, look_up (ask Plivo whether the number is verified), undecided (no
 --         look-up has ended the doubt within a day: it has failed), list (its code has died: read Plivo's list before
---         it can expire), kept (not due after all) or gone (there is no record)
+--         it can expire), kept (not due after all, or a damaged record) or gone (there is no record)
 local interactive_queue, scheduled_queue, bulk_queue = unpack(KEYS)
 local most_entries, longest_queue = ARGV[3], tonumber(ARGV[4])
 local first_ms, longest_ms = config.enqueue_again_ms, config.enqueue_again_longest_ms
@@ -161,12 +161,22 @@ end
 for _, channel in ipairs({'sms', 'call'}) do call_up_people(channel) end
 write_agenda()
 
+-- Whether there is no hash under a record's key: an operator, or another program, has written something else.
+local function is_damaged(key)
+  local found = redis.pcall('HEXISTS', key, 'state')
+  return type(found) == 'table' and found.err ~= nil
+end
+
 local results = {}
 for _, number in ipairs(redis.call('ZRANGEBYSCORE', agenda_key, '-inf', now, 'LIMIT', 0, most_entries)) do
   local key = key_of_record(number)
-  local record = read(key)
-  results[#results + 1] = {
-    work_off(key, record, number), number, record.request or '0', record.lane or 'interactive', record.channel or '',
-  }
+  if is_damaged(key) then  -- all others would wait until somebody has repaired it
+    results[#results + 1] = {keep(number, now + longest_ms), number, '0', 'interactive', ''}
+  else
+    local record = read(key)
+    results[#results + 1] = {
+      work_off(key, record, number), number, record.request or '0', record.lane or 'interactive', record.channel or '',
+    }
+  end
 end
 return results
