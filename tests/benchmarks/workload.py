@@ -124,7 +124,7 @@ class Feed:
             if self.chunked:
                 chunk = [[number, self.world.accepted[number]] for number in numbers]
                 options = {"queue": queue(self.lane), "argsrepr": "(…)", "ignore_result": True}
-                self.world.producer.send_task("ringproof.work_chunk", [chunk], {}, **options)
+                self.world.producer.send_task("ringproof.work_chunk", [chunk, "sms"], {}, **options)
             else:
                 self.world.send(*numbers)
 

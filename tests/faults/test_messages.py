@@ -145,7 +145,7 @@ def memory(world):
 TASKS = {
     "initiate_verification": ([FICTITIOUS], {}),
     "confirm_verification": ([FICTITIOUS], {"handle": "x"}),
-    "ringproof.work_chunk": ([[[FICTITIOUS, 1]]], {}),
+    "ringproof.work_chunk": ([[[FICTITIOUS, 1]], "sms"], {}),
     "ringproof.reverify": ([[FICTITIOUS]], {}),
     "ringproof.look_up": ([FICTITIOUS, 1], {}),
 }

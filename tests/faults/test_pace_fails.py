@@ -40,7 +40,7 @@ def feed(world, count):
     for start in range(0, count, CHUNK):
         chunk = [[number, world.accepted[number]] for number in numbers[start : start + CHUNK]]
         options = {"queue": queue(Lane.BULK), "argsrepr": "(…)", "ignore_result": True}
-        world.producer.send_task("ringproof.work_chunk", [chunk], {}, **options)
+        world.producer.send_task("ringproof.work_chunk", [chunk, "sms"], {}, **options)
     return numbers
 
 
