@@ -21,7 +21,7 @@ from ringproof.plivo.client import PlivoClient
 from ringproof.policy import Policy, Rate
 from ringproof.secret_str import SecretStr
 from worker.celery import shutdown
-from worker.sending import process, quiet, results, senders
+from worker.sending import bulk, process, quiet, results, senders
 from worker.sending.begin import begin_one
 from worker.sending.final_check import CONNECT_SECONDS
 
@@ -115,6 +115,18 @@ def test_a_number_that_is_taken_twice_is_begun_once(given, plivo):
     eventually(lambda: set(given.states(asked)) == {State.CODE_SENT})
 
     assert [len(plivo.sends(number)) for number, _ in asked] == [1, 1, 1]
+
+
+def test_a_process_takes_no_more_in_hand_than_it_can_send_in_minutes(given, plivo, monkeypatch):
+    monkeypatch.setattr(bulk, "MOST_IN_HAND", 5)
+    given.at("1/1s")
+    asked = given.accept(20)
+    given.take(asked)
+    given.take(asked[10:])
+    eventually(lambda: State.CODE_SENT in given.states(asked))
+
+    assert len(given.sending._in_hand[Lane.BULK, "sms"]._requests) <= 5
+    assert given.states(asked)[5:] == [State.QUEUED] * 15, "the sweep sends their messages again"
 
 
 def test_slow_answers_to_a_batch_leave_senders_to_people(given, plivo):

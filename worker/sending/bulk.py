@@ -23,6 +23,11 @@ from worker.sending.senders import Senders
 MOST_AT_ONCE: Final = 32
 """Numbers in one call of begin: as many as have slots within the horizon, also where Redis is far away."""
 
+MOST_IN_HAND: Final = 10_000
+"""Three minutes of 300/5s, in 3 MB. A morning may end the quiet hours of a million numbers: the others stay queued in
+the ledger, and the sweep sends their messages again.
+"""
+
 MOST_IN_MESSAGE: Final = 100
 """Numbers that one message gives back: several workers may take them, at their share of the pace each."""
 
@@ -49,9 +54,13 @@ class InHand:
         self._is_begun = False
 
     def add(self, requests: Sequence[tuple[str, int]]) -> None:
-        """Begin each (number, request) when its turn comes. One that is in hand already keeps its place."""
+        """Begin each (number, request) when its turn comes. One that is in hand already keeps its place.
+
+        What would be more than MOST_IN_HAND is not taken: it stays queued in the ledger.
+        """
         with self._lock:
-            self._requests.update(dict.fromkeys(requests))
+            room = max(MOST_IN_HAND - len(self._requests), 0)
+            self._requests.update(dict.fromkeys(requests[:room]))
             if not self._is_begun:
                 self._thread.submit(self._begin_all)  # if the system has no thread left, the next call tries again
                 self._is_begun = True
