@@ -315,9 +315,23 @@ MUTATIONS = (
     Mutation(
         "the times of a record move with a clock that jumps ahead",
         "ringproof/ledger/lua/lib/record.lua",
-        "has_moved = move_ends(key, record, jump.before, jump.by) or has_moved",
+        "if at > jump.before then at = at + jump.by end",
         "",
         "tests/ledger/test_clock_jumps.py::test_a_code_lives_as_long_after_a_jump_as_without_it",
+    ),
+    Mutation(
+        "the times of a tombstone move with Redis' clock",
+        "ringproof/ledger/lua/lib/tombstone.lua",
+        "for field, at in pairs(moved_times(left, left.at)) do left[field] = at end",
+        "",
+        "tests/ledger/test_clock_jumps.py::test_the_code_of_an_erased_number_lives_as_long_after_a_jump",
+    ),
+    Mutation(
+        "a jump of Redis' clock is no time of the cooldown",
+        "ringproof/ledger/lua/lib/record.lua",
+        "sent_at = sent_at + jump.by",
+        "break",
+        "tests/ledger/test_clock_jumps.py::test_a_jump_does_not_shorten_the_cooldown_of_a_verified_number",
     ),
     Mutation(
         "the pace begins again after Redis' clock has jumped ahead",

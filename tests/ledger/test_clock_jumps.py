@@ -11,16 +11,19 @@ import pytest
 from support.harness import fresh_number
 from support.simulation import REDIS_CLOCK, SECOND, Simulation
 
+from ringproof.batches.erasure import erase_number
 from ringproof.errors import Forbidden, Throttled, Unauthorized
 from ringproof.ledger import control
-from ringproof.ledger.acceptance import Disposition
+from ringproof.ledger.acceptance import Disposition, RequestKind
 from ringproof.ledger.agenda import repair_agenda, work_off_agenda
 from ringproof.ledger.answers import AgendaAction, Outcome, PlivoSignal, Verdict
+from ringproof.ledger.confirmation import Marked, mark_verified
 from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.pace import report_answer, reserve_slot, take_probe
 from ringproof.ledger.plivo_list import ListScan, request_scan, take_page
 from ringproof.ledger.queues import claim_tick
 from ringproof.ledger.record import Lane, Reason, State
+from ringproof.plivo.client import VerifiedNumber
 from tasks.sweep import end_doubt
 from worker.sending.outcomes import outcome_of
 
@@ -351,8 +354,8 @@ def hosts(client, monkeypatch):
     return Hosts(client, monkeypatch)
 
 
-def ask_again(ledger, number):
-    return ledger.accept(number, token=secrets.token_hex(4)).disposition
+def ask_again(ledger, number, kind=RequestKind.PERSON):
+    return ledger.accept(number, kind=kind, token=secrets.token_hex(4)).disposition
 
 
 @pytest.mark.parametrize("by", [20 * SECOND, HOUR, 30 * 24 * HOUR])
@@ -369,6 +372,38 @@ def test_a_code_lives_as_long_after_a_jump_as_without_it(hosts, by):
 
     assert soon is shortly_before_its_end is Disposition.RETURNED
     assert ask_again(simulation.ledger, request[0]) is Disposition.ACCEPTED
+
+
+@pytest.mark.parametrize("by", [20 * SECOND, HOUR, -HOUR])
+def test_the_code_of_an_erased_number_lives_as_long_after_a_jump(hosts, by):
+    simulation = hosts.simulation
+    ((number, request),) = simulation.numbers(1, Lane.INTERACTIVE)
+    simulation.send((number, request), TAKEN)
+    simulation.pass_(60)
+    erase_number(simulation.ledger, number)
+    hosts.jump(by)
+    soon = ask_again(simulation.ledger, number)
+    simulation.pass_(14 * 60 + 20)
+    shortly_before_its_end = ask_again(simulation.ledger, number)
+    simulation.pass_(15)
+
+    assert soon is shortly_before_its_end is Disposition.RETURNED
+    assert ask_again(simulation.ledger, number) is Disposition.ACCEPTED
+
+
+def test_a_jump_does_not_shorten_the_cooldown_of_a_verified_number(hosts):
+    simulation = hosts.simulation
+    (request,) = simulation.numbers(1, Lane.INTERACTIVE)
+    record = simulation.send(request, TAKEN)
+    at = record.code_sent_at
+    entered = VerifiedNumber(request[0], "", "US", at, at, "", record.verification_uuid)
+    assert mark_verified(simulation.ledger, [entered]) == [Marked.VERIFIED]
+    hosts.jump(HOUR)
+    soon = ask_again(simulation.ledger, request[0], RequestKind.RESEND)
+    simulation.pass_(61)
+
+    assert soon is Disposition.COOLING_DOWN
+    assert ask_again(simulation.ledger, request[0], RequestKind.RESEND) is Disposition.ACCEPTED
 
 
 @pytest.mark.parametrize("by", [HOUR, -HOUR])

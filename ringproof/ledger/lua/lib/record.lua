@@ -10,47 +10,54 @@ local function milliseconds(record, field)
   return tonumber(record[field]) or 0
 end
 
--- Moves the ends in a record that are later than `later_than` by `by` ms, with its entry on the agenda and its places
--- in the line and the backlog. Returns whether there are any.
-local function move_ends(key, record, later_than, by)
-  local number = key:match(':number:(.+)$')
-  local agenda_at = tonumber(redis.call('ZSCORE', agenda_key, number) or nil)
-  local has_ends = agenda_at ~= nil
-  redis.call('HDEL', key, '')  -- Redis allows this when it is out of memory, and then allows the next writes, too
-  for _, field in ipairs(ENDS) do
-    local at = milliseconds(record, field)
-    if at > later_than then
-      record[field] = tostring(at + by)
-      redis.call('HSET', key, field, at + by)
-      has_ends = true
-    end
+-- Returns where an end (ms) of something that was last changed then (ms) is by the clock as it goes now.
+local function moved_end(at, changed_at)
+  local by = set_back_since(changed_at)
+  if by > 0 then return at > changed_at and at - by or at end
+  for _, jump in ipairs(jumps_since(changed_at)) do
+    if at > jump.before then at = at + jump.by end
   end
-  if agenda_at and agenda_at > later_than then redis.call('ZADD', agenda_key, agenda_at + by, number) end
-  if record.channel then change_place(number, record.channel, place_of(record, milliseconds(record, 'ends_at'))) end
-  return has_ends
+  return at
 end
 
--- Moves the times of a record with Redis' clock, as if the record's last change was made now. Otherwise the number
--- would wait for times that are an hour away: for the end of its code, of its lease, of its turn. Or these times would
--- come too early. Returns whether it has moved them.
-local function follow_clock(key, record)
-  local changed_at, has_moved = milliseconds(record, 'updated_at'), false
-  if changed_at == 0 then return false end
-  local by = set_back_since(changed_at)
-  if by > 0 then
-    move_ends(key, record, changed_at, -by)
-    for _, field in ipairs(MOMENTS) do
+-- The same for a moment that was over at the last change: a clock that was set back may show it as one to come.
+local function moved_moment(at, changed_at)
+  return at > now and at - set_back_since(changed_at) or at
+end
+
+-- Returns the times of a record that was last changed then (ms) which the clock has moved: field -> ms.
+local function moved_times(record, changed_at)
+  local moved = {}
+  local function move(fields, moved_time)
+    for _, field in ipairs(fields) do
       local at = milliseconds(record, field)
-      if at > now then redis.call('HSET', key, field, at - by) end
+      local to = at > 0 and moved_time(at, changed_at) or at
+      if to ~= at then moved[field] = to end
     end
-    return true
   end
-  if not jumps[1] then return false end
-  for _, jump in ipairs(jumps_since(changed_at)) do
-    has_moved = move_ends(key, record, jump.before, jump.by) or has_moved
+  move(ENDS, moved_end)
+  move(MOMENTS, moved_moment)
+  return moved
+end
+
+-- Moves the times of a record with Redis' clock, as if the record's last change was made now, and with them its entry
+-- on the agenda and its places in the line and the backlog. Otherwise the number would wait for times that are an hour
+-- away: for the end of its code, of its lease, of its turn. Or these times would come too early.
+-- Returns whether it has moved any.
+local function follow_clock(key, record)
+  local changed_at = milliseconds(record, 'updated_at')
+  if changed_at == 0 or set_back_since(changed_at) == 0 and not jumps_since(changed_at)[1] then return false end
+  local number, moved = key:match(':number:(.+)$'), moved_times(record, changed_at)
+  local agenda_at = tonumber(redis.call('ZSCORE', agenda_key, number) or nil)
+  if not next(moved) and not agenda_at then return false end
+  moved.updated_at = now
+  redis.call('HDEL', key, '')  -- Redis allows this when it is out of memory, and then allows the next writes, too
+  for field, at in pairs(moved) do redis.call('HSET', key, field, at) end
+  if agenda_at then redis.call('ZADD', agenda_key, moved_end(agenda_at, changed_at), number) end
+  if record.channel then
+    change_place(number, record.channel, place_of(record, moved.ends_at or milliseconds(record, 'ends_at')))
   end
-  if has_moved then redis.call('HSET', key, 'updated_at', now) end
-  return has_moved
+  return true
 end
 
 -- Returns the hash as a table of texts, and as the flat list that Redis returned.
@@ -69,10 +76,15 @@ local function slot_of(record)
   return milliseconds(record, 'live_until') - config.code_ms - config.lease_ms
 end
 
--- Returns when (ms) the last code was sent. If Plivo has not answered, the end of that code's life shows it roughly.
+-- Returns from when (ms) the cooldown of the last code counts: from its sending. If Plivo has not answered, the end of
+-- that code's life shows it roughly. The time by which Redis' clock has jumped since then has not passed.
 local function last_send_of(record)
+  local sent_at = milliseconds(record, 'code_sent_at')
   local by_its_end = milliseconds(record, 'live_until') - config.code_ms - config.code_margin_ms
-  return math.max(milliseconds(record, 'code_sent_at'), by_its_end)
+  if sent_at > 0 then
+    for _, jump in ipairs(jumps_since(sent_at)) do sent_at = sent_at + jump.by end
+  end
+  return math.max(sent_at, by_its_end)
 end
 
 -- Whether the worker of a lost attempt may still send: its lease has ended a moment ago. By its own clock the lease may

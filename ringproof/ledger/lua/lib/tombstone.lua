@@ -21,6 +21,7 @@ local function leave_tombstone(number, record, random)
   if redis.call('PTTL', secret_key()) < kept_ms then redis.call('PEXPIRE', secret_key(), kept_ms) end
   -- `live_until` shows when the last code was sent. A verified number has none, and the time of its last code instead.
   local left = {live_until = record.live_until, code_sent_at = not record.live_until and record.code_sent_at or nil}
+  left.at = now  -- its times move with Redis' clock from here on
   for _, field in ipairs(COUNTS) do left[field] = record[field] end
   if is_live then left.request, left.lane, left.channel = record.request, record.lane, record.channel end
   redis.call('SET', tombstone_key(number, redis.call('GET', secret_key())), cjson.encode(left), 'PX', kept_ms)
@@ -34,6 +35,7 @@ local function read_tombstone(number)
   local kept = redis.call('GET', key)
   if not kept then return nil, key end
   local left = cjson.decode(kept)
+  for field, at in pairs(moved_times(left, left.at)) do left[field] = at end
   if milliseconds(left, 'live_until') <= now then left.request, left.lane, left.channel = nil, nil, nil end
   return left, key
 end
