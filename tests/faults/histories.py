@@ -34,6 +34,7 @@ from tasks import feeder, sweep
 RATE = Rate.parse("3/1s")  # so slow that a few numbers fill a window
 CALL_RATE = Rate.parse("1/1s")
 LEASE_SECONDS = 50.0  # after the death of a worker that was probing, all others wait for the end of its lease
+PROBED_SECONDS = 25.0  # an answer 402 that was under way when all got well pauses sending for 30 s, until the probe
 BEAT_SECONDS = 3.0  # it is 1 s: fewer ticks leave time for more histories
 JUMPS = [-3600.0, -20.0, -1.0, 1.0, 20.0, 3600.0]
 COUNTRIES = {"+1": "US", "+49": "DE", "+44": "GB"}
@@ -291,6 +292,9 @@ class History:
         self.ticking = True
         self.say("the end begins")
         self.pass_(max(12.0, self.hurt_at + LEASE_SECONDS - self.time.now))
+        until = self.time.now + PROBED_SECONDS
+        while self.time.now < until and control.sending_status(self.ledger).pauses:
+            self.pass_(0.5)
         self.ask(self.newcomer, RequestKind.PERSON, "sms")
         until = self.time.now + NEWCOMER_SECONDS
         while self.time.now < until and not self.newcomers_code:
