@@ -9,6 +9,7 @@ import redis
 from ringproof.batches.column_erasure import erase_in_columns
 from ringproof.batches.model import unpack_row
 from ringproof.ledger.ledger import Ledger
+from ringproof.ledger.request_ids import pattern_of_ids
 from ringproof.ledger.row_outcomes import LISTS
 
 ROWS_AT_ONCE = 10_000
@@ -19,10 +20,10 @@ def erase_number(ledger: Ledger, number: str) -> bool:
     """Delete everything that Ringproof knows about a number; return False if it knew nothing.
 
     This deletes the record with its history, the outcomes of earlier requests, the agenda entry, the date of the next
-    re-verification, the mark of a lapsed number, its places in the lines, and the answers that are kept for repeated
-    calls. In its batch rows the number, the alias, the subaccount and all kept columns are deleted; the outcome and the
-    country stay, so that the counts do not change. A row without an outcome becomes `erased`. In the columns of other
-    rows, each cell with the number is deleted.
+    re-verification, the mark of a lapsed number, its places in the lines, the answers that are kept for repeated calls,
+    and the opaque ids of its requests. In its batch rows the number, the alias, the subaccount and all kept columns are
+    deleted; the outcome and the country stay, so that the counts do not change. A row without an outcome becomes
+    `erased`. In the columns of other rows, each cell with the number is deleted.
 
     A request that has not begun never begins. While a code of the number may be live, or its caps count, a tombstone
     keeps that (`lua/lib/tombstone.lua`). A queued message still has the number until a worker takes it. Reading all
@@ -32,9 +33,9 @@ def erase_number(ledger: Ledger, number: str) -> bool:
     keys = [ledger.keys.record(number), ledger.keys.earlier(number)]
     has_record = bool(ledger.run_script("number/erase", keys, [number, secrets.token_hex(32)]))
     try:
-        tokens = list(ledger.client.scan_iter(match=ledger.keys.token(f"*{number}*"), count=1000))
-        if tokens:
-            ledger.client.delete(*tokens)
+        for pattern in (ledger.keys.token(f"*{number}*"), pattern_of_ids(ledger, number)):
+            for key in ledger.client.scan_iter(match=pattern, count=1000):
+                ledger.client.delete(key)
     except redis.RedisError as error:
         raise ledger.unavailable(error) from None
     return has_record or rows > 0

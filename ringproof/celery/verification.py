@@ -4,6 +4,7 @@ import re
 import uuid
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from types import MappingProxyType
 from typing import Any, Final
 
 from celery.result import AsyncResult
@@ -61,8 +62,24 @@ class VerificationTask(EnqueuedTask):
         reject_options(options, _REMEDIES)
         lane = lane_of(options.pop("queue", None) or queue(Lane.INTERACTIVE))
         wanted = VerificationRequest.read(args or (), kwargs or {}, runtime.settings().region)
+        return self.enqueue(wanted, lane, token=uuid.uuid4().hex, options=options)
+
+    def enqueue(
+        self,
+        wanted: VerificationRequest,
+        lane: Lane,
+        *,
+        token: str,
+        remember: timedelta | None = None,
+        options: Mapping[str, Any] = MappingProxyType({}),
+    ) -> Verification:
+        """Accept a checked request, send its message with these options of Celery's, and return its result.
+
+        A second call with the same `token`, within 15 minutes or within `remember`, gets the same result, and has no
+        second code sent. Raises the errors of `apply_async`.
+        """
         number = wanted.number.e164
-        accepted = accept(runtime.ledger(), wanted, lane, token=uuid.uuid4().hex)
+        accepted = accept(runtime.ledger(), wanted, lane, token=token, remember=remember)
         if accepted.disposition is Disposition.ACCEPTED or accepted.promoted:
             send_message(number, accepted.request, lane, options)
         is_anothers = accepted.disposition is not Disposition.ACCEPTED

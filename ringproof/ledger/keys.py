@@ -15,6 +15,9 @@ Scripts get their own keys from here. They build two kinds of keys from the pref
 | `{P}:token:TOKEN` | string | the answer to a caller's token; 15 minutes |
 | `{P}:code:HANDLE` | string | a code that a user entered; one minute |
 | `{P}:removal:HANDLE` | string | a number that is to be removed at Plivo; 15 minutes |
+| `{P}:request:ID` | string | the request that an opaque id stands for; as long as it is asked for, and RECORD_DAYS |
+| `{P}:request_ids` | string | the secret key of these ids |
+| `{P}:idempotency:DIGEST` | string | a digest of the body that came with an Idempotency-Key; 24 hours |
 | `{P}:erased` | string | the secret key of the tombstones' HMACs, until the last tombstone expires |
 | `{P}:erased:HMAC` | string | the tombstone of one erased number, until its code and its caps have ended |
 | `{P}:wrong_codes:N` | hash | wrong codes by country, in the Nth ten minutes since 1970; 70 minutes |
@@ -102,6 +105,7 @@ class Keys:
         self.renewals = f"{prefix}:renewals"
         self.lapsed = f"{prefix}:lapsed"
         self.erased = f"{prefix}:erased"
+        self.request_ids = f"{prefix}:request_ids"
         self.policy = f"{prefix}:policy"
         self.limits = f"{prefix}:limits"
         self.limits_history = f"{prefix}:limits:history"
@@ -160,6 +164,14 @@ class Keys:
     def removal(self, handle: str) -> str:
         """Return the key of a number that is to be removed at Plivo."""
         return f"{self.prefix}:removal:{handle}"
+
+    def request_id(self, request_id: str) -> str:
+        """Return the key of what an opaque id stands for."""
+        return f"{self.prefix}:request:{request_id}"
+
+    def idempotency(self, digest: str) -> str:
+        """Return the key of the digest of a body that came with an Idempotency-Key."""
+        return f"{self.prefix}:idempotency:{digest}"
 
     def wrong_codes(self, ten_minutes: int) -> str:
         """Return the key of the wrong codes by country in ten minutes, which are numbered since 1970."""
