@@ -43,6 +43,11 @@ Scripts get their own keys from here. They build two kinds of keys from the pref
 | `{P}:heartbeats` | hash | each worker, when (ms) it last took messages, host, pid, version, queues; an hour |
 | `{P}:tick:NAME` | string | when (ms) a worker has claimed the last tick of this name |
 | `{P}:events` | channel | events that concern more than one number, as JSON |
+| `{P}:outbox` | stream | an entry for each event, while somebody consumes them (lua/lib/outbox.lua); a week |
+| `{P}:outbox:consumers` | hash | who consumes the events, and how far each one is; three days after its last sign |
+| `{P}:outbox:NAME:waiting` | hash | +E164 or `batch …` -> failed tries, and the ids of events that wait for NAME |
+| `{P}:outbox:NAME:due` | sorted set | the same, by the moment (ms) of the next try |
+| `{P}:outbox:NAME:given_up` | list | the last 1,000 events that NAME did not get within three days |
 | `{P}:unacked` | hash | Celery's messages that a worker has taken and not acknowledged |
 | `{P}:batches` | sorted set | the names of all batches with the moment (µs) at which each import began |
 | `{P}:feeding` | sorted set | the names of batches with rows to feed, with the moment (µs) of the last feed |
@@ -120,6 +125,8 @@ class Keys:
         self.repair_cursor = f"{prefix}:repair_cursor"
         self.heartbeats = f"{prefix}:heartbeats"
         self.events = f"{prefix}:events"
+        self.outbox = f"{prefix}:outbox"
+        self.consumers = f"{prefix}:outbox:consumers"
         self.unacked = f"{prefix}:unacked"
         self.batches = f"{prefix}:batches"
         self.feeding = f"{prefix}:feeding"
@@ -184,6 +191,11 @@ class Keys:
     def tick(self, name: str) -> str:
         """Return the key by which one worker claims a tick."""
         return f"{self.prefix}:tick:{name}"
+
+    def outbox_of(self, consumer: str) -> tuple[str, str, str]:
+        """Return the keys of the events that wait for a consumer, of their next tries, and of those given up."""
+        own = f"{self.outbox}:{consumer}"
+        return f"{own}:waiting", f"{own}:due", f"{own}:given_up"
 
     def batch(self, name: str) -> BatchKeys:
         """Return the keys of a batch."""

@@ -67,7 +67,7 @@ COMMANDS_OF_PRODUCERS: Final = (
 COMMANDS_OF_OTHERS: Final = (
     *("brpop", "psubscribe", "setex", "setnx", "watch", "zrevrangebyscore"),  # kombu's and Celery's, to take messages
     *("scan", "zscan", "xadd", "xrevrange", "time", "zrange", "zcount"),  # those of the ledger beside its scripts
-    *("lrem", "hvals"),
+    *("lrem", "hvals", "xrange", "xread"),
 )
 
 WRITTEN_BY_PRODUCERS: Final = (
@@ -76,10 +76,12 @@ WRITTEN_BY_PRODUCERS: Final = (
     *("destinations:waiting", "batch:*", "feeding", "completed"),
 )
 
-READ_BY_PRODUCERS: Final = ("policy", "limits", "pace", "pauses", "destinations")
+READ_BY_PRODUCERS: Final = ("policy", "limits", "pace", "pauses", "destinations", "outbox:consumers")
 
-EXPIRED_BY_PRODUCERS: Final = ("columns:*",)
-"""The columns of rosters. A person's request may end the last row of a batch, and all of a batch expires then."""
+ONLY_WRITTEN_BY_PRODUCERS: Final = ("columns:*", "outbox")
+"""The columns of rosters, and the events. A person's request may end the last row of a batch. Then all of the batch
+expires, and the outbox gets an event.
+"""
 
 LISTING: Final = {"zrange", "zrangebyscore", "zrangebylex", "zrevrange", "lrange", "sscan", "hscan", "zscan", "scan"}
 """They would list numbers. The scripts of producers have some of them, in branches that only workers reach."""
@@ -94,7 +96,7 @@ def rights_of(role: Role, prefix: str, database: int) -> Rights:
         keys = [f"{prefix}:{name}" for name in WRITTEN_BY_PRODUCERS]
         read_only = [f"{prefix}:{name}" for name in READ_BY_PRODUCERS]
         commands = " ".join(("-@all", *(f"+{name}" for name in commands_of(role))))
-        write_only = [f"{prefix}:{name}" for name in EXPIRED_BY_PRODUCERS]
+        write_only = [f"{prefix}:{name}" for name in ONLY_WRITTEN_BY_PRODUCERS]
         return Rights(commands, keys + celery, read_only, write_only, channels)
     control = f"{prefix}.control.pidbox"
     useful = f"&/{database}.celeryev* +info" + (" +bgrewriteaof" if role is Role.OPERATOR else "")

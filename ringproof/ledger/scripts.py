@@ -106,7 +106,7 @@ end
 AT_ONCE: Final = ("arguments", "clock")
 """The pieces that every script runs first. The others are made when a script first uses a name of theirs."""
 
-AT_THE_END: Final = ("write_batches", "write_changes")
+AT_THE_END: Final = ("write_batches", "write_changes", "write_events")
 """The functions that write what a script has collected, in this order. They are not called if their piece was not made.
 """
 

@@ -147,7 +147,7 @@ local function work_off(key, record, number)
     if milliseconds(scan, 'looked') > expires_at then judge_code(key, record, number, false) end
     -- A resend that nobody answers does not end a verification. A re-verification may.
     local stands = is_verified(record) and not record.reverifies
-    set_state(key, record, number, stands and 'verified' or 'expired', '')
+    set_state(key, record, number, stands and 'verified' or 'expired', '', nil, 'expired')
     return 'expired'
   elseif state == 'in_doubt' then
     local live_until = milliseconds(record, 'live_until')

@@ -1,4 +1,4 @@
--- needs: arguments, clock, batch_tables, settings, batch_state, changes
+-- needs: arguments, clock, batch_tables, settings, batch_state, changes, outbox
 -- The rows of batches. Each row has one byte for its outcome so far, and every count of a batch follows the bytes.
 
 -- Makes all keys of an ended batch expire at the same moment, `ms` from now. None may outlive the hash: without it no
@@ -63,6 +63,7 @@ local function complete_batch(name)
   redis.call('ZREM', prefix .. ':feeding', name)
   redis.call('RPUSH', prefix .. ':completed', name)  -- the feeder writes a line to the log for each of these
   expire_batch(name, config.record_ms)
+  note_completed_batch(name)
   redis.call('PUBLISH', prefix .. ':events', cjson.encode({event = 'batch_completed', batch = name, at_ms = now}))
 end
 

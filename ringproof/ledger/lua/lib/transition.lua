@@ -1,5 +1,8 @@
--- needs: clock, states, history_letters, changes, record, expiry, batch_rows, reverification, line, people, destinations, breaker
+-- needs: clock, states, history_letters, changes, record, expiry, batch_rows, reverification, line, people, destinations, breaker, outbox
 -- How a record changes its state.
+
+-- The states that somebody outside may wait for: the others are steps on the way, or what that person did alone.
+local IS_NEWS = {code_sent = true, verified = true, failed = true, in_doubt = true, expired = true}
 
 -- Returns this second in six base-36 digits, which last until 2038.
 local this_second
@@ -23,8 +26,10 @@ end
 
 -- Sets the state and the reason of a record: every change of a state goes through this function. `agenda_at` (ms) is
 -- the moment at which the number needs attention next; nil for a final state.
--- It adds to the history, updates the row of a batch, and publishes the state on the channel of the record's name.
-local function set_state(key, record, number, state, reason, agenda_at)
+-- It adds to the history, updates the row of a batch, publishes the state on the channel of the record's name, and
+-- notes an event for the outbox. `outcome` is the state of the request, if it is not that of the number. A record that
+-- is written without a request of somebody (from Plivo's list, or after an erasure) is no news.
+local function set_state(key, record, number, state, reason, agenda_at, outcome)
   reason = update_reverification(key, record, number, state, reason)
   -- An entry has eight bytes: a letter for the state, one for the reason, and the second. Eight entries fill the 64
   -- bytes up to which Redis keeps a hash packed.
@@ -61,6 +66,7 @@ local function set_state(key, record, number, state, reason, agenda_at)
   end
   if record.batch then update_row_of(record, state, reason) end
   redis.call('PUBLISH', key, state)
+  if record.state and IS_NEWS[state] then note_event(key, number, outcome or state, reason) end
 end
 
 -- Has a number wait for its destination: until Plivo takes codes there again, or it is this number's turn to be tried.

@@ -1,0 +1,146 @@
+"""An event: one piece of news about a number or a batch, as the outbox keeps it and as receivers get it."""
+
+import json
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, Final, Self
+
+from ringproof.clock import moment
+from ringproof.ledger.record import LETTERS, Lane, Reason, State
+from ringproof.phone.masking import mask
+
+
+class EventKind(StrEnum):
+    """What has happened."""
+
+    CODE_SENT = "code_sent"
+    VERIFIED = "verified"
+    FAILED = "failed"
+    IN_DOUBT = "in_doubt"
+    EXPIRED = "expired"
+    LAPSED = "lapsed"
+    BATCH_COMPLETED = "batch_completed"
+
+    @property
+    def type(self) -> str:
+        """The type that receivers of webhooks and readers of the API see: `verification.verified`."""
+        return "batch.completed" if self is EventKind.BATCH_COMPLETED else f"verification.{self}"
+
+
+_STATES: Final = {letter: State(name) for name, letter in LETTERS.items() if name in set(State)}
+_REASONS: Final = {letter: Reason(name) for name, letter in LETTERS.items() if name in set(Reason)}
+_LANES: Final = {lane[0]: lane for lane in Lane}
+
+_PREFIX: Final = "evt_"
+_BLANKS: Final = 9  # in a packed event; a batch's name may have more of them
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event. Its `id` is the same whenever it is delivered again, and later events have later ids.
+
+    Of a completed batch only `batch` is known. `request` is None if Plivo's list shows that the number was verified
+    without a code of Ringproof's.
+
+    Event(id="evt_1764376884123-0", kind=EventKind.VERIFIED, at=…, phone_number="+14155550123", request=1764376884,
+          state=State.VERIFIED, reason=None, lane=Lane.BULK, channel="sms", is_verified=True,
+          verification_uuid="3fa85f64-…", batch="spring", row="sms:17:US")
+    """
+
+    id: str
+    kind: EventKind
+    at: datetime
+    phone_number: str | None = field(default=None, repr=False)
+    request: int | None = None
+    state: State | None = None
+    reason: Reason | None = None
+    lane: Lane | None = None
+    channel: str | None = None
+    is_verified: bool = False
+    """Whether the number's verification stands, whatever became of this request."""
+    verification_uuid: str | None = None
+    batch: str | None = None
+    row: str | None = None
+
+    @classmethod
+    def unpack(cls, entry_id: str, packed: str) -> Self:
+        """Unpack an entry of the outbox: its id in Redis, and its text."""
+        letters, at, number, request, lane, channel, stands, uuid, row, batch = packed.split(" ", _BLANKS)
+        event_id, when = f"{_PREFIX}{entry_id}", moment(int(at))
+        if letters == "b-":
+            return cls(event_id, EventKind.BATCH_COMPLETED, when, batch=batch)
+        state, reason = _STATES[letters[0]], _REASONS.get(letters[1])
+        return cls(
+            event_id,
+            EventKind.LAPSED if reason is Reason.LAPSED else EventKind(state),
+            when,
+            phone_number=number,
+            request=int(request) or None,
+            state=state,
+            reason=reason,
+            lane=_LANES[lane],
+            channel=channel,
+            is_verified=stands == "1",
+            verification_uuid=_present(uuid),
+            batch=_present(batch),
+            row=_present(row),
+        )
+
+    @property
+    def entry_id(self) -> str:
+        """Its id in the outbox."""
+        return self.id.removeprefix(_PREFIX)
+
+    @property
+    def verification_id(self) -> str | None:
+        """The id that `initiate_verification.delay` returned for its request: `+14155550123/1764376884`."""
+        return f"{self.phone_number}/{self.request}" if self.request else None
+
+    def data(self) -> dict[str, Any]:
+        """Return what the event says, as JSON has it. The number is in full."""
+        if self.kind is EventKind.BATCH_COMPLETED:
+            return {"batch": self.batch}
+        return {
+            "id": self.verification_id,
+            "phone_number": self.phone_number,
+            "state": self.state,
+            "reason": self.reason,
+            "is_verified": self.is_verified,
+            "lane": self.lane,
+            "channel": self.channel,
+            "verification_uuid": self.verification_uuid,
+            "batch": self.batch,
+            "row": self.row,
+        }
+
+    def as_json(self) -> str:
+        """Return the event as receivers of webhooks and readers of the API get it.
+
+        {"type":"verification.verified","timestamp":"2026-11-29T20:26:10.344Z","data":{"id":"+14155550123/1764376884",…}}
+        """
+        timestamp = self.at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return json.dumps({"type": self.kind.type, "timestamp": timestamp, "data": self.data()}, separators=(",", ":"))
+
+    def __str__(self) -> str:
+        about = mask(self.phone_number) if self.phone_number else self.batch
+        return f"{self.id} {self.kind.type} {about}"
+
+
+def entry_id_of(event_id: str) -> str | None:
+    """Return the id in the outbox of an event's id; None if it is no event's id.
+
+    >>> entry_id_of("evt_1764376884123-0"), entry_id_of("1764376884123")
+    ('1764376884123-0', None)
+    """
+    milliseconds, dash, count = event_id.removeprefix(_PREFIX).partition("-")
+    is_one = event_id.startswith(_PREFIX) and dash and _is_whole(milliseconds) and _is_whole(count)
+    return f"{milliseconds}-{count}" if is_one else None
+
+
+def _is_whole(digits: str) -> bool:
+    return digits.isascii() and digits.isdigit() and int(digits) < 2**64
+
+
+def _present(text: str) -> str | None:
+    return None if text == "-" else text
