@@ -30,6 +30,8 @@ WRONG = {
     "RINGPROOF_IN_DOUBT": "wrong doubt",
     "RINGPROOF_RATE": "wrong rate",
     "RINGPROOF_CALL_RATE": "wrong rate of calls",
+    "RINGPROOF_DOOR_RATE": "wrong rate of the door",
+    "RINGPROOF_DOOR_RESEND": "wrong resend",
     "RINGPROOF_RESEND_COOLDOWN_SECONDS": "wrong cooldown",
     "RINGPROOF_MAX_CODES_PER_DAY": "wrong codes a day",
     "RINGPROOF_MAX_CALLS_PER_WEEK": "wrong calls",

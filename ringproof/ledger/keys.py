@@ -37,6 +37,7 @@ Scripts get their own keys from here. They build two kinds of keys from the pref
 | `{P}:destinations:waiting` | sorted set | numbers that wait for their country, as COUNTRY/0/+E164 |
 | `{P}:refusals` | hash | how often each cap has refused a request |
 | `{P}:reconcile`, `{P}:sync` | hash | how far each scan of Plivo's list is (lua/plivo_list) |
+| `{P}:credentials` | hash | the front door's credentials by name, as JSON: auth id, hash of the token, scopes |
 | `{P}:audit` | stream | what operators did: actor, action, subject; the last 10,000 (`ledger.audit`) |
 | `{P}:jumps` | hash | how far (ms) Redis' clock has jumped ahead, by the last moment (ms) before; an hour |
 | `{P}:repair_cursor` | string | where the agenda repair goes on with its scan of the records |
@@ -121,6 +122,7 @@ class Keys:
         self.refusals = f"{prefix}:refusals"
         self.breakers = f"{prefix}:breakers"
         self.audit = f"{prefix}:audit"
+        self.credentials = f"{prefix}:credentials"
         self.jumps = f"{prefix}:jumps"
         self.repair_cursor = f"{prefix}:repair_cursor"
         self.heartbeats = f"{prefix}:heartbeats"

@@ -728,7 +728,7 @@ MUTATIONS = (
     ),
     Mutation(
         "a real token is not sent to a program of this machine",
-        "ringproof/settings.py",
+        "ringproof/settings/__init__.py",
         'if plivo_url.exposes(given.get("PLIVO_BASE_URL", ""), given.get("PLIVO_AUTH_TOKEN", "")):',
         "if False:",
         "tests/test_settings.py::TestTheWayToPlivo::test_does_not_tell_a_real_token_to_any_program_of_this_machine",
@@ -1358,15 +1358,15 @@ MUTATIONS = (
     ),
     Mutation(
         "a web page of this machine's other ports cannot drive the sandbox",
-        "worker/local/sandbox/local_only.py",
+        "worker/plivo_http/local_only.py",
         "_is_browsers(headers) and",
         "False and",
         "tests/local/test_local_only.py::test_a_page_cannot_post_what_its_browser_sends_without_asking",
     ),
     Mutation(
         "the sandbox keeps no body without an end",
-        "worker/local/sandbox/bounded_body.py",
-        "if max(size, len(body)) > LARGEST:",
+        "worker/plivo_http/bounded_body.py",
+        "if max(size, len(body)) > self._most:",
         "if False:",
         "tests/local/test_local_only.py::test_a_body_that_is_too_large_is_refused_before_its_end",
     ),

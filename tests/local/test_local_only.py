@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-from worker.local.sandbox.bounded_body import LARGEST
+from worker.plivo_http.bounded_body import LARGEST
 
 FETCHED = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"}
 OF_THIS_MACHINE = {"Origin": "http://127.0.0.1:5000"}

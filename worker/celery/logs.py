@@ -92,33 +92,37 @@ class Logging(celery.app.log.Logging):
         logfile: str | None = None,
         **_: Any,
     ) -> None:
-        """Send all log lines to one handler, whose filter masks numbers and secrets."""
-        if Logging.already_setup:
-            return
-        Logging.already_setup = True
-        current = settings()
-        handler = logging.FileHandler(logfile) if logfile else logging.StreamHandler(sys.stderr)
-        handler.setFormatter(JsonLines() if current.log_format == "json" else logging.Formatter(FORMAT))
-        redacting = Redacting(current.secrets)
-        handler.addFilter(redacting)
-        root = logging.getLogger()
-        root.handlers[:] = [handler]
-        root.setLevel(logging.WARNING if loglevel is None else loglevel)
-        for name in (
-            "",
-            "celery",
-            "celery.task",
-            "celery.worker",
-            "kombu",
-            "urllib3",
-            "urllib3.connectionpool",
-        ):
-            logging.getLogger(name).addFilter(redacting)
-        for name in ("ringproof", "worker", "tasks"):  # outcomes are logged at Celery's default level (WARNING), too
-            logging.getLogger(name).setLevel(min(logging.INFO, root.level))
-        for name in ("celery.worker.strategy", "celery.app.trace"):
-            logging.getLogger(name).addFilter(_is_no_tick)
-        logging.captureWarnings(capture=True)
+        """Set up logging once."""
+        if not Logging.already_setup:
+            Logging.already_setup = True
+            set_up_logging(logging.WARNING if loglevel is None else loglevel, logfile)
+
+
+def set_up_logging(level: int | str, logfile: str | None = None) -> None:
+    """Send all log lines of this process to one handler, whose filter masks numbers and secrets."""
+    current = settings()
+    handler = logging.FileHandler(logfile) if logfile else logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonLines() if current.log_format == "json" else logging.Formatter(FORMAT))
+    redacting = Redacting(current.secrets)
+    handler.addFilter(redacting)
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+    for name in (
+        "",
+        "celery",
+        "celery.task",
+        "celery.worker",
+        "kombu",
+        "urllib3",
+        "urllib3.connectionpool",
+    ):
+        logging.getLogger(name).addFilter(redacting)
+    for name in ("ringproof", "worker", "tasks"):  # outcomes are logged at Celery's default level (WARNING), too
+        logging.getLogger(name).setLevel(min(logging.INFO, root.level))
+    for name in ("celery.worker.strategy", "celery.app.trace"):
+        logging.getLogger(name).addFilter(_is_no_tick)
+    logging.captureWarnings(capture=True)
 
 
 def _is_no_tick(record: logging.LogRecord) -> bool:

@@ -26,8 +26,8 @@ P = ParamSpec("P")
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 """Only a write fails with these. Our own files report them as `Unwritable`, so this one is standard output."""
 
-_OPTIONS = {"mapping": "--map", "reverify_after_days": "--reverify-after"}
-"""Fields of a request whose option has another name."""
+_OPTIONS = {"mapping": "--map", "reverify_after_days": "--reverify-after", "credential": "NAME"}
+"""Fields of a request whose option or argument has another name."""
 
 
 class Duration(click.ParamType):  # type: ignore[type-arg]  # generic in click 8.3 alone

@@ -18,11 +18,11 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from ringproof.errors import InvalidRequest
-from worker.local.sandbox.bounded_body import BoundedBody
-from worker.local.sandbox.local_only import LocalOnly
 from worker.local.sandbox.misfortunes import OPERATIONS, MisfortuneKind, read_misfortunes
 from worker.local.sandbox.state import SandboxState
 from worker.local.sandbox.switches import is_between, number_field
+from worker.plivo_http.bounded_body import BoundedBody
+from worker.plivo_http.local_only import LocalOnly
 
 FARTHEST_CLOCK_SECONDS = 10 * 365 * 86400.0  # a year far beyond that cannot be written as a date
 

@@ -5,12 +5,9 @@
 """
 
 import asyncio
-import errno
 import ipaddress
-import signal
 import socket
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import click
@@ -23,14 +20,14 @@ from worker.local.sandbox.resource import VerifiedCallerIdResource
 from worker.local.sandbox.routes import SandboxRoutes, version
 from worker.local.sandbox.state import SandboxState
 from worker.local.sandbox.switches import Switches
+from worker.plivo_http.server import KEEP_ALIVE_SECONDS, SocketServer, bound
 
 PORT = 8077
 ANY_AUTH_ID, ANY_AUTH_TOKEN = "MASANDBOX00000000000", "sandbox"  # any others work, too
-KEEP_ALIVE_SECONDS = 75  # a balancer's; uvicorn's own 5 s would be one more misfortune, which no test has armed
 NO_SWITCHES = Switches()
 
 
-class Sandbox(uvicorn.Server):
+class Sandbox(SocketServer):
     """Serve on one loopback socket, refuse connections for a while on demand, and end without a traceback.
 
     SIGINT and SIGTERM end it within a second, even if clients still wait for an answer. uvicorn writes the `Server`
@@ -46,11 +43,7 @@ class Sandbox(uvicorn.Server):
         ready: Callable[[str], None],
         people: People | None,
     ) -> None:
-        self._listening = _bound(host, port)
-        self._address: tuple[str, int] = self._listening.getsockname()
-        self._ready = ready
         self._listening_again: asyncio.Task[None] | None = None
-        self.url = f"http://{self._address[0]}:{self._address[1]}"
         state = SandboxState(switches, people)
         resource = VerifiedCallerIdResource(state, credentials, self.wire)
         super().__init__(
@@ -67,17 +60,10 @@ class Sandbox(uvicorn.Server):
                 server_header=False,
                 timeout_keep_alive=KEEP_ALIVE_SECONDS,
                 ws="none",
-            )
+            ),
+            bound(host, port),
+            ready,
         )
-
-    def run(self, sockets: list[socket.socket] | None = None) -> None:
-        """Serve until a signal comes."""
-        asyncio.run(self.serve(sockets or [self._listening]))
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin to listen, and report the URL."""
-        await super().startup(sockets)
-        self._ready(self.url)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Abort all open connections and end, without waiting for any client."""
@@ -88,20 +74,7 @@ class Sandbox(uvicorn.Server):
         for task in list(self.server_state.tasks):
             task.cancel()
         await super().shutdown(sockets)
-        self._listening.close()
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """End on SIGINT and SIGTERM with exit code 0. uvicorn's own handler would raise the signal once more."""
-        loop = asyncio.get_running_loop()
-        ends = (signal.SIGINT, signal.SIGTERM)
-        for number in ends:
-            loop.add_signal_handler(number, self.handle_exit, number, None)
-        try:
-            yield
-        finally:
-            for number in ends:
-                loop.remove_signal_handler(number)
+        self.listening.close()
 
     def wire(self, peer: tuple[str, int]) -> asyncio.Transport | None:
         """Return the connection of a peer, for what no ASGI message can do; None: the peer is gone."""
@@ -117,7 +90,7 @@ class Sandbox(uvicorn.Server):
         for server in self.servers:
             server.close()
         self.servers.clear()
-        self._listening = _bound(*self._address, listen=False)
+        self.listening = bound(*self.address, listen=False)
         for connection in list(self.server_state.connections):
             connection.shutdown()
         self._listening_again = asyncio.create_task(self._listen_again(seconds))
@@ -125,7 +98,7 @@ class Sandbox(uvicorn.Server):
     async def _listen_again(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
         loop = asyncio.get_running_loop()
-        self.servers.append(await loop.create_server(self._connection, sock=self._listening))
+        self.servers.append(await loop.create_server(self._connection, sock=self.listening))
 
     def _connection(self) -> asyncio.Protocol:
         protocol: Callable[..., asyncio.Protocol] = self.config.http_protocol_class
@@ -177,23 +150,6 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.IPv4Address(host).is_loopback
     except ValueError:
         return False
-
-
-def _bound(host: str, port: int, *, listen: bool = True) -> socket.socket:
-    """Return a socket that is bound to this address. Raises `Misconfigured` if it cannot be."""
-    # asyncio sets TCP_NODELAY only if the protocol is named; without it each answer waits 40 ms for an ACK
-    bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    try:
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.bind((host, port))
-        if listen:
-            bound.listen()
-    except (OSError, OverflowError) as error:
-        bound.close()
-        is_taken = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
-        cause = "is taken" if is_taken else f"cannot be used ({error})"
-        raise Misconfigured(f"port {port} {cause}; choose another with --port, or a free one with --port 0") from error
-    return bound
 
 
 def _transport(connection: Any) -> asyncio.Transport:

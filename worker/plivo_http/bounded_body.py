@@ -1,35 +1,41 @@
-"""Keep the sandbox's memory small, whatever the length of a body is, and whatever its sender says that it is."""
+"""Keep a server's memory small, whatever the length of a body is, and whatever its sender says that it is."""
 
+from collections.abc import Callable
 from typing import Final
 
 from starlette.datastructures import Headers
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 LARGEST: Final = 1 << 20
 """Bytes. Plivo's largest body has some hundred; a list of misfortunes or of refused numbers may be long."""
 
 
-class BoundedBody:
-    """Reads each body before the application does, which gets it in one piece; answers a larger one with 413.
+def _too_large(text: str) -> Response:
+    return JSONResponse({"error": text}, 413)
 
-    uvicorn drops the rest of a refused body as it comes, so that its sender reads the answer.
+
+class BoundedBody:
+    """Reads each body before the application does, which gets it in one piece; refuses one of more than `most` bytes.
+
+    `refusal` makes the answer from the reason; without it the status is 413. uvicorn drops the rest of a refused body
+    as it comes, so that its sender reads the answer.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    def __init__(self, app: ASGIApp, most: int = LARGEST, refusal: Callable[[str], Response] = _too_large) -> None:
+        self._app, self._most, self._refusal = app, most, refusal
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on with its whole body, or refuse it. Do neither if its sender goes before the end."""
         size, body, is_whole = int(Headers(scope=scope).get("content-length", 0)), b"", False
-        while not is_whole and max(size, len(body)) <= LARGEST:
+        while not is_whole and max(size, len(body)) <= self._most:
             message = await receive()
             if message["type"] == "http.disconnect":
                 return
             body += message["body"]
             is_whole = not message["more_body"]
-        if max(size, len(body)) > LARGEST:
-            await JSONResponse({"error": f"the body has more than {LARGEST:,} bytes"}, 413)(scope, receive, send)
+        if max(size, len(body)) > self._most:
+            await self._refusal(f"the body has more than {self._most:,} bytes")(scope, receive, send)
             return
         unread: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 

@@ -3,11 +3,11 @@
 They are read without pydantic: building its model of them takes 100 ms, longer than all that a healthcheck does.
 """
 
-import re
-from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, fields
+from fractions import Fraction
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 from urllib.parse import unquote, urlsplit
 
 from ringproof.errors import Misconfigured
@@ -17,6 +17,18 @@ from ringproof.phone import notations
 from ringproof.policy import Policy, Rate
 from ringproof.secret_file import with_secrets
 from ringproof.secret_str import SecretStr
+from ringproof.settings.variable import (
+    Variable,
+    from_environment,
+    matching,
+    parse_countries,
+    parse_proxy_url,
+    parse_quiet_hours,
+    parse_redis_url,
+    parse_region,
+    parse_token,
+    whole,
+)
 
 if TYPE_CHECKING:
     from ringproof.phone.quiet_hours import QuietHours
@@ -29,83 +41,12 @@ USUAL_NO_PROXY: Final = ("no_proxy", "NO_PROXY")
 USUAL_CA_BUNDLE: Final = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 
 _USUAL = Policy()
-_WHOLE = re.compile(r"[+-]?[0-9]+(?:_[0-9]+)*(?:\.0+)?")
-
-
-class _Variable(NamedTuple):
-    """How a field is read from the environment."""
-
-    names: tuple[str, ...]
-    """Its variables. The first one that is set counts."""
-    values: str
-    """The right values, in words."""
-    parse: Callable[[str], Any]
-    """Makes the field's value of a text. Raises ValueError if that is wrong."""
-    parse_unused: Callable[[str], Any]
-    """The same in a producer, where what only workers use may be wrong."""
-
-
-def _from(
-    *names: str,
-    values: str,
-    default: Any,
-    parse: Callable[[str], Any] = str,
-    parse_unused: Callable[[str], Any] | None = None,
-    is_shown: bool = True,
-) -> Any:
-    """Return a field that is read from the first of these variables that is set."""
-    variable = _Variable(names, values, parse, parse_unused or parse)
-    return field(default=default, metadata={"variable": variable}, repr=is_shown)
-
-
-def _whole(least: int, most: int, text: str) -> int:
-    if not _WHOLE.fullmatch(text) or not least <= (number := int(text.partition(".")[0])) <= most:
-        raise ValueError("not a whole number in this range")
-    return number
-
-
-def _matching(pattern: str, text: str) -> str:
-    if not re.fullmatch(pattern, text):
-        raise ValueError("not in this form")
-    return text
-
-
-def _redis_url(url: str) -> SecretStr:
-    return SecretStr(redis_url.check(url))
-
-
-# The numbers' modules load phonenumbers, which takes longer than a healthcheck: these fields alone need them.
-def _region(text: str) -> str:
-    from ringproof.phone.number import check_region  # noqa: PLC0415
-
-    return check_region(text)
-
-
-def _countries(text: str) -> frozenset[str]:
-    from ringproof.phone.country_list import parse_countries  # noqa: PLC0415
-
-    return parse_countries(text)
-
-
-def _quiet_hours(text: str) -> "QuietHours":
-    from ringproof.phone.quiet_hours import QuietHours  # noqa: PLC0415
-
-    return QuietHours.parse(text)
-
-
-def _token(token: str) -> SecretStr:
-    return SecretStr(_matching("[!#-&(-~]+", token))
-
-
-def _proxy_url(url: str) -> SecretStr:
-    Proxy.parse(url)
-    return SecretStr(url)
 
 
 def _cap(variable: str, usual: int, most: int) -> Any:
     """Return the field of a cap on people's codes. `most` is more than anybody needs: a larger one is a mistake."""
     what = f"a whole number of codes, 1 to {most}, or 0 for no limit"
-    return _from(variable, values=what, parse=partial(_whole, 0, most), default=usual)
+    return from_environment(variable, values=what, parse=partial(whole, 0, most), default=usual)
 
 
 @dataclass(frozen=True)
@@ -115,142 +56,154 @@ class Settings:
     An error about a wrong value says which values are right, and shows no part of the value.
     """
 
-    redis_url: SecretStr = _from(
+    redis_url: SecretStr = from_environment(
         "RINGPROOF_REDIS_URL",
         "REDIS_URL",
         values=redis_url.SHAPES,
-        parse=_redis_url,
+        parse=parse_redis_url,
         default=SecretStr(DEFAULT_REDIS_URL),
     )
-    redis_url_file: str | None = _from(
+    redis_url_file: str | None = from_environment(
         "RINGPROOF_REDIS_URL_FILE", values="the path of a file with the URL of Redis alone", default=None
     )
-    prefix: str = _from(
+    prefix: str = from_environment(
         "RINGPROOF_PREFIX",
         values="1 to 32 letters, digits, or . _ -",
-        parse=partial(_matching, r"[A-Za-z0-9_.-]{1,32}"),
+        parse=partial(matching, r"[A-Za-z0-9_.-]{1,32}"),
         default="ringproof",
     )
-    region: str | None = _from(
+    region: str | None = from_environment(
         "RINGPROOF_REGION",
         values="a country's two ISO 3166 letters, such as US or GB",
-        parse=_region,
+        parse=parse_region,
         default=None,
     )
-    log_format: str = _from(
-        "RINGPROOF_LOG_FORMAT", values="text or json", parse=partial(_matching, "text|json"), default="text"
+    log_format: str = from_environment(
+        "RINGPROOF_LOG_FORMAT", values="text or json", parse=partial(matching, "text|json"), default="text"
     )
-    rate: Rate = _from(
+    rate: Rate = from_environment(
         "RINGPROOF_RATE",
         values="write a rate as requests per seconds, such as 300/5s, 2/1s or 0.5/1s",
         parse=Rate.parse,
         default=_USUAL.rate,
     )
-    call_rate: Rate = _from(
+    call_rate: Rate = from_environment(
         "RINGPROOF_CALL_RATE",
         values="write a rate as calls per seconds, such as 2/1s or 0.5/1s",
         parse=Rate.parse,
         default=_USUAL.call_rate,
     )
-    resend_cooldown_seconds: int = _from(
+    resend_cooldown_seconds: int = from_environment(
         "RINGPROOF_RESEND_COOLDOWN_SECONDS",
         values="a whole number of seconds, 0 to 86400",
-        parse=partial(_whole, 0, 86_400),
+        parse=partial(whole, 0, 86_400),
         default=60,
     )
-    max_codes_per_day: int = _from(
+    max_codes_per_day: int = from_environment(
         "RINGPROOF_MAX_CODES_PER_DAY",
         values="a whole number of codes, 1 to 10",
-        parse=partial(_whole, 1, 10),
+        parse=partial(whole, 1, 10),
         default=_USUAL.max_codes_per_day,
     )
-    max_calls_per_week: int = _from(
+    max_calls_per_week: int = from_environment(
         "RINGPROOF_MAX_CALLS_PER_WEEK",
         values="a whole number of calls, 1 to 10",
-        parse=partial(_whole, 1, 10),
+        parse=partial(whole, 1, 10),
         default=_USUAL.max_calls_per_week,
     )
     range_codes_per_hour: int = _cap("RINGPROOF_RANGE_CODES_PER_HOUR", _USUAL.range_codes_per_hour, 10_000)
-    max_wrong_codes: int = _from(
+    max_wrong_codes: int = from_environment(
         "RINGPROOF_MAX_WRONG_CODES",
         values="a whole number of wrong codes, 1 to 100",
-        parse=partial(_whole, 1, 100),  # one guesser of 100 hits a code of four digits before the first lock
+        parse=partial(whole, 1, 100),  # one guesser of 100 hits a code of four digits before the first lock
         default=_USUAL.max_wrong_codes,
     )
     country_codes_per_hour: int = _cap("RINGPROOF_COUNTRY_CODES_PER_HOUR", _USUAL.country_codes_per_hour, 1_000_000)
     people_codes_per_day: int = _cap("RINGPROOF_PEOPLE_CODES_PER_DAY", _USUAL.people_codes_per_day, 10_000_000)
     requester_codes_per_hour: int = _cap("RINGPROOF_REQUESTER_CODES_PER_HOUR", _USUAL.requester_codes_per_hour, 10_000)
     requester_codes_per_day: int = _cap("RINGPROOF_REQUESTER_CODES_PER_DAY", _USUAL.requester_codes_per_day, 100_000)
-    breaker_percent: int = _from(
+    breaker_percent: int = from_environment(
         "RINGPROOF_BREAKER_PERCENT",
         values="a whole number of percent, 1 to 90, or 0 for no breaker",
-        parse=partial(_whole, 0, 90),  # beyond it, people who mistype their number would open it
+        parse=partial(whole, 0, 90),  # beyond it, people who mistype their number would open it
         default=_USUAL.breaker_percent,
     )
-    breaker_codes: int = _from(
+    breaker_codes: int = from_environment(
         "RINGPROOF_BREAKER_CODES",
         values="a whole number of codes, 10 to 1000",
-        parse=partial(_whole, 10, 1000),  # of fewer, chance says more than people
+        parse=partial(whole, 10, 1000),  # of fewer, chance says more than people
         default=_USUAL.breaker_codes,
     )
-    countries: frozenset[str] = _from(
-        "RINGPROOF_COUNTRIES", values=notations.COUNTRIES, parse=_countries, default=frozenset()
+    countries: frozenset[str] = from_environment(
+        "RINGPROOF_COUNTRIES", values=notations.COUNTRIES, parse=parse_countries, default=frozenset()
     )
-    quiet_hours: "QuietHours | None" = _from(
-        "RINGPROOF_QUIET_HOURS", values=notations.QUIET_HOURS, parse=_quiet_hours, default=None
+    quiet_hours: "QuietHours | None" = from_environment(
+        "RINGPROOF_QUIET_HOURS", values=notations.QUIET_HOURS, parse=parse_quiet_hours, default=None
     )
-    in_doubt: str = _from(
-        "RINGPROOF_IN_DOUBT", values="resend or hold", parse=partial(_matching, "resend|hold"), default="resend"
+    in_doubt: str = from_environment(
+        "RINGPROOF_IN_DOUBT", values="resend or hold", parse=partial(matching, "resend|hold"), default="resend"
     )
-    reverify_after_days: int | None = _from(
+    reverify_after_days: int | None = from_environment(
         "RINGPROOF_REVERIFY_AFTER_DAYS",
         values="a whole number of days, 1 to 3650; empty for never",
-        parse=partial(_whole, 1, 3650),
+        parse=partial(whole, 1, 3650),
         default=None,
     )
-    reverify_mode: str = _from(
-        "RINGPROOF_REVERIFY_MODE", values="check or send", parse=partial(_matching, "check|send"), default="check"
+    reverify_mode: str = from_environment(
+        "RINGPROOF_REVERIFY_MODE", values="check or send", parse=partial(matching, "check|send"), default="check"
     )
-    record_days: int = _from(
+    record_days: int = from_environment(
         "RINGPROOF_RECORD_DAYS",
         values="a whole number of days, 1 to 3650",
-        parse=partial(_whole, 1, 3650),
+        parse=partial(whole, 1, 3650),
         default=90,
     )
-    plivo_auth_id: str | None = _from(
+    door_rate: Rate = from_environment(
+        "RINGPROOF_DOOR_RATE",
+        values="write a rate as requests per seconds, such as 300/1s",
+        parse=Rate.parse,
+        default=Rate(300, Fraction(1)),
+    )
+    door_resend: str = from_environment(
+        "RINGPROOF_DOOR_RESEND",
+        values="cooldown or never",
+        parse=partial(matching, "cooldown|never"),
+        default="cooldown",
+    )
+    plivo_auth_id: str | None = from_environment(
         "PLIVO_AUTH_ID",
         values="20 characters that begin with MA or SA, from Plivo's console",
-        parse=partial(_matching, "(MA|SA)[A-Za-z0-9]{18}"),
+        parse=partial(matching, "(MA|SA)[A-Za-z0-9]{18}"),
         default=None,
         is_shown=False,
     )
-    plivo_auth_token: SecretStr | None = _from(
+    plivo_auth_token: SecretStr | None = from_environment(
         "PLIVO_AUTH_TOKEN",
         values="the token that belongs to PLIVO_AUTH_ID, without quotes, blanks and anything but ASCII",
-        parse=_token,
+        parse=parse_token,
         parse_unused=SecretStr,
         default=None,
     )
-    plivo_auth_token_file: str | None = _from(
+    plivo_auth_token_file: str | None = from_environment(
         "PLIVO_AUTH_TOKEN_FILE", values="the path of a file with the token alone", default=None
     )
-    plivo_base_url: str = _from(
+    plivo_base_url: str = from_environment(
         "PLIVO_BASE_URL",
         values="write it as https://HOST/v1; http:// only on this machine: http://127.0.0.1:8077/v1",
         parse=plivo_url.check,
         default="https://api.plivo.com/v1",
     )
-    plivo_proxy: SecretStr | None = _from(
+    plivo_proxy: SecretStr | None = from_environment(
         "PLIVO_PROXY",
         *USUAL_PROXY,
         values="write it as http://HOST:PORT or http://USER:PASSWORD@HOST:PORT, with / ? # [ ] @ in a password as "
         "%2F %3F %23 %5B %5D %40; proxies with https:// or socks5:// are not supported; NO_PROXY=* asks none",
-        parse=_proxy_url,
+        parse=parse_proxy_url,
         parse_unused=SecretStr,
         default=None,
     )
-    no_proxy: str = _from(*USUAL_NO_PROXY, values="the hosts that need no proxy, with commas", default="")
-    plivo_ca_bundle: str | None = _from(
+    no_proxy: str = from_environment(*USUAL_NO_PROXY, values="the hosts that need no proxy, with commas", default="")
+    plivo_ca_bundle: str | None = from_environment(
         "PLIVO_CA_BUNDLE",
         *USUAL_CA_BUNDLE,
         values="the path of a file with PEM certificates that this process can read, or of a folder that "
@@ -303,7 +256,7 @@ class Settings:
         return tuple(name for name in names if name not in (*USUAL_PROXY, *USUAL_NO_PROXY, *USUAL_CA_BUNDLE))
 
     @classmethod
-    def _variables(cls) -> Iterator[tuple[str, _Variable]]:
+    def _variables(cls) -> Iterator[tuple[str, Variable]]:
         """Yield each field's name with its variables."""
         return ((one.name, one.metadata["variable"]) for one in fields(cls))
 

@@ -1,4 +1,4 @@
-"""Keep web pages out of the sandbox: a browser on this machine reaches its port, whatever site it shows."""
+"""Keep web pages out of a server without a lock: a browser on this machine reaches its port, whatever site it shows."""
 
 from urllib.parse import urlsplit
 
@@ -16,7 +16,7 @@ class LocalOnly:
     a form to another site: then the browser says so in Origin.
 
     A page of this machine may be another user's, on another port. A browser lets it post a form or plain text at once,
-    but it asks the sandbox before it sends JSON, and gets no leave. So a browser's POST must be JSON. Programs may send
+    but it asks the server before it sends JSON, and gets no leave. So a browser's POST must be JSON. Programs may send
     what they like, as curl does with -d, and Plivo's SDKs without a body: they send none of a browser's headers.
     """
 
@@ -27,7 +27,7 @@ class LocalOnly:
         """Pass the request on, or answer it with 403 or 415."""
         headers = Headers(scope=scope)
         if not is_here(f"//{headers.get('host', '')}") or not is_here(headers.get("origin", "//localhost")):
-            refusal = "the sandbox answers programs on this machine only: use the host 127.0.0.1, without an Origin"
+            refusal = "this server answers programs on this machine only: use the host 127.0.0.1, without an Origin"
             await JSONResponse({"error": refusal}, 403)(scope, receive, send)
             return
         if scope["method"] == "POST" and _is_browsers(headers) and not _is_json(headers):

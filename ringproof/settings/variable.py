@@ -1,0 +1,93 @@
+"""How a field of the settings is read from the environment. Each parser raises ValueError for a wrong text."""
+
+import re
+from collections.abc import Callable
+from dataclasses import field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ringproof.network import redis_url
+from ringproof.network.proxy import Proxy
+from ringproof.secret_str import SecretStr
+
+if TYPE_CHECKING:
+    from ringproof.phone.quiet_hours import QuietHours
+
+_WHOLE = re.compile(r"[+-]?[0-9]+(?:_[0-9]+)*(?:\.0+)?")
+
+
+class Variable(NamedTuple):
+    """How a field is read from the environment."""
+
+    names: tuple[str, ...]
+    """Its variables. The first one that is set counts."""
+    values: str
+    """The right values, in words."""
+    parse: Callable[[str], Any]
+    """Makes the field's value of a text. Raises ValueError if that is wrong."""
+    parse_unused: Callable[[str], Any]
+    """The same in a producer, where what only workers use may be wrong."""
+
+
+def from_environment(
+    *names: str,
+    values: str,
+    default: Any,
+    parse: Callable[[str], Any] = str,
+    parse_unused: Callable[[str], Any] | None = None,
+    is_shown: bool = True,
+) -> Any:
+    """Return a field that is read from the first of these variables that is set."""
+    variable = Variable(names, values, parse, parse_unused or parse)
+    return field(default=default, metadata={"variable": variable}, repr=is_shown)
+
+
+def whole(least: int, most: int, text: str) -> int:
+    """Return a whole number from least to most."""
+    if not _WHOLE.fullmatch(text) or not least <= (number := int(text.partition(".")[0])) <= most:
+        raise ValueError("not a whole number in this range")
+    return number
+
+
+def matching(pattern: str, text: str) -> str:
+    """Return a text that matches a pattern as a whole."""
+    if not re.fullmatch(pattern, text):
+        raise ValueError("not in this form")
+    return text
+
+
+def parse_redis_url(url: str) -> SecretStr:
+    """Return the URL of a Redis."""
+    return SecretStr(redis_url.check(url))
+
+
+# The numbers' modules load phonenumbers, which takes longer than a healthcheck: these fields alone need them.
+def parse_region(text: str) -> str:
+    """Return a country's letters."""
+    from ringproof.phone.number import check_region  # noqa: PLC0415
+
+    return check_region(text)
+
+
+def parse_countries(text: str) -> frozenset[str]:
+    """Return a list of countries."""
+    from ringproof.phone import country_list  # noqa: PLC0415
+
+    return country_list.parse_countries(text)
+
+
+def parse_quiet_hours(text: str) -> "QuietHours":
+    """Return quiet hours."""
+    from ringproof.phone.quiet_hours import QuietHours  # noqa: PLC0415
+
+    return QuietHours.parse(text)
+
+
+def parse_token(token: str) -> SecretStr:
+    """Return a token of Plivo's."""
+    return SecretStr(matching("[!#-&(-~]+", token))
+
+
+def parse_proxy_url(url: str) -> SecretStr:
+    """Return the URL of a proxy."""
+    Proxy.parse(url)
+    return SecretStr(url)

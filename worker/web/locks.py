@@ -1,0 +1,73 @@
+"""Who calls, for what, and how often: each request passes here before it is read."""
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from ringproof.ledger.credentials import Credential, Scope, find
+from ringproof.policy import Rate
+from ringproof.secret_str import SecretStr
+
+KNOWN_SECONDS: Final = 1.0
+"""How long the process trusts the credentials that it has read: a revocation holds after so long."""
+
+NOBODY: Final = Credential("nobody", "", "", frozenset(Scope), datetime.fromtimestamp(0, UTC))
+"""Who calls a server that has no lock."""
+
+
+@dataclass(slots=True)
+class _Bucket:
+    """A bucket of tokens: a whole rate's number at once, and refilled at the rate."""
+
+    rate: Rate
+    tokens: float
+    filled_at: float
+
+    def take(self, now: float) -> float:
+        """Take a token and return 0; without one, return the seconds until there is one."""
+        per_second = float(self.rate.number / self.rate.window_seconds)
+        self.tokens = min(float(self.rate.number), self.tokens + (now - self.filled_at) * per_second)
+        self.filled_at = now
+        if self.tokens < 1:
+            return (1 - self.tokens) / per_second
+        self.tokens -= 1
+        return 0.0
+
+
+class Locks:
+    """Finds the credential of a request, and counts its requests in this process.
+
+    `read` reads all credentials. If `is_open`, there is no lock: every caller is `NOBODY`, who may do everything.
+    """
+
+    def __init__(self, read: Callable[[], Awaitable[list[Credential]]], rate: Rate, *, is_open: bool) -> None:
+        self._read, self.is_open = read, is_open
+        self._known: list[Credential] = []
+        self._read_at = float("-inf")
+        self._reading = asyncio.Lock()
+        self._buckets: dict[str, _Bucket] = defaultdict(lambda: _Bucket(rate, float(rate.number), time.monotonic()))
+
+    async def holder(self, token: SecretStr, auth_id: str | None = None) -> Credential | None:
+        """Return the credential of a token, and of an auth id if there is one; None if no credential is right.
+
+        Raises `LedgerUnavailable` if the credentials cannot be read.
+        """
+        if self.is_open:
+            return NOBODY
+        return find(await self._credentials(), token, auth_id)
+
+    def seconds_until_free(self, credential: Credential) -> float:
+        """Count a request of a credential, and return 0; over its rate, return the seconds until it is free again."""
+        return self._buckets[credential.auth_id].take(time.monotonic())
+
+    async def _credentials(self) -> list[Credential]:
+        async with self._reading:
+            if time.monotonic() - self._read_at > KNOWN_SECONDS:
+                started = time.monotonic()
+                self._known = await self._read()
+                self._read_at = started
+            return self._known
