@@ -6,9 +6,9 @@ Memory does not grow with the batch.
 import csv
 import io
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final, TextIO
+from typing import Any, Final
 
 from ringproof.batches.kept_columns import FILE_COLUMN
 from ringproof.batches.model import BatchRow
@@ -80,15 +80,14 @@ def beginnings(columns: Mapping[str, str | None]) -> tuple[bytes, ...]:
     return (*_BEGINNINGS, *((header.getvalue() + end).encode() for end in ("\n", "\r\n")))
 
 
-def write_csv(
+def csv_lines(
     rows: Iterable[BatchRow],
-    to: TextIO,
     *,
     masked: bool,
     excel: bool,
     columns: Mapping[str, str | None] = dict.fromkeys(COLUMNS),  # it is never changed
-) -> int:
-    """Write a header and one line for each row; return how many rows there were.
+) -> Iterator[str]:
+    """Yield a header, and one line for each row.
 
     A line is, for example:
 
@@ -99,30 +98,31 @@ def write_csv(
     `excel` puts an apostrophe before each field that a spreadsheet would take for a formula: an alias may come from a
     stranger. A number gets one, too, because a spreadsheet would turn it into a quantity. An import drops it.
     """
-    count, writer = 0, csv.writer(to, lineterminator="\r\n" if excel else "\n")
+    writer: Any = csv.writer(_Line(), lineterminator="\r\n" if excel else "\n")
     headers = map(_shown, columns) if masked else columns
-    writer.writerow([_harmless(_text(header), excel=excel) for header in headers])
+    yield writer.writerow([_harmless(_text(header), excel=excel) for header in headers])
     for row in rows:
         fields = _fields(row, columns, masked=masked)
-        writer.writerow([_harmless(_text(value), excel=excel) for value in fields.values()])
-        count += 1
-    return count
+        yield writer.writerow([_harmless(_text(value), excel=excel) for value in fields.values()])
 
 
-def write_ndjson(
+def ndjson_lines(
     rows: Iterable[BatchRow],
-    to: TextIO,
     *,
     masked: bool,
     columns: Mapping[str, str | None] = dict.fromkeys(COLUMNS),  # it is never changed
-) -> int:
-    """Write one JSON object a line for each row; return how many rows there were."""
-    count = 0
+) -> Iterator[str]:
+    """Yield one JSON object a line for each row."""
     for row in rows:
         line = json.dumps(_fields(row, columns, masked=masked), ensure_ascii=False, default=_text)
-        to.write(_encodable(line) + "\n")
-        count += 1
-    return count
+        yield _encodable(line) + "\n"
+
+
+class _Line:
+    """A file for `csv.writer`, whose `writerow` then returns the line."""
+
+    def write(self, line: str) -> str:
+        return line
 
 
 def _fields(row: BatchRow, columns: Mapping[str, str | None], *, masked: bool) -> dict[str, Any]:

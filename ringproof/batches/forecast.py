@@ -15,6 +15,7 @@ from ringproof.ledger.record import Lane
 from ringproof.phone.number import is_personal
 from ringproof.phone.quiet_hours import QuietHours
 from ringproof.policy import Rate
+from ringproof.rosters.roster import Roster
 from ringproof.rosters.row import Row
 from ringproof.rosters.sample import NumberSample, SampledNumber
 
@@ -45,6 +46,12 @@ class Tally:
         self.channels[row.channel] += 1
         self.countries[row.number.country] += 1
         self.sample.add(row)
+
+    def add_rejected(self, roster: Roster) -> None:
+        """Add what a roster that was read to its end has counted: its rejected rows and its cleaned aliases."""
+        self.reasons.update(roster.reasons)
+        self.cleaned_aliases += roster.cleaned_aliases
+        self.lost_plus += roster.lost_plus
 
     @property
     def rows(self) -> int:

@@ -79,24 +79,25 @@ def import_roster(
                 rejected(row)
         if not roster.accepted:
             importing.abandon()
-            raise _nothing_accepted(roster)
+            raise nothing_accepted(roster)
         if roster.reasons and not rejected:
-            _log.warning("batch %s: %s", batch, _rejects_text(roster))
+            _log.warning("batch %s: %s", batch, rejects_text(roster))
         if roster.cleaned_aliases:
             _log.warning("batch %s: aliases cleaned to be ones that Plivo accepts: %d", batch, roster.cleaned_aliases)
         return importing.finish(paused=paused, reverify_after_days=reverify_after_days)
 
 
-def _nothing_accepted(roster: Roster) -> InvalidRoster:
+def nothing_accepted(roster: Roster) -> InvalidRoster:
+    """Return the error of a roster without a row that can be sent to."""
     remedy = "correct them"
     if roster.lost_plus:
         remedy = f"use plus=True if the + was lost (rows that look so: {roster.lost_plus:,})"
     elif not roster.reasons.keys() - {"empty"}:
         remedy = "say which column has the numbers: mapping={'number': 'COLUMN'}"
-    return InvalidRoster(roster.name, f"no row can be sent to: {_rejects_text(roster)}", remedy)
+    return InvalidRoster(roster.name, f"no row can be sent to: {rejects_text(roster)}", remedy)
 
 
-def _rejects_text(roster: Roster) -> str:
+def rejects_text(roster: Roster) -> str:
     """Return how many rows were rejected and why, and apart from them those without a number, which are no errors."""
     wrong = roster.reasons.copy()
     without_number = wrong.pop("empty", 0)

@@ -19,7 +19,7 @@ from support.harness import Terminal, Worker, ledger_of, started, stopped
 
 from ringproof import runtime
 from ringproof.batches import operations
-from ringproof.batches.export import write_csv
+from ringproof.batches.export import csv_lines
 from ringproof.batches.importing import begin_import
 from ringproof.batches.model import Batch, BatchRow, BatchState
 from ringproof.batches.rows import batch_rows
@@ -394,7 +394,7 @@ class TestAnExport:
     def test_for_a_spreadsheet_has_no_sign_that_begins_a_formula(self, sign):
         written = io.StringIO(newline="")
         row = BatchRow(number(0), "sms", f"{sign}1", None, "failed", "too_late", None, None, None)
-        write_csv([row], written, masked=False, excel=True)
+        written.writelines(csv_lines([row], masked=False, excel=True))
 
         (_, row) = csv.reader(io.StringIO(written.getvalue(), newline=""))
         assert row[4] == f"'{sign}1"

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from ringproof import errors, runtime
 from ringproof.batches import operations
-from ringproof.batches.export import beginnings, export_columns, write_csv, write_ndjson
+from ringproof.batches.export import beginnings, csv_lines, export_columns, ndjson_lines
 from ringproof.batches.kept_columns import kept_names
 from ringproof.batches.model import Batch, BatchRow, BatchState
 from ringproof.batches.rows import batch_rows, rejected_rows
@@ -223,12 +223,15 @@ def export(name: str, format_: str, output: str | None, chosen: str | None, acto
     ledger = runtime.ledger()
     existing_batch(ledger, name)
     columns = export_columns(kept_names(ledger, name), _names_in(chosen or ""))
-    rejected = 0
+    count = rejected = 0
 
     def rows() -> Iterator[BatchRow]:
-        nonlocal rejected
-        yield from batch_rows(ledger, name, with_columns=True)
+        nonlocal count, rejected
+        for row in batch_rows(ledger, name, with_columns=True):
+            count += 1
+            yield row
         for row in rejected_rows(ledger, name):
+            count += 1
             rejected += 1
             yield row
 
@@ -237,9 +240,9 @@ def export(name: str, format_: str, output: str | None, chosen: str | None, acto
         if not is_masked:
             note(actor, "batch export", name)
         if format_ == "csv":
-            count = write_csv(rows(), to, masked=is_masked, excel=excel, columns=columns)
+            to.writelines(csv_lines(rows(), masked=is_masked, excel=excel, columns=columns))
         else:
-            count = write_ndjson(rows(), to, masked=is_masked, columns=columns)
+            to.writelines(ndjson_lines(rows(), masked=is_masked, columns=columns))
     if output:
         also = f", {rejected:,} of them rejected" if rejected else ""
         console().print(f"{counted(count, 'row')} of {name} {'is' if count == 1 else 'are'} in {output}{also}")

@@ -207,9 +207,7 @@ class RosterReader:
                     importing.add_rejected(outcome)
             if not number % ROWS_PER_PROGRESS:
                 progress.show(number)
-        tally.reasons.update(roster.reasons)
-        tally.cleaned_aliases += roster.cleaned_aliases
-        tally.lost_plus += roster.lost_plus
+        tally.add_rejected(roster)
 
     def _refuse_too_many(self) -> None:
         tally, reasons = self.tally, self.tally.reasons
