@@ -371,9 +371,24 @@ MUTATIONS = (
     Mutation(
         "a jump is forgotten when the clock is set right",
         "ringproof/ledger/lua/lib/jumps.lua",
-        "if jump.before + jump.by <= now then",
-        "if true then",
+        "if set_back_by > jump.by / 2 then",
+        "if false then",
         "tests/ledger/test_clock_jumps.py::test_a_jump_is_forgotten_when_the_clock_is_set_right",
+    ),
+    Mutation(
+        "a jump that was set back in part is not forgotten",
+        "ringproof/ledger/lua/lib/jumps.lua",
+        "if set_back_by > jump.by / 2 then",
+        "if set_back_by > 0 then",
+        "tests/ledger/test_clock_jumps.py::test_a_jump_that_was_set_back_in_part_counts_for_the_rest",
+    ),
+    Mutation(
+        "a request that is late because Plivo refuses the account is not forbidden",
+        "ringproof/ledger/lua/agenda/work_off.lua",
+        "record.reason == 'refused' and not pauses.account and",
+        "record.reason == 'refused' and",
+        "tests/ledger/test_destinations.py::TestTheAccount::"
+        "test_at_a_wrong_address_a_persons_request_is_too_late_and_not_forbidden",
     ),
     Mutation(
         "a slow call is no jump",

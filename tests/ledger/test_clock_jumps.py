@@ -467,6 +467,22 @@ def test_a_jump_is_forgotten_when_the_clock_is_set_right(hosts):
     assert hosts.jumps() == [pytest.approx(HOUR // MS, abs=5)]
 
 
+def test_a_jump_that_was_set_back_in_part_counts_for_the_rest(hosts):
+    simulation = hosts.simulation
+    (request,) = simulation.numbers(1, Lane.INTERACTIVE)
+    simulation.send(request, TAKEN)
+    hosts.jump(HOUR)
+    simulation.ledger.now()
+    simulation.pass_(5)
+    hosts.jump(-20 * SECOND)
+    soon = ask_again(simulation.ledger, request[0], RequestKind.RESEND)
+    simulation.pass_(61)
+
+    assert hosts.jumps() == [pytest.approx((HOUR - 15 * SECOND) // MS, abs=5)]
+    assert soon is Disposition.COOLING_DOWN
+    assert ask_again(simulation.ledger, request[0], RequestKind.RESEND) is Disposition.ACCEPTED
+
+
 def test_a_call_that_was_under_way_for_long_is_no_jump(hosts, monkeypatch):
     ledger = hosts.process()
     run, calls = ledger._run, []

@@ -459,6 +459,14 @@ class TestTheAccount:
         assert "PLIVO_BASE_URL" in pause.why
         assert len(workers.requests) <= 8
 
+    def test_at_a_wrong_address_a_persons_request_is_too_late_and_not_forbidden(self, simulation):
+        workers = Workers(simulation, lambda *_: NOT_FOUND, threads=1)
+        rows = simulation.numbers(6, PERSON, country="US")
+        workers.enqueue(rows)
+        workers.run(16 * 60)
+
+        assert workers.states(rows) == {"failed:rejected": 4, "failed:too_late": 2}
+
     def test_one_number_that_is_not_found_five_times_shows_nothing(self, simulation):
         ((number, _),) = simulation.numbers(1, PERSON)
         for nth in range(6):

@@ -67,7 +67,12 @@ local function look_up(key, record, number)
   return queue_has_room(record.lane) and 'look_up' or 'held'
 end
 
-local FAILS_AS = {unreachable = 'unreachable', refused = 'forbidden'}
+-- Returns why a request fails at its deadline. It may have waited because Plivo refuses the whole account: that does
+-- not forbid its destination.
+local function reason_of_end(record)
+  if record.reason == 'unreachable' then return 'unreachable' end
+  return record.reason == 'refused' and not pauses.account and 'forbidden' or 'too_late'
+end
 
 -- Plivo has refused this number, although it took codes of its destination lately, and a moment has passed. Other
 -- numbers have shown by now if it was the account, or the whole destination; then the number waits for that to end.
@@ -93,7 +98,7 @@ local function work_off_unbegun(key, record, number)
     set_state(key, record, number, 'cancelled', '')
     return 'cancelled'
   elseif ends_at <= now and (record.lane == 'interactive' or not hold_ms) then
-    set_state(key, record, number, 'failed', FAILS_AS[record.reason] or 'too_late')
+    set_state(key, record, number, 'failed', reason_of_end(record))
     return 'too_late'
   elseif record.state == 'waiting' and milliseconds(record, 'due_at') > now then
     return keep(number, math.min(milliseconds(record, 'due_at'), ends_at))

@@ -10,10 +10,13 @@ do
   local flat = redis.call('HGETALL', jumps_key)
   for i = 1, #flat, 2 do
     local jump = {before = tonumber(flat[i]), by = tonumber(flat[i + 1])}
-    if jump.before + jump.by <= now then
-      jumps[#jumps + 1] = jump
-    else
+    local set_back_by = math.max(jump.before + jump.by - now, 0)  -- at least
+    if set_back_by > jump.by / 2 then
       redis.call('HDEL', jumps_key, flat[i])  -- the clock was set right since
+    else
+      jump.by = jump.by - set_back_by
+      jumps[#jumps + 1] = jump
+      if set_back_by > 0 then redis.call('HSET', jumps_key, flat[i], jump.by) end
     end
   end
   table.sort(jumps, function(one, other) return one.before < other.before end)
