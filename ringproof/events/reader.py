@@ -1,6 +1,6 @@
 """Reads the outbox as it grows, for a program on asyncio: an API's stream of events."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
@@ -28,7 +28,7 @@ async def want_events(client: "Redis", keys: Keys) -> None:
     await client.hset(keys.consumers, f"{CONSUMER}:seen", str(seconds * 1000))
 
 
-async def follow_events(client: "Redis", keys: Keys, after: str | None = None) -> AsyncIterator[Event | None]:
+async def follow_events(client: "Redis", keys: Keys, after: str | None = None) -> AsyncGenerator[Event | None, None]:
     """Yield each event after that with the id `after`, or from now on, as they come; and None every two seconds
     in which there is none, so that the caller can see whether its own reader has gone.
 

@@ -363,7 +363,7 @@ def test_a_cancel_needs_no_right_to_write_the_pace(client, redis_server):
 NOT_OF_PRODUCERS = {
     *("removal:HANDLE", "wrong_codes:N", "limits:history", "held", "reconcile", "sync", "audit", "repair_cursor"),
     *("heartbeats", "tick:NAME", "events", "unacked", "batches"),
-    *("request:ID", "request_ids", "idempotency:DIGEST"),  # those of the front door
+    *("request:ID", "request_ids", "idempotency:DIGEST", "credentials"),  # those of the front door
     *("outbox:NAME:waiting", "outbox:NAME:due", "outbox:NAME:given_up"),
 }
 

@@ -1,0 +1,211 @@
+"""What a caller gets in place of an answer: a problem document (RFC 9457). One table maps Ringproof's errors to them.
+
+    {"type": "/docs#coolingdown", "title": "Cooling down", "status": 429, "reason": "cooling_down",
+     "detail": "a code was sent a moment ago; ask for the next one after 15:04:05 UTC",
+     "remedy": "ask for the next one after 15:04:05 UTC", "until": "2026-11-29T15:04:05Z"}
+
+The type leads to the page of the API, which explains each one. No number, code or token is in a problem.
+"""
+
+import math
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from http import HTTPStatus
+from types import MappingProxyType
+from typing import Any, Final
+
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Match
+
+from ringproof import errors
+from ringproof.phone.masking import redact
+from ringproof.printable import printable
+
+MEDIA_TYPE: Final = "application/problem+json"
+
+RETRY_SECONDS: Final = 5
+"""When to ask again if nobody knows when Redis, Plivo or a worker will answer."""
+
+STATUSES: Final[Mapping[type[errors.RingproofError], HTTPStatus]] = MappingProxyType(
+    {
+        errors.UnknownBatch: HTTPStatus.NOT_FOUND,
+        errors.BatchExists: HTTPStatus.CONFLICT,
+        errors.BatchBusy: HTTPStatus.CONFLICT,
+        errors.InvalidRequest: HTTPStatus.UNPROCESSABLE_ENTITY,
+        errors.CoolingDown: HTTPStatus.TOO_MANY_REQUESTS,
+        errors.Capped: HTTPStatus.TOO_MANY_REQUESTS,
+        errors.Locked: HTTPStatus.TOO_MANY_REQUESTS,
+        errors.Unconfirmed: HTTPStatus.SERVICE_UNAVAILABLE,
+        errors.NotConfirmed: HTTPStatus.UNPROCESSABLE_ENTITY,
+        errors.LedgerUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    }
+)
+"""The status of each error that an operation raises; that of a class counts for those below it, too."""
+
+_AWAY: Final = "Redis did not answer, or refused the change; it is safe to ask again"
+"""For `LedgerUnavailable`, whose own text has the address of Redis: that is for operators."""
+
+
+class Problem(BaseModel):
+    """Why there is no answer (RFC 9457)."""
+
+    type: str = Field(description="Where this page explains the problem; `about:blank` if the status says it all.")
+    title: str
+    status: int
+    detail: str = Field(description="What happened, and what to do now.")
+    reason: str = Field(description="A word for programs, such as `cooling_down` or `no_country`.")
+    remedy: str | None = Field(default=None, description="What to do now.")
+    until: datetime | None = Field(default=None, description="When this ends; ask again after it.")
+    field: str | None = Field(default=None, description="The field of the request that is wrong.")
+    tries_left: int | None = Field(default=None, description="How often this code can still be entered.")
+
+
+_HEADERS: Final[Mapping[int, str]] = MappingProxyType({401: "WWW-Authenticate", 405: "Allow"})
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return the problems that an operation may answer, for the OpenAPI document."""
+    schema = {"$ref": "#/components/schemas/Problem"}
+    documented: dict[int | str, dict[str, Any]] = {}
+    for status in statuses:
+        names = [_HEADERS[status]] if status in _HEADERS else ["Retry-After"] if status in {429, 503} else []
+        documented[status] = {
+            "description": HTTPStatus(status).phrase,
+            "content": {MEDIA_TYPE: {"schema": schema}},
+            "headers": {name: {"schema": {"type": "string"}} for name in names},
+        }
+    return documented
+
+
+class Refused(Exception):  # it is an answer of this API's own, beside Ringproof's errors
+    """An answer that only this API gives: a status, the reason in a word, and a sentence with what to do."""
+
+    def __init__(
+        self, status: HTTPStatus, reason: str, detail: str, headers: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
+        super().__init__(status, reason, detail)
+        self.status, self.reason, self.detail, self.headers = status, reason, detail, headers
+
+
+def problem_of(error: errors.RingproofError) -> Problem:
+    """Return an error of Ringproof's as a problem."""
+    status = next((STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES), HTTPStatus.CONFLICT)
+    text = _AWAY if isinstance(error, errors.LedgerUnavailable) else error.message
+    kind = type(error).__name__
+    return Problem(
+        type=f"/docs#{kind.lower()}",
+        title=title_of(type(error)),
+        status=status,
+        detail=_shown(text),
+        reason=getattr(error, "limit", None) or getattr(error, "reason", None) or _spaced(kind).replace(" ", "_"),
+        remedy=_shown(text.rpartition("; ")[2]),
+        until=getattr(error, "until", None) or getattr(error, "locked_until", None),
+        field=getattr(error, "field", None),
+        tries_left=getattr(error, "tries_left", None),
+    )
+
+
+def title_of(kind: type[errors.RingproofError]) -> str:
+    """Return what a class of errors is called: `Cooling down`."""
+    return _spaced(kind.__name__).capitalize()
+
+
+def respond(problem: Problem, headers: Mapping[str, str] = MappingProxyType({})) -> Response:
+    """Return the answer that carries a problem. If asking again can help, `Retry-After` says when."""
+    retry_after: dict[str, str] = {}
+    if problem.status == HTTPStatus.TOO_MANY_REQUESTS and problem.until:
+        seconds = (problem.until - datetime.now(UTC)).total_seconds()
+        retry_after = {"Retry-After": str(max(1, math.ceil(seconds)))}
+    elif problem.status in {HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS}:
+        retry_after = {"Retry-After": str(RETRY_SECONDS)}
+    content = problem.model_dump(mode="json", exclude_none=True)
+    return JSONResponse(content, problem.status, retry_after | dict(headers), MEDIA_TYPE)
+
+
+def respond_refused(refused: Refused) -> Response:
+    """Return the answer to what this API itself refuses."""
+    return respond(_about(refused.status, refused.reason, refused.detail), refused.headers)
+
+
+async def on_error(_request: Request, error: Exception) -> Response:
+    """Answer an error of Ringproof's."""
+    assert isinstance(error, errors.RingproofError)  # noqa: S101  # it is registered for these
+    return respond(problem_of(error))
+
+
+async def on_refused(_request: Request, error: Exception) -> Response:
+    """Answer what this API itself refuses."""
+    assert isinstance(error, Refused)  # noqa: S101  # it is registered for this
+    return respond_refused(error)
+
+
+async def on_invalid(_request: Request, error: Exception) -> Response:
+    """Answer a request that does not have the documented form. What was sent is not repeated: it may be a code."""
+    assert isinstance(error, RequestValidationError)  # noqa: S101  # it is registered for this
+    first: Mapping[str, Any] = error.errors()[0]
+    place = [str(part) for part in first["loc"][1:] if isinstance(part, str)]
+    if first["type"] == "json_invalid":
+        detail = "the body is no JSON; send a JSON object"
+        return respond(_about(HTTPStatus.BAD_REQUEST, "no_json", detail))
+    what = {"missing": "is missing", "extra_forbidden": "is no field of this request"}
+    field = redact(printable(".".join(place)))[:64] or "the body"
+    detail = f"{field}: {what.get(first['type'], first['msg'])}; /openapi.json has the fields"
+    return respond(_about(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_request", detail, field))
+
+
+async def on_http_error(request: Request, error: Exception) -> Response:
+    """Answer an unknown path, or a method that its path does not have."""
+    assert isinstance(error, HTTPException)  # noqa: S101  # it is registered for this
+    status = HTTPStatus(error.status_code)
+    if status is HTTPStatus.METHOD_NOT_ALLOWED:
+        allowed = ", ".join(sorted(_methods(request)))
+        detail = f"this path has no such operation; it has {allowed}"
+        return respond(_about(status, "method_not_allowed", detail), {"Allow": allowed})
+    detail = "there is nothing here; /docs lists the operations" if status == HTTPStatus.NOT_FOUND else status.phrase
+    reason = status.phrase.lower().replace(" ", "_")
+    return respond(_about(status, reason, detail), error.headers or {})
+
+
+async def on_crash(_request: Request, _error: Exception) -> Response:
+    """Answer an error that nobody foresaw. The server logs it."""
+    return respond(_about(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "an error of Ringproof's own; see its logs"))
+
+
+def _about(status: HTTPStatus, reason: str, detail: str, field: str | None = None) -> Problem:
+    remedy = detail.rpartition("; ")[2] if "; " in detail else None
+    return Problem(
+        type="about:blank",
+        title=status.phrase,
+        status=status,
+        detail=detail,
+        reason=reason,
+        remedy=remedy,
+        until=None,
+        field=field,
+        tries_left=None,
+    )
+
+
+def _methods(request: Request) -> set[str]:
+    """Return the methods of all routes at the request's path: the router itself names those of the first one only."""
+    routes = request.app.routes
+    return {
+        method
+        for route in routes
+        if route.matches(request.scope)[0] is not Match.NONE
+        for method in getattr(route, "methods", None) or ()
+    }
+
+
+def _spaced(name: str) -> str:
+    return re.sub(r"(?<!^)(?=[A-Z])", " ", name).lower()
+
+
+def _shown(text: str) -> str:
+    """Return a text as an answer may have it: an error masks its numbers, and this is the last safeguard."""
+    return redact(printable(text))
