@@ -12,7 +12,7 @@ import pytest
 import requests
 from support.harness import AUTH_ID, AUTH_TOKEN, fresh_number
 
-from worker.local.sandbox.answers import FLOOD_BYTES
+from worker.local.sandbox.misfortune_answers import FLOOD_BYTES
 from worker.local.sandbox.misfortunes import OPERATIONS, Misfortune, MisfortuneKind
 from worker.local.sandbox.state import SandboxState
 from worker.local.sandbox.switches import Switches

@@ -28,19 +28,12 @@ import phonenumbers
 from worker.local.sandbox.misfortunes import Misfortune, MisfortuneKind
 from worker.local.sandbox.people import Entries, Entry, People
 from worker.local.sandbox.switches import Switches
+from worker.plivo_http.answers import RefusalError
 
 CODE_LIVES_SECONDS = 15 * 60  # Plivo's message says "valid for 15 minutes"; no field has it
 WRONG_CODES = 5  # SignalWire's cap; Vonage's is 3, and Plivo documents none
 ARRIVALS_KEPT = 100_000  # half an hour at 300 requests per 5 s, in some 30 MB
 NS = 1_000_000_000
-
-
-class RefusalError(Exception):
-    """Plivo would refuse the operation with `status`, `error` and `headers`. It sent and changed nothing."""
-
-    def __init__(self, status: int, error: str, headers: Mapping[str, str] | None = None) -> None:
-        super().__init__(status, error, headers)
-        self.status, self.error, self.headers = status, error, headers
 
 
 class Clock:

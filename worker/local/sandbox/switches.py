@@ -9,16 +9,10 @@ from types import MappingProxyType
 from typing import Any, Self
 
 from ringproof.errors import InvalidRequest
+from worker.plivo_http.request import plus_number
 
-E164 = re.compile(r"\+?([1-9][0-9]{6,14})")  # the shape alone, as in Plivo's own first check
 _PREFIX = re.compile(r"\+[1-9][0-9]{0,14}")
 LONGEST_SECONDS = 3600.0  # a typing error in a switch must not delay a request for a week
-
-
-def plus_number(text: str) -> str | None:
-    """Return `text` as `+` and 7 to 15 digits, whether it has the plus or not; None if it is no number."""
-    match = E164.fullmatch(text)
-    return f"+{match[1]}" if match else None
 
 
 def number_field(name: str, value: object) -> str:

@@ -10,7 +10,6 @@ import math
 import socket
 import struct
 import time
-import uuid
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from email.utils import formatdate
@@ -22,8 +21,8 @@ from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Re
 from starlette.types import Receive, Scope, Send
 
 from worker.local.sandbox.misfortunes import Misfortune, MisfortuneKind
+from worker.plivo_http.answers import CHALLENGE, api_id, error
 
-CHALLENGE: Mapping[str, str] = MappingProxyType({"WWW-Authenticate": 'Basic realm="Plivo"'})
 FLOOD_BYTES = 100 * 1024 * 1024
 ELSEWHERE = "/v1/elsewhere"  # in the sandbox, so that its record of requests shows a client that follows
 
@@ -94,16 +93,6 @@ class ClosedIdle:
         if transport := self._wire(scope["client"]):
             transport.write_eof()  # now; close waits for the loop's next turn, and the client may be faster
             transport.close()
-
-
-def api_id() -> str:
-    """Return a new id, as each of Plivo's answers has one."""
-    return str(uuid.uuid4())
-
-
-def error(status: int, text: str, headers: Mapping[str, str] | None = None) -> Response:
-    """Return Plivo's JSON error."""
-    return JSONResponse({"api_id": api_id(), "error": text}, status, headers)
 
 
 def instead_of_doing(misfortune: Misfortune, wire: Wire) -> Answer | None:
