@@ -1,4 +1,4 @@
-"""Removals at Plivo that this installation's own command has ordered.
+"""Removals at Plivo: those that this installation's own command has ordered, and what the ledger forgets after one.
 
 A removal at Plivo cannot be undone. So a message alone orders none: the number waits in Redis under a random handle,
 and the message carries the handle. Another application that shares the broker can send messages of any name.
@@ -32,3 +32,11 @@ def ordered_removal(ledger: Ledger, handle: object) -> str | None:
 def end_removal(ledger: Ledger, handle: str) -> None:
     """Forget a removal that was carried out, so that nobody has the number removed once more."""
     ledger.run("delete", ledger.keys.removal(handle))
+
+
+def forget_verified(ledger: Ledger, number: str) -> bool:
+    """Forget that Plivo has a number as verified, and its re-verifications; return False if it is not verified here.
+
+    The record stays as long as one that has expired, with the reason `removed`. A request that is under way goes on.
+    """
+    return bool(ledger.run_script("number/forget_verified", [ledger.keys.record(number)], [number]))

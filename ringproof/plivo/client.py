@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from importlib import metadata
+from types import MappingProxyType
 from typing import Any, Final, TypeGuard
 from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
@@ -183,13 +184,21 @@ class PlivoClient:
         answer = self._transport.exchange("GET", f"{digits}/", before_first_byte=before_first_byte)
         return None if answer.status == 404 else self._about(digits, answer)
 
-    def list(self, *, limit: int = 20, offset: int = 0, before_first_byte: Callable[[], None] | None = None) -> Page:
+    def list(
+        self,
+        *,
+        limit: int = 20,
+        offset: int = 0,
+        filters: Mapping[str, str] = MappingProxyType({}),
+        before_first_byte: Callable[[], None] | None = None,
+    ) -> Page:
         """Return a page of the verified numbers, newest first, with at most 20 of them.
 
-        `next` is always greater than `offset`, so that walking through the pages ends. Raises `Rejected` for a limit
-        that Plivo does not take, and `Unknown` if the answer is no list. Repeating is safe.
+        `filters` are Plivo's: `country`, `subaccount` and `alias`. `next` is always greater than `offset`, so that
+        walking through the pages ends. Raises `Rejected` for a limit that Plivo does not take, and `Unknown` if the
+        answer is no list. Repeating is safe.
         """
-        query = urlencode({"limit": limit, "offset": offset})
+        query = urlencode({**filters, "limit": limit, "offset": offset})
         answer = self._transport.exchange("GET", f"?{query}", before_first_byte=before_first_byte)
         if not _is_success(answer):
             raise self._refusal(answer)
@@ -203,6 +212,23 @@ class PlivoClient:
         numbers = tuple(number for one in listed if isinstance(one, dict) and (number := _caller_id(one)))
         skipped = len(listed) - len(numbers)
         return Page(numbers, _offset(meta.get("next"), offset), _count(meta.get("total_count")), skipped)
+
+    def update(
+        self,
+        phone_number: str,
+        *,
+        alias: str | None = None,
+        subaccount: str | None = None,
+        before_first_byte: Callable[[], None] | None = None,
+    ) -> VerifiedNumber | None:
+        """Give a verified number another alias or subaccount. Return it, or None if Plivo does not have it as verified.
+
+        Raises `InvalidNumber` for a text that is no number, `Rejected` for a value that Plivo does not take, and
+        `Unknown` if Plivo may have changed it. Repeating is safe.
+        """
+        digits, fields = _digits(phone_number), {"alias": alias, "subaccount": subaccount}
+        answer = self._transport.exchange("POST", f"{digits}/", _body(fields), before_first_byte)
+        return None if answer.status == 404 else self._about(digits, answer)
 
     def delete(self, phone_number: str, *, before_first_byte: Callable[[], None] | None = None) -> bool:
         """Remove a verified number at Plivo. Return False if Plivo did not have it.

@@ -1456,6 +1456,76 @@ MUTATIONS = (
         "tests/faults/test_messages.py::"
         "test_junk_among_the_messages_that_were_taken_does_not_keep_a_worker_from_starting",
     ),
+    Mutation(
+        "a client that repeats a request in the same second gets no second code",
+        "worker/web/door/initiate.py",
+        "ledger.now() - record.code_sent_at > REPETITION",
+        "True",
+        "tests/web/test_initiate.py::test_a_repetition_within_seconds_is_no_resend_even_without_a_cooldown",
+    ),
+    Mutation(
+        "a deletion orders one other code, and not one for each repetition",
+        "worker/web/door/initiate.py",
+        "return ordered == str(record.request)",
+        "return ordered is not None",
+        "tests/web/test_initiate.py::test_a_deletion_ends_the_waiting_for_a_doubt_once",
+    ),
+    Mutation(
+        "a caller who may not read does not learn that a number is verified",
+        "worker/web/door/initiate.py",
+        "if Scope.READ not in caller.scopes:",
+        "if False:",
+        "tests/web/test_initiate.py::test_a_caller_who_may_not_read_does_not_learn_that_a_number_is_verified",
+    ),
+    Mutation(
+        "a uuid is its caller's alone",
+        "worker/web/door/complete.py",
+        "or verification.owner != call.caller.auth_id",
+        "",
+        "tests/web/test_complete.py::test_a_uuid_of_plivos_or_of_another_caller_is_not_found",
+    ),
+    Mutation(
+        "the same code for the same uuid is entered once",
+        "worker/web/door/complete.py",
+        "nx=True, ex=ENTERING",
+        "ex=ENTERING",
+        "tests/web/test_complete.py::test_the_same_code_again_gets_the_same_answer_and_plivo_is_asked_once",
+    ),
+    Mutation(
+        "a scope bounds what a caller of the front door may do",
+        "worker/web/door/resource.py",
+        "if needed not in credential.scopes:",
+        "if False:",
+        "tests/web/test_locks.py::test_a_scope_bounds_what_a_caller_may_do",
+    ),
+    Mutation(
+        "the front door does not listen beyond this machine in clear",
+        "worker/web/server.py",
+        "if not is_local and not self.is_behind_proxy and not self.tls_cert:",
+        "if False:",
+        "tests/web/test_locks.py::test_a_server_that_is_not_safe_does_not_start",
+    ),
+    Mutation(
+        "the front door does not start without a credential",
+        "worker/web/server.py",
+        "if not self.is_open and not credentials(ledger):",
+        "if False:",
+        "tests/web/test_locks.py::test_a_server_that_is_not_safe_does_not_start",
+    ),
+    Mutation(
+        "a server without a lock answers no web page",
+        "worker/web/app.py",
+        "[Middleware(LocalOnly)] if site.locks.is_open else []",
+        "[]",
+        "tests/web/test_locks.py::test_an_open_server_answers_programs_of_this_machine_and_no_page",
+    ),
+    Mutation(
+        "a removed number is not verified again by its schedule",
+        "ringproof/ledger/lua/number/forget_verified.lua",
+        "schedule_reverification(number, nil)\n",
+        "",
+        "tests/ledger/test_removal.py::test_a_verified_number_is_forgotten_with_its_schedule_and_can_have_a_code",
+    ),
 )
 
 

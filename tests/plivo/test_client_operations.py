@@ -404,18 +404,44 @@ def test_a_204_leaves_its_connection_for_the_next(serve, client_of):
     assert server.connections == 1
 
 
+# Update
+
+
+def test_an_update_has_the_fields_that_are_given_and_returns_the_number(serve, client_of):
+    server = serve(http(200, as_json(**KEPT)))
+    found = client_of(server.url()).update(NUMBER, alias="Zoë")
+
+    assert found.phone_number == NUMBER
+    path, body = request_of(server)
+    assert path == "POST /v1/Account/MAXXXXXXXXXXXXXXXXXX/VerifiedCallerId/14155550123/"
+    assert json.loads(body) == {"alias": "Zoë"}
+
+
+def test_an_update_of_a_number_that_plivo_does_not_have_returns_none(serve, client_of):
+    assert client_of(serve(http(404, b"{}")).url()).update(NUMBER, alias="x") is None
+
+
+def test_a_list_passes_plivos_filters_on(serve, client_of):
+    server = serve(listing(LISTED))
+    client_of(server.url()).list(limit=5, filters={"alias": "Front desk"})
+
+    assert request_of(server)[0].endswith("/VerifiedCallerId/?alias=Front+desk&limit=5&offset=0")
+
+
 # All of them
 
 OPERATIONS = {
     "complete": lambda client: client.complete(UUID, OTP),
     "get": lambda client: client.get(NUMBER),
     "list": lambda client: client.list(),
+    "update": lambda client: client.update(NUMBER, alias="Zoë"),
     "delete": lambda client: client.delete(NUMBER),
 }
 SUCCESS = {
     "complete": http(201, as_json(**COMPLETED)),
     "get": http(200, as_json(**KEPT)),
     "list": listing(LISTED),
+    "update": http(200, as_json(**KEPT)),
     "delete": http(204),
 }
 STATUSES = [(status, meaning) for meaning, statuses in MEANINGS.items() for status in statuses]

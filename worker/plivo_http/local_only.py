@@ -25,6 +25,9 @@ class LocalOnly:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or answer it with 403 or 415."""
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
         headers = Headers(scope=scope)
         if not is_here(f"//{headers.get('host', '')}") or not is_here(headers.get("origin", "//localhost")):
             refusal = "this server answers programs on this machine only: use the host 127.0.0.1, without an Origin"

@@ -10,8 +10,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from worker.plivo_http.local_only import LocalOnly
-from worker.web import door
 from worker.web.api import app as api
+from worker.web.door import resource
 from worker.web.site import Site
 
 
@@ -24,7 +24,7 @@ def application(site: Site) -> Starlette:
             yield
 
     app = Starlette(
-        routes=[*door.routes(site), *api.routes(site)],
+        routes=[*resource.routes(site), *api.routes(site)],
         middleware=[Middleware(LocalOnly)] if site.locks.is_open else [],
         exception_handlers={HTTPException: _http_error},
         lifespan=lifespan,

@@ -15,6 +15,11 @@ from ringproof.secret_str import SecretStr
 KNOWN_SECONDS: Final = 1.0
 """How long the process trusts the credentials that it has read: a revocation holds after so long."""
 
+NEW_SECONDS: Final = 0.1
+"""The same for a token that is none of them, which waits so long: a new credential is known at once, and a flood of
+wrong ones costs little.
+"""
+
 NOBODY: Final = Credential("nobody", "", "", frozenset(Scope), datetime.fromtimestamp(0, UTC))
 """Who calls a server that has no lock."""
 
@@ -58,15 +63,18 @@ class Locks:
         """
         if self.is_open:
             return NOBODY
-        return find(await self._credentials(), token, auth_id)
+        if found := find(await self._credentials(KNOWN_SECONDS), token, auth_id):
+            return found
+        await asyncio.sleep(self._read_at + NEW_SECONDS - time.monotonic())
+        return find(await self._credentials(NEW_SECONDS), token, auth_id)
 
     def seconds_until_free(self, credential: Credential) -> float:
         """Count a request of a credential, and return 0; over its rate, return the seconds until it is free again."""
         return self._buckets[credential.auth_id].take(time.monotonic())
 
-    async def _credentials(self) -> list[Credential]:
+    async def _credentials(self, not_older_than: float) -> list[Credential]:
         async with self._reading:
-            if time.monotonic() - self._read_at > KNOWN_SECONDS:
+            if time.monotonic() - self._read_at > not_older_than:
                 started = time.monotonic()
                 self._known = await self._read()
                 self._read_at = started
