@@ -67,7 +67,7 @@ def test_another_code_never_gets_the_answer_of_the_right_one(door, pending):
     assert refusal(door.complete(uuid, code[:-1])) in {(409, "nothing_pending"), (400, "invalid_otp")}
 
 
-def test_a_wrong_code_is_told_with_the_tries_left_and_again_without_a_further_try(door, ledger, number, pending):
+def test_a_wrong_code_is_refused_with_the_tries_left_and_again_without_a_further_try(door, ledger, number, pending):
     uuid, code = pending
     answers = [door.complete(uuid, wrong(code)) for _ in range(2)]
     other = door.complete(uuid, wrong(wrong(code)))
@@ -78,7 +78,7 @@ def test_a_wrong_code_is_told_with_the_tries_left_and_again_without_a_further_tr
     assert door.complete(uuid, code).status_code == 200
 
 
-def test_a_code_that_is_too_old_and_one_that_was_entered_too_often_are_told(door, ledger, number, pending):
+def test_a_code_that_is_too_old_and_one_that_was_entered_too_often_are_refused(door, ledger, number, pending):
     uuid, code = pending
     ledger.client.hset(ledger.keys.record(number), "tries", 5)
     too_often = door.complete(uuid, code)

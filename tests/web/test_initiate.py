@@ -127,7 +127,7 @@ def test_what_waits_is_accepted_with_the_reason_and_again_with_the_same_uuid(doo
 
 
 @pytest.mark.parametrize("kind", ["500_after", "503_bare_after", "reset_after", "without_uuid"])
-def test_a_doubt_is_told_and_a_repetition_sends_no_second_code(door, plivo, number, kind):
+def test_a_doubt_is_a_409_and_a_repetition_sends_no_second_code(door, plivo, number, kind):
     plivo.befall(kind)
     answers = [door.initiate(number) for _ in range(2)]
 
@@ -154,13 +154,13 @@ def test_plivos_refusal_of_a_number_is_the_numbers(door, plivo, number):
     assert refusal(door.initiate(number)) == (400, "rejected")
 
 
-def test_a_destination_that_plivo_forbids_is_told(door, plivo):
+def test_a_destination_that_plivo_forbids_is_a_409(door, plivo):
     plivo.switch(refused=["+55"])
 
     assert refusal(door.initiate("+5511987654321")) == (409, "forbidden")
 
 
-def test_a_cap_is_told_with_its_end(door, publish, plivo, ledger, number):
+def test_a_cap_is_a_409_with_its_end(door, publish, plivo, ledger, number):
     publish(max_codes_per_day=1)
     door.initiate(number)
     age(ledger, number, 60)
