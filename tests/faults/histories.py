@@ -241,14 +241,14 @@ class History:
 
     def kill(self) -> None:
         self.say("kill")
-        self.hurt_at = self.time.now
+        self.hurt_at = max(self.hurt_at, self.time.now)
         self.workers.kill()
         self.time.start(Process("broker"), self.workers.look)
 
     def freeze(self) -> None:
         seconds = self.chance.choice([0.02, 0.5, 3.0, 30.0, 70.0])
         self.say("freeze", seconds)
-        self.hurt_at = self.time.now + seconds
+        self.hurt_at = max(self.hurt_at, self.time.now + seconds)
         self.workers.freeze(seconds)
 
     def stop(self) -> None:

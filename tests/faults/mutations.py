@@ -376,6 +376,13 @@ MUTATIONS = (
         "tests/ledger/test_clock_jumps.py::test_a_jump_is_forgotten_when_the_clock_is_set_right",
     ),
     Mutation(
+        "what was over before Redis' clock was set back is over after it, too",
+        "ringproof/ledger/lua/lib/record.lua",
+        "if by > 0 then return at > now and at - by or at end",
+        "if by > 0 then return at > changed_at and at - by or at end",
+        "tests/ledger/test_clock_jumps.py::test_a_code_that_had_died_when_its_number_was_erased_is_not_alive_again_when_the_clock_is_set_back",
+    ),
+    Mutation(
         "a jump that was set back in part is not forgotten",
         "ringproof/ledger/lua/lib/jumps.lua",
         "if set_back_by > jump.by / 2 then",

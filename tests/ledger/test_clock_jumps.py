@@ -391,6 +391,17 @@ def test_the_code_of_an_erased_number_lives_as_long_after_a_jump(hosts, by):
     assert ask_again(simulation.ledger, number) is Disposition.ACCEPTED
 
 
+def test_a_code_that_had_died_when_its_number_was_erased_is_not_alive_again_when_the_clock_is_set_back(hosts):
+    simulation = hosts.simulation
+    ((number, request),) = simulation.numbers(1, Lane.INTERACTIVE)
+    simulation.send((number, request), TAKEN)
+    simulation.pass_(16 * 60)
+    erase_number(simulation.ledger, number)
+    hosts.jump(-HOUR)
+
+    assert ask_again(simulation.ledger, number) is Disposition.ACCEPTED
+
+
 def test_a_jump_does_not_shorten_the_cooldown_of_a_verified_number(hosts):
     simulation = hosts.simulation
     (request,) = simulation.numbers(1, Lane.INTERACTIVE)

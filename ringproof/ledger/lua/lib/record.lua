@@ -1,8 +1,7 @@
 -- needs: arguments, clock, settings, set_back, jumps, line, changes
 -- How scripts read and write a hash, above all a number's record. An absent field stands for an empty value.
--- The times of a record: moments that are over at its last change, and ends that may come later.
-local MOMENTS = {'updated_at', 'code_sent_at', 'verified_at', 'checked_at', 'look_ups_from', 'wrong_at'}
-local ENDS = {
+local TIMES = {
+  'updated_at', 'code_sent_at', 'verified_at', 'checked_at', 'look_ups_from', 'wrong_at',
   'live_until', 'live_before', 'lease_until', 'expires_at', 'due_at', 'ends_at', 'claimed_until', 'locked_until',
 }
 
@@ -10,33 +9,24 @@ local function milliseconds(record, field)
   return tonumber(record[field]) or 0
 end
 
--- Returns where an end (ms) of something that was last changed then (ms) is by the clock as it goes now.
-local function moved_end(at, changed_at)
+-- Returns where a time (ms) of something that was last changed then (ms) is by the clock as it goes now.
+local function moved_time(at, changed_at)
   local by = set_back_since(changed_at)
-  if by > 0 then return at > changed_at and at - by or at end
+  if by > 0 then return at > now and at - by or at end
   for _, jump in ipairs(jumps_since(changed_at)) do
     if at > jump.before then at = at + jump.by end
   end
   return at
 end
 
--- The same for a moment that was over at the last change: a clock that was set back may show it as one to come.
-local function moved_moment(at, changed_at)
-  return at > now and at - set_back_since(changed_at) or at
-end
-
 -- Returns the times of a record that was last changed then (ms) which the clock has moved: field -> ms.
 local function moved_times(record, changed_at)
   local moved = {}
-  local function move(fields, moved_time)
-    for _, field in ipairs(fields) do
-      local at = milliseconds(record, field)
-      local to = at > 0 and moved_time(at, changed_at) or at
-      if to ~= at then moved[field] = to end
-    end
+  for _, field in ipairs(TIMES) do
+    local at = milliseconds(record, field)
+    local to = at > 0 and moved_time(at, changed_at) or at
+    if to ~= at then moved[field] = to end
   end
-  move(ENDS, moved_end)
-  move(MOMENTS, moved_moment)
   return moved
 end
 
@@ -53,7 +43,7 @@ local function follow_clock(key, record)
   moved.updated_at = now
   redis.call('HDEL', key, '')  -- Redis allows this when it is out of memory, and then allows the next writes, too
   for field, at in pairs(moved) do redis.call('HSET', key, field, at) end
-  if agenda_at then redis.call('ZADD', agenda_key, moved_end(agenda_at, changed_at), number) end
+  if agenda_at then redis.call('ZADD', agenda_key, moved_time(agenda_at, changed_at), number) end
   if record.channel then
     change_place(number, record.channel, place_of(record, moved.ends_at or milliseconds(record, 'ends_at')))
   end
