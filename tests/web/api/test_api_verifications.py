@@ -210,11 +210,11 @@ def test_an_erased_number_takes_its_ids_along(api, ledger, number):
     assert api.get(f"/verifications/{verification}").status_code == 404
 
 
-def test_no_log_line_has_a_number_a_code_or_a_token(api, plivo, number, front_door):
+def test_no_log_line_has_a_number_a_code_or_a_token(api, plivo, number, door):
     verification = api.ask_for_code(number)
     api.sent(verification)
     enter(api, verification, code_of(plivo, number))
     token = api.headers["Authorization"].removeprefix("Bearer ")
 
-    assert eventually(lambda: "the front door is at" in front_door.log)
-    assert not [secret for secret in (number[-7:], token) if secret in front_door.log]
+    assert eventually(lambda: "front door is at" in door.log)
+    assert not [secret for secret in (number[-7:], token) if secret in door.log]

@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
-from starlette.routing import BaseRoute, Mount, Route
+from starlette.routing import Route
 
 from ringproof.errors import RingproofError
 from worker.web.api import batches, events, numbers, verifications
@@ -29,8 +29,8 @@ Verify phone numbers through Plivo: one code per number, none lost. Each call se
 """
 
 
-def routes(site: Site) -> list[BaseRoute]:
-    """Return the routes of the API. They take every path that is left: mount them last."""
+def build_api(site: Site) -> FastAPI:
+    """Return the API. It answers every path: one that it does not have with a problem, as all else."""
     app = FastAPI(
         title="Ringproof",
         version=metadata.version("ringproof"),
@@ -52,10 +52,11 @@ def routes(site: Site) -> list[BaseRoute]:
     )
     for router in ROUTERS:
         app.include_router(router)
+    app.state.operations = [*app.routes, *(route for router in ROUTERS for route in router.routes)]
     app.state.site = site
     app.state.uploads = batches.limiter()
     app.state.streams = 0
-    return [Mount("/", app)]
+    return app
 
 
 def _operation_id(route: APIRoute) -> str:

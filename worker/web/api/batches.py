@@ -21,8 +21,8 @@ from ringproof.batches.export import csv_lines, export_columns, ndjson_lines
 from ringproof.batches.forecast import Tally, forecast
 from ringproof.batches.importing import BatchImport, begin_import, nothing_accepted, rejects_text
 from ringproof.batches.kept_columns import kept_names
+from ringproof.batches.model import LONGEST_NAME, BatchState, check_name
 from ringproof.batches.model import Batch as Summary
-from ringproof.batches.model import BatchState, check_name
 from ringproof.batches.rows import batch_rows, rejected_rows
 from ringproof.batches.summary import batch_summary
 from ringproof.ledger.audit import note
@@ -31,7 +31,7 @@ from ringproof.ledger.ledger import Ledger
 from ringproof.rosters.roster import Roster, open_roster
 from ringproof.rosters.row import Row
 from worker.web.api.access import Here, Importer, ImporterOrReader, Reader
-from worker.web.api.models import Batch, Forecast
+from worker.web.api.models import REGION, Batch, Forecast
 from worker.web.api.problems import Refused, problems
 from worker.web.api.upload import UploadedFile
 from worker.web.site import Site
@@ -44,6 +44,9 @@ ROSTER_TYPES: Final = ("text/csv", "application/x-ndjson", "application/gzip")
 LINES_AT_ONCE: Final = 500
 """Lines of an export that are sent as one piece, some 100 KB."""
 
+NAME: Final = "^[A-Za-z0-9._]([A-Za-z0-9._ -]*[A-Za-z0-9._-])?$"
+"""As `check_name` has it."""
+
 router = APIRouter(tags=["batches"])
 
 Name = Annotated[str, Path(description="The name of the batch.")]
@@ -54,9 +57,9 @@ class Upload(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    name: str = Field(max_length=64, description="The name of the batch.")
+    name: str = Field(max_length=LONGEST_NAME, pattern=NAME, description="The name of the batch.")
     dry_run: bool = Field(default=True, description="Answer what the import would send, and import nothing.")
-    region: str | None = Field(default=None, description="The country of numbers without one: two letters.")
+    region: str | None = Field(default=None, pattern=REGION, description="The country of numbers without one.")
     channel: Literal["sms", "call", "auto"] = Field(default="sms", description="For rows without a channel.")
     plus: bool = Field(default=False, description="Read numbers that begin with 1 to 9 as ones whose + was lost.")
     map: list[str] = Field(default=[], description="What columns contain: number=Phone, alias=Name.")

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Literal, Self
+from typing import Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
@@ -16,6 +16,9 @@ from ringproof.ledger.request import LONGEST_REQUESTER
 from ringproof.phone.caller_id import ALIAS_LENGTH
 from ringproof.phone.masking import LONGEST
 from worker.web.api.problems import Problem, problem_of
+
+REGION: Final = "^([A-Za-z]{2})?$"
+"""A country's two letters; an empty field of a form is absent."""
 
 
 class _Body(BaseModel):
@@ -32,7 +35,7 @@ class NumberToLookUp(_Body):
         description="E.164, or any notation that names its country, unless `region` does.",
         examples=["+14155550123"],
     )
-    region: str | None = Field(default=None, description="The country of a number without one: two letters.")
+    region: str | None = Field(default=None, pattern=REGION, description="The country of a number without one.")
 
 
 class NewVerification(NumberToLookUp):

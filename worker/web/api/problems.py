@@ -50,6 +50,8 @@ STATUSES: Final[Mapping[type[errors.RingproofError], HTTPStatus]] = MappingProxy
 _AWAY: Final = "Redis did not answer, or refused the change; it is safe to ask again"
 """For `LedgerUnavailable`, whose own text has the address of Redis: that is for operators."""
 
+_NO_JSON: Final = "the body is no JSON; send a JSON object"
+
 
 class Problem(BaseModel):
     """Why there is no answer (RFC 9457)."""
@@ -150,8 +152,7 @@ async def on_invalid(_request: Request, error: Exception) -> Response:
     first: Mapping[str, Any] = error.errors()[0]
     place = [str(part) for part in first["loc"][1:] if isinstance(part, str)]
     if first["type"] == "json_invalid":
-        detail = "the body is no JSON; send a JSON object"
-        return respond(_about(HTTPStatus.BAD_REQUEST, "no_json", detail))
+        return respond(_about(HTTPStatus.BAD_REQUEST, "no_json", _NO_JSON))
     what = {"missing": "is missing", "extra_forbidden": "is no field of this request"}
     field = redact(printable(".".join(place)))[:64] or "the body"
     detail = f"{field}: {what.get(first['type'], first['msg'])}; /openapi.json has the fields"
@@ -166,9 +167,9 @@ async def on_http_error(request: Request, error: Exception) -> Response:
         allowed = ", ".join(sorted(_methods(request)))
         detail = f"this path has no such operation; it has {allowed}"
         return respond(_about(status, "method_not_allowed", detail), {"Allow": allowed})
-    detail = "there is nothing here; /docs lists the operations" if status == HTTPStatus.NOT_FOUND else status.phrase
-    reason = status.phrase.lower().replace(" ", "_")
-    return respond(_about(status, reason, detail), error.headers or {})
+    if status is HTTPStatus.NOT_FOUND:
+        return respond(_about(status, "not_found", "there is nothing here; /docs lists the operations"))
+    return respond(_about(status, "no_json", _NO_JSON))  # FastAPI has no other: the body is no UTF-8, or too deep
 
 
 async def on_crash(_request: Request, _error: Exception) -> Response:
@@ -193,10 +194,9 @@ def _about(status: HTTPStatus, reason: str, detail: str, field: str | None = Non
 
 def _methods(request: Request) -> set[str]:
     """Return the methods of all routes at the request's path: the router itself names those of the first one only."""
-    routes = request.app.routes
     return {
         method
-        for route in routes
+        for route in request.app.state.operations
         if route.matches(request.scope)[0] is not Match.NONE
         for method in getattr(route, "methods", None) or ()
     }

@@ -59,7 +59,7 @@ class UploadedFile(io.RawIOBase):
         stopping = asyncio.ensure_future(self._stopping.wait())
         await asyncio.wait({coming, stopping}, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
-        if not coming.done():
+        if self._stopping.is_set():
             coming.cancel()
             detail = "this process stops; send the roster again"
             raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, "stopping", detail)

@@ -1,0 +1,98 @@
+"""The API while something fails: Redis is away, no worker answers, or the process stops."""
+
+import contextlib
+import os
+import signal
+import threading
+
+import pytest
+from support.api import Api
+from support.front_door import FrontDoor
+from support.harness import eventually, fresh_number, ledger_of, stopped
+
+from ringproof.ledger.credentials import Scope, issue
+from worker.local.processes.redis_server import RedisServer
+
+
+@pytest.fixture(scope="module")
+def own_redis():
+    with RedisServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def start(environ, own_redis, tmp_path_factory):
+    """Return a function that starts a front door with a Redis that can be away, and without a worker."""
+    folder = tmp_path_factory.mktemp("own")
+    own = environ | {"RINGPROOF_REDIS_URL": own_redis.url}
+    with contextlib.ExitStack() as started:
+        with ledger_of(own) as ledger:
+            program = issue(ledger, "program", tuple(Scope))
+
+        def start_(name):
+            door = started.enter_context(stopped(FrontDoor(folder / name, own, folder, program)))
+            return door, started.enter_context(Api(door.url, program.token))
+
+        yield start_
+
+
+@pytest.fixture(scope="module")
+def own_api(start):
+    return start("without-worker.log")[1]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "/verifications", {"json": {"phone_number": "+14155550123"}}),
+        ("GET", "/verifications/3b5c1f2e-8e0b-8a5b-9d0e-3c1a2b4c5d6e?wait=1", {}),
+        ("POST", "/numbers/lookup", {"json": {"phone_number": "+14155550123"}}),
+        ("GET", "/batches/spring", {}),
+        ("GET", "/batches/spring/export", {}),
+        ("GET", "/events", {}),
+        ("POST", "/batches?name=spring", {"data": "Phone\n+14155550123\n", "headers": {"Content-Type": "text/csv"}}),
+    ],
+)
+def test_without_redis_a_request_is_to_be_sent_again(own_api, own_redis, method, path, body):
+    assert own_api.get("/nothing").status_code == 404
+    os.kill(own_redis.pid, signal.SIGSTOP)
+    try:
+        answer = own_api.request(method, path, **body)
+    finally:
+        os.kill(own_redis.pid, signal.SIGCONT)
+
+    assert (answer.status_code, answer.json()["reason"]) == (503, "ledger_unavailable")
+    assert int(answer.headers["Retry-After"]) > 0
+    assert "127.0.0.1" not in answer.text
+    eventually(lambda: own_api.get("/nothing").status_code == 404)
+
+
+def test_without_a_worker_a_code_is_neither_right_nor_wrong(own_api):
+    verification = own_api.ask_for_code(fresh_number())
+    answer = own_api.post(f"/verifications/{verification}/confirm", json={"code": "1234"})
+
+    assert (answer.status_code, answer.json()["reason"]) == (503, "unconfirmed")
+    assert answer.headers["Retry-After"]
+
+
+def test_a_process_that_stops_answers_what_it_has_begun(start):
+    door, api = start("stops.log")
+    begun, answers = threading.Event(), []
+
+    def body():
+        yield b"Phone\n"
+        begun.set()
+        while True:
+            yield f"{fresh_number()}\n".encode() * 100
+
+    def upload():
+        answers.append(api.post("/batches?name=spring", data=body(), headers={"Content-Type": "text/csv"}))
+
+    uploading = threading.Thread(target=upload)
+    uploading.start()
+    begun.wait()
+    door.popen.send_signal(signal.SIGTERM)
+    uploading.join(timeout=25)
+
+    assert (answers[0].status_code, answers[0].json()["reason"]) == (503, "stopping")
+    assert door.popen.wait(timeout=20) == 0
