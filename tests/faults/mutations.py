@@ -1533,6 +1533,27 @@ MUTATIONS = (
         "",
         "tests/ledger/test_removal.py::test_a_verified_number_is_forgotten_with_its_schedule_and_can_have_a_code",
     ),
+    Mutation(
+        "a restart of Redis loses no wait of the front door",
+        "worker/web/watch.py",
+        "if loop.time() >= all_at:",
+        "if False:",
+        "tests/web/test_watch.py::test_a_restart_of_redis_loses_no_wait",
+    ),
+    Mutation(
+        "a stop of the front door lets what runs be answered",
+        "worker/web/server.py",
+        "timeout_graceful_shutdown=LAST_ANSWERS_SECONDS",
+        "timeout_graceful_shutdown=0",
+        "tests/web/test_door_lost.py::test_a_stop_lets_what_runs_be_answered_and_takes_nothing_new",
+    ),
+    Mutation(
+        "the front door answers before Plivo's clients give up",
+        "worker/web/door/resource.py",
+        "OUTCOME_SECONDS: Final = 3.3",
+        "OUTCOME_SECONDS: Final = 30.3",
+        "tests/web/test_initiate.py::test_what_waits_is_accepted_with_the_reason_and_again_with_the_same_uuid",
+    ),
 )
 
 

@@ -7,6 +7,7 @@ import pytest
 from plivo.exceptions import (
     AuthenticationError,
     InvalidRequestError,
+    PlivoServerError,
     ResourceNotFoundError,
     ValidationError,
 )

@@ -29,6 +29,8 @@ RECONNECT_SECONDS: Final = 0.2
 SILENT_SECONDS: Final = 5.0
 """After so long without a message, a ping shows whether the connection is alive."""
 
+CANCEL_SECONDS: Final = 0.1
+
 AT_ONCE: Final = 500
 """Keys that one round trip reads."""
 
@@ -84,9 +86,11 @@ class Watch:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        pending = set(self._tasks)
+        while pending:  # redis-py may take a cancellation for the end of its own time
+            for task in pending:
+                task.cancel()
+            _, pending = await asyncio.wait(pending, timeout=CANCEL_SECONDS)
         await self._redis.aclose()
 
     async def record(
@@ -149,15 +153,15 @@ class Watch:
         while True:
             pubsub = self._redis.pubsub()
             try:
-                await pubsub.subscribe(
-                    self._ledger.keys.events, *self._watched
-                )  # the first one, so that it is never none
+                await pubsub.subscribe(self._ledger.keys.events)  # so that it listens to something from the start on
                 self._pubsub = pubsub
+                if self._watched:
+                    await pubsub.subscribe(*self._watched)
                 while True:
                     message = await pubsub.get_message(timeout=SILENT_SECONDS)
                     if message and message["channel"] in self._watched:
                         self._note(message["channel"])
-            except (RedisError, OSError) as error:
+            except Exception as error:  # noqa: BLE001  # it listens again, whatever redis-py has run into
                 if self._pubsub:
                     _log.warning("Redis tells no changes (%s); they are read each second", type(error).__name__)
             finally:
