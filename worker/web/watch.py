@@ -90,7 +90,7 @@ class Watch:
         while pending:  # redis-py may take a cancellation for the end of its own time
             for task in pending:
                 task.cancel()
-            _, pending = await asyncio.wait(pending, timeout=CANCEL_SECONDS)
+            pending = (await asyncio.wait(pending, timeout=CANCEL_SECONDS))[1]
         await self._redis.aclose()
 
     async def record(
