@@ -30,6 +30,7 @@ from ringproof.rosters.row import REMEDIES
 from ringproof.settings import USUAL_CA_BUNDLE, USUAL_NO_PROXY, USUAL_PROXY, Settings
 from worker.cli import main
 from worker.local.sandbox import misfortunes
+from worker.web.api.problems import STATUSES
 
 DEMO = "output: make demo"
 
@@ -234,12 +235,24 @@ def demo() -> str:
     return f"```console\n$ make demo\n{shown}\n```"
 
 
+def statuses_of_errors() -> str:
+    """Return the status with which the HTTP API answers each error."""
+    by_status: dict[int, list[str]] = {}
+    for kind, status in STATUSES.items():
+        by_status.setdefault(int(status), []).append(
+            f"[`{kind.__name__}`](results-and-errors.md#{kind.__name__.lower()})"
+        )
+    rows = [f"| {status} | {', '.join(names)} |" for status, names in sorted(by_status.items())]
+    return "\n".join(["| status | error, with those below it |", "|---|---|", *rows])
+
+
 GENERATED = {
     "table: record × new request": requests,
     "table: settings": settings,
     "table: reasons of InvalidNumber": number_reasons,
     "table: caps": caps,
     "table: odds": odds,
+    "table: statuses of errors": statuses_of_errors,
     "table: reasons of rejected rows": row_reasons,
     "table: misfortunes": sandbox_misfortunes,
     "table: measured": measured,
