@@ -1,4 +1,4 @@
--- needs: arguments, clock
+-- needs: arguments, clock, set_back
 -- Redis' clock may jump ahead, and a Redis may take over whose clock is ahead. Then the times of everything that was
 -- written before come too early. A process that notices a jump notes it, and a script that reads something older moves
 -- its times.
@@ -29,4 +29,14 @@ local function jumps_since(changed_at)
     if jump.before >= changed_at then since[#since + 1] = jump end
   end
   return since
+end
+
+-- Returns where a time (ms) of something that was last changed then (ms) is by the clock as it goes now.
+local function moved_time(at, changed_at)
+  local by = set_back_since(changed_at)
+  if by > 0 then return at > now and at - by or at end
+  for _, jump in ipairs(jumps_since(changed_at)) do
+    if at > jump.before then at = at + jump.by end
+  end
+  return at
 end

@@ -29,15 +29,23 @@ local function set_pace(field, value)
   changes[field] = value
 end
 
+-- Returns where a slot (µs) is by the clock as it goes now, which has jumped since the pace was saved (ms).
+local function moved_slot(slot, saved_at)
+  return slot and math.ceil(moved_time(slot / 1000, saved_at) * 1000)
+end
+
 local function read_pace()
   setmetatable(pace, nil)
   local flat = redis.call('HGETALL', pace_key)
   for i = 1, #flat, 2 do pace[flat[i]] = tonumber(flat[i + 1]) end
-  -- After Redis' clock has jumped all times of the pace are wrong: it begins again as that of an emptied Redis. This is
-  -- not written here, because a producer may have the right to read the pace only.
-  is_wrong = pace.saved_at and (set_back_since(pace.saved_at) > 0 or #jumps_since(pace.saved_at) > 0)
+  -- After Redis' clock has jumped all times of the pace are wrong: it begins again as that of an emptied Redis, but not
+  -- before a window after the last slot that is booked. This is not written here, because a producer may have the right
+  -- to read the pace only.
+  local saved_at, last_account, last_call = pace.saved_at, pace.account_last, pace.call_last
+  is_wrong = saved_at and (set_back_since(saved_at) > 0 or #jumps_since(saved_at) > 0)
   if is_wrong then
     for field in pairs(pace) do pace[field] = nil end
+    pace.account_last, pace.call_last = moved_slot(last_account, saved_at), moved_slot(last_call, saved_at)
   end
   read_policy({
     'window_us', 'spacing_us', 'call_window_us', 'call_spacing_us', 'jitter_us', 'max_codes_per_day', 'countries',
@@ -66,11 +74,13 @@ end
 -- Adapts a bucket to the rate that applies now, if its slots were reserved by another one: an operator has set it, or
 -- its time is over, or a worker has started with it. Plivo still counts what was sent and what is about to be, so the
 -- next slot is a window after the last one. Slots of the other rate are revoked, and all turns go back.
--- A new or emptied Redis knows no last slot: requests may have been sent shortly before, but not within the jitter.
+-- A new or emptied Redis knows no last slot, and nobody knows the present one after a jump of the clock: requests may
+-- have been sent shortly before, but not within the jitter.
 local function follow_rate(bucket)
   local window, spacing = rate_of(bucket, 'window'), rate_of(bucket, 'spacing')
   if pace[bucket .. '_window'] == window and pace[bucket .. '_spacing'] == spacing then return end
-  local last = pace[bucket .. '_last'] or now_us - config.jitter_us
+  local last = pace[bucket .. '_last'] or 0
+  if not pace[bucket .. '_window'] then last = math.max(last, now_us - config.jitter_us) end
   set_pace(bucket .. '_window', window)
   set_pace(bucket .. '_spacing', spacing)
   set_pace(bucket .. '_last', last)

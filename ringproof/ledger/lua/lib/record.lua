@@ -9,16 +9,6 @@ local function milliseconds(record, field)
   return tonumber(record[field]) or 0
 end
 
--- Returns where a time (ms) of something that was last changed then (ms) is by the clock as it goes now.
-local function moved_time(at, changed_at)
-  local by = set_back_since(changed_at)
-  if by > 0 then return at > now and at - by or at end
-  for _, jump in ipairs(jumps_since(changed_at)) do
-    if at > jump.before then at = at + jump.by end
-  end
-  return at
-end
-
 -- Returns the times of a record that was last changed then (ms) which the clock has moved: field -> ms.
 local function moved_times(record, changed_at)
   local moved = {}

@@ -20,7 +20,10 @@ if key then
   if not record.state or is_on_hold(record) then return {now_us, 0, 0} end  -- no state: the number was erased
 end
 local slot_us, account_us = next_slot(channel)
-if within_ms ~= '' and slot_us > now_us + tonumber(within_ms) * 1000 then return {now_us, 0, 0} end
+if within_ms ~= '' and slot_us > now_us + tonumber(within_ms) * 1000 then
+  save_pace()  -- it has begun again if the clock has jumped
+  return {now_us, 0, 0}
+end
 take_slot(channel, slot_us, account_us)
 save_pace()
 return {now_us, slot_us, 0}

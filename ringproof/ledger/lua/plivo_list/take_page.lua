@@ -21,6 +21,7 @@ local FIRST_MS = 24 * 3600 * 1000 -- the first scan goes back so far
 local scan = read(key)
 if not scan.wanted or pauses.credentials then return {now_us, 0, 0, 0, 0, 0, -1} end
 local slot_us = next_slot('sms')
+save_pace()  -- it has begun again if the clock has jumped
 local spacing = spacing_us('account')
 local next_us = tonumber(scan.next_us) or 0
 local is_possible = next_us <= now_us + WITHIN_US + ONE_SLOT_IN * spacing  -- or Redis' clock was set back
