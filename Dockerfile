@@ -1,5 +1,5 @@
 FROM python:3.12-slim AS build
-# "local" adds what `ringproof sandbox` needs; production needs none.
+# "web" adds what `ringproof serve` needs, and "local" what `ringproof sandbox` does; the workers need none.
 ARG EXTRAS=""
 WORKDIR /src
 COPY . .

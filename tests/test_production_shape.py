@@ -41,7 +41,7 @@ def test_compose_runs_the_commands_of_the_procfile():
     commands = {name: service["command"] for name, service in SERVICES.items() if name in PROCFILE}
 
     assert commands == PROCFILE
-    assert set(SERVICES) - set(PROCFILE) == {"redis", "sandbox", "sandbox-worker"}
+    assert set(SERVICES) - set(PROCFILE) == {"redis", "sandbox", "sandbox-worker", "serve"}
 
 
 def test_the_documentation_has_the_commands_of_the_procfile():
