@@ -3,6 +3,13 @@
 import re
 import ssl
 from pathlib import Path
+from typing import Final
+
+SHAPE: Final = (
+    "the path of a file with PEM certificates that this process can read, or of a folder that `openssl rehash` has "
+    "prepared"
+)
+"""What an error about a wrong path says."""
 
 
 def check(path: str) -> str:

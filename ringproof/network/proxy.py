@@ -2,11 +2,17 @@
 
 import ipaddress
 from dataclasses import dataclass
-from typing import Self
+from typing import Final, Self
 from urllib.parse import unquote, urlsplit
 
 from ringproof.network.this_machine import is_this_machine
 from ringproof.secret_str import SecretStr
+
+SHAPE: Final = (
+    "write it as http://HOST:PORT or http://USER:PASSWORD@HOST:PORT, with / ? # [ ] @ in a password as "
+    "%2F %3F %23 %5B %5D %40; proxies with https:// or socks5:// are not supported; NO_PROXY=* asks none"
+)
+"""What an error about a wrong address says."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,8 @@ from ringproof.clock import boot_clock
 from ringproof.errors import RingproofError, Unknown, Unreachable
 from ringproof.network.proxy import Proxy
 from ringproof.phone.masking import shorten
-from ringproof.plivo.tunnel import ProxyError, open_tunnel
+from ringproof.plivo.connecting import RefusedAddress, connect, connect_through, describe
+from ringproof.plivo.tunnel import ProxyError
 
 _CLOSED = (errno.EPIPE, errno.ECONNRESET, errno.EPROTOTYPE)
 """What the system says when one writes to a connection that the server has closed."""
@@ -93,7 +94,8 @@ class HttpTransport:
     """Exchanges with one REST collection at `url`, over a pool that any number of threads share.
 
     All connections lead through `proxy`, if there is one. `ca_bundle` is a file or folder of certificates, which are
-    trusted in place of the usual ones.
+    trusted in place of the usual ones. Without a proxy, `admits` decides about each address of the host before it is
+    connected to.
     """
 
     def __init__(
@@ -105,10 +107,11 @@ class HttpTransport:
         timeouts: HttpTimeouts,
         proxy: Proxy | None = None,
         ca_bundle: str | None = None,
+        admits: Callable[[str], bool] | None = None,
     ) -> None:
         self._prepared = requests.Request("GET", url).prepare()
         self._timeouts, self._target, self._headers = timeouts, self._prepared.path_url, dict(headers)
-        self._proxy, self._trusted = proxy, ca_bundle or True
+        self._proxy, self._trusted, self._admits = proxy, ca_bundle or True, admits
         self._adapter = _Adapter(pool_connections=1, pool_maxsize=pool_size)
         self._connecting = Retrying(
             retry=retry_if_exception(_is_worth_another_try),
@@ -120,17 +123,23 @@ class HttpTransport:
             logging.getLogger(name).addFilter(_is_not_ours)
 
     def exchange(
-        self, method: str, path: str = "", body: Body | None = None, before_first_byte: Callable[[], None] | None = None
+        self,
+        method: str,
+        path: str = "",
+        body: Body | None = None,
+        before_first_byte: Callable[[], None] | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> HttpAnswer:
         """Send one request to `path` below the collection and return the answer. `path` must be escaped.
 
+        `headers` are this request's own, beside those of all.
         `before_first_byte` is called directly before the first byte is written. If it raises, nothing is sent and its
         error rises. After the first byte nothing is ever repeated.
 
         Raises `Unreachable` if certainly nothing was sent, after several tries within `connecting_seconds`, and
         `Unknown` if the first byte was written and no head came back.
         """
-        request = _Request(method, self._target + path, self._headers, body)
+        request = _Request(method, self._target + path, {**self._headers, **(headers or {})}, body)
         return self._connecting(
             self._once, request, boot_clock() + self._timeouts.connecting_seconds, before_first_byte
         )
@@ -143,7 +152,9 @@ class HttpTransport:
         self, request: "_Request", connecting_until: float, before_first_byte: Callable[[], None] | None
     ) -> HttpAnswer:
         outer = sys.exception()
-        attempt = _local.attempt = _HttpTry(self._timeouts, connecting_until, before_first_byte, self._proxy)
+        attempt = _local.attempt = _HttpTry(
+            self._timeouts, connecting_until, before_first_byte, self._proxy, self._admits
+        )
         try:
             return self._exchange(self._adapter.pool(self._prepared, self._trusted), request, attempt)
         except RingproofError:
@@ -160,8 +171,8 @@ class HttpTransport:
         # The traceback is dropped too, because its frames have the URL and the credentials as locals.
         system_error = cause.with_traceback(None) if isinstance(cause, OSError) else None
         if attempt.written:
-            raise Unknown(shorten(f"no answer: {_describe(cause)}")) from system_error
-        why = cause.text if isinstance(cause, ProxyError) else f"no connection: {_describe(cause)}"
+            raise Unknown(shorten(f"no answer: {describe(cause)}")) from system_error
+        why = cause.text if isinstance(cause, ProxyError | RefusedAddress) else f"no connection: {describe(cause)}"
         raise Unreachable(shorten(why)) from system_error
 
     def _exchange(self, pool: Any, request: "_Request", attempt: "_HttpTry") -> HttpAnswer:
@@ -213,8 +224,9 @@ class _HttpTry:
         connecting_until: float,
         before_first_byte: Callable[[], None] | None = None,
         proxy: Proxy | None = None,
+        admits: Callable[[str], bool] | None = None,
     ) -> None:
-        self.timeouts, self.proxy = timeouts, proxy
+        self.timeouts, self.proxy, self.admits = timeouts, proxy, admits
         self._before_first_byte = before_first_byte
         self._connecting_until = connecting_until
         self._answer_until: float | None = None
@@ -301,37 +313,6 @@ class _Answer(http.client.HTTPResponse):
             _drop_unsent_on_close(self._sock, on=False)
 
 
-def _connect(host: str, port: int) -> socket.socket:
-    """Connect to the first address of a host that answers."""
-    failure = OSError("no address")
-    for family, kind, protocol, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
-        try:
-            return _current().connect(address, family, kind, protocol)
-        except OSError as error:
-            failure = error
-    raise failure
-
-
-def _connect_through(proxy: Proxy, host: str, port: int) -> socket.socket:
-    """Connect to a host through the proxy, which looks its name up. Raises `ProxyError`."""
-    attempt = _current()
-    try:
-        sock = _connect(proxy.host, proxy.port)
-        try:
-            open_tunnel(sock, proxy, host, port, attempt.step)
-            sock.settimeout(attempt.step())
-        except BaseException:
-            sock.close()
-            raise
-    except OSError as error:
-        failure = (
-            error if isinstance(error, ProxyError) else ProxyError(f"no way through the proxy: {_describe(error)}")
-        )
-    else:
-        return sock
-    raise failure.with_traceback(None)
-
-
 class _Connection(HTTPConnection):
     """A connection that keeps the time limits of the current try, and notes there when it begins to write."""
 
@@ -342,8 +323,10 @@ class _Connection(HTTPConnection):
     _head = b""
 
     def _new_conn(self) -> socket.socket:
-        proxy = _current().proxy
-        return _connect(self._dns_host, self.port) if proxy is None else _connect_through(proxy, self.host, self.port)
+        attempt = _current()
+        if attempt.proxy is None:
+            return connect(attempt, self._dns_host, self.port, attempt.admits)
+        return connect_through(attempt, attempt.proxy, self.host, self.port)
 
     def request(self, method: str, url: str, body: Any = None, *arguments: Any, **options: Any) -> None:
         self._awaits_body = body is not None
@@ -431,7 +414,8 @@ def _is_not_ours(_record: logging.LogRecord) -> bool:
 
 def _is_worth_another_try(error: BaseException) -> bool:
     refusal = error.__cause__
-    return isinstance(error, Unreachable) and not (isinstance(refusal, ProxyError) and refusal.is_final)
+    is_final = isinstance(refusal, ProxyError | RefusedAddress) and refusal.is_final
+    return isinstance(error, Unreachable) and not is_final
 
 
 def _root(error: BaseException, outer: BaseException | None) -> BaseException:
@@ -439,13 +423,3 @@ def _root(error: BaseException, outer: BaseException | None) -> BaseException:
     while (deeper := error.__cause__ or error.__context__) is not None and deeper is not outer:
         error = deeper
     return error
-
-
-def _describe(error: BaseException) -> str:
-    """Describe an error in the system's words, without any text that came over the network."""
-    if isinstance(error, TimeoutError):
-        return "timed out"
-    for attribute in ("verify_message", "reason", "strerror"):  # the first two are those of ssl
-        if isinstance(error, OSError) and (said := getattr(error, attribute, None)):
-            return str(said)
-    return type(error).__name__
