@@ -8,6 +8,7 @@ from typing import Final
 SECRET_FILES: Final = {
     "PLIVO_AUTH_TOKEN_FILE": "PLIVO_AUTH_TOKEN",
     "RINGPROOF_REDIS_URL_FILE": "RINGPROOF_REDIS_URL",
+    "RINGPROOF_WEBHOOK_SECRETS_FILE": "RINGPROOF_WEBHOOK_SECRETS",
 }
 """Variables that name a file, as Docker and systemd hand out secrets, and the variable whose value is in it."""
 
@@ -18,14 +19,14 @@ LARGEST: Final = 64 << 10
 def with_secrets(given: dict[str, str], *, worker: bool) -> tuple[dict[str, str], list[str]]:
     """Add the values of the files that `…_FILE` variables name, and return them with what is wrong with the files.
 
-    Only a worker needs the token, so the file with it may be closed to a producer.
+    Only a worker needs the token and the webhooks' secrets, so the files with them may be closed to a producer.
     """
     problems = []
     for name in SECRET_FILES.keys() & given.keys():
         try:
             value = read_secret(Path(given[name]))
         except ValueError as error:
-            if worker or not name.startswith("PLIVO"):
+            if worker or name == "RINGPROOF_REDIS_URL_FILE":
                 problems.append(f"{name}: {error}")
             continue
         if SECRET_FILES[name] in given:

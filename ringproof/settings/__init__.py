@@ -7,16 +7,18 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, fields
 from fractions import Fraction
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import unquote, urlsplit
 
 from ringproof.errors import Misconfigured
-from ringproof.network import ca_bundle, plivo_url, redis_url
-from ringproof.network.proxy import Proxy, goes_direct
+from ringproof.network import ca_bundle, plivo_url, redis_url, webhook_address
+from ringproof.network.proxy import SHAPE as PROXY_SHAPE
+from ringproof.network.proxy import Proxy
 from ringproof.phone import notations
 from ringproof.policy import Policy, Rate
 from ringproof.secret_file import with_secrets
 from ringproof.secret_str import SecretStr
+from ringproof.settings.shared import USUAL_CA_BUNDLE, USUAL_NO_PROXY, USUAL_PROXY, without_unused
 from ringproof.settings.variable import (
     Variable,
     from_environment,
@@ -27,6 +29,8 @@ from ringproof.settings.variable import (
     parse_redis_url,
     parse_region,
     parse_token,
+    parse_webhook_secrets,
+    parse_webhook_url,
     whole,
 )
 
@@ -34,11 +38,6 @@ if TYPE_CHECKING:
     from ringproof.phone.quiet_hours import QuietHours
 
 DEFAULT_REDIS_URL = "redis://127.0.0.1:6379/0"
-
-# What a machine's programs share. Ours come first, and curl's order of the others follows.
-USUAL_PROXY: Final = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
-USUAL_NO_PROXY: Final = ("no_proxy", "NO_PROXY")
-USUAL_CA_BUNDLE: Final = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 
 _USUAL = Policy()
 
@@ -196,8 +195,7 @@ class Settings:
     plivo_proxy: SecretStr | None = from_environment(
         "PLIVO_PROXY",
         *USUAL_PROXY,
-        values="write it as http://HOST:PORT or http://USER:PASSWORD@HOST:PORT, with / ? # [ ] @ in a password as "
-        "%2F %3F %23 %5B %5D %40; proxies with https:// or socks5:// are not supported; NO_PROXY=* asks none",
+        values=PROXY_SHAPE,
         parse=parse_proxy_url,
         parse_unused=SecretStr,
         default=None,
@@ -206,11 +204,34 @@ class Settings:
     plivo_ca_bundle: str | None = from_environment(
         "PLIVO_CA_BUNDLE",
         *USUAL_CA_BUNDLE,
-        values="the path of a file with PEM certificates that this process can read, or of a folder that "
-        "`openssl rehash` has prepared",
+        values=ca_bundle.SHAPE,
         parse=ca_bundle.check,
         parse_unused=str,
         default=None,
+    )
+    webhook_url: SecretStr | None = from_environment(
+        "RINGPROOF_WEBHOOK_URL",
+        values="write it as https://HOST/PATH, without a login; http:// only on this machine",
+        parse=parse_webhook_url,
+        default=None,
+    )
+    webhook_secrets: tuple[SecretStr, ...] = from_environment(
+        "RINGPROOF_WEBHOOK_SECRETS", values=webhook_address.SECRETS, parse=parse_webhook_secrets, default=()
+    )
+    webhook_secrets_file: str | None = from_environment(
+        "RINGPROOF_WEBHOOK_SECRETS_FILE", values="the path of a file with the secrets alone", default=None
+    )
+    webhook_allow_private: bool = from_environment(
+        webhook_address.ALLOW_PRIVATE,
+        values="true or false",
+        parse=lambda text: matching("true|false", text) == "true",
+        default=False,
+    )
+    webhook_proxy: SecretStr | None = from_environment(
+        *USUAL_PROXY, values=PROXY_SHAPE, parse=parse_proxy_url, parse_unused=SecretStr, default=None
+    )
+    webhook_ca_bundle: str | None = from_environment(
+        *USUAL_CA_BUNDLE, values=ca_bundle.SHAPE, parse=ca_bundle.check, parse_unused=str, default=None
     )
 
     @classmethod
@@ -226,14 +247,16 @@ class Settings:
         values = {name: one.values for _, one in cls._variables() for name in one.names}
         stripped = ((name, environ.get(name, "").strip()) for name in values)
         given, problems = with_secrets({name: value for name, value in stripped if value}, worker=worker)
-        given = _without_unused(given)
+        to_plivo = without_unused(given, given.get("PLIVO_BASE_URL", cls.plivo_base_url))
+        to_webhook = without_unused(given, url) if (url := given.get("RINGPROOF_WEBHOOK_URL")) else {}
         found: dict[str, Any] = {}
         for entry, variable in cls._variables():
-            name = next((name for name in variable.names if name in given), None)
+            used = to_webhook if entry.startswith("webhook") else to_plivo
+            name = next((name for name in variable.names if name in used), None)
             if name is None or (only and entry not in only):
                 continue
             try:
-                found[entry] = (variable.parse if worker else variable.parse_unused)(given[name])
+                found[entry] = (variable.parse if worker else variable.parse_unused)(used[name])
             except ValueError:
                 problems.append(f"{name}: {variable.values}")
         if worker:
@@ -245,8 +268,9 @@ class Settings:
             ]
             if plivo_url.exposes(given.get("PLIVO_BASE_URL", ""), given.get("PLIVO_AUTH_TOKEN", "")):
                 problems.append(f"PLIVO_BASE_URL: {plivo_url.REMEDY}")
+            problems += webhook_address.problems(to_webhook)
         if problems:
-            raise Misconfigured(*problems)
+            raise Misconfigured(*dict.fromkeys(problems))
         return cls(**found)
 
     @classmethod
@@ -291,13 +315,13 @@ class Settings:
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """The texts that no log may show, longest first: Plivo's token; Redis' password and the proxy's.
+        """The texts that no log may show, longest first: Plivo's token, webhooks' secrets, Redis' password, proxies'.
 
         A password is listed as written, and decoded.
         """
         token = self.plivo_auth_token.get_secret_value() if self.plivo_auth_token else ""
-        secrets = {token}
-        for url in (self.redis_url, self.plivo_proxy):
+        secrets = {token, *(secret.get_secret_value() for secret in self.webhook_secrets)}
+        for url in (self.redis_url, self.plivo_proxy, self.webhook_proxy):
             written = _password(url.get_secret_value()) if url else ""
             secrets |= {written, unquote(written)}
         return tuple(sorted(secrets - {""}, key=len, reverse=True))
@@ -314,20 +338,3 @@ def _password(url: str) -> str:
         return urlsplit(url if "://" in url else f"//{url}").password or ""
     except ValueError:
         return ""
-
-
-def _without_unused(given: dict[str, str]) -> dict[str, str]:
-    """Leave out what the way to Plivo does not need, so that it may have any value."""
-    try:
-        plivo = urlsplit(given.get("PLIVO_BASE_URL", Settings.plivo_base_url))
-    except ValueError:
-        return given
-    no_proxy = next((given[name] for name in USUAL_NO_PROXY if name in given), "")
-    unused: tuple[str, ...] = ()
-    if goes_direct(plivo.hostname or ""):
-        unused = ("PLIVO_PROXY", *USUAL_PROXY)
-    elif goes_direct(plivo.hostname or "", no_proxy):
-        unused = USUAL_PROXY
-    if plivo.scheme == "http":
-        unused += USUAL_CA_BUNDLE
-    return {name: value for name, value in given.items() if name not in unused}

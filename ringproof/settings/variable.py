@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ringproof.network import redis_url
+from ringproof.network import redis_url, webhook_address
 from ringproof.network.proxy import Proxy
 from ringproof.secret_str import SecretStr
 
@@ -85,6 +85,19 @@ def parse_quiet_hours(text: str) -> "QuietHours":
 def parse_token(token: str) -> SecretStr:
     """Return a token of Plivo's."""
     return SecretStr(matching("[!#-&(-~]+", token))
+
+
+def parse_webhook_url(url: str) -> SecretStr:
+    """Return the address of a webhook's receiver, whose path may be secret."""
+    return SecretStr(webhook_address.check(url))
+
+
+def parse_webhook_secrets(text: str) -> tuple[SecretStr, ...]:
+    """Return one secret, or two between which there is a comma."""
+    secrets = text.replace(",", " ").split()
+    if not 1 <= len(secrets) <= 2 or not all(map(webhook_address.is_secret, secrets)):
+        raise ValueError("none, more than two, or not in this form")
+    return tuple(map(SecretStr, secrets))
 
 
 def parse_proxy_url(url: str) -> SecretStr:
