@@ -8,10 +8,12 @@ from collections.abc import Collection
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from ringproof.errors import Misconfigured
 from ringproof.ledger.role import Role
 from ringproof.settings import Settings
 
 if TYPE_CHECKING:
+    from ringproof.events.webhook import Webhook
     from ringproof.ledger.ledger import Ledger
     from ringproof.plivo.client import PlivoClient
 
@@ -35,6 +37,11 @@ def ledger() -> "Ledger":
 def plivo() -> "PlivoClient":
     """Return this process's client of Plivo. Raises `Misconfigured` without Plivo's credentials."""
     return _plivo(os.getpid())
+
+
+def webhook() -> "Webhook":
+    """Return this process's way to the receiver of webhooks. Raises `Misconfigured` if none is configured."""
+    return _webhook(os.getpid())
 
 
 @lru_cache(maxsize=1)
@@ -65,4 +72,23 @@ def _plivo(_pid: int) -> "PlivoClient":
         current.plivo_base_url,
         proxy=current.proxy,
         ca_bundle=current.plivo_ca_bundle,
+    )
+
+
+@lru_cache(maxsize=1)
+def _webhook(_pid: int) -> "Webhook":
+    from ringproof.events.webhook import Webhook  # noqa: PLC0415  # few processes send webhooks
+    from ringproof.network.proxy import Proxy  # noqa: PLC0415
+
+    current = settings()
+    if current.webhook_url is None or not current.webhook_secrets:
+        missing = "RINGPROOF_WEBHOOK_URL and RINGPROOF_WEBHOOK_SECRETS"
+        raise Misconfigured(f"{missing}: both are needed to send webhooks; docs/guide/webhooks.md says how")
+    proxy = current.webhook_proxy
+    return Webhook(
+        current.webhook_url,
+        current.webhook_secrets,
+        proxy=Proxy.parse(proxy.get_secret_value()) if proxy else None,
+        ca_bundle=current.webhook_ca_bundle,
+        allow_private=current.webhook_allow_private,
     )

@@ -8,6 +8,7 @@ import redis
 
 from ringproof.batches.column_erasure import erase_in_columns
 from ringproof.batches.model import unpack_row
+from ringproof.events.outbox import erase_events
 from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.request_ids import pattern_of_ids
 from ringproof.ledger.row_outcomes import LISTS
@@ -25,6 +26,9 @@ def erase_number(ledger: Ledger, number: str) -> bool:
     deleted; the outcome and the country stay, so that the counts do not change. A row without an outcome becomes
     `erased`. In the columns of other rows, each cell with the number is deleted.
 
+    Its events are removed from the outbox, also those that nobody has got yet. Reading the outbox takes seconds for
+    each million of events.
+
     A request that has not begun never begins. While a code of the number may be live, or its caps count, a tombstone
     keeps that (`lua/lib/tombstone.lua`). A queued message still has the number until a worker takes it. Reading all
     batch rows takes a second for each million, and their columns two or three.
@@ -32,6 +36,7 @@ def erase_number(ledger: Ledger, number: str) -> bool:
     rows = _erase_rows(ledger, number)
     keys = [ledger.keys.record(number), ledger.keys.earlier(number)]
     has_record = bool(ledger.run_script("number/erase", keys, [number, secrets.token_hex(32)]))
+    erase_events(ledger, number)
     try:
         for pattern in (ledger.keys.token(f"*{number}*"), pattern_of_ids(ledger, number)):
             for key in ledger.client.scan_iter(match=pattern, count=1000):

@@ -67,7 +67,7 @@ class Event:
     def unpack(cls, entry_id: str, packed: str) -> Self:
         """Unpack an entry of the outbox: its id in Redis, and its text."""
         letters, at, number, request, lane, channel, stands, uuid, row, batch = packed.split(" ", _BLANKS)
-        event_id, when = f"{_PREFIX}{entry_id}", moment(int(at))
+        event_id, when = event_id_of(entry_id), moment(int(at))
         if letters == "b-":
             return cls(event_id, EventKind.BATCH_COMPLETED, when, batch=batch)
         state, reason = _STATES[letters[0]], _REASONS.get(letters[1])
@@ -91,6 +91,11 @@ class Event:
     def entry_id(self) -> str:
         """Its id in the outbox."""
         return self.id.removeprefix(_PREFIX)
+
+    @property
+    def subject(self) -> str:
+        """What it is about: events with the same subject are delivered in their order."""
+        return self.phone_number or f"batch {self.batch}"
 
     @property
     def verification_id(self) -> str | None:
@@ -122,9 +127,22 @@ class Event:
         timestamp = self.at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         return json.dumps({"type": self.kind.type, "timestamp": timestamp, "data": self.data()}, separators=(",", ":"))
 
+    @property
+    def summary(self) -> str:
+        """Its type, and the masked number or the batch that it is about."""
+        return f"{self.kind.type} {mask(self.phone_number) if self.phone_number else self.batch}"
+
     def __str__(self) -> str:
-        about = mask(self.phone_number) if self.phone_number else self.batch
-        return f"{self.id} {self.kind.type} {about}"
+        return f"{self.id} {self.summary}"
+
+
+def event_id_of(entry_id: str) -> str:
+    """Return the id of the event that an entry of the outbox is.
+
+    >>> event_id_of("1764376884123-0")
+    'evt_1764376884123-0'
+    """
+    return f"{_PREFIX}{entry_id}"
 
 
 def entry_id_of(event_id: str) -> str | None:

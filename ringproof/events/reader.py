@@ -6,13 +6,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ringproof.clock import boot_clock
 from ringproof.events.event import Event, entry_id_of
+from ringproof.events.outbox import READERS
 from ringproof.ledger.keys import Keys
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
-
-CONSUMER: Final = "api"
-"""The name under which readers ask for events. Each of them keeps its own place, so Redis keeps none."""
 
 PAGE: Final = 100
 WAIT: Final = timedelta(seconds=2)
@@ -25,7 +23,7 @@ SIGN: Final = timedelta(minutes=1)
 async def want_events(client: "Redis", keys: Keys) -> None:
     """Have the outbox keep events for readers from now on. A server of an API calls this at its start."""
     seconds, _ = await client.time()
-    await client.hset(keys.consumers, f"{CONSUMER}:seen", str(seconds * 1000))
+    await client.hset(keys.consumers, f"{READERS}:seen", str(seconds * 1000))
 
 
 async def follow_events(client: "Redis", keys: Keys, after: str | None = None) -> AsyncGenerator[Event | None, None]:

@@ -1,4 +1,4 @@
-"""The Celery queues: one for each lane, and one for the ticks that beat sends."""
+"""The Celery queues: one for each lane, one for the ticks that beat sends, and one for each consumer of events."""
 
 from datetime import timedelta
 from typing import Final
@@ -10,6 +10,12 @@ from ringproof.ledger.record import Lane
 from ringproof.phone.masking import mask_value
 
 TICKS: Final = "ringproof.ticks"
+
+EVENTS: Final = "ringproof.events"
+"""Whose workers send webhooks."""
+
+SIGNALS: Final = "ringproof.signals"
+"""Whose workers call a program's handlers. They alone have them, so it is another queue than that of webhooks."""
 
 SWEEP_TICK: Final = "sweep"
 """The tick of the sweep: some worker claims it each second, if one has a beat."""
@@ -27,7 +33,7 @@ def queue(lane: Lane) -> str:
     return f"ringproof.{lane}"
 
 
-QUEUES: Final = (TICKS, *map(queue, Lane))
+QUEUES: Final = (TICKS, *map(queue, Lane), EVENTS, SIGNALS)
 """All that the workers take messages from."""
 
 

@@ -1,7 +1,7 @@
 -- needs: arguments, clock, history_letters
 -- The outbox: a stream with an entry for each event that somebody may want to know of. It is written in the script that
 -- makes the change, so no event is lost and none is invented. Without a consumer nothing is written: each one has its
--- fields in the hash of `consumers_key` (lua/outbox/subscribe.lua).
+-- fields in the hash of `consumers_key` (lib/delivery.lua).
 -- An entry has one field `e`: letters of the state and the reason, as in a record's history; when it happened (ms);
 -- number; request; letter of the lane; channel; '1' if the number's verification stands; uuid; row; batch. Blanks are
 -- between them, '-' stands for nothing, and a batch's name may have blanks. The letter of a completed batch is 'b'.
@@ -19,6 +19,11 @@ end
 
 local function note_completed_batch(name)
   noted[#noted + 1] = {batch = name}
+end
+
+-- Returns when (ms) the event of a text happened.
+local function happened_at(text)
+  return tonumber(text:match('^%S+ (%d+) '))
 end
 
 local function packed_event(event)
