@@ -24,6 +24,7 @@ from ringproof.ledger.policy import restore_policy
 from ringproof.ledger.queues import SWEEP_TICK, claim_tick, queue
 from ringproof.ledger.record import Lane, Reason, Record, State
 from ringproof.phone.masking import mask
+from tasks.events import enqueue_deliveries
 from tasks.plivo_list import enqueue_list_scans
 from tasks.reverification import enqueue_reverifications
 from worker.celery.beat import SWEEP
@@ -88,6 +89,7 @@ def sweep() -> None:
     if take_probe(ledger):
         app.send_task(probe.name, queue=queue(Lane.INTERACTIVE), ignore_result=True)
     enqueue_list_scans(ledger)
+    enqueue_deliveries(ledger)
     reverifications = enqueue_reverifications(ledger)
     counts = {
         **{str(action): count for action, count in done.items()},

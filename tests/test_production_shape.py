@@ -22,7 +22,7 @@ SERVICES = COMPOSE["services"]
 EXAMPLE = ROOT / ".env.example"
 OURS_ALONE = {"REDIS_PASSWORD"}  # compose's, which makes RINGPROOF_REDIS_URL of it
 ELSEWHERE = {"REDIS_URL"}  # what platforms call it; the example has our own name for it
-QUEUES = {"ringproof.interactive", "ringproof.scheduled", "ringproof.bulk", "ringproof.ticks"}
+QUEUES = {"ringproof.interactive", "ringproof.scheduled", "ringproof.bulk", "ringproof.ticks", "ringproof.events"}
 GRACE_SECONDS = 15.0
 
 # A worker that was started without --loglevel says neither; celery reads its options from CELERY_*, too.
@@ -55,7 +55,7 @@ def test_every_queue_has_a_process_and_no_two_share_one():
         queue for command in PROCFILE.values() if "-Q" in command for queue in words_after("-Q", command).split(",")
     ]
 
-    assert sorted(taken) == sorted(QUEUES)
+    assert sorted(taken) == sorted(QUEUES), "only a worker with a program's handlers takes ringproof.signals"
 
 
 def test_no_port_is_published():

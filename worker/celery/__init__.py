@@ -20,7 +20,7 @@ __all__ = ["app"]
 
 TASKS: Final = (
     *("verification", "confirmation", "reverification", "bulk"),
-    *("sweep", "feeder", "plivo_list", "removal"),
+    *("sweep", "feeder", "plivo_list", "removal", "events"),
 )
 
 app.is_service = True

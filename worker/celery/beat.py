@@ -11,6 +11,7 @@ from celery.beat import Scheduler
 
 from ringproof import runtime
 from ringproof.batches.feeding import is_anything_to_feed
+from ringproof.events import outbox
 from ringproof.ledger.agenda import is_anything_due
 from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.queues import TICKS, queue_length
@@ -29,7 +30,13 @@ SCHEDULE: Final = {
     for name, task in (("sweep", SWEEP), ("feed", FEED))
 }
 
-IS_NEEDED: Final[dict[str, Callable[[Ledger], bool]]] = {SWEEP: is_anything_due, FEED: is_anything_to_feed}
+
+def is_sweep_needed(ledger: Ledger) -> bool:
+    """Whether the agenda has something that is due, or a consumer of events may get some."""
+    return is_anything_due(ledger) or (outbox.has_consumers(ledger) and bool(outbox.due_consumers(ledger)))
+
+
+IS_NEEDED: Final[dict[str, Callable[[Ledger], bool]]] = {SWEEP: is_sweep_needed, FEED: is_anything_to_feed}
 
 _log = logging.getLogger(__name__)
 

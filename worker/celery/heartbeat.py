@@ -1,4 +1,4 @@
-"""The heartbeat of a worker: it says in Redis that it takes messages, for `ringproof health`."""
+"""The heartbeat of a worker: it says in Redis that it takes messages, for `ringproof health`, and wants its events."""
 
 import os
 import socket
@@ -12,6 +12,7 @@ from celery.worker.consumer.consumer import STOP_CONDITIONS
 from ringproof import runtime
 from ringproof.errors import LedgerUnavailable
 from ringproof.ledger.heartbeats import BEAT_SECONDS, beat, end_beats
+from worker.celery.consumers import want_events
 
 
 class Heartbeat(bootsteps.StartStopStep):
@@ -32,9 +33,12 @@ class Heartbeat(bootsteps.StartStopStep):
             "queues": sorted(c.app.amqp.queues.consume_from),
         }
 
+        current = runtime.settings()
+
         def beat_once() -> None:
             with suppress(LedgerUnavailable):  # the consumer says that Redis is away, and connects again
                 beat(runtime.ledger(), c.hostname, facts)
+                want_events(current)
 
         beat_once()
         self._timer = c.timer.call_repeatedly(BEAT_SECONDS, beat_once)

@@ -19,8 +19,9 @@ from ringproof.phone.masking import redact
 from ringproof.printable import printable
 from ringproof.runtime import settings
 from worker.celery.beat import FEED, SWEEP
+from worker.celery.consumers import DELIVER
 
-REGULAR_TASK = re.compile(rf"Task ({SWEEP}|{FEED}|ringproof\.reconcile)\[")
+REGULAR_TASK = re.compile(rf"Task ({SWEEP}|{FEED}|{DELIVER}|ringproof\.reconcile)\[")
 """Matches Celery's log lines about the tasks that run even in an idle installation."""
 
 _INDENTED = "\n    "

@@ -16,6 +16,7 @@ from ringproof.ledger.health import examine
 from ringproof.ledger.policy import changes
 from ringproof.phone.country_list import PLIVO_SERVES
 from worker.celery import shutdown
+from worker.celery.consumers import leave_queues, want_events
 
 TESTED: Final = {"celery": "5.6.3", "kombu": "5.6.2"}
 """The versions that Ringproof is tested with. A worker logs at its start if it finds others."""
@@ -43,6 +44,8 @@ class Readiness(bootsteps.StartStopStep):
                 audit.note(ledger, f"worker@{socket.gethostname()}", "policy", change)
             ledger.publish_policy(current.policy)
             complaints = examine(ledger)
+            leave_queues(parent.app, current)
+            want_events(current)
         except (Misconfigured, LedgerUnavailable) as error:
             sys.exit(f"ringproof: {error}")
         if changed:
