@@ -20,6 +20,7 @@ from virtual_workers import LedgerInTime, Workers
 
 from ringproof.batches import erasure, operations
 from ringproof.batches.summary import batch_summary
+from ringproof.events.outbox import READERS
 from ringproof.ledger import control, plivo_list, queues
 from ringproof.ledger.acceptance import Disposition, RequestKind
 from ringproof.ledger.confirmation import store_code
@@ -59,6 +60,7 @@ class History:
         self.ledger.clock_us = lambda: self.epoch_us_of(self.time.now)
         policy = Policy(rate=RATE, call_rate=CALL_RATE, range_codes_per_hour=0, max_codes_per_day=5)
         self.ledger.publish_policy(policy)
+        self.client.hset(self.ledger.keys.consumers, f"{READERS}:seen", self.epoch_us_of(0) // 1000)
         self.plivo = StrictPlivo(self.time, self.chance, RATE.number, float(RATE.window_seconds))
         self.workers = Workers(self.time, self.ledger, self.chance)
         client_of_plivo = PlivoClient(AUTH_ID, SecretStr(AUTH_TOKEN))

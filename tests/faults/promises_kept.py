@@ -7,6 +7,7 @@ from typing import Any
 from strict_plivo import CODE_SECONDS
 
 from ringproof.batches.summary import recount
+from ringproof.events.event import Event
 from ringproof.ledger.record import Reason, Record, State
 
 COOLDOWN_SECONDS = 60.0
@@ -34,6 +35,7 @@ def broken(history: Any) -> list[str]:
         *_batches_without_an_end(history),
         *_not_verified(history),
         *_newcomer(history),
+        *_without_an_event(history),
     ]
 
 
@@ -101,6 +103,21 @@ def _not_verified(history: Any) -> Iterator[str]:
         record = history.ledger.read(number)
         if record and not record.is_verified:
             yield f"{number} is verified at Plivo, and here it is {record!r}"
+
+
+def _without_an_event(history: Any) -> Iterator[str]:
+    """The last event of a number does not say where the number stands. A cancelled request makes no event."""
+    entries = history.client.xrange(history.ledger.keys.outbox)
+    last = {one.phone_number: one for one in (Event.unpack(place, fields["e"]) for place, fields in entries)}
+    erased = {number for number, at in history.erasures.items() if at}
+    for number in {*history.requests, *itertools.chain(*history.batches.values())} - erased:
+        record, event = history.ledger.read(number), last.get(number)
+        if record is None or record.state is State.CANCELLED:
+            continue
+        # If nobody has entered a resend's code, the number stays verified, and the event is about the resend.
+        may_be = {record.state, State.EXPIRED} if record.state is State.VERIFIED else {record.state}
+        if event is None or event.state not in may_be or event.is_verified != record.is_verified:
+            yield f"{number} is {record!r}, and its last event is {event!r}"
 
 
 def _newcomer(history: Any) -> Iterator[str]:
