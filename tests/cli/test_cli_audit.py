@@ -96,7 +96,8 @@ def test_only_the_newest_entries_are_kept(ledger, monkeypatch):
 
 READS_ONLY = {
     "audit", "batch", "batch ls", "batch show", "health", "limits", "limits show", "status",
-    "confirm", "initiate", "worker", "beat", "sandbox", "demo",
+    "confirm", "initiate", "worker", "beat", "sandbox", "demo", "serve", "door", "door ls",
+    "webhook", "webhook ls", "webhook test",
 }  # fmt: skip
 """Commands that only read, that a person uses for a number of their own, or that start a process."""
 

@@ -8,11 +8,18 @@ import re
 import pytest
 from pages import ROOT, fences, file
 from support.harness import fresh_number
+from support.receivers import new_secret
 
+from ringproof.events.event import Event
+from ringproof.events.handlers import Handlers
+from ringproof.events.receiver import Receipt
+from ringproof.events.webhook import Webhook
 from ringproof.phone.masking import mask
+from ringproof.secret_str import SecretStr
 
 WRITTEN = re.compile(r"\+1[ (.-]*415[ ).-]*555[ .-]*0123")
 REDIS_URL = "redis://127.0.0.1:6379/0"
+EVENT = Event.unpack("1764376884123-0", "v- 1764376884123 +14155550123 1764376800 i sms 1 3fa85f64-5717 - -")
 MASKED = "+1•••••••23"
 RIGHT, WRONG = '"0123"', '"9999"'
 PYCON = sorted({fence.page for fence in fences("pycon")})
@@ -94,3 +101,32 @@ def test_the_test_of_a_users_application_passes(plivo, number, tmp_path, monkeyp
     example.test_a_user_verifies_a_number()
 
     assert len(plivo.sends(number)) == 1
+
+
+def test_the_receiver_of_webhooks_takes_an_event_once_and_no_forged_one(tmp_path, monkeypatch):
+    secret = new_secret()
+    monkeypatch.setenv("WEBHOOK_SECRET", secret)
+    monkeypatch.setenv("DATABASE", str(tmp_path / "events.db"))
+    receiver = loaded("webhook_receiver.py", tmp_path, "+14155550123")
+    client = receiver.app.test_client()
+    body = EVENT.as_json()
+
+    def post(signed_with, event_id=EVENT.id):
+        headers = Webhook(SecretStr("https://x.example"), [SecretStr(signed_with)]).headers(event_id, body)
+        return client.post("/hooks/ringproof", data=body, headers=headers).status_code
+
+    assert [post(secret), post(secret), post(new_secret())] == [204, 204, 401]
+    assert receiver.events.execute("SELECT * FROM phones").fetchall() == [("+14155550123", 1)]
+    assert receiver.events.execute("SELECT * FROM handled").fetchall() == [(EVENT.id,)]
+    receiver.events.close()
+
+
+def test_the_handlers_of_the_guide_are_called(tmp_path, monkeypatch):
+    monkeypatch.setenv("DATABASE", str(tmp_path / "phones.db"))
+    handlers = loaded("handlers.py", tmp_path, "+14155550123")
+
+    assert Handlers().deliver(EVENT) == Receipt()
+    assert handlers.database.execute("SELECT * FROM phones").fetchall() == [("+14155550123", "verified")]
+    for signal in (handlers.verified, handlers.failed):
+        signal.disconnect(handlers.store)
+    handlers.database.close()

@@ -688,8 +688,8 @@ MUTATIONS = (
     Mutation(
         "the client repeats nothing after the first byte",
         "ringproof/plivo/transport.py",
-        'raise Unknown(shorten(f"no answer: {_describe(cause)}"))',
-        'raise Unreachable(shorten(f"no answer: {_describe(cause)}"))',
+        'raise Unknown(shorten(f"no answer: {describe(cause)}"))',
+        'raise Unreachable(shorten(f"no answer: {describe(cause)}"))',
         "tests/faults/test_plivo_fails.py::test_each_misfortune_of_plivo_alone_ends_as_expected",
     ),
     Mutation(
@@ -765,8 +765,8 @@ MUTATIONS = (
     Mutation(
         "a proxy that refuses the login is asked once, so that the account is not locked",
         "ringproof/plivo/transport.py",
-        "and refusal.is_final)",
-        "and False)",
+        "and refusal.is_final",
+        "and False",
         "tests/plivo/test_proxy.py::test_a_login_that_is_missing_or_wrong_is_named_and_is_not_repeated",
     ),
     Mutation(

@@ -33,6 +33,7 @@ _COMMANDS: Final = {
     "serve": "serve:serve",
     "status": "status:status",
     "sync": "verified:sync",
+    "webhook": "webhook:webhook",
     "worker": "processes:worker",
 }
 """Each command with its module in this package, and its name there."""

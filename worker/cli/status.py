@@ -5,6 +5,7 @@ import sys
 import click
 
 from ringproof import runtime
+from ringproof.events.delivery_status import deliveries
 from ringproof.ledger import reverification
 from ringproof.ledger.control import sending_status
 from ringproof.phone.masking import mask
@@ -24,15 +25,15 @@ def status(number: str | None, region: str | None, *, prints_json: bool) -> None
     """Show where a NUMBER stands, or the sending as a whole.
 
     For a number: its state, what happens next, and its history. Without one: the pauses, the pace, what slows it down,
-    and the queues.
+    the queues, and the deliveries of events.
     """
     load_dotenv()
     if number is None:
-        sending = sending_status(runtime.ledger())
+        sending, of_events = sending_status(runtime.ledger()), deliveries(runtime.ledger())
         if prints_json:
-            click.echo(sending_json(sending))
+            click.echo(sending_json(sending, of_events))
         else:
-            console().print(sending_view(sending))
+            console().print(sending_view(sending, of_events))
         return
     number = e164_of(number, region)
     record = runtime.ledger().read(number)

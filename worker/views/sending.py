@@ -7,17 +7,20 @@ from typing import Final
 from rich.table import Table
 from rich.text import Text
 
+from ringproof.events.delivery_status import Delivery
+from ringproof.events.outbox import READERS
 from ringproof.ledger.control import Pause, PeopleCodes, RefusedDestination, SendingStatus
 from ringproof.policy import Rate
 from worker.views.console import fact_table, lines
+from worker.views.deliveries import delivery_lines
 from worker.views.text import clock, json_line
 
 MOST_COUNTRIES: Final = 5
 """The countries whose codes are shown: the line is for a terminal, and `--json` has them all."""
 
 
-def sending_view(status: SendingStatus) -> Table:
-    """Return the status of the sending for a person.
+def sending_view(status: SendingStatus, deliveries: Sequence[Delivery] = ()) -> Table:
+    """Return the status of the sending, and of the deliveries of events, for a person.
 
     sending  goes on
     pace     300/5s, which is 59.3 a second; calls 2/1s
@@ -36,13 +39,14 @@ def sending_view(status: SendingStatus) -> Table:
             "people": lines(_people_lines(status)),
             "refused": ", ".join(f"{limit} {count:,}" for limit, count in status.refusals.items()),
             "wrong codes": _wrong_codes_line(status),
+            "events": lines(delivery_lines(one for one in deliveries if one.consumer != READERS)),
         }
     )
 
 
-def sending_json(status: SendingStatus) -> str:
-    """Return the status of the sending as a line of JSON."""
-    return json_line(asdict(status))
+def sending_json(status: SendingStatus, deliveries: Sequence[Delivery] = ()) -> str:
+    """Return the status of the sending, and of the deliveries of events, as a line of JSON."""
+    return json_line({**asdict(status), "deliveries": [asdict(one) for one in deliveries]})
 
 
 def names_of(refused: Iterable[RefusedDestination]) -> str:
