@@ -31,6 +31,7 @@ import ringproof
 from ringproof.ledger import ledger
 from ringproof.plivo import client, transport
 from tasks import verification
+from worker.celery import shutdown
 from worker.sending.senders import SENDERS
 
 NUMBERS = threading.local()
@@ -138,6 +139,7 @@ def shorten():
     """Use the durations wherever a ledger is built, and give up on Plivo sooner."""
     build = ledger.Ledger.__init__
     build.__kwdefaults__["durations"] = durations()
+    shutdown.GRACE_SECONDS = float(os.environ.get("FAULTS_GRACE_SECONDS", shutdown.GRACE_SECONDS))
     if seconds := os.environ.get("FAULTS_ANSWER_SECONDS"):
         client.PlivoClient.__init__.__kwdefaults__["timeouts"] = transport.HttpTimeouts(answer_seconds=float(seconds))
 

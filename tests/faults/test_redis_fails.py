@@ -15,7 +15,7 @@ from world import LONG, World
 from ringproof.batches.model import BatchState
 from ringproof.batches.summary import batch_summary
 from ringproof.errors import LedgerUnavailable
-from ringproof.ledger.record import State
+from ringproof.ledger.record import Lane, State
 
 LOADS = {"numbers": (600, "40/1s"), "batch": (5000, "300/1s")} if LONG else {"numbers": (200, "40/1s")}
 """How many, and a pace at which there is work left when Redis is back."""
@@ -155,3 +155,26 @@ def test_a_refusal_of_redis_names_its_reason_and_nothing_is_half_accepted(world,
     goes_on(world)
 
     until_all_have_one(world, worker)
+
+
+@pytest.mark.parametrize(("pool", "fails"), [("prefork", "kill"), ("threads", "freeze")])
+def test_a_worker_stops_in_time_although_redis_takes_no_result(tmp_path, pool, fails):
+    with World(tmp_path, FAULTS_GRACE_SECONDS="2") as world:
+        world.plivo.switch(latency_ms=2000)
+        worker = world.start("-P", pool, children=2)
+        eventually(lambda: len(world.first_bytes()) == 1, why="its question at the start")
+        numbers = world.enqueue(6, Lane.INTERACTIVE)
+        eventually(lambda: len(world.first_bytes()) == 7)
+        getattr(world.redis, fails)()
+        worker.popen.terminate()
+        eventually(lambda: worker.popen.poll() is not None, within=25)
+        {"kill": world.redis.restart, "freeze": world.redis.thaw}[fails]()
+        eventually(lambda: answered(world))
+        world.start(name="another", children=2)
+        states = world.until_settled()
+
+        assert "Redis has not taken the results of" in worker.log
+        assert states.keys() <= {State.IN_DOUBT, State.CODE_SENT}, "a frozen Redis may have got results before it froze"
+        assert states.total() == 6
+        assert len(world.plivo.sends()) == len(numbers)
+        check(world)

@@ -21,10 +21,14 @@ from celery import signals
 POLL_SECONDS: Final = 0.1
 """How long it may take until what waits for a slot or a turn notices a stop."""
 
+GRACE_SECONDS: Final = 20.0
+"""How long what waits for Redis goes on after a stop. A supervisor gives a worker 30 s."""
+
 REPORT_SECONDS: Final = 0.5
 """How long a child goes on after its last send, so that its result reaches the parent."""
 
 _byte: mmap.mmap | None = None
+_noticed_at: float | None = None
 _stops_here = False
 """Whether this process itself got a SIGTERM while it was sending."""
 
@@ -41,10 +45,24 @@ def is_stopping() -> bool:
     return _stops_here or (_byte is not None and _byte[0] != 0)
 
 
+def is_grace_over() -> bool:
+    """Whether this process has known for GRACE_SECONDS that its worker stops. Then it does not wait for Redis any more.
+
+    The clock starts with `stop_here`, or with the first call after another process of this worker has noticed the stop.
+    """
+    global _noticed_at  # noqa: PLW0603  # of this process alone
+    if not is_stopping():
+        _noticed_at = None
+    elif _noticed_at is None:
+        _noticed_at = time.monotonic()
+    return _noticed_at is not None and time.monotonic() - _noticed_at > GRACE_SECONDS
+
+
 def stop_here() -> None:
     """Have this process stop, whatever the others of its worker do."""
     global _stops_here  # noqa: PLW0603  # of this process alone
     _stops_here = True
+    is_grace_over()  # its clock starts
 
 
 def sleep_unless_stopping(seconds: float) -> bool:

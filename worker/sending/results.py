@@ -14,6 +14,7 @@ from ringproof.errors import LedgerUnavailable
 from ringproof.ledger.answers import Settlement
 from ringproof.ledger.ledger import Ledger
 from ringproof.phone.masking import mask
+from worker.celery import shutdown
 from worker.sending.attempt import Attempted
 from worker.sending.retry import PAUSES
 
@@ -40,7 +41,8 @@ class Results:
         """Write a result, or leave it to the thread that writes at the moment.
 
         A result that the ledger does not take is written again until it does: Plivo's answer must survive an outage of
-        Redis. One thread repeats all of these, so that the others go on sending.
+        Redis. One thread repeats all of these, so that the others go on sending. When this worker's time to stop is
+        over, what is left is given up: these numbers are in doubt when their leases end.
         """
         self._waiting.append(attempted)
         # Looked at again after each release: a result that came before it would otherwise stay.
@@ -61,7 +63,15 @@ class Results:
         while self._failed:
             time.sleep(next(pauses))
             for _ in range(0, len(self._failed), MOST_AT_ONCE):
+                if shutdown.is_grace_over():
+                    self._give_up()
+                    return
                 self._write_some(self._failed)
+
+    def _give_up(self) -> None:
+        left = len(self._failed)
+        self._failed.clear()
+        _log.error("this worker stops, and Redis has not taken the results of %d numbers: they will be in doubt", left)
 
     def _write_some(self, results: deque[Attempted]) -> None:
         """Write the first of these results. Those that the ledger does not take are `_failed` then."""

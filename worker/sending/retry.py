@@ -28,18 +28,24 @@ def until_ledger_answers(
 ) -> T:
     """Call the ledger until it answers, and return the answer. A repeated call must count only once.
 
-    Raises `LedgerUnavailable` after `seconds` without an answer; with `ends_with_worker` also when this worker stops;
-    and with `raises_refusals` also when Redis refuses the call.
+    Raises `LedgerUnavailable` after `seconds` without an answer, or when this worker's time to stop is over; with
+    `ends_with_worker` as soon as this worker stops; and with `raises_refusals` also when Redis refuses the call.
 
         record = until_ledger_answers(lambda: ledger.read(number))
     """
     has_run_out = stop_after_delay(seconds)
+
+    def may_help(error: BaseException) -> bool:
+        is_final = raises_refusals and getattr(error, "is_refusal", False)
+        return isinstance(error, LedgerUnavailable) and not is_final
+
+    def ends(state: RetryCallState) -> bool:
+        return has_run_out(state) or shutdown.is_grace_over() or (ends_with_worker and shutdown.is_stopping())
+
     retrying = Retrying(
-        retry=retry_if_exception(
-            lambda error: isinstance(error, LedgerUnavailable) and not (raises_refusals and error.is_refusal)
-        ),
+        retry=retry_if_exception(may_help),
         wait=wait_chain(*map(wait_fixed, PAUSES)),
-        stop=lambda state: has_run_out(state) or (ends_with_worker and shutdown.is_stopping()),
+        stop=ends,
         before_sleep=_log_the_first,
         reraise=True,
     )
