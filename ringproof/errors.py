@@ -11,6 +11,7 @@ RingproofError
 ├── Capped                    the number or its range got as many codes as it may           also at .get()
 │   └── Overloaded            so many people wait that the code would come too late
 ├── LedgerUnavailable         Redis did not answer, or refused the change
+│   └── LedgerDamaged         a key of Ringproof's has something else than Ringproof writes
 ├── Misconfigured             a variable of the environment is missing or wrong
 ├── Unwritable                a file cannot be written
 ├── NotConfirmed              the code has not verified the number                          at .get()
@@ -244,6 +245,18 @@ class LedgerUnavailable(RingproofError):
 
     def _text(self) -> str:
         return f"Redis at {self.url} did not take it ({self.cause}); {self.remedy}"
+
+
+class LedgerDamaged(LedgerUnavailable):
+    """A key of Ringproof's in Redis has something else than Ringproof writes; asking again does not help.
+
+    Ringproof itself writes nothing of the kind: a person or another program has changed the key.
+    """
+
+    REMEDY = "if it is the record of a number, `ringproof erase NUMBER` removes it"
+
+    def __init__(self, url: str, cause: str, remedy: str = REMEDY, is_refusal: bool = True) -> None:
+        super().__init__(url, cause, remedy, is_refusal)
 
 
 class Misconfigured(RingproofError):

@@ -64,6 +64,8 @@ def sweep_once(ledger: Ledger, limit: int = PORTION) -> Counter[AgendaAction]:
             send_message(entry.phone_number, entry.request, entry.lane)
         elif entry.action is AgendaAction.LOOK_UP:
             send_message(entry.phone_number, entry.request, entry.lane, task=look_up.name)
+        elif entry.action is AgendaAction.DAMAGED:
+            _log.error("the record of %s in Redis is damaged; `ringproof erase` removes it", mask(entry.phone_number))
     for (lane, channel), requests in chunks.items():
         for start in range(0, len(requests), CHUNK):
             send_chunk(requests[start : start + CHUNK], lane, channel)

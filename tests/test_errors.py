@@ -66,6 +66,7 @@ ARGUMENTS = {
     errors.Capped: [(limit, UNTIL) for limit in errors.Capped.LIMITS] + [("a limit of tomorrow", UNTIL)],
     errors.Overloaded: [(UNTIL, UNTIL + timedelta(minutes=15))],
     errors.LedgerUnavailable: [("redis://:•••@h:6379/0", "ConnectionError: refused"), ("", "")],
+    errors.LedgerDamaged: [("redis://:•••@h:6379/0", "the record of +1•••••••23 has junk in its fields"), ("", "")],
     Misconfigured: [(), ("A: missing",), ("A: missing", "B: wrong; see C")],
     errors.Unwritable: [("rejects.csv", "No space left on device", "make room"), ("", "", "")],
     errors.WrongCode: [(), ("400 the otp is wrong",), ("400", 4), ("", 0), ("404", 0, UNTIL)],

@@ -66,7 +66,8 @@ class AgendaAction(StrEnum):
     LOOK_UP = "look_up"  # in doubt, and no code of it can be live: the caller sends the message of its look-up
     UNDECIDED = "undecided"  # no look-up has ended its doubt within a day: it has failed
     LIST = "list"  # its code has died, and it waits for a scan of Plivo's list
-    KEPT = "kept"  # it was not due, or its record is damaged: the entry has another time now
+    KEPT = "kept"  # it was not due: the entry has another time now
+    DAMAGED = "damaged"  # its record is damaged: it is looked at again in minutes
     GONE = "gone"  # it has no record, or a final one: the entry is removed
 
 

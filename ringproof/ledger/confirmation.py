@@ -154,7 +154,7 @@ def take_code(ledger: Ledger, number: str, handle: str, request: int | None = No
     step, code, tries_left, unanswered_handle, flat = ledger.run_script(
         "number/take_code", [ledger.keys.record(number), ledger.keys.code(handle)], [handle, TRIES, request or ""]
     )
-    record = Record.from_pairs(number, flat)
+    record = ledger.record_of(number, flat)
     return TakenCode(NextStep(step), SecretStr(code), int(tries_left), unanswered_handle, record)
 
 

@@ -40,6 +40,18 @@ _OF_PIPELINE = re.compile(r"^Command # \d+ \(.*\) of pipeline caused error: ", r
 """What redis-py puts in front of a refusal: the command with all its arguments, a number's key among them."""
 
 
+DAMAGE_SIGNS: Final = (
+    *("WRONGTYPE", "value is not ", "arguments must be strings"),
+    *("attempt to ", "bad argument", "table index is nil"),  # Lua's own errors
+)
+"""What is in Redis' error if a key holds something else than a command or a script expects of it."""
+
+
+def is_damage(error: redis.RedisError) -> bool:
+    """Whether an error is about what a key holds, and not about Redis itself."""
+    return isinstance(error, redis.ResponseError) and any(sign in str(error) for sign in DAMAGE_SIGNS)
+
+
 def cause_of(error: redis.RedisError) -> str:
     """Return why Redis did not do it, in the same words for every version of Redis.
 

@@ -21,18 +21,18 @@ import redis
 from redis.commands.core import Script
 
 from ringproof.clock import SlotClock, boot_clock, epoch_ms, moment
-from ringproof.errors import LedgerUnavailable
+from ringproof.errors import LedgerDamaged, LedgerUnavailable
 from ringproof.ledger.acceptance import COLUMNS, Acceptance, Disposition, RequestKind
 from ringproof.ledger.answers import Begun, Outcome, Settled, Settlement, Verdict
 from ringproof.ledger.clock_watch import CLOCK_IS_ANOTHER, ClockWatch
-from ringproof.ledger.connection import cause_of
+from ringproof.ledger.connection import cause_of, is_damage
 from ringproof.ledger.durations import Durations, ms, optional_ms
 from ringproof.ledger.keys import Keys
 from ringproof.ledger.record import Lane, Record, State, pieces
 from ringproof.ledger.rights import is_missing_right, missing_rights
 from ringproof.ledger.role import Role
 from ringproof.ledger.scripts import script_text
-from ringproof.phone.masking import shorten
+from ringproof.phone.masking import mask, shorten
 from ringproof.policy import Policy
 from ringproof.secret_str import SecretStr
 
@@ -175,7 +175,8 @@ class Ledger:
         BEGUN: this caller alone sends for the number, at its slot and well before its lease ends.
         LATER: the number stays queued; call again at `at`. The turn is reserved for you if `at` is within `patience`.
         A second call with the same fence returns the same answers, or LATER if a slot was revoked by a pause, a 429 or
-        other rates. `asleep` maps a number in its quiet hours to their end: it gets no code before.
+        other rates. `asleep` maps a number in its quiet hours to their end: it gets no code before. NOTHING also for a
+        number whose record is damaged, so that the others have their answers.
 
             ledger.begin([("+14155550123", 1764376884)])
             # [Begun(verdict=BEGUN, wait=timedelta(microseconds=16867), at=3061.4, at_us=1764376884216867, …)]
@@ -195,17 +196,16 @@ class Ledger:
             ],
         )
         local = self.slot_clock.locate(asked_at, boot_clock(), int(now_us))
-        return [
-            Begun(
-                Verdict(verdict),
-                timedelta(microseconds=max(0, int(at_us) - int(now_us))),
-                local(int(at_us)),
-                int(at_us),
-                token,
-                Record.from_pairs(number, flat),
-            )
-            for (number, _), (verdict, at_us, flat) in zip(requests, answers, strict=True)
-        ]
+
+        def begun(number: str, verdict: str, at_us: str, flat: Sequence[str]) -> Begun:
+            wait = timedelta(microseconds=max(0, int(at_us) - int(now_us)))
+            try:
+                record = self.record_of(number, flat)
+            except LedgerDamaged:
+                return Begun(Verdict.NOTHING, wait, local(int(at_us)), int(at_us), token, None)
+            return Begun(Verdict(verdict), wait, local(int(at_us)), int(at_us), token, record)
+
+        return [begun(number, *answer) for (number, _), answer in zip(requests, answers, strict=True)]
 
     def reach_us(self) -> int:
         """Return how far this process is from Redis, for the scripts that give slots: see `SlotClock.reach`.
@@ -274,26 +274,31 @@ class Ledger:
     def read(self, number: str, request: int | None = None) -> Record | None:
         """Return a number's record. With `request`, return the record of that request, even if a newer one replaced it.
 
-        Returns None if the number or the request is unknown here, or no longer kept.
+        Returns None if the number or the request is unknown here, or no longer kept. Raises `LedgerDamaged` if what
+        Redis has of it is no record.
 
             ledger.read("+14155550123")
             # Record(state=CODE_SENT, request=1764376884, lane=INTERACTIVE, channel="sms", attempts=1, …)
         """
         packed: dict[str, str] = self.run("hgetall", self.keys.record(number))
-        if packed and request in {None, int(packed["request"])}:
-            return Record.unpack(number, packed)
+        newest = self._unpack(number, packed)
+        if newest and request in {None, newest.request}:
+            return newest
         flat = self.run("hget", self.keys.earlier(number), str(request)) if request else None
-        return Record.from_pairs(number, json.loads(flat)) if flat else None
+        return self.record_of(number, json.loads(flat)) if flat else None
 
     def read_many(self, requests: Sequence[tuple[str, int | None]]) -> list[Record | None]:
         """Read many records in one round trip, and two more for each request that is not its number's newest."""
         newest = self.run_all(*(("hgetall", self.keys.record(number)) for number, _ in requests))
+        records = [self._unpack(number, packed) for (number, _), packed in zip(requests, newest, strict=True)]
         return [
-            Record.unpack(number, packed)
-            if packed and request in {None, int(packed["request"])}
-            else self.read(number, request)
-            for (number, request), packed in zip(requests, newest, strict=True)
+            record if record and request in {None, record.request} else self.read(number, request)
+            for (number, request), record in zip(requests, records, strict=True)
         ]
+
+    def record_of(self, number: str, flat: Sequence[str]) -> Record | None:
+        """Return a record that a script has returned as pairs; None if there is none. Failures are those of `read`."""
+        return self._unpack(number, dict(zip(flat[::2], flat[1::2], strict=True)))
 
     def publish_policy(self, policy: Policy) -> None:
         """Write the workers' policy into Redis, where all scripts read it."""
@@ -368,7 +373,15 @@ class Ledger:
             with suppress(redis.RedisError):
                 if missing := missing_rights(self.client, self.role, self.keys.prefix):
                     return self._without(missing)
+        if is_damage(error):
+            return LedgerDamaged(self.shown_url, cause_of(error))
         return LedgerUnavailable(self.shown_url, cause_of(error), is_refusal=isinstance(error, redis.ResponseError))
+
+    def _unpack(self, number: str, packed: Mapping[str, str]) -> Record | None:
+        try:
+            return Record.unpack(number, packed) if packed else None
+        except (ValueError, LookupError, OverflowError):
+            raise LedgerDamaged(self.shown_url, f"the record of {mask(number)} has junk in its fields") from None
 
     def _without(self, missing: str) -> LedgerUnavailable:
         remedy = f"give them as Redis' administrator: {missing} ({_USERS})"

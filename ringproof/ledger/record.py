@@ -4,7 +4,7 @@ Redis keeps a hash packed as long as no field is longer than 64 bytes: a record 
 long text is spread over several fields, and the history is one field with eight bytes for each change.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -173,7 +173,7 @@ class Record:
 
     @classmethod
     def unpack(cls, phone_number: str, packed: Mapping[str, str]) -> Self:
-        """Unpack a record's hash, which is not empty."""
+        """Unpack a record's hash. Raises ValueError, LookupError or OverflowError for what no script writes."""
 
         def when(name: str) -> datetime | None:
             return moment(int(packed[name])) if name in packed else None
@@ -217,11 +217,6 @@ class Record:
             fence=packed.get("fence"),
             history=tuple(_unpack_history(packed.get("history", ""))),
         )
-
-    @classmethod
-    def from_pairs(cls, phone_number: str, flat: Sequence[str]) -> Self | None:
-        """Unpack a record as a script returns it: `["state", "queued", "request", "7", …]`. None if that is empty."""
-        return cls.unpack(phone_number, dict(zip(flat[::2], flat[1::2], strict=True))) if flat else None
 
     @property
     def is_code_used(self) -> bool:

@@ -36,7 +36,7 @@ def due(ledger: Ledger, most: int, in_a_message: int, queue: str) -> list[str]:
 
 def claim(ledger: Ledger, number: str) -> Record | None:
     """Claim a number for a minute to ask about it; None if it is not due, or another worker has claimed it."""
-    return Record.from_pairs(number, ledger.run_script("reverification/claim", [ledger.keys.record(number)], [number]))
+    return ledger.record_of(number, ledger.run_script("reverification/claim", [ledger.keys.record(number)], [number]))
 
 
 def postpone(ledger: Ledger, number: str) -> None:

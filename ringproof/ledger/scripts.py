@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib.resources import files
 from typing import Final
 
+from ringproof.ledger.connection import DAMAGE_SIGNS
 from ringproof.ledger.durations import ms
 from ringproof.ledger.keys import Keys
 from ringproof.ledger.locks import COUNT_FOR, LOCKS
@@ -47,6 +48,7 @@ local NETWORKS = {{{", ".join(f"[{_lua_text(code)}] = true" for code in sorted(N
 
 
 TABLES: Final[Mapping[str, Callable[[], str]]] = {
+    "damage_signs": lambda: f"local DAMAGE_SIGNS = {_lua_list(DAMAGE_SIGNS)}\n",
     "lanes": lambda: f"local LANES = {_lua_list(Lane)}\n",
     "pause_kinds": lambda: (
         f"""

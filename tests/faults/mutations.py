@@ -45,10 +45,45 @@ MUTATIONS = (
     ),
     Mutation(
         "a damaged record does not keep the agenda from being worked off",
+        "ringproof/ledger/lua/lib/damage.lua",
+        "  local is_done, answer = pcall(act)",
+        "  local is_done, answer = true, act()",
+        "tests/ledger/test_damage.py::test_it_keeps_no_other_number_from_being_worked_off",
+    ),
+    Mutation(
+        "a worker stops although Redis does not take a result",
+        "worker/celery/shutdown.py",
+        "return _noticed_at is not None and time.monotonic() - _noticed_at > GRACE_SECONDS",
+        "return False",
+        "tests/faults/test_redis_fails.py::test_a_worker_stops_in_time_although_redis_takes_no_result",
+    ),
+    Mutation(
+        "a damaged record keeps no thread that repeats its call",
+        "worker/sending/retry.py",
+        "is_final = isinstance(error, LedgerDamaged) or (",
+        "is_final = (",
+        "tests/sending/test_begin.py::test_a_person_with_a_damaged_record_keeps_no_thread_of_the_worker",
+    ),
+    Mutation(
+        "a record with junk in what its message needs is not worked off",
         "ringproof/ledger/lua/agenda/work_off.lua",
-        "if is_damaged(key) then",
-        "if false then",
-        "tests/ledger/test_agenda.py::test_a_damaged_record_does_not_keep_the_agenda_from_being_worked_off",
+        "if record.state and not is_whole(record) then return nil end",
+        "",
+        "tests/ledger/test_damage.py::test_it_keeps_no_other_number_from_being_worked_off",
+    ),
+    Mutation(
+        "a damaged record does not stop the line of people",
+        "ringproof/ledger/lua/agenda/work_off.lua",
+        "if unless_damaged(key, function() return read(key) end) then",
+        "if read(key) then",
+        "tests/ledger/test_damage.py::test_it_keeps_nobody_behind_it_in_the_line_of_people",
+    ),
+    Mutation(
+        "a number with junk in its record does not take their slots from the others of its portion",
+        "ringproof/ledger/ledger.py",
+        "                return Begun(Verdict.NOTHING, wait, local(int(at_us)), int(at_us), token, None)",
+        "                raise",
+        "tests/ledger/test_damage.py::test_begin_refuses_a_portion_as_a_whole_or_begins_the_others",
     ),
     Mutation(
         "a page with a damaged record is not fed",
@@ -231,7 +266,7 @@ MUTATIONS = (
     Mutation(
         "an erased number does not keep its place among the people who need a slot",
         "ringproof/ledger/lua/number/erase.lua",
-        "  leave_backlog(number, record.channel)\n",
+        "  leave_backlog(number, channel)\n",
         "",
         "tests/ledger/test_backlog.py::test_those_who_leave_make_room_for_others",
     ),
@@ -343,8 +378,8 @@ MUTATIONS = (
     Mutation(
         "the times of a person who is called up have moved with the clock before",
         "ringproof/ledger/lua/agenda/work_off.lua",
-        "read(key)  -- moves its times first, if Redis' clock has jumped",
-        "",
+        "if unless_damaged(key, function() return read(key) end) then",
+        "if true then",
         "tests/ledger/test_clock_jumps.py::test_people_with_slots_and_people_in_the_line_get_their_codes_within_the_limit",
     ),
     Mutation(

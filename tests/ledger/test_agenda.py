@@ -329,21 +329,3 @@ def test_a_request_that_sends_no_code_can_reserve_a_slot(book):
 
     assert at > begun.at - 0.1
     assert book.slots() == bucket + Rate.parse("1000/0.1s").spacing_us
-
-
-def test_a_damaged_record_does_not_keep_the_agenda_from_being_worked_off(book, queues):
-    book.accept(RequestKind.ROSTER)
-    damaged = fresh_number()
-    book.ledger.accept(damaged, token=damaged, kind=RequestKind.ROSTER, lane=Lane.BULK)
-    book.client.zadd(book.keys.agenda, {damaged: 1})
-    book.client.delete(book.keys.record(damaged))
-    book.client.set(book.keys.record(damaged), "no hash")
-    book.move(20 * SECOND)
-    first = work_off_agenda(book.ledger, 10, queues)
-
-    assert {result.phone_number: result.action for result in first} == {
-        damaged: AgendaAction.KEPT,
-        book.number: AgendaAction.ENQUEUE,
-    }
-    assert work_off_agenda(book.ledger, 10, queues) == [], "it is looked at again in minutes"
-    book.client.delete(book.keys.record(damaged))

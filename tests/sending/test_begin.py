@@ -148,3 +148,19 @@ def test_a_portion_is_done_at_once_in_a_pause_and_its_numbers_wait(slow, senders
 
     assert (senders.numbers, portion.later) == ([], [])
     assert {slow.read(number).reason for number, _ in asked} == {Reason.PAUSED}
+
+
+def test_a_person_with_a_damaged_record_keeps_no_thread_of_the_worker(client, slow, senders, caplog):
+    number = fresh_number()
+    request = slow.accept(number, token=number).request
+    key = slow.keys.record(number)
+    client.delete(key)
+    client.set(key, "no hash")
+    try:
+        assert begin_one(slow, senders, number, request, Lane.INTERACTIVE), "the sweep sends its message, once it can"
+    finally:
+        client.delete(key)
+
+    assert senders.numbers == []
+    assert "WRONGTYPE" in caplog.text
+    assert number not in caplog.text

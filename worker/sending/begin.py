@@ -9,6 +9,7 @@ from functools import partial
 from typing import Final
 
 from ringproof.clock import boot_clock
+from ringproof.errors import LedgerDamaged
 from ringproof.ledger.answers import Verdict
 from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.record import Lane
@@ -70,14 +71,15 @@ def begin_portion(
             next_turn = begun.at
             later.append(request)
         else:
-            _log.info("nothing to send: %s", begun.record or f"{mask(request[0])} is unknown")
+            _log.info("nothing to send: %s", begun.record or f"{mask(request[0])} is unknown, or its record is damaged")
     return Portion(begun_here, later, next_turn)
 
 
 def begin_one(ledger: Ledger, senders: Senders, number: str, request: int, lane: Lane) -> bool:
     """Begin one number, and pass it on to the senders. Returns False if BEGIN_SECONDS are over, or this worker stops.
 
-    Then the number needs a new message.
+    Then the number needs a new message. One whose record is damaged needs none: the sweep sends it once it can read the
+    record.
     """
     requests = [(number, request)]
     quiet_until = QuietNumbers(ledger, lane).among(requests)
@@ -87,7 +89,11 @@ def begin_one(ledger: Ledger, senders: Senders, number: str, request: int, lane:
         left = ends - boot_clock()
         if shutdown.is_stopping() or left <= 0:
             return False
-        portion = begin_portion(ledger, senders, requests, quiet_until, left)
+        try:
+            portion = begin_portion(ledger, senders, requests, quiet_until, left)
+        except LedgerDamaged as error:
+            _log.warning("%s is not begun: %s", mask(number), error)
+            return True
         if not portion.later:
             return True
         next_turn = portion.next_turn

@@ -6,7 +6,7 @@ from typing import Final, TypeVar
 
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_delay, wait_chain, wait_fixed
 
-from ringproof.errors import LedgerUnavailable
+from ringproof.errors import LedgerDamaged, LedgerUnavailable
 from worker.celery import shutdown
 
 T = TypeVar("T")
@@ -29,14 +29,15 @@ def until_ledger_answers(
     """Call the ledger until it answers, and return the answer. A repeated call must count only once.
 
     Raises `LedgerUnavailable` after `seconds` without an answer, or when this worker's time to stop is over; with
-    `ends_with_worker` as soon as this worker stops; and with `raises_refusals` also when Redis refuses the call.
+    `ends_with_worker` as soon as this worker stops; and with `raises_refusals` also when Redis refuses the call. Raises
+    `LedgerDamaged` at once: the answer would always be the same.
 
         record = until_ledger_answers(lambda: ledger.read(number))
     """
     has_run_out = stop_after_delay(seconds)
 
     def may_help(error: BaseException) -> bool:
-        is_final = raises_refusals and getattr(error, "is_refusal", False)
+        is_final = isinstance(error, LedgerDamaged) or (raises_refusals and getattr(error, "is_refusal", False))
         return isinstance(error, LedgerUnavailable) and not is_final
 
     def ends(state: RetryCallState) -> bool:

@@ -1,4 +1,4 @@
--- needs: arguments, clock, changes, record, transition, destinations, countries, pauses
+-- needs: arguments, clock, changes, damage, record, transition, destinations, countries, pauses
 -- Queues numbers that wait for their destination: all of them once Plivo takes codes there again, one for each try
 -- while it does not, and one in all as the last resort for a probe of the account.
 -- input:  ARGV    numbers at most
@@ -11,13 +11,17 @@ local function release(name, count)
   for _, member in ipairs(members) do
     local number = member:match('[^/]+$')
     local key = key_of_record(number)
-    local record = read(key)
+    local is_whole = unless_damaged(key, function()
+      local record = read(key)
+      if record.reason == 'refused' and milliseconds(record, 'ends_at') > now then
+        drop(key, 'due_at', 'detail')
+        set_state(key, record, number, 'queued', '', now)
+        released = released + 1
+      end
+      return true
+    end)
     redis.call('ZREM', waiting_key, member)
-    if record.reason == 'refused' and milliseconds(record, 'ends_at') > now then
-      drop(key, 'due_at', 'detail')
-      set_state(key, record, number, 'queued', '', now)
-      released = released + 1
-    end
+    if not is_whole then set_agenda(number, now) end
   end
 end
 

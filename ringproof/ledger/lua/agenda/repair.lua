@@ -1,4 +1,4 @@
--- needs: arguments, clock, states, settings, record, reverification
+-- needs: arguments, clock, states, settings, damage, record, reverification
 -- Repairs the agenda and the schedule of re-verifications.
 -- Puts an unfinished record without an agenda entry back on the agenda, due at once. No script loses an entry, but an
 -- operator with redis-cli may. Brings an entry nearer that is too late because Redis' clock was set back. Puts a number
@@ -25,24 +25,29 @@ local function latest_entry(record)
   return math.max(milliseconds(record, NEXT_MOMENT[record.state]), now + config.enqueue_again_longest_ms)
 end
 
-local repaired = 0
-for i = 1, #KEYS do
-  local key, number = KEYS[i], ARGV[i + 2]
+local function repair(key, number)
   local record = read(key)
   if record.state and not FINAL[record.state] then
     local entry = redis.call('ZSCORE', agenda_key, number)
     local due_at = not entry and now or math.min(tonumber(entry), latest_entry(record))
     if not entry or due_at < tonumber(entry) then
       redis.call('ZADD', agenda_key, due_at, number)
-      repaired = repaired + 1
+      return 1
     end
   elseif record.state then
     local due_at = missing_date(record, number)
     if due_at then
       redis.call('PERSIST', key)
       schedule_reverification(number, due_at)
-      repaired = repaired + 1
+      return 1
     end
   end
+  return 0
+end
+
+local repaired = 0
+for i, key in ipairs(KEYS) do
+  local number = ARGV[i + 2]
+  repaired = repaired + (unless_damaged(key, function() return repair(key, number) end) or 0)
 end
 return repaired

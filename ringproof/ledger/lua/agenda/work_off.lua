@@ -1,4 +1,4 @@
--- needs: arguments, clock, states, settings, set_back, changes, record, batch_state, transition, destinations, breaker, line, turns, pauses
+-- needs: arguments, clock, states, settings, set_back, changes, damage, record, batch_state, transition, destinations, breaker, line, turns, pauses
 -- Works off the entries of the agenda that are due, oldest first. Each entry gets its transition and its next moment in
 -- one go. Only a final state takes a number off the agenda.
 -- input:  KEYS    Celery's queues of the lanes interactive, scheduled and bulk
@@ -7,7 +7,8 @@
 --         (it is paused, or its queue is long enough), too_late, refused (it failed: Plivo refuses its destination),
 --         cancelled (its batch is), doubted, expired, look_up (ask Plivo whether the number is verified), undecided (no
 --         look-up has ended the doubt within a day: it has failed), list (its code has died: read Plivo's list before
---         it can expire), kept (not due after all, or a damaged record) or gone (there is no record)
+--         it can expire), kept (not due after all), damaged (its record, which is looked at again in minutes) or gone
+--         (there is no record)
 local interactive_queue, scheduled_queue, bulk_queue = unpack(KEYS)
 local most_entries, longest_queue = ARGV[3], tonumber(ARGV[4])
 local first_ms, longest_ms = config.enqueue_again_ms, config.enqueue_again_longest_ms
@@ -128,11 +129,15 @@ local function call_up_people(channel)
     local slot, turn = slot_of_person(channel, others)
     if turn > now_us then break end
     local key = key_of_record(number)
-    read(key)  -- moves its times first, if Redis' clock has jumped
-    call_up(number, channel, slot)
-    put(key, 'due_at', now)
+    -- read() moves its times first, if Redis' clock has jumped.
+    if unless_damaged(key, function() return read(key) end) then
+      call_up(number, channel, slot)
+      put(key, 'due_at', now)
+      others = others + 1
+    else
+      leave_line(number, channel)
+    end
     set_agenda(number, now)
-    others = others + 1
   end
 end
 
@@ -166,22 +171,26 @@ end
 for _, channel in ipairs({'sms', 'call'}) do call_up_people(channel) end
 write_agenda()
 
--- Whether there is no hash under a record's key: an operator, or another program, has written something else.
-local function is_damaged(key)
-  local found = redis.pcall('HEXISTS', key, 'state')
-  return type(found) == 'table' and found.err ~= nil
+-- Whether a record has what the answer tells of it, and a state that there is.
+local function is_whole(record)
+  local is_known = UNFINISHED[record.state] or FINAL[record.state] or record.state == 'code_sent'
+  return is_known and tonumber(record.request) and queues[record.lane]
 end
 
 local results = {}
 for _, number in ipairs(redis.call('ZRANGEBYSCORE', agenda_key, '-inf', now, 'LIMIT', 0, most_entries)) do
   local key = key_of_record(number)
-  if is_damaged(key) then  -- all others would wait until somebody has repaired it
-    results[#results + 1] = {keep(number, now + longest_ms), number, '0', 'interactive', ''}
-  else
+  local result = unless_damaged(key, function()
     local record = read(key)
-    results[#results + 1] = {
+    if record.state and not is_whole(record) then return nil end
+    return {
       work_off(key, record, number), number, record.request or '0', record.lane or 'interactive', record.channel or '',
     }
+  end)
+  if not result then
+    set_agenda(number, now + longest_ms)
+    result = {'damaged', number, '0', 'interactive', ''}
   end
+  results[#results + 1] = result
 end
 return results

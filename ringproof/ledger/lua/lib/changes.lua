@@ -57,6 +57,11 @@ local function write_hash(key)
   if set[1] then redis.call('HSET', key, unpack(set)) end
 end
 
+-- Forgets what a script has changed of a number's record, and its moment on the agenda, and has not written.
+local function forget_changes(key, number)
+  hashes[key], known[key], agenda[number] = nil, nil, nil
+end
+
 -- Sets the moment (ms) at which a number needs attention next; nil: it needs none.
 local function set_agenda(number, at)
   agenda[number] = at or false
