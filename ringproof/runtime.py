@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 role = Role.PRODUCER
 """What this process is, for the check of its rights in Redis: `worker.celery` and `worker.cli` set their own."""
 
+most_connections: int | None = None
+"""How many connections to Redis this process's ledger has at most: a worker sets it. None: one for each thread."""
+
 
 def settings(*, worker: bool = False, only: Collection[str] = ()) -> Settings:
     """Read the settings from the environment, those of a worker or of a producer, or just these fields.
@@ -51,7 +54,7 @@ def _ledger(_pid: int) -> "Ledger":
 
     current = settings()
     return Ledger(
-        connect(current.redis_url.get_secret_value()),
+        connect(current.redis_url.get_secret_value(), most=most_connections),
         prefix=current.prefix,
         shown_url=current.shown_redis_url,
         policy=current.policy,

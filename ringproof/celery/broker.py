@@ -70,6 +70,10 @@ class Channel(kombu_redis.Channel):
     Message = Message
     QoS = QoS
 
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.async_pool.disconnect()  # kombu has asked whether Redis is there, by a connection that few channels need
+
     def basic_consume(
         self, queue: str, no_ack: bool, callback: Callable[[Any], Any], *args: Any, **options: Any
     ) -> Any:
@@ -87,6 +91,11 @@ class Channel(kombu_redis.Channel):
             return None
 
         return super().basic_consume(queue, no_ack, take, *args, **options)
+
+    def _get_pool(self, asynchronous: bool = False) -> Any:
+        """Return the connections for single commands, which all channels share: one thread uses them."""
+        own = super()._get_pool(asynchronous)
+        return own if asynchronous else self.connection.shared(own)
 
     def _brpop_read(self, **options: Any) -> Any:
         with self._junk_dropped("queue"):
@@ -122,6 +131,15 @@ class Transport(kombu_redis.Transport):
     """kombu's transport over this channel."""
 
     Channel = Channel
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._shared: Any = None
+
+    def shared(self, pool: Any) -> Any:
+        """Return the first pool of connections that a channel has brought: closing a channel only disconnects it."""
+        self._shared = self._shared or pool
+        return self._shared
 
 
 class Connection(kombu.Connection):

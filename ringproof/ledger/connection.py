@@ -1,7 +1,7 @@
 """How the ledger connects to Redis: with short time limits, and without repeating a command by itself."""
 
 import re
-from typing import Final
+from typing import Any, Final
 
 import redis
 from redis.backoff import NoBackoff
@@ -14,16 +14,21 @@ MAX_CONNECTIONS: Final = 100_000
 """Each thread that waits for a result uses one. redis-py's own bound of 100 would block a web app with more threads."""
 
 
-def connect(url: str) -> redis.Redis:
-    """Return a client that never repeats a command by itself: redis-py would, up to ten times."""
-    return redis.Redis.from_url(
-        url,
-        decode_responses=True,
-        socket_timeout=SOCKET_SECONDS,
-        socket_connect_timeout=SOCKET_SECONDS,
-        retry=Retry(NoBackoff(), 0),
-        max_connections=MAX_CONNECTIONS,
-    )
+def connect(url: str, *, most: int | None = None) -> redis.Redis:
+    """Return a client that never repeats a command by itself: redis-py would, up to ten times.
+
+    With `most`, it opens no more connections, and a thread waits until one is free.
+    """
+    options: dict[str, Any] = {
+        "decode_responses": True,
+        "socket_timeout": SOCKET_SECONDS,
+        "socket_connect_timeout": SOCKET_SECONDS,
+        "retry": Retry(NoBackoff(), 0),
+    }
+    if most is None:
+        return redis.Redis.from_url(url, max_connections=MAX_CONNECTIONS, **options)
+    pool = redis.BlockingConnectionPool.from_url(url, max_connections=most, timeout=SOCKET_SECONDS, **options)
+    return redis.Redis.from_pool(pool)
 
 
 _CODES: Final = {

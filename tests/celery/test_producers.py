@@ -10,10 +10,12 @@ import subprocess
 import sys
 from textwrap import dedent
 
+import psutil
 import pytest
 from celery import Celery
 from support.harness import Process, eventually, fresh_number, stopped
 
+from ringproof.celery import broker
 from ringproof.ledger.record import State
 from ringproof.settings import Settings
 
@@ -297,3 +299,20 @@ def test_an_application_that_does_not_import_ringproof_sends_and_confirms_by_nam
         result = json.loads(eventually(lambda: client.get(f"celery-task-meta-{sent.id}")))
         assert result["status"] == "SUCCESS"
         assert result["result"]["state"] == "verified"
+
+
+def test_the_channels_of_a_process_share_a_connection(redis_server):
+    """A worker has several; and kombu would leave each of them a second connection, which most never use."""
+
+    def connections():
+        return sum(one.status == "ESTABLISHED" for one in psutil.Process().net_connections("tcp"))
+
+    before = connections()
+    with broker.Connection(redis_server.url) as connection:
+        channels = [connection.channel() for _ in range(5)]
+        for channel in channels:
+            channel.queue_declare("ringproof.bulk")
+        channels[0].close()
+        channels[1].queue_declare("ringproof.bulk")
+
+        assert connections() == before + 1

@@ -1,9 +1,11 @@
 """What Redis refuses has the same words, whichever version of Redis refuses it."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import redis
 
-from ringproof.ledger.connection import cause_of
+from ringproof.ledger.connection import cause_of, connect
 
 SCRIPT = "5c18478327e3ef9254ad2b8d8e5e8f3c9e1a0b77"
 MEMORY = "command not allowed when used memory > 'maxmemory'."
@@ -56,3 +58,10 @@ def test_a_refusal_begins_with_its_code_in_every_version_of_redis(cause, errors)
 )
 def test_an_error_without_a_code_is_named_by_its_class(error, cause):
     assert cause_of(error).startswith(cause)
+
+
+def test_the_threads_of_a_process_take_turns_with_its_connections(redis_server):
+    with connect(redis_server.url, most=2) as client, ThreadPoolExecutor(10) as threads:
+        ids = set(threads.map(lambda _: client.client_id(), range(200)))
+
+    assert 1 <= len(ids) <= 2
