@@ -6,7 +6,7 @@ A child process builds its own: it does not use what was built before the fork.
 import os
 from collections.abc import Collection
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ringproof.errors import Misconfigured
 from ringproof.ledger.role import Role
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 role = Role.PRODUCER
 """What this process is, for the check of its rights in Redis: `worker.celery` and `worker.cli` set their own."""
 
+REGION: Final = "RINGPROOF_REGION"
+
 most_connections: int | None = None
 """How many connections to Redis this process's ledger has at most: a worker sets it. None: one for each thread."""
 
@@ -30,6 +32,11 @@ def settings(*, worker: bool = False, only: Collection[str] = ()) -> Settings:
     Raises `Misconfigured` with all problems at once.
     """
     return Settings.read(os.environ, worker=worker, only=only)
+
+
+def region() -> str | None:
+    """Return the country of numbers that name none. Each `.delay` asks for it, so no other setting is read."""
+    return _region(os.environ.get(REGION, ""))
 
 
 def ledger() -> "Ledger":
@@ -45,6 +52,11 @@ def plivo() -> "PlivoClient":
 def webhook() -> "Webhook":
     """Return this process's way to the receiver of webhooks. Raises `Misconfigured` if none is configured."""
     return _webhook(os.getpid())
+
+
+@lru_cache(maxsize=1)
+def _region(written: str) -> str | None:
+    return Settings.read({REGION: written}, only=("region",)).region
 
 
 @lru_cache(maxsize=1)

@@ -67,7 +67,7 @@ def is_verified(phone_number: Any, region: str | None = None) -> bool:
     `region` is the country of a number without one. Raises `InvalidNumber`, `InvalidRequest`, `LedgerUnavailable` or
     `Misconfigured`.
     """
-    number = parse(phone_number, optional_region(region) or runtime.settings().region)
+    number = parse(phone_number, optional_region(region) or runtime.region())
     record = runtime.ledger().read(number.e164)
     return record is not None and record.is_verified
 

@@ -51,7 +51,7 @@ def verify_code(_task: ConfirmationTask, *args: Any, **kwargs: Any) -> dict[str,
         raise errors.InvalidRequest(
             "message", "not a number and the handle of a code", "call confirm_verification.delay(phone_number, code)"
         )
-    number = parse(args[0], runtime.settings().region).e164
+    number = parse(args[0], runtime.region()).e164
     with shutdown.defer_sigterm():
         try:
             return confirm(runtime.ledger(), runtime.plivo(), number, handle, request)

@@ -45,7 +45,7 @@ def _accept_foreign(ledger: Ledger, message: Any, args: Sequence[Any], kwargs: M
     Only this message knows of the request, so the call is repeated until Redis answers.
     """
     lane = lane_of(str((message.delivery_info or {}).get("routing_key")))
-    wanted = VerificationRequest.read(args, kwargs, runtime.settings().region)
+    wanted = VerificationRequest.read(args, kwargs, runtime.region())
     number = wanted.number.e164
     token = f"message:{message.id}:{number}"
     accepted = until_ledger_answers(lambda: accept(ledger, wanted, lane, token=token, remember=FOREIGN_MEMORY))

@@ -55,7 +55,7 @@ class ConfirmationTask(EnqueuedTask):
         if options.pop("queue", None) not in {None, QUEUE}:
             raise errors.InvalidRequest("queue", "given", f"leave it out: confirmations always go to {QUEUE}")
         given = _arguments(*args, **kwargs)
-        region = optional_region(given.get("region")) or runtime.settings().region
+        region = optional_region(given.get("region")) or runtime.region()
         e164 = parse(given["phone_number"], region).e164
         bound = {"request": _request_of(given["request"], e164)} if "request" in given else {}
         ledger = runtime.ledger()

@@ -61,7 +61,7 @@ class VerificationTask(EnqueuedTask):
         """
         reject_options(options, _REMEDIES)
         lane = lane_of(options.pop("queue", None) or queue(Lane.INTERACTIVE))
-        wanted = VerificationRequest.read(args or (), kwargs or {}, runtime.settings().region)
+        wanted = VerificationRequest.read(args or (), kwargs or {}, runtime.region())
         return self.enqueue(wanted, lane, token=uuid.uuid4().hex, options=options)
 
     def enqueue(
@@ -95,7 +95,7 @@ class VerificationTask(EnqueuedTask):
         if isinstance(task_id, str) and _MESSAGE_ID.fullmatch(task_id):
             return super().AsyncResult(task_id)  # a signature of Celery's canvas, which apply_async refuses later
         if not (isinstance(task_id, str) and parse_result_id(task_id)):
-            task_id = parse(task_id, runtime.settings().region).e164
+            task_id = parse(task_id, runtime.region()).e164
         return Verification(task_id, backend=self.backend, app=self.app)
 
 
