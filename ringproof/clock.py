@@ -31,6 +31,11 @@ class SlotClock:
     NEAR = 0.003
     """An answer that takes less for its way comes in time for any slot, which may be used 5 ms late."""
 
+    SLOW_MOMENT = 0.05
+    """A slow moment of Redis, which a few answers have seen at once, counts as no more than that. People would wait for
+    as long after it, until enough other answers have come.
+    """
+
     LONGEST_REACH = 1.0
     """Redis' answers may be as late as that. Beyond it a slow Redis would delay all callers by seconds."""
 
@@ -41,7 +46,8 @@ class SlotClock:
         self.reach = 0.0
         """By how many seconds an answer of Redis comes after its moment: no slot that it gives may come earlier.
 
-        Of the last 16 answers the third slowest counts, so that one slow answer changes nothing. 0.0 if Redis is near.
+        Of the last 16 answers the third slowest counts: one slow answer changes nothing. It counts as `SLOW_MOMENT`,
+        or as three times the median, if it is slower than both. 0.0 if Redis is near.
         """
 
     @property
@@ -59,7 +65,8 @@ class SlotClock:
         self._round_trips = [*self._round_trips[-63:], answered_at - asked_at]
         offset = max(self._offset - min(self._round_trips) / 2, earliest)
         self._ways_back = [*self._ways_back[-15:], latest - offset]
-        way_back = sorted(self._ways_back)[-3:][0]
+        slowest = sorted(self._ways_back)
+        way_back = min(slowest[-3:][0], max(3 * slowest[len(slowest) // 2], self.SLOW_MOMENT))
         self.reach = min(way_back, self.LONGEST_REACH) if way_back > self.NEAR else 0.0
         return lambda at_us: at_us / 1e6 + offset
 

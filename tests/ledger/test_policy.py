@@ -312,12 +312,22 @@ class TestTheSlotClock:
     def test_the_reach_follows_a_way_that_becomes_longer_or_shorter_and_has_a_bound(self):
         clock = SlotClock()
         reaches = []
-        for second, way_back in enumerate([0.05] * 16 + [0.3] * 16 + [7.0] * 3 + [0.05] * 16):
+        for second, way_back in enumerate([0.05] * 16 + [0.3] * 16 + [7.0] * 16 + [0.05] * 16):
             self.located(clock, float(second), 0.05, way_back)
             reaches.append(clock.reach)
 
-        assert reaches[15::16] == [pytest.approx(0.05, abs=0.01), pytest.approx(0.3, abs=0.01), 1.0]
-        assert reaches[-1] == pytest.approx(0.05, abs=0.01)
+        assert reaches[15::16] == [pytest.approx(way, abs=0.01) for way in (0.05, 0.3, 1.0, 0.05)]
+
+    @pytest.mark.parametrize(("way_back", "bound"), [(0.0003, 0.05), (0.05, 0.15)])
+    def test_a_slow_moment_that_a_few_calls_have_seen_delays_nobody_by_as_long(self, way_back, bound):
+        clock = SlotClock()
+        reaches = []
+        for second, way in enumerate([way_back] * 16 + [3.0] * 7 + [way_back] * 16):
+            self.located(clock, float(second), way_back, way)
+            reaches.append(clock.reach)
+
+        assert max(reaches) == pytest.approx(bound, abs=0.001)
+        assert reaches[15] == reaches[-1]
 
     def test_a_near_redis_has_no_reach(self):
         clock = SlotClock()
