@@ -169,13 +169,15 @@ class Ledger:
         fence: str | None = None,
         patience: timedelta = timedelta(days=1),
         asleep: Mapping[str, datetime] | None = None,
+        lead: float = 0.0,
     ) -> list[Begun]:
         """Reserve a slot for each (number, request) and claim it. Returns one `Begun` for each, in the same order.
 
         BEGUN: this caller alone sends for the number, at its slot and well before its lease ends.
         LATER: the number stays queued; call again at `at`. The turn is reserved for you if `at` is within `patience`.
         A second call with the same fence returns the same answers, or LATER if a slot was revoked by a pause, a 429 or
-        other rates. `asleep` maps a number in its quiet hours to their end: it gets no code before. NOTHING also for a
+        other rates. `asleep` maps a number in its quiet hours to their end: it gets no code before. `lead` is how many
+        seconds the caller needs, after it has the answer, until it can send: no slot comes earlier. NOTHING also for a
         number whose record is damaged, so that the others have their answers.
 
             ledger.begin([("+14155550123", 1764376884)])
@@ -192,6 +194,7 @@ class Ledger:
                 token,
                 ms(patience),
                 reach_us,
+                round(lead * 1_000_000),
                 *(part for pair in requests for part in (*pair, epoch_ms(until.get(pair[0])))),
             ],
         )

@@ -30,13 +30,13 @@ def reserve_slot(ledger: Ledger, *, within: timedelta | None = None) -> float:
     return slot
 
 
-def replace_slot(ledger: Ledger, record: Record) -> float | None:
-    """Reserve another slot for a send that has missed its own.
+def replace_slot(ledger: Ledger, record: Record, lead: float = 0.0) -> float | None:
+    """Reserve another slot for a send that has missed its own; `lead` is that of `Ledger.begin`.
 
     Returns None, and reserves none, if the number must not be sent to any more: it is paused, cancelled or erased. The
     same if the next slot is more than `REPLACED_WITHIN` away: others may have it, and the number begins again.
     """
-    return _reserve(ledger, [ledger.keys.record(record.phone_number)], record.channel, ms(REPLACED_WITHIN))
+    return _reserve(ledger, [ledger.keys.record(record.phone_number)], record.channel, ms(REPLACED_WITHIN), lead)
 
 
 def reserve_in_lane(ledger: Ledger, lane: Lane, within: timedelta) -> tuple[float, bool]:
@@ -47,7 +47,7 @@ def reserve_in_lane(ledger: Ledger, lane: Lane, within: timedelta) -> tuple[floa
     """
     reach_us = ledger.reach_us()
     asked_at = boot_clock()
-    now_us, slot_us, turn_us = ledger.run_script("pace/reserve_slot", args=["sms", ms(within), lane, reach_us])
+    now_us, slot_us, turn_us = ledger.run_script("pace/reserve_slot", args=["sms", ms(within), lane, reach_us, 0])
     local = ledger.slot_clock.locate(asked_at, boot_clock(), int(now_us))
     return local(int(slot_us or turn_us)), bool(slot_us)
 
@@ -68,8 +68,10 @@ def take_probe(ledger: Ledger) -> bool:
     return bool(ledger.run_script("pace/take_probe"))
 
 
-def _reserve(ledger: Ledger, keys: Sequence[str], channel: str, within: int | str) -> float | None:
+def _reserve(ledger: Ledger, keys: Sequence[str], channel: str, within: int | str, lead: float = 0.0) -> float | None:
     reach_us = ledger.reach_us()
     asked_at = boot_clock()
-    now_us, slot_us, _ = ledger.run_script("pace/reserve_slot", keys, [channel, within, "", reach_us])
+    now_us, slot_us, _ = ledger.run_script(
+        "pace/reserve_slot", keys, [channel, within, "", reach_us, round(lead * 1_000_000)]
+    )
     return ledger.slot_clock.locate(asked_at, boot_clock(), int(now_us))(int(slot_us)) if slot_us else None

@@ -777,6 +777,36 @@ MUTATIONS = (
         "tests/ledger/test_slots.py::TestFarFromRedis::test_no_caller_gets_a_slot_that_has_passed_when_the_answer_comes",
     ),
     Mutation(
+        "a slow moment of Redis that a few calls have seen delays nobody by as long",
+        "ringproof/clock.py",
+        "way_back = min(slowest[-3:][0], max(3 * slowest[len(slowest) // 2], self.SLOW_MOMENT))",
+        "way_back = slowest[-3:][0]",
+        "tests/ledger/test_policy.py::TestTheSlotClock::"
+        "test_a_slow_moment_that_a_few_calls_have_seen_delays_nobody_by_as_long",
+    ),
+    Mutation(
+        "a process asks for slots as much later as its senders need",
+        "worker/sending/senders.py",
+        "LONGEST_LEAD_SECONDS / 20 if is_missed else",
+        "0 if is_missed else",
+        "tests/sending/test_process.py::test_a_process_asks_for_slots_as_much_later_as_its_senders_need",
+    ),
+    Mutation(
+        "a slot comes no earlier than its caller can send",
+        "ringproof/ledger/lua/lib/pace.lua",
+        "  reach_us = reach + lead\n",
+        "  reach_us = reach\n",
+        "tests/ledger/test_slots.py::"
+        "test_bulk_that_needs_time_until_it_can_send_misses_no_slot_and_uses_the_whole_pace",
+    ),
+    Mutation(
+        "the channels of a process share a connection",
+        "ringproof/celery/broker.py",
+        "return own if asynchronous else self.connection.shared(own)",
+        "return own",
+        "tests/celery/test_producers.py::test_the_channels_of_a_process_share_a_connection",
+    ),
+    Mutation(
         "near callers reserve as far ahead as the farthest one needs",
         "ringproof/ledger/lua/lib/turns.lua",
         "return 3 * farthest_reach()",

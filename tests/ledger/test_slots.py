@@ -15,6 +15,7 @@ from ringproof.ledger.answers import Outcome, PlivoSignal, Verdict
 from ringproof.ledger.pace import replace_slot
 from ringproof.ledger.record import Lane, Reason, State
 from ringproof.policy import JITTER, Policy, Rate
+from worker.sending.senders import LONGEST_LEAD_SECONDS
 
 
 def over(rate, slots):
@@ -98,6 +99,18 @@ def test_bulk_has_the_whole_pace_when_no_other_lane_needs_it(client):
     simulation.booker(simulation.numbers(300))
     simulation.run()
 
+    assert simulation.used() > 0.97
+
+
+@pytest.mark.parametrize("way_us", [0, 50_000])
+def test_bulk_that_needs_time_until_it_can_send_misses_no_slot_and_uses_the_whole_pace(client, way_us):
+    simulation = Simulation(client)
+    simulation.lead = LONGEST_LEAD_SECONDS
+    for _ in range(2):
+        simulation.booker(simulation.numbers(300), way_us=way_us)
+    simulation.run()
+
+    assert simulation.missed == 0
     assert simulation.used() > 0.97
 
 

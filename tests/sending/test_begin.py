@@ -22,6 +22,7 @@ from ringproof.policy import Policy, Rate
 from worker.sending import begin
 from worker.sending.begin import begin_one, begin_portion
 from worker.sending.quiet import QuietNumbers
+from worker.sending.senders import Lead
 
 
 class Noted:
@@ -29,6 +30,7 @@ class Noted:
 
     def __init__(self):
         self.numbers = []
+        self.lead = Lead()
 
     def wait_for_free(self, _lane, most=1):
         return most

@@ -366,3 +366,24 @@ def test_an_error_of_our_own_frees_the_sender_and_is_logged_without_the_number(g
     eventually(lambda: given.sending.senders._free == senders.SENDERS)
     assert asked[0][0] not in caplog.text
     assert given.states(asked) == [State.SENDING], "its lease ends, and it is in doubt"
+
+
+def test_a_process_asks_for_slots_as_much_later_as_its_senders_need(given, plivo, monkeypatch):
+    needs = 0.012
+    usual = senders.attempt
+
+    def attempt(*args):
+        time.sleep(needs)  # no thread, or no turn of the interpreter
+        return usual(*args)
+
+    monkeypatch.setattr(senders, "attempt", attempt)
+    given.at("10000/0.1s")
+    for _ in range(3):
+        asked = given.accept(30)
+        given.take(asked)
+        eventually(lambda asked=asked: set(given.states(asked)) == {State.CODE_SENT})
+
+    assert given.sending.senders.lead.seconds > needs / 2
+    for _ in range(300):
+        given.sending.senders.lead.note(is_missed=False)
+    assert given.sending.senders.lead.seconds == 0

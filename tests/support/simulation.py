@@ -74,6 +74,7 @@ class Simulation:
         self.chance = random.Random(1)
         self.slots = {lane: [] for lane in Lane}
         self.portion = 10  # numbers in one call of begin
+        self.lead = 0.0  # seconds that a booker needs until it can send
         self.missed = 0  # slots that had passed when their caller got the answer
         self.asked = 0
         self.events, self.order = [], itertools.count()
@@ -133,14 +134,15 @@ class Simulation:
             when_us, _, left, lane, way_us = heapq.heappop(self.events)
             self.at(max(when_us, self.now_us))
             self.far_from_redis(way_us)
-            answers = self.ledger.begin(left[: self.portion])
+            answers = self.ledger.begin(left[: self.portion], lead=self.lead)
             self.asked += 1
             rest, ask_us = [], self.now_us
             answered_us = self.now_us + way_us
+            ready_us = answered_us + int(self.lead * SECOND)
             for asked, begun in zip(left, answers, strict=False):
                 if begun.verdict is Verdict.BEGUN:
                     self.slots[lane].append(begun.at_us)
-                    self.missed += begun.at_us < answered_us - 5_000
+                    self.missed += begun.at_us < ready_us - 5_000
                 elif begun.verdict is Verdict.LATER:
                     rest.append(asked)
                     ask_us = begun.at_us

@@ -36,10 +36,11 @@ class SlotRevoked(Exception):
     """The number is queued again, because a pause or another pace has come before its slot; nothing was sent."""
 
 
-def attempt(ledger: Ledger, client: "PlivoClient", begun: Begun, asked_at: float) -> Attempted:
+def attempt(ledger: Ledger, client: "PlivoClient", begun: Begun, asked_at: float, lead: float = 0.0) -> Attempted:
     """Have Plivo send a code to a number that was begun. Raises `SlotRevoked`: then begin the number again.
 
-    `asked_at` is the `boot_clock()` time before begin was called.
+    `asked_at` is the `boot_clock()` time before begin was called. `lead` is that of `Ledger.begin`, for another slot if
+    this one is missed.
 
         asked_at = boot_clock()
         (begun,) = ledger.begin([(number, request)], fence=secrets.token_hex(8))
@@ -50,7 +51,7 @@ def attempt(ledger: Ledger, client: "PlivoClient", begun: Begun, asked_at: float
     assert record is not None  # noqa: S101  # begin has read what it claimed
     # Counted from before the call of begin, so that the lease never looks longer than it is.
     first_byte_until = asked_at + (begun.wait + ledger.durations.first_byte).total_seconds()
-    check = FinalCheck(begun.at, first_byte_until, partial(_replace_slot, ledger, record))
+    check = FinalCheck(begun.at, first_byte_until, partial(_replace_slot, ledger, record, lead))
     try:
         sent = _send(ledger, client, begun, record, check, has_waited=boot_clock() > asked_at + CONNECT_SECONDS)
         outcome = Outcome(
@@ -97,10 +98,10 @@ def _confirm_claim(ledger: Ledger, begun: Begun, record: Record) -> None:
         raise SlotRevoked
 
 
-def _replace_slot(ledger: Ledger, record: Record) -> float:
+def _replace_slot(ledger: Ledger, record: Record, lead: float) -> float:
     """Reserve another slot for a send that has missed its own. Raises `LeaseOver` if it gets none."""
     try:
-        slot = replace_slot(ledger, record)
+        slot = replace_slot(ledger, record, lead)
     except LedgerUnavailable as error:
         raise LeaseOver(error.message) from error
     if slot is None:

@@ -57,6 +57,7 @@ def begin_portion(
         fence=secrets.token_hex(8),
         patience=timedelta(seconds=max(patience, 0.0)),
         asleep=quiet_until,
+        lead=senders.lead.seconds if len(portion) > 1 else 0.0,
     )
     # A Redis that was frozen still performs the calls of that time when it goes on. Only a call with the same fence
     # shows what they claimed. So begin is repeated until it answers: otherwise the numbers would be in doubt

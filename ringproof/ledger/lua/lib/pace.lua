@@ -103,9 +103,9 @@ local function farthest_reach()
   return (pace.reach_until or 0) > now_us and pace.reach or 0
 end
 
--- Notes how far the caller of this script is.
-local function note_reach(reach)
-  reach_us = reach
+-- Notes how far the caller of this script is. It needs `lead` (µs) more until it can send.
+local function note_reach(reach, lead)
+  reach_us = reach + lead
   if reach > 0 and reach >= farthest_reach() then
     set_pace('reach', reach)
     set_pace('reach_until', now_us + REACH_KEPT_US)

@@ -4,12 +4,13 @@
 -- input:  KEYS    the numbers' records
 --         ARGV    the fence: random, the caller's token. A call with the same fence again gets the same answer, or has
 --                 the claim taken back if the slot was revoked;
---                 ms for which the caller waits for its turn; how far the caller is (µs, see lib/pace);
+--                 ms for which the caller waits for its turn; how far the caller is, and how long it needs until it can
+--                 send (µs, see lib/pace);
 --                 and for each record its number, its request, and until when (ms) its quiet hours last (0: day)
 -- output: now in µs, and for each record: verdict, a time in µs, and fields of the record. The verdict is begun (the
 --         slot; the fields that its sender needs), later (when to ask again; no fields), waiting (due_at), ended (0) or
 --         nothing (0: there is no such request to begin), with all fields
-local fence, patience_ms, reach = unpack(ARGV, 3)
+local fence, patience_ms, reach, lead = unpack(ARGV, 3)
 local PASSED_US = 5000000  -- a claim whose slot has passed so long ago is taken back
 local SENT_WITH = {  -- what a sender needs of a record, beside the alias
   'state', 'request', 'lane', 'channel', 'subaccount', 'country', 'resend', 'attempts', 'lease_until', 'live_until',
@@ -160,10 +161,10 @@ local function begin(key, number, request, asleep_until)
   return 'begun', slot_us, record
 end
 
-note_reach(tonumber(reach))
+note_reach(tonumber(reach), tonumber(lead))
 local answers, is_named = {now_us}, {}
 for i, key in ipairs(KEYS) do
-  local number, request, asleep_until = unpack(ARGV, 3 * i + 3, 3 * i + 5)
+  local number, request, asleep_until = unpack(ARGV, 3 * i + 4, 3 * i + 6)
   local verdict, at_us, record = 'nothing', 0, nil
   -- A number that the caller names twice has this fence already: it would be begun twice, and sent to twice.
   if not is_named[key] then verdict, at_us, record = begin(key, number, request, tonumber(asleep_until)) end

@@ -5,11 +5,11 @@
 --         ARGV    channel: 'call' takes a slot of both buckets;
 --                 ms within which the slot must come ('': any);
 --                 lane, for a request that can wait and keeps to its lane's share ('': take the next slot);
---                 how far the caller is (µs, see lib/pace)
+--                 how far the caller is, and how long it needs until it can send (µs, see lib/pace)
 -- output: now in µs; the slot in µs (0: none was reserved); for a lane without a slot, its turn in µs (else 0)
 local key = KEYS[1]
-local channel, within_ms, lane, reach = unpack(ARGV, 3)
-note_reach(tonumber(reach))
+local channel, within_ms, lane, reach, lead = unpack(ARGV, 3)
+note_reach(tonumber(reach), tonumber(lead))
 if lane ~= '' then
   local slot_us, turn_us = reserve(lane, channel, tonumber(within_ms) * 1000)
   save_pace()
