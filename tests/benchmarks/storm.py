@@ -52,7 +52,9 @@ class Ours:
 
     def end(self):
         check(self.world)
-        return str(self.world.states()[State.IN_DOUBT])
+        doubtful = {number for number, record in self.world.records().items() if record.state is State.IN_DOUBT}
+        sent = {send["phone_number"] for send in self.world.plivo.sends()}
+        return f"{len(doubtful)} | {len(doubtful & sent)}"
 
 
 class Bare:
@@ -80,7 +82,7 @@ class Bare:
         return len({send["phone_number"] for send in self.world.plivo.sends()})
 
     def end(self):
-        return "-"
+        return "- | -"
 
 
 def storm(system, numbers, workers_killed):
@@ -129,8 +131,8 @@ def main():
     lines = [
         f"{options.numbers:,} numbers, {CHILDREN} children, an API of 50 to 200 ms. {storms} {where}.",
         "",
-        "| | lost | texted twice | seconds until each has a state | in doubt, with an end |",
-        "|---|---|---|---|---|",
+        "| | lost | texted twice | seconds until each has a state | in doubt, with an end | of these, sent by Plivo |",
+        "|---|---|---|---|---|---|",
         *rows,
     ]
     print("\n".join(lines))
