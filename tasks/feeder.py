@@ -13,6 +13,7 @@ from ringproof.batches.feeding import FeedingBatch
 from ringproof.batches.model import BatchState, StoredRow
 from ringproof.celery.app import app
 from ringproof.celery.messages import send_chunk
+from ringproof.errors import LedgerDamaged
 from ringproof.ledger.control import SendingStatus, sending_status
 from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.policy import quiet_hours
@@ -41,6 +42,8 @@ TICK: Final = timedelta(milliseconds=800)
 FEED_SECONDS: Final = 1.5
 """How long one tick feeds: where Redis is far away, a page takes most of a second."""
 
+DAMAGED: Final = "batch %s waits until the record of one of its next numbers is repaired or erased: %s"
+
 _log = logging.getLogger(__name__)
 
 
@@ -68,7 +71,7 @@ def feed_once(ledger: Ledger, quiet: QuietHours | None = None) -> Fed:
     """Notify numbers of resumed and cancelled batches, feed the running ones, and log those that were completed."""
     ends = time.monotonic() + FEED_SECONDS
     batches = feeding.batches_to_feed(ledger)
-    fed = Fed(notified=sum(feeding.notify_rows(ledger, batch) for batch in batches if batch.notify_from))
+    fed = Fed(notified=sum(_notify(ledger, batch) for batch in batches if batch.notify_from))
     running = [batch for batch in batches if batch.state is BatchState.RUNNING]
     if any(batch.left[channel] for batch in running for channel in LISTS):
         status = sending_status(ledger)
@@ -81,6 +84,14 @@ def feed_once(ledger: Ledger, quiet: QuietHours | None = None) -> Fed:
     for name in feeding.newly_completed(ledger):
         _log.info("batch %s is completed", name)
     return fed
+
+
+def _notify(ledger: Ledger, batch: FeedingBatch) -> int:
+    try:
+        return feeding.notify_rows(ledger, batch)
+    except LedgerDamaged as error:
+        _log.error(DAMAGED, batch.name, error)
+        return 0
 
 
 def _room_ahead(status: SendingStatus, rate: Rate, batches: list[FeedingBatch], channel: str) -> tuple[int, int]:
@@ -141,7 +152,11 @@ class _Turn:
         page = feeding.next_page(self.ledger, batch, self.channel, most)
         if not page.rows:
             return 0
-        accepted = feeding.feed_page(self.ledger, batch, self.channel, page, self._quiet_until(page.rows))
+        try:
+            accepted = feeding.feed_page(self.ledger, batch, self.channel, page, self._quiet_until(page.rows))
+        except LedgerDamaged as error:
+            _log.error(DAMAGED, batch.name, error)
+            return 0
         for start in range(0, len(accepted), self.in_message):
             some = accepted[start : start + self.in_message]
             send_chunk([(row.number, request) for row, request in some], Lane.BULK, self.channel)

@@ -75,7 +75,7 @@ class Marked(StrEnum):
     ALREADY = "already"  # it was verified before, and not by this handle
     STALE = "stale"  # Plivo's entry proves neither the last code nor a verification that stands
     RECORDED = "recorded"  # it was unknown here and has a record now
-    GONE = "gone"  # it has no record and gets none
+    GONE = "gone"  # it has no record and gets none, or its record is damaged
 
 
 @dataclass(frozen=True, slots=True)

@@ -447,6 +447,19 @@ class TestTheFeeder:
         client.delete(world.ledger.keys.record(second))
         assert len(feed_portion(world, batches_portion(world))) == 3
 
+    def test_feeds_the_other_batches_while_the_next_page_of_one_has_a_damaged_record(self, world, client, caplog):
+        damaged, *_ = world.roster("spring", 3)
+        others = world.roster("summer", 3)
+        client.set(world.ledger.keys.record(damaged), "no hash")
+        world.feed()
+        client.delete(world.ledger.keys.record(damaged))
+
+        assert [record.state for record in world.ledger.read_many([(one, None) for one in others])] == [
+            State.QUEUED
+        ] * 3
+        assert "batch spring waits until the record of one of its next numbers is repaired" in caplog.text
+        assert world.feed().rows == 3
+
 
 def batches_portion(world):
     (batch,) = feeding.batches_to_feed(world.ledger)

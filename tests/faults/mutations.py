@@ -86,6 +86,14 @@ MUTATIONS = (
         "tests/ledger/test_damage.py::test_begin_refuses_a_portion_as_a_whole_or_begins_the_others",
     ),
     Mutation(
+        "a damaged record in the page of a batch does not keep the other batches from being fed",
+        "tasks/feeder.py",
+        "            _log.error(DAMAGED, batch.name, error)\n            return 0\n",
+        "            raise\n",
+        "tests/batches/test_batches.py::TestTheFeeder::"
+        "test_feeds_the_other_batches_while_the_next_page_of_one_has_a_damaged_record",
+    ),
+    Mutation(
         "a page with a damaged record is not fed",
         "ringproof/ledger/lua/batch/feed.lua",
         "for _, row in ipairs(page) do read(key_of_record(row.number)) end\n",

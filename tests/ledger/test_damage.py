@@ -1,16 +1,20 @@
 """Records that a person or another program has damaged: nobody else waits because of them, and they can be erased."""
 
+from datetime import UTC, datetime
+
 import pytest
 from support.harness import fresh_number
-from support.number_in_ledger import MINUTES, Book
+from support.number_in_ledger import MINUTES, SENT, UUID, Book
 
 from ringproof.batches.erasure import erase_number
 from ringproof.errors import LedgerDamaged
 from ringproof.ledger.acceptance import RequestKind
 from ringproof.ledger.agenda import release_refused, repair_agenda, work_off_agenda
 from ringproof.ledger.answers import AgendaAction, Verdict
+from ringproof.ledger.confirmation import Marked, mark_verified
 from ringproof.ledger.queues import queue
 from ringproof.ledger.record import Lane, State
+from ringproof.plivo.client import VerifiedNumber
 
 NO_HASH = "no hash"
 """In place of a field that has junk: there is a text under the record's key."""
@@ -169,3 +173,13 @@ def test_it_can_be_erased(book, damaged, where):
     assert erase_number(book.ledger, number)
     assert not book.client.exists(book.keys.record(number))
     assert book.client.zscore(book.keys.agenda, number) is None
+
+
+def test_it_keeps_no_other_number_of_plivos_list_from_being_marked(book, damaged):
+    request = book.accept().request
+    book.settle(book.begin(request), SENT)
+    now = datetime.now(UTC)
+    numbers = [damaged(State.CODE_SENT, NO_HASH), book.number]
+    found = [VerifiedNumber(number, "", "US", now, now, "", UUID) for number in numbers]
+
+    assert mark_verified(book.ledger, found) == [Marked.GONE, Marked.VERIFIED]

@@ -1,4 +1,4 @@
--- needs: clock, states, settings, changes, record, reverification, transition, tombstone, wrong_codes, breaker
+-- needs: clock, states, settings, damage, changes, record, reverification, transition, tombstone, wrong_codes, breaker
 -- Writes down that Plivo has numbers as verified: after a code was entered, or from Plivo's list.
 -- input:  KEYS    the numbers' records
 --         ARGV    JSON, for each record: {number, uuid, created, dated, country, channel, subaccount, alias}; `created`
@@ -9,7 +9,7 @@
 --                 get a record) or 'number' (whether it has a number that is known here)
 -- output: for each: verified (now, or before by the same handle), already (before, not by this handle), stale (Plivo's
 --         entry proves neither the last code nor a verification that stands), recorded (it was unknown) or gone (there
---         is no record)
+--         is no record, or a damaged one)
 -- Plivo's entry for the last code overrides the record's state: an expiry, a doubt, or a newer request.
 local caller_ids, handle, asked_for = unpack(ARGV, 3)
 local not_about_codes, whole_list = asked_for ~= 'code', asked_for == 'list'
@@ -139,5 +139,8 @@ local function mark(key, caller_id)
 end
 
 local record_keys, answers = KEYS, {}
-for i, caller_id in ipairs(cjson.decode(caller_ids)) do answers[i] = mark(record_keys[i], caller_id) end
+for i, caller_id in ipairs(cjson.decode(caller_ids)) do
+  local key = record_keys[i]
+  answers[i] = unless_damaged(key, function() return mark(key, caller_id) end) or 'gone'
+end
 return answers
