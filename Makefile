@@ -15,7 +15,7 @@ export PATH := $(CHOSEN):$(PATH)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help test faults mutations bench-storm bench-pace bench-bulk bench-distance bench-peers bench-footprint docs check demo clean .venv
+.PHONY: help test faults mutations bench-storm bench-pace bench-bulk bench-distance bench-door bench-peers bench-footprint docs check demo clean .venv
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z.-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -47,6 +47,9 @@ bench-bulk: $(INSTALLED) $(CHOSEN) ## a million rows, and 20,000 sent; its table
 
 bench-distance: $(INSTALLED) $(CHOSEN) ## a Redis that is far away, and a host that is cut off; its tables go into docs/operating/measured.md (five minutes)
 	@$(BIN)/python tests/benchmarks/distance.py $(ARGS)
+
+bench-door: $(INSTALLED) $(CHOSEN) ## the front door, 200 requests a second beside a roster; its table goes into docs/operating/measured.md (two minutes)
+	@$(BIN)/python tests/benchmarks/door.py $(ARGS)
 
 bench-peers: $(INSTALLED) $(CHOSEN) ## PEERS=FOLDER: beside other systems; its tables go into tests/benchmarks/RESULTS.md (four minutes)
 	@$(BIN)/python tests/benchmarks/side_by_side.py "$(PEERS)" $(ARGS)

@@ -64,6 +64,7 @@ def pytest_report_header():
 SLOWEST_FIRST = (
     "faults",
     "promises",
+    "web",
     "local/test_demo.py",
     "benchmarks",
     "local",

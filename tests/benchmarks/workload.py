@@ -62,7 +62,7 @@ def judged(rate, **switches):
         world = World(folder, durations=PRODUCTION, RINGPROOF_RATE=str(rate))
         stack.enter_context(world)
         limit = {"limit": rate.number, "window_seconds": float(rate.window_seconds)}
-        world.plivo.switch(latency_ms=UNDER_WAY_MS, **limit, **switches)
+        world.plivo.switch(**{"latency_ms": UNDER_WAY_MS} | limit | switches)
         yield world
 
 

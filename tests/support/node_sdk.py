@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 VERSION = "4.79.0"
 FOLDER = Path(__file__).parents[2] / ".venv" / f"plivo-node-{VERSION}"
-FETCH_SECONDS = 90
+FETCH_SECONDS = 60
 
 SCRIPT = """
 const [url, id, token, operation, ...given] = process.argv.slice(1);
@@ -24,23 +25,26 @@ client.verify[operation](...given.map(JSON.parse)).then(
 """
 
 
-def installed() -> Path:
-    """The folder with the SDK. Skips the test if there is no Node, or npm cannot fetch it."""
+@cache
+def why_not_installed() -> str:
+    """Why there is no SDK; "" if it is in its folder, perhaps from now on."""
     if not shutil.which("node") or not shutil.which("npm"):
-        pytest.skip("Node or npm is not installed")
+        return "Node or npm is not installed"
     if not (FOLDER / "node_modules" / "plivo").exists():
         FOLDER.mkdir(parents=True, exist_ok=True)
         fetch = ["npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix", str(FOLDER)]
         try:
             subprocess.run([*fetch, f"plivo@{VERSION}"], check=True, capture_output=True, timeout=FETCH_SECONDS)
         except (subprocess.SubprocessError, OSError) as error:
-            pytest.skip(f"npm cannot fetch Plivo's SDK: {type(error).__name__}")
-    return FOLDER
+            return f"npm cannot fetch Plivo's SDK: {type(error).__name__}"
+    return ""
 
 
 def call(url: str, auth_id: str, token: str, operation: str, *given: Any) -> dict[str, Any]:
     """Call one operation of the SDK: what it resolves to, as `answer`, or its `error`."""
+    if reason := why_not_installed():
+        pytest.skip(reason)
     command = ["node", "-e", SCRIPT, url, auth_id, token, operation, *map(json.dumps, given)]
-    done = subprocess.run(command, cwd=installed(), check=True, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, cwd=FOLDER, check=True, capture_output=True, text=True, timeout=60)
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
