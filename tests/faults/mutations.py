@@ -1614,10 +1614,17 @@ MUTATIONS = (
         "tests/ledger/test_removal.py::test_a_verified_number_is_forgotten_with_its_schedule_and_can_have_a_code",
     ),
     Mutation(
-        "a restart of Redis loses no wait of the front door",
+        "a lost message costs one who waits at the front door a second, and not the whole wait",
         "worker/web/watch.py",
         "if loop.time() >= all_at:",
         "if False:",
+        "tests/web/test_watch.py::test_a_change_whose_message_was_lost_is_seen_within_seconds",
+    ),
+    Mutation(
+        "the front door listens again after a restart of Redis",
+        "worker/web/watch.py",
+        "await pubsub.subscribe(*self._watched)",
+        "pass",
         "tests/web/test_watch.py::test_a_restart_of_redis_loses_no_wait",
     ),
     Mutation(

@@ -147,6 +147,22 @@ def test_a_thousand_wait_with_one_connection_and_no_thread_each(server, ledger):
     assert left == 0
 
 
+def test_a_change_whose_message_was_lost_is_seen_within_seconds(server, ledger):
+    async def run():
+        async with watch(server, ledger) as watching:
+            number, request = accept(ledger)
+            waits = asyncio.create_task(watching.record(number, request, is_sent, 30))
+            await until_heard(ledger, [number])
+            await asyncio.to_thread(ledger.client.hset, ledger.keys.record(number), "state", "code_sent")
+            changed = time.monotonic()
+            return await waits, time.monotonic() - changed
+
+    record, seconds = asyncio.run(run())
+
+    assert record.state is State.CODE_SENT
+    assert seconds < 10 * REREAD_SECONDS
+
+
 def test_a_restart_of_redis_loses_no_wait(server, ledger):
     async def run():
         async with watch(server, ledger) as watching:
@@ -156,6 +172,7 @@ def test_a_restart_of_redis_loses_no_wait(server, ledger):
             await asyncio.to_thread(server.kill)
             await asyncio.sleep(REREAD_SECONDS)
             await asyncio.to_thread(server.restart)
+            await until_heard(ledger, [number])
             await asyncio.to_thread(send, ledger, (number, request))
             record = await waits
             later = accept(ledger)
