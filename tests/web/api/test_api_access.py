@@ -4,7 +4,7 @@ import pytest
 import requests
 from support.api import Api
 from support.front_door import FrontDoor
-from support.harness import PATIENCE_SECONDS, eventually, stopped
+from support.harness import PATIENCE_SECONDS, eventually, fresh_number, stopped
 
 from ringproof.ledger.credentials import Scope, issue, revoke
 
@@ -141,3 +141,13 @@ def test_the_document_and_its_page_need_no_token_and_load_nothing_from_elsewhere
         assert all(f"<code>{method.upper()} {path}" in page.text for method in operations)
     assert not [text for text in ("<script", "http://", "https://", "src=") if text in page.text]
     assert "default-src 'none'" in page.headers["Content-Security-Policy"]
+
+
+def test_without_a_lock_a_program_of_this_machine_needs_no_token(environ, issued, tmp_path):
+    program = issued("program", tuple(Scope))
+    with stopped(FrontDoor(tmp_path / "log", environ, tmp_path, program, "--no-auth")) as door, Api(door.url) as api:
+        verification = api.ask_for_code(fresh_number())
+        shown = api.get(f"/verifications/{verification}")
+        from_a_page = api.get(f"/verifications/{verification}", headers={"Origin": "https://a-page.example"})
+
+    assert (shown.status_code, from_a_page.status_code) == (200, 403)

@@ -4,7 +4,9 @@ import contextlib
 import os
 import signal
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
+import psutil
 import pytest
 from support.api import Api
 from support.front_door import FrontDoor
@@ -96,3 +98,16 @@ def test_a_process_that_stops_answers_what_it_has_begun(start):
 
     assert (answers[0].status_code, answers[0].json()["reason"]) == (503, "stopping")
     assert door.popen.wait(timeout=20) == 0
+
+
+def test_a_process_that_stops_answers_who_waits(start):
+    door, api = start("stops-waiting.log")
+    verification = api.ask_for_code(fresh_number())
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(api.get, f"/verifications/{verification}", params={"wait": 30})
+        eventually(lambda: len(psutil.Process(door.popen.pid).net_connections("tcp")) > 1, why="nobody waits")
+        door.popen.send_signal(signal.SIGTERM)
+        answer = waiting.result()
+
+    assert (answer.status_code, answer.json()["state"]) == (200, "queued")
+    assert door.popen.wait(timeout=10) == 0

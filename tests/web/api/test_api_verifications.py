@@ -4,6 +4,7 @@ import pytest
 from support.harness import eventually, fresh_number
 
 from ringproof.batches.erasure import erase_number
+from ringproof.ledger import control
 from ringproof.ledger.credentials import Scope
 
 pytestmark = pytest.mark.usefixtures("worker")
@@ -54,6 +55,21 @@ def test_a_resend_has_an_id_of_its_own(api, plivo, number, publish):
     assert len(plivo.sends(number)) == 2
 
 
+def test_a_request_is_not_verified_by_the_code_of_another_one(api_with, ledger, plivo, number, publish):
+    publish(cooldown_ms=0)
+    mine, others = api_with(), api_with(program="other")
+    earlier = others.ask_for_code(number)
+    others.sent(earlier)
+    control.pause(ledger)
+    try:
+        own = mine.ask_for_code(number, resend=True)
+        assert enter(others, earlier, code_of(plivo, number)).ok
+    finally:
+        control.resume(ledger)
+
+    assert mine.get(f"/verifications/{own}").json()["state"] == "cancelled"
+
+
 def test_a_wrong_code_says_how_many_tries_are_left_and_not_what_was_entered(api, plivo, number):
     verification = api.ask_for_code(number)
     api.sent(verification)
@@ -65,8 +81,6 @@ def test_a_wrong_code_says_how_many_tries_are_left_and_not_what_was_entered(api,
 
 
 def test_a_request_that_waits_is_taken_back(api, ledger, number):
-    from ringproof.ledger import control  # noqa: PLC0415  # for this test alone
-
     control.pause(ledger)
     try:
         verification = api.ask_for_code(number)
@@ -88,8 +102,6 @@ def test_a_code_that_is_sent_cannot_be_taken_back(api, number):
 
 
 def test_waiting_ends_when_the_time_is_over(api, ledger, number):
-    from ringproof.ledger import control  # noqa: PLC0415  # for this test alone
-
     control.pause(ledger)
     try:
         verification = api.ask_for_code(number)
@@ -104,8 +116,8 @@ def test_a_failed_request_says_why_and_what_to_do(api, plivo, number):
     plivo.befall("400", number=number)
     failed = api.sent(api.ask_for_code(number))
 
-    assert (failed["state"], failed["reason"], failed["problem"]["reason"]) == ("failed", "rejected", "rejected")
-    assert failed["problem"]["remedy"]
+    assert (failed["state"], failed["reason"], failed["explanation"]["reason"]) == ("failed", "rejected", "rejected")
+    assert failed["explanation"]["remedy"]
 
 
 @pytest.mark.parametrize(

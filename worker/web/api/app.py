@@ -1,6 +1,5 @@
 """The API as one application: its operations, its OpenAPI document, and the page that shows it."""
 
-from functools import cache
 from importlib import metadata
 from typing import Any
 
@@ -10,8 +9,7 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse
 from starlette.routing import Route
 
 from ringproof.errors import RingproofError
@@ -28,6 +26,9 @@ Verify phone numbers through Plivo: one code per number, none lost. Each call se
 `Authorization: Bearer TOKEN`. An error is a problem document (RFC 9457), whose `reason` is a word for programs.\
 """
 
+_NOTHING_ELSE = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"}
+"""The page loads nothing, and no other page shows it in a frame."""
+
 
 def build_api(site: Site) -> FastAPI:
     """Return the API. It answers every path: one that it does not have with a problem, as all else."""
@@ -38,7 +39,6 @@ def build_api(site: Site) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        routes=[Route("/openapi.json", _document), Route("/docs", _page)],
         middleware=[Middleware(Access, site=site)],
         exception_handlers={
             RingproofError: on_error,
@@ -52,7 +52,13 @@ def build_api(site: Site) -> FastAPI:
     )
     for router in ROUTERS:
         app.include_router(router)
-    app.state.operations = [*app.routes, *(route for router in ROUTERS for route in router.routes)]
+    described = document(app)
+    for path, answer in {
+        "/openapi.json": JSONResponse(described),
+        "/docs": HTMLResponse(page(described), headers=_NOTHING_ELSE),
+    }.items():
+        app.router.routes.append(Route(path, answer, methods=["GET"]))
+    app.state.operations = [route for one in (*ROUTERS, app.router) for route in one.routes]
     app.state.site = site
     app.state.uploads = batches.limiter()
     app.state.streams = 0
@@ -71,17 +77,3 @@ def document(app: FastAPI) -> dict[str, Any]:
         description=_DESCRIPTION,
         routes=app.routes,
     )
-
-
-@cache
-def _rendered(app: FastAPI) -> str:
-    return page(document(app))
-
-
-async def _document(request: Request) -> Response:
-    return JSONResponse(document(request.app))
-
-
-async def _page(request: Request) -> Response:
-    nothing_else = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
-    return HTMLResponse(_rendered(request.app), headers={"Content-Security-Policy": nothing_else})

@@ -33,7 +33,7 @@ from ringproof.rosters.row import Row
 from worker.web.api.access import Here, Importer, ImporterOrReader, Reader
 from worker.web.api.models import REGION, Batch, Forecast
 from worker.web.api.problems import Refused, problems
-from worker.web.api.upload import UploadedFile
+from worker.web.api.upload import UploadedFile, cut_off
 from worker.web.site import Site
 
 MOST_UPLOADS: Final = 4
@@ -87,7 +87,7 @@ def expect_roster(request: Request) -> None:
             "description": "The batch is imported, and its codes are sent at the pace.",
             "headers": {"Location": {"schema": {"type": "string"}}},
         },
-        **problems(409, 413, 415, 422),
+        **problems(400, 409, 413, 415, 422),
     },
     openapi_extra={
         "requestBody": {
@@ -111,7 +111,7 @@ async def import_roster(
     try:
         read = await to_thread.run_sync(partial(_import, site, file, upload, caller), limiter=uploads)
     except ClientDisconnect:
-        raise Refused(HTTPStatus.BAD_REQUEST, "cut_off", "the upload was cut off; send the roster again") from None
+        raise cut_off() from None
     finally:
         with suppress(ClientDisconnect, Refused):
             await file.drain()

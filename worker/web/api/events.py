@@ -7,12 +7,15 @@ from typing import Annotated, Final
 
 import redis.asyncio
 from fastapi import APIRouter, Header
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from starlette.requests import Request
 from starlette.responses import StreamingResponse
 
 from ringproof.events.event import Event
-from ringproof.events.reader import follow_events
+from ringproof.events.reader import WAIT, follow_events
+from ringproof.ledger.bare_redis import SOCKET_SECONDS
 from worker.web.api.access import Here, Reader
 from worker.web.api.problems import Refused
 from worker.web.site import Site
@@ -69,7 +72,13 @@ async def _stream(request: Request, site: Site, after: str | None) -> AsyncItera
     """Yield each event as text. The stream ends if Redis does not answer or this process stops: clients come again."""
     request.app.state.streams += 1
     try:
-        client = redis.asyncio.Redis.from_url(site.settings.redis_url.get_secret_value(), decode_responses=True)
+        client = redis.asyncio.Redis.from_url(
+            site.settings.redis_url.get_secret_value(),
+            decode_responses=True,
+            socket_timeout=2 * WAIT.total_seconds(),
+            socket_connect_timeout=SOCKET_SECONDS,
+            retry=Retry(NoBackoff(), 0),
+        )
         async with client, aclosing(follow_events(client, site.ledger.keys, after)) as following:
             with suppress(RedisError, OSError):
                 async for event in following:

@@ -1,6 +1,7 @@
 """What callers of the API send and get. The OpenAPI document is made from these classes."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Final, Literal, Self
 
@@ -15,7 +16,7 @@ from ringproof.ledger.record import Record, State
 from ringproof.ledger.request import LONGEST_REQUESTER
 from ringproof.phone.caller_id import ALIAS_LENGTH
 from ringproof.phone.masking import LONGEST
-from worker.web.api.problems import Problem, problem_of
+from worker.web.api.problems import Explanation, explanation_of
 
 REGION: Final = "^([A-Za-z]{2})?$"
 """A country's two letters; an empty field of a form is absent."""
@@ -91,11 +92,17 @@ class Verification(BaseModel):
     verified_at: datetime | None = None
     due_at: datetime | None = Field(default=None, description="When a request goes on that waits.")
     reason: str | None = Field(default=None, description="Why it waits, is in doubt, has failed or has expired.")
-    problem: Problem | None = Field(default=None, description="Of a request that failed, is cancelled or in doubt.")
+    explanation: Explanation | None = Field(default=None, description="Why there is no code.")
 
     @classmethod
     def of(cls, request_id: str, record: Record, *, is_own: bool) -> Self:
-        """Return a record as its caller sees it: without what only the one gets whose request it is."""
+        """Return a record as its caller sees it.
+
+        The caller's own request is `verified` only if its own code was entered. Another's request stands for the
+        number, without what only its own caller gets.
+        """
+        if is_own:
+            record = replace(record, state=record.state_of_request)
         failure = failure_of(record)
         return cls(
             id=request_id,
@@ -111,14 +118,14 @@ class Verification(BaseModel):
             verified_at=record.verified_at if record.state is State.VERIFIED else None,
             due_at=record.due_at if record.state is State.WAITING else None,
             reason=record.reason and str(record.reason),
-            problem=problem_of(failure) if failure else None,
+            explanation=explanation_of(failure) if failure else None,
         )
 
     @classmethod
     def superseded(cls, request_id: str) -> Self:
         """Return a request whose outcome is no longer kept, because a newer one took its place."""
         error: RingproofError = Superseded()
-        return cls(id=request_id, state="failed", reason="superseded", problem=problem_of(error))
+        return cls(id=request_id, state="failed", reason="superseded", explanation=explanation_of(error))
 
 
 class Code(_Body):

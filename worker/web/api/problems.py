@@ -53,16 +53,21 @@ _AWAY: Final = "Redis did not answer, or refused the change; it is safe to ask a
 _NO_JSON: Final = "the body is no JSON; send a JSON object"
 
 
-class Problem(BaseModel):
-    """Why there is no answer (RFC 9457)."""
+class Explanation(BaseModel):
+    """Why something did not come about."""
 
-    type: str = Field(description="Where this page explains the problem; `about:blank` if the status says it all.")
+    type: str = Field(description="Where `/docs` explains it; `about:blank` if the status says it all.")
     title: str
-    status: int
     detail: str = Field(description="What happened, and what to do now.")
     reason: str = Field(description="A word for programs, such as `cooling_down` or `no_country`.")
     remedy: str | None = Field(default=None, description="What to do now.")
     until: datetime | None = Field(default=None, description="When this ends; ask again after it.")
+
+
+class Problem(Explanation):
+    """Why there is no answer (RFC 9457)."""
+
+    status: int
     field: str | None = Field(default=None, description="The field of the request that is wrong.")
     tries_left: int | None = Field(default=None, description="How often this code can still be entered.")
 
@@ -94,19 +99,25 @@ class Refused(Exception):  # it is an answer of this API's own, beside Ringproof
         self.status, self.reason, self.detail, self.headers = status, reason, detail, headers
 
 
-def problem_of(error: errors.RingproofError) -> Problem:
-    """Return an error of Ringproof's as a problem."""
-    status = next((STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES), HTTPStatus.CONFLICT)
+def explanation_of(error: errors.RingproofError) -> Explanation:
+    """Return an error of Ringproof's as callers see it."""
     text = _AWAY if isinstance(error, errors.LedgerUnavailable) else error.message
-    kind = type(error).__name__
-    return Problem(
-        type=f"/docs#{kind.lower()}",
+    name = type(error).__name__
+    return Explanation(
+        type=f"/docs#{name.lower()}",
         title=title_of(type(error)),
-        status=status,
         detail=_shown(text),
-        reason=getattr(error, "limit", None) or getattr(error, "reason", None) or _spaced(kind).replace(" ", "_"),
+        reason=getattr(error, "limit", None) or getattr(error, "reason", None) or _spaced(name).replace(" ", "_"),
         remedy=_shown(text.rpartition("; ")[2]),
         until=getattr(error, "until", None) or getattr(error, "locked_until", None),
+    )
+
+
+def problem_of(error: errors.RingproofError) -> Problem:
+    """Return an error of Ringproof's as a problem."""
+    return Problem(
+        **explanation_of(error).model_dump(),
+        status=next((STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES), HTTPStatus.CONFLICT),
         field=getattr(error, "field", None),
         tries_left=getattr(error, "tries_left", None),
     )
@@ -186,9 +197,7 @@ def _about(status: HTTPStatus, reason: str, detail: str, field: str | None = Non
         detail=detail,
         reason=reason,
         remedy=remedy,
-        until=None,
         field=field,
-        tries_left=None,
     )
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from anyio import from_thread
 
 from worker.web.api.problems import Refused
+from worker.web.api.stopping import StoppingError, unless_stopping
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -17,11 +18,15 @@ MOST_BYTES: Final = 1 << 30
 """Of an upload: ten million rows with some columns. A roster beyond that is a mistake, or is sent in parts."""
 
 
+STALLED_SECONDS: Final = 60.0
+"""How long the next piece may take to come. After that its sender is gone, and the network does not say so."""
+
+
 class UploadedFile(io.RawIOBase):
     """A body that a thread of anyio reads, while the event loop receives it. It can be read once.
 
     The thread waits for each piece, and nothing is received ahead of it. Raises starlette's `ClientDisconnect` if the
-    body is cut off, and `Refused` if it is longer than `MOST_BYTES` or this process stops.
+    body is cut off, and `Refused` if it stalls, if it is longer than `MOST_BYTES`, or if this process stops.
     """
 
     name = "the upload"
@@ -55,17 +60,20 @@ class UploadedFile(io.RawIOBase):
 
     async def _next(self) -> bytes | None:
         """Return the next piece, which may be empty; None at the end."""
-        coming = asyncio.ensure_future(anext(self._body, None))
-        stopping = asyncio.ensure_future(self._stopping.wait())
-        await asyncio.wait({coming, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        stopping.cancel()
-        if self._stopping.is_set():
-            coming.cancel()
+        try:
+            piece = await unless_stopping(self._stopping, anext(self._body, None), seconds=STALLED_SECONDS)
+        except StoppingError:
             detail = "this process stops; send the roster again"
-            raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, "stopping", detail)
-        piece = coming.result()
+            raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, "stopping", detail) from None
+        except TimeoutError:
+            raise cut_off() from None
         self._received += len(piece or b"")
         if self._received > MOST_BYTES:
             detail = f"the upload is longer than {MOST_BYTES >> 30} GiB; send the roster in parts, each with a name"
             raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_large", detail)
         return piece
+
+
+def cut_off() -> Refused:
+    """Return the answer to an upload that has ended too early."""
+    return Refused(HTTPStatus.BAD_REQUEST, "cut_off", "the upload was cut off; send the roster again")

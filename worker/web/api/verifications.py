@@ -1,6 +1,7 @@
 """Verifications: have a code sent, see where that stands, enter the code, or take the request back."""
 
 import uuid
+from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 from http import HTTPStatus
@@ -21,6 +22,7 @@ from worker.web.api.access import Here, Verifier, VerifierOrReader, expect_json
 from worker.web.api.idempotency import KEPT, forget, token_of
 from worker.web.api.models import Accepted, Code, Confirmation, NewVerification, Verification
 from worker.web.api.problems import Refused, problems
+from worker.web.api.stopping import StoppingError, unless_stopping
 from worker.web.site import Site
 
 LONGEST_WAIT: Final = 30
@@ -103,11 +105,13 @@ async def read_verification(verification_id: Id, site: Here, caller: VerifierOrR
 
 
 async def _record(site: Site, found: IdentifiedRequest, wait: int) -> Record | None:
-    if not wait:
-        return await site.threads(site.ledger.read, found.number, found.request)
-    return await site.watch.record(
-        found.number, found.request, lambda record: record.state not in UNBEGUN | {State.SENDING}, wait
-    )
+    if wait:
+        waited = site.watch.record(
+            found.number, found.request, lambda record: record.state not in UNBEGUN | {State.SENDING}, wait
+        )
+        with suppress(StoppingError):
+            return await unless_stopping(site.stopping, waited)
+    return await site.threads(site.ledger.read, found.number, found.request)
 
 
 @router.post(
@@ -135,7 +139,9 @@ async def confirmed(site: Site, found: IdentifiedRequest, body: Code) -> dict[st
     stored = await site.watch.until("get", key, lambda value: value is not None, CONFIRM_SECONDS)
     if stored is None:
         raise errors.Unconfirmed("no worker answered in time")
-    outcome: dict[str, str | None] = await site.threads(partial(result.get, timeout=1))
+    outcome: dict[str, str | None] | Exception = await site.threads(lambda: result.result)
+    if isinstance(outcome, Exception):
+        raise outcome if isinstance(outcome, errors.RingproofError) else errors.Unconfirmed(type(outcome).__name__)
     return outcome
 
 
