@@ -26,7 +26,7 @@ CHECKS = [
     response_headers_conformance,
     response_schema_conformance,
 ]
-EXAMPLES = 12
+EXAMPLES = 8
 """Of each operation and mode: together they take some seconds."""
 
 pytestmark = pytest.mark.usefixtures("worker")

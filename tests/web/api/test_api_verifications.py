@@ -197,7 +197,18 @@ class TestWhatACallerLearns:
 
         assert verifier.sent(first)["state"] == "code_sent"
         assert verifier.sent(second)["state"] == "pending"
-        assert verifier.delete(f"/verifications/{second}").status_code == 409
+
+    def test_one_requester_does_not_take_back_another_ones_request(self, verifier, ledger, number):
+        control.pause(ledger)
+        try:
+            first = verifier.ask_for_code(number, requester="user 17")
+            second = verifier.ask_for_code(number, requester="user 18")
+            refused = verifier.delete(f"/verifications/{second}")
+        finally:
+            control.resume(ledger)
+
+        assert refused.status_code == 409
+        assert verifier.get(f"/verifications/{first}").json()["state"] in {"queued", "waiting"}
 
     @pytest.mark.usefixtures("verified_before")
     def test_a_lookup_needs_the_scope_read(self, api_with, verifier, number):
