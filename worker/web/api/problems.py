@@ -1,8 +1,8 @@
 """What a caller gets in place of an answer: a problem document (RFC 9457). One table maps Ringproof's errors to them.
 
-    {"type": "/docs#coolingdown", "title": "Cooling down", "status": 429, "reason": "cooling_down",
-     "detail": "a code was sent a moment ago; ask for the next one after 15:04:05 UTC",
-     "remedy": "ask for the next one after 15:04:05 UTC", "until": "2026-11-29T15:04:05Z"}
+    {"type": "/docs#coolingdown", "title": "Cooling down",
+     "detail": "a code was sent a moment ago; ask for the next one after 15:04:05 UTC", "reason": "cooling_down",
+     "remedy": "ask for the next one after 15:04:05 UTC", "until": "2026-11-29T15:04:05Z", "status": 429}
 
 The type leads to the page of the API, which explains each one. No number, code or token is in a problem.
 """
