@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Final, Self
+from uuid import UUID
 
 from ringproof.clock import moment
 from ringproof.ledger.record import LETTERS, Lane, Reason, State
@@ -32,7 +33,8 @@ _STATES: Final = {letter: State(name) for name, letter in LETTERS.items() if nam
 _REASONS: Final = {letter: Reason(name) for name, letter in LETTERS.items() if name in set(Reason)}
 _LANES: Final = {lane[0]: lane for lane in Lane}
 
-_PREFIX: Final = "evt_"
+_MS_SHIFT: Final = 80
+_COUNT_BITS: Final = 62
 _BLANKS: Final = 9  # in a packed event; a batch's name may have more of them
 
 
@@ -43,8 +45,8 @@ class Event:
     Of a completed batch only `batch` is known. `request` is None if Plivo's list shows that the number was verified
     without a code of Ringproof's.
 
-    Event(id="evt_1764376884123-0", kind=EventKind.VERIFIED, at=…, phone_number="+14155550123", request=1764376884,
-          state=State.VERIFIED, reason=None, lane=Lane.BULK, channel="sms", is_verified=True,
+    Event(id="019acd0e-b39b-7000-8000-000000000000", kind=EventKind.VERIFIED, at=…, phone_number="+14155550123",
+          request=1764376884, state=State.VERIFIED, reason=None, lane=Lane.BULK, channel="sms", is_verified=True,
           verification_uuid="3fa85f64-…", batch="spring", row="sms:17:US")
     """
 
@@ -90,7 +92,7 @@ class Event:
     @property
     def entry_id(self) -> str:
         """Its id in the outbox."""
-        return self.id.removeprefix(_PREFIX)
+        return _entry_id(UUID(self.id))
 
     @property
     def subject(self) -> str:
@@ -137,27 +139,32 @@ class Event:
 
 
 def event_id_of(entry_id: str) -> str:
-    """Return the id of the event that an entry of the outbox is.
+    """Return the id of the event that an entry of the outbox is: a UUID of version 7, of its milliseconds and count.
+
+    The entry's own id would be masked in logs, because its digits may be a number's.
 
     >>> event_id_of("1764376884123-0")
-    'evt_1764376884123-0'
+    '019acd0e-b39b-7000-8000-000000000000'
     """
-    return f"{_PREFIX}{entry_id}"
+    milliseconds, count = map(int, entry_id.split("-"))
+    return str(UUID(int=milliseconds << _MS_SHIFT | 7 << 76 | 2 << _COUNT_BITS | count))
 
 
 def entry_id_of(event_id: str) -> str | None:
     """Return the id in the outbox of an event's id; None if it is no event's id.
 
-    >>> entry_id_of("evt_1764376884123-0"), entry_id_of("1764376884123")
+    >>> entry_id_of("019acd0e-b39b-7000-8000-000000000000"), entry_id_of("1764376884123")
     ('1764376884123-0', None)
     """
-    milliseconds, dash, count = event_id.removeprefix(_PREFIX).partition("-")
-    is_one = event_id.startswith(_PREFIX) and dash and _is_whole(milliseconds) and _is_whole(count)
-    return f"{milliseconds}-{count}" if is_one else None
+    try:
+        entry_id = _entry_id(UUID(event_id))
+    except ValueError:
+        return None
+    return entry_id if event_id_of(entry_id) == event_id else None
 
 
-def _is_whole(digits: str) -> bool:
-    return digits.isascii() and digits.isdigit() and int(digits) < 2**64
+def _entry_id(event_id: UUID) -> str:
+    return f"{event_id.int >> _MS_SHIFT}-{event_id.int & (1 << _COUNT_BITS) - 1}"
 
 
 def _present(text: str) -> str | None:

@@ -61,7 +61,7 @@ def test_a_reader_goes_on_behind_the_last_event_that_it_got(book, with_events):
     async def one(events):
         return await first(events, 1)
 
-    (oldest,) = with_events(one, "evt_0-0")
+    (oldest,) = with_events(one, "nonsense")
     later = with_events(lambda events: first(events, 2), oldest.id)
 
     assert len({oldest.id, *(event.id for event in later)}) == 3

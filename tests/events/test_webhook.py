@@ -19,6 +19,7 @@ from ringproof.events.outbox import Consumer
 from ringproof.events.webhook import LONGEST_RETRY_AFTER, TIMEOUTS, Webhook
 from ringproof.ledger.confirmation import mark_verified
 from ringproof.network import webhook_address
+from ringproof.network.public_address import is_public
 from ringproof.plivo.client import VerifiedNumber
 from ringproof.plivo.transport import HttpTimeouts
 from ringproof.secret_str import SecretStr
@@ -60,7 +61,7 @@ def test_a_receiver_gets_an_event_that_its_library_verifies(receive, send_to):
 
     assert send_to(server.url()).deliver(EVENT).failure == ""
     ((message_id, message),) = server.messages
-    assert message_id == "evt_1764376884123-0"
+    assert message_id == "019acd0e-b39b-7000-8000-000000000000"
     assert message == {
         "type": "verification.verified",
         "timestamp": "2025-11-29T00:41:24.123Z",
@@ -243,6 +244,12 @@ class TestAPrivateAddress:
         assert list(webhook_address.problems({"RINGPROOF_WEBHOOK_URL": f"https://{host}/"}))[1:] == [
             "RINGPROOF_WEBHOOK_URL: the address is private; to allow it, set RINGPROOF_WEBHOOK_ALLOW_PRIVATE=true"
         ]
+
+    @pytest.mark.parametrize(
+        "address", ["::ffff:10.0.0.1", "2002:a00:1::", "64:ff9b::a00:1", "fe80::1%eth0", "ff02::1"]
+    )
+    def test_is_judged_as_what_it_is(self, address):
+        assert not is_public(address)
 
     @pytest.mark.parametrize("host", ["93.184.215.14", "hooks.example.com", "127.0.0.1", "localhost", "[2606:4700::1]"])
     def test_is_none_of_these(self, host):

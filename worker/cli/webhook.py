@@ -107,7 +107,7 @@ def _find(ledger: Ledger, event_id: str) -> Event:
     entry_id = entry_id_of(event_id)
     event = find_event(ledger, entry_id) if entry_id else None
     if event is None:
-        raise InvalidRequest("event-id", event_id, "it is the webhook-id of an event of the last week: evt_…")
+        raise InvalidRequest("event-id", event_id, "give the webhook-id of an event of the last week")
     return event
 
 
