@@ -1,5 +1,6 @@
 """The settings: read from a mapping, all problems reported at once by variable name, and no secret shown."""
 
+import base64
 import os
 from collections.abc import Mapping
 from dataclasses import FrozenInstanceError
@@ -183,6 +184,76 @@ class TestReading:
 
     def test_the_variables_are_complete(self):
         assert set(Settings.variables()) == set(WRONG) | {"REDIS_URL", "PLIVO_AUTH_TOKEN", *SECRET_FILES}
+
+
+SECRET = f"whsec_{base64.b64encode(bytes(24)).decode()}"
+WEBHOOK = {"RINGPROOF_WEBHOOK_URL": "https://app.example.com/hooks?key=1", "RINGPROOF_WEBHOOK_SECRETS": SECRET}
+OF_PLIVO = {"PLIVO_AUTH_ID": AUTH_ID, "PLIVO_AUTH_TOKEN": AUTH_TOKEN}
+
+
+class TestWebhooks:
+    @pytest.mark.parametrize("between", [",", ", ", " "])
+    def test_are_signed_with_one_secret_or_with_two(self, between):
+        other = f"whsec_{base64.b64encode(b'x' * 64).decode().rstrip('=')}"
+        settings = Settings.read(
+            OF_PLIVO | WEBHOOK | {"RINGPROOF_WEBHOOK_SECRETS": SECRET + between + other}, worker=True
+        )
+
+        assert [one.get_secret_value() for one in settings.webhook_secrets] == [SECRET, other]
+        assert {SECRET, other} <= set(settings.secrets), "no log shows them"
+        assert SECRET not in repr(settings)
+        assert "key=1" not in repr(settings)
+
+    @pytest.mark.parametrize(
+        "secrets",
+        [SECRET.removeprefix("whsec_"), "whsec_", "whsec_AAAA", f"{SECRET}!", f"whsec_{'A' * 100}", f"{SECRET} " * 3],
+    )
+    def test_have_secrets_of_a_length_that_nobody_guesses(self, secrets):
+        found = problems(OF_PLIVO | WEBHOOK | {"RINGPROOF_WEBHOOK_SECRETS": secrets}, worker=True)
+
+        assert "openssl rand -base64 32" in found["RINGPROOF_WEBHOOK_SECRETS"]
+
+    def test_are_not_sent_without_a_secret(self):
+        found = problems(OF_PLIVO | {"RINGPROOF_WEBHOOK_URL": "https://app.example.com/"}, worker=True)
+
+        assert found.keys() == {"RINGPROOF_WEBHOOK_SECRETS"}
+        assert "missing" in found["RINGPROOF_WEBHOOK_SECRETS"]
+
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "http://app.example.com/", "ftp://app.example.com/", "https://", "https://user:pass@app.example.com/",
+            "https://app.example.com/#part", "https://app.example.com/a b", "https://äpp.example.com/", "example.com",
+        ],
+    )  # fmt: skip
+    def test_go_to_an_address_with_tls_and_without_a_login(self, url):
+        assert "RINGPROOF_WEBHOOK_URL" in problems(OF_PLIVO | WEBHOOK | {"RINGPROOF_WEBHOOK_URL": url}, worker=True)
+
+    @pytest.mark.parametrize("url", ["http://127.0.0.1:8000/hooks", "http://localhost/", "http://[::1]:1/"])
+    def test_may_stay_on_this_machine_without_tls(self, url):
+        settings = Settings.read(OF_PLIVO | WEBHOOK | {"RINGPROOF_WEBHOOK_URL": url}, worker=True)
+
+        assert settings.webhook_url.get_secret_value() == url
+
+    def test_go_to_a_private_address_if_that_is_allowed(self):
+        private = OF_PLIVO | WEBHOOK | {"RINGPROOF_WEBHOOK_URL": "https://10.1.2.3/"}
+
+        assert "RINGPROOF_WEBHOOK_ALLOW_PRIVATE=true" in problems(private, worker=True)["RINGPROOF_WEBHOOK_URL"]
+        assert Settings.read(private | {"RINGPROOF_WEBHOOK_ALLOW_PRIVATE": "true"}, worker=True).webhook_allow_private
+
+    def test_take_the_machines_proxy_and_not_plivos(self):
+        proxies = {"PLIVO_PROXY": "http://of.plivo:1", "HTTPS_PROXY": "http://of.all:2"}
+        settings = Settings.read(OF_PLIVO | WEBHOOK | proxies, worker=True)
+        direct = Settings.read(OF_PLIVO | WEBHOOK | proxies | {"NO_PROXY": ".example.com"}, worker=True)
+
+        assert settings.plivo_proxy.get_secret_value() == "http://of.plivo:1"
+        assert settings.webhook_proxy.get_secret_value() == "http://of.all:2"
+        assert direct.webhook_proxy is None
+
+    def test_need_no_proxy_of_this_machine_to_be_right_while_there_is_no_address(self):
+        environ = OF_PLIVO | {"HTTPS_PROXY": "socks5://wrong", "PLIVO_BASE_URL": "http://127.0.0.1:1/v1"}
+
+        assert Settings.read(environ | {"PLIVO_AUTH_TOKEN": "sandbox"}, worker=True).webhook_proxy is None
 
 
 class TestSecretFiles:

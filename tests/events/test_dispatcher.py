@@ -9,6 +9,7 @@ from support.harness import fresh_number
 from support.number_in_ledger import SENT, Book
 from support.receivers import Notebook
 
+from ringproof.batches.erasure import erase_number
 from ringproof.events import outbox
 from ringproof.events.delivery_status import deliveries, given_up_events, taken_events
 from ringproof.events.dispatcher import GIVEN_UP_AFTER, SCHEDULE, dispatch
@@ -151,6 +152,17 @@ class TestAReceiverThatIsAway:
         assert not are_due(book)
         assert delivery(book).failures == 0
 
+    def test_gets_at_once_what_was_to_wait_for_longer(self, book):
+        for _ in range(6):
+            happen(book, SENT)
+        receiver = Notebook(lambda _: Receipt("answered 503", HOUR), threads=1)
+        dispatch(book.ledger, receiver)
+        receiver.fails = lambda _: Receipt()
+        book.move(timedelta(minutes=6))
+        dispatch(book.ledger, receiver)
+
+        assert len(receiver.got) == 6
+
     def test_is_not_taken_to_be_away_for_one_number_that_always_fails(self, book):
         bad = happen(book, SENT)
         receiver = Notebook(lambda event: FAILS if event.phone_number == bad else Receipt(), threads=1)
@@ -264,7 +276,7 @@ def test_an_erased_number_has_no_events(book):
     dispatch(book.ledger, receiver)
     happen(book, REJECTED, number=fresh_number())
     for number in (waits, new):
-        outbox.erase_events(book.ledger, number)
+        erase_number(book.ledger, number)
     book.move(HOUR)
     receiver.fails = lambda _: Receipt()
     dispatch(book.ledger, receiver)
@@ -279,7 +291,7 @@ def test_a_number_that_is_erased_while_its_event_is_delivered_stays_erased(book)
     number = happen(book, SENT)
 
     def erase(_):
-        outbox.erase_events(book.ledger, number)
+        erase_number(book.ledger, number)
         return FAILS
 
     dispatch(book.ledger, Notebook(erase))
