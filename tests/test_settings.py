@@ -4,13 +4,14 @@ import base64
 import os
 from collections.abc import Mapping
 from dataclasses import FrozenInstanceError
-from datetime import time
+from datetime import UTC, datetime, time
 from fractions import Fraction
 from pathlib import Path
 
 import certifi
 import pytest
 from dotenv import dotenv_values
+from standardwebhooks import Webhook
 from support.harness import AUTH_ID, AUTH_TOKEN
 
 from ringproof.errors import Misconfigured
@@ -68,6 +69,9 @@ def problems(environ, *, worker=False):
 
 def redis_url(url):
     return Settings.read({"RINGPROOF_REDIS_URL": url}).redis_url.get_secret_value()
+
+
+WEBHOOK_URL = {"RINGPROOF_WEBHOOK_URL": "https://app.example.com/hooks"}
 
 
 class TestReading:
@@ -644,3 +648,21 @@ class TestSecrets:
     )
     def test_are_listed_for_the_log_filter_as_written_and_decoded(self, environ, secrets):
         assert Settings.read(environ).secrets == secrets
+
+
+class TestTheSecretsOfWebhooks:
+    @pytest.mark.parametrize("size", [24, 25, 26, 32, 64])
+    @pytest.mark.parametrize("padding", ["=", ""])
+    def test_have_24_to_64_bytes_padded_or_not(self, size, padding):
+        secret = "whsec_" + base64.b64encode(os.urandom(size)).decode().rstrip("=" if not padding else "")
+        (read,) = Settings.read(WEBHOOK_URL | {"RINGPROOF_WEBHOOK_SECRETS": secret}).webhook_secrets
+
+        assert read.get_secret_value() == secret
+        assert Webhook(secret).sign("evt_1", datetime.now(UTC), "{}")
+
+    @pytest.mark.parametrize("secret", ["whsec_", "whsec_MDEyMw==", "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIz", "whsec_*" * 9])
+    def test_are_refused_if_they_are_none(self, secret):
+        with pytest.raises(Misconfigured, match="openssl rand") as caught:
+            Settings.read(CREDENTIALS | WEBHOOK_URL | {"RINGPROOF_WEBHOOK_SECRETS": secret}, worker=True)
+
+        assert secret not in str(caught.value) or secret == "whsec_"

@@ -31,8 +31,8 @@ JITTER: Final = 0.1
 """How much longer a wait may be: what failed at one moment is not tried again at one moment."""
 
 PAGE: Final = 100
-PAGE_SECONDS: Final = 20.0
-"""Events of a page, and after how long no further one is begun: one takes 15 s at most, and the lease lasts 45 s."""
+PAGE_SECONDS: Final = 5.0
+"""Events of a page, and after how long no further one is begun: one takes 15 s at most, and the lease lasts 25 s."""
 
 SECONDS: Final = 20.0
 """How long one dispatcher takes pages. Then its thread is free for other work, and the next tick goes on."""

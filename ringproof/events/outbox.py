@@ -26,7 +26,7 @@ KEPT: Final = timedelta(days=7)
 FORGOTTEN_AFTER: Final = timedelta(days=3)
 """After this time without a sign of a consumer nothing is kept for it any more."""
 
-LEASE: Final = timedelta(seconds=45)
+LEASE: Final = timedelta(seconds=25)
 """How long a dispatcher may work on a page. After its death nobody else delivers for so long."""
 
 READERS: Final = "api"

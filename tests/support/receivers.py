@@ -15,7 +15,7 @@ DELIVERED = Receipt()
 
 
 def new_secret():
-    return "whsec_" + base64.b64encode(secrets.token_bytes(24)).decode()
+    return "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
 
 
 class Notebook:

@@ -22,6 +22,7 @@ from ringproof.phone.masking import mask
 from ringproof.rosters.roster import open_roster
 from ringproof.rosters.row import Reject, Row
 from worker.local.demo.environment import ANSWER_SECONDS, Environment, set_up
+from worker.local.demo.front_door import verify_through_door
 from worker.local.demo.incidents import Incident, WorkerIsKilled, choose_victim, person_asks, read_batch
 from worker.local.demo.outcome import Comparison
 from worker.local.demo.phones import Phones
@@ -60,6 +61,7 @@ def run(*, stay: bool) -> int:
                 environment = set_up(console, stack)
                 phones = Phones(environment.call_sandbox)
                 _play(console, environment, phones)
+                verify_through_door(environment, console)
                 if stay:
                     _stay(console, environment, phones)
             finally:
@@ -163,6 +165,9 @@ def _stay(console: Console, environment: Environment, phones: Phones) -> None:
         f"curl {environment.sandbox_url}/sandbox/phones/+14155550123   # that phone's inbox",
     ):
         console.print(f"  {line}", soft_wrap=True)
+    door = environment.door
+    console.print(f"\nThe front door, for a client of Plivo's: {door.url}/v1/Account")
+    console.print(f"  auth_id {door.auth_id}, token {door.token}", soft_wrap=True)
     low, high = ANSWER_SECONDS
     console.print(f"\nPeople continue to answer. They enter a code {low} to {high} s after they get it; one in ten")
     console.print("never does, and one in ten enters a wrong code. Ctrl-C ends the demo")

@@ -16,6 +16,8 @@ from urllib.parse import quote
 from rich.console import Console
 
 from ringproof import runtime
+from worker.local.demo.front_door import FrontDoor
+from worker.local.demo.webhook_receiver import WebhookReceiver
 from worker.local.processes.child_process import ChildProcess
 from worker.local.processes.redis_server import RedisServer
 from worker.local.sandbox.server import ANY_AUTH_ID, ANY_AUTH_TOKEN
@@ -32,7 +34,9 @@ class Environment:
 
     sandbox: ChildProcess
     worker: ChildProcess
+    door: FrontDoor
     sandbox_url: str
+    receiver: WebhookReceiver
     exports: Mapping[str, str]
 
     def codes_sent(self, number: str | None = None) -> Counter[str]:
@@ -93,10 +97,15 @@ def set_up(console: Console, stack: ExitStack) -> Environment:
         "PLIVO_AUTH_ID": ANY_AUTH_ID,
         "PLIVO_AUTH_TOKEN": ANY_AUTH_TOKEN,
     }
+    receiver = WebhookReceiver()
+    stack.callback(receiver.server_close)
     os.environ.update(exports)
+    os.environ.update(RINGPROOF_WEBHOOK_URL=receiver.url, RINGPROOF_WEBHOOK_SECRETS=receiver.secret)
     command = ["celery", "-A", "worker", "worker", "-P", "threads", "-c", "16", "-B"]
     worker = ChildProcess("worker", [*command, "-l", "INFO"], folder)
     stack.callback(worker.stop)
     worker.until_logged(" ready.")
-    console.print(f"  worker   {' '.join(command)}\n")
-    return Environment(sandbox, worker, sandbox_url, exports)
+    console.print(f"  worker   {' '.join(command)}")
+    door = FrontDoor.open(stack, folder)
+    console.print(f"  door     {door.url}  (ringproof serve: for Plivo's clients)\n")
+    return Environment(sandbox, worker, door, sandbox_url, receiver, exports)
