@@ -1728,7 +1728,7 @@ MUTATIONS = (
     Mutation(
         "an answer of the API does not have the address of Redis",
         "worker/web/api/problems.py",
-        "_AWAY if isinstance(error, errors.LedgerUnavailable) else error.message",
+        "_IN_OTHER_WORDS.get(type(error), error.message)",
         "error.message",
         "tests/web/api/test_api_fails.py::test_without_redis_a_request_is_to_be_sent_again",
     ),

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import psutil
 import pytest
+import requests
 from support.api import Api
 from support.front_door import FrontDoor
 from support.harness import eventually, fresh_number, ledger_of, stopped
@@ -36,6 +37,12 @@ def start(environ, own_redis, tmp_path_factory):
             return door, started.enter_context(Api(door.url, program.token))
 
         yield start_
+
+
+@pytest.fixture(scope="module")
+def ledger_of_own(environ, own_redis):
+    with ledger_of(environ | {"RINGPROOF_REDIS_URL": own_redis.url}) as ledger:
+        yield ledger
 
 
 @pytest.fixture(scope="module")
@@ -111,3 +118,37 @@ def test_a_process_that_stops_answers_who_waits(start):
 
     assert (answer.status_code, answer.json()["state"]) == (200, "queued")
     assert door.popen.wait(timeout=10) == 0
+
+
+def test_a_damaged_record_is_for_the_operator(own_api, ledger_of_own):
+    number = fresh_number()
+    ledger_of_own.client.set(ledger_of_own.keys.record(number), "junk")
+    answer = own_api.post("/verifications", json={"phone_number": number})
+
+    assert (answer.status_code, answer.json()["reason"]) == (500, "ledger_damaged")
+    assert not [text for text in (number[-7:], "127.0.0.1") if text in answer.text]
+
+
+def test_an_upload_whose_server_is_killed_goes_on_where_it_was(start, ledger_of_own):
+    """Nobody was there to delete what is stored: the same upload to another process continues it."""
+    first, api = start("killed.log")
+    rows = [f"{fresh_number()},{'x' * 90}\n".encode() for _ in range(4_000)]
+
+    def stored():
+        return sum(ledger_of_own.run("llen", key) for key in ledger_of_own.keys.batch("killed").lists)
+
+    def body():
+        yield b"Phone,Note\n"
+        yield b"".join(rows[:2_500])
+        eventually(lambda: stored() >= 1_000)
+        first.kill()
+        yield b"".join(rows[2_500:])
+
+    upload = {"params": {"name": "killed", "dry_run": False, "paused": True}, "headers": {"Content-Type": "text/csv"}}
+    with pytest.raises(requests.ConnectionError):
+        api.post("/batches", data=body(), **upload)
+    assert stored() >= 1_000
+
+    again = start("after.log")[1].post("/batches", data=b"Phone,Note\n" + b"".join(rows), **upload)
+
+    assert (again.status_code, again.json()["rows"]) == (201, 4_000)

@@ -47,7 +47,7 @@ def build_api(site: Site) -> FastAPI:
             HTTPException: on_http_error,
             Exception: on_crash,
         },
-        responses=problems(401, 403, 413, 422, 429, 503),
+        responses=problems(401, 403, 413, 422, 429, 500, 503),
         generate_unique_id_function=_operation_id,
     )
     for router in ROUTERS:

@@ -43,12 +43,19 @@ STATUSES: Final[Mapping[type[errors.RingproofError], HTTPStatus]] = MappingProxy
         errors.Unconfirmed: HTTPStatus.SERVICE_UNAVAILABLE,
         errors.NotConfirmed: HTTPStatus.UNPROCESSABLE_ENTITY,
         errors.LedgerUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+        errors.LedgerDamaged: HTTPStatus.INTERNAL_SERVER_ERROR,
     }
 )
 """The status of each error that an operation raises; that of a class counts for those below it, too."""
 
-_AWAY: Final = "Redis did not answer, or refused the change; it is safe to ask again"
-"""For `LedgerUnavailable`, whose own text has the address of Redis: that is for operators."""
+_IN_OTHER_WORDS: Final[Mapping[type[errors.RingproofError], str]] = MappingProxyType(
+    {
+        errors.LedgerUnavailable: "Redis did not answer, or refused the change; it is safe to ask again",
+        errors.LedgerDamaged: "what Redis has about this is damaged, so that asking again does not help; say so to the "
+        "operator, who finds it in docs/operating/failures.md",
+    }
+)
+"""For errors whose own text has the address of Redis: that is for operators."""
 
 _NO_JSON: Final = "the body is no JSON; send a JSON object"
 
@@ -101,7 +108,7 @@ class Refused(Exception):  # it is an answer of this API's own, beside Ringproof
 
 def explanation_of(error: errors.RingproofError) -> Explanation:
     """Return an error of Ringproof's as callers see it."""
-    text = _AWAY if isinstance(error, errors.LedgerUnavailable) else error.message
+    text = _IN_OTHER_WORDS.get(type(error), error.message)
     name = type(error).__name__
     return Explanation(
         type=f"/docs#{name.lower()}",
