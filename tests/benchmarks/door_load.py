@@ -2,7 +2,7 @@
 
 `python door_load.py URL AUTH_ID TOKEN SANDBOX REQUESTS_A_SECOND SECONDS`. Each person asks for a code, whose client
 then repeats the request, and enters the code. A line of JSON for each request goes to standard output: what it was,
-when it was due, how many seconds its answer took from then on, its status, and the number.
+a refusal's reason, how many seconds its answer took from when it was due, its status, and the number.
 """
 
 import asyncio
@@ -22,7 +22,8 @@ from support.harness import fresh_number
 
 REQUESTS_OF_A_PERSON = 3
 LOOK_SECONDS = 0.2
-PATIENCE_SECONDS = 30.0
+AGAIN_SECONDS = 2.0  # as Retry-After says
+PATIENCE_SECONDS = 60.0
 
 
 class Connections:
@@ -78,7 +79,8 @@ async def person(connections, codes, due):
     async def ask(what, path, fields, due):
         await asyncio.sleep(due - time.monotonic())
         status, answer = await connections.post(path, fields)
-        print(json.dumps([what, due, time.monotonic() - due, status, number]), flush=True)
+        reason = answer.get("reason", "")
+        print(json.dumps([what, reason, time.monotonic() - due, status, number]), flush=True)
         return status, answer
 
     wanted = {"phone_number": number, "alias": "Front desk"}
@@ -87,10 +89,12 @@ async def person(connections, codes, due):
         again = {}
         while "verification_uuid" not in again:
             _, again = await ask("initiate again", "", wanted, time.monotonic())
+            await asyncio.sleep(AGAIN_SECONDS if "error" in again else 0)
         entered = {"otp": await codes.of[number]}
         path, status = f"Verification/{again['verification_uuid']}/", 409
         while status == 409:
             status, _ = await ask("complete", path, entered, time.monotonic())
+            await asyncio.sleep(AGAIN_SECONDS if status == 409 else 0)
 
 
 async def main(url, auth_id, token, sandbox, requests_a_second, seconds):

@@ -25,10 +25,10 @@ from worker.web.door.initiate import initiate
 from worker.web.door.refusals import refusal_of, soon
 from worker.web.site import Site
 
-OUTCOME_SECONDS: Final = 3.3
+OUTCOME_SECONDS: Final = 3.0
 """How long a call waits for what becomes of it."""
 
-ANSWER_SECONDS: Final = 3.8
+ANSWER_SECONDS: Final = 3.5
 """Each answer begins within 4 s: Plivo's clients for Python and PHP give up after 5, connecting included."""
 
 LARGEST_BODY: Final = 64 * 1024
