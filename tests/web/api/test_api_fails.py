@@ -76,6 +76,20 @@ def test_without_redis_a_request_is_to_be_sent_again(own_api, own_redis, method,
     eventually(lambda: own_api.get("/nothing").status_code == 404)
 
 
+def test_a_stream_ends_when_redis_does_not_answer_and_the_next_one_goes_on(own_api, own_redis):
+    with own_api.get("/events", stream=True) as stream:
+        lines = stream.iter_lines()
+        assert next(lines).startswith(b":")
+        os.kill(own_redis.pid, signal.SIGSTOP)
+        try:
+            assert not any(lines)
+        finally:
+            os.kill(own_redis.pid, signal.SIGCONT)
+
+    with own_api.get("/events", stream=True) as again:
+        assert next(again.iter_lines()).startswith(b":")
+
+
 def test_without_a_worker_a_code_is_neither_right_nor_wrong(own_api):
     verification = own_api.ask_for_code(fresh_number())
     answer = own_api.post(f"/verifications/{verification}/confirm", json={"code": "1234"})

@@ -71,9 +71,9 @@ def _operation_id(route: APIRoute) -> str:
 
 def document(app: FastAPI) -> dict[str, Any]:
     """Return the OpenAPI document of the application."""
-    return get_openapi(
-        title=app.title,
-        version=app.version,
-        description=_DESCRIPTION,
-        routes=app.routes,
-    )
+    described = get_openapi(title=app.title, version=app.version, description=_DESCRIPTION, routes=app.routes)
+    for operations in described["paths"].values():
+        for operation in operations.values():  # one of the scopes is enough; in one entry, all would be needed
+            needed = [(scheme, scope) for one in operation["security"] for scheme in one for scope in one[scheme]]
+            operation["security"] = [{scheme: [scope]} for scheme, scope in needed]
+    return described

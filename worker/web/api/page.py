@@ -53,13 +53,16 @@ def _operation(document: Mapping[str, Any], method: str, path: str, operation: M
         schema = _resolved(document, content["schema"])
         yield f"<p>Body: <code>{escape(kind)}</code></p>"
         yield from _fields(schema)
-    for status, answer in operation["responses"].items():
+    refusals = []
+    for status, answer in sorted(operation["responses"].items()):
+        if not status.startswith("2"):
+            refusals.append(f"{status} {answer['description']}")
+            continue
         kinds = answer.get("content", {})
         yield f"<p><strong>{escape(status)}</strong> {_prose(answer['description'])} {_codes(kinds)}</p>"
-        if status.startswith("2"):
-            for content in kinds.values():
-                for schema in _alternatives(document, content.get("schema", {})):
-                    yield from _fields(schema)
+        for content in kinds.values():
+            yield from _fields(_resolved(document, content.get("schema", {})))
+    yield f'<p><a href="#problems">Problems</a>: {escape(", ".join(refusals))}</p>'
 
 
 def _fields(schema: Mapping[str, Any]) -> Iterator[str]:
@@ -109,10 +112,6 @@ def _resolved(document: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping
         return schema
     found: Mapping[str, Any] = document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
     return found
-
-
-def _alternatives(document: Mapping[str, Any], schema: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    return [_resolved(document, one) for one in schema.get("anyOf", [schema])]
 
 
 def _type(schema: Mapping[str, Any]) -> str:
