@@ -8,7 +8,7 @@ import redis
 
 from ringproof.batches.column_erasure import erase_in_columns
 from ringproof.batches.model import unpack_row
-from ringproof.events.outbox import erase_events
+from ringproof.events.outbox import erase_events, free_bytes
 from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.request_ids import pattern_of_ids
 from ringproof.ledger.row_outcomes import LISTS
@@ -57,8 +57,10 @@ class Rewrite(Enum):
 def rewrite_append_only_file(ledger: Ledger) -> Rewrite:
     """Ask Redis to rewrite its append-only file, which has each erased number until then.
 
-    Redis does so in the background. Without such a file nothing is asked: Redis would begin one.
+    Before that, the outbox is freed of the bytes of removed events: the new file would have them, too. Redis writes the
+    file in the background. Without such a file nothing is asked: Redis would begin one.
     """
+    free_bytes(ledger)
     state = ledger.run("info", "persistence")
     if not state["aof_enabled"]:
         return Rewrite.NO_FILE

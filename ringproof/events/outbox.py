@@ -203,7 +203,8 @@ def end_refusal(ledger: Ledger, consumer: Consumer) -> None:
 def erase_events(ledger: Ledger, number: str) -> int:
     """Remove a number's events, also those that a consumer has yet to get; return how many.
 
-    No command shows a removed event any more. Redis keeps its bytes until the hundred events around it are trimmed.
+    No command shows a removed event any more. Redis keeps its bytes until the hundred events around it are trimmed, or
+    until `free_bytes`.
 
     Call it when the number's record is erased: then no script writes another one.
     """
@@ -212,9 +213,16 @@ def erase_events(ledger: Ledger, number: str) -> int:
         ids = [one for one, fields in entries if Event.unpack(one, fields["e"]).phone_number == number]
         if ids:
             removed += int(ledger.run("xdel", ledger.keys.outbox, *ids))
+            ledger.run("xdel", ledger.keys.outbox_copy, *ids)
         place = f"({entries[-1][0]}"
     for consumer in Consumer:
         waiting, due, _ = ledger.keys.outbox_of(consumer)
         ledger.run("hdel", waiting, number)
         ledger.run("zrem", due, number)
     return removed
+
+
+def free_bytes(ledger: Ledger) -> None:
+    """Free the outbox of the bytes of removed events, some events at a time."""
+    while ledger.run_script("outbox/copy", [ledger.keys.outbox_copy], [ENTRIES_AT_ONCE]):
+        pass

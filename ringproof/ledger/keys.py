@@ -45,6 +45,7 @@ Scripts get their own keys from here. They build two kinds of keys from the pref
 | `{P}:tick:NAME` | string | when (ms) a worker has claimed the last tick of this name |
 | `{P}:events` | channel | events that concern more than one number, as JSON |
 | `{P}:outbox` | stream | an entry for each event, while somebody consumes them (lua/lib/outbox.lua); a week |
+| `{P}:outbox:copy` | stream | the outbox without removed events, while it is copied (lua/outbox/copy.lua); an hour |
 | `{P}:outbox:consumers` | hash | who consumes the events, and how far each one is; three days after its last sign |
 | `{P}:outbox:NAME:waiting` | hash | +E164 or `batch …` -> failed tries, and the ids of events that wait for NAME |
 | `{P}:outbox:NAME:due` | sorted set | the same, by the moment (ms) of the next try |
@@ -128,6 +129,7 @@ class Keys:
         self.heartbeats = f"{prefix}:heartbeats"
         self.events = f"{prefix}:events"
         self.outbox = f"{prefix}:outbox"
+        self.outbox_copy = f"{prefix}:outbox:copy"
         self.consumers = f"{prefix}:outbox:consumers"
         self.unacked = f"{prefix}:unacked"
         self.batches = f"{prefix}:batches"

@@ -155,12 +155,15 @@ def _refused(client: redis.Redis, role: Role, rights: Rights) -> list[str]:
     names = [name for name in commands_of(role) if name not in (*NEVER_QUEUED, "psubscribe")]
     known: Any = client.execute_command("COMMAND INFO", *(name.split("|")[0] for name in names))  # type: ignore[no-untyped-call]  # redis-py's
     # Redis looks at the number of arguments first: so each command has as many as it needs. The first one is a key or
-    # channel of the role, or does no harm.
+    # channel of the role, or does no harm; RENAME has two keys.
     own = rights.keys[0]
-    commands = [
-        ("", [*name.split("|"), *[own, *"0" * (abs(one[1]) - 1)][: abs(one[1]) - len(name.split("|"))]])
-        for name, one in zip(names, known, strict=True)
-    ]
+
+    def tried(name: str, arity: int) -> list[str]:
+        words = name.split("|")
+        rest = [own, *(own if name == "rename" else "0" for _ in range(abs(arity)))]
+        return [*words, *rest[: abs(arity) - len(words)]]
+
+    commands = [("", tried(name, one[1])) for name, one in zip(names, known, strict=True)]
     probes = [*commands, *_probes(rights)]
     refused: dict[str, None] = {}
     for (right, command), answer in zip(probes, _try(client, [command for _, command in probes]), strict=True):

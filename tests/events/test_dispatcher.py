@@ -9,7 +9,7 @@ from support.harness import fresh_number
 from support.number_in_ledger import SENT, Book
 from support.receivers import Notebook
 
-from ringproof.batches.erasure import erase_number
+from ringproof.batches.erasure import erase_number, rewrite_append_only_file
 from ringproof.events import outbox
 from ringproof.events.delivery_status import deliveries, given_up_events, taken_events
 from ringproof.events.dispatcher import GIVEN_UP_AFTER, SCHEDULE, dispatch
@@ -285,6 +285,32 @@ def test_an_erased_number_has_no_events(book):
     kept = str(book.client.xrange(book.keys.outbox)) + str(book.client.hgetall(book.keys.outbox_of("webhooks")[0]))
     assert waits not in kept
     assert new not in kept
+
+
+def bytes_of(book):
+    """Return the outbox as Redis keeps it in memory."""
+    book.client.config_set("rdbcompression", "no")
+    try:
+        return book.client.dump(book.keys.outbox)
+    finally:
+        book.client.config_set("rdbcompression", "yes")
+
+
+def test_with_a_rewrite_not_even_the_bytes_of_an_erased_numbers_events_are_left(book, monkeypatch):
+    monkeypatch.setattr(outbox, "ENTRIES_AT_ONCE", 4)
+    number, *others = [happen(book, REJECTED, SENT) for _ in range(6)]
+    before = book.client.xrange(book.keys.outbox)
+    erase_number(book.ledger, number)
+    assert number.encode() in bytes_of(book)
+    rewrite_append_only_file(book.ledger)
+
+    assert number.encode() not in bytes_of(book)
+    assert all(other.encode() in bytes_of(book) for other in others)
+    assert book.client.xrange(book.keys.outbox) == [entry for entry in before if number not in entry[1]["e"]]
+    assert book.client.ttl(book.keys.outbox) == -1
+    assert not book.client.exists(book.keys.outbox_copy)
+    dispatch(book.ledger, receiver := Notebook())
+    assert len(receiver.got) == 10
 
 
 def test_a_number_that_is_erased_while_its_event_is_delivered_stays_erased(book):

@@ -1858,6 +1858,13 @@ MUTATIONS = (
         "",
         "tests/faults/test_events_fail.py::test_a_handler_that_raises_is_called_again_and_the_other_numbers_go_on",
     ),
+    Mutation(
+        "an erasure with --rewrite leaves no bytes of the number's events",
+        "ringproof/batches/erasure.py",
+        "    free_bytes(ledger)\n",
+        "",
+        "tests/events/test_dispatcher.py::test_with_a_rewrite_not_even_the_bytes_of_an_erased_numbers_events_are_left",
+    ),
 )
 
 

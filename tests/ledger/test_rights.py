@@ -364,7 +364,7 @@ NOT_OF_PRODUCERS = {
     *("removal:HANDLE", "wrong_codes:N", "limits:history", "held", "reconcile", "sync", "audit", "repair_cursor"),
     *("heartbeats", "tick:NAME", "events", "unacked", "batches"),
     *("request:ID", "request_ids", "idempotency:DIGEST", "credentials"),  # those of the front door
-    *("outbox:NAME:waiting", "outbox:NAME:due", "outbox:NAME:given_up"),
+    *("outbox:copy", "outbox:NAME:waiting", "outbox:NAME:due", "outbox:NAME:given_up"),
 }
 
 
