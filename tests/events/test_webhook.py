@@ -8,6 +8,7 @@ from email.utils import format_datetime
 
 import pytest
 import trustme
+from support.harness import eventually
 from support.number_in_ledger import SENT, UUID, Book
 from support.receivers import WebhookServer, new_secret
 from support.wire import http, refused_port, trickle
@@ -194,7 +195,9 @@ class TestTls:
     def test_of_a_certificate_that_nobody_trusts_is_a_failure(self, receive, send_to, tls):
         server = receive(tls=tls)
 
-        assert "certificate" in send_to(server.url("https"), timeouts=QUICK).deliver(EVENT).failure
+        webhook = send_to(server.url("https"), timeouts=QUICK)
+
+        eventually(lambda: "certificate" in webhook.deliver(EVENT).failure)
         assert not server.server.requests
 
     def test_of_a_certificate_of_another_host_is_a_failure(self, receive, send_to, authority, tmp_path):
@@ -204,7 +207,7 @@ class TestTls:
         server = receive(tls=context)
         webhook = send_to(server.url("https"), ca_bundle=str(bundle), timeouts=QUICK)
 
-        assert "certificate is not valid for" in webhook.deliver(EVENT).failure
+        eventually(lambda: "certificate is not valid for" in webhook.deliver(EVENT).failure)
         assert not server.server.requests
 
 
