@@ -1,6 +1,8 @@
 """`ringproof door`: credentials of the front door, made, listed and revoked by an operator."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -44,3 +46,13 @@ def test_a_program_gets_a_credential_as_json(ringproof):
 
     assert added.keys() == {"name", "auth_id", "token", "scopes"}
     assert added["scopes"] == ["batch", "read", "verify"]
+
+
+def test_a_server_without_its_extra_names_it(idle, tmp_path):
+    code = "import sys; sys.modules['starlette'] = None; from worker.cli import main; main(['serve', '--port', '0'])"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=idle, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+    )
+
+    assert done.returncode == 1
+    assert "pip install 'ringproof[web]'" in " ".join(done.stderr.split())

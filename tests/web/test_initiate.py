@@ -192,6 +192,15 @@ def test_a_caller_who_may_not_read_does_not_learn_that_a_number_is_verified(door
     assert "verified" not in answer.text
 
 
+def test_a_damaged_record_is_a_409_that_does_not_ask_to_come_again(door, ledger, number):
+    ledger.client.set(ledger.keys.record(number), "junk")
+    answer = door.initiate(number)
+    ledger.client.delete(ledger.keys.record(number))
+
+    assert refusal(answer) == (409, "ledger_damaged")
+    assert "Retry-After" not in answer.headers
+
+
 @pytest.mark.parametrize(
     ("fields", "reason"),
     [

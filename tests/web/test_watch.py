@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 from support.harness import eventually, fresh_number
 
-from ringproof.errors import LedgerUnavailable
+from ringproof.errors import LedgerDamaged, LedgerUnavailable
 from ringproof.ledger.answers import Outcome, Settled, Settlement, Verdict
 from ringproof.ledger.connection import connect
 from ringproof.ledger.ledger import Ledger
@@ -195,6 +195,30 @@ def test_a_redis_that_is_away_all_the_time_is_named(server, ledger):
             return str(away.value)
 
     assert "redis://127.0.0.1" in asyncio.run(run())
+
+
+@pytest.mark.parametrize("damage", ["no hash", "junk in a field"])
+def test_a_damaged_record_is_named_and_keeps_nobody_else_waiting(server, ledger, damage):
+    def break_one_and_send_the_other(damaged, sound):
+        with ledger.client.pipeline(transaction=True) as both:  # and without a message: all keys are read together
+            if damage == "no hash":
+                both.set(ledger.keys.record(damaged), "junk")
+            else:
+                both.hset(ledger.keys.record(damaged), "state", "junk")
+            both.hset(ledger.keys.record(sound), "state", "code_sent")
+            both.execute()
+
+    async def run():
+        async with watch(server, ledger) as watching:
+            damaged, sound = accept(ledger), accept(ledger)
+            waits = [asyncio.create_task(watching.record(*one, is_sent, 10)) for one in (damaged, sound)]
+            await until_heard(ledger, [damaged[0], sound[0]])
+            await asyncio.to_thread(break_one_and_send_the_other, damaged[0], sound[0])
+            with pytest.raises(LedgerDamaged):
+                await waits[0]
+            return await waits[1]
+
+    assert asyncio.run(run()).state is State.CODE_SENT
 
 
 def test_a_fault_of_one_who_waits_is_its_own(server, ledger):

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, Final, Self
 
 import redis.asyncio
@@ -17,7 +18,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from ringproof.errors import LedgerUnavailable
+from ringproof.errors import LedgerDamaged, LedgerUnavailable
 from ringproof.ledger.bare_redis import SOCKET_SECONDS
 from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.record import Record
@@ -52,6 +53,11 @@ class _Wait:
             if not self.ended.done() and self.is_done(value):
                 self.ended.set_result(value)
         except Exception as error:  # noqa: BLE001  # of this one alone: the others go on
+            self.fail(error)
+
+    def fail(self, error: Exception) -> None:
+        """End the wait with an error."""
+        if not self.ended.done():
             self.ended.set_exception(error)
 
 
@@ -101,15 +107,18 @@ class Watch:
             sent = await watch.record("+14155550123", 1764376884, lambda record: record.code_sent_at, 3.5)
 
         Returns the record as it was read last if the time is over, and None if there is none. If a newer request takes
-        the number's record over, the wait ends. Raises `LedgerUnavailable` if Redis did not answer in that time.
+        the number's record over, the wait ends. Raises `LedgerUnavailable` if Redis did not answer in that time, and
+        `LedgerDamaged` if what it has is no record.
         """
 
         def has_ended(packed: dict[str, str]) -> bool:
-            return not packed or packed["request"] != str(request) or is_done(Record.unpack(number, packed))
+            record = self._unpack(number, packed)
+            return record is None or record.request != request or is_done(record)
 
         packed = await self.until("hgetall", self._ledger.keys.record(number), has_ended, seconds)
-        if packed and packed["request"] == str(request):
-            return Record.unpack(number, packed)
+        newest = self._unpack(number, packed)
+        if newest and newest.request == request:
+            return newest
         return await self._threads(self._ledger.read, number, request)
 
     async def until(self, command: str, key: str, is_done: Callable[[Any], bool], seconds: float) -> Any:
@@ -137,6 +146,9 @@ class Watch:
         if not wait.values:
             raise LedgerUnavailable(self._ledger.shown_url, "no answer in time")
         return wait.values[0]
+
+    def _unpack(self, number: str, packed: dict[str, str]) -> Record | None:
+        return self._ledger.record_of(number, [*chain.from_iterable(packed.items())])
 
     async def _tell(self, command: str, key: str) -> None:
         """Tell Redis that a key is watched, or is not any more. The listener repeats it after a lost connection."""
@@ -190,6 +202,14 @@ class Watch:
         watched = [(key, self._watched[key]) for key in keys if key in self._watched]
         try:
             values = await self._threads(self._ledger.run_all, *((one.command, key) for key, one in watched))
+        except LedgerDamaged as error:
+            if len(watched) > 1:  # one of them is damaged, and the others are not
+                for key, _ in watched:
+                    await self._read([key])
+            else:
+                for wait in watched[0][1].waits:
+                    wait.fail(error)
+            return
         except LedgerUnavailable:  # they are read again within a second
             return
         for (_, one), value in zip(watched, values, strict=True):

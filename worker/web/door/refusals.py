@@ -72,6 +72,7 @@ _IN_DOUBT: Final = (
 )
 _TOO_MANY: Final = "this code was entered too often; delete the number, and then ask for another code"
 _AWAY: Final = "the ledger did not answer; ask again in a moment: no second code is sent for it"
+_DAMAGED: Final = "what the ledger has about this is damaged, and asking again does not help; say so to the operator"
 _NO_PLIVO: Final = (
     "only Plivo can answer this, and the server has none of Plivo's credentials: start it with PLIVO_AUTH_ID and "
     "PLIVO_AUTH_TOKEN"
@@ -102,6 +103,7 @@ _REFUSALS: Final[Mapping[type, Callable[[Any], RefusalError]]] = MappingProxyTyp
         errors.Capped: lambda error: not_now(error.limit, error.message, error.until),
         errors.InDoubt: lambda error: not_now("in_doubt", _IN_DOUBT, error.until),
         errors.LedgerUnavailable: lambda _: soon("ledger_away", _AWAY),
+        errors.LedgerDamaged: lambda _: not_now("ledger_damaged", _DAMAGED),
         errors.Misconfigured: lambda _: not_now("no_plivo", _NO_PLIVO),
         errors.Unsent: _unanswered("unreachable"),
         errors.LeaseOver: _unanswered("no_slot"),
