@@ -210,13 +210,13 @@ def test_a_damaged_record_is_named_and_keeps_nobody_else_waiting(server, ledger,
 
     async def run():
         async with watch(server, ledger) as watching:
-            damaged, sound = accept(ledger), accept(ledger)
-            waits = [asyncio.create_task(watching.record(*one, is_sent, 10)) for one in (damaged, sound)]
+            sound, damaged = accept(ledger), accept(ledger)
+            waits = [asyncio.create_task(watching.record(*one, is_sent, 10)) for one in (sound, damaged)]
             await until_heard(ledger, [damaged[0], sound[0]])
             await asyncio.to_thread(break_one_and_send_the_other, damaged[0], sound[0])
             with pytest.raises(LedgerDamaged):
-                await waits[0]
-            return await waits[1]
+                await waits[1]
+            return await waits[0]
 
     assert asyncio.run(run()).state is State.CODE_SENT
 
