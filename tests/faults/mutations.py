@@ -1864,6 +1864,8 @@ MUTATIONS = (
         "    free_bytes(ledger)\n",
         "",
         "tests/events/test_dispatcher.py::test_with_a_rewrite_not_even_the_bytes_of_an_erased_numbers_events_are_left",
+    ),
+    Mutation(
         "a damaged record keeps nobody else waiting at the front door",
         "worker/web/watch.py",
         "if len(watched) > 1:",
