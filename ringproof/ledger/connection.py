@@ -1,6 +1,8 @@
 """How the ledger connects to Redis: with short time limits, and without repeating a command by itself."""
 
 import re
+import time
+from collections.abc import Callable
 from typing import Any, Final
 
 import redis
@@ -29,6 +31,24 @@ def connect(url: str, *, most: int | None = None) -> redis.Redis:
         return redis.Redis.from_url(url, max_connections=MAX_CONNECTIONS, **options)
     pool = redis.BlockingConnectionPool.from_url(url, max_connections=most, timeout=SOCKET_SECONDS, **options)
     return redis.Redis.from_pool(pool)
+
+
+def round_trip(url: str) -> float:
+    """Return how long Redis takes to answer (s): the shortest of three pings, or 0 if it does not answer."""
+    client = connect(url)
+    try:
+        client.ping()  # it connects
+        return min(_seconds_of(client.ping) for _ in range(3))
+    except redis.RedisError:
+        return 0.0
+    finally:
+        client.close()
+
+
+def _seconds_of(call: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    call()
+    return time.perf_counter() - began
 
 
 _CODES: Final = {
