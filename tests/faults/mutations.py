@@ -1698,6 +1698,13 @@ MUTATIONS = (
         "tests/web/api/test_api_idempotency.py::test_a_refused_request_can_be_sent_again_with_its_key",
     ),
     Mutation(
+        "a stream of events ends when its credential is revoked",
+        "worker/web/api/events.py",
+        " or not await site.locks.still_holds(caller)",
+        "",
+        "tests/web/api/test_api_events.py::test_a_stream_ends_when_its_credential_is_revoked",
+    ),
+    Mutation(
         "an operation of the API needs its scope",
         "worker/web/api/access.py",
         "if credential.scopes.isdisjoint(needed.scopes):",

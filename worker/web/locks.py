@@ -68,6 +68,13 @@ class Locks:
         await asyncio.sleep(self._read_at + NEW_SECONDS - time.monotonic())
         return find(await self._credentials(NEW_SECONDS), token, auth_id)
 
+    async def still_holds(self, credential: Credential) -> bool:
+        """Whether a credential was not revoked meanwhile, for what lasts longer than a call.
+
+        Raises `LedgerUnavailable` if the credentials cannot be read.
+        """
+        return self.is_open or credential in await self._credentials(KNOWN_SECONDS)
+
     def seconds_until_free(self, credential: Credential) -> float:
         """Count a request of a credential, and return 0; over its rate, return the seconds until it is free again."""
         return self._buckets[credential.auth_id].take(time.monotonic())

@@ -1,9 +1,13 @@
 """The stream of events: what happens, as it happens, and nothing missed by a client that comes again."""
 
 import json
+from itertools import islice
 
 import pytest
+from support.api import Api
 from support.harness import fresh_number
+
+from ringproof.ledger.credentials import Scope, issue, revoke
 
 pytestmark = pytest.mark.usefixtures("worker")
 
@@ -30,6 +34,10 @@ class Events:
             pass
         next(self._lines)
         return self
+
+    def lines(self, most):
+        """The next lines, fewer if the stream ends. A sign of life has two."""
+        return list(islice(self._lines, most))
 
     def __enter__(self):
         return self
@@ -69,3 +77,13 @@ def test_a_client_that_comes_again_misses_nothing(api, api_with, plivo):
     with Events(api_with(), after=last) as events:
         assert events.until(first, "verification.verified")
         assert events.until(second, "verification.verified")
+
+
+def test_a_stream_ends_when_its_credential_is_revoked(door, ledger):
+    reader = issue(ledger, "reader to be revoked", [Scope.READ])
+    with Api(door.url, reader.token) as api, Events(api) as events:
+        events.until_alive()
+        revoke(ledger, reader.credential.name)
+        lines = events.lines(10)
+
+    assert len(lines) < 10

@@ -13,9 +13,11 @@ from redis.exceptions import RedisError
 from starlette.requests import Request
 from starlette.responses import StreamingResponse
 
+from ringproof.errors import LedgerUnavailable
 from ringproof.events.event import Event
 from ringproof.events.reader import WAIT, follow_events
 from ringproof.ledger.bare_redis import SOCKET_SECONDS
+from ringproof.ledger.credentials import Credential
 from worker.web.api.access import Here, Reader
 from worker.web.api.problems import Refused
 from worker.web.site import Site
@@ -55,7 +57,7 @@ class EventStream(StreamingResponse):
         }
     },
 )
-async def events(request: Request, site: Here, _caller: Reader, last_event_id: LastEventId = None) -> EventStream:
+async def events(request: Request, site: Here, caller: Reader, last_event_id: LastEventId = None) -> EventStream:
     """Stream what becomes of numbers and batches, at least once, in order for each number.
 
     A client that connects again with the id of the last event that it got misses none, as long as the outbox has it.
@@ -65,11 +67,15 @@ async def events(request: Request, site: Here, _caller: Reader, last_event_id: L
     if request.app.state.streams >= MOST_STREAMS:
         detail = f"this process has {MOST_STREAMS} streams; close one, or ask again later"
         raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, "busy", detail)
-    return EventStream(_stream(request, site, last_event_id), headers=_UNBUFFERED)
+    return EventStream(_stream(request, site, caller, last_event_id), headers=_UNBUFFERED)
 
 
-async def _stream(request: Request, site: Site, after: str | None) -> AsyncIterator[str]:
-    """Yield each event as text. The stream ends if Redis does not answer or this process stops: clients come again."""
+async def _stream(request: Request, site: Site, caller: Credential, after: str | None) -> AsyncIterator[str]:
+    """Yield each event as text.
+
+    The stream ends if Redis does not answer or this process stops: clients come again. It ends, too, once the caller's
+    credential is revoked: nothing else would, for weeks.
+    """
     request.app.state.streams += 1
     try:
         client = redis.asyncio.Redis.from_url(
@@ -80,9 +86,9 @@ async def _stream(request: Request, site: Site, after: str | None) -> AsyncItera
             retry=Retry(NoBackoff(), 0),
         )
         async with client, aclosing(follow_events(client, site.ledger.keys, after)) as following:
-            with suppress(RedisError, OSError):
+            with suppress(RedisError, OSError, LedgerUnavailable):
                 async for event in following:
-                    if site.stopping.is_set():
+                    if site.stopping.is_set() or not await site.locks.still_holds(caller):
                         return
                     yield _text(event) if event else ": nothing new\n\n"
     finally:
