@@ -3,6 +3,9 @@
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Final
 
+_GLOBAL: Final = ip_network("2000::/3")
+"""All addresses of IPv6 on the internet. What is beyond them is unassigned, or leads back into some network."""
+
 _NAT64: Final = ip_network("64:ff9b::/96")
 """An IPv4 address in the last 32 bits, which a gateway translates to: it may be a private one."""
 
@@ -18,5 +21,7 @@ def is_public(address: str) -> bool:
         inner = parsed.ipv4_mapped or parsed.sixtofour
         if inner is None and parsed in _NAT64:
             inner = ip_address(int(parsed) & 0xFFFFFFFF)  # type: ignore[assignment]  # 32 bits make one of IPv4
+        if inner is None and parsed not in _GLOBAL:
+            return False
         parsed = inner or parsed
     return parsed.is_global and not parsed.is_multicast

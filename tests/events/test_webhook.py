@@ -249,7 +249,17 @@ class TestAPrivateAddress:
         ]
 
     @pytest.mark.parametrize(
-        "address", ["::ffff:10.0.0.1", "2002:a00:1::", "64:ff9b::a00:1", "fe80::1%eth0", "ff02::1"]
+        "address",
+        [
+            "::ffff:10.0.0.1",
+            "2002:a00:1::",
+            "64:ff9b::a00:1",
+            "64:ff9b:1::a00:1",
+            "::127.0.0.1",
+            "fec0::1",
+            "fe80::1%eth0",
+            "ff02::1",
+        ],
     )
     def test_is_judged_as_what_it_is(self, address):
         assert not is_public(address)
