@@ -212,7 +212,7 @@ def test_a_damaged_record_is_a_409_that_does_not_ask_to_come_again(door, ledger,
         ({"phone_number": "+19005550123"}, "premium"),
         ({"channel": "fax"}, "invalid_channel"),
         ({"alias": "a\nb"}, "invalid_alias"),
-        ({"alias": ["a"]}, None),
+        ({"alias": ["a"]}, "invalid_request"),
         ({"subaccount": "MA12"}, "invalid_subaccount"),
     ],
 )

@@ -79,11 +79,21 @@ def test_a_scope_bounds_what_a_caller_may_do(door, ledger, plivo):
     verifies = door.of(issue(ledger, "verifies", [Scope.VERIFY]))
     number = fresh_number()
     refused = [reads.initiate(number), reads.ask("DELETE", f"/{number}"), reads.complete("1", "1234")]
-    refused += [verifies.ask("GET", f"/{number}"), verifies.ask("GET")]
+    refused += [verifies.ask("GET", f"/{number}"), verifies.ask("GET"), verifies.ask("POST", f"/{number}", {})]
 
     assert {refusal(answer) for answer in refused} == {(409, "scope")}
     assert reads.ask("GET").status_code == 200
     assert verifies.initiate(number).status_code == 201
+
+
+def test_a_caller_who_may_not_read_does_not_learn_by_a_deletion_which_numbers_are_verified(door, ledger, plivo):
+    verifies = door.of(issue(ledger, "deletes", [Scope.VERIFY]))
+    verified = fresh_number()
+    plivo.initiate(verified)
+    plivo.complete(verified)
+    known, unknown = verifies.ask("DELETE", f"/{verified}"), verifies.ask("DELETE", f"/{fresh_number()}")
+
+    assert (known.status_code, unknown.status_code) == (204, 204)
 
 
 def test_a_caller_with_too_many_requests_is_refused_and_others_are_not(served, ledger):

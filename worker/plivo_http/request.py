@@ -10,7 +10,6 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Final, Self
 from urllib.parse import parse_qs
@@ -49,7 +48,7 @@ class PlivoRequest:
     body: bytes
 
     @classmethod
-    def read(cls, scope: Scope, body: bytes) -> Self:
+    def read(cls, scope: Scope, body: bytes = b"") -> Self:
         """Parse an ASGI request; a slash at the end of the path makes no difference."""
         match scope["path"].removesuffix("/").split("/"):
             case ["", "v1", "Account", auth_id, "VerifiedCallerId", *tail]:
@@ -141,7 +140,6 @@ def _operations(tail: list[str]) -> Mapping[str, str]:
             return _NOTHING
 
 
-@lru_cache(maxsize=1024)
 def _user_and_token(authorization: bytes) -> tuple[str, SecretStr] | None:
     scheme, _, encoded = authorization.partition(b" ")
     if scheme.lower() != b"basic":

@@ -17,6 +17,7 @@ from ringproof.ledger.ledger import Ledger
 from ringproof.network.this_machine import is_this_machine
 from ringproof.settings import Settings
 from worker.celery.logs import set_up_logging
+from worker.plivo_http.connection import TimedConnection
 from worker.plivo_http.server import KEEP_ALIVE_SECONDS, SocketServer, bound
 from worker.web.app import application
 from worker.web.site import Site
@@ -72,7 +73,7 @@ class DoorServer(SocketServer):
             uvicorn.Config(
                 application(site),
                 access_log=False,  # it would have numbers in it
-                http="h11",
+                http=TimedConnection,
                 lifespan="on",
                 log_config=None,
                 log_level="warning",

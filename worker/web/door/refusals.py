@@ -33,6 +33,13 @@ def wrong(reason: str, text: str, **facts: Any) -> RefusalError:
     return RefusalError(400, text, None, reason=reason, **facts)
 
 
+def with_reason(refusal: RefusalError) -> RefusalError:
+    """Return the refusal of a request that Plivo would refuse, too, with a word for it, which Plivo does not have."""
+    if refusal.status == 400:
+        refusal.facts.setdefault("reason", "invalid_request")
+    return refusal
+
+
 def not_now(reason: str, text: str, until: datetime | None = None) -> RefusalError:
     """Refuse for now, until a moment if it is known."""
     if until is None:

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from http import HTTPStatus
 from types import MappingProxyType
 from typing import Final
@@ -15,14 +16,14 @@ from starlette.types import Scope as AsgiScope
 
 from ringproof.errors import LedgerUnavailable, RingproofError
 from ringproof.ledger.credentials import Credential, Scope
-from worker.plivo_http.answers import CHALLENGE, RefusalError, error
-from worker.plivo_http.bounded_body import BoundedBody
+from worker.plivo_http.answers import CHALLENGE, RefusalError
+from worker.plivo_http.bounded_body import BodyTooLargeError, whole_body
 from worker.plivo_http.request import AUTH_ID, PlivoRequest
 from worker.web.door import caller_ids
 from worker.web.door.call import Call
 from worker.web.door.complete import complete
 from worker.web.door.initiate import initiate
-from worker.web.door.refusals import refusal_of, soon
+from worker.web.door.refusals import refusal_of, soon, with_reason, wrong
 from worker.web.site import Site
 
 OUTCOME_SECONDS: Final = 3.0
@@ -36,25 +37,24 @@ LARGEST_BODY: Final = 64 * 1024
 
 Operation = Callable[[Site, Call], Awaitable[Response]]
 
-OPERATIONS: Final[Mapping[str, tuple[Operation, Scope]]] = MappingProxyType(
+OPERATIONS: Final[Mapping[str, tuple[Operation, frozenset[Scope]]]] = MappingProxyType(
     {
-        "initiate": (initiate, Scope.VERIFY),
-        "complete": (complete, Scope.VERIFY),
-        "get": (caller_ids.get, Scope.READ),
-        "list": (caller_ids.list_, Scope.READ),
-        "update": (caller_ids.update, Scope.VERIFY),
-        "delete": (caller_ids.delete, Scope.VERIFY),
+        "initiate": (initiate, frozenset({Scope.VERIFY})),
+        "complete": (complete, frozenset({Scope.VERIFY})),
+        "get": (caller_ids.get, frozenset({Scope.READ})),
+        "list": (caller_ids.list_, frozenset({Scope.READ})),
+        "update": (caller_ids.update, frozenset({Scope.VERIFY, Scope.READ})),  # its answer is that of get
+        "delete": (caller_ids.delete, frozenset({Scope.VERIFY})),
     }
 )
-"""The operations of the resource, each with the scope that a caller needs for it."""
+"""The operations of the resource, each with the scopes that a caller needs for it."""
 
 _log = logging.getLogger(__name__)
 
 
 def routes(site: Site) -> list[BaseRoute]:
     """Return the routes of Plivo's resource: all of /v1, so that nobody else answers there in another form."""
-    bounded = BoundedBody(DoorResource(site), LARGEST_BODY, lambda text: error(400, text, reason="too_large"))
-    return [Route("/v1/{path:path}", bounded)]
+    return [Route("/v1/{path:path}", DoorResource(site))]
 
 
 class DoorResource:
@@ -66,16 +66,22 @@ class DoorResource:
     async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         begun = time.monotonic()
-        request = PlivoRequest.read(scope, (await receive())["body"])  # the whole one: see BoundedBody
+        request = PlivoRequest.read(scope)
         caller = "nobody"
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 credential = await self._admit(request)
                 caller = credential.name
+                body = await whole_body(scope, receive, LARGEST_BODY) if request.method == "POST" else b""
+                if body is None:
+                    return
+                request = replace(request, body=body)
                 operation, _ = OPERATIONS[request.operation or ""]
                 answer = await operation(self._site, Call(request, credential, begun + OUTCOME_SECONDS))
         except RefusalError as refusal:
-            answer = refusal.answer
+            answer = with_reason(refusal).answer
+        except BodyTooLargeError as too_large:
+            answer = wrong("too_large", str(too_large)).answer
         except RingproofError as refused:
             if isinstance(refused, LedgerUnavailable):
                 _log.warning("%s of %s: %s", request.operation, caller, refused)
@@ -104,6 +110,6 @@ class DoorResource:
         if wait := self._site.locks.seconds_until_free(credential):
             raise soon("too_many_requests", "this credential makes too many requests; ask again later", wait)
         _, needed = OPERATIONS[request.operation]
-        if needed not in credential.scopes:
-            raise RefusalError(409, f"this credential has not the scope {needed}", reason="scope")
+        if missing := needed - credential.scopes:
+            raise RefusalError(409, f"this credential has not the scope {', '.join(sorted(missing))}", reason="scope")
         return credential
