@@ -1607,6 +1607,20 @@ MUTATIONS = (
         "tests/events/test_webhook.py::TestAPrivateAddress::test_is_judged_as_what_it_is",
     ),
     Mutation(
+        "a stop of the front door ends the reading of a roster that has come in whole",
+        "worker/web/api/upload.py",
+        "            if self._stopping.is_set():\n                raise _stopping()\n",
+        "",
+        "tests/web/api/test_api_fails.py::test_a_process_that_stops_ends_the_reading_of_a_whole_roster",
+    ),
+    Mutation(
+        "nobody reads a roster whose sender has gone",
+        "worker/web/api/upload.py",
+        "if from_thread.run(self._request.is_disconnected):",
+        "if False:",
+        "tests/web/api/test_api_fails.py::test_nobody_reads_on_for_a_sender_who_has_gone",
+    ),
+    Mutation(
         "a scope bounds what a caller of the front door may do",
         "worker/web/door/resource.py",
         "if missing := needed - credential.scopes:",

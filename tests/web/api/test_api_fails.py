@@ -1,6 +1,7 @@
 """The API while something fails: Redis is away, no worker answers, or the process stops."""
 
 import contextlib
+import gzip
 import os
 import signal
 import threading
@@ -15,6 +16,7 @@ from support.harness import eventually, fresh_number, ledger_of, stopped
 
 from ringproof.ledger.credentials import Scope, issue
 from worker.local.processes.redis_server import RedisServer
+from worker.web.api.batches import MOST_UPLOADS
 
 
 @pytest.fixture(scope="module")
@@ -119,6 +121,33 @@ def test_a_process_that_stops_answers_what_it_has_begun(start):
 
     assert (answers[0].status_code, answers[0].json()["reason"]) == (503, "stopping")
     assert door.popen.wait(timeout=20) == 0
+
+
+@pytest.fixture
+def long_work():
+    """A roster of a few kilobytes, which takes minutes to read."""
+    return {"data": gzip.compress(b"Phone\n" + b"1\n" * 3_000_000), "headers": {"Content-Type": "application/gzip"}}
+
+
+def test_a_process_that_stops_ends_the_reading_of_a_whole_roster(start, long_work):
+    door, api = start("stops-reading.log")
+    with ThreadPoolExecutor(1) as pool:
+        uploading = pool.submit(api.post, "/batches?name=spring", **long_work)
+        eventually(lambda: psutil.Process(door.popen.pid).cpu_percent(0.2) > 20, why="nothing is read")
+        door.popen.send_signal(signal.SIGTERM)
+        answer = uploading.result()
+
+    assert (answer.status_code, answer.json()["reason"]) == (503, "stopping")
+    assert door.popen.wait(timeout=10) == 0
+
+
+def test_nobody_reads_on_for_a_sender_who_has_gone(own_api, long_work):
+    for _ in range(MOST_UPLOADS):
+        with pytest.raises(requests.Timeout):
+            own_api.post("/batches?name=spring", timeout=0.5, **long_work)
+
+    few = {"data": "Phone\n+14155550123\n", "headers": {"Content-Type": "text/csv"}}
+    eventually(lambda: own_api.post("/batches?name=spring", **few).ok, why="the readers of those who have gone read on")
 
 
 def test_a_process_that_stops_answers_who_waits(start):

@@ -107,7 +107,7 @@ async def import_roster(
     uploads: CapacityLimiter = request.app.state.uploads
     if not uploads.available_tokens:
         raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, "busy", f"{MOST_UPLOADS} rosters are read now; ask again later")
-    file = UploadedFile(request.stream(), site.stopping)
+    file = UploadedFile(request, site.stopping)
     try:
         read = await to_thread.run_sync(partial(_import, site, file, upload, caller), limiter=uploads)
     except ClientDisconnect:
@@ -129,13 +129,13 @@ def _import(site: Site, file: UploadedFile, upload: Upload, caller: Credential) 
         io.BufferedReader(file), mapping=_mapping(upload.map), region=region, channel=upload.channel, plus=upload.plus
     ) as roster:
         if upload.dry_run:
-            _read(roster, tally, upload)
+            _read(roster, file, tally, upload)
             return Forecast.of(tally, forecast(tally, site.ledger))
         with begin_import(site.ledger, name, fingerprint=roster.fingerprint, source=roster.name) as importing:
             try:
                 if upload.columns:
                     importing.keep_columns(roster.columns)
-                _read(roster, tally, upload, importing)
+                _read(roster, file, tally, upload, importing)
                 note(site.ledger, _actor(caller), "import", f"{name}: {tally.channels.total()} rows")
             except BaseException:
                 with suppress(errors.LedgerUnavailable):
@@ -144,9 +144,11 @@ def _import(site: Site, file: UploadedFile, upload: Upload, caller: Credential) 
             return importing.finish(paused=upload.paused)
 
 
-def _read(roster: Roster, tally: Tally, upload: Upload, importing: BatchImport | None = None) -> None:
+def _read(
+    roster: Roster, file: UploadedFile, tally: Tally, upload: Upload, importing: BatchImport | None = None
+) -> None:
     """Read a roster to its end. Raises `InvalidRoster` if no row can be sent to, or too many are rejected."""
-    for outcome in roster:
+    for outcome in file.while_wanted(roster):
         if isinstance(outcome, Row):
             tally.add(outcome)
             if importing:
