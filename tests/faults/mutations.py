@@ -1653,7 +1653,7 @@ MUTATIONS = (
         "ringproof/ledger/lua/number/forget_verified.lua",
         "schedule_reverification(number, nil)\n",
         "",
-        "tests/ledger/test_removal.py::test_a_verified_number_is_forgotten_with_its_schedule_and_can_have_a_code",
+        "tests/ledger/test_forgetting_a_verified_number.py::test_a_verified_number_is_forgotten_with_its_schedule_and_can_have_a_code",
     ),
     Mutation(
         "a lost message costs one who waits at the front door a second, and not the whole wait",
