@@ -1,5 +1,6 @@
 """Initiate at the front door: one code, one uuid, and an answer that each client of Plivo's shows."""
 
+import json
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 
@@ -238,3 +239,24 @@ def test_the_other_forms_of_the_body_are_taken(door, plivo):
 
     assert [answer.status_code for answer in answers] == [201] * 5
     assert plivo.sends(numbers[2])[0]["subaccount"] == "SA" + "X" * 18
+
+
+@pytest.mark.parametrize(
+    ("written_in", "declared"),
+    [("utf-8", "utf-8"), ("utf-8", "ISO-8859-1"), ("latin-1", "ISO-8859-1"), ("cp1252", '"windows-1252"')],
+)
+def test_a_body_is_read_in_the_charset_that_it_has(door, plivo, number, written_in, declared):
+    body = json.dumps({"phone_number": number, "alias": "Zoë"}, ensure_ascii=False).encode(written_in)
+    answer = door.ask("POST", "/", data=body, headers={"Content-Type": f"application/json; charset={declared}"})
+
+    assert answer.status_code == 201
+    assert plivo.sends(number)[0]["alias"] == "Zoë"
+
+
+@pytest.mark.parametrize("declared", ["utf-8", "punycode", "zip", ""])
+def test_a_body_in_no_charset_that_json_may_have_is_refused(door, plivo, number, declared):
+    body = json.dumps({"phone_number": number, "alias": "Zoë"}, ensure_ascii=False).encode("latin-1")
+    answer = door.ask("POST", "/", data=body, headers={"Content-Type": f"application/json; charset={declared}"})
+
+    assert refusal(answer) == (400, "invalid_request")
+    assert not plivo.sends(number)

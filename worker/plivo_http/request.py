@@ -24,6 +24,9 @@ E164: Final = re.compile(r"\+?([1-9][0-9]{6,14})")  # the shape alone, as in Pli
 
 _LEFT_OUT: Final = ("", "0", "null")
 
+_CHARSET: Final = re.compile(rb'charset="?(iso-8859-1|latin-?1|windows-1252)\b', re.IGNORECASE)
+"""The charsets other than Unicode's that a client may name. JSON is written in none of them, but some programs do."""
+
 _COLLECTION: Final = MappingProxyType({"POST": "initiate", "GET": "list"})
 _VERIFICATION: Final = MappingProxyType({"POST": "complete"})
 _NUMBER: Final = MappingProxyType({"GET": "get", "POST": "update", "DELETE": "delete"})
@@ -45,6 +48,7 @@ class PlivoRequest:
     authorization: bytes
     user_agent: str
     query_string: bytes
+    content_type: bytes
     body: bytes
 
     @classmethod
@@ -65,6 +69,7 @@ class PlivoRequest:
             authorization=headers.get(b"authorization", b""),
             user_agent=headers.get(b"user-agent", b"").decode("latin-1"),
             query_string=scope["query_string"],
+            content_type=headers.get(b"content-type", b""),
             body=body,
         )
 
@@ -78,12 +83,22 @@ class PlivoRequest:
     def fields(self) -> Mapping[str, Any]:
         """The object in the body. Raises `RefusalError` if there is none."""
         try:
-            parsed = json.loads(self.body)
+            parsed = self._parse()
         except (ValueError, RecursionError):
             raise RefusalError(400, "the body is not valid JSON") from None
         if not isinstance(parsed, dict):
             raise RefusalError(400, "the body is not a JSON object")
         return parsed
+
+    def _parse(self) -> Any:
+        """Parse the body as JSON: in Unicode, whatever its Content-Type says, or else in the charset that it names."""
+        try:
+            return json.loads(self.body)
+        except UnicodeDecodeError:
+            charset = _CHARSET.search(self.content_type)
+            if charset is None:
+                raise
+            return json.loads(self.body.decode(charset[1].decode()))
 
     @property
     def query(self) -> Mapping[str, str]:

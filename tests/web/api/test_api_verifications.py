@@ -173,6 +173,7 @@ class TestWhatACallerLearns:
         refused = enter(verifier, verifier.ask_for_code(number), "1234").json()
 
         assert refused["reason"] == "nothing_pending"
+        assert refused.get("remedy") != refused["detail"]
         assert "verified" not in refused["detail"]
 
     @pytest.mark.usefixtures("verified_before")

@@ -115,7 +115,7 @@ def explanation_of(error: errors.RingproofError) -> Explanation:
         title=title_of(type(error)),
         detail=_shown(text),
         reason=getattr(error, "limit", None) or getattr(error, "reason", None) or _spaced(name).replace(" ", "_"),
-        remedy=_shown(text.rpartition("; ")[2]),
+        remedy=_remedy(_shown(text)),
         until=getattr(error, "until", None) or getattr(error, "locked_until", None),
     )
 
@@ -196,16 +196,21 @@ async def on_crash(_request: Request, _error: Exception) -> Response:
 
 
 def _about(status: HTTPStatus, reason: str, detail: str, field: str | None = None) -> Problem:
-    remedy = detail.rpartition("; ")[2] if "; " in detail else None
     return Problem(
         type="about:blank",
         title=status.phrase,
         status=status,
         detail=detail,
         reason=reason,
-        remedy=remedy,
+        remedy=_remedy(detail),
         field=field,
     )
+
+
+def _remedy(detail: str) -> str | None:
+    """Return what a sentence advises: the part after its last semicolon."""
+    _, semicolon, remedy = detail.rpartition("; ")
+    return remedy if semicolon else None
 
 
 def _methods(request: Request) -> set[str]:
