@@ -22,8 +22,10 @@ CLOCK_IS_ANOTHER: Final = "CLOCK is another than the caller expects"
 AGAIN_SECONDS: Final = 60.0
 """A measurement is repeated so often. Until then two clocks drift apart by 60 ms at most, if NTP slews both."""
 
-OLDEST_SECONDS: Final = 600.0
-"""With an older measurement no jump is noted. Redis keeps a jump for an hour, so that it is noted once."""
+OLDEST_SECONDS: Final = 1800.0
+"""With an older measurement no jump is noted: any code that lived then is dead by now. Redis keeps a jump for an hour,
+so that it is noted once.
+"""
 
 SMALLEST_JUMP_SECONDS: Final = 0.5
 """Smaller steps do little harm: as many seconds of slots may lie too near to each other."""

@@ -525,6 +525,15 @@ def test_a_call_that_was_under_way_for_long_is_no_jump(hosts, monkeypatch):
     assert hosts.jumps() == []
 
 
+def test_a_process_that_has_not_called_since_a_code_was_sent_notes_a_jump(hosts):
+    ledger = hosts.process()
+    hosts.simulation.pass_(16 * 60)
+    hosts.jump(HOUR)
+    ledger.now()
+
+    assert hosts.jumps() == pytest.approx([HOUR // MS], abs=5)
+
+
 def test_a_process_that_has_not_called_for_an_hour_notes_no_jump(hosts):
     ledger = hosts.process()
     hosts.simulation.pass_(3600)
