@@ -53,7 +53,7 @@ Name = Annotated[str, Path(description="The name of the batch.")]
 
 
 class Upload(BaseModel):
-    """How a roster is read, and what becomes of it."""
+    """How the server reads a roster, and what it does with the rows."""
 
     model_config = ConfigDict(extra="forbid")
 

@@ -1,4 +1,4 @@
-"""The stream of events: what becomes of numbers and batches, as it happens, for a program that stays connected."""
+"""The stream of events: a program that stays connected gets each event of a number or a batch as it happens."""
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing, suppress
@@ -58,7 +58,7 @@ class EventStream(StreamingResponse):
     },
 )
 async def events(request: Request, site: Here, caller: Reader, last_event_id: LastEventId = None) -> EventStream:
-    """Stream what becomes of numbers and batches, at least once, in order for each number.
+    """Stream the events of numbers and batches: each one at least once, those of one number in order.
 
     A client that connects again with the id of the last event that it got misses none, as long as the outbox has it.
     Events are kept from the first time on that a program asks for them.

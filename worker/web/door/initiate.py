@@ -51,7 +51,7 @@ class _Asked:
 
 
 async def initiate(site: Site, call: Call) -> Response:
-    """Accept a request, wait for what becomes of it, and answer. Raises `RefusalError` or a `RingproofError`."""
+    """Accept a request, wait for its outcome, and answer. Raises `RefusalError` or a `RingproofError`."""
     wanted = _wanted(call)
     asked = await site.threads(_ask, site.ledger, wanted, call.caller, resends=site.settings.door_resend == "cooldown")
     if asked.record:

@@ -27,7 +27,7 @@ from worker.web.door.refusals import refusal_of, soon, with_reason, wrong
 from worker.web.site import Site
 
 OUTCOME_SECONDS: Final = 3.0
-"""How long a call waits for what becomes of it."""
+"""How long a call waits for the outcome of its request."""
 
 ANSWER_SECONDS: Final = 3.5
 """Each answer begins within 4 s: Plivo's clients for Python and PHP give up after 5, connecting included."""
