@@ -28,7 +28,7 @@ from checker import check  # noqa: E402
 from reading import bare  # noqa: E402
 from storm import PRODUCTION  # noqa: E402
 from support.harness import Process, eventually, ledger_of  # noqa: E402
-from table import Tables, measured_with, percent, write  # noqa: E402
+from table import Tables, measured_with, percent  # noqa: E402
 from workload import Ours, judged, leaving_nothing, pace, work  # noqa: E402
 from world import World  # noqa: E402
 
@@ -320,14 +320,8 @@ def main():
     with leaving_nothing():
         for name in options.only or PARTS:
             PARTS[name](tables, QUICK if options.quick else FULL)
-    report = "\n".join(
-        [f"Rosters are of real number plans, 3 % bad rows and 5 % duplicates. {measured_with()}", *tables.lines]
-    )
-    print(f"\n{report}\n")
-    if not (options.quick or options.only or options.dry_run):
-        write("output: make bench-bulk", report)
-    if tables.missed:
-        sys.exit("missed:\n" + "\n".join(tables.missed))
+    about = f"Rosters are of real number plans, 3 % bad rows and 5 % duplicates. {measured_with()}"
+    tables.end(about, "output: make bench-bulk", writes=not (options.quick or options.only or options.dry_run))
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from bulk import import_roster, written  # noqa: E402
 from host import Host  # noqa: E402
 from support.far_away import FarAway  # noqa: E402
 from support.harness import Process, eventually  # noqa: E402
-from table import Tables, measured_with, percent, tell, write  # noqa: E402
+from table import Tables, measured_with, percent, tell  # noqa: E402
 from workload import judged, leaving_nothing, pace, work  # noqa: E402
 
 from ringproof.batches.feeding import batches_to_feed, rows_ahead  # noqa: E402
@@ -257,12 +257,8 @@ def main():
         for name in options.only or PARTS:
             PARTS[name](tables, QUICK if options.quick else FULL)
     began = f"The machine's load was {load:.1f} before, and {os.getloadavg()[0]:.1f} at the end."
-    report = "\n".join([f"{measured_with()} {began}", *tables.lines])
-    print(f"\n{report}\n")
-    if not (options.quick or options.only or options.dry_run):
-        write("output: make bench-distance", report)
-    if tables.missed:
-        sys.exit("missed:\n" + "\n".join(tables.missed))
+    writes = not (options.quick or options.only or options.dry_run)
+    tables.end(f"{measured_with()} {began}", "output: make bench-distance", writes=writes)
 
 
 if __name__ == "__main__":

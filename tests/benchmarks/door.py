@@ -22,7 +22,7 @@ from bulk import import_roster, written  # noqa: E402
 from host import Host  # noqa: E402
 from support.front_door import FrontDoor  # noqa: E402
 from support.harness import Process, eventually  # noqa: E402
-from table import Tables, measured_with, tell, write  # noqa: E402
+from table import Tables, measured_with  # noqa: E402
 from workload import judged, leaving_nothing, work  # noqa: E402
 
 from ringproof.ledger.credentials import issue  # noqa: E402
@@ -115,13 +115,8 @@ def main():
     with leaving_nothing():
         load(tables, 10 if options.quick else 60)
     began = f"The machine's load was {before:.1f} before."
-    report = "\n".join([f"{measured_with()} {began}", *tables.lines])
-    print(f"\n{report}\n")
-    if not (options.quick or options.dry_run):
-        write("output: make bench-door", report)
-    tell("done")
-    if tables.missed:
-        sys.exit("missed:\n" + "\n".join(tables.missed))
+    writes = not (options.quick or options.dry_run)
+    tables.end(f"{measured_with()} {began}", "output: make bench-door", writes=writes)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from bulk import import_roster, written  # noqa: E402
 from host import Host  # noqa: E402
 from storm import PRODUCTION  # noqa: E402
 from support.harness import eventually  # noqa: E402
-from table import RESULTS, Tables, measured_with, write  # noqa: E402
+from table import RESULTS, Tables, measured_with  # noqa: E402
 from workload import leaving_nothing  # noqa: E402
 from world import World  # noqa: E402
 
@@ -144,12 +144,7 @@ def main():
     tables = Tables()
     with leaving_nothing():
         footprint(tables)
-    report = "\n".join([measured_with(), *tables.lines])
-    print(f"\n{report}\n")
-    if not options.dry_run:
-        write("output: make bench-footprint", report, RESULTS)
-    if tables.missed:
-        sys.exit("missed:\n" + "\n".join(tables.missed))
+    tables.end(measured_with(), "output: make bench-footprint", writes=not options.dry_run, page=RESULTS)
 
 
 if __name__ == "__main__":

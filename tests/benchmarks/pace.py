@@ -18,7 +18,7 @@ sys.path[:0] = [str(HERE.parent), str(HERE.parent / "faults"), str(HERE)]
 from arrivals import Arrivals, within  # noqa: E402
 from checker import check  # noqa: E402
 from peers import CHILDREN, PEERS, PINNED, WORKERS, install  # noqa: E402
-from table import Tables, measured_with, percent, tell, write  # noqa: E402
+from table import Tables, measured_with, percent, tell  # noqa: E402
 from workload import UNDER_WAY_MS, Feed, Ours, Persons, judged, leaving_nothing, pace, work  # noqa: E402
 
 from ringproof.ledger.record import Lane  # noqa: E402
@@ -234,14 +234,13 @@ def peer_row(tables, world, name, count, *feeds):
 PARTS = {part.__name__: part for part in (steady, lanes, peers)}
 
 
-def report(tables):
-    """Return what goes into docs/operating/measured.md."""
+def about():
+    """Say what was measured, and with what."""
     low, high = UNDER_WAY_MS
-    measured = (
+    return (
         f"Each request takes {low} to {high} ms to arrive, and then a strict window judges it. The pace leaves room "
         f"for that: N in W + {JITTER.total_seconds() * 1000:.0f} ms. Two hosts send. {measured_with()}"
     )
-    return "\n".join([measured, *tables.lines])
 
 
 def main():
@@ -257,11 +256,8 @@ def main():
     with leaving_nothing():
         for name in options.only or PARTS:
             PARTS[name](tables, options)
-    print(f"\n{report(tables)}\n")
-    if not (options.quick or options.only or options.single or options.dry_run):
-        write("output: make bench-pace", report(tables))
-    if tables.missed:
-        sys.exit("missed:\n" + "\n".join(tables.missed))
+    writes = not (options.quick or options.only or options.single or options.dry_run)
+    tables.end(about(), "output: make bench-pace", writes=writes)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE.parent), str(HERE)]
 
-from table import RESULTS, Tables, measured_with, tell, write  # noqa: E402
+from table import RESULTS, Tables, measured_with, tell  # noqa: E402
 
 from worker.local.processes.redis_server import find_server  # noqa: E402
 
@@ -145,12 +145,7 @@ def main():
             runs.append(run(peers, environ, folder, options))
     side_by_side(tables, runs, options.numbers)
     about = f"{measured_with()} Beside {versions()}; phonenumbers {version('phonenumbers')}; load {load:.1f} before."
-    report = "\n".join([about, *tables.lines])
-    print(f"\n{report}\n")
-    if not options.dry_run:
-        write("output: make bench-peers", report, RESULTS)
-    if tables.missed:
-        sys.exit("missed:\n" + "\n".join(tables.missed))
+    tables.end(about, "output: make bench-peers", writes=not options.dry_run, page=RESULTS)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import os
 import platform
 import re
+import sys
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -60,3 +61,12 @@ class Tables:
         missed = [f"{cells[0]}: {goal.replace('_', ' ')}" for goal, reached in goals.items() if not reached]
         self.missed += missed
         tell("  ".join([self.lines[-1], *(f"MISSED {one}" for one in missed)]))
+
+    def end(self, about, output, *, writes, page=PAGE):
+        """Print all tables under a text about the run, and write them into a page. Exit with 1 if a goal was missed."""
+        report = "\n".join([about, *self.lines])
+        print(f"\n{report}\n")
+        if writes:
+            write(output, report, page)
+        if self.missed:
+            sys.exit("missed:\n" + "\n".join(self.missed))
