@@ -61,13 +61,3 @@ def is_private(url: str) -> bool:
         return not is_this_machine(host) and not is_public(str(ip_address(host)))
     except ValueError:
         return False
-
-
-def shown(url: str) -> str:
-    """Return a checked address for logs: without its path and query, which may be secret.
-
-    >>> shown("https://app.example.com/hooks/8f0e?key=1")
-    'https://app.example.com'
-    """
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}"
