@@ -4,7 +4,6 @@ import hashlib
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 from importlib.metadata import version
 from typing import Final
 from urllib.parse import urlsplit
@@ -20,6 +19,7 @@ from ringproof.network.proxy import Proxy
 from ringproof.network.public_address import is_public
 from ringproof.network.this_machine import is_this_machine
 from ringproof.network.webhook_address import ALLOW_PRIVATE
+from ringproof.plivo.retry_after import seconds_to_wait
 from ringproof.plivo.transport import Body, HttpTimeouts, HttpTransport
 from ringproof.secret_str import SecretStr
 
@@ -96,19 +96,9 @@ class Webhook:
             return Receipt(f"{error}{hint}")
         if 200 <= answer.status < 300:
             return Receipt()
-        retry_after = min(_seconds(answer.headers.get("Retry-After", "")), LONGEST_RETRY_AFTER)
-        return Receipt(f"answered {answer.status}", retry_after, is_gone=answer.status == 410)
+        seconds = seconds_to_wait(answer, LONGEST_RETRY_AFTER.total_seconds()) or 0
+        return Receipt(f"answered {answer.status}", timedelta(seconds=seconds), is_gone=answer.status == 410)
 
     def close(self) -> None:
         """Close the idle connections."""
         self._transport.close()
-
-
-def _seconds(retry_after: str) -> timedelta:
-    """Return the time of a Retry-After: seconds, or a date. Nothing for any other text."""
-    if retry_after.isascii() and retry_after.isdigit() and len(retry_after) < 9:
-        return timedelta(seconds=int(retry_after))
-    try:
-        return max(parsedate_to_datetime(retry_after).astimezone(UTC) - datetime.now(UTC), timedelta())
-    except (ValueError, OverflowError):
-        return timedelta()

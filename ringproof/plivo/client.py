@@ -10,7 +10,6 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from importlib import metadata
 from types import MappingProxyType
 from typing import Any, Final, TypeGuard
@@ -31,6 +30,7 @@ from ringproof.errors import (
 from ringproof.network.proxy import Proxy
 from ringproof.network.this_machine import is_this_machine
 from ringproof.phone.masking import mask, mask_value, redact, shorten
+from ringproof.plivo.retry_after import seconds_to_wait
 from ringproof.plivo.transport import HTTP_TIMEOUTS, Body, HttpAnswer, HttpTimeouts, HttpTransport
 from ringproof.secret_str import SecretStr
 
@@ -41,7 +41,6 @@ _ID = re.compile(r"[!-~]{1,64}")  # an id of Plivo's: opaque, but a record's fie
 _E164 = re.compile(r"\+?([1-9][0-9]{3,19})")  # some plans have short numbers; the callers check numbers exactly
 _DIGIT = re.compile(r"\d")
 _WHOLE = re.compile(r"[0-9]{1,12}")
-_SECONDS = re.compile(r"\d+(?:\.\d+)?", re.ASCII)
 _to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode  # json.dumps would build one for each
 _TEXT_CHARACTERS = 512  # searched for numbers in an error's text; 64 bytes of it are kept
 
@@ -267,14 +266,15 @@ class PlivoClient:
     def _refusal(self, answer: HttpAnswer, otp: SecretStr | None = None) -> RingproofError:
         reply = _object(answer)
         detail = self._detail(answer, reply, otp)
+        retry_after = seconds_to_wait(answer, LONGEST_RETRY_AFTER_SECONDS)
         match answer.status:
             case 401:
                 return Unauthorized(detail)
             case 402 | 403:
                 return Forbidden(detail)
             case 429:
-                return Throttled(detail, _retry_after(answer))
-            case 503 if (retry_after := _retry_after(answer)) is not None or _is_plivos(reply):
+                return Throttled(detail, retry_after)
+            case 503 if retry_after is not None or _is_plivos(reply):
                 return Unreachable(detail, retry_after)
             case status if 400 <= status < 500 and status != 408:
                 return Rejected(detail) if otp is None else WrongCode(detail)
@@ -389,24 +389,3 @@ def _time(value: object) -> datetime | None:
     except ValueError:
         return None
     return time if time.tzinfo else time.replace(tzinfo=UTC)
-
-
-def _retry_after(answer: HttpAnswer) -> float | None:
-    """Return the seconds of `Retry-After`, 0 to 900, or None if unreadable. A date counts from the answer's `Date`."""
-    value = answer.headers.get("Retry-After", "").strip()
-    if _SECONDS.fullmatch(value):
-        seconds = float(value)
-    elif (date := _http_date(value)) is not None:
-        now = _http_date(answer.headers.get("Date", "")) or datetime.now(UTC)
-        seconds = (date - now).total_seconds()
-    else:
-        return None
-    return min(max(seconds, 0.0), LONGEST_RETRY_AFTER_SECONDS)
-
-
-def _http_date(value: str) -> datetime | None:
-    try:
-        date = parsedate_to_datetime(value)
-    except (ValueError, TypeError, IndexError, OverflowError):  # the parser expects well-formed mail
-        return None
-    return date if date.tzinfo else date.replace(tzinfo=UTC)

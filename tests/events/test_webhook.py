@@ -124,7 +124,7 @@ def test_a_status_that_is_no_success_is_a_failure(receive, send_to, status, is_g
         ("120", timedelta(minutes=2)),
         ("0", timedelta()),
         ("99999999", LONGEST_RETRY_AFTER),
-        ("9" * 40, timedelta()),
+        ("9" * 40, LONGEST_RETRY_AFTER),
         ("-5", timedelta()),
         ("soon", timedelta()),
         ("Fri, 31 Dec 9999 23:59:59 GMT", LONGEST_RETRY_AFTER),
