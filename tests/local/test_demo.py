@@ -22,6 +22,7 @@ import pytest
 import redis
 from support.harness import eventually
 from support.leaks import leaks
+from support.page import Visitor, texts
 
 PAGE = Path(__file__).parents[2] / "docs/guide/demo.md"
 TRAPS = {  # the demo must not read any of these
@@ -143,7 +144,7 @@ def test_the_demos_output_adds_up_and_it_leaves_nothing_behind(tmp_path):
         funnel = re.search(
             # A wrong code whose worker was killed counts as a try, and was entered again.
             r"queued (\d+) → code sent (\d+) → verified (\d+), wrong code (\d+) \(tries left: (?:3 or )?4\), "
-            r"still unanswered (\d+) \(these (\d+) codes work until \d\d:\d\d:\d\d at the latest\)",
+            r"still unanswered (\d+) \(these (\d+) codes work until \d\d:\d\d:\d\d UTC at the latest\)",
             shown,
         )
         queued, out, verified, wrong, silent, waiting = map(int, funnel.groups())
@@ -158,7 +159,7 @@ def test_the_demos_output_adds_up_and_it_leaves_nothing_behind(tmp_path):
         assert (verified, wrong + silent, waiting) == (counts["verified"], counts["code_sent"], counts["code_sent"])
         assert min(verified, wrong, silent) > 5
         assert f"list of verified numbers has {verified + 1}: the {verified} that are verified here, and the p" in shown
-        assert re.findall(r"\d\d:\d\d:\d\d  (\w+)", of_one) == ["queued", "sending", "code_sent", "verified"]
+        assert re.findall(r"\d\d:\d\d:\d\d UTC  (\w+)", of_one) == ["queued", "sending", "code_sent", "verified"]
         assert codes == sent + taken + 1
         assert 1 <= taken <= killed
         assert "Numbers that got two: 0" in shown
@@ -187,7 +188,7 @@ def on_the_page():
     """Return the lines of the documented output that are the same in every run."""
     block = PAGE.read_text().rpartition("$ make demo\n")[2].partition("```")[0]
     varies = re.compile(
-        r"\d\d:\d\d|127\.0\.0\.1|kill -9|roster running|s left|asked meanwhile|uuid|request|later|"
+        r"\d\d:\d\d|127\.0\.0\.1|kill -9|roster running|s left|asked meanwhile|uuid|request|later|\(pid |"
         r"own list|whose worker was killed|got two|signed, as are|came twice|verified here|queued \d|these \d+ codes|"
         r"id is unknown|to them all the same|^ +\d+  (verified|code_sent|joined|live)\b|"
         r"ringproof (import|batch|status|demo)"
@@ -269,6 +270,18 @@ def test_its_terminal_shows_the_batch_live_and_plivo_has_the_same_codes(staying)
     assert max(codes.values()) == 1
     assert sent <= codes.keys()
     assert len(others) == 2, "the person's, and that of the front door"
+
+
+def test_it_prints_the_address_of_the_live_page_and_its_credential_gets_in(staying):
+    staying.until("Ctrl-C ends the demo")
+    shown = plain(staying.shown)
+    url = re.search(r"live page, for your browser: (http://\S+)/\s", shown)[1]
+    auth_id, token = re.search(r"auth_id (\w+), token (\S+)", shown).groups()
+    with Visitor(url) as visitor:
+        page = visitor.post("/page/login", data={"auth_id": auth_id, "token": token})
+
+    # On a slow machine the lease of the killed worker has ended, and the page says so beside the roster's name.
+    assert re.search(r"roster (.*worker died: .*)?(running|completed) \d+ of 180", texts(page))
 
 
 def test_neither_its_output_nor_the_workers_log_has_a_code(staying):

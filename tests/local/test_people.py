@@ -6,13 +6,15 @@ from collections import Counter
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.harness import Sandbox, fresh_number, stopped
+from support.harness import PATIENCE_SECONDS, Sandbox, eventually, fresh_number, stopped
 from support.wire import NUMBER, outcome
 
+from ringproof import initiate_verification, is_verified
 from ringproof.errors import InvalidRequest, WrongCode
 from ringproof.plivo.client import VerifiedNumber
 from ringproof.secret_str import SecretStr
 from worker.local.sandbox import people
+from worker.local.sandbox.entering import through_ringproof
 from worker.local.sandbox.people import Entries, Entry, People
 
 # Their description
@@ -213,3 +215,25 @@ def test_a_sandbox_without_people_offers_nothing(plivo):
     assert plivo.about()["people"] is None
     assert "/sandbox/answers" in plivo.about()["routes"]
     assert plivo.answers() == {"answers": [], "next": 0, "waiting": 0}
+
+
+# They enter their codes themselves
+
+
+@pytest.mark.usefixtures("worker")
+def test_with_a_redis_people_enter_their_codes_through_ringproof(plivo):
+    number = fresh_number()
+    initiate_verification.delay(number).get(timeout=PATIENCE_SECONDS)
+    enter = through_ringproof()
+
+    enter({"phone_number": "+14", "code": "0412"})  # no number of Ringproof's: the others are entered nevertheless
+    enter({"phone_number": number, "code": plivo.inbox(number)["inbox"][-1]["code"]})
+
+    eventually(lambda: is_verified(number), why="nobody has entered the code")
+
+
+def test_nobody_enters_a_code_without_a_word_how_they_answer(run):
+    refused = run("sandbox", "--enter")
+
+    assert refused.returncode != 0
+    assert "--answers right=80,never=20" in refused.stderr

@@ -675,6 +675,15 @@ def test_numbers_of_a_refused_destination_get_403_and_no_code(sandbox):
     assert sandbox.initiate().status_code == 201
 
 
+def test_a_token_that_was_rotated_gets_401_and_no_code(sandbox):
+    sandbox.post("switches", unknown_tokens=["another", AUTH[1]])
+    assert sandbox.initiate().status_code == 401
+    assert sandbox.sends == []
+    sandbox.post("switches", unknown_tokens=["another"])
+
+    assert sandbox.initiate().status_code == 201
+
+
 @pytest.mark.parametrize(("status", "completion"), [(200, 200), (201, 201), (202, 201)])
 def test_a_success_has_the_status_of_the_switch(sandbox, status, completion):
     sandbox.post("switches", success_status=status)
@@ -698,6 +707,8 @@ def test_a_success_has_the_status_of_the_switch(sandbox, status, completion):
         ("switches", {"retry_after": 1}, "retry_after"),
         ("switches", {"refused": "+55"}, "refused"),
         ("switches", {"refused": ["55"]}, "refused"),
+        ("switches", {"unknown_tokens": [""]}, "unknown_tokens"),
+        ("switches", {"unknown_tokens": "old"}, "unknown_tokens"),
         ("switches", {"rate": 1}, "rate"),
         ("misfortunes", {"kind": "earthquake"}, "kind"),
         ("misfortunes", {"kind": ["503"]}, "kind"),
@@ -960,7 +971,7 @@ def test_every_answer_has_one_server_header_which_names_the_sandbox(sandbox):
     ]
     answers = [sandbox.session.request(*one, json={"phone_number": NUMBER}, timeout=30) for one in requested]
 
-    assert [answer.status_code for answer in answers] == [503, 500, 201, 405, 404, 404, 200, 405, 400]
+    assert [answer.status_code for answer in answers] == [503, 500, 201, 405, 200, 404, 200, 405, 400]
     for answer in answers:
         (server,) = answer.raw.headers.getlist("Server")
         assert server.startswith("ringproof-sandbox/")

@@ -168,6 +168,9 @@ def _stay(console: Console, environment: Environment, phones: Phones) -> None:
     door = environment.door
     console.print(f"\nThe front door, for a client of Plivo's: {door.url}/v1/Account")
     console.print(f"  auth_id {door.auth_id}, token {door.token}", soft_wrap=True)
+    console.print(
+        f"\nThe live page, for your browser: [bold]{door.url}/[/]  (log in with the same two)", soft_wrap=True
+    )
     low, high = ANSWER_SECONDS
     console.print(f"\nPeople continue to answer. They enter a code {low} to {high} s after they get it; one in ten")
     console.print("never does, and one in ten enters a wrong code. Ctrl-C ends the demo")

@@ -87,7 +87,7 @@ def set_up(console: Console, stack: ExitStack) -> Environment:
     people = ["--answers", ANSWERS, "--answer-after", "-".join(map(str, ANSWER_SECONDS))]
     sandbox = ChildProcess("sandbox", ["worker", "sandbox", "--port", "0", *people], folder)
     stack.callback(sandbox.stop)
-    sandbox_url = "http://" + sandbox.until_logged("/sandbox/").log.partition("http://")[2].partition("/")[0]
+    sandbox_url = "http://" + sandbox.until_logged("to use it: export").log.partition("http://")[2].partition("/")[0]
     console.print(f"  Plivo    {sandbox_url}  (the sandbox: no text leaves this machine)")
     exports = {
         "RINGPROOF_REDIS_URL": redis_server.url,

@@ -13,6 +13,7 @@ from ringproof import runtime
 from ringproof.batches.model import Batch
 from ringproof.batches.rows import batch_rows
 from ringproof.errors import NotConfirmed, NothingPending, WrongCode
+from ringproof.ledger.activity import sender_of
 from ringproof.ledger.record import Record, State
 from ringproof.rosters.row import Reject
 from worker.local.demo.environment import Environment
@@ -133,5 +134,7 @@ class Comparison:
         console.print(Padding.indent(number_view(self.in_state(State.VERIFIED)[0]), 2))
         codes = self.environment.codes_sent(victim).total()
         console.print(f"\n[bold]The number whose worker was killed[/]: codes at Plivo: {codes}\n")
-        console.print(Padding.indent(number_view(self.records[victim]), 2))
+        record = self.records[victim]
+        sender = sender_of(runtime.ledger(), record)
+        console.print(Padding.indent(number_view(record, sender=sender), 2))
         console.print()

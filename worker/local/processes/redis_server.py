@@ -134,6 +134,9 @@ class RedisServer:
             server.restart()  # with the same address, and the data of the AOF
     """
 
+    _arguments: tuple[str, ...] = ()
+    """What follows the configuration on the server's command line."""
+
     def __init__(
         self,
         directory: Path | None = None,
@@ -251,8 +254,9 @@ class RedisServer:
             self._log_begins_at = log.tell()
             watchdog = Path(__file__).with_name("watchdog.py")
             directory_to_remove = str(self._directory) if self._given is None else ""
+            command = [str(server), str(configuration), *self._arguments]
             self._watchdog = subprocess.Popen(
-                [sys.executable, "-I", "-S", watchdog, str(os.getpid()), directory_to_remove, server, configuration],
+                [sys.executable, "-I", "-S", watchdog, str(os.getpid()), directory_to_remove, *command],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -271,7 +275,9 @@ class RedisServer:
                     raise RedisFailed(f"did not start on port {self.port}", self._log_tail())
                 with contextlib.suppress(redis.RedisError):
                     info = client.info()
-                    if info["process_id"] == self.pid and not info["loading"]:  # and not another server on that port
+                    if info["process_id"] == self.pid and not info.get(
+                        "loading"
+                    ):  # and not another server on that port
                         return
                 time.sleep(POLL_SECONDS)
         raise RedisFailed(f"did not answer within {START_SECONDS:.0f} s", self._log_tail())

@@ -1,7 +1,7 @@
 """The people who get the sandbox's codes: each one enters the right code or a wrong one, or never answers.
 
-The sandbox only offers what they would enter (`GET /sandbox/answers`). The program that asks for it enters the codes
-itself, so that they go through its own confirmation, as real codes do.
+The sandbox offers what they would enter (`GET /sandbox/answers`). The program that asks for it enters the codes itself,
+so that they go through its own confirmation, as real codes do; or the sandbox enters them (entering.py).
 """
 
 import heapq

@@ -54,7 +54,11 @@ class VerifiedCallerIdResource:
         latency = self._state.switches.latency_seconds()
         if latency:
             await asyncio.sleep(latency)
-        request = PlivoRequest.read(scope, body)
+        answer = self.answer_to(PlivoRequest.read(scope, body))
+        await answer(scope, receive, send)
+
+    def answer_to(self, request: PlivoRequest) -> Answer:
+        """Serve a request that has arrived, and return its answer."""
         arrival = self._state.arrive(request.method, request.operation or "other", request.user_agent)
         answer: Answer
         try:
@@ -63,7 +67,7 @@ class VerifiedCallerIdResource:
         except RefusalError as refusal:
             answer = refusal.answer
         arrival.status = answer.status_code
-        await answer(scope, receive, send)
+        return answer
 
     def _admit(self, arrival: Arrival, request: PlivoRequest) -> None:
         wait = self._state.admit(arrival)
@@ -81,6 +85,8 @@ class VerifiedCallerIdResource:
         if request.token is None:
             return False
         token = request.token.get_secret_value()
+        if token in self._state.switches.unknown_tokens:
+            return False
         if self._credentials is not None:
             return (request.auth_id, token) == self._credentials
         return AUTH_ID.fullmatch(request.auth_id) is not None and token != ""

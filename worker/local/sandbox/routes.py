@@ -13,16 +13,19 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from ringproof.errors import InvalidRequest
-from worker.local.sandbox.misfortunes import OPERATIONS, MisfortuneKind, read_misfortunes
+from worker.local.sandbox.inbox import InboxPage
+from worker.local.sandbox.misfortunes import MisfortuneKind, read_misfortunes
 from worker.local.sandbox.state import SandboxState
+from worker.local.sandbox.switchboard import as_text, described
 from worker.local.sandbox.switches import is_between, number_field
 from worker.plivo_http.bounded_body import BoundedBody
 from worker.plivo_http.local_only import LocalOnly
+from worker.plivo_http.page_headers import HEADERS
 
 FARTHEST_CLOCK_SECONDS = 10 * 365 * 86400.0  # a year far beyond that cannot be written as a date
 
@@ -46,8 +49,9 @@ class SandboxRoutes:
         self._state, self._refuse = state, refuse
 
     def app(self, resource: ASGIApp) -> Starlette:
-        """Return the whole application: Plivo's resource under /v1, and these routes."""
-        self._routes = [
+        """Return the whole application: Plivo's resource under /v1, these routes, and the inbox page at /."""
+        routes = [
+            Route("/sandbox", self.about),
             Route("/sandbox/", self.about),
             Route("/sandbox/sends", self.sends),
             Route("/sandbox/sends", self.reset, methods=["DELETE"]),
@@ -60,31 +64,20 @@ class SandboxRoutes:
             Route("/sandbox/reset", self.reset, methods=["POST"]),
         ]
         app = Starlette(
-            routes=[Route("/v1/{path:path}", resource), Route("/sandbox", self.about), *self._routes],
+            routes=[Route("/v1/{path:path}", resource), *routes, *InboxPage(self._state).routes()],
             exception_handlers={InvalidRequest: _invalid, HTTPException: _http_error},
             middleware=[Middleware(LocalOnly), Middleware(BoundedBody)],
         )
         app.router.redirect_slashes = False
         return app
 
-    async def about(self, _request: Request) -> Response:
-        """Describe the sandbox: its routes, its misfortunes and its people."""
-        return JSONResponse(
-            {
-                "this_is": "Ringproof's sandbox of Plivo's VerifiedCallerId API; it sends no texts and makes no calls",
-                "version": version(),
-                "plivo": "/v1/Account/{auth_id}/VerifiedCallerId/",
-                "routes": {route.path: self._methods(route.path) for route in self._routes},
-                "misfortunes": list(MisfortuneKind),
-                "operations": OPERATIONS,
-                "answers": "the codes that people enter, each when its time comes (?since=N); your program enters them",
-                "people": self._state.people and asdict(self._state.people),
-            }
-        )
-
-    def _methods(self, path: str) -> list[str]:
-        methods = {method for route in self._routes if route.path == path for method in route.methods or ()}
-        return sorted(methods - {"HEAD"})
+    async def about(self, request: Request) -> Response:
+        """Describe the sandbox, with curl lines for all that it can do: as text for a person, else as JSON."""
+        about = described(self._state, str(request.base_url).rstrip("/"), version())
+        headers = {"Vary": "Accept, User-Agent"}
+        if _is_for_a_person(request):
+            return PlainTextResponse(as_text(about), headers={**HEADERS, **headers})
+        return JSONResponse(about, headers=headers)
 
     async def sends(self, request: Request) -> Response:
         """Return the ledger of codes sent: `?number=` for one phone, `?since=` to omit so many of the first."""
@@ -161,6 +154,13 @@ class SandboxRoutes:
         """Start again from nothing: ledger, phones, verified numbers, misfortunes, switches and clock."""
         self._state.reset()
         return JSONResponse({"reset": True})
+
+
+def _is_for_a_person(request: Request) -> bool:
+    """Whether a browser asks, or curl in a terminal: curl takes anything, as programs' clients do."""
+    accept = request.headers.get("accept", "")
+    is_curls = request.headers.get("user-agent", "").startswith(("curl/", "Wget/"))
+    return "text/" in accept or (is_curls and "json" not in accept)
 
 
 async def _json_object(request: Request) -> dict[str, Any]:

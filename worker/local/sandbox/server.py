@@ -1,13 +1,14 @@
 """The sandbox's server: Plivo on this machine, for demos and tests. It sends nothing, and remembers the codes.
 
 `/v1/Account/{auth_id}/VerifiedCallerId/` is Plivo's resource (resource.py). `/sandbox/` has the sandbox's own routes
-(routes.py). All state is in memory, and one process is one account.
+(routes.py), and `/` is the page with what each phone has got (inbox.py). All state is in memory, and one process is
+one account.
 """
 
 import asyncio
 import ipaddress
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import click
@@ -26,6 +27,9 @@ PORT = 8077
 ANY_AUTH_ID, ANY_AUTH_TOKEN = "MASANDBOX00000000000", "sandbox"  # any others work, too
 NO_SWITCHES = Switches()
 
+Enter = Callable[[SandboxState], Coroutine[Any, Any, None]]
+"""Enters what the people of a sandbox enter, until it is cancelled (entering.py)."""
+
 
 class Sandbox(SocketServer):
     """Serve on one loopback socket, refuse connections for a while on demand, and end without a traceback.
@@ -42,9 +46,12 @@ class Sandbox(SocketServer):
         credentials: tuple[str, str] | None,
         ready: Callable[[str], None],
         people: People | None,
+        enter: Enter | None,
     ) -> None:
         self._listening_again: asyncio.Task[None] | None = None
-        state = SandboxState(switches, people)
+        self._entering: asyncio.Task[None] | None = None
+        self._enter = enter
+        self.state = state = SandboxState(switches, people)
         resource = VerifiedCallerIdResource(state, credentials, self.wire)
         super().__init__(
             uvicorn.Config(
@@ -65,10 +72,17 @@ class Sandbox(SocketServer):
             ready,
         )
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to listen, and have people enter their codes if they do."""
+        if self._enter:
+            self._entering = asyncio.create_task(self._enter(self.state))
+        await super().startup(sockets)
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Abort all open connections and end, without waiting for any client."""
-        if self._listening_again:
-            self._listening_again.cancel()
+        for own in (self._listening_again, self._entering):
+            if own:
+                own.cancel()
         for connection in list(self.server_state.connections):
             _transport(connection).abort()
         for task in list(self.server_state.tasks):
@@ -94,6 +108,15 @@ class Sandbox(SocketServer):
         for connection in list(self.server_state.connections):
             connection.shutdown()
         self._listening_again = asyncio.create_task(self._listen_again(seconds))
+
+    async def start_again(self) -> None:
+        """Forget everything, accept connections again at once, and abort the open ones: nobody waits for an answer."""
+        self.state.reset()
+        if self._listening_again and not self._listening_again.done():
+            self._listening_again.cancel()
+            await self._listen_again(0)
+        for connection in list(self.server_state.connections):
+            _transport(connection).abort()
 
     async def _listen_again(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
@@ -123,26 +146,28 @@ def serve(
     ready: Callable[[str], None] | None = None,
     host: str = "127.0.0.1",
     people: People | None = None,
+    enter: Enter | None = None,
 ) -> None:
     """Run the sandbox until SIGINT or SIGTERM. Call it in the main thread, because it takes the signals.
 
         serve(0, switches=Switches(code_length=8), people=People.read("right=80,wrong=20", "1-5"))
 
     With port 0 it gets a free one. `ready` gets the URL when the sandbox listens; without `ready`, one line shows what
-    to export. If `credentials` are given, the sandbox accepts no others. Without `people`, no person answers.
+    to export. If `credentials` are given, the sandbox accepts no others. Without `people`, no person answers. `enter`
+    has their codes entered for as long as the sandbox runs; without it, the sandbox only offers them.
 
     Raises `Misconfigured` if the port is taken or the address is not this machine's own.
     """
     if not (host == "localhost" or _is_loopback(host)):
         raise Misconfigured(f"the sandbox serves this machine only, not {host}; use 127.0.0.1")
-    Sandbox(host, port, switches, credentials, ready or (lambda url: _announce(url, credentials)), people).run()
+    Sandbox(host, port, switches, credentials, ready or (lambda url: _announce(url, credentials)), people, enter).run()
 
 
 def _announce(url: str, credentials: tuple[str, str] | None) -> None:
     exported = f"PLIVO_BASE_URL={url}/v1"
     if credentials is None:  # given ones may be real; they are not printed
         exported += f" PLIVO_AUTH_ID={ANY_AUTH_ID} PLIVO_AUTH_TOKEN={ANY_AUTH_TOKEN}"
-    click.echo(f"Plivo's sandbox is at {url}/sandbox/ - to use it: export {exported}")
+    click.echo(f"Plivo's sandbox is at {url}/ (the phones' inbox) - to use it: export {exported}")
 
 
 def _is_loopback(host: str) -> bool:

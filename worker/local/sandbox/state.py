@@ -25,6 +25,7 @@ from typing import Any
 
 import phonenumbers
 
+from worker.local.sandbox.magic_numbers import magic_misfortune
 from worker.local.sandbox.misfortunes import Misfortune, MisfortuneKind
 from worker.local.sandbox.people import Entries, Entry, People
 from worker.local.sandbox.switches import Switches
@@ -98,6 +99,16 @@ class Send:
     subaccount: str
     completed: bool = False
     wrong_codes: int = 0
+
+    @property
+    def ends_at(self) -> float:
+        """When its code ends, by the sandbox's clock."""
+        return self.at + CODE_LIVES_SECONDS
+
+    @property
+    def text(self) -> str:
+        """The words that the phone gets. They are invented: Plivo does not document its own."""
+        return f"Your Plivo verification code is {self.code}. It is valid for 15 minutes."
 
     def as_json(self) -> dict[str, Any]:
         """Return the ledger's entry."""
@@ -187,10 +198,10 @@ class SandboxState:
     def take_misfortune(self, arrival: Arrival, number: str | None = None) -> Misfortune | None:
         """Return the first armed misfortune that happens to this request (about `number`, or about none).
 
-        The arrival records its kind, and its `times` goes down by one.
+        The arrival records its kind, and its `times` goes down by one. If none is armed, a magic number has its own.
         """
         candidates = (armed for armed in self.misfortunes if armed.happens_to(arrival.kind, number))
-        misfortune = next(candidates, None)
+        misfortune = next(candidates, None) or magic_misfortune(arrival.kind, number)
         if misfortune:
             arrival.misfortune = misfortune.kind
             if misfortune.times is not None:
@@ -255,7 +266,7 @@ class SandboxState:
     def is_live(self, send: Send) -> bool:
         """Whether the sandbox would accept this code now."""
         is_spent = send.completed or send.wrong_codes >= WRONG_CODES
-        return not is_spent and self.clock.now() < send.at + CODE_LIVES_SECONDS
+        return not is_spent and self.clock.now() < send.ends_at
 
     def verified(self, number: str) -> VerifiedEntry:
         """Return the verified number. Raises `RefusalError` 404 for a number without a completed verification."""
@@ -296,7 +307,7 @@ class SandboxState:
                 {
                     "at": send.at,
                     "channel": send.channel,
-                    "text": f"Your Plivo verification code is {send.code}. It is valid for 15 minutes.",
+                    "text": send.text,
                     "code": send.code,
                     "verification_uuid": send.verification_uuid,
                     "live": self.is_live(send),

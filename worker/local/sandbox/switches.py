@@ -44,6 +44,10 @@ def _is_latency(value: object) -> bool:
     return is_between(low, 0, LONGEST_SECONDS * 1000) and is_between(high, low, LONGEST_SECONDS * 1000)
 
 
+def _are_tokens(value: object) -> bool:
+    return isinstance(value, tuple) and all(isinstance(one, str) and one for one in value)
+
+
 def _are_prefixes(value: object) -> bool:
     return isinstance(value, tuple) and all(isinstance(one, str) and _PREFIX.fullmatch(one) for one in value)
 
@@ -60,6 +64,7 @@ _SWITCH_RULES: Mapping[str, tuple[Callable[[object], bool], str]] = MappingProxy
             "seconds, from 0.001 to 3600",
         ),
         "retry_after": (lambda value: isinstance(value, bool), "true or false"),
+        "unknown_tokens": (_are_tokens, "a list of tokens"),
         "refused": (_are_prefixes, "a list of the beginnings of numbers, such as +55 or +1868"),
     }
 )
@@ -71,7 +76,8 @@ class Switches:
 
     `success_status` is the status of an initiate, `delete_status` that of a delete. A request spends `latency_ms` on
     its way in, as on a network. `limit` requests per `window_seconds` is the limit that Plivo documents. Numbers that
-    begin with one of `refused` get 403 and no code, as those of a country that Geo Permissions do not allow.
+    begin with one of `refused` get 403 and no code, as those of a country that Geo Permissions do not allow. A
+    request with one of `unknown_tokens` gets 401, as after a rotation of the token.
 
     A client sets some of them as JSON, and gets all of them as the answer:
 
@@ -88,6 +94,7 @@ class Switches:
     window_seconds: float = 5
     retry_after: bool = False  # Plivo does not document the header
     refused: tuple[str, ...] = ()
+    unknown_tokens: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name, (is_allowed, remedy) in _SWITCH_RULES.items():
