@@ -18,8 +18,8 @@ MOST_COUNTED: Final = 100_000
 class Delivery:
     """How the delivery to a consumer stands. Of the API's readers only `seen` is known.
 
-    `behind` counts the events that no dispatcher has taken, up to 100,000. `waiting` counts those that failed, or stand
-    behind one that did. `delivered`, `given_up` and `trimmed` count since the consumer's first sign.
+    `behind` counts the events that no dispatcher has taken, up to a limit. `waiting` counts those that failed, or
+    stand behind one that did. `delivered`, `given_up` and `trimmed` count since the consumer's first sign.
     """
 
     consumer: str
@@ -41,7 +41,7 @@ def taken_events(ledger: Ledger, consumer: Consumer, since: datetime | None = No
     place = "-"
     while end and (entries := ledger.run("xrange", ledger.keys.outbox, place, end, ENTRIES_AT_ONCE)):
         for entry_id, fields in entries:
-            event = Event.unpack(entry_id, fields["e"])
+            event = Event.unpack(entry_id, fields, ledger.keys.account)
             if since is None or event.at >= since:
                 yield event
         place = f"({entries[-1][0]}"
@@ -50,7 +50,7 @@ def taken_events(ledger: Ledger, consumer: Consumer, since: datetime | None = No
 def find_event(ledger: Ledger, entry_id: str) -> Event | None:
     """Return an event that the outbox has; None if it has it no more."""
     entries = ledger.run("xrange", ledger.keys.outbox, entry_id, entry_id)
-    return Event.unpack(entry_id, entries[0][1]["e"]) if entries else None
+    return Event.unpack(entry_id, entries[0][1], ledger.keys.account) if entries else None
 
 
 def waiting_events(ledger: Ledger, consumer: Consumer, most: int) -> Iterator[tuple[str, int, datetime]]:
@@ -70,12 +70,12 @@ def given_up_events(ledger: Ledger, consumer: Consumer, most: int) -> Iterator[t
         yield entry_id, moment(int(at)), why
 
 
-def deliveries(ledger: Ledger) -> list[Delivery]:
+def deliveries(ledger: Ledger, most_counted: int = MOST_COUNTED) -> list[Delivery]:
     """Return how the delivery to each consumer stands. Empty: nobody consumes events, and none are kept."""
     keys = ledger.keys
     fields: Mapping[str, str] = ledger.run("hgetall", keys.consumers)
     names = sorted({name.partition(":")[0] for name in fields})
-    return [_delivery(ledger, name, _fields_of(fields, name)) for name in names]
+    return [_delivery(ledger, name, _fields_of(fields, name), most_counted) for name in names]
 
 
 def _fields_of(fields: Mapping[str, str], consumer: str) -> dict[str, str]:
@@ -83,10 +83,10 @@ def _fields_of(fields: Mapping[str, str], consumer: str) -> dict[str, str]:
     return {name.removeprefix(start): value for name, value in fields.items() if name.startswith(start)}
 
 
-def _delivery(ledger: Ledger, name: str, fields: Mapping[str, str]) -> Delivery:
+def _delivery(ledger: Ledger, name: str, fields: Mapping[str, str], most_counted: int) -> Delivery:
     behind, oldest, waiting = 0, None, 0
     if cursor := fields.get("cursor"):
-        behind, oldest = _behind(ledger, cursor)
+        behind, oldest = _behind(ledger, cursor, most_counted)
         waiting = sum(len(text.split()) - 1 for text in ledger.run("hvals", ledger.keys.outbox_of(name)[0]))
     return Delivery(
         name,
@@ -103,11 +103,11 @@ def _delivery(ledger: Ledger, name: str, fields: Mapping[str, str]) -> Delivery:
     )
 
 
-def _behind(ledger: Ledger, cursor: str) -> tuple[int, datetime | None]:
-    """Return how many events there are behind a place, up to `MOST_COUNTED`, and when the first of them happened."""
+def _behind(ledger: Ledger, cursor: str, most: int) -> tuple[int, datetime | None]:
+    """Return how many events there are behind a place, up to `most`, and when the first of them happened."""
     count, oldest, place = 0, None, f"({cursor}"
-    while count < MOST_COUNTED and (entries := ledger.run("xrange", ledger.keys.outbox, place, "+", ENTRIES_AT_ONCE)):
-        oldest = oldest or Event.unpack(entries[0][0], entries[0][1]["e"]).at
+    while count < most and (entries := ledger.run("xrange", ledger.keys.outbox, place, "+", ENTRIES_AT_ONCE)):
+        oldest = oldest or Event.unpack(entries[0][0], entries[0][1], ledger.keys.account).at
         count += len(entries)
         place = f"({entries[-1][0]}"
     return count, oldest

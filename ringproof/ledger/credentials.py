@@ -34,15 +34,22 @@ class Scope(StrEnum):
     READ = "read"  # to learn about numbers: which are verified, and what became of a batch or a request
 
 
+_SCOPES: Final = frozenset(Scope)
+
+
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """One application's right to call the front door. `digest` is the SHA-256 of its token, in hexadecimal."""
+    """One application's right to call the front door. `digest` is the SHA-256 of its token, in hexadecimal.
+
+    `account` is the account in whose ledger it acts; None: the default account.
+    """
 
     name: str
     auth_id: str
     digest: str
     scopes: frozenset[Scope]
     created_at: datetime
+    account: str | None = None
 
     def __repr__(self) -> str:
         return f"Credential({self.name!r}, scopes={','.join(sorted(self.scopes))})"
@@ -55,8 +62,11 @@ class Issued(NamedTuple):
     token: SecretStr
 
 
-def issue(ledger: Ledger, name: str, scopes: Collection[Scope] = tuple(Scope)) -> Issued:
-    """Make a credential of a name that no other has. Raises `InvalidRequest` for the name."""
+def issue(ledger: Ledger, name: str, scopes: Collection[Scope] = tuple(Scope), *, account: str | None = None) -> Issued:
+    """Make a credential of a name that no other has. Raises `InvalidRequest` for the name.
+
+    The credentials of all accounts are kept in the default account's ledger, which is `ledger`.
+    """
     if not (0 < len(name) <= LONGEST_NAME and name.isprintable() and name == name.strip()):
         raise InvalidRequest("credential", mask_value(name), f"1 to {LONGEST_NAME} printable characters, such as shop")
     known = credentials(ledger)
@@ -67,22 +77,26 @@ def issue(ledger: Ledger, name: str, scopes: Collection[Scope] = tuple(Scope)) -
     characters = string.ascii_uppercase + string.digits
     auth_id = "MA" + "".join(secrets.choice(characters) for _ in range(18))
     token = SecretStr(secrets.token_urlsafe(TOKEN_BYTES))
-    credential = Credential(name, auth_id, _digest(token), frozenset(scopes), ledger.now())
+    credential = Credential(name, auth_id, _digest(token), frozenset(scopes), ledger.now(), account)
     stored = {
         "auth_id": auth_id,
         "digest": credential.digest,
         "scopes": sorted(credential.scopes),
         "created_at": epoch_ms(credential.created_at),
     }
+    if account:
+        # A front door of 0.1.0 knows no accounts: no token has this digest, so that it lets nobody into another ledger.
+        stored |= {"digest": "", "account": account, "account_digest": credential.digest}
     if not ledger.run("hsetnx", ledger.keys.credentials, name, json.dumps(stored)):
         raise InvalidRequest("credential", name, "a credential has this name; revoke it first, or choose another")
     return Issued(credential, token)
 
 
 def credentials(ledger: Ledger) -> list[Credential]:
-    """Return all credentials, by name."""
+    """Return all credentials, by name. One that this version cannot read is left out, and stays in Redis."""
     packed: dict[str, str] = ledger.run("hgetall", ledger.keys.credentials)
-    return [_unpack(name, json.loads(stored)) for name, stored in sorted(packed.items())]
+    read = (_unpack(name, stored) for name, stored in sorted(packed.items()))
+    return [credential for credential in read if credential]
 
 
 def revoke(ledger: Ledger, name: str) -> bool:
@@ -108,13 +122,18 @@ def _digest(token: SecretStr) -> str:
     return hashlib.sha256(token.get_secret_value().encode()).hexdigest()
 
 
-def _unpack(name: str, stored: dict[str, object]) -> Credential:
-    scopes = stored["scopes"]
-    assert isinstance(scopes, list)  # noqa: S101  # `issue` wrote it
-    return Credential(
-        name,
-        str(stored["auth_id"]),
-        str(stored["digest"]),
-        frozenset(map(Scope, scopes)),
-        moment(int(str(stored["created_at"]))),
-    )
+def _unpack(name: str, stored: str) -> Credential | None:
+    """Unpack a credential; None for what this version cannot read. A scope that it does not know gives no right."""
+    try:
+        fields = json.loads(stored)
+        account = fields.get("account")
+        return Credential(
+            name,
+            str(fields["auth_id"]),
+            str(fields["account_digest"] if account else fields["digest"]),
+            frozenset(map(Scope, _SCOPES.intersection(fields["scopes"]))),
+            moment(int(fields["created_at"])),
+            str(account) if account else None,
+        )
+    except (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError):
+        return None

@@ -9,6 +9,7 @@ import redis
 
 from ringproof.clock import moment
 from ringproof.ledger.exposure import exposures, is_encrypted
+from ringproof.ledger.gaps import OVERDUE
 from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.queues import SWEEP_TICK
 
@@ -16,8 +17,12 @@ OLDEST: Final = (6, 2)
 """COPY, GETDEL and ZADD LT came with 6.2, which is also the oldest that Ringproof is tested with."""
 
 
-OVERDUE: Final = timedelta(minutes=1)
-"""The sweep runs every 10 seconds or more often, and an upgrade stops the workers for less than a minute."""
+NOSUB: Final = frozenset({"8.0.0", "8.0.1"})
+"""The versions of Valkey that answer an `UNSUBSCRIBE` without a subscription by an error. 8.0.2 took that back.
+
+Ringproof's own waits send none. The result backend of a Celery application that shares this Redis does, and the second
+result that it waits for fails.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,19 +78,38 @@ def complaints(info: Mapping[str, Any]) -> list[Complaint]:
     >>> [complaint.text for complaint in complaints({"redis_version": "6.0.16", "aof_enabled": 1})]
     ['Redis 6.0.16 is too old; use 6.2 or later, or Valkey']
     """
+    return [*of_server(info), *of_memory(info), *of_disk(info)]
+
+
+def of_server(info: Mapping[str, Any]) -> list[Complaint]:
+    """Return the faults of the kind and version of a server: a worker does not start with one."""
     faults = []
     version = str(info.get("redis_version", ""))
     if tuple(int(part) for part in version.split(".")[:2] if part.isdigit()) < OLDEST:
         oldest = ".".join(map(str, OLDEST))
         faults.append(Complaint(f"Redis {version} is too old; use {oldest} or later, or Valkey", fatal=True))
+    if (valkey := info.get("valkey_version")) in NOSUB:
+        text = (
+            f"Valkey {valkey} refuses an UNSUBSCRIBE without a subscription (NOSUB), so that results of Celery may fail"
+        )
+        faults.append(Complaint(f"{text}; use 8.0.2 or later"))
     if info.get("cluster_enabled"):
         text = "this is Redis Cluster, where a script cannot use all keys of a number; use a single Redis"
         faults.append(Complaint(text, fatal=True))
-    policy = info.get("maxmemory_policy", "noeviction")
-    if policy != "noeviction":
-        faults.append(Complaint(f"Redis evicts keys when it is full ({policy}), and numbers with them; set noeviction"))
-    if not info.get("aof_enabled"):
-        faults.append(
-            Complaint("Redis keeps no append-only file: a restart loses numbers and live codes; set appendonly yes")
-        )
     return faults
+
+
+def of_memory(info: Mapping[str, Any]) -> list[Complaint]:
+    """Return the fault of a server that deletes what it should keep."""
+    policy = info.get("maxmemory_policy", "noeviction")
+    if policy == "noeviction":
+        return []
+    return [Complaint(f"Redis evicts keys when it is full ({policy}), and numbers with them; set noeviction")]
+
+
+def of_disk(info: Mapping[str, Any]) -> list[Complaint]:
+    """Return the fault of a server that forgets at a restart."""
+    if info.get("aof_enabled"):
+        return []
+    text = "Redis keeps no append-only file: a restart loses numbers and live codes; set appendonly yes"
+    return [Complaint(text)]

@@ -1,9 +1,8 @@
-"""The ledger, the broker and the results reach the same database of a real Redis, by any URL that is accepted."""
+"""The ledger, the broker, the results and asyncio reach the same database of a real Redis, by any accepted URL."""
 
-import contextlib
 import json
 import os
-import socket
+import socketserver
 import ssl
 import subprocess
 import sys
@@ -12,15 +11,20 @@ from urllib.parse import quote
 
 import pytest
 import redis
+from support.tls_in_front import tls_in_front
 
 from worker.local.processes.redis_server import RedisServer
 
 PASSWORD = "p%41/w?#[];@:ä"
 """Each sign that has to be escaped. `%41` would be read as an A."""
 
-ALL_THREE = """
-import json, redis, ringproof.runtime as runtime
+ALL_FOUR = """
+import asyncio, json, redis, ringproof.runtime as runtime
+from ringproof.aio.event_loop import open_here
 from ringproof.celery.app import app
+
+async def ask():
+    return await (await open_here()).ledger().run("incr", "asked")
 
 ledger = runtime.ledger()
 connection = app.connection_for_write()
@@ -31,6 +35,10 @@ for client in (ledger.client, lambda: connection.default_channel.client, lambda:
         answers.append(client.incr("asked"))
     except Exception as error:
         answers.append(str(error))
+try:
+    answers.append(asyncio.run(ask()))
+except Exception as error:
+    answers.append(str(error))
 print(json.dumps({"answers": answers, "shown": f"{ledger.shown_url} {connection.as_uri()} {connection} {app.backend}"}))
 """
 
@@ -66,46 +74,14 @@ def tls_port(server, tmp_path):
     )
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(tmp_path / "ca.pem", tmp_path / "key.pem")
-    listening = socket.create_server(("127.0.0.1", 0))
-
-    def pass_on(source, target):
-        with contextlib.suppress(OSError):
-            while data := source.recv(65536):
-                target.sendall(data)
-        with contextlib.suppress(OSError):
-            target.shutdown(socket.SHUT_RDWR)
-
-    def serve(plain):
-        with (
-            contextlib.suppress(OSError),  # also of a client that does not trust the certificate
-            plain,
-            context.wrap_socket(plain, server_side=True) as client,
-            socket.create_connection(("127.0.0.1", server.port)) as behind,
-        ):
-            back = threading.Thread(target=pass_on, args=(behind, client))
-            back.start()
-            pass_on(client, behind)
-            back.join()
-
-    def accept():
-        with contextlib.suppress(OSError):
-            while True:
-                serving.append(threading.Thread(target=serve, args=(listening.accept()[0],)))
-                serving[-1].start()
-
-    serving = [threading.Thread(target=accept)]
-    serving[0].start()
-    yield listening.getsockname()[1]
-    listening.shutdown(socket.SHUT_RDWR)
-    listening.close()
-    for thread in serving:
-        thread.join(60)
+    with tls_in_front(server.port, context) as port:
+        yield port
 
 
-def connect_all_three(url):
-    """Count up by each of the three; return what each was answered, and all that shows the URL."""
+def connect_all_four(url):
+    """Count up by each of the four; return what each was answered, and all that shows the URL."""
     done = subprocess.run(
-        [sys.executable, "-c", ALL_THREE],
+        [sys.executable, "-c", ALL_FOUR],
         env=os.environ | {"RINGPROOF_REDIS_URL": url},
         capture_output=True,
         text=True,
@@ -122,21 +98,53 @@ def count_of(server, database):
 
 def test_a_socket_is_reached_by_redis_pys_notation_and_by_celerys(server):
     login, path = f":{quote(PASSWORD, safe='')}@", quote(server.socket_path)
-    first = connect_all_three(f"unix://{login}{path}?db=2")
-    second = connect_all_three(f"redis+socket://{login}{path}?virtual_host=2")
+    first = connect_all_four(f"unix://{login}{path}?db=2")
+    second = connect_all_four(f"redis+socket://{login}{path}?virtual_host=2")
 
-    assert (first["answers"], second["answers"]) == ([1, 2, 3], [4, 5, 6])
-    assert count_of(server, 2) == 6
+    assert (first["answers"], second["answers"]) == ([1, 2, 3, 4], [5, 6, 7, 8])
+    assert count_of(server, 2) == 8
     assert PASSWORD not in str(first)
     assert quote(PASSWORD, safe="") not in str(first)
 
 
-def test_tls_is_checked_by_all_three_or_by_none_in_celerys_words(server, tls_port, tmp_path):
+def test_tls_is_checked_by_all_four_or_by_none_in_celerys_words(server, tls_port, tmp_path):
     url = f"rediss://:{quote(PASSWORD, safe='')}@127.0.0.1:{tls_port}/3?ssl_cert_reqs"
-    unchecked = connect_all_three(f"{url}=CERT_NONE")
-    trusted = connect_all_three(f"{url}=CERT_REQUIRED&ssl_ca_certs={tmp_path}/ca.pem")
-    untrusted = connect_all_three(f"{url}=CERT_REQUIRED")
+    unchecked = connect_all_four(f"{url}=CERT_NONE")
+    trusted = connect_all_four(f"{url}=CERT_REQUIRED&ssl_ca_certs={tmp_path}/ca.pem")
+    untrusted = connect_all_four(f"{url}=CERT_REQUIRED")
 
-    assert (unchecked["answers"], trusted["answers"]) == ([1, 2, 3], [4, 5, 6])
-    assert count_of(server, 3) == 6
-    assert ["certificate verify failed" in str(answer) for answer in untrusted["answers"]] == [True] * 3
+    assert (unchecked["answers"], trusted["answers"]) == ([1, 2, 3, 4], [5, 6, 7, 8])
+    assert count_of(server, 3) == 8
+    assert ["certificate verify failed" in str(answer) for answer in untrusted["answers"]] == [True] * 4
+
+
+class FakeSentinel(socketserver.BaseRequestHandler):
+    """Answers each command as a Sentinel whose master is at the port that the server has."""
+
+    def handle(self):
+        while data := self.request.recv(65_536):
+            port = str(self.server.master_port).encode()
+            named = b"*2\r\n$9\r\n127.0.0.1\r\n$%d\r\n%b\r\n" % (len(port), port)
+            self.request.sendall(b"".join(named if b"SENTINEL" in one else b"+OK\r\n" for one in data.split(b"*")[1:]))
+
+
+def test_of_sentinels_tls_is_checked_there_and_at_the_master(server, tls_port, tmp_path):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "ca.pem", tmp_path / "key.pem")
+    with (
+        socketserver.ThreadingTCPServer(("127.0.0.1", 0), FakeSentinel) as sentinel,
+        tls_in_front(sentinel.server_address[1], context) as sentinel_port,
+    ):
+        sentinel.master_port = tls_port
+        serving = threading.Thread(target=sentinel.serve_forever)
+        serving.start()
+        url = f"sentinels://:{quote(PASSWORD, safe='')}@127.0.0.1:{sentinel_port}/verify/4?ssl_ca_certs"
+        trusted = connect_all_four(f"{url}={tmp_path}/ca.pem")
+        untrusted = connect_all_four(url.partition("?")[0])
+        sentinel.shutdown()
+        serving.join()
+
+    assert trusted["answers"] == [1, 2, 3, 4]
+    assert count_of(server, 4) == 4
+    assert ["certificate verify failed" in str(answer) for answer in untrusted["answers"]] == [True] * 4
+    assert PASSWORD not in str(trusted)

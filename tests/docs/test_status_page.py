@@ -17,10 +17,3 @@ def test_the_lines_of_the_status_are_those_of_its_view():
     view = (ROOT / "worker/views/sending.py").read_text()
 
     assert first_cells("The sending") == re.findall(r'^ +"([\w ]+)": ', view, re.MULTILINE)
-
-
-def test_the_lines_of_the_log_begin_as_the_code_has_them():
-    code = "\n".join(file.read_text() for folder in ("worker", "tasks") for file in (ROOT / folder).rglob("*.py"))
-    beginnings = [re.match(r"[a-z ]+", line)[0].strip() for line in first_cells("Logs")]
-
-    assert not [words for words in beginnings if words != "code_sent" and f'"{words}' not in code]

@@ -12,8 +12,8 @@ from datetime import timedelta
 
 import pytest
 from checker import check
-from support.harness import eventually
-from world import LONG, KillingOfChildren, World
+from support.harness import LONG, eventually
+from world import KillingOfChildren, World
 
 from ringproof.clock import boot_clock
 from ringproof.ledger import control
@@ -100,6 +100,7 @@ def test_a_child_that_was_stopped_does_not_use_the_slots_that_went_by(world):
     until_all_are_known(world)
 
 
+@pytest.mark.long
 def test_a_worker_whose_clock_is_an_hour_off(world):
     right = world.start(children=2)
     off = world.start("-Q", "ringproof.bulk", children=2, name="off", FAULTS_OFF="3600")
@@ -107,7 +108,7 @@ def test_a_worker_whose_clock_is_an_hour_off(world):
 
     until_all_are_known(world)
     # Believed, the wrong clock would make this worker miss each slot that it reserves.
-    assert min(worker.log.count("code_sent") for worker in (right, off)) > NUMBERS / 10
+    assert min(worker.log.count("state=code_sent") for worker in (right, off)) > NUMBERS / 10
 
 
 def test_a_flushed_redis_breaks_no_window(world):

@@ -7,8 +7,8 @@ from datetime import timedelta
 import pytest
 from batches_of import agrees, import_rows
 from checker import check
-from support.harness import eventually, fresh_number
-from world import LONG, SETTLED, World
+from support.harness import LONG, eventually, fresh_number
+from world import SETTLED, World
 
 from ringproof.batches.model import BatchState
 from ringproof.batches.summary import batch_summary
@@ -120,6 +120,7 @@ def goes_on(world):
     world.until(other, State.CODE_SENT)
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600 if LONG else 300)
 @pytest.mark.parametrize("load", LOADS)
 def test_all_misfortunes_of_plivo_together_lose_and_double_nothing(world, load):
@@ -207,6 +208,7 @@ def test_a_country_that_plivo_refuses_takes_nothing_from_the_others(paced):
     check(paced)
 
 
+@pytest.mark.long
 def test_a_roster_of_refused_rows_alone_is_completed(paced):
     paced.start(children=4)
     import_rows(paced, "spring", [f"+9198765432{nth}0" for nth in range(3)])

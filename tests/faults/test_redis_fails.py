@@ -1,6 +1,5 @@
 """Redis dies, freezes, drops everybody, is full, or is a replica: workers stay, and nothing is sent twice or lost."""
 
-import itertools
 import re
 import threading
 import time
@@ -9,23 +8,35 @@ import pytest
 from batches_of import agrees, import_rows
 from checker import check
 from redis.exceptions import RedisError
-from support.harness import eventually, fresh_number
-from world import LONG, World
+from support.harness import LONG, eventually, fresh_number
+from world import World
 
 from ringproof.batches.model import BatchState
 from ringproof.batches.summary import batch_summary
 from ringproof.errors import LedgerUnavailable
 from ringproof.ledger.record import Lane, State
 
-LOADS = {"numbers": (600, "40/1s"), "batch": (5000, "300/1s")} if LONG else {"numbers": (200, "40/1s")}
+LOADS = {"numbers": (600, "40/1s"), "batch": (5000, "300/1s")} if LONG else {"numbers": (120, "40/1s")}
 """How many, and a pace at which there is work left when Redis is back."""
 FROZEN_SECONDS = [5, 20] if LONG else [5]
 AGAIN_SECONDS = 30.0
 
 
-@pytest.fixture(params=itertools.product(LOADS, ("prefork", "threads")), ids=" by ".join)
-def world(request, tmp_path):
-    load, pool = request.param
+POOLS = ("prefork", pytest.param("threads", marks=pytest.mark.long))
+
+
+@pytest.fixture(params=LOADS)
+def load(request):
+    return request.param
+
+
+@pytest.fixture(params=POOLS)
+def pool(request):
+    return request.param
+
+
+@pytest.fixture
+def world(load, pool, tmp_path):
     numbers, rate = LOADS[load]
     # A begin that was sent while Redis stood still is repeated within 2 s: its lease must be longer than that.
     # With `everysec` a Redis whose disk is busy keeps two seconds to itself, and forgets them when it is killed.
@@ -157,7 +168,9 @@ def test_a_refusal_of_redis_names_its_reason_and_nothing_is_half_accepted(world,
     until_all_have_one(world, worker)
 
 
-@pytest.mark.parametrize(("pool", "fails"), [("prefork", "kill"), ("threads", "freeze")])
+@pytest.mark.parametrize(
+    ("pool", "fails"), [("prefork", "kill"), pytest.param("threads", "freeze", marks=pytest.mark.long)]
+)
 def test_a_worker_stops_in_time_although_redis_takes_no_result(tmp_path, pool, fails):
     with World(tmp_path, FAULTS_GRACE_SECONDS="2") as world:
         world.plivo.switch(latency_ms=2000)

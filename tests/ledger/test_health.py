@@ -26,6 +26,8 @@ GOOD = {"redis_version": "7.4.1", "cluster_enabled": 0, "maxmemory_policy": "noe
         ({"redis_version": "6.0.16"}, "too old", True),
         ({"redis_version": "5.0.7"}, "too old", True),
         ({"cluster_enabled": 1}, "Cluster", True),
+        ({"redis_version": "7.2.4", "valkey_version": "8.0.0"}, "Valkey 8.0.0", False),
+        ({"redis_version": "7.2.4", "valkey_version": "8.0.1"}, "NOSUB", False),
         ({"maxmemory_policy": "allkeys-lru"}, "allkeys-lru", False),
         ({"aof_enabled": 0}, "append-only", False),
     ],
@@ -41,6 +43,11 @@ def test_each_fault_is_reported_with_what_to_do(fields, word, fatal):
 @pytest.mark.parametrize("version", ["6.2.14", "7.0.15", "8.2.0", "10.0.1"])
 def test_a_good_redis_has_no_fault(version):
     assert complaints(GOOD | {"redis_version": version}) == []
+
+
+@pytest.mark.parametrize("version", ["7.2.11", "8.0.2", "9.1.2"])
+def test_a_good_valkey_has_no_fault(version):
+    assert complaints(GOOD | {"redis_version": "7.2.4", "valkey_version": version}) == []
 
 
 def test_the_private_redis_of_demos_and_tests_has_no_fault(ledger):

@@ -1,18 +1,34 @@
 """Who takes messages, as the workers say in Redis; and the few commands that a healthcheck sends without redis-py."""
 
+import dataclasses
 import json
 import secrets
 import socket
 import threading
+from datetime import datetime, timedelta
 
 import pytest
 
 from ringproof.errors import LedgerUnavailable
 from ringproof.ledger import bare_redis
 from ringproof.ledger.connection import connect
-from ringproof.ledger.heartbeats import ALIVE, FORGOTTEN_AFTER, beat, end_beats, workers_alive, workers_alive_at
+from ringproof.ledger.heartbeats import (
+    ALIVE,
+    Heartbeat,
+    beat,
+    credentials_digest,
+    end_beats,
+    policy_digest,
+    read_heartbeats,
+    workers_alive,
+)
+from ringproof.ledger.keys import PREFIXES
 from ringproof.ledger.ledger import Ledger
+from ringproof.ledger.reports import FORGOTTEN_AFTER
+from ringproof.policy import Policy
+from ringproof.secret_str import SecretStr
 from worker.local.processes.redis_server import RedisServer
+from worker.observe.health import read_health
 
 FACTS = {"host": "vm", "pid": 12, "version": "0.1.0", "queues": ["ringproof.bulk"]}
 
@@ -22,7 +38,8 @@ def own(client):
     """A ledger that no worker uses."""
     own = Ledger(client, prefix=f"t{secrets.token_hex(4)}")
     yield own
-    client.delete(own.keys.heartbeats)
+    client.delete(own.keys.heartbeats, own.keys.activity, own.keys.ticks)
+    client.hdel(PREFIXES, own.keys.prefix)
 
 
 @pytest.fixture
@@ -31,7 +48,8 @@ def alive(own, redis_server):
 
     def alive_():
         workers = workers_alive(own)
-        assert workers_alive_at(redis_server.url, own.keys.prefix) == workers
+        health = read_health(redis_server.url, own.keys.prefix)
+        assert [one.worker for one in health.workers] == workers
         return workers
 
     return alive_
@@ -67,11 +85,77 @@ def test_who_has_not_beaten_lately_is_not_alive_whichever_way_the_clock_went(own
 
 
 def test_a_heartbeat_says_what_the_worker_says_of_itself_and_when(own):
-    beat(own, "bulk@vm", FACTS)
+    before = own.now() - timedelta(milliseconds=1)
+    beat(own, "bulk@vm", FACTS, {"started": timedelta(minutes=5), "taken": timedelta(seconds=2)})
     facts = json.loads(own.client.hget(own.keys.heartbeats, "bulk@vm"))
+    (read,) = read_heartbeats(own.client.hgetall(own.keys.heartbeats))
 
-    assert facts.keys() == {"at", *FACTS}
-    assert facts["queues"] == ["ringproof.bulk"]
+    assert facts == FACTS | {"at": facts["at"], "started": facts["at"] - 300_000, "taken": facts["at"] - 2_000}
+    assert before <= read.at <= own.now()
+    assert (read.worker, read.kind, read.host, read.pid) == ("bulk@vm", "worker", "vm", 12)
+    assert (read.version, read.queues) == ("0.1.0", ("ringproof.bulk",))
+    assert (read.started, read.taken) == (read.at - timedelta(minutes=5), read.at - timedelta(seconds=2))
+    assert (read.active, read.pool, read.away_ms) == (None, None, None)
+
+
+def test_a_beat_has_a_heartbeat_and_takes_no_messages(own, alive):
+    beat(own, "beat@vm", {"kind": "beat", "host": "vm"})
+
+    assert alive() == []
+    assert [one.kind for one in read_heartbeats(own.client.hgetall(own.keys.heartbeats))] == ["beat"]
+
+
+JUNK = (
+    *("", "no JSON", "[]", "null", "{}", '{"at": "now"}', '{"at": -1}', '{"at": 1e400}', '{"at": NaN}'),
+    *('{"at": 99999999999999999999}', '{"at": true}', "[" * 100_000),
+)
+
+
+@pytest.mark.parametrize("written", JUNK, ids=range(len(JUNK)))
+def test_what_is_no_heartbeat_is_left_out(written):
+    assert read_heartbeats({"bulk@vm": written}) == []
+
+
+@pytest.mark.parametrize("value", [None, "x", 7, -7, 1.5, True, 1e300, [], [1, "x"], {}, {"at": 1}], ids=json.dumps)
+def test_a_field_of_another_version_is_none_or_what_it_should_be(value):
+    fields = [field.name for field in dataclasses.fields(Heartbeat) if field.name not in {"worker", "at"}]
+    (read,) = read_heartbeats({"bulk@vm": json.dumps(dict.fromkeys(fields, value) | {"at": 1, "later": value})})
+
+    assert isinstance(read.pid, int | None)
+    assert isinstance(read.host, str | None)
+    assert isinstance(read.started, datetime | None)
+    assert all(isinstance(queue, str) for queue in read.queues)
+    assert read.away_ms is None or read.away_ms >= 0
+    assert not hasattr(read, "later")
+
+
+def test_what_others_wrote_is_cut_and_printable():
+    evil = "\x1b[31m" + "x" * 10_000
+    (read,) = read_heartbeats({evil: json.dumps({"at": 1, "host": evil, "queues": [evil] * 1000})})
+
+    for text in (read.worker, read.host, *read.queues):
+        assert text.isprintable()
+        assert len(text) <= 200
+    assert len(read.queues) <= 50
+
+
+def test_digests_tell_settings_apart_and_tell_nothing_else():
+    one = credentials_digest("MA" + "A" * 18, SecretStr("t" * 40))
+
+    assert one != credentials_digest("MA" + "A" * 18, SecretStr("u" * 40))
+    assert policy_digest(Policy()) == policy_digest(Policy()) != policy_digest(Policy(max_codes_per_day=6))
+    assert len(one) == 12
+    assert int(one, 16)
+
+
+def test_the_prefix_is_noted_where_another_prefix_finds_it_and_forgotten_with_its_workers(own):
+    own.client.hset(PREFIXES, "forgotten", 1)
+    beat(own, "bulk@vm", FACTS)
+    prefixes = own.client.hgetall(PREFIXES)
+
+    assert abs(int(prefixes[own.keys.prefix]) / 1000 - own.now().timestamp()) < 60
+    assert "forgotten" not in prefixes
+    assert 3500 < own.client.ttl(PREFIXES) <= 3600
 
 
 def test_a_worker_that_was_killed_is_forgotten_after_an_hour_and_all_with_the_last_one(own):
@@ -118,7 +202,7 @@ class TestWithoutRedisPy:
     )
     def test_a_refusal_is_ledger_unavailable_and_shows_no_password(self, server, url):
         with pytest.raises(LedgerUnavailable) as caught:
-            workers_alive_at(url.format(server.port), "ringproof")
+            read_health(url.format(server.port), "ringproof")
 
         assert caught.value.cause.split()[0] in {"NOAUTH", "WRONGPASS", "ERR"}
         assert "wrong@" not in str(caught.value)
@@ -146,7 +230,7 @@ class TestWithoutRedisPy:
 
     def test_by_tls_redis_py_asks(self):
         with pytest.raises(LedgerUnavailable, match="rediss://127"):
-            workers_alive_at("rediss://127.0.0.1:1/0?ssl_cert_reqs=none", "ringproof")
+            read_health("rediss://127.0.0.1:1/0?ssl_cert_reqs=none", "ringproof")
 
     def test_nobody_there_is_named(self, tmp_path):
         for url in ("redis://127.0.0.1:1/0", f"unix://{tmp_path}/none.sock?db=0"):

@@ -4,13 +4,15 @@ import time
 from collections.abc import Sequence
 from itertools import islice
 
-from ringproof import errors
-from ringproof.ledger.heartbeats import workers_alive
+from ringproof import errors, runtime
 from ringproof.ledger.ledger import Ledger
-from ringproof.ledger.record import Record, State
+from ringproof.ledger.queues import queue
+from ringproof.ledger.record import Lane, Record, State
+from worker.observe.facts import read_facts
+from worker.observe.findings import Finding, Severity, findings
 from worker.views.exit_code import UNFINISHED_STATES, Exit
 from worker.views.number import next_step_text
-from worker.views.patience import PATIENCE_SECONDS, START_A_WORKER, Patience
+from worker.views.patience import PATIENCE_SECONDS, Patience
 from worker.views.results import ResultPrinter
 from worker.views.text import clock, counted
 
@@ -115,6 +117,14 @@ def _why_unfinished(ledger: Ledger, record: Record) -> str:
         return f"a worker waits for its slot, or for Plivo's answer; without an answer by {lease} it is in doubt"
     if record.state is State.WAITING:
         return next_step_text(record)
-    if workers := workers_alive(ledger):
-        return f"{', '.join(workers)} {'has' if len(workers) == 1 else 'have'} other codes to send first"
-    return f"no worker takes messages; start one: {START_A_WORKER}"
+    facts = read_facts(ledger, runtime.ledger() if ledger.keys.account else None)
+    own = [one for one in findings(facts) if _concerns(one, record.lane)]
+    if own:
+        return f"{own[0].sentence}; {own[0].remedy}"
+    takers = [one.worker for one in facts.consumers(queue(record.lane))]
+    return f"{', '.join(takers)} {'has' if len(takers) == 1 else 'have'} other codes to send first"
+
+
+def _concerns(finding: Finding, lane: Lane) -> bool:
+    """Whether a finding is why a number of this lane does not move: all lanes wait, or nobody takes its queue."""
+    return finding.lane == lane or (finding.lane is None and finding.severity is not Severity.WARNING)

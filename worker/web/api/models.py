@@ -1,25 +1,34 @@
 """What callers of the API send and get. The OpenAPI document is made from these classes."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Final, Literal, Self
+from decimal import Decimal
+from typing import Annotated, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, SecretStr, WithJsonSchema
 
 from ringproof.batches.forecast import Forecast as ForecastOfRows
 from ringproof.batches.forecast import Tally
 from ringproof.batches.model import BatchState
+from ringproof.clock import iso
 from ringproof.errors import RingproofError, Superseded
 from ringproof.ledger.failures import failure_of
-from ringproof.ledger.record import Record, State
+from ringproof.ledger.record import Record
 from ringproof.ledger.request import LONGEST_REQUESTER
 from ringproof.phone.caller_id import ALIAS_LENGTH
 from ringproof.phone.masking import LONGEST
+from ringproof.results import verification_record
 from worker.web.api.problems import Explanation, explanation_of
 
 REGION: Final = "^([A-Za-z]{2})?$"
 """A country's two letters; an empty field of a form is absent."""
+
+
+When = Annotated[
+    datetime, PlainSerializer(iso, when_used="json"), WithJsonSchema({"type": "string", "format": "date-time"})
+]
+"""A time as all of Ringproof's output has it."""
 
 
 class _Body(BaseModel):
@@ -87,10 +96,13 @@ class Verification(BaseModel):
     alias: str | None = None
     subaccount: str | None = None
     verification_uuid: str | None = Field(default=None, description="Plivo's id of the code.")
-    code_sent_at: datetime | None = None
-    expires_at: datetime | None = Field(default=None, description="When the code dies.")
-    verified_at: datetime | None = None
-    due_at: datetime | None = Field(default=None, description="When a request goes on that waits.")
+    api_id: str | None = Field(default=None, description="Plivo's id of its answer.")
+    message: str | None = Field(default=None, description="Plivo's sentence about the code.")
+    attempts: int | None = Field(default=None, description="How often Plivo was asked to send this request's code.")
+    code_sent_at: When | None = None
+    expires_at: When | None = Field(default=None, description="When the code dies.")
+    verified_at: When | None = None
+    due_at: When | None = Field(default=None, description="When a request goes on that waits.")
     reason: str | None = Field(default=None, description="Why it waits, is in doubt, has failed or has expired.")
     explanation: Explanation | None = Field(default=None, description="Why there is no code.")
 
@@ -104,21 +116,9 @@ class Verification(BaseModel):
         if is_own:
             record = replace(record, state=record.state_of_request)
         failure = failure_of(record)
-        return cls(
-            id=request_id,
-            state=record.state.value,
-            phone_number=record.phone_number,
-            channel=record.channel,
-            country=record.country,
-            alias=record.alias if is_own else None,
-            subaccount=record.subaccount if is_own else None,
-            verification_uuid=record.verification_uuid if is_own else None,
-            code_sent_at=record.code_sent_at,
-            expires_at=record.expires_at,
-            verified_at=record.verified_at if record.state is State.VERIFIED else None,
-            due_at=record.due_at if record.state is State.WAITING else None,
-            reason=record.reason and str(record.reason),
-            explanation=explanation_of(failure) if failure else None,
+        shown = verification_record(record, is_anothers=not is_own)
+        return cls.model_validate(
+            {**shown, "id": request_id, "explanation": explanation_of(failure) if failure else None}
         )
 
     @classmethod
@@ -140,7 +140,7 @@ class Confirmation(BaseModel):
     state: Literal["verified"]
     verification_uuid: str | None
     country: str | None
-    verified_at: datetime | None
+    verified_at: When | None
 
 
 class Number(BaseModel):
@@ -152,8 +152,20 @@ class Number(BaseModel):
     alias: str | None = None
     subaccount: str | None = None
     verification_uuid: str | None = None
-    verified_at: datetime | None = None
-    checked_at: datetime | None = Field(default=None, description="When Plivo last said that it has the number.")
+    verified_at: When | None = None
+    checked_at: When | None = Field(default=None, description="When Plivo last said that it has the number.")
+
+
+class BatchCost(BaseModel):
+    """What the codes of a batch have cost so far, by the operator's own prices. Amounts are texts."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    spent: Decimal = Field(description="With what the batch `payer` has spent, if it is another one.")
+    budget: Decimal | None
+    currency: str
+    unpriced: Sequence[str] = Field(description="Countries of the batch without a price.")
+    payer: str = Field(description="The batch whose budget pays: for a resend, that of its first batch.")
 
 
 class Batch(BaseModel):
@@ -163,14 +175,15 @@ class Batch(BaseModel):
 
     name: str
     state: BatchState
-    created_at: datetime
-    completed_at: datetime | None
+    created_at: When
+    completed_at: When | None
     rows: int
     unfinished: int = Field(description="Rows without an outcome yet.")
     outcomes: Mapping[str, int] = Field(description="Rows by outcome, with the reason after a colon.")
     countries: Mapping[str, Mapping[str, int]]
     rate_per_second: float | None
     held_back_by: str = Field(description="A sentence; empty if nothing holds the batch back.")
+    cost: BatchCost | None = Field(default=None, description="null if the batch has no prices.")
 
 
 class Forecast(BaseModel):

@@ -80,6 +80,7 @@ _IN_DOUBT: Final = (
 _TOO_MANY: Final = "this code was entered too often; delete the number, and then ask for another code"
 _AWAY: Final = "the ledger did not answer; ask again in a moment: no second code is sent for it"
 _DAMAGED: Final = "what the ledger has about this is damaged, and asking again does not help; say so to the operator"
+_NO_ACCOUNT: Final = "the account of this credential is not known at this server; say so to its operator"
 _NO_PLIVO: Final = (
     "only Plivo can answer this, and the server has none of Plivo's credentials: start it with PLIVO_AUTH_ID and "
     "PLIVO_AUTH_TOKEN"
@@ -97,6 +98,7 @@ def _unanswered(reason: str) -> Callable[[Any], RefusalError]:
 _REFUSALS: Final[Mapping[type, Callable[[Any], RefusalError]]] = MappingProxyType(
     {
         errors.InvalidNumber: lambda error: wrong(error.reason, error.message),
+        errors.UnknownAccount: lambda _: not_now("no_account", _NO_ACCOUNT),
         errors.InvalidRequest: lambda error: wrong(f"invalid_{error.field}", error.message),
         errors.Rejected: lambda error: wrong("rejected", error.message),
         errors.WrongCode: lambda error: _wrong_code(

@@ -1,0 +1,1 @@
+"""What a person on call reads: the facts in Redis, what is wrong by them, and what to do."""
