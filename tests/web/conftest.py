@@ -9,8 +9,8 @@ from ringproof.ledger.credentials import issue
 
 
 @pytest.fixture(scope="session")
-def door(environ, worker, tmp_path_factory):
+def door(with_test_numbers, worker, tmp_path_factory):
     folder = tmp_path_factory.mktemp("door")
     issued = issue(runtime.ledger(), "tests")
-    with stopped(FrontDoor(folder / "door.log", environ, folder, issued)) as running:
+    with stopped(FrontDoor(folder / "door.log", with_test_numbers, folder, issued)) as running:
         yield running

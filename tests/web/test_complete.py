@@ -89,6 +89,20 @@ def test_a_code_that_is_too_old_and_one_that_was_entered_too_often_are_refused(d
     assert (refusal(too_old), too_old.json()["tries_left"]) == ((400, "expired"), 0)
 
 
+def test_a_test_number_is_completed_with_its_fixed_code_and_plivo_is_asked_nothing(door, ledger, plivo, publish):
+    number = "+15005550006"
+    control.resume(ledger)
+    publish(test_numbers=(number,))
+    before = len(plivo.requests())
+    uuid = door.initiate(number).json()["verification_uuid"]
+    refused, right = door.complete(uuid, "654321"), door.complete(uuid, "123456")
+
+    assert (refused.status_code, right.status_code) == (400, 200)
+    assert right.json()["phone_number"] == number
+    assert ledger.read(number).is_verified
+    assert not [one for one in plivo.requests()[before:] if one["kind"] in {"initiate", "complete"}]
+
+
 @pytest.mark.parametrize("otp", [None, "", 1234, "12", "hello", ["1234"]])
 def test_a_text_that_is_no_code_is_refused(door, pending, otp):
     assert refusal(door.complete(pending[0], otp)) == (400, "invalid_otp")

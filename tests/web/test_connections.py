@@ -47,7 +47,7 @@ def test_what_a_client_leaves_open_is_closed_and_other_connections_live(connect,
         kept.auth = (door.auth_id, door.token)
         first = kept.get(f"{door.resource}/", timeout=30)
         left = [connect(), connect("POST"), connect(HEAD), connect(HEAD + "\r\n{{")]
-        answered = connect("GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\nGE")
+        answered = connect("GET /nothing HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\nGE")
         trickling = connect(HEAD + "X-Slow: ")
         while time.monotonic() - begun < OWED_SECONDS / 2:
             trickling.sendall(b"x")
@@ -67,6 +67,15 @@ def test_a_body_that_does_not_come_is_answered_in_time(connect, door):
 
     assert connection.recv(65536).startswith(b"HTTP/1.1 409 ")
     assert time.monotonic() - begun < 4.5
+
+
+def test_a_login_whose_form_does_not_come_is_answered_in_time(connect):
+    begun = time.monotonic()
+    head = "POST /page/login HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100\r\n\r\nauth_id="
+    connection = connect(head)
+
+    assert connection.recv(65536).startswith(b"HTTP/1.1 408 ")
+    assert time.monotonic() - begun < OWED_SECONDS
 
 
 def test_the_body_of_a_get_is_not_read(door):

@@ -184,13 +184,51 @@ def test_a_verified_number_gets_no_code_before_it_is_deleted(door, plivo, number
     assert len(plivo.sends(number)) == 2
 
 
-def test_a_caller_who_may_not_read_does_not_learn_that_a_number_is_verified(door, plivo, ledger, number):
+@pytest.fixture
+def blind(door, ledger, number):
+    """A caller who may have numbers verified, and may not learn about those of others."""
+    return door.of(issue(runtime.ledger(), f"blind {number[-4:]}", [Scope.VERIFY]))
+
+
+def test_a_caller_who_may_not_read_does_not_learn_that_a_number_is_verified(door, plivo, blind, number):
     door.complete(door.initiate(number).json()["verification_uuid"], plivo.sends(number)[0]["code"])
-    issued = issue(runtime.ledger(), f"blind {number[-4:]}", [Scope.VERIFY])
-    answer = door.of(issued).initiate(number)
+    answer = blind.initiate(number)
 
     assert refusal(answer) == (409, "no_code")
     assert "verified" not in answer.text
+
+
+def test_a_caller_who_may_not_read_does_not_learn_that_another_has_asked_for_a_code(door, plivo, blind, number):
+    unknown = fresh_number()
+    door.initiate(number)
+    answers = [blind.initiate(number), blind.initiate(unknown)]
+    texts = [answer.json()["message"].replace(unknown, number) for answer in answers]
+    completed = blind.complete(answers[0].json()["verification_uuid"], plivo.sends(number)[0]["code"])
+
+    assert [answer.status_code for answer in answers] == [201, 201]
+    assert texts[0] == texts[1]
+    assert len(plivo.sends(number)) == 1
+    assert completed.status_code == 200
+
+
+def test_a_caller_who_may_not_read_learns_what_became_of_its_own_request(plivo, blind, number):
+    answers = [blind.initiate(number) for _ in range(2)]
+
+    assert [answer.status_code for answer in answers] == [201, 200]
+
+
+def test_a_caller_who_may_not_read_does_not_learn_of_anothers_doubt_or_caps(door, publish, plivo, blind, ledger):
+    doubtful, capped = fresh_number(), fresh_number()
+    plivo.befall("500_after")
+    door.initiate(doubtful)
+    door.initiate(capped)
+    publish(max_codes_per_day=1)
+    age(ledger, capped, 1000)
+    answers = [blind.initiate(number) for number in (doubtful, capped)]
+
+    assert [refusal(answer) for answer in answers] == [(409, "no_code")] * 2
+    assert answers[0].json()["error"] == answers[1].json()["error"]
+    assert all("Retry-After" not in answer.headers for answer in answers)
 
 
 def test_a_damaged_record_is_a_409_that_does_not_ask_to_come_again(door, ledger, number):

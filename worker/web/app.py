@@ -1,8 +1,5 @@
 """The application: the routes of the front door's parts, under one roof."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -11,26 +8,27 @@ from starlette.responses import JSONResponse, Response
 
 from worker.plivo_http.local_only import LocalOnly
 from worker.web.api.app import build_api
-from worker.web.door import resource
+from worker.web.door.resource import DoorRoute
+from worker.web.page import routes as page
 from worker.web.site import Site
 
 
 def application(site: Site) -> Starlette:
-    """Return the whole application. Without a lock, it answers programs of this machine alone."""
-
-    @asynccontextmanager
-    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        async with site.watch:
-            yield
-
+    """Return the whole application. Without a lock, it answers programs and people of this machine alone."""
     app = Starlette(
-        routes=[*resource.routes(site)],
-        middleware=[Middleware(LocalOnly)] if site.locks.is_open else [],
+        routes=[DoorRoute(site), *page.routes(site)],
+        middleware=[Middleware(LocalOnly, forms_under=page.PATHS)] if site.locks.is_open else [],
         exception_handlers={HTTPException: _http_error},
-        lifespan=lifespan,
     )
     app.router.default = build_api(site)  # not mounted: a Mount leaves out paths with a line break in them
     app.router.redirect_slashes = False  # Plivo's clients repeat a POST as a POST, or without its credentials
+    return app
+
+
+def page_application(site: Site) -> Starlette:
+    """Return the live page alone. It answers this machine only."""
+    app = Starlette(routes=page.routes(site), middleware=[Middleware(LocalOnly, forms_under=page.PATHS)])
+    app.router.redirect_slashes = False
     return app
 
 

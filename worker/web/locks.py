@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final
 
@@ -46,11 +46,15 @@ class _Bucket:
 class Locks:
     """Finds the credential of a request, and counts its requests in this process.
 
-    `read` reads all credentials. If `is_open`, there is no lock: every caller is `NOBODY`, who may do everything.
+    `read` reads all credentials. If `is_open`, there is no lock: every caller is `NOBODY`, who may do everything in the
+    ledger of `account`.
     """
 
-    def __init__(self, read: Callable[[], Awaitable[list[Credential]]], rate: Rate, *, is_open: bool) -> None:
+    def __init__(
+        self, read: Callable[[], Awaitable[list[Credential]]], rate: Rate, *, is_open: bool, account: str | None = None
+    ) -> None:
         self._read, self.is_open = read, is_open
+        self._nobody = replace(NOBODY, account=account)
         self._known: list[Credential] = []
         self._read_at = float("-inf")
         self._reading = asyncio.Lock()
@@ -61,8 +65,10 @@ class Locks:
 
         Raises `LedgerUnavailable` if the credentials cannot be read.
         """
-        if self.is_open:
-            return NOBODY
+        return self._nobody if self.is_open else await self.find(token, auth_id)
+
+    async def find(self, token: SecretStr, auth_id: str | None = None) -> Credential | None:
+        """Return the credential of a token as `holder` does, also if there is no lock."""
         if found := find(await self._credentials(KNOWN_SECONDS), token, auth_id):
             return found
         await asyncio.sleep(self._read_at + NEW_SECONDS - time.monotonic())
@@ -74,6 +80,14 @@ class Locks:
         Raises `LedgerUnavailable` if the credentials cannot be read.
         """
         return self.is_open or credential in await self._credentials(KNOWN_SECONDS)
+
+    async def of_digest(self, auth_id: str, digest: str) -> Credential | None:
+        """Return the credential of an auth id whose token has this digest; None if it was revoked.
+
+        Raises `LedgerUnavailable` if the credentials cannot be read.
+        """
+        known = await self._credentials(KNOWN_SECONDS)
+        return next((one for one in known if (one.auth_id, one.digest) == (auth_id, digest)), None)
 
     def seconds_until_free(self, credential: Credential) -> float:
         """Count a request of a credential, and return 0; over its rate, return the seconds until it is free again."""

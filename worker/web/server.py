@@ -3,6 +3,7 @@
 import logging
 import signal
 import ssl
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from types import FrameType
 from typing import Final
 
 import uvicorn
+from starlette.applications import Starlette
 
 from ringproof.errors import Misconfigured
 from ringproof.ledger.credentials import credentials
@@ -19,11 +21,17 @@ from ringproof.settings import Settings
 from worker.celery.logs import set_up_logging
 from worker.plivo_http.connection import TimedConnection
 from worker.plivo_http.server import KEEP_ALIVE_SECONDS, SocketServer, bound
-from worker.web.app import application
+from worker.web.app import application, page_application
+from worker.web.login_link import LoginLink
 from worker.web.site import Site
 
 LAST_ANSWERS_SECONDS: Final = 15
 """How long a stop waits for the answers that run. The longest one, a wait of the API's, ends when the stop begins."""
+
+SWITCH_SECONDS: Final = 0.0005
+"""How long a thread may keep the interpreter while others wait for it. A roster that is read takes all it gets. Beside
+four of them a person waited 0.56 s in the median with Python's 5 ms, and 0.14 s with this.
+"""
 
 _NO_CREDENTIAL: Final = (
     "no program has a credential yet; make one with `ringproof door add NAME`, or start with --no-auth on this machine"
@@ -45,6 +53,12 @@ class Place:
     tls_cert: Path | None = None
     tls_key: Path | None = None
     is_open: bool = False
+    link: LoginLink | None = None
+
+    @property
+    def is_secure(self) -> bool:
+        """Whether callers reach it by TLS."""
+        return self.is_behind_proxy or self.tls_cert is not None
 
     def check(self, ledger: Ledger) -> None:
         """Raise `Misconfigured` unless it is safe to listen here. Raises `LedgerUnavailable`."""
@@ -65,13 +79,13 @@ class Place:
 
 
 class DoorServer(SocketServer):
-    """Serves one site. A signal ends it when what runs is answered."""
+    """Serves an application of one site. A signal ends it when what runs is answered."""
 
-    def __init__(self, site: Site, place: Place, ready: Callable[[str], None]) -> None:
+    def __init__(self, app: Starlette, site: Site, place: Place, ready: Callable[[str], None]) -> None:
         self._site = site
         super().__init__(
             uvicorn.Config(
-                application(site),
+                app,
                 access_log=False,  # it would have numbers in it
                 http=TimedConnection,
                 lifespan="on",
@@ -103,8 +117,17 @@ def serve(settings: Settings, ledger: Ledger, place: Place, ready: Callable[[str
     """
     place.check(ledger)
     set_up_logging(logging.INFO)
-    site = Site.build(settings, ledger, is_open=place.is_open)
-    DoorServer(site, place, ready).run()
+    sys.setswitchinterval(SWITCH_SECONDS)
+    site = Site.build(settings, ledger, is_open=place.is_open, is_secure=place.is_secure, link=place.link)
+    DoorServer(application(site), site, place, ready).run()
+
+
+def serve_page(settings: Settings, ledger: Ledger, place: Place, ready: Callable[[str], None]) -> None:
+    """Run the live page alone, as `serve` runs the front door. The place must be on this machine, and have a link."""
+    ledger.ping()
+    set_up_logging(logging.INFO)
+    site = Site.build(settings, ledger, is_open=True, link=place.link)
+    DoorServer(page_application(site), site, place, ready).run()
 
 
 def _faults_of_tls(cert: Path, key: Path | None) -> list[str]:

@@ -85,7 +85,7 @@ def test_a_path_says_which_methods_it_has(api, method, path, allowed):
     assert refused.headers["Allow"] == allowed
 
 
-@pytest.mark.parametrize("path", ["/", "/verification", "/verifications/", "/batches/a/b", "/docs/x"])
+@pytest.mark.parametrize("path", ["/verification", "/verifications/", "/batches/a/b", "/docs/x"])
 def test_there_is_no_other_path_and_no_redirect(api, path):
     assert problem(api.get(path)) == (404, "not_found")
 

@@ -1,13 +1,16 @@
 """The stream of events: what happens, as it happens, and nothing missed by a client that comes again."""
 
+import asyncio
 import json
 from itertools import islice
 
 import pytest
+from anyio import CapacityLimiter, WouldBlock
 from support.api import Api
 from support.harness import fresh_number
 
 from ringproof.ledger.credentials import Scope, issue, revoke
+from worker.web.event_stream import EventStream
 
 pytestmark = pytest.mark.usefixtures("worker")
 
@@ -87,3 +90,21 @@ def test_a_stream_ends_when_its_credential_is_revoked(door, ledger):
         lines = events.lines(10)
 
     assert len(lines) < 10
+
+
+def test_streams_are_bounded_and_an_ended_one_leaves_its_place():
+    async def nothing():
+        yield ""
+
+    async def ignore(message):
+        pass
+
+    async def live():
+        places = CapacityLimiter(1)
+        stream = EventStream(nothing(), places)
+        with pytest.raises(WouldBlock):
+            EventStream(nothing(), places)
+        await stream({"type": "http", "asgi": {"spec_version": "2.4"}}, receive=None, send=ignore)
+        return places.available_tokens
+
+    assert asyncio.run(live()) == 1

@@ -36,6 +36,19 @@ def test_a_number_is_verified(api, plivo, number):
     assert api.get(place).json()["state"] == "verified"
 
 
+def test_a_test_number_is_verified_by_its_fixed_code_and_plivo_is_asked_nothing(api, plivo, publish):
+    number = "+15005550007"
+    publish(test_numbers=(number,))
+    before = len(plivo.requests())
+    verification_id = api.ask_for_code(number)
+    api.sent(verification_id)
+    refused, right = enter(api, verification_id, "1234"), enter(api, verification_id, "4321")
+
+    assert (refused.status_code, refused.json()["type"]) == (422, "/docs#wrongcode")
+    assert (right.status_code, right.json()["state"]) == (200, "verified")
+    assert not [one for one in plivo.requests()[before:] if one["kind"] in {"initiate", "complete"}]
+
+
 def test_a_second_request_sends_no_second_code_and_has_the_same_id(api, plivo, number):
     ids = {api.ask_for_code(number) for _ in range(3)}
     api.sent(ids.copy().pop())

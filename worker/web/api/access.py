@@ -85,9 +85,11 @@ def _caller(
     return credential
 
 
-def _site(request: Request) -> Site:
+async def _site(request: Request) -> Site:
+    """Return the site of the caller's account. Raises `UnknownAccount`."""
     site: Site = request.app.state.site
-    return site
+    credential: Credential = request.state.credential
+    return await site.of(credential.account)
 
 
 def expect_json(request: Request) -> None:

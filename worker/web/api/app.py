@@ -61,7 +61,7 @@ def build_api(site: Site) -> FastAPI:
     app.state.operations = [route for one in (*ROUTERS, app.router) for route in one.routes]
     app.state.site = site
     app.state.uploads = batches.limiter()
-    app.state.streams = 0
+    app.state.streams = events.places()
     return app
 
 

@@ -1,7 +1,7 @@
 """Batches: import a roster, see how it goes, pause, resume or cancel it, and get its rows with their outcomes."""
 
 import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from http import HTTPStatus
@@ -19,17 +19,16 @@ from ringproof import errors
 from ringproof.batches import operations
 from ringproof.batches.export import csv_lines, export_columns, ndjson_lines
 from ringproof.batches.forecast import Tally, forecast
-from ringproof.batches.importing import BatchImport, begin_import, nothing_accepted, rejects_text
+from ringproof.batches.importing import BatchImport, begin_import, rejects_text, tally_of
 from ringproof.batches.kept_columns import kept_names
 from ringproof.batches.model import LONGEST_NAME, BatchState, check_name
 from ringproof.batches.model import Batch as Summary
 from ringproof.batches.rows import batch_rows, rejected_rows
-from ringproof.batches.summary import batch_summary
+from ringproof.batches.summary import existing_batch
 from ringproof.ledger.audit import note
 from ringproof.ledger.credentials import Credential
 from ringproof.ledger.ledger import Ledger
 from ringproof.rosters.roster import Roster, open_roster
-from ringproof.rosters.row import Row
 from worker.web.api.access import Here, Importer, ImporterOrReader, Reader
 from worker.web.api.models import REGION, Batch, Forecast
 from worker.web.api.problems import Refused, problems
@@ -123,19 +122,19 @@ async def import_roster(
 
 
 def _import(site: Site, file: UploadedFile, upload: Upload, caller: Credential) -> Summary | Forecast:
-    name, tally = check_name(upload.name), Tally()
+    name = check_name(upload.name)
     region = upload.region or site.settings.region
     with open_roster(
         io.BufferedReader(file), mapping=_mapping(upload.map), region=region, channel=upload.channel, plus=upload.plus
     ) as roster:
         if upload.dry_run:
-            _read(roster, file, tally, upload)
+            tally = _read(roster, file, upload)
             return Forecast.of(tally, forecast(tally, site.ledger))
         with begin_import(site.ledger, name, fingerprint=roster.fingerprint, source=roster.name) as importing:
             try:
                 if upload.columns:
                     importing.keep_columns(roster.columns)
-                _read(roster, file, tally, upload, importing)
+                tally = _read(roster, file, upload, importing)
                 note(site.ledger, _actor(caller), "import", f"{name}: {tally.channels.total()} rows")
             except BaseException:
                 with suppress(errors.LedgerUnavailable):
@@ -144,24 +143,14 @@ def _import(site: Site, file: UploadedFile, upload: Upload, caller: Credential) 
             return importing.finish(paused=upload.paused)
 
 
-def _read(
-    roster: Roster, file: UploadedFile, tally: Tally, upload: Upload, importing: BatchImport | None = None
-) -> None:
+def _read(roster: Roster, file: UploadedFile, upload: Upload, importing: BatchImport | None = None) -> Tally:
     """Read a roster to its end. Raises `InvalidRoster` if no row can be sent to, or too many are rejected."""
-    for outcome in file.while_wanted(roster):
-        if isinstance(outcome, Row):
-            tally.add(outcome)
-            if importing:
-                importing.add(outcome)
-        elif importing:
-            importing.add_rejected(outcome)
-    tally.add_rejected(roster)
-    if not roster.accepted:
-        raise nothing_accepted(roster)
+    tally = tally_of(file.while_wanted(roster), roster, importing)
     if tally.rejected_share > upload.max_reject_share:
         share = f"{tally.rejected:,} of {tally.rows - tally.reasons['empty']:,} rows are rejected"
         remedy = "correct them, or allow more with max_reject_share"
         raise errors.InvalidRoster(roster.name, f"{share} ({rejects_text(roster)})", remedy)
+    return tally
 
 
 def _mapping(pairs: Sequence[str]) -> dict[str, str | int] | None:
@@ -174,7 +163,7 @@ def _mapping(pairs: Sequence[str]) -> dict[str, str | int] | None:
 @router.get("/batches/{name}", responses=problems(404))
 async def read_batch(name: Name, site: Here, _caller: ImporterOrReader) -> Batch:
     """Say where a batch stands."""
-    return Batch.model_validate(await site.threads(_existing, site.ledger, name))
+    return Batch.model_validate(await site.threads(existing_batch, site.ledger, name))
 
 
 @router.post("/batches/{name}/pause", responses=problems(404, 409))
@@ -205,7 +194,7 @@ _CHANGES: Final = {
 
 def _change(ledger: Ledger, name: str, action: str, caller: Credential) -> Batch:
     change, wanted = _CHANGES[action]
-    _existing(ledger, name)
+    existing_batch(ledger, name)
     note(ledger, _actor(caller), f"batch {action}", name)
     batch = change(ledger, name)
     if batch.state not in wanted:
@@ -238,11 +227,11 @@ async def export(
 ) -> Lines:
     """Stream the rows of a batch with their outcomes, and then those that the import rejected."""
     lines = await site.threads(_exported, site.ledger, name, format, caller)
-    return Lines(_pieces(lines), media_type="application/x-ndjson" if format == "ndjson" else None)
+    return Lines(_pieces(site, caller, lines), media_type="application/x-ndjson" if format == "ndjson" else None)
 
 
 def _exported(ledger: Ledger, name: str, format_: str, caller: Credential) -> Iterator[str]:
-    _existing(ledger, name)
+    existing_batch(ledger, name)
     note(ledger, _actor(caller), "batch export", name)
     columns = export_columns(kept_names(ledger, name))
     rows = chain(batch_rows(ledger, name, with_columns=True), rejected_rows(ledger, name))
@@ -251,22 +240,16 @@ def _exported(ledger: Ledger, name: str, format_: str, caller: Credential) -> It
     return csv_lines(rows, masked=False, excel=False, columns=columns)
 
 
-def _pieces(lines: Iterable[str]) -> Iterator[str]:
-    """Yield the lines in pieces, because each piece goes through a thread."""
-    rest = iter(lines)
-    while piece := "".join(islice(rest, LINES_AT_ONCE)):
+async def _pieces(site: Site, caller: Credential, lines: Iterator[str]) -> AsyncIterator[str]:
+    """Yield the lines in pieces, because each piece goes through a thread.
+
+    Raises `Refused` once the caller's credential is revoked: the connection breaks, so that nobody takes what has come
+    for the whole.
+    """
+    while piece := await site.threads(lambda: "".join(islice(lines, LINES_AT_ONCE))):
+        if not await site.locks.still_holds(caller):
+            raise Refused(HTTPStatus.UNAUTHORIZED, "unauthorized", "this credential is revoked")
         yield piece
-
-
-def _existing(ledger: Ledger, name: str) -> Summary:
-    """Return a batch. Raises `UnknownBatch`, also for a name that no batch can have."""
-    try:
-        batch = batch_summary(ledger, name)
-    except errors.InvalidRequest:
-        batch = None
-    if batch is None:
-        raise errors.UnknownBatch(name)
-    return batch
 
 
 def _actor(caller: Credential) -> str:

@@ -5,28 +5,24 @@ from contextlib import aclosing, suppress
 from http import HTTPStatus
 from typing import Annotated, Final
 
-import redis.asyncio
+from anyio import CapacityLimiter, WouldBlock
 from fastapi import APIRouter, Header
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from starlette.requests import Request
-from starlette.responses import StreamingResponse
 
+from ringproof import runtime
 from ringproof.errors import LedgerUnavailable
 from ringproof.events.event import Event
 from ringproof.events.reader import WAIT, follow_events
-from ringproof.ledger.bare_redis import SOCKET_SECONDS
+from ringproof.ledger.async_connection import connect_async
 from ringproof.ledger.credentials import Credential
 from worker.web.api.access import Here, Reader
 from worker.web.api.problems import Refused
+from worker.web.event_stream import EventStream
 from worker.web.site import Site
 
 MOST_STREAMS: Final = 100
 """Streams of one process. Each has a connection to Redis of its own, which waits for the next event."""
-
-_UNBUFFERED: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-"""No proxy should keep events back."""
 
 router = APIRouter(tags=["events"])
 
@@ -38,12 +34,6 @@ LastEventId = Annotated[
         description="Begin after this event. Without it, the stream begins with the next event that happens.",
     ),
 ]
-
-
-class EventStream(StreamingResponse):
-    """Server-sent events."""
-
-    media_type = "text/event-stream"
 
 
 @router.get(
@@ -64,35 +54,32 @@ async def events(request: Request, site: Here, caller: Reader, last_event_id: La
     Events are kept from the first time on that a program asks for them.
     """
     await site.threads(site.ledger.ping)
-    if request.app.state.streams >= MOST_STREAMS:
+    try:
+        return EventStream(_stream(site, caller, last_event_id), request.app.state.streams)
+    except WouldBlock:
         detail = f"this process has {MOST_STREAMS} streams; close one, or ask again later"
-        raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, "busy", detail)
-    return EventStream(_stream(request, site, caller, last_event_id), headers=_UNBUFFERED)
+        raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, "busy", detail) from None
 
 
-async def _stream(request: Request, site: Site, caller: Credential, after: str | None) -> AsyncIterator[str]:
+async def _stream(site: Site, caller: Credential, after: str | None) -> AsyncIterator[str]:
     """Yield each event as text.
 
     The stream ends if Redis does not answer or this process stops: clients come again. It ends, too, once the caller's
     credential is revoked: nothing else would, for weeks.
     """
-    request.app.state.streams += 1
-    try:
-        client = redis.asyncio.Redis.from_url(
-            site.settings.redis_url.get_secret_value(),
-            decode_responses=True,
-            socket_timeout=2 * WAIT.total_seconds(),
-            socket_connect_timeout=SOCKET_SECONDS,
-            retry=Retry(NoBackoff(), 0),
-        )
-        async with client, aclosing(follow_events(client, site.ledger.keys, after)) as following:
-            with suppress(RedisError, OSError, LedgerUnavailable):
-                async for event in following:
-                    if site.stopping.is_set() or not await site.locks.still_holds(caller):
-                        return
-                    yield _text(event) if event else ": nothing new\n\n"
-    finally:
-        request.app.state.streams -= 1
+    url = runtime.redis_url(site.account).get_secret_value()
+    client = connect_async(url, socket_timeout=2 * WAIT.total_seconds())
+    async with client, aclosing(follow_events(client, site.ledger.keys, after)) as following:
+        with suppress(RedisError, OSError, LedgerUnavailable):
+            async for event in following:
+                if site.stopping.is_set() or not await site.locks.still_holds(caller):
+                    return
+                yield _text(event) if event else ": nothing new\n\n"
+
+
+def places() -> CapacityLimiter:
+    """Return what bounds the streams of one process."""
+    return CapacityLimiter(MOST_STREAMS)
 
 
 def _text(event: Event) -> str:

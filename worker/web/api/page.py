@@ -7,7 +7,8 @@ from typing import Any, Final
 
 from ringproof import errors
 from ringproof.errors import GUIDE
-from worker.web.api.problems import STATUSES, title_of
+from ringproof.http_answer import STATUSES
+from worker.web.api.problems import title_of
 
 _STYLE: Final = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222; }

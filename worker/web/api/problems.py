@@ -1,4 +1,4 @@
-"""What a caller gets in place of an answer: a problem document (RFC 9457). One table maps Ringproof's errors to them.
+"""What a caller gets in place of an answer: a problem document (RFC 9457). `ringproof.http_answer` has the statuses.
 
     {"type": "/docs#coolingdown", "title": "Cooling down",
      "detail": "a code was sent a moment ago; ask for the next one after 15:04:05 UTC", "reason": "cooling_down",
@@ -23,39 +23,22 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Match
 
 from ringproof import errors
+from ringproof.http_answer import RETRY_SECONDS, status_of
 from ringproof.phone.masking import redact
 from ringproof.printable import printable
 
 MEDIA_TYPE: Final = "application/problem+json"
 
-RETRY_SECONDS: Final = 5
-"""When to ask again if nobody knows when Redis, Plivo or a worker will answer."""
-
-STATUSES: Final[Mapping[type[errors.RingproofError], HTTPStatus]] = MappingProxyType(
-    {
-        errors.UnknownBatch: HTTPStatus.NOT_FOUND,
-        errors.BatchExists: HTTPStatus.CONFLICT,
-        errors.BatchBusy: HTTPStatus.CONFLICT,
-        errors.InvalidRequest: HTTPStatus.UNPROCESSABLE_ENTITY,
-        errors.CoolingDown: HTTPStatus.TOO_MANY_REQUESTS,
-        errors.Capped: HTTPStatus.TOO_MANY_REQUESTS,
-        errors.Locked: HTTPStatus.TOO_MANY_REQUESTS,
-        errors.Unconfirmed: HTTPStatus.SERVICE_UNAVAILABLE,
-        errors.NotConfirmed: HTTPStatus.UNPROCESSABLE_ENTITY,
-        errors.LedgerUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
-        errors.LedgerDamaged: HTTPStatus.INTERNAL_SERVER_ERROR,
-    }
-)
-"""The status of each error that an operation raises; that of a class counts for those below it, too."""
-
 _IN_OTHER_WORDS: Final[Mapping[type[errors.RingproofError], str]] = MappingProxyType(
     {
         errors.LedgerUnavailable: "Redis did not answer, or refused the change; it is safe to ask again",
+        errors.TooFewReplicas: "too few replicas of Redis confirm the change; it is safe to ask again",
         errors.LedgerDamaged: "what Redis has about this is damaged, so that asking again does not help; say so to the "
         "operator, who finds it in docs/operating/failures.md",
+        errors.UnknownAccount: "the account of this credential is not known at this server; say so to its operator",
     }
 )
-"""For errors whose own text has the address of Redis: that is for operators."""
+"""For errors whose own text is for operators: it has the address of Redis, or where the accounts are written."""
 
 _NO_JSON: Final = "the body is no JSON; send a JSON object"
 
@@ -124,7 +107,7 @@ def problem_of(error: errors.RingproofError) -> Problem:
     """Return an error of Ringproof's as a problem."""
     return Problem(
         **explanation_of(error).model_dump(),
-        status=next((STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES), HTTPStatus.CONFLICT),
+        status=status_of(error),
         field=getattr(error, "field", None),
         tries_left=getattr(error, "tries_left", None),
     )

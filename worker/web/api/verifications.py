@@ -3,14 +3,14 @@
 import uuid
 from contextlib import suppress
 from datetime import timedelta
-from functools import partial
 from http import HTTPStatus
 from typing import Annotated, Final
 
+from celery.exceptions import TimeoutError as TimedOut
 from fastapi import APIRouter, Depends, Header, Path, Query, Response
 from starlette.requests import Request
 
-from ringproof import errors
+from ringproof import errors, results
 from ringproof.celery.confirmation import confirm_verification
 from ringproof.celery.verification import initiate_verification
 from ringproof.ledger.answers import Settled
@@ -18,6 +18,7 @@ from ringproof.ledger.credentials import Credential, Scope
 from ringproof.ledger.record import UNBEGUN, Lane, Record, State
 from ringproof.ledger.request import VerificationRequest
 from ringproof.ledger.request_ids import IdentifiedRequest, identified, identify
+from ringproof.ledger.result_id import ResultId
 from worker.web.api.access import Here, Verifier, VerifierOrReader, expect_json
 from worker.web.api.idempotency import KEPT, forget, token_of
 from worker.web.api.models import Accepted, Code, Confirmation, NewVerification, Verification
@@ -73,7 +74,7 @@ async def create_verification(
 
 def _create(site: Site, caller: Credential, body: NewVerification, key: str | None) -> str:
     ledger = site.ledger
-    wanted = VerificationRequest.read((), body.model_dump(), site.settings.region)
+    wanted = VerificationRequest.read((), {**body.model_dump(), "account": site.account}, site.settings.region)
     token = token_of(ledger, caller.auth_id, key, body.model_dump_json()) if key else uuid.uuid4().hex
     try:
         accepted = initiate_verification.enqueue(wanted, Lane.INTERACTIVE, token=token, remember=KEPT if key else None)
@@ -81,8 +82,8 @@ def _create(site: Site, caller: Credential, body: NewVerification, key: str | No
         if key:
             forget(ledger, token)
         raise
-    number, _, request = accepted.id.partition("/")
-    made = IdentifiedRequest(number, int(request), caller.auth_id, is_own=not accepted.is_anothers)
+    request = int(accepted.id.rpartition("/")[2])
+    made = IdentifiedRequest(wanted.number.e164, request, caller.auth_id, is_own=not accepted.is_anothers)
     return identify(ledger, made, asker=wanted.requester or "", keep=_kept(site))
 
 
@@ -106,8 +107,9 @@ async def read_verification(verification_id: Id, site: Here, caller: VerifierOrR
 
 async def _record(site: Site, found: IdentifiedRequest, wait: int) -> Record | None:
     if wait:
-        waited = site.watch.record(
-            found.number, found.request, lambda record: record.state not in UNBEGUN | {State.SENDING}, wait
+        watch, ledger = await site.records()
+        waited = watch.record(
+            ledger, found.number, found.request, lambda record: record.state not in UNBEGUN | {State.SENDING}, wait
         )
         with suppress(StoppingError):
             return await unless_stopping(site.stopping, waited)
@@ -131,18 +133,19 @@ async def confirm(verification_id: Id, body: Code, site: Here, caller: Verifier)
     return Confirmation.model_validate(result)
 
 
-async def confirmed(site: Site, found: IdentifiedRequest, body: Code) -> dict[str, str | None]:
+async def confirmed(site: Site, found: IdentifiedRequest, body: Code) -> results.Confirmation:
     """Return the result of a confirmation. Raises `NotConfirmed`: also if no worker answers in time."""
-    ask = partial(confirm_verification.delay, found.number, body.code, request=f"{found.number}/{found.request}")
-    result = await site.threads(ask)
-    key = result.backend.get_key_for_task(result.id).decode()
-    stored = await site.watch.until("get", key, lambda value: value is not None, CONFIRM_SECONDS)
-    if stored is None:
-        raise errors.Unconfirmed("no worker answered in time")
-    outcome: dict[str, str | None] | Exception = await site.threads(lambda: result.result)
-    if isinstance(outcome, Exception):
-        raise outcome if isinstance(outcome, errors.RingproofError) else errors.Unconfirmed(type(outcome).__name__)
-    return outcome
+    request = ResultId(found.number, found.request, site.account)
+    try:
+        return await confirm_verification.aconfirm(
+            found.number, body.code, request=str(request), timeout=CONFIRM_SECONDS
+        )
+    except TimedOut:
+        raise errors.Unconfirmed("no worker answered in time") from None
+    except errors.RingproofError:
+        raise
+    except Exception as error:  # noqa: BLE001  # what a worker of another version has stored
+        raise errors.Unconfirmed(type(error).__name__) from None
 
 
 @router.delete("/verifications/{verification_id}", status_code=HTTPStatus.NO_CONTENT, responses=problems(404, 409))

@@ -7,11 +7,14 @@ from typing import Any, Final, NamedTuple
 
 from starlette.responses import JSONResponse, Response
 
+from ringproof.aio.event_loop import open_here
 from ringproof.celery.confirmation import confirm_verification
-from ringproof.errors import InvalidRequest, RingproofError, Unconfirmed
+from ringproof.errors import AnotherRequest, InvalidRequest, NothingPending, RingproofError, Unconfirmed
 from ringproof.ledger.confirmation import CODE_WAITS, check_code
+from ringproof.ledger.credentials import Scope
 from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.request_ids import IdentifiedRequest, identified, keyed_digest
+from ringproof.ledger.result_id import ResultId
 from ringproof.secret_str import SecretStr
 from worker.plivo_http.answers import RefusalError
 from worker.web.door.call import Call
@@ -42,12 +45,18 @@ async def complete(site: Site, call: Call) -> Response:
     verification = await site.threads(_find, site.ledger, call.request.name)
     if verification is None or verification.owner != call.caller.auth_id:
         raise RefusalError(404, _UNKNOWN, reason="unknown")
-    entry = await site.threads(_enter, site.ledger, verification, call.request.name, code)
+    entry = await site.threads(_enter, site, verification, call.request.name, code)
     result = confirm_verification.AsyncResult(entry.task_id)
     key = result.backend.get_key_for_task(entry.task_id).decode()
-    if await site.watch.until("get", key, lambda stored: stored is not None, call.seconds_left) is None:
+    results = (await open_here()).watch()
+    if await results.until("get", key, lambda stored: stored is not None, call.seconds_left) is None:
         raise soon("unconfirmed", _UNANSWERED)
-    return await site.threads(_answer, site.ledger, verification, call.request.name, entry, result)
+    try:
+        return await site.threads(_answer, site.ledger, verification, call.request.name, entry, result)
+    except (NothingPending, AnotherRequest):
+        if verification.is_own or Scope.READ in call.caller.scopes:
+            raise
+        raise NothingPending("pending") from None  # where the number stands is not for everybody who types it
 
 
 def _code(fields: Mapping[str, Any]) -> SecretStr:
@@ -64,19 +73,18 @@ def _find(ledger: Ledger, name: str) -> IdentifiedRequest | None:
         return None
 
 
-def _enter(ledger: Ledger, verification: IdentifiedRequest, name: str, code: SecretStr) -> _Entry:
+def _enter(site: Site, verification: IdentifiedRequest, name: str, code: SecretStr) -> _Entry:
     """Have a worker check the code, or find the task of an earlier request that has had the same code checked."""
+    ledger = site.ledger
     digest = keyed_digest(ledger, f"{name.lower()}/{code.get_secret_value()}")
     entry = _Entry(ledger.keys.token(f"code:{digest}"), str(uuid.uuid4()))
     ledger.run("set", entry.key, entry.task_id, nx=True, ex=ENTERING)
     holder: str = ledger.run("get", entry.key) or entry.task_id
     if holder != entry.task_id:
         return entry._replace(task_id=holder)
-    number = verification.number
+    request = ResultId(verification.number, verification.request, site.account)
     try:
-        confirm_verification.apply_async(
-            (number, code), {"request": f"{number}/{verification.request}"}, task_id=entry.task_id
-        )
+        confirm_verification.apply_async((verification.number, code), {"request": str(request)}, task_id=entry.task_id)
     except RingproofError:
         ledger.run("delete", entry.key)
         raise

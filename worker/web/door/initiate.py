@@ -8,16 +8,16 @@ from typing import Final
 
 from starlette.responses import JSONResponse, Response
 
-from ringproof.celery.messages import send_message
-from ringproof.celery.verification import accept
-from ringproof.errors import CoolingDown, InDoubt
+from ringproof.celery.messages import message_of, send_message
+from ringproof.celery.verification import Accepting, accept
+from ringproof.errors import Capped, CoolingDown, InDoubt
 from ringproof.ledger.acceptance import Acceptance, Disposition
 from ringproof.ledger.credentials import Credential, Scope
 from ringproof.ledger.failures import failure_of
 from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.record import UNBEGUN, Lane, Record, State
 from ringproof.ledger.request import VerificationRequest
-from ringproof.ledger.request_ids import IdentifiedRequest, identify
+from ringproof.ledger.request_ids import IdentifiedRequest, identified, identify
 from worker.plivo_http.answers import RefusalError, api_id
 from worker.plivo_http.request import optional_text, plus_number, subaccount_in
 from worker.web.door.call import Call
@@ -32,6 +32,9 @@ REPETITION: Final = timedelta(seconds=5)
 
 _WITHOUT_CODE: Final = {Disposition.RETURNED, Disposition.IN_DOUBT}
 
+_CAPS_OF_A_NUMBER: Final = {"codes_per_day", "calls_per_week"}
+"""Caps that tell how many codes a number got. The others are about its range, its country, or all people."""
+
 ASKER: Final = "plivo"
 """Tells the uuids of Plivo's clients apart from the API's ids of the same requests."""
 
@@ -41,23 +44,35 @@ class _Asked:
     """What the ledger has answered: the uuid, the request that it stands for, and a record that need not be waited for.
 
     `record` is there if no code is sent for this request, because another one lives, may live, or was entered.
+    `may_know`: the caller may know about that, because its own request sent that code, or because it may read.
     """
 
     uuid: str
     number: str
     request: int
-    is_own: bool
     record: Record | None
+    may_know: bool
 
 
 async def initiate(site: Site, call: Call) -> Response:
     """Accept a request, wait for its outcome, and answer. Raises `RefusalError` or a `RingproofError`."""
     wanted = _wanted(call)
-    asked = await site.threads(_ask, site.ledger, wanted, call.caller, resends=site.settings.door_resend == "cooldown")
+    resends = site.settings.door_resend == "cooldown"
+    try:
+        asked = await site.threads(_ask, site.ledger, wanted, call.caller, resends=resends)
+    except (CoolingDown, Capped) as error:
+        if _may_read(call.caller) or not _tells_of_number(error):
+            raise
+        raise _no_code() from None
     if asked.record:
-        return _answer_without_code(asked, asked.record, call.caller)
-    record = await site.watch.record(asked.number, asked.request, _has_outcome, call.seconds_left)
+        return _answer_without_code(asked, asked.record)
+    watch, ledger = await site.records()
+    record = await watch.record(ledger, asked.number, asked.request, _has_outcome, call.seconds_left)
     return _answer(asked, record, call.caller)
+
+
+def _tells_of_number(error: CoolingDown | Capped) -> bool:
+    return isinstance(error, CoolingDown) or error.limit in _CAPS_OF_A_NUMBER
 
 
 def _wanted(call: Call) -> VerificationRequest:
@@ -67,6 +82,7 @@ def _wanted(call: Call) -> VerificationRequest:
         "channel": optional_text(fields, "channel") or "sms",
         "alias": optional_text(fields, "alias"),
         "subaccount": subaccount_in(fields),
+        "account": call.caller.account,
     }
     # Digits alone are E.164, as at Plivo.
     return VerificationRequest.read([plus_number(number) or number if isinstance(number, str) else number], named)
@@ -83,14 +99,21 @@ def _ask(ledger: Ledger, wanted: VerificationRequest, caller: Credential, *, res
                 accepted, record = _accept(ledger, replace(wanted, resend=True)), None
     request = (record and record.code_request) or accepted.request  # the request whose code lives
     is_own = accepted.disposition is Disposition.ACCEPTED
-    stands_for = IdentifiedRequest(number, request, caller.auth_id, is_own)
-    return _Asked(identify(ledger, stands_for, asker=ASKER, keep=KEPT), number, request, is_own, record)
+    name = identify(ledger, IdentifiedRequest(number, request, caller.auth_id, is_own), asker=ASKER, keep=KEPT)
+    may_know = record is None or _may_read(caller) or _was_own(ledger, name)
+    return _Asked(name, number, request, record, may_know)
+
+
+def _was_own(ledger: Ledger, name: str) -> bool:
+    known = identified(ledger, name, keep=KEPT)
+    return known is not None and known.is_own
 
 
 def _accept(ledger: Ledger, wanted: VerificationRequest) -> Acceptance:
-    accepted = accept(ledger, wanted, Lane.INTERACTIVE, token=uuid.uuid4().hex)
+    accepted = accept(Accepting(ledger, wanted, Lane.INTERACTIVE, uuid.uuid4().hex))
     if accepted.disposition is Disposition.ACCEPTED or accepted.promoted:
-        send_message(wanted.number.e164, accepted.request, Lane.INTERACTIVE)
+        message = message_of(wanted.number.e164, accepted.request, Lane.INTERACTIVE, account=wanted.account)
+        send_message(message)
     return accepted
 
 
@@ -130,15 +153,23 @@ def _answer(asked: _Asked, record: Record | None, caller: Credential) -> Respons
     if not _has_outcome(record):
         return _waiting(asked, record)
     if record.state is not State.CODE_SENT:
-        raise _verified(caller)
-    return _body(201, f"Verification code is sent to number {asked.number} which is valid for 15 minutes", asked)
+        raise _verified() if _may_read(caller) else _no_code()
+    return _sent(asked)
 
 
-def _answer_without_code(asked: _Asked, record: Record, caller: Credential) -> Response:
-    """Answer a request for which no code is sent."""
+def _answer_without_code(asked: _Asked, record: Record) -> Response:
+    """Answer a request for which no code is sent.
+
+    A caller that may not know what others ask for gets the answer to a new request, as the phone has a code that works.
+    """
+    may_live = record.verification_uuid is None or record.state is State.IN_DOUBT
+    if not asked.may_know:
+        if may_live or record.state is State.VERIFIED:
+            raise _no_code()
+        return _sent(asked)
     if record.state is State.VERIFIED:
-        raise _verified(caller)
-    if record.verification_uuid is None or record.state is State.IN_DOUBT:
+        raise _verified()
+    if may_live:
         raise refusal_of(InDoubt(record.live_until or datetime.now(UTC)))
     return _body(200, f"The code of {asked.number} is still valid; no other one was sent", asked)
 
@@ -156,7 +187,17 @@ def _waiting(asked: _Asked, record: Record) -> Response:
     return _body(202, f"The request for {asked.number} is accepted; its code is sent later", asked, **facts)
 
 
-def _verified(caller: Credential) -> RefusalError:
-    if Scope.READ not in caller.scopes:
-        return not_now("no_code", "no code is sent to this number now")
+def _sent(asked: _Asked) -> Response:
+    return _body(201, f"Verification code is sent to number {asked.number} which is valid for 15 minutes", asked)
+
+
+def _verified() -> RefusalError:
     return not_now("verified", "the number is verified already; delete it first to have it verified again")
+
+
+def _no_code() -> RefusalError:
+    return not_now("no_code", "no code is sent to this number now")
+
+
+def _may_read(caller: Credential) -> bool:
+    return Scope.READ in caller.scopes
