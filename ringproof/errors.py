@@ -5,13 +5,15 @@ RingproofError
 │   ├── InvalidNumber         no code can be sent to this phone number                      also at .get()
 │   ├── InvalidRoster         a file cannot be read, or is no roster
 │   ├── UnknownBatch          no batch has this name
+│   ├── UnknownAccount        no account of the installation has this name
 │   ├── BatchExists           a batch of this name has these rows already, or others
 │   └── BatchBusy             another process imports the batch
 ├── CoolingDown               a resend came too early; nothing was queued
 ├── Capped                    the number or its range got as many codes as it may           also at .get()
 │   └── Overloaded            so many people wait that the code would come too late
 ├── LedgerUnavailable         Redis did not answer, or refused the change
-│   └── LedgerDamaged         a key of Ringproof's has something else than Ringproof writes
+│   ├── LedgerDamaged         a key of Ringproof's has something else than Ringproof writes
+│   └── TooFewReplicas        a failover of Redis could forget the change
 ├── Misconfigured             a variable of the environment is missing or wrong
 ├── Unwritable                a file cannot be written
 ├── NotConfirmed              the code has not verified the number                          at .get()
@@ -149,6 +151,19 @@ class UnknownBatch(InvalidRequest):
         self.args = (name,)
 
 
+class UnknownAccount(InvalidRequest):
+    """No account of this installation has this name; add it where RINGPROOF_ACCOUNTS says, or correct the name.
+
+    `nearest` is the account whose name is nearest to it; empty if none is near.
+    """
+
+    def __init__(self, name: str, nearest: str = "") -> None:
+        hint = f"did you mean {nearest}?" if nearest else "add it where RINGPROOF_ACCOUNTS says"
+        super().__init__("account", name, f"no account has this name; {hint}")
+        self.nearest = nearest
+        self.args = (name, nearest)
+
+
 class BatchExists(InvalidRequest):
     """Nothing was imported, because a batch has this name; do what `remedy` says."""
 
@@ -257,6 +272,22 @@ class LedgerDamaged(LedgerUnavailable):
 
     def __init__(self, url: str, cause: str, remedy: str = REMEDY, is_refusal: bool = True) -> None:
         super().__init__(url, cause, remedy, is_refusal)
+
+
+class TooFewReplicas(LedgerUnavailable):
+    """Too few replicas of Redis confirm what is written, so that a failover could forget it; it is safe to ask again.
+
+    RINGPROOF_REPLICAS is how many must. A request may be accepted nevertheless, and then its code is sent as soon as
+    they do; asking again does not have a second one sent.
+    """
+
+    REMEDY = "bring the replicas of Redis back, or lower RINGPROOF_REPLICAS; it is safe to ask again"
+
+    def __init__(self, url: str, cause: str, remedy: str = REMEDY, is_refusal: bool = False) -> None:
+        super().__init__(url, cause, remedy, is_refusal)
+
+    def _text(self) -> str:
+        return f"Redis at {self.url} has too few replicas: {self.cause}; {self.remedy}"
 
 
 class Misconfigured(RingproofError):
@@ -480,7 +511,7 @@ class Throttled(Unsent):
 
 
 class Unauthorized(Unsent):
-    """Plivo does not know these credentials; the worker pauses everything until they are right."""
+    """Plivo does not know the credentials of this worker; others do its work, or all wait if all are refused."""
 
 
 class Unknown(RingproofError):

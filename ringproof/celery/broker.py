@@ -18,11 +18,19 @@ from typing import Any
 import kombu
 import redis
 from celery.app import amqp
+from kombu import connection as kombu_connection
 from kombu.transport import redis as kombu_redis
 from kombu.transport import virtual
+from kombu.utils.json import dumps
 
+from ringproof import runtime
 from ringproof.celery.junk import NotAMessageError
+from ringproof.errors import LedgerUnavailable
+from ringproof.ledger import sentinels
+from ringproof.ledger.newer_messages import set_aside
 from ringproof.ledger.queues import QUEUES
+from ringproof.ledger.schema import needs_newer
+from ringproof.network import redis_url
 
 _log = logging.getLogger(__name__)
 
@@ -36,6 +44,7 @@ class Message(virtual.Message):
         envelope, body = open_envelope(payload)
         super().__init__(envelope, channel, **options)
         self._decoded_cache = body
+        self.as_it_came = payload
 
 
 class QoS(kombu_redis.QoS):
@@ -69,6 +78,8 @@ class Channel(kombu_redis.Channel):
 
     Message = Message
     QoS = QoS
+    _commands: redis.Redis | None = None
+    keyprefix_fanout: str
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -77,12 +88,17 @@ class Channel(kombu_redis.Channel):
     def basic_consume(
         self, queue: str, no_ack: bool, callback: Callable[[Any], Any], *args: Any, **options: Any
     ) -> Any:
-        """Consume a queue. A message that Celery cannot read is rejected: each delivery would end the worker."""
+        """Consume a queue. A message that Celery cannot read is rejected: each delivery would end the worker.
+
+        One that only a newer version can perform is set aside for it.
+        """
         from ringproof.celery.envelope import check_task  # noqa: PLC0415
 
         def take(message: Any) -> Any:
             with self._junk_dropped("queue"):
                 if queue in QUEUES:
+                    if needs_newer(message.headers):
+                        return _leave_to_newer(queue, message)
                     routing_key = message.delivery_info["routing_key"]
                     message.headers = check_task(message.headers, routing_key, message.payload)
                 return callback(message)
@@ -93,9 +109,40 @@ class Channel(kombu_redis.Channel):
         return super().basic_consume(queue, no_ack, take, *args, **options)
 
     def _get_pool(self, asynchronous: bool = False) -> Any:
-        """Return the connections for single commands, which all channels share: one thread uses them."""
-        own = super()._get_pool(asynchronous)
+        """Return the connections for single commands, which all channels share: one thread uses them.
+
+        Raises redis-py's ConnectionError if the channel's connection was closed. After a lost connection Celery 5.7
+        closes it twice. If an error ends the first time, the second one puts messages back, by a channel that knows
+        no address any more: kombu's own raises AttributeError then, and the worker's main process ends.
+        """
+        if self.connection.client is None:
+            raise redis.ConnectionError("this connection to the broker was closed")
+        url = self.connection.client.sentinel_url
+        own = self._master_pool(url, asynchronous) if url else super()._get_pool(asynchronous)
         return own if asynchronous else self.connection.shared(own)
+
+    def _master_pool(self, url: str, asynchronous: bool) -> Any:
+        """Return a pool of connections to the master that Sentinels name, as kombu's own in all else."""
+        options = sentinels.connection_options(url)
+        self.keyprefix_fanout = self.keyprefix_fanout.format(db=options["db"])
+        if asynchronous:
+            options["connection_class"] = _with_end_noticed(options["connection_class"], self)
+        return sentinels.MasterPool(
+            **options,
+            max_connections=self.max_connections,
+            socket_timeout=self.socket_timeout,
+            socket_connect_timeout=self.socket_connect_timeout,
+            health_check_interval=self.health_check_interval,
+        )
+
+    def leave_old_master(self) -> bool:
+        """Close the connections on which this channel waits for messages, if another server is master by now."""
+        waiting = (self.__dict__.get(name) for name in ("client", "subclient"))  # kombu makes them at their first use
+        connections = [client.connection for client in waiting if client and client.connection]
+        astray = [one for one in connections if one._sock and one.is_astray]  # noqa: SLF001  # as kombu reads it
+        for connection in astray:
+            connection.disconnect()
+        return bool(astray)
 
     def _brpop_read(self, **options: Any) -> Any:
         with self._junk_dropped("queue"):
@@ -122,6 +169,30 @@ class Channel(kombu_redis.Channel):
             _log_junk(where, error)
 
 
+def _with_end_noticed(connection_class: type[sentinels.MasterConnection], channel: Channel) -> type:
+    """Return a class of connections whose end the channel notices, which waits for messages by them."""
+
+    class Connection(connection_class):  # type: ignore[valid-type, misc]  # one of two
+        def disconnect(self, *args: Any, **options: Any) -> None:
+            super().disconnect(*args, **options)
+            if channel._registered:  # noqa: SLF001  # as kombu's own class does
+                channel._on_connection_disconnect(self)  # noqa: SLF001
+
+    return Connection
+
+
+def _leave_to_newer(queue: str, message: Message) -> None:
+    """Set a message aside, and then acknowledge it. Where Redis takes nothing, it goes back into its queue."""
+    try:
+        set_aside(runtime.ledger(), queue, dumps(message.as_it_came))
+    except LedgerUnavailable as error:
+        _log.warning("a message for a newer version of Ringproof was not set aside: %s", error)
+        message.requeue()
+        return
+    message.ack()
+    _log.warning("a message in %s needs a newer version of Ringproof; it waits for a worker of that version", queue)
+
+
 def _log_junk(where: str, error: Exception) -> None:
     reason = error if isinstance(error, NotAMessageError) else type(error).__name__
     _log.warning("dropped junk from a %s: %s", where, reason)
@@ -136,6 +207,26 @@ class Transport(kombu_redis.Transport):
         super().__init__(*args, **options)
         self._shared: Any = None
 
+    def register_with_event_loop(self, connection: Any, loop: Any) -> None:
+        """Have a worker's event loop deliver messages, and look each second whether another server is master."""
+        super().register_with_event_loop(connection, loop)
+        if self.client.sentinel_url:
+            loop.call_repeatedly(sentinels.LOOK_SECONDS, self.follow_master)
+
+    def drain_events(self, *args: Any, **options: Any) -> Any:
+        """Deliver a message, for a worker without an event loop."""
+        if self.client.sentinel_url:
+            self.follow_master()
+        return super().drain_events(*args, **options)
+
+    def follow_master(self) -> None:
+        """Raise redis-py's ConnectionError if another server is master by now: Celery connects again then.
+
+        A server that stands still or is cut off ends no connection. Its clients would wait there for messages.
+        """
+        if any([channel.leave_old_master() for channel in list(self.cycle._channels)]):  # noqa: C419, SLF001  # all of them
+            raise redis.ConnectionError("another server is master now")
+
     def shared(self, pool: Any) -> Any:
         """Return the first pool of connections that a channel has brought: closing a channel only disconnects it."""
         self._shared = self._shared or pool
@@ -145,12 +236,50 @@ class Transport(kombu_redis.Transport):
 class Connection(kombu.Connection):
     """A connection to Redis over this transport."""
 
+    @property
+    def sentinel_url(self) -> str:
+        """The URL, if it names Sentinels; otherwise nothing."""
+        return self.hostname if self.hostname and redis_url.has_sentinels(self.hostname) else ""
+
+    def as_uri(self, include_password: bool = False, *args: Any, **options: Any) -> str:
+        """Return the URL for logs. That of Sentinels has another password among its options, which kombu would show."""
+        if self.sentinel_url and not include_password:
+            return redis_url.shown(self.sentinel_url)
+        uri: str = super().as_uri(include_password, *args, **options)
+        return uri
+
     def get_transport_cls(self) -> type[Transport]:
         """Return this transport, whatever the scheme of the URL is."""
         return Transport
+
+    def _ensure_connection(self, *args: Any, **options: Any) -> Any:
+        """Connect, and try again after 1, 2, 3 and 3 seconds where a failover may be under way. kombu waits 30 s."""
+        if self.sentinel_url:
+            options = {"interval_start": 1, "interval_step": 1, "interval_max": 3} | options
+        return super()._ensure_connection(*args, **options)
+
+    def Pool(self, limit: Any = None, **_: Any) -> "ConnectionPool":  # noqa: N802  # kombu's name
+        """Return a pool of such connections, by which a program sends messages. kombu's has plain ones."""
+        return ConnectionPool(self, limit)
+
+
+class PooledConnection(kombu_connection.PooledConnection, Connection):
+    """A connection of a pool."""
+
+
+class ConnectionPool(kombu_connection.ConnectionPool):
+    """A pool of connections over this transport."""
+
+    def new(self) -> PooledConnection:
+        """Make a connection."""
+        return PooledConnection(self, **dict(self.connection._info(resolve=False)))  # noqa: SLF001  # as kombu does
 
 
 class AMQP(amqp.AMQP):
     """Has Celery make its connections with this module's class."""
 
     Connection = Connection
+
+    def __init__(self, app: Any) -> None:
+        assert app.conf  # noqa: S101  # Celery's own does not read the settings: who has them read again may come first
+        super().__init__(app)

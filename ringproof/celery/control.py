@@ -8,10 +8,13 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from celery.app import control
+from kombu.exceptions import OperationalError
 
-from ringproof.celery.backend import cancel_by_id, mask_id, parse_result_id
-from ringproof.errors import InvalidRequest
+from ringproof import runtime
+from ringproof.celery.backend import cancel_by_id
+from ringproof.errors import InvalidRequest, LedgerUnavailable
 from ringproof.ledger.answers import Settled
+from ringproof.ledger.result_id import mask_id, parse_result_id
 
 NOT_TERMINATED: Final = (
     "leave it out: to end a worker's process would leave the numbers that it sends to in doubt; "
@@ -43,11 +46,18 @@ class Control(control.Control):
             raise InvalidRequest("terminate", "True", NOT_TERMINATED)
         ids = [task_id] if isinstance(task_id, str) else list(task_id)
         messages = [one for one in ids if parse_result_id(one) is None]
-        replies = super().revoke(messages, destination=destination, **options) if messages else None
+        replies = self._tell_workers(messages, destination, options) if messages else None
         if refused := refused_by_ledger(one for one in ids if one not in messages):
             shown = ", ".join(map(mask_id, refused[:3])) + (f" and {len(refused) - 3} more" if refused[3:] else "")
             raise InvalidRequest("task_id", shown, _STATUS)
         return replies
+
+    def _tell_workers(self, messages: list[str], destination: Any, options: dict[str, Any]) -> Any:
+        try:
+            return super().revoke(messages, destination=destination, **options)
+        except OperationalError as error:
+            cause = type(error.__cause__ or error).__name__
+        raise LedgerUnavailable(runtime.ledger().shown_url, cause)
 
     def revoke_by_stamped_headers(self, headers: Any, *_: Any, **__: Any) -> Any:  # noqa: ARG002  # Celery's signature
         """Raise `InvalidRequest`: a message that the sweep sends again has no stamps."""

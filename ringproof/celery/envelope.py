@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 from kombu.utils.json import loads
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
 
+from ringproof.accounts import NAME
 from ringproof.celery.junk import NotAMessageError
 
 LONGEST_TEXT: Final = 4_096
@@ -23,8 +24,9 @@ DEEPEST: Final = 32
 DAY_SECONDS: Final = 86_400
 """The longest time limit of a task that a message may set."""
 
-_OUR_ARGUMENTS = re.compile(r"\((?:'\+\d{1,3}•{7}\d\d',|\d{1,7} numbers,)?\)", re.ASCII)
-_OUR_OPTIONS = re.compile(r"\{(?:'request': \d{1,12}|…)?\}", re.ASCII)
+_OUR_ARGUMENTS = re.compile(r"\((?:'\+\d{1,3}•{7}\d\d',|\d{1,7} numbers,(?: '(?:sms|call)')?)?\)", re.ASCII)
+_OUR_ACCOUNT = f"'account': '{NAME.pattern}'"
+_OUR_OPTIONS = re.compile(rf"\{{(?:'request': \d{{1,12}}(?:, {_OUR_ACCOUNT})?|{_OUR_ACCOUNT}|…)?\}}", re.ASCII)
 
 
 def _printable(text: str) -> str:

@@ -26,7 +26,9 @@ class MaskedRequest(Request):
             try:
                 refused_by_ledger(requests_of(self.type, self.args, self.kwargs))
             except LedgerUnavailable as error:
-                _log.warning("a revoked message is dropped, but its requests are not cancelled: %s", error)
+                _log.error(
+                    "a revoked message is dropped, but its requests are not cancelled: %s; revoke it again", error
+                )
         return is_revoked
 
     def info(self, safe: bool = False) -> dict[str, Any]:  # noqa: ARG002  # Celery's signature

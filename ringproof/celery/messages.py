@@ -2,20 +2,23 @@
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, NoReturn, TypeVar
+from typing import Any, Final, NamedTuple, NoReturn, TypeVar
 
 from ringproof import errors
+from ringproof.accounts import NAME
 from ringproof.celery.app import PortableTask, app
-from ringproof.celery.backend import parse_result_id
 from ringproof.ledger.queues import queue
 from ringproof.ledger.record import Lane
+from ringproof.ledger.result_id import ResultId, parse_result_id
 from ringproof.phone.masking import mask, redact
 
 INITIATE: Final = "initiate_verification"
 CONFIRM: Final = "confirm_verification"
 WORK_CHUNK: Final = "ringproof.work_chunk"
+WORK_PEOPLE: Final = "ringproof.work_people"
 
 Body = TypeVar("Body", bound=Callable[..., Any])
+Kind = TypeVar("Kind", bound="EnqueuedTask")
 
 _log = logging.getLogger(__name__)
 
@@ -53,7 +56,7 @@ class EnqueuedTask(MaskedTask):
     abstract = True
 
     def _refuse_call(self, *_: Any, **__: Any) -> NoReturn:
-        raise errors.InvalidRequest("call", "not by .delay", "use .delay(…); tests run against `ringproof sandbox`")
+        raise errors.InvalidRequest("call", "not by .delay", "use .delay(…), in tests too: see docs/guide/testing.md")
 
     def perform(self, *args: Any, **kwargs: Any) -> Any:
         """Run the body that `performs` has registered. Raises `RuntimeError` in a process that is no worker."""
@@ -69,6 +72,17 @@ class EnqueuedTask(MaskedTask):
         if self.request.called_directly:
             self._refuse_call()
         return super().__call__(*args, **kwargs)
+
+
+def enqueued(kind: type[Kind], name: str, *throws: type[Exception]) -> Callable[[Callable[..., Any]], Kind]:
+    """Make a function a task of this kind. Celery's own decorator does the same, and tells type checkers nothing.
+
+    `throws` are the errors that a worker expects, and logs without a traceback.
+    """
+    task: Callable[[Callable[..., Any]], Kind] = app.task(
+        base=kind, name=name, shared=False, bind=True, typing=False, throws=throws
+    )
+    return task
 
 
 def reject_options(options: Mapping[str, Any], remedies: Mapping[str, str]) -> None:
@@ -96,60 +110,131 @@ def is_request(value: Any) -> bool:
 def requests_of(task: str, args: Any, kwargs: Any) -> list[str]:
     """Return the ids of the requests that a message of Ringproof's is about; none if it is another's, or names none.
 
-    >>> requests_of(INITIATE, ["+14155550123"], {"request": 1764374400})
-    ['+14155550123/1764374400']
+    >>> requests_of(INITIATE, ["+14155550123"], {"request": 1764374400, "account": "acme"})
+    ['acme:+14155550123/1764374400']
     """
     pairs: Any = []
-    if task == INITIATE and isinstance(args, list | tuple) and isinstance(kwargs, Mapping):
-        pairs = [(*args, kwargs.get("request"))]
+    options = kwargs if isinstance(kwargs, Mapping) else {}
+    if task == INITIATE and isinstance(args, list | tuple):
+        pairs = [(*args, options.get("request"))]
     elif task == WORK_CHUNK and isinstance(args, list | tuple) and args:
         pairs = args[0]
-    return [f"{pair[0]}/{pair[1]}" for pair in pairs if is_request(pair)] if isinstance(pairs, list) else []
+    account = options.get("account")
+    if not isinstance(pairs, list) or not (account is None or is_account(account)):
+        return []
+    return [str(ResultId(pair[0], pair[1], account)) for pair in pairs if is_request(pair)]
 
 
-def send_message(
+def is_account(value: Any) -> bool:
+    """Whether a value from a message is the name of an account, known or not."""
+    return isinstance(value, str) and NAME.fullmatch(value) is not None
+
+
+class Message(NamedTuple):
+    """A message before it is sent: what Celery's `send_task` takes. `masked` names its numbers in logs."""
+
+    task: str
+    args: Any
+    kwargs: Mapping[str, Any]
+    options: Mapping[str, Any]
+    masked: str
+
+    def send_by(self, **producer: Any) -> None:
+        """Send it by a producer, or by the application's own."""
+        app.send_task(self.task, self.args, self.kwargs, **self.options, **producer)
+
+
+def message_of(
     number: str,
     request: int,
     lane: Lane,
     options: Mapping[str, Any] | None = None,
     task: str = INITIATE,
-) -> bool:
-    """Send the message of an accepted request. Returns False if that fails, which is logged; never raises."""
-    return _send(task, (number,), {"request": request}, lane, f"('{mask(number)}',)", options)
+    trace: str | None = None,
+    account: str | None = None,
+) -> Message:
+    """Return the message of an accepted request.
+
+    `trace` is the traceparent that the message carries. `account` is whose request it is: None is the installation's.
+    """
+    if trace:
+        options = {**(options or {}), "headers": {**((options or {}).get("headers") or {}), "traceparent": trace}}
+    return _message(task, (number,), {"request": request} | _of(account), lane, f"('{mask(number)}',)", options)
 
 
-def send_chunk(requests: Sequence[tuple[str, int]], lane: Lane, channel: str) -> bool:
+def send_message(message: Message) -> bool:
+    """Send a message about accepted requests. Returns False if that fails, which is logged; never raises.
+
+    send_message(message_of("+14155550123", 1764374400, Lane.BULK))
+    """
+    try:
+        message.send_by()
+    except Exception as error:  # noqa: BLE001  # the request is accepted, whatever fails here
+        log_unsent(message, error)
+        return False
+    return True
+
+
+def send_chunk(requests: Sequence[tuple[str, int]], lane: Lane, channel: str, account: str | None = None) -> bool:
     """Send one message for many requests of a lane and channel. Failures and the return are those of `send_message`.
 
     send_chunk([("+14155550123", 1764374400), ("+14155550124", 1764374401)], Lane.BULK, "sms")
     """
-    return _send(WORK_CHUNK, (requests, channel), {}, lane, f"({len(requests)} numbers, '{channel}')")
+    masked = f"({len(requests)} numbers, '{channel}')"
+    return send_message(_message(WORK_CHUNK, (requests, channel), _of(account), lane, masked))
 
 
-def send_numbers(task: str, numbers: Sequence[str], lane: Lane) -> bool:
+def people_message(account: str) -> Message:
+    """Return the message for the people of an account who are on its list."""
+    return _message(WORK_PEOPLE, (), _of(account), Lane.INTERACTIVE, "()")
+
+
+def send_numbers(task: str, numbers: Sequence[str], lane: Lane, account: str | None = None) -> bool:
     """Send one message about many numbers. Failures and the return are those of `send_message`."""
-    return _send(task, (numbers,), {}, lane, f"({len(numbers)} numbers,)")
+    return send_message(_message(task, (numbers,), _of(account), lane, f"({len(numbers)} numbers,)"))
 
 
-def _send(
+def send_again(task: Any, kwargs: Mapping[str, Any] | None = None) -> bool:
+    """Send the message that a task performs once more, with the same id, so that another worker performs it.
+
+    `kwargs` take the place of its own. Failures and the return are those of `send_message`.
+    """
+    request = task.request
+    options = {
+        "task_id": request.id,
+        "queue": request.delivery_info["routing_key"],
+        "ignore_result": request.ignore_result,
+        "argsrepr": request.argsrepr,
+        "kwargsrepr": request.kwargsrepr,
+    }
+    arguments = request.kwargs if kwargs is None else kwargs
+    return send_message(Message(task.name, request.args, arguments, options, request.argsrepr))
+
+
+def _of(account: str | None) -> dict[str, Any]:
+    """Return what a message says of its account: nothing of the installation's own, as before there were others."""
+    return {} if account is None else {"account": account}
+
+
+def _message(
     task: str,
     args: tuple[Any, ...],
     kwargs: Mapping[str, Any],
     lane: Lane,
     masked: str,
     options: Mapping[str, Any] | None = None,
-) -> bool:
+) -> Message:
     ours = {
         "queue": queue(lane),
         "ignore_result": True,  # the record is the result
         "argsrepr": masked,
         "kwargsrepr": str(kwargs),
     }
-    try:
-        app.send_task(task, args, kwargs, **{**(options or {}), **ours})
-    except Exception as error:  # noqa: BLE001  # the request is accepted, whatever fails here
-        _log.warning(
-            "accepted %s, but its message was not sent (%s); the sweep sends it again", masked, redact(repr(error))
-        )
-        return False
-    return True
+    return Message(task, args, kwargs, {**(options or {}), **ours}, masked)
+
+
+def log_unsent(message: Message, error: Exception) -> None:
+    """Log that the message of an accepted request was not sent."""
+    _log.warning(
+        "accepted %s, but its message was not sent (%s); the sweep sends it again", message.masked, redact(repr(error))
+    )

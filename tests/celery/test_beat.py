@@ -82,7 +82,7 @@ def test_the_feeder_is_needed_while_a_batch_has_rows_to_feed(book):
 def sent(book, monkeypatch):
     """A beat on a ledger of the test's own, with a clock that stands still; what it has sent."""
     sent, clock = [], [1000.0]
-    monkeypatch.setattr(runtime, "ledger", lambda: book.ledger)
+    monkeypatch.setattr(runtime, "ledger", lambda *_: book.ledger)
     monkeypatch.setattr(beat, "queue_length", lambda *_: 0)
     monkeypatch.setattr(beat.time, "monotonic", lambda: clock[0])
     monkeypatch.setattr(PatientScheduler, "apply_async", lambda _, entry, **__: sent.append(entry.task))

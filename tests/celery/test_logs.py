@@ -6,7 +6,9 @@ import logging
 import os
 import re
 import signal
+import socket
 import sys
+from functools import partial
 
 import pytest
 import redis
@@ -18,8 +20,10 @@ from support.leaks import leaks
 from ringproof.ledger.confirmation import check_code, store_code
 from ringproof.ledger.connection import connect
 from ringproof.ledger.ledger import Ledger
-from ringproof.ledger.record import State
-from worker.celery.logs import JsonLines, Redacting
+from ringproof.ledger.record import Lane, State
+from ringproof.phone.masking import mask
+from worker.celery.logs import JsonLines, Redacting, TextLines
+from worker.celery.outcome_log import Event, about
 from worker.local.processes.redis_server import RedisServer
 
 PASSWORD = "a-password-that-must-not-be-logged"
@@ -97,8 +101,10 @@ def test_a_run_at_debug_with_events_shows_no_number_no_code_and_no_secret(world,
     if request.node.callspec.params["world"] == "json":
         lines = [json.loads(line) for line in worker.log.splitlines() if line.startswith("{")]
         (line,) = [line for line in lines if line["message"].startswith("code_sent") and " call " in line["message"]]
-        assert line.keys() == {"time", "level", "logger", "process", "message"}
         assert re.fullmatch(r"code_sent \+1•{7}\d\d call \d+ ms", line["message"])
+        assert line.keys() >= {"time", "level", "logger", "process", "host", "message", "request", "slot_late_ms", "ms"}
+        assert (line["event"], line["number"], line["lane"]) == ("attempt", mask(numbers["called"]), "interactive")
+        assert (line["channel"], line["state"], line["http_status"]) == ("call", "code_sent", 201)
 
 
 def foreign_inspect(app):
@@ -108,23 +114,35 @@ def foreign_inspect(app):
 
 
 def test_an_idle_worker_with_a_beat_logs_nothing_however_many_ticks_there_are(environ, tmp_path):
+    """At its start it names a variable that is no setting, once and without its value."""
     with (
         RedisServer() as server,
         stopped(
             Worker(
-                tmp_path / "worker.log", environ | {"RINGPROOF_REDIS_URL": server.url}, tmp_path, "-B", concurrency=2
+                tmp_path / "worker.log",
+                environ | {"RINGPROOF_REDIS_URL": server.url, "RINGPROOF_COUNTRYS": "hunter2"},
+                tmp_path,
+                "-B",
+                concurrency=2,
             )
         ) as own,
         redis.Redis.from_url(server.url) as client,
         Celery("producer", broker=server.url, set_as_current=False) as producer,
     ):
         own.until_logged("accepts the credentials")
-        for tick in ("sweep", "feed") * 5:
+
+        def is_claimed_again(tick, before):
             producer.send_task(f"ringproof.{tick}", queue="ringproof.ticks")
-            eventually(lambda tick=tick: client.delete(f"ringproof:tick:{tick}"), why=f"no {tick} was run")
+            return client.get(f"ringproof:tick:{tick}") != before
+
+        for tick in ("sweep", "feed") * 3:
+            before = client.get(f"ringproof:tick:{tick}")
+            eventually(partial(is_claimed_again, tick, before), why=f"no {tick} was run")
         after_its_start = own.log.split("accepts the credentials")[1].split("beat: Starting...")[-1]
 
     assert after_its_start.split() == []
+    assert own.log.count("RINGPROOF_COUNTRYS is no setting; did you mean RINGPROOF_COUNTRIES?") == 1
+    assert "hunter2" not in own.log
 
 
 @pytest.fixture
@@ -170,6 +188,50 @@ def test_a_line_of_json_holds_the_traceback_as_one_field(logged):
     assert line["message"] == "it failed"
     assert line["level"] == "error"
     assert line["traceback"].endswith("ValueError: broken")
+
+
+@pytest.fixture
+def outcome(logged):
+    """Log an outcome, and return how it is written."""
+    logger, handler, lines = logged
+
+    def log(formatter, **facts):
+        handler.setFormatter(formatter)
+        extra = about(Event.ATTEMPT, "+14155550123", request=1764376884, **facts)
+        logger.warning("code_sent +1•••••••23 sms", extra=extra)
+        return lines[-1]
+
+    return log
+
+
+def test_what_a_line_says_beside_its_sentence_comes_after_it_and_is_a_field_of_json(outcome):
+    facts = {"lane": Lane.BULK, "batch": "our spring", "row": "sms:1234567:US", "state": State.CODE_SENT, "ms": 0}
+    text, host = outcome(TextLines(), **facts, reason=None, api_id=""), socket.gethostname()
+    line = json.loads(outcome(JsonLines(), **facts))
+
+    assert text.endswith(
+        f"code_sent +1•••••••23 sms event=attempt request=1764376884 lane=bulk "
+        f'batch="our spring" row=sms:1234567:US state=code_sent ms=0 host={host}'
+    )
+    assert {key: line[key] for key in (*facts, "event", "number", "request", "host")} == {
+        **facts,
+        "event": "attempt",
+        "number": "+1•••••••23",
+        "request": 1764376884,
+        "host": host,
+    }
+
+
+def test_a_batch_whose_name_is_a_number_is_masked(outcome):
+    assert "batch=•••••••23" in outcome(TextLines(), batch="4155550123")
+
+
+def test_what_other_libraries_say_beside_their_sentence_is_not_written(logged):
+    logger, handler, lines = logged
+    handler.setFormatter(JsonLines())
+    logger.warning("hello", extra={"event": "theirs", "number": "+14155550123", "request": object()})
+
+    assert json.loads(lines[0]).keys() == {"time", "level", "logger", "host", "process", "message"}
 
 
 def test_a_text_of_others_neither_steers_the_terminal_nor_makes_a_line_of_its_own(logged):

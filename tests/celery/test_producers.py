@@ -16,6 +16,7 @@ from celery import Celery
 from support.harness import Process, eventually, fresh_number, stopped
 
 from ringproof.celery import broker
+from ringproof.celery.app import app
 from ringproof.ledger.record import State
 from ringproof.settings import Settings
 
@@ -316,3 +317,11 @@ def test_the_channels_of_a_process_share_a_connection(redis_server):
         channels[1].queue_declare("ringproof.bulk")
 
         assert connections() == before + 1
+
+
+def test_settings_that_are_read_again_are_there_for_the_first_message():
+    """Celery's own AMQP takes it for granted that somebody has used the settings by then: the message was lost."""
+    app.read_settings_again()
+    app.__dict__.pop("amqp", None)
+
+    assert app.amqp.producer_pool

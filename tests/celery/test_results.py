@@ -1,5 +1,6 @@
 """The result, keyed by phone number: what `.get()`, `.info` and `.state` say, to whom, and when."""
 
+import asyncio
 import copy
 import pickle
 import secrets
@@ -11,13 +12,14 @@ from datetime import timedelta
 
 import pytest
 from celery.exceptions import TimeoutError as CeleryTimeoutError
-from celery.result import ResultSet
+from celery.result import GroupResult, ResultSet, allow_join_result, denied_join_result
 from support.harness import Worker, eventually, fresh_number, stopped
 
 from ringproof import runtime
 from ringproof.celery import backend
 from ringproof.celery.app import app
-from ringproof.celery.backend import CELERY_STATES, OF_A_REQUEST, Verification
+from ringproof.celery.backend import Verification
+from ringproof.celery.meta import CELERY_STATES
 from ringproof.errors import Cancelled, InDoubt, InvalidRequest, Rejected, Superseded
 from ringproof.ledger.acceptance import RequestKind
 from ringproof.ledger.answers import Outcome, Settled
@@ -25,15 +27,13 @@ from ringproof.ledger.confirmation import Source, mark_verified
 from ringproof.ledger.record import Lane, Reason, State
 from ringproof.plivo.client import VerifiedNumber
 from ringproof.policy import Policy, Rate
+from ringproof.results import OF_A_REQUEST, VerificationRecord
 from tasks import initiate_verification
 from worker.local.processes.redis_server import RedisServer
 
 UUID = "11111111-2222-3333-4444-555555555555"
 SENT = Outcome(State.CODE_SENT, verification_uuid=UUID, api_id=UUID)
-FIELDS = {
-    "phone_number", "state", "verification_uuid", "api_id", "message", "channel", "alias", "subaccount", "country",
-    "code_sent_at", "expires_at", "attempts",
-}  # fmt: skip
+FIELDS = set(VerificationRecord.__annotations__)
 
 
 def settle(ledger, result, outcome=SENT):
@@ -162,7 +162,7 @@ def test_two_requests_for_one_number_give_each_its_own_result(ledger):
 @pytest.fixture
 def asked(ledger, monkeypatch):
     """Ask by `.delay`, without a message, so that no worker takes it."""
-    monkeypatch.setattr("ringproof.celery.verification.send_message", lambda *_: True)
+    monkeypatch.setattr("ringproof.celery.verification.send_message", lambda *_, **__: True)
     ledger.publish_policy(Policy(rate=Rate.parse("1000/0.1s"), cooldown_ms=0, range_codes_per_hour=0))
     return initiate_verification.delay
 
@@ -296,7 +296,7 @@ def test_every_state_has_its_celery_state():
 
 
 def test_fifty_waiting_threads_each_wake_when_theirs_is_settled_and_not_at_their_next_look(ledger, monkeypatch):
-    monkeypatch.setattr(backend, "_REREAD_SECONDS", 3600.0)
+    monkeypatch.setattr(backend, "REREAD_SECONDS", 3600.0)
     results = [ask(ledger) for _ in range(50)]
     woke, settled, waiting = {}, {}, threading.Barrier(51)
 
@@ -423,3 +423,46 @@ def test_celerys_own_commands_show_no_password(environ, tmp_path):
 
     assert "prefork" in shown
     assert "hunter2" not in shown
+
+
+def test_a_set_of_results_is_joined_by_either_of_celerys_methods(ledger):
+    results = ResultSet([ask(ledger), ask(ledger)], app=app)
+    for result in results:
+        settle(ledger, result)
+
+    for join in (results.join, results.join_native):
+        assert [one["state"] for one in join(timeout=30)] == ["code_sent"] * 2
+    with pytest.raises(CeleryTimeoutError):
+        ResultSet([ask(ledger)], app=app).join_native(timeout=0.1)
+
+
+def test_a_group_of_results_is_kept_found_and_forgotten(ledger):
+    group = GroupResult(secrets.token_hex(8), [ask(ledger)], app=app)
+    group.save()
+
+    restored = GroupResult.restore(group.id, app=app)
+    assert [one.id for one in restored] == [one.id for one in group]
+    restored.delete()
+    app.backend._cache.clear()
+    assert GroupResult.restore(group.id, app=app) is None
+
+
+def test_a_task_of_another_application_may_wait_if_it_says_so(ledger):
+    result = ask(ledger)
+    settle(ledger, result)
+
+    with denied_join_result():  # as in the body of a task
+        with pytest.raises(RuntimeError, match="within a task"):
+            result.get(timeout=30)
+        with allow_join_result():
+            assert result.get(timeout=30)["state"] == "code_sent"
+
+
+@pytest.mark.parametrize("timeout", [float("nan"), "10", [3]], ids=repr)
+def test_a_time_that_is_none_is_refused_and_not_waited_for(ledger, timeout):
+    verification = initiate_verification.AsyncResult(fresh_number())
+
+    with pytest.raises(InvalidRequest, match="give seconds, such as 10"):
+        verification.get(timeout=timeout)
+    with pytest.raises(InvalidRequest, match="give seconds, such as 10"):
+        asyncio.run(verification.wait(timeout=timeout))
