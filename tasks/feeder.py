@@ -23,6 +23,7 @@ from ringproof.ledger.row_outcomes import LISTS
 from ringproof.phone.quiet_hours import QuietHours
 from ringproof.policy import Rate
 from worker.celery.beat import FEED
+from worker.celery.tick_notes import TickNotes
 
 AHEAD_SECONDS: Final = 3.0
 """How many seconds of the pace the feeder is ahead of the sending: for one tick, for one that comes late, and for what
@@ -45,6 +46,7 @@ FEED_SECONDS: Final = 1.5
 DAMAGED: Final = "batch %s waits until the record of one of its next numbers is repaired or erased: %s"
 
 _log = logging.getLogger(__name__)
+_notes = TickNotes("feed")
 
 
 @dataclass(slots=True)
@@ -55,16 +57,24 @@ class Fed:
     messages: int = 0
     notified: int = 0
 
+    @property
+    def text(self) -> str:
+        """What it did, for an operator: `200 rows fed, 3 numbers notified`; empty if nothing."""
+        did = {"rows fed": self.rows, "numbers notified": self.notified}
+        return ", ".join(f"{count} {what}" for what, count in did.items() if count)
 
-@app.task(name=FEED, shared=False, ignore_result=True)
+
+@app.task(name=FEED, shared=False, ignore_result=True, send_events=False)  # as the sweep
 def feed() -> None:
     """Feed the batches, unless another worker has taken this tick."""
     ledger = runtime.ledger()
-    if not claim_tick(ledger, "feed", TICK):
-        return
+    if ledger.generation.compare() or not claim_tick(ledger, "feed", TICK):
+        return  # a Redis that has gone back may not know which rows were fed
+    began = time.monotonic()
     fed = feed_once(ledger, quiet_hours(ledger))
+    _notes.write(ledger, began, fed.text)
     if fed.rows or fed.notified:
-        _log.info("fed %d rows in %d messages; notified %d numbers", fed.rows, fed.messages, fed.notified)
+        _log.debug("fed %d rows in %d messages; notified %d numbers", fed.rows, fed.messages, fed.notified)
 
 
 def feed_once(ledger: Ledger, quiet: QuietHours | None = None) -> Fed:
@@ -159,7 +169,8 @@ class _Turn:
             return 0
         for start in range(0, len(accepted), self.in_message):
             some = accepted[start : start + self.in_message]
-            send_chunk([(row.number, request) for row, request in some], Lane.BULK, self.channel)
+            requests = [(row.number, request) for row, request in some]
+            send_chunk(requests, Lane.BULK, self.channel, self.ledger.keys.account)
             self.fed.messages += 1
         self.room -= len(accepted)
         self.fed.rows += len(page.rows)

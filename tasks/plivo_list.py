@@ -8,25 +8,30 @@ import logging
 from collections import Counter
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ringproof import runtime
 from ringproof.celery.app import app
 from ringproof.clock import boot_clock, moment
-from ringproof.errors import InvalidRequest, RingproofError
+from ringproof.errors import InvalidRequest, RingproofError, Unauthorized
 from ringproof.ledger import plivo_list
 from ringproof.ledger.confirmation import Marked, Source, last_change, mark_verified
 from ringproof.ledger.ledger import Ledger
+from ringproof.ledger.plivo_credentials import leaves_work
 from ringproof.ledger.plivo_list import ListScan, ScanPage
 from ringproof.ledger.queues import LONGEST_QUEUE, claim_tick, queue, queue_length
-from ringproof.ledger.record import Lane
-from ringproof.phone.masking import mask_value
+from ringproof.ledger.record import Lane, State
+from ringproof.phone.masking import mask, mask_value
 from worker.celery import shutdown
+from worker.celery.outcome_log import Event, about
+from worker.sending.accounts import work_of
 from worker.sending.queries import ask_from_slot
 from worker.sending.retry import until_ledger_answers
 
 if TYPE_CHECKING:
-    from ringproof.plivo.client import Page, PlivoClient
+    from collections.abc import Sequence
+
+    from ringproof.plivo.client import Page, PlivoClient, VerifiedNumber
 
 QUEUE: Final = queue(Lane.INTERACTIVE)
 """The queue of the scans' messages: its workers always run. In the queue of the ticks a scan would block the sweep."""
@@ -62,12 +67,20 @@ def scan_list(
             ask = partial(client.list, offset=turn.page.offset)
             page = ask_from_slot(ledger, turn.at, ask, ends=turn.at + seconds)
             marks = until_ledger_answers(partial(mark_verified, ledger, page.objects, source=SOURCES[kind]))
+            _log_verified([one for one, marked in zip(page.objects, marks, strict=True) if marked is Marked.VERIFIED])
             of_page = Counter(map(str, marks)) + Counter({SKIPPED: page.skipped})
             counts.update(of_page)
             _save_page(ledger, turn.page, page, of_page)
         elif turn.at > until or not shutdown.sleep_unless_stopping(turn.at - boot_clock()):
             break
     return counts
+
+
+def _log_verified(caller_ids: "Sequence[VerifiedNumber]") -> None:
+    for caller_id in caller_ids:
+        number = caller_id.phone_number
+        extra = about(Event.LIST, number, state=State.VERIFIED)
+        _log.info("verified %s, which Plivo's list shows", mask(number), extra=extra)
 
 
 def _save_page(ledger: Ledger, turn: ScanPage, page: "Page", counts: Counter[str]) -> None:
@@ -85,20 +98,26 @@ def _save_page(ledger: Ledger, turn: ScanPage, page: "Page", counts: Counter[str
     until_ledger_answers(lambda: plivo_list.page_done(ledger, turn, following, newest, page.total, counts))
 
 
-@app.task(name="ringproof.reconcile", shared=False, ignore_result=True, throws=(InvalidRequest,))
-def reconcile(kind: str = ListScan.RECONCILE) -> None:
+@app.task(  # it comes every five seconds while a scan is under way: no events, as for the sweep
+    name="ringproof.reconcile", shared=False, ignore_result=True, throws=(InvalidRequest,), send_events=False
+)
+def reconcile(kind: str = ListScan.RECONCILE, account: Any = None) -> None:
     """Go on with a scan of Plivo's list. If Plivo does not answer, the next message reads the same page."""
     if kind not in set(ListScan):
         raise InvalidRequest("kind", mask_value(kind), "only Ringproof sends it: " + ", ".join(ListScan))
-    ledger = runtime.ledger()
+    with work_of(account):
+        _go_on(runtime.ledger(account), runtime.plivo(account), ListScan(kind))
+
+
+def _go_on(ledger: Ledger, client: "PlivoClient", kind: ListScan) -> None:
     try:
-        counts = scan_list(ledger, runtime.plivo(), kind=ListScan(kind))
+        counts = scan_list(ledger, client, kind=kind)
     except RingproofError as error:
-        _log.info("Plivo's list was not read: %s", error)
-        plivo_list.page_failed(ledger, ListScan(kind), error.message)
+        _log.warning("Plivo's list was not read: %s", error)
+        if isinstance(error, Unauthorized) and until_ledger_answers(lambda: leaves_work(ledger)):
+            return  # another worker reads the page with the next message
+        plivo_list.page_failed(ledger, kind, error.message)
         return
-    if counts[Marked.VERIFIED]:
-        _log.info("confirmed elsewhere: %d", counts[Marked.VERIFIED])
     if counts[Marked.RECORDED]:
         _log.info("verified at Plivo, and unknown here until now: %d", counts[Marked.RECORDED])
 
@@ -107,7 +126,12 @@ def start_list_scan(ledger: Ledger, kind: ListScan) -> None:
     """Start a scan of Plivo's list at once, or go on with the one that is under way."""
     plivo_list.request_scan(ledger, kind)
     if claim_tick(ledger, kind, EVERY):
-        app.send_task(reconcile.name, (kind,), queue=QUEUE, ignore_result=True)
+        _send(ledger, kind)
+
+
+def _send(ledger: Ledger, kind: ListScan) -> None:
+    of = {} if ledger.keys.account is None else {"account": ledger.keys.account}
+    app.send_task(reconcile.name, (kind,), of, queue=QUEUE, ignore_result=True)
 
 
 def enqueue_list_scans(ledger: Ledger) -> None:
@@ -115,7 +139,7 @@ def enqueue_list_scans(ledger: Ledger) -> None:
     for kind in ListScan:
         if (
             plivo_list.is_scan_requested(ledger, kind)
-            and queue_length(ledger, QUEUE) < LONGEST_QUEUE
+            and queue_length(runtime.ledger(), QUEUE) < LONGEST_QUEUE
             and claim_tick(ledger, kind, EVERY)
         ):
-            app.send_task(reconcile.name, (kind,), queue=QUEUE, ignore_result=True)
+            _send(ledger, kind)

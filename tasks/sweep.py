@@ -6,20 +6,24 @@ Several beats do no harm. If there is no beat for days, the sweep catches up whe
 import logging
 import time
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ringproof import runtime
 from ringproof.celery.app import app
-from ringproof.celery.messages import MaskedTask, send_chunk, send_message
+from ringproof.celery.messages import MaskedTask, message_of, send_chunk, send_message
+from ringproof.celery.people import send_people
 from ringproof.errors import RingproofError
 from ringproof.ledger.acceptance import Disposition, RequestKind
 from ringproof.ledger.agenda import release_refused, repair_agenda, work_off_agenda
-from ringproof.ledger.answers import AgendaAction, Outcome
+from ringproof.ledger.answers import AgendaAction, AgendaResult, Outcome, Settlement
 from ringproof.ledger.confirmation import last_change
+from ringproof.ledger.gaps import Memory, note_gap
+from ringproof.ledger.last_minute import note_minute
 from ringproof.ledger.ledger import Ledger
-from ringproof.ledger.pace import take_probe
+from ringproof.ledger.newer_messages import put_back
 from ringproof.ledger.policy import restore_policy
 from ringproof.ledger.queues import SWEEP_TICK, claim_tick, queue
 from ringproof.ledger.record import Lane, Reason, Record, State
@@ -28,11 +32,14 @@ from tasks.events import enqueue_deliveries
 from tasks.plivo_list import enqueue_list_scans
 from tasks.reverification import enqueue_reverifications
 from worker.celery.beat import SWEEP
+from worker.celery.outcome_log import Event, about
+from worker.celery.tick_notes import TickNotes
+from worker.sending.accounts import work_of
 from worker.sending.queries import ask_at_slot
 from worker.sending.retry import until_ledger_answers
 
 if TYPE_CHECKING:
-    from ringproof.plivo.client import VerifiedNumber
+    from ringproof.plivo.client import PlivoClient, VerifiedNumber
 
 QUEUES: Final = {lane: queue(lane) for lane in Lane}
 PORTION: Final = 500
@@ -47,7 +54,43 @@ CHUNK: Final = 50
 TICK: Final = timedelta(milliseconds=800)
 """How long one worker owns a tick, and how long it works. Beat sends at most one each second."""
 
+ENDS: Final = frozenset(
+    (
+        *(AgendaAction.TOO_LATE, AgendaAction.REFUSED, AgendaAction.CANCELLED),
+        *(AgendaAction.DOUBTED, AgendaAction.EXPIRED, AgendaAction.UNDECIDED),
+    )
+)
+"""The actions that give a number an outcome, or a doubt: each has a line in the log."""
+
+ROUTINE: Final = frozenset(map(str, (AgendaAction.ENQUEUE, AgendaAction.HELD, AgendaAction.KEPT, AgendaAction.LIST)))
+"""The actions that go on while numbers wait. A sweep with no others is logged for who looks for it (DEBUG)."""
+
+GAP: Final = (
+    "Redis remembers nothing from %s to %s: no worker ran then, or it was restored or has lost data "
+    "(see docs/operating/redis.md#after-a-restored-backup)"
+)
+
+SWEPT: Final = {
+    AgendaAction.ENQUEUE: "numbers queued again",
+    AgendaAction.HELD: "held back",
+    AgendaAction.TOO_LATE: "too late",
+    AgendaAction.REFUSED: "refused",
+    AgendaAction.CANCELLED: "cancelled",
+    AgendaAction.DOUBTED: "in doubt",
+    AgendaAction.EXPIRED: "expired",
+    AgendaAction.LOOK_UP: "to be looked up",
+    AgendaAction.UNDECIDED: "failed after a doubt",
+    AgendaAction.LIST: "waiting for Plivo's list",
+    AgendaAction.KEPT: "not due yet",
+    AgendaAction.NEWER: "left to a newer version",
+    AgendaAction.DAMAGED: "damaged",
+    AgendaAction.GONE: "gone",
+}
+"""What the sweep did with entries of the agenda, as an operator reads it."""
+
 _log = logging.getLogger(__name__)
+_notes = TickNotes(SWEEP_TICK)
+_memory = Memory()
 
 
 def sweep_once(ledger: Ledger, limit: int = PORTION) -> Counter[AgendaAction]:
@@ -55,32 +98,68 @@ def sweep_once(ledger: Ledger, limit: int = PORTION) -> Counter[AgendaAction]:
 
     Three messages sent and one number in doubt: `Counter({AgendaAction.ENQUEUE: 3, AgendaAction.DOUBT: 1})`.
     """
-    worked = work_off_agenda(ledger, limit, QUEUES)
+    worked, account = work_off_agenda(ledger, limit, QUEUES), ledger.keys.account
+    people: list[tuple[str, int]] = []
     chunks: defaultdict[tuple[Lane, str], list[tuple[str, int]]] = defaultdict(list)
     for entry in worked:
         if entry.action is AgendaAction.ENQUEUE and entry.lane is not Lane.INTERACTIVE:
             chunks[entry.lane, entry.channel].append((entry.phone_number, entry.request))
         elif entry.action is AgendaAction.ENQUEUE:
-            send_message(entry.phone_number, entry.request, entry.lane)
+            people.append((entry.phone_number, entry.request))
         elif entry.action is AgendaAction.LOOK_UP:
-            send_message(entry.phone_number, entry.request, entry.lane, task=look_up.name)
+            task = look_up.name
+            send_message(message_of(entry.phone_number, entry.request, entry.lane, task=task, account=account))
         elif entry.action is AgendaAction.DAMAGED:
-            _log.error("the record of %s in Redis is damaged; `ringproof erase` removes it", mask(entry.phone_number))
+            who, extra = mask(entry.phone_number), about(Event.SWEEP, entry.phone_number)
+            _log.error("the record of %s in Redis is damaged; `ringproof erase` removes it", who, extra=extra)
+        elif entry.action in ENDS:
+            _log_end(entry)
+    _send_people(ledger, people)
     for (lane, channel), requests in chunks.items():
         for start in range(0, len(requests), CHUNK):
-            send_chunk(requests[start : start + CHUNK], lane, channel)
+            send_chunk(requests[start : start + CHUNK], lane, channel, account)
     return Counter(entry.action for entry in worked)
 
 
-@app.task(name=SWEEP, shared=False, ignore_result=True)
+def _send_people(ledger: Ledger, requests: Sequence[tuple[str, int]]) -> None:
+    """Have people begun: in the installation's own account each has a message."""
+    if ledger.keys.account and requests:
+        send_people(ledger, requests)
+        return
+    for number, request in requests:
+        send_message(message_of(number, request, Lane.INTERACTIVE))
+
+
+def _log_end(entry: AgendaResult) -> None:
+    why = f" ({entry.reason})" if entry.reason else ""
+    facts: dict[str, Any] = {
+        "request": entry.request,
+        "lane": entry.lane,
+        "batch": entry.batch,
+        "row": entry.row,
+        "channel": entry.channel,
+        "state": entry.state,
+        "reason": entry.reason,
+    }
+    extra = about(Event.SWEEP, entry.phone_number, **facts)
+    _log.info("%s %s %s%s", entry.state, mask(entry.phone_number), entry.channel, why, extra=extra)
+
+
+@app.task(name=SWEEP, shared=False, ignore_result=True, send_events=False)  # Flower would show nothing but ticks
 def sweep() -> None:
     """Work off the agenda for as long as a tick lasts, unless another worker has taken this tick."""
     ledger = runtime.ledger()
-    if not claim_tick(ledger, SWEEP_TICK, TICK):
+    ledger.generation.compare()
+    claim = claim_tick(ledger, SWEEP_TICK, TICK)
+    if not claim:
         return
+    if gap := _memory.compare(claim):
+        note_gap(ledger, gap)
+        _log.log(logging.ERROR if gap.is_sure else logging.WARNING, GAP, gap.began or "its beginning", gap.ended)
     if restore_policy(ledger, runtime.settings().policy):
-        _log.warning("Redis had no policy, because it was emptied; this worker's is published again")
-    until = time.monotonic() + TICK.total_seconds()
+        _log.error("Redis had no policy, because it was emptied; this worker's is published again")
+    began = time.monotonic()
+    until = began + TICK.total_seconds()
     done: Counter[AgendaAction] = Counter()
     release_refused(ledger, PORTION)
     while (swept := sweep_once(ledger)).total():
@@ -88,8 +167,8 @@ def sweep() -> None:
         if time.monotonic() > until:
             break
     repaired = repair_agenda(ledger, PORTION, every=REPAIR_EVERY)
-    if take_probe(ledger):
-        app.send_task(probe.name, queue=queue(Lane.INTERACTIVE), ignore_result=True)
+    put_back(ledger)
+    note_minute(ledger)
     enqueue_list_scans(ledger)
     enqueue_deliveries(ledger)
     reverifications = enqueue_reverifications(ledger)
@@ -98,40 +177,39 @@ def sweep() -> None:
         "put back on the agenda": repaired,
         "to be verified again": reverifications,
     }
-    if any(counts.values()):
-        _log.info("swept: %s", ", ".join(f"{count} {what}" for what, count in counts.items() if count))
+    if did := {what: count for what, count in counts.items() if count}:
+        level = logging.DEBUG if did.keys() <= ROUTINE else logging.INFO
+        _log.log(level, "swept: %s", ", ".join(f"{count} {what}" for what, count in did.items()))
+    _notes.write(ledger, began, _swept_text(done, repaired, reverifications))
 
 
-@app.task(name="ringproof.probe", shared=False, ignore_result=True)
-def probe() -> None:
-    """Ask Plivo whether it accepts the credentials again; if it does, sending goes on.
-
-    Its message is in a lane's queue: in the queue of the ticks it would keep the sweep waiting.
-    """
-    try:
-        ask_at_slot(runtime.ledger(), runtime.plivo().probe)
-    except RingproofError as error:
-        _log.warning("still paused: %s", error)
-        return
-    _log.info("Plivo accepts the credentials again; sending goes on")
+def _swept_text(done: Counter[AgendaAction], repaired: int, reverifications: int) -> str:
+    """Return what a sweep did: `12 numbers queued again, 3 expired`; empty if nothing."""
+    did = {SWEPT[action]: count for action, count in done.items()}
+    did |= {"put back on the agenda": repaired, "to be verified again": reverifications}
+    return ", ".join(f"{count} {what}" for what, count in did.items() if count)
 
 
 @app.task(base=MaskedTask, name="ringproof.look_up", shared=False, ignore_result=True)
-def look_up(phone_number: str, request: int) -> None:
+def look_up(phone_number: str, request: int, account: Any = None) -> None:
     """Ask Plivo whether a number in doubt was verified meanwhile, and end the doubt.
 
     If Plivo does not answer, nothing is decided, and the sweep sends this message again.
     """
-    ledger = runtime.ledger()
+    with work_of(account):
+        _look_up(runtime.ledger(account), runtime.plivo(account), phone_number, request)
+
+
+def _look_up(ledger: Ledger, client: "PlivoClient", phone_number: str, request: int) -> None:
     record = ledger.read(phone_number, request)
     if record is None or record.state is not State.IN_DOUBT:
         return
     try:
-        caller_id = ask_at_slot(ledger, partial(runtime.plivo().get, phone_number))
+        caller_id = None if record.is_test else ask_at_slot(ledger, partial(client.get, phone_number))
     except RingproofError as error:
-        _log.info("still in doubt %s: %s", mask(phone_number), error)
+        _log.warning("still in doubt %s: %s", mask(phone_number), error)
         return
-    end_doubt(ledger, record, caller_id, hold=runtime.settings().in_doubt == "hold")
+    end_doubt(ledger, record, caller_id, hold=runtime.settings_of(ledger.keys.account).in_doubt == "hold")
 
 
 def end_doubt(ledger: Ledger, record: Record, caller_id: "VerifiedNumber | None", *, hold: bool) -> None:
@@ -149,8 +227,10 @@ def end_doubt(ledger: Ledger, record: Record, caller_id: "VerifiedNumber | None"
         outcome = Outcome(State.FAILED, Reason.IN_DOUBT)
     else:
         return
-    until_ledger_answers(lambda: ledger.settle(number, record.request, record.fence or "", outcome))
-    _log.info("%s %s after a doubt", outcome.state, mask(number))
+    settlement = Settlement(number, record.request, record.fence or "", outcome)
+    (written,) = until_ledger_answers(lambda: ledger.settle_many([settlement]))
+    extra = about(Event.LOOK_UP, number, record, state=written.state, reason=written.reason)
+    _log.info("%s %s after a doubt", written.state, mask(number), extra=extra)
 
 
 def _send_again(ledger: Ledger, record: Record) -> bool:
@@ -164,8 +244,9 @@ def _send_again(ledger: Ledger, record: Record) -> bool:
     accepted = until_ledger_answers(lambda: ledger.follow(record, token=token, kind=kind, lane=record.lane, again=True))
     if accepted.disposition is not Disposition.ACCEPTED:
         return False
-    _log.info("sending again to %s after a doubt", mask(number))
-    send_message(number, accepted.request, record.lane)
+    extra = about(Event.LOOK_UP, number, record, request=accepted.request, state=State.QUEUED, reason=None)
+    _log.info("sending again to %s after a doubt", mask(number), extra=extra)
+    send_message(message_of(number, accepted.request, record.lane, account=ledger.keys.account))
     return True
 
 

@@ -5,16 +5,18 @@ from datetime import timedelta
 from typing import Any, Final
 
 from ringproof import errors, runtime
-from ringproof.celery.messages import INITIATE, is_request, performs, send_message
-from ringproof.celery.verification import VerificationTask, accept
+from ringproof.celery.messages import INITIATE, is_request, message_of, performs, send_message
+from ringproof.celery.verification import Accepting, VerificationTask, accept
 from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.queues import lane_of
 from ringproof.ledger.request import VerificationRequest
 from ringproof.phone.masking import mask_value
 from worker.celery import shutdown
+from worker.sending.accounts import ANY_CHANNEL, check_account, work_of
 from worker.sending.begin import begin_one
 from worker.sending.process import sending
 from worker.sending.retry import until_ledger_answers
+from worker.sending.spans import begin_span
 
 FOREIGN_MEMORY: Final = timedelta(hours=24)
 """How long the ledger remembers a foreign message's id: the broker may deliver the message again in that time."""
@@ -26,17 +28,20 @@ def send_code(task: VerificationTask, *args: Any, request: Any = None, **kwargs:
 
     A message that another application sent by name has no request yet: the ledger accepts it first.
     """
-    ours = sending()
+    ours, account = sending(), check_account(kwargs.get("account"))
     if request is None:
-        number, request = _accept_foreign(ours.ledger, task.request, args, kwargs)
+        number, request = _accept_foreign(runtime.ledger(account), task.request, args, kwargs)
     else:
         number = _number_of(args, request)
     lane = lane_of(task.request.delivery_info["routing_key"])
-    with shutdown.defer_sigterm():
-        is_done = begin_one(ours.ledger, ours.senders, number, request, lane)
-    if not is_done:
-        # A new message, and not Celery's Reject: to requeue in a warm shutdown has hung the parent process.
-        send_message(number, request, lane)
+    with shutdown.defer_sigterm(), begin_span(task.request, request=request, lane=lane), work_of(account):
+        if account is not None:
+            # Begun here it would keep the accounts of all others waiting while its own Redis is away.
+            ours.take_in_hand([(number, request)], lane, ANY_CHANNEL, account)
+            return
+        if not begin_one(ours.ledger, ours.senders, number, request, lane):
+            # A new message, and not Celery's Reject: to requeue in a warm shutdown has hung the parent process.
+            send_message(message_of(number, request, lane))
 
 
 def _accept_foreign(ledger: Ledger, message: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[str, int]:
@@ -48,7 +53,8 @@ def _accept_foreign(ledger: Ledger, message: Any, args: Sequence[Any], kwargs: M
     wanted = VerificationRequest.read(args, kwargs, runtime.region())
     number = wanted.number.e164
     token = f"message:{message.id}:{number}"
-    accepted = until_ledger_answers(lambda: accept(ledger, wanted, lane, token=token, remember=FOREIGN_MEMORY))
+    accepting = Accepting(ledger, wanted, lane, token, remember=FOREIGN_MEMORY)
+    accepted = until_ledger_answers(lambda: accept(accepting))
     return number, accepted.request
 
 

@@ -16,7 +16,7 @@ def logged(plivo, client, ledger, client_of, monkeypatch, caplog):
     """What the start of a worker logs, if PLIVO_BASE_URL has this at its end."""
 
     def look(path="/v1"):
-        monkeypatch.setattr(runtime, "plivo", lambda: client_of(plivo.root + path))
+        monkeypatch.setattr(runtime, "plivo", lambda *_: client_of(plivo.root + path))
         caplog.set_level(logging.INFO)
         caplog.clear()
         ask_first()
@@ -38,24 +38,24 @@ def test_a_list_is_what_it_should_see(logged, plivo):
 
 
 @pytest.mark.parametrize(
-    ("kind", "check"),
+    ("kind", "expected", "check"),
     [
-        ("401", "check PLIVO_AUTH_ID and PLIVO_AUTH_TOKEN"),
-        ("403", "look at the account in Plivo's console"),
-        ("500_before", "check PLIVO_BASE_URL, and the network"),
+        ("401", "ERROR", "check PLIVO_AUTH_ID and PLIVO_AUTH_TOKEN"),
+        ("403", "ERROR", "look at the account in Plivo's console"),
+        ("500_before", "WARNING", "check PLIVO_BASE_URL, and the network"),
     ],
 )
-def test_another_answer_is_a_warning_with_what_to_check(logged, plivo, kind, check):
+def test_another_answer_says_what_to_check_and_is_an_error_if_somebody_must(logged, plivo, kind, expected, check):
     plivo.befall(kind, operation="list")
     ((level, message),) = logged()
 
-    assert level == "WARNING"
+    assert level == expected
     assert message.startswith(f"at the start Plivo answered: {kind[:3]}")
     assert message.endswith(check)
 
 
 def test_a_plivo_that_cannot_be_reached_is_a_warning_that_names_a_companys_network(client_of, monkeypatch, caplog):
-    monkeypatch.setattr(runtime, "plivo", lambda: client_of(f"http://127.0.0.1:{refused_port()}", QUICK))
+    monkeypatch.setattr(runtime, "plivo", lambda *_: client_of(f"http://127.0.0.1:{refused_port()}", QUICK))
 
     ask_first()
 
@@ -67,5 +67,5 @@ def test_a_plivo_that_cannot_be_reached_is_a_warning_that_names_a_companys_netwo
 def test_a_wrong_path_is_named(logged):
     ((level, message),) = logged("/v2")
 
-    assert level == "WARNING"
+    assert level == "ERROR"
     assert message.endswith("check the path in PLIVO_BASE_URL")

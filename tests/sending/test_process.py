@@ -1,5 +1,7 @@
 """What sends in one process: many at once, each at its slot, people before batches; and an end that loses nothing."""
 
+import os
+import socket
 import threading
 import time
 from contextlib import contextmanager
@@ -10,18 +12,21 @@ import pytest
 from support.harness import AUTH_ID, AUTH_TOKEN, eventually, fresh_number
 
 from ringproof import runtime
+from ringproof.celery.messages import message_of
 from ringproof.clock import boot_clock
 from ringproof.errors import LedgerUnavailable
 from ringproof.ledger import control
 from ringproof.ledger.acceptance import RequestKind
+from ringproof.ledger.activity import read_activities, sender_of
 from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.pace import reserve_slot
 from ringproof.ledger.record import Lane, State
+from ringproof.phone.masking import mask
 from ringproof.plivo.client import PlivoClient
 from ringproof.policy import Policy, Rate
 from ringproof.secret_str import SecretStr
-from worker.celery import shutdown
-from worker.sending import bulk, process, quiet, results, senders
+from worker.celery import identity, shutdown
+from worker.sending import activity, bulk, process, quiet, results, senders
 from worker.sending.begin import begin_one
 from worker.sending.final_check import CONNECT_SECONDS
 
@@ -38,19 +43,19 @@ def given(client, plivo, monkeypatch):
             self.usual = {}
             self.ledger = Ledger(client, prefix=f"t{fresh_number()}")
             self.plivo = PlivoClient(AUTH_ID, SecretStr(AUTH_TOKEN), plivo.base_url)
-            monkeypatch.setattr(runtime, "ledger", lambda: self.ledger)
-            monkeypatch.setattr(runtime, "plivo", lambda: self.plivo)
+            monkeypatch.setattr(runtime, "ledger", lambda *_: self.ledger)
+            monkeypatch.setattr(runtime, "plivo", lambda *_: self.plivo)
             for name in ("worker.sending.bulk", "worker.sending.process", "worker.sending.senders"):
                 monkeypatch.setattr(f"{name}.send_chunk", self.keep_chunk)
             monkeypatch.setattr(senders, "send_message", self.keep_person)
             self.sending = process.Sending()
 
-        def keep_chunk(self, requests, lane, channel):
+        def keep_chunk(self, requests, lane, channel, _account=None):
             self.chunks += ((list(requests), lane, channel),)
             return True
 
-        def keep_person(self, number, request, lane):
-            self.persons += ((number, request, lane),)
+        def keep_person(self, message):
+            self.persons += (message,)
 
         def policy(self, **changes):
             self.usual |= {"range_codes_per_hour": 0, "breaker_percent": 0, **changes}
@@ -125,7 +130,7 @@ def test_a_process_takes_no_more_in_hand_than_it_can_send_in_minutes(given, pliv
     given.take(asked[10:])
     eventually(lambda: State.CODE_SENT in given.states(asked))
 
-    assert len(given.sending._in_hand[Lane.BULK, "sms"]._requests) <= 5
+    assert len(given.sending._in_hand[None, Lane.BULK, "sms"]._requests) <= 5
     assert given.states(asked)[5:] == [State.QUEUED] * 15, "the sweep sends their messages again"
 
 
@@ -257,7 +262,8 @@ def test_a_person_whose_far_slot_is_revoked_gets_a_new_message(given, plivo):
     control.override_rates(given.ledger, timedelta(minutes=1), rate=Rate.parse("1/1s"))
 
     eventually(lambda: len(given.persons) == len(people))
-    assert set(given.persons) == {(*one, Lane.INTERACTIVE) for one in people}
+    expected = [message_of(*one, Lane.INTERACTIVE) for one in people]
+    assert sorted(given.persons, key=lambda one: one.args) == sorted(expected, key=lambda one: one.args)
     assert [plivo.sends(number) for number, _ in people] == [[], []]
 
 
@@ -368,6 +374,37 @@ def test_an_error_of_our_own_frees_the_sender_and_is_logged_without_the_number(g
     assert given.states(asked) == [State.SENDING], "its lease ends, and it is in doubt"
 
 
+def test_the_log_says_what_the_script_has_decided_and_not_what_plivos_answer_alone_would_mean(given, plivo, caplog):
+    caplog.set_level("INFO")
+    given.at("1000/0.1s")
+    asked = given.accept(1)
+    plivo.befall("402", number=asked[0][0])
+    given.take(asked)
+    eventually(lambda: given.states(asked) == [State.WAITING])
+    (line,) = eventually(lambda: [one for one in caplog.records if getattr(one, "event", "") == "attempt"])
+    (error,) = eventually(lambda: [one for one in caplog.records if one.levelname == "ERROR"])
+
+    assert (line.state, line.reason, line.http_status, line.request) == ("waiting", "refused", 402, asked[0][1])
+    assert line.getMessage().startswith(f"waiting {mask(asked[0][0])} sms ")
+    assert line.ms >= 0
+    assert line.slot_late_ms >= 0
+    assert "the account has no credit" in error.getMessage()
+
+
+def test_an_answer_that_the_ledger_does_not_take_is_a_warning_with_what_the_record_says(given, plivo, caplog):
+    plivo.switch(latency_ms=500)
+    given.at("1000/0.1s")
+    ((number, request),) = given.accept(1)
+    given.take([(number, request)])
+    eventually(lambda: given.states([(number, request)]) == [State.SENDING])
+    given.ledger.client.hset(given.ledger.keys.record(number), "fence", "another")
+    (line,) = eventually(lambda: [one for one in caplog.records if getattr(one, "event", "") == "attempt"])
+
+    assert line.levelname == "WARNING"
+    assert line.state == "sending"
+    assert line.getMessage().startswith(f"too late for the ledger: code_sent {mask(number)} sms")
+
+
 def test_a_process_asks_for_slots_as_much_later_as_its_senders_need(given, plivo, monkeypatch):
     needs = 0.012
     usual = senders.attempt
@@ -387,3 +424,144 @@ def test_a_process_asks_for_slots_as_much_later_as_its_senders_need(given, plivo
     for _ in range(300):
         given.sending.senders.lead.note(is_missed=False)
     assert given.sending.senders.lead.seconds == 0
+
+
+def said(given):
+    """Return what this process has last said of its work; None if nothing."""
+    read = read_activities(given.ledger.client.hgetall(given.ledger.keys.activity))
+    return read[0] if read else None
+
+
+class TestTheActivity:
+    """What a process says of its work, in Redis, where an operator reads it."""
+
+    @pytest.fixture(autouse=True)
+    def _often(self, monkeypatch):
+        monkeypatch.setattr(activity, "ACTIVITY_SECONDS", 0.05)
+
+    def test_shows_work_while_there_is_some_and_its_end_once(self, given, plivo):
+        plivo.switch(latency_ms=500)
+        given.at("20/1s")
+        before = given.ledger.now()
+        asked = given.accept(20)
+        given.take(asked)
+        read = eventually(lambda: (read := said(given)) and read.in_hand and read.sending and read)
+
+        assert read.process == identity.process_name()
+        assert read.worker == identity.worker_name()
+        assert read.pid == os.getpid()
+        assert not read.is_idle
+        eventually(lambda: said(given).is_idle)
+        eventually(lambda: not given.sending.activity.is_reporting)
+        read = said(given)
+        assert (read.in_hand, read.sending, read.sent, read.unreachable) == (0, 0, 20, None)
+        assert before < read.last_sent <= read.at
+
+    def test_costs_nothing_once_a_process_is_idle(self, given, monkeypatch):
+        written = []
+        usual = activity.note_activity
+        monkeypatch.setattr(activity, "note_activity", lambda *args: (written.append(args), usual(*args)))
+        given.at("1000/0.1s")
+        given.take(given.accept(3))
+        eventually(lambda: (read := said(given)) and read.sent == 3 and read.is_idle)
+        eventually(lambda: not given.sending.activity.is_reporting, within=10, why="the thread goes on")
+        idle = [facts["in_hand"] + facts["sending"] == 0 for _, _, facts, _ in written]
+
+        assert idle[-1]
+        assert idle.count(True) <= 2, "one is of the moment before the last result was counted"
+
+    def test_of_a_trickle_is_written_as_often_as_of_a_stream(self, given, monkeypatch):
+        monkeypatch.setattr(activity, "ACTIVITY_SECONDS", 5.0)
+        written = []
+        usual = activity.note_activity
+        monkeypatch.setattr(activity, "note_activity", lambda *args: (written.append(args), usual(*args)))
+        given.at("1000/0.1s")
+        for one in given.accept(10):
+            given.take([one])
+            eventually(lambda one=one: given.states([one]) == [State.CODE_SENT])
+
+        assert len(written) <= 2
+
+    def test_names_why_plivo_cannot_be_reached_until_it_answers(self, given):
+        reachable = given.sending.senders._client
+        with socket.create_server(("127.0.0.1", 0)) as closed:
+            port = closed.getsockname()[1]
+        given.sending.senders._client = PlivoClient(AUTH_ID, SecretStr(AUTH_TOKEN), f"http://127.0.0.1:{port}/v1")
+        given.at("1000/0.1s")
+        given.take(given.accept(2))
+        read = eventually(lambda: (read := said(given)) and read.unreachable and read.unreachable.count == 2 and read)
+
+        assert "refused" in read.unreachable.why
+        assert read.at - timedelta(seconds=30) < read.unreachable.since <= read.at
+        assert (read.sent, read.last_sent) == (0, None)
+        given.sending.senders._client.close()
+        given.sending.senders._client = reachable
+        given.take(given.accept(1))
+        eventually(lambda: said(given).sent == 1)
+        eventually(lambda: said(given).unreachable is None)
+
+    def test_waits_for_no_send_and_no_send_for_it(self, given, monkeypatch):
+        begun, goes_on = threading.Event(), threading.Event()
+
+        def slowly(*_):
+            begun.set()
+            goes_on.wait(30)
+
+        monkeypatch.setattr(activity, "note_activity", slowly)
+        given.at("1000/0.1s")
+        asked = given.accept(20)
+        given.take(asked)
+        try:
+            assert begun.wait(30)
+            eventually(lambda: set(given.states(asked)) == {State.CODE_SENT}, within=20)
+        finally:
+            goes_on.set()
+
+    def test_is_written_once_redis_takes_it(self, given, monkeypatch):
+        usual, failures = activity.note_activity, [True, True]
+
+        def note_activity(*args):
+            if failures:
+                failures.pop()
+                raise LedgerUnavailable("redis://", "away")
+            usual(*args)
+
+        monkeypatch.setattr(activity, "note_activity", note_activity)
+        given.at("1000/0.1s")
+        given.take(given.accept(1))
+
+        eventually(lambda: (read := said(given)) and read.sent == 1 and read.is_idle)
+        eventually(lambda: not given.sending.activity.is_reporting)
+
+    def test_counts_the_slots_that_were_missed(self, given, monkeypatch):
+        usual = senders.attempt
+
+        def attempt(*args):
+            time.sleep(0.05)  # no thread, or no turn of the interpreter
+            return usual(*args)
+
+        monkeypatch.setattr(senders, "attempt", attempt)
+        given.at("1000/0.1s")
+        given.take(given.accept(3))
+
+        eventually(lambda: (read := said(given)) and read.sent == 3 and read.missed_slots == 3)
+
+    def test_is_forgotten_when_the_process_ends(self, given):
+        given.at("1000/0.1s")
+        given.take(given.accept(1))
+        eventually(lambda: (read := said(given)) and read.sent == 1)
+        given.sending.close()
+
+        assert said(given) is None
+
+    def test_names_who_sends_to_a_number_while_it_does(self, given, plivo):
+        plivo.switch(latency_ms=1000)
+        given.at("1000/0.1s")
+        ((number, _),) = asked = given.accept(1)
+        assert sender_of(given.ledger, given.ledger.read(number)) is None
+        given.take(asked)
+        sender = eventually(lambda: sender_of(given.ledger, given.ledger.read(number)))
+
+        assert (sender.worker, sender.host, sender.pid) == (identity.worker_name(), None, os.getpid())
+        eventually(lambda: given.states(asked) == [State.CODE_SENT])
+        assert sender_of(given.ledger, given.ledger.read(number)) is None

@@ -43,9 +43,9 @@ class NumberToReverify(Book):
         self.period(days)
         reserve_slot(self.ledger)
         self.move(timedelta(seconds=1))  # past the first window
-        monkeypatch.setattr(tasks, "send_numbers", lambda _, numbers, lane: self.messages.append((numbers, lane)))
+        monkeypatch.setattr(tasks, "send_numbers", lambda _, numbers, lane, *__: self.messages.append((numbers, lane)))
         for module in (tasks, sweep):
-            monkeypatch.setattr(module, "send_chunk", lambda requests, lane, _: self.messages.append((requests, lane)))
+            monkeypatch.setattr(module, "send_chunk", lambda requests, lane, *_: self.messages.append((requests, lane)))
 
     def period(self, days):
         policy = Policy(rate=FAST, call_rate=FAST, range_codes_per_hour=0, reverify_ms=days * 86_400_000)

@@ -14,6 +14,7 @@ from celery import Celery
 from support.harness import Process, eventually, fresh_number, stopped
 from support.number_in_ledger import CLOCK, MINUTES, SENT, Book
 
+from ringproof.celery.messages import message_of
 from ringproof.errors import CodeExpired, Unconfirmed, WrongCode
 from ringproof.ledger.acceptance import RequestKind
 from ringproof.ledger.answers import AgendaAction, Outcome
@@ -21,6 +22,7 @@ from ringproof.ledger.confirmation import check_code, store_code
 from ringproof.ledger.connection import connect
 from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.record import Lane, Reason, State
+from ringproof.phone.masking import mask
 from ringproof.plivo.client import VerifiedNumber
 from ringproof.policy import Policy
 from tasks.sweep import end_doubt, sweep_once
@@ -279,11 +281,11 @@ def test_on_hold_nothing_is_sent_again(book):
 
 def test_a_request_is_repeated_once_and_then_fails_for_killing_its_workers(book, monkeypatch):
     sent = []
-    monkeypatch.setattr("tasks.sweep.send_message", lambda *message, **_: sent.append(message))
+    monkeypatch.setattr("tasks.sweep.send_message", sent.append)
     end_doubt(book.ledger, doubtful(book, alias="Row 17"), None, hold=False)
     again = book.record
     assert (again.state, again.again, again.alias) == (State.QUEUED, True, "Row 17")
-    assert sent == [(book.number, again.request, Lane.BULK)]
+    assert sent == [message_of(book.number, again.request, Lane.BULK)]
 
     begun = book.begin(again.request)
     book.settle(begun, Outcome(State.IN_DOUBT, Reason.WORKER_LOST))
@@ -295,7 +297,7 @@ def test_a_request_is_repeated_once_and_then_fails_for_killing_its_workers(book,
 
 
 def test_a_person_who_asks_while_a_doubt_is_looked_up_wins(book, monkeypatch):
-    monkeypatch.setattr("tasks.sweep.send_message", lambda *_, **__: pytest.fail("a message was sent"))
+    monkeypatch.setattr("tasks.sweep.send_message", lambda _: pytest.fail("a message was sent"))
     record = doubtful(book)
     persons = book.accept().request
     end_doubt(book.ledger, record, None, hold=False)
@@ -313,7 +315,7 @@ def test_a_doubt_in_a_country_that_gets_no_codes_any_more_has_failed(book):
 
 @pytest.mark.parametrize("ending", [Outcome(State.FAILED, Reason.IN_DOUBT), Outcome(State.VERIFIED)])
 def test_a_late_look_up_sends_nothing_for_a_doubt_that_has_ended_meanwhile(book, ending, monkeypatch):
-    monkeypatch.setattr("tasks.sweep.send_message", lambda *_, **__: pytest.fail("a message was sent"))
+    monkeypatch.setattr("tasks.sweep.send_message", lambda _: pytest.fail("a message was sent"))
     record = doubtful(book)
     book.ledger.settle(book.number, record.request, record.fence, ending)
     ended = book.record
@@ -323,7 +325,7 @@ def test_a_late_look_up_sends_nothing_for_a_doubt_that_has_ended_meanwhile(book,
 
 
 def test_nor_for_the_request_that_has_followed_it(book, monkeypatch):
-    monkeypatch.setattr("tasks.sweep.send_message", lambda *_, **__: None)
+    monkeypatch.setattr("tasks.sweep.send_message", lambda _: None)
     record = doubtful(book)
     end_doubt(book.ledger, record, None, hold=False)
     book.ledger.cancel(book.number, book.record.request)
@@ -336,7 +338,7 @@ def test_nor_for_the_request_that_has_followed_it(book, monkeypatch):
 
 def test_sweep_once_takes_at_most_so_many_and_says_what_it_did(book, monkeypatch):
     sent = []
-    monkeypatch.setattr("tasks.sweep.send_message", lambda number, *_, **__: sent.append(number))
+    monkeypatch.setattr("tasks.sweep.send_message", lambda message: sent.append(message.args[0]))
     numbers = [fresh_number() for _ in range(7)]
     for number in numbers:
         book.ledger.accept(number, token=number)
@@ -349,9 +351,9 @@ def test_sweep_once_takes_at_most_so_many_and_says_what_it_did(book, monkeypatch
 
 def test_what_waited_in_bulk_goes_on_in_messages_of_one_channel_and_persons_one_by_one(book, monkeypatch):
     sent, chunks = [], []
-    monkeypatch.setattr("tasks.sweep.send_message", lambda number, *_, **__: sent.append(number))
+    monkeypatch.setattr("tasks.sweep.send_message", lambda message: sent.append(message.args[0]))
     monkeypatch.setattr(
-        "tasks.sweep.send_chunk", lambda asked, lane, channel: chunks.append((lane, channel, [n for n, _ in asked]))
+        "tasks.sweep.send_chunk", lambda asked, lane, channel, _: chunks.append((lane, channel, [n for n, _ in asked]))
     )
     monkeypatch.setattr("tasks.sweep.CHUNK", 2)
     numbers = {"sms": [fresh_number() for _ in range(3)], "call": [fresh_number()]}
@@ -371,3 +373,18 @@ def test_what_waited_in_bulk_goes_on_in_messages_of_one_channel_and_persons_one_
             (Lane.BULK, "call", numbers["call"]),
         ]
     )
+
+
+def test_each_outcome_of_the_sweep_has_a_line_in_the_log(client, caplog, monkeypatch):
+    caplog.set_level("INFO")
+    monkeypatch.setattr("tasks.sweep.send_chunk", lambda *_: True)
+    book = Book(client)
+    request = book.accept(RequestKind.ROSTER).request
+    client.hset(book.keys.record(book.number), mapping={"batch": "spring", "row": "sms:17:US"})
+    book.move(timedelta(hours=25))
+    sweep_once(book.ledger)
+    (line,) = [one for one in caplog.records if getattr(one, "event", "") == "sweep"]
+
+    assert line.getMessage() == f"failed {mask(book.number)} sms (too_late)"
+    assert (line.number, line.request, line.lane, line.batch) == (mask(book.number), request, "bulk", "spring")
+    assert (line.row, line.channel, line.state, line.reason) == ("sms:17:US", "sms", "failed", "too_late")

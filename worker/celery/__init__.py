@@ -20,7 +20,7 @@ __all__ = ["app"]
 
 TASKS: Final = (
     *("verification", "confirmation", "reverification", "bulk"),
-    *("sweep", "feeder", "plivo_list", "removal", "events"),
+    *("sweep", "feeder", "plivo_list", "removal", "events", "accounts", "account_credentials"),
 )
 
 app.is_service = True
@@ -33,7 +33,7 @@ app.conf.update(
     beat_scheduler="worker.celery.beat:PatientScheduler",
     beat_schedule=SCHEDULE,
 )
-app.steps["consumer"].add("worker.celery.heartbeat:Heartbeat")
+app.steps["consumer"] |= {"worker.celery.heartbeat:Heartbeat", "worker.sending.credentials:Watch"}
 app.steps["worker"] |= {Readiness, "worker.celery.revocation:Revocation", "worker.sending.first_question:FirstQuestion"}
 
 

@@ -2,6 +2,7 @@
 
 import logging
 import socket
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
 
@@ -10,6 +11,8 @@ from celery.exceptions import NotRegistered
 from celery.utils.objects import Bunch
 from celery.worker import pidbox
 from celery.worker.consumer import control
+
+from ringproof.clock import boot_clock
 
 CELERYS: Final = "celery.worker.consumer.control:Control"
 
@@ -77,6 +80,8 @@ class Consumer(celery.worker.consumer.Consumer):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         self._waker = Waker()
+        self.taken_at: float | None = None
+        """When this worker last took a message off a queue, as `boot_clock()` has it."""
         super().__init__(*args, **options)
 
     def register_with_event_loop(self, hub: Any) -> None:
@@ -89,6 +94,16 @@ class Consumer(celery.worker.consumer.Consumer):
         called = super().call_soon(p, *args, **options)
         self._waker.wake()
         return called
+
+    def create_task_handler(self, *args: Any, **options: Any) -> Callable[[Any], Any]:
+        """Return what is called with each message; it notes when the last one was taken."""
+        handle = super().create_task_handler(*args, **options)
+
+        def take(message: Any) -> Any:
+            self.taken_at = boot_clock()
+            return handle(message)
+
+        return take
 
     def on_unknown_task(self, body: Any, message: Any, exc: Exception) -> None:  # noqa: ARG002  # Celery's signature
         """Drop a message for a task that Ringproof does not have; its sender gets `NotRegistered` as the result."""

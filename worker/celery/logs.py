@@ -7,10 +7,11 @@ of unknown tasks in full, and urllib3 logs URLs.
 import json
 import logging
 import re
+import socket
 import sys
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 import celery.app.log
 
@@ -18,16 +19,21 @@ from ringproof.clock import iso
 from ringproof.phone.masking import redact
 from ringproof.printable import printable
 from ringproof.runtime import settings
-from worker.celery.beat import FEED, SWEEP
+from worker.celery.beat import FEED, SWEEP, VISIT
 from worker.celery.consumers import DELIVER
+from worker.celery.log_bursts import Bursts
+from worker.celery.outcome_log import KEYS, Event
 
-REGULAR_TASK = re.compile(rf"Task ({SWEEP}|{FEED}|{DELIVER}|ringproof\.reconcile)\[")
+REGULAR_TASK = re.compile(rf"Task ({SWEEP}|{FEED}|{VISIT}|{DELIVER}|ringproof\.reconcile)\[")
 """Matches Celery's log lines about the tasks that run even in an idle installation."""
 
 _INDENTED = "\n    "
 """The lines of a message after its first one are indented, so that none of them passes for another message."""
 
 FORMAT = "%(asctime)s %(levelname)-7s %(processName)s %(message)s"
+
+FOREIGN_KEYS: Final = ("batch", "api_id")
+"""The values that a person or Plivo has chosen; Ringproof makes the others itself."""
 
 
 class Redacting(logging.Filter):
@@ -51,6 +57,9 @@ class Redacting(logging.Filter):
             record.exc_info = None
         if record.stack_info:
             record.stack_info = self._clean(record.stack_info)
+        if fields_of(record):
+            own = vars(record)
+            own.update({key: self._clean(own[key]) for key in FOREIGN_KEYS if key in own})
         return True
 
     def _clean(self, text: str) -> str:
@@ -59,14 +68,48 @@ class Redacting(logging.Filter):
         return _INDENTED.join(printable(redact(text), keep="\n").split("\n"))
 
 
+def fields_of(record: logging.LogRecord) -> dict[str, Any]:
+    """Return what a log line says beside its sentence; nothing if it is about no number, or another's."""
+    own = vars(record)
+    return {key: own[key] for key in KEYS if key in own} if isinstance(own.get("event"), Event) else {}
+
+
+class TextLines(logging.Formatter):
+    """Formats a record for people; what it says beside its sentence comes after it. The sentence names the number.
+
+    2026-05-04 15:00:00,000 INFO    ForkPoolWorker-1 code_sent +1•••••••23 sms 84 ms event=attempt request=1764376884 …
+    """
+
+    def __init__(self) -> None:
+        super().__init__(FORMAT)
+        self._host = socket.gethostname()
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # logging's name
+        """Return the line without its traceback."""
+        line, fields = super().formatMessage(record), fields_of(record)
+        if not fields:
+            return line
+        fields.pop("number", None)
+        return " ".join([line, *(f"{key}={_plain(value)}" for key, value in fields.items()), f"host={self._host}"])
+
+
+def _plain(value: Any) -> str:
+    text = str(value)
+    return json.dumps(text, ensure_ascii=False) if " " in text else text  # the name of a batch may have a space
+
+
 class JsonLines(logging.Formatter):
     """Formats a record as one JSON object in a line.
 
-        {"time": "2026-05-04T15:00:00.000Z", "level": "info", "logger": "worker.sending.attempt",
-         "process": "ForkPoolWorker-1", "message": "code_sent +1•••••••23 sms 84 ms"}
+        {"time": "2026-05-04T15:00:00.000Z", "level": "info", "logger": "worker.sending.results", "host": "vm",
+         "process": "ForkPoolWorker-1", "message": "code_sent +1•••••••23 sms 84 ms", "event": "attempt", …}
 
     An error has its `traceback`, too.
     """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._host = socket.gethostname()
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the record as one line of JSON."""
@@ -74,8 +117,10 @@ class JsonLines(logging.Formatter):
             "time": iso(datetime.fromtimestamp(record.created, UTC)),
             "level": record.levelname.lower(),
             "logger": record.name,
+            "host": self._host,
             "process": record.processName,
             "message": record.getMessage(),
+            **fields_of(record),
         }
         if record.exc_text:
             line["traceback"] = record.exc_text
@@ -103,7 +148,8 @@ def set_up_logging(level: int | str, logfile: str | None = None) -> None:
     """Send all log lines of this process to one handler, whose filter masks numbers and secrets."""
     current = settings()
     handler = logging.FileHandler(logfile) if logfile else logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonLines() if current.log_format == "json" else logging.Formatter(FORMAT))
+    handler.setFormatter(JsonLines() if current.log_format == "json" else TextLines())
+    handler.addFilter(Bursts())  # before the next one, which puts the arguments into the text
     redacting = Redacting(current.secrets)
     handler.addFilter(redacting)
     root = logging.getLogger()

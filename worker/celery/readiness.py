@@ -12,7 +12,7 @@ from celery import bootsteps
 
 from ringproof import runtime
 from ringproof.errors import LedgerUnavailable, Misconfigured
-from ringproof.ledger import audit
+from ringproof.ledger import attention, audit
 from ringproof.ledger.connection import round_trip
 from ringproof.ledger.health import examine
 from ringproof.ledger.ledger import Ledger
@@ -21,6 +21,8 @@ from ringproof.phone.country_list import PLIVO_SERVES
 from ringproof.policy import Rate
 from worker.celery import shutdown
 from worker.celery.consumers import leave_queues, want_events
+from worker.celery.identity import name_worker
+from worker.celery.pool_files import prepare_pool_files
 
 TESTED: Final = {"celery": "5.6.3", "kombu": "5.6.2"}
 """The versions that Ringproof is tested with. A worker logs at its start if it finds others."""
@@ -52,8 +54,11 @@ class Readiness(bootsteps.StartStopStep):
         # Mingle looks for other workers for a second after each lost connection. If one were lost each second, no
         # message would ever be taken. Ringproof does not use what workers exchange there (revoked ids and a clock).
         parent.options.update(without_mingle=True, without_gossip=True)
+        name_worker(parent.hostname)
         try:
             shutdown.share_flag()
+            prepare_pool_files(parent.pool_cls)
+            runtime.asks_plivo = True
             current = runtime.settings(worker=True)
             away = round_trip(current.redis_url.get_secret_value())
             runtime.most_connections = connections_for(current.policy.rate, away)
@@ -66,6 +71,7 @@ class Readiness(bootsteps.StartStopStep):
                 audit.note(ledger, f"worker@{socket.gethostname()}", "policy", change)
             ledger.publish_policy(current.policy)
             complaints = examine(ledger)
+            attention.note_all(ledger, list(runtime.accounts()))
             leave_queues(parent.app, current)
             want_events(current)
         except (Misconfigured, LedgerUnavailable) as error:
@@ -75,6 +81,7 @@ class Readiness(bootsteps.StartStopStep):
                 "this worker changes the policy that another one has published: %s; give all workers the same values",
                 ", ".join(changed),
             )
+        say_what_is_strange()
         say_where_plivo_serves(current.countries)
         if current.proxy:
             _log.info("Plivo is asked through the proxy %s", current.proxy)
@@ -84,14 +91,6 @@ class Readiness(bootsteps.StartStopStep):
             if complaint.fatal:
                 sys.exit(f"ringproof: {complaint.text}")
             _log.warning("%s", complaint.text)
-        for package, tested in TESTED.items():
-            if version(package) != tested:
-                _log.warning(
-                    "%s %s is untested; Ringproof is tested with %s",
-                    package,
-                    version(package),
-                    tested,
-                )
 
 
 def connections_for(rate: Rate, away: float) -> int:
@@ -110,6 +109,15 @@ def make_scripts(ledger: Ledger) -> None:
     """Put the texts of the scripts together that each send needs."""
     for name in SCRIPTS_OF_A_SEND:
         ledger.script(name)
+
+
+def say_what_is_strange() -> None:
+    """Log each variable that is no setting, and each library that Ringproof is not tested with."""
+    for sentence in runtime.unknown_variables():
+        _log.warning("%s", sentence)
+    for package, tested in TESTED.items():
+        if version(package) != tested:
+            _log.warning("%s %s is untested; Ringproof is tested with %s", package, version(package), tested)
 
 
 def say_where_plivo_serves(countries: Collection[str]) -> None:

@@ -10,10 +10,10 @@ from typing import Any, Final
 from celery import bootsteps
 from celery.worker import control, state
 
-from ringproof.celery.backend import mask_id, parse_result_id
 from ringproof.celery.control import NO_STAMPS, NOT_TERMINATED, refused_by_ledger
 from ringproof.celery.messages import requests_of
 from ringproof.errors import LedgerUnavailable
+from ringproof.ledger.result_id import mask_id, parse_result_id
 
 _celerys_revoke = control.revoke
 _WHEN_IT_ARRIVES: Final = (

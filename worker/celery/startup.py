@@ -20,6 +20,7 @@ def settings_or_exit() -> Settings:
     if context is None or getattr(context.obj, "app", None) is not app:
         return runtime.settings()
     try:
+        runtime.refuse_test_mode()
         return runtime.settings(worker=context.info_name == "worker")
     except Misconfigured as error:
         raise click.ClickException("\n       ".join(error.problems)) from error

@@ -10,8 +10,9 @@ from ringproof.ledger.answers import Begun, Outcome, PlivoSignal, Verdict
 from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.pace import replace_slot
 from ringproof.ledger.record import Record, State
+from worker.sending import fixed_code
 from worker.sending.final_check import CONNECT_SECONDS, FinalCheck, SlotMissed
-from worker.sending.outcomes import outcome_of
+from worker.sending.outcomes import http_status_of, outcome_of
 
 if TYPE_CHECKING:
     from ringproof.plivo.client import PlivoClient, Sent
@@ -21,15 +22,17 @@ if TYPE_CHECKING:
 class Attempted:
     """What became of one attempt, to be written to the ledger.
 
-    `slot` and `ended_at` are moments of this process's `boot_clock()`: when the request was due, and when its answer
-    came.
+    `slot`, `passed_at` and `ended_at` are moments of this process's `boot_clock()`: when the request was due, when it
+    could begin (None: never), and when its answer came. `http_status` is None if there was no answer.
     """
 
     begun: Begun
     record: Record
     outcome: Outcome
     slot: float
+    passed_at: float | None
     ended_at: float
+    http_status: int | None
 
 
 class SlotRevoked(Exception):
@@ -49,6 +52,8 @@ def attempt(ledger: Ledger, client: "PlivoClient", begun: Begun, asked_at: float
     """
     record = begun.record
     assert record is not None  # noqa: S101  # begin has read what it claimed
+    if record.is_test:
+        return Attempted(begun, record, fixed_code.outcome(), begun.at, None, boot_clock(), None)
     # Counted from before the call of begin, so that the lease never looks longer than it is.
     first_byte_until = asked_at + (begun.wait + ledger.durations.first_byte).total_seconds()
     check = FinalCheck(begun.at, first_byte_until, partial(_replace_slot, ledger, record, lead))
@@ -60,9 +65,10 @@ def attempt(ledger: Ledger, client: "PlivoClient", begun: Begun, asked_at: float
             api_id=sent.api_id,
             plivo_signal=PlivoSignal.TAKEN,
         )
+        http_status: int | None = sent.http_status
     except RingproofError as error:
-        outcome = outcome_of(error, record.attempts)
-    return Attempted(begun, record, outcome, check.slot, boot_clock())
+        outcome, http_status = outcome_of(error, record.attempts), http_status_of(error)
+    return Attempted(begun, record, outcome, check.slot, check.passed_at, boot_clock(), http_status)
 
 
 def _send(

@@ -1,22 +1,25 @@
-"""The numbers of bulk and schedule that this process has in hand: they are begun by the portion, as turns come."""
+"""The numbers that this process has in hand, of one account, lane and channel: begun by the portion, as turns come."""
 
 import logging
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from itertools import islice
 from typing import Final
 
 from ringproof.celery.messages import send_chunk
+from ringproof.celery.people import send_people
 from ringproof.clock import boot_clock
-from ringproof.errors import LedgerUnavailable
-from ringproof.ledger.ledger import Ledger
+from ringproof.errors import LedgerUnavailable, UnknownAccount
 from ringproof.ledger.record import Lane
+from ringproof.ledger.row_outcomes import LISTS
 from ringproof.phone.masking import mask
 from worker.celery import shutdown
+from worker.celery.outcome_log import Event, about, of_account
 from worker.sending.begin import BEGIN_SECONDS, Portion, begin_portion
 from worker.sending.quiet import QuietNumbers
+from worker.sending.refusal import wait_until_left
 from worker.sending.retry import PAUSES
 from worker.sending.senders import Senders
 
@@ -39,19 +42,30 @@ class InHand:
 
     Nothing is lost with the process: in Redis they are queued, and the sweep sends their messages again.
 
-        in_hand = InHand(ledger, senders, Lane.BULK, "sms")
+        in_hand = InHand(lambda: senders, Lane.BULK, "sms")
         in_hand.add([("+14155550123", 1764374400)])
         in_hand.close()
+
+    `senders_now` returns the account's senders: others, once its token is another one. Its thread lives as long as
+    there are numbers: an account without work has none.
     """
 
-    def __init__(self, ledger: Ledger, senders: Senders, lane: Lane, channel: str) -> None:
-        self._ledger, self._senders = ledger, senders
+    def __init__(self, senders_now: Callable[[], Senders], lane: Lane, channel: str) -> None:
+        self._senders_now = senders_now
         self._lane, self._channel = lane, channel
-        self._quiet = QuietNumbers(ledger, lane)
+        self._use(senders_now())
         self._requests: dict[tuple[str, int], None] = {}  # a set in the order in which they came
-        self._thread = ThreadPoolExecutor(1)
+        self._thread: ThreadPoolExecutor | None = None
         self._lock = threading.Lock()
         self._is_begun = False
+
+    def _use(self, senders: Senders) -> None:
+        self._senders, self._ledger = senders, senders.ledger
+        self._quiet = QuietNumbers(senders.ledger, self._lane)
+
+    def __len__(self) -> int:
+        """Return how many numbers are in hand."""
+        return len(self._requests)
 
     def add(self, requests: Sequence[tuple[str, int]]) -> None:
         """Begin each (number, request) when its turn comes. One that is in hand already keeps its place.
@@ -62,15 +76,23 @@ class InHand:
             room = max(MOST_IN_HAND - len(self._requests), 0)
             self._requests.update(dict.fromkeys(requests[:room]))
             if not self._is_begun:
+                self._thread = self._thread or ThreadPoolExecutor(1)
                 self._thread.submit(self._begin_all)  # if the system has no thread left, the next call tries again
                 self._is_begun = True
 
     def close(self) -> None:
         """Send new messages for the numbers that have not begun. Called when this worker stops."""
-        self._thread.shutdown()
+        with self._lock:
+            thread = self._thread
+        if thread:
+            thread.shutdown()
 
     def _begin_all(self) -> None:
         """Begin numbers until none are left."""
+        with of_account(self._senders.account):
+            self._begin_in_order()
+
+    def _begin_in_order(self) -> None:
         try:
             most, next_turn = MOST_AT_ONCE, 0.0
             while shutdown.sleep_unless_stopping(min(next_turn - boot_clock(), BEGIN_SECONDS)):
@@ -85,17 +107,25 @@ class InHand:
                     for request in portion:
                         if request not in later:
                             del self._requests[request]
+                if answer.is_refused:
+                    wait_until_left(self._ledger)
+                    break
                 # Where turns are given, a call reads hardly more numbers than get a slot.
                 most = min(answer.begun + 1 if later else 2 * most, MOST_AT_ONCE)
                 next_turn = answer.next_turn
             self._give_back()
         except LedgerUnavailable:  # this worker stops
             self._give_back()
+        except UnknownAccount as error:
+            self._leave(error)
         except Exception:  # noqa: BLE001  # a thread would end with it, and nobody would learn of it
             _log.exception("an error of Ringproof's own; the numbers in hand get new messages")
             self._give_back()
 
     def _begin(self, portion: Sequence[tuple[str, int]]) -> Portion:
+        senders = self._senders_now()
+        if senders is not self._senders:
+            self._use(senders)
         # Not known from when they came: here they may wait until their quiet hours begin.
         quiet_until = self._quiet.among(portion)
         try:
@@ -110,7 +140,7 @@ class InHand:
 
         Then this one is not in hand any more, and the others go on. If Redis refuses all of them they wait.
         """
-        begun, later, next_turn = 0, [], 0.0
+        begun, later, next_turn, is_refused = 0, [], 0.0, False
         refused: dict[tuple[str, int], LedgerUnavailable] = {}
         for place, request in enumerate(portion):
             try:
@@ -122,14 +152,15 @@ class InHand:
                 continue
             begun += one.begun
             if one.later:
-                later, next_turn = list(portion[place:]), one.next_turn
+                later, next_turn, is_refused = list(portion[place:]), one.next_turn, one.is_refused
                 break
         if len(refused) == len(portion):
             _log.warning("nothing is begun until the ledger takes it: %s", refused[portion[0]])
             return self._wait_behind_others(portion)
-        for (number, _), why in refused.items():
-            _log.warning("%s is not begun; the sweep sends its message again: %s", mask(number), why)
-        return Portion(begun, later, next_turn)
+        for (number, request_number), why in refused.items():
+            extra = about(Event.BEGIN, number, request=request_number, lane=self._lane, channel=self._channel)
+            _log.warning("%s is not begun; the sweep sends its message again: %s", mask(number), why, extra=extra)
+        return Portion(begun, later, next_turn, is_refused)
 
     def _wait_behind_others(self, portion: Sequence[tuple[str, int]]) -> Portion:
         """Try others first after a pause: if Redis takes one of them, it was not Redis that refused all."""
@@ -141,8 +172,8 @@ class InHand:
     def _next(self, most: int) -> Sequence[tuple[str, int]]:
         """Return the numbers to begin next: as many as there are free senders, at most `most`. Empty: none are left."""
         with self._lock:
-            self._is_begun = bool(self._requests)
-            if not self._is_begun:
+            if not self._requests:
+                self._end()
                 return []
             most = min(most, len(self._requests))
         free = self._senders.wait_for_free(self._lane, most)
@@ -150,9 +181,29 @@ class InHand:
             return list(islice(self._requests, free))
 
     def _give_back(self) -> None:
-        with self._lock:
-            left, self._is_begun = list(self._requests), False
-            self._requests.clear()
+        left, account = self._take_all(), self._senders.account
+        if self._channel not in LISTS:
+            if left:
+                send_people(self._ledger, left)
+            return
         for first in range(0, len(left), MOST_IN_MESSAGE):
-            if not send_chunk(left[first : first + MOST_IN_MESSAGE], self._lane, self._channel):
+            if not send_chunk(left[first : first + MOST_IN_MESSAGE], self._lane, self._channel, account):
                 return  # Redis is away, and the sweep sends the others again, too
+
+    def _leave(self, why: UnknownAccount) -> None:
+        """Leave the numbers of an account that is no more: they stay queued, and are sent to if it comes back."""
+        _log.warning("%d numbers wait: %s", len(self._take_all()), why.message)
+
+    def _take_all(self) -> list[tuple[str, int]]:
+        with self._lock:
+            left = list(self._requests)
+            self._requests.clear()
+            self._end()
+        return left
+
+    def _end(self) -> None:
+        """Note that nothing is begun any more. The thread of an account ends with its work."""
+        self._is_begun = False
+        if self._thread and self._senders.account is not None:
+            self._thread.shutdown(wait=False)
+            self._thread = None

@@ -26,7 +26,7 @@ class FinalCheck:
     """Has one request begin at its slot, or at a later one if it has missed its own.
 
     `slot` and `until` are moments of this process's `boot_clock()`: nothing is sent after `until`. `replace` reserves
-    another slot. What it raises ends the request, and nothing was sent.
+    another slot. What it raises ends the request, and nothing was sent. `passed_at` is when the request could begin.
 
         check = FinalCheck(slot, slot + 20, partial(reserve_slot, ledger))
         check.wait_to_connect()
@@ -35,6 +35,7 @@ class FinalCheck:
 
     def __init__(self, slot: float, until: float, replace: Callable[[], float]) -> None:
         self.slot = slot
+        self.passed_at: float | None = None
         self._until, self._replace = until, replace
 
     def wait_to_connect(self) -> bool:
@@ -59,6 +60,7 @@ class FinalCheck:
             self._sleep(self.slot)
             now = boot_clock()
             if now <= self.slot + LATE_SECONDS:
+                self.passed_at = now
                 return
             if now > self._until:
                 raise LeaseOver("frozen or too slow; nothing was sent")

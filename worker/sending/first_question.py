@@ -17,6 +17,7 @@ from ringproof.errors import (
     RingproofError,
     Throttled,
     Unauthorized,
+    Unknown,
     Unreachable,
 )
 from worker.sending.queries import ask_at_slot
@@ -46,10 +47,11 @@ class FirstQuestion(bootsteps.StartStopStep):
 
 
 def ask_first() -> None:
-    """Ask Plivo for one entry of its list, and log that it answered. If it refuses, the warning says what to check.
+    """Ask Plivo for one entry of its list, and log that it answered. If it refuses, the error says what to check.
 
-    As any answer does, a 401 pauses all sending, and a good answer ends such a pause. Nothing is logged about the
-    question if it gets no slot in time, if Plivo answers 429, or if Redis is away: none of these is a wrong setting.
+    As any answer does, a 401 has this worker leave its work to others, and a good answer ends that. Nothing is
+    logged about the question if it gets no slot in time, if Plivo answers 429, or if Redis is away: none of these is
+    a wrong setting.
     """
     try:
         ask_at_slot(runtime.ledger(), runtime.plivo().probe, within=SLOT)
@@ -57,6 +59,7 @@ def ask_first() -> None:
         return
     except RingproofError as error:
         remedy = REMEDIES.get(type(error), "check PLIVO_BASE_URL, and the network")
-        _log.warning("at the start Plivo answered: %s; %s", getattr(error, "detail", error.message), remedy)
+        level = logging.WARNING if isinstance(error, Unreachable | Unknown) else logging.ERROR
+        _log.log(level, "at the start Plivo answered: %s; %s", getattr(error, "detail", error.message), remedy)
     else:
         _log.info("at the start Plivo answered, and accepts the credentials")

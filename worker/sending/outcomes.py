@@ -1,11 +1,11 @@
 """How an attempt ends: one table that maps each error of the client to an outcome for the ledger."""
 
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Final
 
 from ringproof.errors import (
-    Failed,
     Forbidden,
     LeaseOver,
     Rejected,
@@ -27,19 +27,17 @@ SHORTEST_WAIT: Final = timedelta(seconds=1)
 """The wait if Plivo says `Retry-After: 0`: without it the worker would ask in a busy loop."""
 
 
+_STATUS = re.compile(r"[1-5][0-9]{2}(?![^ ])")
+
+
 def _rejected(error: Rejected, _: int) -> Outcome:
-    plivo_signal = PlivoSignal.NOT_FOUND if _status(error) in {"404", "405"} else PlivoSignal.ANSWERED
+    plivo_signal = PlivoSignal.NOT_FOUND if http_status_of(error) in {404, 405} else PlivoSignal.ANSWERED
     return Outcome(State.FAILED, Reason.REJECTED, error.detail, plivo_signal=plivo_signal)
 
 
 def _forbidden(error: Forbidden, _: int) -> Outcome:
-    plivo_signal = PlivoSignal.NO_CREDIT if _status(error) == "402" else PlivoSignal.FORBIDDEN
+    plivo_signal = PlivoSignal.NO_CREDIT if http_status_of(error) == 402 else PlivoSignal.FORBIDDEN
     return Outcome(State.FAILED, Reason.FORBIDDEN, error.detail, plivo_signal=plivo_signal)
-
-
-def _status(error: Failed) -> str:
-    """Return Plivo's status, with which the client's details begin."""
-    return error.detail.partition(" ")[0]
 
 
 def _unknown(error: Unknown, _: int) -> Outcome:
@@ -84,6 +82,13 @@ OUTCOMES: Final[dict[type[RingproofError], Callable[..., Outcome]]] = {
     Throttled: _throttled,
     Unauthorized: _unauthorized,
 }
+
+
+def http_status_of(error: RingproofError) -> int | None:
+    """Return Plivo's status, with which the client's texts begin; None if Plivo has not answered."""
+    text = getattr(error, "detail", "") or getattr(error, "cause", "")
+    status = _STATUS.match(text)
+    return int(status[0]) if status else None
 
 
 def outcome_of(error: RingproofError, attempts: int) -> Outcome:

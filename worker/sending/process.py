@@ -2,37 +2,77 @@
 
 import os
 import threading
-from typing import Any
+from functools import partial
+from typing import Any, Final
 
 from celery import signals
 
 from ringproof import runtime
 from ringproof.celery.messages import send_chunk
+from ringproof.celery.people import send_people
 from ringproof.ledger.record import Lane
+from ringproof.ledger.row_outcomes import LISTS
 from worker.celery import shutdown
+from worker.sending.activity import ProcessActivity
 from worker.sending.bulk import InHand
-from worker.sending.senders import Senders
+from worker.sending.events import want_events
+from worker.sending.senders import Senders, SenderThreads
+from worker.sending.timings import write_last
+
+MOST_IDLE: Final = 500
+"""Accounts without work that a process remembers. Each takes some kilobytes, and no thread."""
 
 
 class Sending:
-    """The sending of one process, for as long as it lives. A child process makes its own."""
+    """The sending of one process, for as long as it lives. A child process makes its own.
+
+    All accounts of the installation share its senders.
+    """
 
     def __init__(self) -> None:
         self.ledger = runtime.ledger()
-        self.senders = Senders(self.ledger, runtime.plivo())
-        self._in_hand: dict[tuple[Lane, str], InHand] = {}
-        self._lock = threading.Lock()
+        self.activity = ProcessActivity(self.ledger, self.work)
+        self.threads = SenderThreads(is_shared=runtime.has_accounts())
+        self.senders = Senders(self.ledger, runtime.plivo(), self.activity, self.threads)
+        self._of_accounts: dict[str, list[Senders]] = {}
+        self._in_hand: dict[tuple[str | None, Lane, str], InHand] = {}
+        self._lock = threading.RLock()
 
-    def take_in_hand(self, requests: list[tuple[str, int]], lane: Lane, channel: str) -> None:
-        """Begin these numbers when their turns come. When this worker stops, they get a new message instead."""
+    def of(self, account: str | None) -> Senders:
+        """Return the senders of an account, or of the installation's own (None). Raises `UnknownAccount`.
+
+        After a change of its token there are new ones. The old ones end what they have begun.
+        """
+        if account is None:
+            return self.senders
+        ledger, client = runtime.ledger(account), runtime.plivo(account)
+        with self._lock:
+            known = [one for one in self._of_accounts.get(account, ()) if one.unwritten or one.uses(ledger, client)]
+            if not known or not known[-1].uses(ledger, client):
+                known.append(Senders(ledger, client, self.activity, self.threads))
+            self._of_accounts[account] = known
+            return known[-1]
+
+    def take_in_hand(
+        self, requests: list[tuple[str, int]], lane: Lane, channel: str, account: str | None = None
+    ) -> None:
+        """Begin these numbers when their turns come. When this worker stops, they get a new message instead.
+
+        Raises `UnknownAccount`: then they stay queued in the ledger.
+        """
+        want_events(self.of(account).ledger)
         with self._lock:
             is_stopping = shutdown.is_stopping()
             if not is_stopping:
-                if (lane, channel) not in self._in_hand:
-                    self._in_hand[lane, channel] = InHand(self.ledger, self.senders, lane, channel)
-                self._in_hand[lane, channel].add(requests)
+                key = account, lane, channel
+                if key not in self._in_hand:
+                    self._forget_idle()
+                    self._in_hand[key] = InHand(partial(self.of, account), lane, channel)
+                self._in_hand[key].add(requests)
         if is_stopping:
-            send_chunk(requests, lane, channel)
+            _send_again(requests, lane, channel, account)
+        else:
+            self.activity.begin()
 
     def close(self) -> None:
         """Wait until what was begun is sent and written. The numbers in hand get new messages."""
@@ -42,6 +82,32 @@ class Sending:
         for numbers in in_hand:
             numbers.close()
         self.senders.close()
+        for senders in self._all_of_accounts():
+            senders.close()
+        self.activity.close()
+
+    def work(self) -> tuple[int, int]:
+        """Return how many numbers are in hand, and how many are under way."""
+        with self._lock:
+            in_hand = list(self._in_hand.values())
+        unwritten = sum(senders.unwritten for senders in self._all_of_accounts())
+        return sum(map(len, in_hand)), self.senders.under_way + unwritten
+
+    def _all_of_accounts(self) -> list[Senders]:
+        with self._lock:
+            return [senders for known in self._of_accounts.values() for senders in known]
+
+    def _forget_idle(self) -> None:
+        """Forget accounts that have no work here. They are made again when they have some."""
+        if len(self._in_hand) > MOST_IDLE:
+            self._in_hand = {key: one for key, one in self._in_hand.items() if key[0] is None or one}
+
+
+def _send_again(requests: list[tuple[str, int]], lane: Lane, channel: str, account: str | None) -> None:
+    if channel in LISTS:
+        send_chunk(requests, lane, channel, account)
+    else:
+        send_people(runtime.ledger(account), requests)
 
 
 _lock = threading.Lock()
@@ -60,6 +126,7 @@ def close(**_: Any) -> None:
     """End the sending of this process, if it has begun. Python's own end would not do: Celery's children skip it."""
     if ours := _of_process.get(os.getpid()):
         ours.close()
+    write_last()
 
 
 for at_the_end in (signals.worker_process_shutdown, signals.worker_shutdown):

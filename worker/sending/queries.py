@@ -7,7 +7,7 @@ from functools import partial
 from typing import Final, TypeVar
 
 from ringproof.clock import boot_clock
-from ringproof.errors import LeaseOver, LedgerUnavailable, RingproofError
+from ringproof.errors import LeaseOver, LedgerUnavailable, RingproofError, Unreachable
 from ringproof.ledger.answers import PlivoSignal
 from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.pace import report_answer, reserve_in_lane, reserve_slot
@@ -15,6 +15,8 @@ from ringproof.ledger.record import Lane
 from worker.celery import shutdown
 from worker.sending.final_check import CONNECT_SECONDS, FinalCheck, SlotMissed
 from worker.sending.outcomes import signal_of
+from worker.sending.refusal import note_refusal
+from worker.sending.timings import result_of, timings
 
 T = TypeVar("T")
 
@@ -63,7 +65,7 @@ def ask_from_slot(ledger: Ledger, slot: float, ask: Callable[..., T], *, ends: f
     try:
         answer = _ask(check, ask)
     except RingproofError as error:
-        report(signal_of(error), getattr(error, "retry_after", None))
+        report(signal_of(error), getattr(error, "retry_after", None), is_unreachable=isinstance(error, Unreachable))
         raise
     report(PlivoSignal.KNOWN)
     return answer
@@ -78,8 +80,19 @@ def _ask(check: FinalCheck, ask: Callable[..., T]) -> T:
             continue
 
 
-def _report(ledger: Ledger, check: FinalCheck, signal: PlivoSignal, retry_after: float | None = None) -> None:
+def _report(
+    ledger: Ledger,
+    check: FinalCheck,
+    signal: PlivoSignal,
+    retry_after: float | None = None,
+    *,
+    is_unreachable: bool = False,
+) -> None:
     """Report the answer to the pace. A Redis that is away loses the report, but not the answer."""
+    if result := result_of(signal, is_unreachable=is_unreachable):
+        timings(ledger).note_answer("question", result, boot_clock() - check.slot)
     if signal is not PlivoSignal.NONE:
         with suppress(LedgerUnavailable):
             report_answer(ledger, signal, retry_after, ago=timedelta(seconds=max(0.0, boot_clock() - check.slot)))
+    if signal is PlivoSignal.UNAUTHORIZED:
+        note_refusal(ledger)
