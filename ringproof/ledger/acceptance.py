@@ -1,11 +1,12 @@
 """The answer to a new request: the table *record × new request*, and the answer of the script `number/accept`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final, Self
 
+from ringproof.clock import moment
 from ringproof.ledger.record import State
 
 
@@ -34,7 +35,13 @@ class Disposition(StrEnum):
     COUNTRY = "country"  # the list of countries leaves the number out
     GONE = "gone"  # the request follows an earlier one, which is not there any more
 
+    @classmethod
+    def of(cls, word: str) -> "Disposition":
+        """Return what a script has answered. A newer version may have answered the same token before, by its word."""
+        return cls(word) if word in _WORDS else cls.SAME
 
+
+_WORDS = frozenset(Disposition)
 _D = Disposition
 
 _FREE = (_D.ACCEPTED, _D.ACCEPTED, _D.ACCEPTED, _D.ACCEPTED)
@@ -99,3 +106,15 @@ class Acceptance:
     until: datetime | None
     promoted: bool
     limit: str = ""
+
+    @property
+    def needs_message(self) -> bool:
+        """Whether a worker has to get a message about the request."""
+        return self.disposition is Disposition.ACCEPTED or self.promoted
+
+    @classmethod
+    def read(cls, answer: Sequence[Any]) -> Self:
+        """Read the answer of the script `number/accept`."""
+        disposition, request, until, promoted, limit = answer
+        ends_at = moment(int(until)) if until else None
+        return cls(Disposition.of(disposition), int(request), ends_at, promoted=bool(promoted), limit=limit)

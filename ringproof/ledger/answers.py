@@ -3,8 +3,9 @@
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
+from typing import Self
 
-from ringproof.ledger.record import Lane, Reason, Record, State
+from ringproof.ledger.record import Lane, Reason, Record, State, reason_of, state_of
 
 
 class Verdict(StrEnum):
@@ -12,6 +13,7 @@ class Verdict(StrEnum):
 
     BEGUN = "begun"  # the number is `sending`, and this caller sends
     LATER = "later"  # its turn has not come: begin again at `Begun.at`
+    ELSEWHERE = "elsewhere"  # it stays queued: Plivo does not know the credentials of this worker
     WAITING = "waiting"  # it waits on the agenda until its record's `due_at`
     ENDED = "ended"  # it has failed or is cancelled
     NOTHING = "nothing"  # nothing to begin: another worker has the request, or it was replaced or has ended
@@ -21,8 +23,9 @@ class Verdict(StrEnum):
 class Begun:
     """What `Ledger.begin` returns for one number.
 
-    For BEGUN `record` has only what a sender needs: the request with its lane, channel, alias, subaccount, country and
-    `resend`, the attempts, `lease_until` and `live_until`. It is None for LATER, and if the number has no record.
+    For BEGUN `record` has only what a sender needs: the request with its lane, channel, alias, subaccount, country,
+    deadline and `resend`, the attempts, `lease_until` and `live_until`. It is None for LATER and ELSEWHERE, and if the
+    number has no record.
 
     `wait` is the time until its slot, or for LATER until its turn. `at` is that moment by this process's
     `boot_clock()`, and `at_us` by the clock of Redis (µs since 1970).
@@ -44,12 +47,12 @@ class PlivoSignal(StrEnum):
     NONE = ""  # nothing
     TAKEN = "taken"  # Plivo sent the code
     ANSWERED = "answered"  # Plivo answered that it sent no code
-    KNOWN = "known"  # Plivo accepts the credentials
+    KNOWN = "known"  # Plivo accepts the credentials of this worker
     NO_CREDIT = "no_credit"  # 402
     FORBIDDEN = "forbidden"  # 403
     NOT_FOUND = "not_found"  # 404 or 405, to a send
     THROTTLED = "throttled"  # 429
-    UNAUTHORIZED = "unauthorized"  # 401
+    UNAUTHORIZED = "unauthorized"  # 401, to the credentials of this worker
     DOUBTFUL = "doubtful"  # no answer, or none that shows whether Plivo sent the code
 
 
@@ -67,19 +70,24 @@ class AgendaAction(StrEnum):
     UNDECIDED = "undecided"  # no look-up has ended its doubt within a day: it has failed
     LIST = "list"  # its code has died, and it waits for a scan of Plivo's list
     KEPT = "kept"  # it was not due: the entry has another time now
+    NEWER = "newer"  # only a newer version can go on with it: it is looked at again later
     DAMAGED = "damaged"  # its record is damaged: it is looked at again in minutes
     GONE = "gone"  # it has no record, or a final one: the entry is removed
 
 
 @dataclass(frozen=True, slots=True)
 class AgendaResult:
-    """One due entry of the agenda, and what the script did with it."""
+    """One due entry of the agenda, what the script did with it, and what its record says now."""
 
     action: AgendaAction
     phone_number: str = field(repr=False)
     request: int
     lane: Lane
     channel: str = ""
+    state: State | None = None
+    reason: Reason | None = None
+    batch: str | None = None
+    row: str | None = None
 
 
 class Settled(StrEnum):
@@ -88,6 +96,28 @@ class Settled(StrEnum):
     SETTLED = "settled"  # done
     ALREADY = "already"  # an earlier call has done it
     STALE = "stale"  # nothing changed: the request is not this caller's, or its state does not allow this
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """The answer of `Ledger.settle_many` for one settlement: what the record says now, and to which row it belongs.
+
+    The state may be another one than the outcome's: an answer that concerns all numbers has this one wait. None stands
+    for no record, and for a state that this version does not know.
+
+        Written(Settled.SETTLED, State.WAITING, Reason.REFUSED, batch="spring", row="sms:17:US")
+    """
+
+    settled: Settled
+    state: State | None
+    reason: Reason | None = None
+    batch: str | None = None
+    row: str | None = None
+
+    @classmethod
+    def unpack(cls, settled: str, state: str, reason: str, batch: str, row: str) -> Self:
+        """Unpack the answer of the script."""
+        return cls(Settled(settled), state_of(state), reason_of(reason), batch or None, row or None)
 
 
 @dataclass(frozen=True, slots=True)

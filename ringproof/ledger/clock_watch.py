@@ -8,13 +8,18 @@ reads (`lua/lib/jumps.lua`). A clock that was set back shows by itself in what w
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from copy import copy
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 
 from ringproof.clock import boot_clock
 from ringproof.errors import LedgerUnavailable
+from ringproof.ledger.in_one_go import in_one_go
+
+RunScript = Callable[..., Awaitable[Any]]
+"""`run_script(name, keys, args, expected_us)` runs a script, with the time that Redis should have (None: unknown)."""
 
 CLOCK_IS_ANOTHER: Final = "CLOCK is another than the caller expects"
 """The answer of a script that finds another time than its caller expects (`lua/lib/clock.lua`)."""
@@ -53,49 +58,68 @@ class _Measurement:
 
 
 class ClockWatch:
-    """What this process knows of Redis' clock. Thread-safe.
+    """What this process knows of Redis' clock. Thread-safe."""
 
-    `run_script(name, keys, args, expected_us)` runs a script, with the time that Redis should have (None: unknown).
-    """
-
-    def __init__(self, run_script: Callable[..., Any]) -> None:
-        self._run_script = run_script
+    def __init__(self) -> None:
         self._known: _Measurement | None = None
+        self._failure: tuple[float, LedgerUnavailable] | None = None
         self._lock = threading.Lock()
 
-    def expected_us(self) -> int:
-        """Return the time (µs) that Redis' clock has now, unless it has jumped.
-
-        Measures the clock once a minute. Raises `LedgerUnavailable` if Redis does not answer.
-        """
+    def expected_us(self) -> int | None:
+        """Return the time (µs) that Redis' clock has now, unless it has jumped. None: it has to be measured first."""
         known = self._known
-        if known is None or known.age > AGAIN_SECONDS:
-            known = self.measure()
-        return known.expected_us()
+        return None if known is None or known.age > AGAIN_SECONDS else known.expected_us()
 
-    def measure(self) -> _Measurement:
-        """Measure Redis' clock. If it has jumped ahead since the last measurement, note the jump in Redis."""
+    def measure(self, run_script: RunScript) -> int:
+        """Measure Redis' clock, by steps that block, and return its time (µs). Raises `LedgerUnavailable`.
+
+        Threads that come while one measures share what it finds. If Redis hangs, each of them waits once, and not once
+        for each thread before it.
+        """
+        came_at = boot_clock()
         with self._lock:
-            known = self._known if self._known and self._known.age < OLDEST_SECONDS else None
-            try:
-                new = self._ask(known.expected_us() if known else None)
-            except LedgerUnavailable as error:
-                if error.cause != CLOCK_IS_ANOTHER or known is None:
-                    raise
-                new = self._ask(None)
-                if new.least - known.most > SMALLEST_JUMP_SECONDS:
-                    self._note_jump(new.most - known.least, known.age)
-            self._known = new
-            return new
+            found = self.found_since(came_at)
+            return in_one_go(self.measure_now(run_script)) if found is None else found
 
-    def _ask(self, expected_us: int | None) -> _Measurement:
-        asked_at = boot_clock()
-        now_us = int(self._run_script("now", (), (), expected_us))
-        answered_at = boot_clock()
-        return _Measurement(asked_at, now_us / 1e6 - answered_at, now_us / 1e6 - asked_at)
+    def found_since(self, moment: float) -> int | None:
+        """Return Redis' time as another caller has measured it since a moment. Raises the error that this one met."""
+        if self._known and self._known.measured_at > moment:
+            return self._known.expected_us()
+        if self._failure and self._failure[0] > moment:
+            raise copy(self._failure[1])
+        return None
 
-    def _note_jump(self, seconds: float, ago: float) -> None:
-        """Note a jump, unless another process has done so. The longest possible one: then no code dies too early."""
-        if self._run_script("note_jump", (), (round(seconds * 1000), round(ago * 1000))):
-            jump = timedelta(seconds=round(seconds))
-            _log.warning("Redis' clock has jumped ahead by %s; its machine needs NTP", jump)
+    async def measure_now(self, run_script: RunScript) -> int:
+        """Measure Redis' clock, and return its time (µs). If it has jumped ahead since the last time, note the jump."""
+        try:
+            self._known = await self._measured(run_script)
+        except LedgerUnavailable as error:
+            self._failure = boot_clock(), error
+            raise
+        return self._known.expected_us()
+
+    async def _measured(self, run_script: RunScript) -> _Measurement:
+        known = self._known if self._known and self._known.age < OLDEST_SECONDS else None
+        try:
+            return await _ask(run_script, known.expected_us() if known else None)
+        except LedgerUnavailable as error:
+            if error.cause != CLOCK_IS_ANOTHER or known is None:
+                raise
+        new = await _ask(run_script, None)
+        if new.least - known.most > SMALLEST_JUMP_SECONDS:
+            await _note_jump(run_script, new.most - known.least, known.age)
+        return new
+
+
+async def _ask(run_script: RunScript, expected_us: int | None) -> _Measurement:
+    asked_at = boot_clock()
+    now_us = int(await run_script("now", (), (), expected_us))
+    answered_at = boot_clock()
+    return _Measurement(asked_at, now_us / 1e6 - answered_at, now_us / 1e6 - asked_at)
+
+
+async def _note_jump(run_script: RunScript, seconds: float, ago: float) -> None:
+    """Note a jump, unless another process has done so. The longest possible one: then no code dies too early."""
+    if await run_script("note_jump", (), (round(seconds * 1000), round(ago * 1000)), None):
+        jump = timedelta(seconds=round(seconds))
+        _log.error("Redis' clock has jumped ahead by %s; its machine needs NTP", jump)

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 CODE_WAITS: Final = timedelta(seconds=60)
 """How long a code waits for a worker. After that the user has to enter it again."""
 
+NOT_SHOWN: Final = "(not shown)"
+"""What an error shows in the place of a code."""
+
 TRIES: Final = 5
 """How often one code can be entered, right or wrong. Wrong codes count over all codes of a number, too (`locks.py`)."""
 
@@ -57,7 +60,9 @@ class NextStep(StrEnum):
     EXPIRED = "expired"  # the code that Plivo sent is too old
     TOO_MANY = "too_many"  # the code was entered five times
     ANOTHER = "another"  # the last code was sent for another request
-    PAUSED = "paused"  # Plivo does not accept the credentials at present
+    PAUSED = "paused"  # Plivo knows the credentials of no worker at present
+    NEWER = "newer"  # a newer worker takes the code: this version cannot read the record
+    ELSEWHERE = "elsewhere"  # another worker takes the code: Plivo does not know the credentials of this one
 
 
 class Source(StrEnum):
@@ -113,7 +118,12 @@ def check_code(code: object) -> SecretStr:
     code = veil(code)
     if found := _find_code(code):
         return found
-    raise InvalidRequest("code", "(not shown)", "a string of 4 to 8 digits, with the zeros that it begins with")
+    raise InvalidRequest("code", NOT_SHOWN, "a string of 4 to 8 digits, with the zeros that it begins with")
+
+
+def is_code(text: str) -> bool:
+    """Whether a text may be a code, as its user has typed it."""
+    return _find_code(SecretStr(text)) is not None
 
 
 def veil(code: object) -> object:
@@ -140,9 +150,15 @@ def _digit(sign: str) -> str:
 
 def store_code(ledger: Ledger, code: SecretStr) -> str:
     """Store a code for a minute and return its handle. Raises `LedgerUnavailable`."""
-    handle = secrets.token_urlsafe(16)
-    ledger.run("set", ledger.keys.code(handle), code, px=ms(CODE_WAITS))
+    handle, storing = storing_code(ledger, code)
+    ledger.run(*storing)
     return handle
+
+
+def storing_code(ledger: Ledger, code: SecretStr) -> tuple[str, tuple[Any, ...]]:
+    """Return a handle, and the command that stores a code under it for a minute."""
+    handle = secrets.token_urlsafe(16)
+    return handle, ("set", ledger.keys.code(handle), code, None, ms(CODE_WAITS))
 
 
 def take_code(ledger: Ledger, number: str, handle: str, request: int | None = None) -> TakenCode:
@@ -186,12 +202,15 @@ def mark_verified(
     """Record numbers that Plivo reports as verified, and return what became of each, in the same order.
 
     `handle` is the handle of the code that Plivo accepted. It is empty for numbers from Plivo's list or a look-up.
+    With one, a user hears that it is so. So replicas get a moment to confirm it, and a planned failover does not
+    forget it. Without them it counts all the same: Plivo has the number in its list.
     """
     if not caller_ids:
         return []
     entries = json.dumps([_entry(one) for one in caller_ids])
     keys = [ledger.keys.record(one.phone_number) for one in caller_ids]
-    return [Marked(one) for one in ledger.run_script("number/mark_verified", keys, [entries, handle, source])]
+    run = ledger.run_safely if handle else ledger.run_script
+    return [Marked(one) for one in run("number/mark_verified", keys, [entries, handle, source])]
 
 
 def last_change(caller_id: "VerifiedNumber") -> datetime | None:

@@ -10,10 +10,9 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from ringproof.ledger.bare_redis import SOCKET_SECONDS
+from ringproof.ledger.sentinels import MAX_CONNECTIONS, master_pool
+from ringproof.network.redis_url import has_sentinels
 from ringproof.phone.masking import redact
-
-MAX_CONNECTIONS: Final = 100_000
-"""Each thread that waits for a result uses one. redis-py's own bound of 100 would block a web app with more threads."""
 
 
 def connect(url: str, *, most: int | None = None) -> redis.Redis:
@@ -27,6 +26,8 @@ def connect(url: str, *, most: int | None = None) -> redis.Redis:
         "socket_connect_timeout": SOCKET_SECONDS,
         "retry": Retry(NoBackoff(), 0),
     }
+    if has_sentinels(url):
+        return redis.Redis.from_pool(master_pool(url, most=most, **options))
     if most is None:
         return redis.Redis.from_url(url, max_connections=MAX_CONNECTIONS, **options)
     pool = redis.BlockingConnectionPool.from_url(url, max_connections=most, timeout=SOCKET_SECONDS, **options)

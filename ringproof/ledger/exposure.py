@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import redis
 
+from ringproof.network.sentinel_url import SentinelUrl
 from ringproof.network.this_machine import is_this_machine
 
 MENDED_REDIS: Final = {(6, 2): 20, (7, 2): 11, (7, 4): 6, (8, 0): 4, (8, 2): 2}
@@ -21,20 +22,29 @@ def exposures(info: Mapping[str, Any], parameters: Mapping[str, Any], *, is_encr
     ['Redis at redis.example asks for no password, and numbers are in it; set requirepass, or give users an ACL']
     """
     found = []
-    host = parameters.get("host")  # a socket has none
-    if host and not is_this_machine(host):
+    where, scheme = _away(parameters)
+    if where:
         if not parameters.get("password"):
             found.append(
-                f"Redis at {host} asks for no password, and numbers are in it; set requirepass, or give users an ACL"
+                f"Redis {where} asks for no password, and numbers are in it; set requirepass, or give users an ACL"
             )
         if not is_encrypted:
             found.append(
-                f"Redis at {host} is asked without TLS, so its network reads numbers and the password; write rediss:// "
+                f"Redis {where} is asked without TLS, so its network reads numbers and the password; write {scheme} "
                 "in RINGPROOF_REDIS_URL, unless the network is the machine's own, as that of compose is"
             )
-    if hole := _hole(info):
+    if hole := hole_of(info):
         found.append(hole)
     return found
+
+
+def _away(parameters: Mapping[str, Any]) -> tuple[str, str]:
+    """Return where Redis is, and the scheme of its URL with TLS; "" if it is on this machine, as its Sentinels are."""
+    if url := parameters.get("sentinel_url"):
+        hosts = [host for host, _ in SentinelUrl.parse(url).sentinels if not is_this_machine(host)]
+        return f"behind the Sentinel {hosts[0]}" if hosts else "", "sentinels://"
+    host = parameters.get("host")  # a socket has none
+    return f"at {host}" if host and not is_this_machine(host) else "", "rediss://"
 
 
 def is_encrypted(client: redis.Redis) -> bool:
@@ -42,7 +52,8 @@ def is_encrypted(client: redis.Redis) -> bool:
     return issubclass(client.connection_pool.connection_class, redis.SSLConnection)
 
 
-def _hole(info: Mapping[str, Any]) -> str:
+def hole_of(info: Mapping[str, Any]) -> str:
+    """Return which known hole a version has, and the way out; "" if it has none, or has no ordinary number."""
     name, mended = ("Valkey", MENDED_VALKEY) if "valkey_version" in info else ("Redis", MENDED_REDIS)
     version = str(info.get(f"{name.lower()}_version", ""))
     numbers = [int(part) for part in version.split(".") if part.isdigit()]

@@ -3,7 +3,8 @@
 Scripts get their own keys from here. They build two kinds of keys from the prefix: those that any script may need
 (`lua/lib/arguments.lua`), and those that they find by a record's or row's content.
 
-`{P}` is the prefix, `RINGPROOF_PREFIX`. A TTL is given where the key ends by itself.
+`{P}` is the prefix, `RINGPROOF_PREFIX`. A TTL is given where the key ends by itself. An account has keys of its own.
+Their prefix has braces and its name: `{ringproof:acme}:number:+14155550123`.
 
 | key | type | content |
 |---|---|---|
@@ -26,7 +27,7 @@ Scripts get their own keys from here. They build two kinds of keys from the pref
 | `{P}:requesters` | string | the secret key of the HMACs of `requester=`; two days after the last one |
 | `{P}:breakers` | hash | how many codes people entered, by country, and which breakers are open (lua/lib/breaker.lua) |
 | `{P}:policy` | hash | the workers' settings, for all scripts |
-| `{P}:limits`, `{P}:limits:history` | hash, list | an operator's rates for a while, and their last 100 changes |
+| `{P}:limits`, `{P}:limits:history` | hash, list | an operator's rates and lifted caps, and their last 100 changes |
 | `{P}:pace` | hash | the next free slot of each bucket, and the turns (lua/lib/pace.lua) |
 | `{P}:held` | sorted set | the slots (µs) that calls hold beyond the account's next free one (lua/lib/pace.lua) |
 | `{P}:line:CHANNEL` | sorted set | the people whose slot is not near, by their place (ms) (lua/lib/line.lua) |
@@ -38,12 +39,24 @@ Scripts get their own keys from here. They build two kinds of keys from the pref
 | `{P}:refusals` | hash | how often each cap has refused a request |
 | `{P}:reconcile`, `{P}:sync` | hash | how far each scan of Plivo's list is (lua/plivo_list) |
 | `{P}:credentials` | hash | the front door's credentials by name, as JSON: auth id, hash of the token, scopes |
+| `{P}:page_session:DIGEST` | string | who has logged in to the live page, as JSON; 12 hours |
 | `{P}:audit` | stream | what operators did: actor, action, subject; the last 10,000 (`ledger.audit`) |
 | `{P}:jumps` | hash | how far (ms) Redis' clock has jumped ahead, by the last moment (ms) before; an hour |
+| `{P}:metrics` | hash | how often things have happened, by country and other labels (lua/lib/metrics.lua) |
+| `{P}:in_doubt` | sorted set | numbers in doubt, and since when (ms) |
 | `{P}:repair_cursor` | string | where the agenda repair goes on with its scan of the records |
-| `{P}:heartbeats` | hash | each worker, when (ms) it last took messages, host, pid, version, queues; an hour |
+| `{P}:heartbeats` | hash | what each worker and each beat last said of itself, as JSON (`ledger.heartbeats`); an hour |
+| `{P}:activity` | hash | what each process that sends last said of its work, as JSON (`ledger.activity`); an hour |
+| `{P}:ticks` | hash | what the sweep, the feeder and beat last did, when, and for how long; a week |
+| `ringproof.prefixes` | hash | each prefix, and when (ms) a worker with it had its last heartbeat; an hour |
+| `ringproof.followed` | string | the id of the Redis that a worker has last seen a replica follow; 30 s |
+| `{P}:minute` | list | counts of codes and slots, every ten seconds (`ledger.last_minute`); the last eight |
+| `{P}:gap` | string | the last time that Redis remembers nothing of, as JSON (`ledger.gaps`); an hour |
+| `{P}:generation` | hash | what shows that Redis has gone back in time, and who has reported (lua/lib/generation.lua) |
+| `{P}:trial` | none | never written: a command to it shows whether Redis takes writes |
 | `{P}:tick:NAME` | string | when (ms) a worker has claimed the last tick of this name |
 | `{P}:events` | channel | events that concern more than one number, as JSON |
+| `{P}:replicas` | channel | empty; replicas confirm all that was written before (`ledger.replication`) |
 | `{P}:outbox` | stream | an entry for each event, while somebody consumes them (lua/lib/outbox.lua); a week |
 | `{P}:outbox:copy` | stream | the outbox without removed events, while it is copied (lua/outbox/copy.lua); an hour |
 | `{P}:outbox:consumers` | hash | who consumes the events, and how far each one is; three days after its last sign |
@@ -51,8 +64,11 @@ Scripts get their own keys from here. They build two kinds of keys from the pref
 | `{P}:outbox:NAME:due` | sorted set | the same, by the moment (ms) of the next try |
 | `{P}:outbox:NAME:given_up` | list | the last 1,000 events that NAME did not get within three days |
 | `{P}:unacked` | hash | Celery's messages that a worker has taken and not acknowledged |
+| `{P}:newer_messages` | list | messages for a newer version, each with its queue (`newer_messages.py`) |
 | `{P}:batches` | sorted set | the names of all batches with the moment (µs) at which each import began |
 | `{P}:feeding` | sorted set | the names of batches with rows to feed, with the moment (µs) of the last feed |
+| `{P}:accounts` | sorted set | the accounts with work, and when (ms) each one needs attention (`ledger.attention`) |
+| `{P}:people` | list | an account's people whom no worker has in hand (`ringproof.celery.people`); 15 minutes |
 | `{P}:completed` | list | the names of completed batches that are not in the log yet |
 
 The keys of one batch expire RECORD_DAYS after the batch was completed or cancelled. LIST is `sms` or `call`: each has a
@@ -72,9 +88,17 @@ list of its own, so that slow calls do not keep texts back.
 | `{P}:batch:NAME:importer` | string | the token of the running import; it expires if the import shows no sign of life |
 """
 
-from typing import NamedTuple
+from typing import Final, NamedTuple, Self
 
 from ringproof.ledger.row_outcomes import LISTS
+
+PREFIXES: Final = "ringproof.prefixes"
+"""The one key of ours without a prefix, beside the queues' names: who uses another prefix by mistake finds ours here.
+"""
+
+FOLLOWED: Final = "ringproof.followed"
+"""It belongs to a Redis, and all prefixes in it. Programs may read it by their right to the queues, whose names it has.
+"""
 
 
 class BatchKeys(NamedTuple):
@@ -125,16 +149,46 @@ class Keys:
         self.audit = f"{prefix}:audit"
         self.credentials = f"{prefix}:credentials"
         self.jumps = f"{prefix}:jumps"
+        self.metrics = f"{prefix}:metrics"
+        self.in_doubt = f"{prefix}:in_doubt"
         self.repair_cursor = f"{prefix}:repair_cursor"
         self.heartbeats = f"{prefix}:heartbeats"
+        self.activity = f"{prefix}:activity"
+        self.minute = f"{prefix}:minute"
+        self.gap = f"{prefix}:gap"
+        self.generation = f"{prefix}:generation"
+        self.trial = f"{prefix}:trial"
+        self.ticks = f"{prefix}:ticks"
         self.events = f"{prefix}:events"
+        self.replicas = f"{prefix}:replicas"
         self.outbox = f"{prefix}:outbox"
         self.outbox_copy = f"{prefix}:outbox:copy"
         self.consumers = f"{prefix}:outbox:consumers"
         self.unacked = f"{prefix}:unacked"
+        self.newer_messages = f"{prefix}:newer_messages"
         self.batches = f"{prefix}:batches"
         self.feeding = f"{prefix}:feeding"
         self.completed = f"{prefix}:completed"
+        self.accounts = f"{prefix}:accounts"
+        self.people = f"{prefix}:people"
+
+    @classmethod
+    def of_account(cls, prefix: str, account: str) -> Self:
+        """Return the names of an account's keys. The braces have a Redis Cluster keep all of them in one place.
+
+        >>> Keys.of_account("ringproof", "acme").record("+14155550123")
+        '{ringproof:acme}:number:+14155550123'
+        """
+        return cls(f"{{{prefix}:{account}}}")
+
+    @property
+    def account(self) -> str | None:
+        """The account whose keys these are; None for the installation's own.
+
+        >>> Keys("{ringproof:acme}").account, Keys("ringproof").account
+        ('acme', None)
+        """
+        return self.prefix[1:-1].rpartition(":")[2] if self.prefix.startswith("{") else None
 
     def record(self, number: str) -> str:
         """Return the key of a number's record; with `*`, a pattern for all of them."""
@@ -183,6 +237,10 @@ class Keys:
     def idempotency(self, digest: str) -> str:
         """Return the key of the digest of a body that came with an Idempotency-Key."""
         return f"{self.prefix}:idempotency:{digest}"
+
+    def page_session(self, digest: str) -> str:
+        """Return the key of a session of the live page."""
+        return f"{self.prefix}:page_session:{digest}"
 
     def wrong_codes(self, ten_minutes: int) -> str:
         """Return the key of the wrong codes by country in ten minutes, which are numbered since 1970."""

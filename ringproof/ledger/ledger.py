@@ -11,34 +11,52 @@ All of them raise `LedgerUnavailable` if Redis refuses, does not answer in time,
 
 import json
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import cache
-from typing import Any, Final
+from typing import Any, Concatenate, Final, ParamSpec, Protocol, TypeVar
 
 import redis
 from redis.commands.core import Script
 
 from ringproof.clock import SlotClock, boot_clock, epoch_ms, moment
-from ringproof.errors import LedgerDamaged, LedgerUnavailable
-from ringproof.ledger.acceptance import COLUMNS, Acceptance, Disposition, RequestKind
-from ringproof.ledger.answers import Begun, Outcome, Settled, Settlement, Verdict
+from ringproof.errors import LedgerDamaged, LedgerUnavailable, TooFewReplicas
+from ringproof.ledger.acceptance import COLUMNS, Acceptance, RequestKind
+from ringproof.ledger.answers import Begun, Outcome, Settled, Settlement, Verdict, Written
 from ringproof.ledger.clock_watch import CLOCK_IS_ANOTHER, ClockWatch
 from ringproof.ledger.connection import cause_of, is_damage
 from ringproof.ledger.durations import Durations, ms, optional_ms
+from ringproof.ledger.generation import GenerationWatch
+from ringproof.ledger.in_one_go import in_one_go
 from ringproof.ledger.keys import Keys
+from ringproof.ledger.last_accepts import LastAccepts
 from ringproof.ledger.record import Lane, Record, State, pieces
+from ringproof.ledger.replication import CONFIRMED, Performed, Replicas, ReplicasMissing, replication_of
 from ringproof.ledger.rights import is_missing_right, missing_rights
 from ringproof.ledger.role import Role
+from ringproof.ledger.script_call import ScriptCall
 from ringproof.ledger.scripts import script_text
 from ringproof.phone.masking import mask, shorten
 from ringproof.policy import Policy
 from ringproof.secret_str import SecretStr
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 _USERS: Final = "docs/operating/redis.md#users-with-restricted-rights"
 
 _script_text = cache(script_text)  # the same for all ledgers of a process
+
+
+def _made(build: Callable[Concatenate["Ledger", P], ScriptCall[T]]) -> Callable[Concatenate["Ledger", P], T]:
+    """Return a method of the ledger that makes the call which another one builds, and returns what it answers."""
+
+    def make(self: "Ledger", /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return self.do(build(self, *args, **kwargs))
+
+    make.__doc__ = build.__doc__
+    return make
 
 
 class Ledger:
@@ -67,6 +85,8 @@ class Ledger:
         durations: Durations = Durations(),  # noqa: B008  # frozen
         clock: str | None = None,
         role: Role = Role.PRODUCER,
+        credentials: str = "",
+        replicas: int | None = 0,
     ) -> None:
         self.client = client
         self.role = role
@@ -75,14 +95,21 @@ class Ledger:
         self.shown_url = shown_url
         self.policy = policy  # applies where Redis has none: before the first worker, and after Redis was emptied
         self.durations = durations
+        self.credentials = credentials
         self.slot_clock = SlotClock()
-        self._clock_watch = ClockWatch(self._run_script)
+        self.replication = replication_of(client, replicas)
+        self.last_accepts = LastAccepts(self)
+        self.clock_watch = ClockWatch()
+        self._way = _BlockingWay(self)
+        self.generation = GenerationWatch(self)
         written = "".join(f" {name}={value}" for name, value in durations.mapping().items())
+        if credentials:  # a digest of what this process uses at Plivo, by which lua/lib/credentials.lua judges it
+            written = f" credentials={credentials}{written}"
         self._config = f"{written}\n{json.dumps(policy.mapping(), separators=(',', ':'))}"
         self._lua_clock = clock
         self._scripts: dict[str, Script] = {}
 
-    def accept(
+    def accepting(
         self,
         number: str,
         *,
@@ -97,21 +124,23 @@ class Ledger:
         again: int | None = None,
         reverify_after_days: int | None = None,
         remember: timedelta | None = None,
-    ) -> Acceptance:
-        """Take a new request for a number into the ledger, or return why not. The table is `acceptance.TABLE`.
+        trace: str | None = None,
+        request: int | None = None,
+    ) -> ScriptCall[Acceptance]:
+        """Take a new request for a number into the ledger, or say why not. The table is `acceptance.TABLE`.
+
+        This builds the call, and `accept` makes it: `ledger.accept("+14155550123", token="order 17", country="US")`.
 
         A second call with the same `token`, within 15 minutes or within `remember`, returns the same answer and
         changes nothing. `again` is the doubtful request that Ringproof itself repeats: the answer is GONE if its doubt
         has ended meanwhile, or its batch was cancelled. `reverify_after_days` is the number's own period of
         re-verification: 0 for never, None for the policy's. `requester` is whom the web app names as the one who asks.
-        Redis keeps only its HMAC.
-
-            ledger.accept("+14155550123", token="order 17", country="US")
-            # Acceptance(disposition=ACCEPTED, request=1764376884, until=None, promoted=False, limit="")
+        Redis keeps only its HMAC. `trace` is the traceparent of the request, if it is traced. `request` is the number
+        that the request had before Redis forgot it: it gets it again, or GONE if there is a newer one.
         """
         from ringproof.phone.number import is_personal  # noqa: PLC0415  # ringproof status needs no phonenumbers
 
-        fields = {"subaccount": subaccount, **pieces("alias", alias)}
+        fields = {"subaccount": subaccount, "trace": trace, **pieces("alias", alias)}
         if is_personal(number):
             fields["personal"] = "1"
         if again is not None:
@@ -120,7 +149,7 @@ class Ledger:
             fields["reverifies"] = "1"
         if reverify_after_days is not None:
             fields["reverify_after"] = str(reverify_after_days)
-        disposition, request, until, promoted, limit = self.run_script(
+        return ScriptCall(
             "number/accept",
             [self.keys.record(number), self.keys.token(token)],
             [
@@ -134,16 +163,13 @@ class Ledger:
                 country or "",
                 requester or "",
                 secrets.token_hex(32),
+                request or "",
                 *(part for name, value in fields.items() if value for part in (name, value)),
             ],
+            Acceptance.read,
         )
-        return Acceptance(
-            Disposition(disposition),
-            int(request),
-            moment(int(until)) if until else None,
-            promoted=bool(promoted),
-            limit=limit,
-        )
+
+    accept = _made(accepting)
 
     def follow(self, record: Record, *, token: str, kind: RequestKind, lane: Lane, again: bool = False) -> Acceptance:
         """Accept a request that follows a record: with the same channel, alias, subaccount and country.
@@ -160,6 +186,7 @@ class Ledger:
             subaccount=record.subaccount,
             country=record.country,
             again=record.request if again else None,
+            trace=record.trace if again else None,
         )
 
     def begin(
@@ -174,6 +201,7 @@ class Ledger:
         """Reserve a slot for each (number, request) and claim it. Returns one `Begun` for each, in the same order.
 
         BEGUN: this caller alone sends for the number, at its slot and well before its lease ends.
+        ELSEWHERE: it stays queued for a worker whose credentials Plivo knows: give it a new message.
         LATER: the number stays queued; call again at `at`. The turn is reserved for you if `at` is within `patience`.
         A second call with the same fence returns the same answers, or LATER if a slot was revoked by a pause, a 429 or
         other rates. `asleep` maps a number in its quiet hours to their end: it gets no code before. `lead` is how many
@@ -187,18 +215,34 @@ class Ledger:
         until = asleep or {}
         reach_us = self.reach_us()
         asked_at = boot_clock()
-        now_us, *answers = self.run_script(
-            "number/begin",
-            [self.keys.record(number) for number, _ in requests],
-            [
-                token,
-                ms(patience),
-                reach_us,
-                round(lead * 1_000_000),
-                *(part for pair in requests for part in (*pair, epoch_ms(until.get(pair[0])))),
-            ],
-        )
-        local = self.slot_clock.locate(asked_at, boot_clock(), int(now_us))
+        generation = self.generation
+        try:
+            performed = self._perform(
+                "number/begin",
+                [self.keys.record(number) for number, _ in requests],
+                [
+                    token,
+                    ms(patience),
+                    reach_us,
+                    round(lead * 1_000_000),
+                    generation.seen if generation.memory is not None else "",
+                    generation.member,
+                    *(part for pair in requests for part in (*pair, epoch_ms(until.get(pair[0])))),
+                ],
+            )
+        except TooFewReplicas:
+            self._give_back(requests, token)  # an earlier call with this fence may have claimed them
+            raise
+        now_us, seen, *answers = performed.answer
+        generation.note_answer(seen)
+        local = self.slot_clock.locate(asked_at, performed.answered_at, int(now_us), performed.confirmed_at)
+        if performed.missing:
+            verdicts = (verdict for verdict, *_ in answers)
+            claimed = [one for one, verdict in zip(requests, verdicts, strict=True) if verdict == Verdict.BEGUN]
+            if claimed:
+                self._give_back(claimed, token)
+                raise TooFewReplicas(self.shown_url, f"{performed.missing}; nothing is sent")
+        self._remember(requests, answers, token, asked_at, local)
 
         def begun(number: str, verdict: str, at_us: str, flat: Sequence[str]) -> Begun:
             wait = timedelta(microseconds=max(0, int(at_us) - int(now_us)))
@@ -209,6 +253,37 @@ class Ledger:
             return Begun(Verdict(verdict), wait, local(int(at_us)), int(at_us), token, record)
 
         return [begun(number, *answer) for (number, _), answer in zip(requests, answers, strict=True)]
+
+    def _give_back(self, claimed: Sequence[tuple[str, int]], fence: str) -> None:
+        """Queue numbers again that this fence has begun, and nothing was sent to: a failover could forget the claim.
+
+        If Redis does not take this, a call of begin with the same fence finds the claims.
+        """
+        back = Outcome(State.QUEUED, wait=self.durations.enqueue_again, counted=False)
+        with suppress(LedgerUnavailable):
+            self.settle_many([Settlement(number, request, fence, back) for number, request in claimed])
+
+    def _remember(
+        self,
+        requests: Sequence[tuple[str, int]],
+        answers: Sequence[Sequence[Any]],
+        fence: str,
+        asked_at: float,
+        local: Callable[[int], float],
+    ) -> None:
+        """Remember what was begun, if this process does. What was taken back is forgotten."""
+        memory = self.generation.memory
+        if memory is None:
+            return
+        has_begun = False
+        for (number, request), (verdict, at_us, flat) in zip(requests, answers, strict=True):
+            if verdict == Verdict.BEGUN:
+                memory.note_begun(number, request, fence, asked_at, local(int(at_us)), flat)
+                has_begun = True
+            else:
+                memory.forget(number, request, fence)
+        if has_begun:
+            self.generation.watch()
 
     def reach_us(self) -> int:
         """Return how far this process is from Redis, for the scripts that give slots: see `SlotClock.reach`.
@@ -234,17 +309,19 @@ class Ledger:
             ledger.settle("+14155550123", 1764376884, begun.fence, Outcome(State.FAILED, Reason.REJECTED, "400 …"))
             # Settled.SETTLED
         """
-        (settled,) = self.settle_many([Settlement(number, request, fence, outcome, ago)])
-        return settled
+        (written,) = self.settle_many([Settlement(number, request, fence, outcome, ago)])
+        return written.settled
 
-    def settle_many(self, settlements: Sequence[Settlement]) -> list[Settled]:
-        """Write down the results of several attempts in one call. Returns one `Settled` for each, in the same order.
+    def settle_many(self, settlements: Sequence[Settlement], *, is_promised: bool = False) -> list[Written]:
+        """Write down the results of several attempts in one call. Returns one `Written` for each, in the same order.
 
         Each one is decided alone, as by `settle`: one that is stale does not touch the others. The call takes the time
-        of Redis that one takes, times their number, so its caller bounds it.
+        of Redis that one takes, times their number, so its caller bounds it. `is_promised`: see `run_script`.
         """
         if not settlements:
             return []
+        if self.generation.memory is not None:
+            self.generation.memory.note_settled(settlements)
 
         def arguments(one: Settlement) -> list[Any]:
             return [
@@ -267,12 +344,17 @@ class Ledger:
             "number/settle",
             [self.keys.record(one.phone_number) for one in settlements],
             [part for one in settlements for part in arguments(one)],
+            is_promised=is_promised,
         )
-        return [Settled(answer) for answer in answers]
+        return [Written.unpack(*answer) for answer in answers]
 
     def cancel(self, number: str, request: int) -> Settled:
-        """Take back a request that has not begun. STALE: it has begun or ended, or a newer request has replaced it."""
-        return self.settle(number, request, "", Outcome(State.CANCELLED))
+        """Take back a request that has not begun. STALE: it has begun or ended, or a newer request has replaced it.
+
+        Raises `TooFewReplicas` if a failover could forget it, and send the code: repeat the call, and it is ALREADY.
+        """
+        (written,) = self.settle_many([Settlement(number, request, "", Outcome(State.CANCELLED))], is_promised=True)
+        return written.settled
 
     def read(self, number: str, request: int | None = None) -> Record | None:
         """Return a number's record. With `request`, return the record of that request, even if a newer one replaced it.
@@ -283,17 +365,21 @@ class Ledger:
             ledger.read("+14155550123")
             # Record(state=CODE_SENT, request=1764376884, lane=INTERACTIVE, channel="sms", attempts=1, …)
         """
-        packed: dict[str, str] = self.run("hgetall", self.keys.record(number))
-        newest = self._unpack(number, packed)
+        return in_one_go(self.read_by(self._way, number, request))
+
+    async def read_by(self, way: "Way", number: str, request: int | None = None) -> Record | None:
+        """Read a record as `read` does."""
+        packed: dict[str, str] = await way.run("hgetall", self.keys.record(number))
+        newest = self.unpack(number, packed)
         if newest and request in {None, newest.request}:
             return newest
-        flat = self.run("hget", self.keys.earlier(number), str(request)) if request else None
+        flat = await way.run("hget", self.keys.earlier(number), str(request)) if request else None
         return self.record_of(number, json.loads(flat)) if flat else None
 
     def read_many(self, requests: Sequence[tuple[str, int | None]]) -> list[Record | None]:
         """Read many records in one round trip, and two more for each request that is not its number's newest."""
         newest = self.run_all(*(("hgetall", self.keys.record(number)) for number, _ in requests))
-        records = [self._unpack(number, packed) for (number, _), packed in zip(requests, newest, strict=True)]
+        records = [self.unpack(number, packed) for (number, _), packed in zip(requests, newest, strict=True)]
         return [
             record if record and request in {None, record.request} else self.read(number, request)
             for (number, request), record in zip(requests, records, strict=True)
@@ -301,7 +387,7 @@ class Ledger:
 
     def record_of(self, number: str, flat: Sequence[str]) -> Record | None:
         """Return a record that a script has returned as pairs; None if there is none. Failures are those of `read`."""
-        return self._unpack(number, dict(zip(flat[::2], flat[1::2], strict=True)))
+        return self.unpack(number, dict(zip(flat[::2], flat[1::2], strict=True)))
 
     def publish_policy(self, policy: Policy) -> None:
         """Write the workers' policy into Redis, where all scripts read it."""
@@ -315,6 +401,11 @@ class Ledger:
         """Raise `LedgerUnavailable` unless Redis answers."""
         self.run("ping")
 
+    def look_at_replicas(self) -> Replicas | None:
+        """Ask Redis for its replicas; None without the right to INFO."""
+        seen: Replicas | None = self._run(self.replication.look)
+        return seen
+
     def check_rights(self) -> None:
         """Raise `LedgerUnavailable` unless Redis' user may do what this process's role needs. The error says how."""
         try:
@@ -322,31 +413,79 @@ class Ledger:
         except redis.RedisError as error:
             raise LedgerUnavailable(self.shown_url, cause_of(error)) from None
         if missing:
-            raise self._without(missing)
+            raise self.without(missing)
 
-    def run_script(self, name: str, keys: Sequence[str] = (), args: Sequence[Any] = ()) -> Any:
+    def run_script(
+        self, name: str, keys: Sequence[str] = (), args: Sequence[Any] = (), *, is_promised: bool = False
+    ) -> Any:
         """Run a script with its own keys, the arguments that all scripts get, and then its own.
+
+        Raises `TooFewReplicas` if a failover could forget what it has changed, and it is one of CONFIRMED, or this call
+        of it `is_promised` to somebody.
+        """
+        return self.answer_of(self._perform(name, keys, args, is_promised=is_promised))
+
+    def do(self, call: ScriptCall[T]) -> T:
+        """Make a call. The errors are those of `run_script`."""
+        return call.read(self.run_script(call.name, call.keys, call.args))
+
+    def answer_of(self, performed: Performed) -> Any:
+        """Return a script's answer. Raises `TooFewReplicas` if a failover could forget what the script has changed."""
+        if performed.missing:
+            raise TooFewReplicas(self.shown_url, f"{performed.missing}; it is done, and a failover could forget it")
+        return performed.answer
+
+    def run_safely(self, name: str, keys: Sequence[str], args: Sequence[Any]) -> Any:
+        """Run a script, and give replicas a moment to confirm it. Goes on without them: what is forgotten is found."""
+        return self._perform(name, keys, args, is_promised=True).answer
+
+    def _perform(self, name: str, keys: Sequence[str], args: Sequence[Any], *, is_promised: bool = False) -> Performed:
+        return in_one_go(self.perform_by(self._way, name, keys, args, is_promised=is_promised))
+
+    async def perform_by(
+        self, way: "Way", name: str, keys: Sequence[str], args: Sequence[Any], *, is_promised: bool = False
+    ) -> Performed:
+        """Run a script, and again if Redis' clock has jumped.
 
         Before the first one, check the rights of a user that Redis' URL names: a script that Redis ends at a command
         that it refuses has done the commands before.
         """
         if not self._are_rights_checked:
-            self.check_rights()
+            await way.check_rights()
             self._are_rights_checked = True
+        expected_us = self.clock_watch.expected_us()
+        if expected_us is None:
+            expected_us = await way.measure_clock()
         try:
-            return self._run_script(name, keys, args, self._clock_watch.expected_us())
+            return await self.perform_once_by(way, name, keys, args, expected_us, is_promised=is_promised)
         except LedgerUnavailable as error:
             if error.cause != CLOCK_IS_ANOTHER:
                 raise
-        self._clock_watch.measure()
-        return self._run_script(name, keys, args)
+        await way.measure_clock()
+        return await self.perform_once_by(way, name, keys, args, is_promised=is_promised)
 
-    def _run_script(
-        self, name: str, keys: Sequence[str] = (), args: Sequence[Any] = (), expected_us: int | None = None
-    ) -> Any:
+    async def perform_once_by(
+        self,
+        way: "Way",
+        name: str,
+        keys: Sequence[str] = (),
+        args: Sequence[Any] = (),
+        expected_us: int | None = None,
+        *,
+        is_promised: bool = False,
+    ) -> Performed:
         """Run a script. If Redis' time is not `expected_us`, nothing is done, and the cause is CLOCK_IS_ANOTHER."""
         prefix = self.keys.prefix if expected_us is None else f"{self.keys.prefix} {expected_us}"
-        return self._run(self.script(name), keys, [self._config, prefix, *args])
+        arguments = [self._config, prefix, *args]
+        if name not in CONFIRMED and not is_promised:
+            answer = await way.run_script(name, keys, arguments)
+            now = boot_clock()
+            return Performed(answer, now, now)
+        try:
+            return await way.run_confirmed(name, keys, arguments)
+        except ReplicasMissing as error:
+            missing = str(error)
+        raise TooFewReplicas(self.shown_url, f"{missing}; nothing is accepted or sent")
 
     def script(self, name: str) -> Script:
         """Return a script of `ringproof/ledger/lua` with the pieces that it needs in front of it."""
@@ -370,23 +509,60 @@ class Ledger:
         answers: list[Any] = self._run(at_once)
         return answers
 
+    def try_all(self, *commands: tuple[Any, ...]) -> list[Any]:
+        """Run several commands in one round trip, each for itself: a refusal is a `LedgerUnavailable` in its place.
+
+        `("run_script", name)` is a script that only reads, and has no keys and arguments of its own. Raises
+        `LedgerUnavailable` if Redis does not answer.
+
+            ledger.try_all(("llen", "ringproof.bulk"), ("run_script", "pace/current_share"))  # [12, "1"]
+        """
+
+        def at_once() -> list[Any]:
+            with self.client.pipeline(transaction=False) as pipeline:
+                for command, *args in commands:
+                    if command == "run_script":
+                        pipeline.evalsha(self.script(args[0]).sha, 0, self._config, self.keys.prefix)
+                    else:
+                        getattr(pipeline, command)(*args)
+                return pipeline.execute(raise_on_error=False)
+
+        answers: list[Any] = self._run(at_once)
+        if any(isinstance(one, redis.exceptions.NoScriptError) for one in answers):  # Redis has not had them yet
+            for command, *args in commands:
+                if command == "run_script":
+                    self.run("script_load", self.script(args[0]).script)
+            answers = self._run(at_once)
+        return [
+            LedgerUnavailable(self.shown_url, cause_of(one), is_refusal=True)
+            if isinstance(one, redis.RedisError)
+            else one
+            for one in answers
+        ]
+
     def unavailable(self, error: redis.RedisError) -> LedgerUnavailable:
         """Return an error of redis-py as a `LedgerUnavailable`. It says how to give a right that is missing."""
         if is_missing_right(error):
             with suppress(redis.RedisError):
                 if missing := missing_rights(self.client, self.role, self.keys.prefix):
-                    return self._without(missing)
+                    return self.without(missing)
+        return self.failure_of(error)
+
+    def failure_of(self, error: redis.RedisError) -> LedgerUnavailable:
+        """Return an error of redis-py as a `LedgerUnavailable`, and ask Redis nothing more."""
         if is_damage(error):
             return LedgerDamaged(self.shown_url, cause_of(error))
         return LedgerUnavailable(self.shown_url, cause_of(error), is_refusal=isinstance(error, redis.ResponseError))
 
-    def _unpack(self, number: str, packed: Mapping[str, str]) -> Record | None:
+    def unpack(self, number: str, packed: Mapping[str, str]) -> Record | None:
+        """Return the record of a number as its hash has it; None without one. Raises `LedgerDamaged`."""
         try:
             return Record.unpack(number, packed) if packed else None
         except (ValueError, LookupError, OverflowError):
             raise LedgerDamaged(self.shown_url, f"the record of {mask(number)} has junk in its fields") from None
 
-    def _without(self, missing: str) -> LedgerUnavailable:
+    def without(self, missing: str) -> LedgerUnavailable:
+        """Return the error that rights are missing."""
         remedy = f"give them as Redis' administrator: {missing} ({_USERS})"
         return LedgerUnavailable(self.shown_url, f"its user lacks rights of a {self.role}", remedy, is_refusal=True)
 
@@ -394,15 +570,63 @@ class Ledger:
         """Run a command, and once more if its connection was dead: a token or fence makes a change count once."""
         try:
             try:
-                return command(*map(_written, args), **options)
+                return command(*map(written, args), **options)
             except redis.ConnectionError:
-                return command(*map(_written, args), **options)
+                return command(*map(written, args), **options)
         except redis.RedisError as error:
             unavailable = self.unavailable(error)
         # Not from that error: crash reporters record its frames, and redis-py's hold what was to be written.
         raise unavailable
 
 
-def _written(argument: Any) -> Any:
+class Way(Protocol):
+    """How a ledger reaches Redis: its steps block, or they are awaited (`ringproof.aio`)."""
+
+    async def check_rights(self) -> None:
+        """Raise `LedgerUnavailable` unless Redis' user may do what this process's role needs."""
+
+    async def measure_clock(self) -> int:
+        """Measure Redis' clock for `ledger.clock_watch`, and return its time (µs)."""
+
+    async def run(self, command: str, *args: Any) -> Any:
+        """Run a command that reads, or that does no harm if it runs twice."""
+
+    async def run_script(self, name: str, keys: Sequence[str], arguments: Sequence[Any]) -> Any:
+        """Run a script with all of its arguments, and return its answer."""
+
+    async def run_confirmed(self, name: str, keys: Sequence[str], arguments: Sequence[Any]) -> Performed:
+        """Run a script, and have replicas confirm it. Raises `ReplicasMissing`."""
+
+
+class _BlockingWay:
+    """The ledger's own way. Each step of it blocks, and none suspends."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    async def check_rights(self) -> None:
+        self._ledger.check_rights()
+
+    async def measure_clock(self) -> int:
+        return self._ledger.clock_watch.measure(self._run_once)
+
+    async def _run_once(self, *call: Any) -> Any:
+        return (await self._ledger.perform_once_by(self, *call)).answer
+
+    async def run(self, command: str, *args: Any) -> Any:
+        return self._ledger.run(command, *args)
+
+    async def run_script(self, name: str, keys: Sequence[str], arguments: Sequence[Any]) -> Any:
+        return self._ledger._run(self._ledger.script(name), keys, arguments)  # noqa: SLF001  # its own way
+
+    async def run_confirmed(self, name: str, keys: Sequence[str], arguments: Sequence[Any]) -> Performed:
+        ledger = self._ledger
+        performed: Performed = ledger._run(  # noqa: SLF001  # its own way
+            ledger.replication.perform, name, ledger.script(name), keys, arguments, ledger.keys.replicas
+        )
+        return performed
+
+
+def written(argument: Any) -> Any:
     """Return an argument as redis-py writes it. A secret stays one until here."""
     return argument.get_secret_value() if isinstance(argument, SecretStr) else argument

@@ -22,8 +22,20 @@ def all_records(ledger: Ledger) -> Iterator[Record]:
 
     Raises `LedgerUnavailable`, also if Redis was restarted or replaced in the middle: then start again.
     """
+    for numbers in number_pages(ledger):
+        yield from _records(ledger, numbers)
+
+
+def number_pages(ledger: Ledger) -> Iterator[list[str]]:
+    """Yield all numbers, some hundred at a time. Failures are those of `all_records`."""
     for keys in _scanned(ledger, "scan", match=ledger.keys.record("*")):
-        yield from _records(ledger, list(map(ledger.keys.number, keys)))
+        yield list(map(ledger.keys.number, keys))
+
+
+def agenda_pages(ledger: Ledger) -> Iterator[list[str]]:
+    """Yield the numbers of the agenda: those that are not final. Failures are those of `all_records`."""
+    for scored in _scanned(ledger, "zscan", ledger.keys.agenda):
+        yield [number for number, _ in scored]
 
 
 def records_of(ledger: Ledger, key: str) -> Iterator[Record]:

@@ -63,11 +63,6 @@ def report_answer(
     ledger.run_script("pace/report_answer", args=[signal, optional_ms(retry_after), ms(ago)])
 
 
-def take_probe(ledger: Ledger) -> bool:
-    """Whether this process probes now if Plivo knows the credentials again. Only one process gets True."""
-    return bool(ledger.run_script("pace/take_probe"))
-
-
 def _reserve(ledger: Ledger, keys: Sequence[str], channel: str, within: int | str, lead: float = 0.0) -> float | None:
     reach_us = ledger.reach_us()
     asked_at = boot_clock()

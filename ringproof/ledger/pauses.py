@@ -1,4 +1,4 @@
-"""The kinds of pauses that Plivo's answers begin. A pause that an operator begins has no kind."""
+"""The kinds of pauses that Plivo's answers begin, or a Redis that has gone back. One of an operator has no kind."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,12 +8,16 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class PauseKind:
-    """One kind: its fields in `{P}:pauses`, whether a number is sent to as a probe, and its reason in a sentence."""
+    """One kind: its fields in `{P}:pauses`, whether a number is sent to as a probe, and its reason in a sentence.
+
+    One that `ends_by_itself` is over at `next_probe`: nothing has to be tried.
+    """
 
     began: str
     next_probe: str
     sends_probes: bool
     why: str
+    ends_by_itself: bool = False
 
 
 PAUSE_KINDS: Final[Mapping[str, PauseKind]] = {
@@ -26,6 +30,13 @@ PAUSE_KINDS: Final[Mapping[str, PauseKind]] = {
         "doubts_until",
         sends_probes=True,
         why="five sends in a row had no answer that shows whether Plivo sent the code",
+    ),
+    "forgotten": PauseKind(
+        "forgotten",
+        "forgotten_ends",
+        sends_probes=False,
+        why="Redis has gone back, and a worker that may have sent codes has not said which: they may live until then",
+        ends_by_itself=True,
     ),
 }
 """Each kind by the field of `{P}:pauses` that exists while it lasts. The scripts get their lists of kinds from here."""

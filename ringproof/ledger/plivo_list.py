@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Final
 
 from ringproof.clock import boot_clock, epoch_ms, moment
+from ringproof.ledger.attention import note_work
 from ringproof.ledger.ledger import Ledger
 from ringproof.phone.masking import shorten
 
@@ -71,6 +72,7 @@ class ScanProgress:
 def request_scan(ledger: Ledger, scan: ListScan) -> None:
     """Request a scan. If one is requested already, nothing changes."""
     ledger.run("hsetnx", ledger.keys.list_scan(scan), "wanted", epoch_ms(ledger.now()))
+    note_work(ledger)
 
 
 def is_scan_requested(ledger: Ledger, scan: ListScan) -> bool:

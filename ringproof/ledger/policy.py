@@ -6,9 +6,16 @@ from ringproof.policy import Policy
 
 
 def quiet_hours(ledger: Ledger) -> QuietHours | None:
-    """Return the quiet hours that the workers have published; None if there are none. Raises `LedgerUnavailable`."""
+    """Return the quiet hours that the workers have published; None if there are none. Raises `LedgerUnavailable`.
+
+    Those of a newer version may say more than this one can read. Then its own apply.
+    """
     text = _published(ledger, "quiet_hours")
-    return QuietHours.parse(text) if text else None
+    try:
+        return QuietHours.parse(text) if text else None
+    except ValueError:
+        own = str(ledger.policy.mapping()["quiet_hours"])
+        return QuietHours.parse(own) if own else None
 
 
 def reverify_mode(ledger: Ledger) -> str:
@@ -25,10 +32,20 @@ def changes(ledger: Ledger, policy: Policy) -> list[str]:
     """
     published: dict[str, str] = ledger.run("hgetall", ledger.keys.policy)
     return [
-        f"{name} from {published[name] or 'none'} to {value or 'none'}"
+        f"{name} from {_shown(name, published[name])} to {_shown(name, value)}"
         for name, value in policy.mapping().items()
         if name in published and published[name] != str(value) and not name.endswith("_us")  # the rates are named
     ]
+
+
+def is_test_number(ledger: Ledger, number: str) -> bool:
+    """Whether a number (E.164) is verified by a fixed code, without Plivo. Raises `LedgerUnavailable`."""
+    return number in _published(ledger, "test_numbers").split(",")
+
+
+def _shown(name: str, value: object) -> object:
+    """Return a value for a log: of numbers, how many there are."""
+    return str(value).count(",") if name == "test_numbers" else value or "none"
 
 
 def restore_policy(ledger: Ledger, policy: Policy) -> bool:

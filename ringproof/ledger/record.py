@@ -11,7 +11,9 @@ from enum import StrEnum
 from typing import Final, Self
 
 from ringproof.clock import moment
+from ringproof.ledger.schema import is_newer_schema, is_word
 from ringproof.phone.masking import mask, shorten
+from ringproof.tracing import valid_traceparent
 
 FIELD_BYTES: Final = 64
 """The longest field of a packed hash (hash-max-listpack-value, and -ziplist- before 7.0)."""
@@ -67,6 +69,7 @@ class Reason(StrEnum):
     CRASHES_WORKER = "crashes_worker"
     LAPSED = "lapsed"
     REMOVED = "removed"
+    NEWER_VERSION = "newer_version"  # only shown: a newer version of Ringproof has written what stands there
 
 
 class Lane(StrEnum):
@@ -117,8 +120,39 @@ LETTERS: Final[Mapping[str, str]] = {
 }
 """The letters of the history. Installations have them in Redis: never give one a second meaning."""
 
+FIELDS: Final = frozenset(
+    (
+        *("state", "request", "lane", "channel", "alias", "subaccount", "country", "resend", "again", "attempts"),
+        *("tries", "wrong", "wrong_at", "locked_until", "reason", "detail", "due_at", "ends_at", "lease_until"),
+        *("live_until", "live_before", "verification_uuid", "api_id", "code_request", "code_sent_at", "expires_at"),
+        *("verified_at", "verified_uuid", "checked_at", "reverify_after", "reverifies", "batch", "row", "joined_by"),
+        *("trace", "updated_at", "fence", "history", "refused", "requested_by_person", "unanswered", "look_ups_from"),
+        *("claimed_until", "confirm", "codes", "calls", "counted_at", "personal", "probe", "sample", "steps_back"),
+        *("requester", "test", "paid", "payer", "v"),
+    )
+)
+"""The fields of a record that this version knows; a long alias has others: alias1, alias2 and so on.
+
+A new request begins with an empty record. It keeps what belongs to the number, and each field that is not here.
+"""
+
 _STATES = {letter: State(name) for name, letter in LETTERS.items() if name in set(State)}
 _REASONS = {letter: Reason(name) for name, letter in LETTERS.items() if name in set(Reason)}
+_STATES_BY_NAME, _REASONS_BY_NAME = frozenset(State), frozenset(Reason)
+_WRITTEN_REASONS = _REASONS_BY_NAME & frozenset(LETTERS)
+_LANES_BY_NAME = frozenset(Lane)
+_CHANNELS = frozenset({"sms", "call"})
+_LONGEST_NUMBER = 13  # digits of milliseconds until the year 2286
+_NUMBERS = frozenset(
+    (
+        *("request", "attempts", "wrong", "locked_until", "ends_at", "live_until", "code_request", "code_sent_at"),
+        *("expires_at", "verified_at", "checked_at", "reverify_after", "updated_at"),
+    )
+)
+_SHOWN_OF_NEWER = {
+    *("subaccount", "country", "batch", "row"),
+    *("verification_uuid", "verified_uuid", "api_id"),
+}
 _CHANGE_LENGTH = 8  # a letter for the state, one for the reason, six base-36 digits of the second
 
 
@@ -164,26 +198,36 @@ class Record:
     checked_at: datetime | None = None  # when Plivo last reported it as verified
     reverify_after_days: int | None = None  # its own period; None: the policy's
     reverifies: bool = False  # the request is a re-verification
+    is_test: bool = False  # its last code is the fixed one of a test number: Plivo was not asked
     batch: str | None = None
     row: str | None = None  # LIST:PLACE:COUNTRY
     joined_by: tuple[str, ...] = ()  # other batches, with a row that joined this request
+    trace: str | None = field(default=None, repr=False)  # its traceparent, until it has a final state
     updated_at: datetime | None = None
     fence: str | None = field(default=None, repr=False)
     history: tuple[Change, ...] = field(default=(), repr=False)
 
     @classmethod
     def unpack(cls, phone_number: str, packed: Mapping[str, str]) -> Self:
-        """Unpack a record's hash. Raises ValueError, LookupError or OverflowError for what no script writes."""
+        """Unpack a record's hash. Raises ValueError, LookupError or OverflowError for what no script writes.
+
+        Fields that this version does not know are left out. A record that only a newer version can go on with is
+        `waiting`, because of `newer_version`, and `detail` says what this one does not know. A final state with such a
+        reason stays what it is. Both stay as they are in Redis.
+        """
+        if unknown := _only_newer_knows(packed):
+            return cls.unpack(phone_number, _as_this_version_shows_it(packed, unknown))
 
         def when(name: str) -> datetime | None:
             return moment(int(packed[name])) if name in packed else None
 
-        pieces = sorted((name for name in packed if name.startswith("alias")), key=lambda name: int(name[5:] or 0))
+        reason, detail = _reason_and_detail(packed)
+        pieces = sorted(filter(_is_alias, packed), key=lambda name: int(name[5:] or 0))
         return cls(
             phone_number=phone_number,
             state=State(packed["state"]),
             request=int(packed["request"]),
-            lane=Lane(packed["lane"]),
+            lane=_lane_of(packed["lane"]),
             channel=packed["channel"],
             alias="".join(packed[name] for name in pieces) or None,
             subaccount=packed.get("subaccount"),
@@ -194,8 +238,8 @@ class Record:
             tries=int(packed.get("tries", 0)),
             wrong_codes=int(packed.get("wrong", 0)),
             locked_until=when("locked_until"),
-            reason=Reason(packed["reason"]) if "reason" in packed else None,
-            detail=packed.get("detail"),
+            reason=reason,
+            detail=detail,
             due_at=when("due_at"),
             ends_at=when("ends_at"),
             lease_until=when("lease_until"),
@@ -210,13 +254,20 @@ class Record:
             checked_at=when("checked_at"),
             reverify_after_days=int(packed["reverify_after"]) if "reverify_after" in packed else None,
             reverifies="reverifies" in packed,
+            is_test="test" in packed,
             batch=packed.get("batch"),
             row=packed.get("row"),
             joined_by=tuple(packed["joined_by"].split("/")) if "joined_by" in packed else (),
+            trace=valid_traceparent(packed.get("trace")),
             updated_at=when("updated_at"),
             fence=packed.get("fence"),
             history=tuple(_unpack_history(packed.get("history", ""))),
         )
+
+    @property
+    def is_newer(self) -> bool:
+        """Whether only a newer version of Ringproof can go on with it."""
+        return self.state is State.WAITING and self.reason is Reason.NEWER_VERSION
 
     @property
     def is_code_used(self) -> bool:
@@ -256,6 +307,16 @@ class Record:
         return f"{mask(self.phone_number)} {self.state}{why}"
 
 
+def state_of(text: str) -> State | None:
+    """Return a state as a script writes it; None for no state."""
+    return State(text) if text in _STATES_BY_NAME else None
+
+
+def reason_of(text: str) -> Reason | None:
+    """Return a reason as a script writes it; None for no reason."""
+    return Reason(text) if text in _REASONS_BY_NAME else Reason.NEWER_VERSION if is_word(text) else None
+
+
 def pieces(name: str, text: str | None) -> dict[str, str]:
     """Spread a long text over fields of at most 64 bytes: name, name1, and so on.
 
@@ -270,7 +331,74 @@ def pieces(name: str, text: str | None) -> dict[str, str]:
     return pieces
 
 
+def _is_alias(name: str) -> bool:
+    return name == "alias" or (name.startswith("alias") and name[5:].isascii() and name[5:].isdecimal())
+
+
+def _only_newer_knows(packed: Mapping[str, str]) -> str:
+    """Return what only a newer version can go on with, as a person reads it; "" if this one can.
+
+    The scripts decide by the same rule, which is `is_newer` of `lua/lib/schema.lua`.
+    """
+    if is_newer_schema(packed.get("v")):
+        return f"schema {packed['v'][:9]}"
+    if packed.get("state") in FINAL or _is_shown(packed):
+        return ""
+    known = {
+        "state": _STATES_BY_NAME,
+        "reason": _WRITTEN_REASONS,
+        "lane": _LANES_BY_NAME,
+        "channel": _CHANNELS,
+    }
+    for name, words in known.items():
+        word = packed.get(name)
+        if word is not None and word not in words and is_word(word):
+            return f"{name} {word}"
+    return ""
+
+
+def _is_shown(packed: Mapping[str, str]) -> bool:
+    """Whether these fields are what `_as_this_version_shows_it` has made."""
+    return packed.get("reason") == Reason.NEWER_VERSION
+
+
+def _as_this_version_shows_it(packed: Mapping[str, str], unknown: str) -> dict[str, str]:
+    """Return the fields of a newer version's record that this one can read, in a state that it knows."""
+
+    def is_readable(name: str, text: str) -> bool:
+        if name in _NUMBERS:
+            return text.isascii() and text.isdecimal() and len(text) <= _LONGEST_NUMBER
+        return name in _SHOWN_OF_NEWER or _is_alias(name)
+
+    readable = {name: text for name, text in packed.items() if is_readable(name, text)}
+    lane, channel = packed.get("lane"), packed.get("channel", "")
+    return {"request": "0", **readable} | {
+        "state": State.WAITING,
+        "reason": Reason.NEWER_VERSION,
+        "detail": unknown,
+        "lane": lane if lane in _LANES_BY_NAME else Lane.BULK,
+        "channel": channel if is_word(channel) else "sms",
+    }
+
+
+def _lane_of(word: str) -> Lane:
+    """Return the lane of a record that may be final, and then have one that only a newer version knows."""
+    return Lane.BULK if word not in _LANES_BY_NAME and is_word(word) else Lane(word)
+
+
+def _reason_and_detail(packed: Mapping[str, str]) -> tuple[Reason | None, str | None]:
+    reason, detail = packed.get("reason"), packed.get("detail")
+    if reason is None or reason in _REASONS_BY_NAME or not is_word(reason):
+        return (None if reason is None else Reason(reason)), detail
+    return Reason.NEWER_VERSION, f"reason {reason}" + (f": {detail}" if detail else "")
+
+
 def _unpack_history(packed: str) -> Iterable[Change]:
     for start in range(0, len(packed), _CHANGE_LENGTH):
-        state, reason, seconds = packed[start], packed[start + 1], packed[start + 2 : start + _CHANGE_LENGTH]
-        yield Change(datetime.fromtimestamp(int(seconds, 36), UTC), _STATES[state], _REASONS.get(reason))
+        letter, reason, seconds = packed[start], packed[start + 1], packed[start + 2 : start + _CHANGE_LENGTH]
+        at = datetime.fromtimestamp(int(seconds, 36), UTC)
+        if letter in _STATES:
+            newer = None if reason == "-" else Reason.NEWER_VERSION
+            yield Change(at, _STATES[letter], _REASONS.get(reason, newer))
+        else:
+            yield Change(at, State.WAITING, Reason.NEWER_VERSION)

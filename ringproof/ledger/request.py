@@ -1,18 +1,28 @@
 """The arguments of `initiate_verification`, checked before anything is queued."""
 
-import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+from ringproof.accounts import check_name
 from ringproof.errors import InvalidRequest
 from ringproof.ledger.acceptance import RequestKind
 from ringproof.ledger.durations import MOST_DAYS
 from ringproof.ledger.queues import queue
 from ringproof.ledger.record import Lane
+from ringproof.ledger.result_id import number_of
 from ringproof.phone.caller_id import check_alias, check_subaccount, is_empty
 from ringproof.phone.masking import mask_value
-from ringproof.phone.number import PhoneNumber, channel_for, check_channel, optional_region, parse
+from ringproof.phone.number import (
+    Channel,
+    PhoneNumber,
+    WrittenNumber,
+    channel_for,
+    check_channel,
+    optional_region,
+    parse,
+)
+from ringproof.signature import by_place
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +36,7 @@ class VerificationRequest:
     resend: bool = False
     reverify_after_days: int | None = None
     requester: str | None = field(default=None, repr=False)
+    account: str | None = None
 
     @classmethod
     def read(cls, args: Sequence[Any], kwargs: Mapping[str, Any], default_region: str | None = None) -> Self:
@@ -59,6 +70,7 @@ class VerificationRequest:
         resend: object,
         reverify_after_days: object,
         requester: object,
+        account: object,
     ) -> Self:
         region = optional_region(region)
         channel = check_channel(channel)
@@ -66,8 +78,12 @@ class VerificationRequest:
             raise InvalidRequest("resend", mask_value(resend), "True or False")
         alias, subaccount = check_alias(alias), check_subaccount(subaccount)
         days, requester = check_days(reverify_after_days), check_requester(requester)
-        number = parse(phone_number, region or default_region)
-        return cls(number, channel_for(number, channel), alias, subaccount, resend, days, requester)
+        # An empty one is refused: a form without its account must not have the installation's own pay for the code.
+        account = None if account is None else check_name(account)
+        home = region or default_region
+        written, _ = number_of(phone_number, account, home)
+        number = parse(written, home)
+        return cls(number, channel_for(number, channel), alias, subaccount, resend, days, requester, account)
 
     def kind(self, lane: Lane) -> RequestKind:
         """Return the kind of this request in a lane. Raises `InvalidRequest` for a resend outside a person's lane."""
@@ -80,20 +96,25 @@ class VerificationRequest:
         return RequestKind.ROSTER
 
 
-def _arguments(
-    phone_number: str,
+def arguments(
+    phone_number: WrittenNumber,
+    *,
     alias: str | None = None,
-    channel: str = "sms",
+    channel: Channel = "sms",
     subaccount: str | None = None,
     region: str | None = None,
     resend: bool = False,
     reverify_after_days: int | None = None,
     requester: str | None = None,
+    account: str | None = None,
 ) -> None:
-    """Give the task's arguments their names and order."""
+    """Give the arguments of `initiate_verification` their names, types and order.
+
+    A program may also give the later ones by place: it could before they had types.
+    """
 
 
-_SIGNATURE = inspect.signature(_arguments).replace(return_annotation=inspect.Signature.empty)
+_SIGNATURE = by_place(arguments)
 _ARGUMENTS = f"the arguments are {_SIGNATURE}"
 
 

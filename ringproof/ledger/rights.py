@@ -5,13 +5,15 @@ read, changed or published.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
 import redis
 
+from ringproof.ledger.in_one_go import in_one_go
+from ringproof.ledger.line import BlockingLine, Line
 from ringproof.ledger.role import Role
 from ringproof.ledger.scripts import all_sources, lua_source, pieces_of
 
@@ -72,16 +74,19 @@ COMMANDS_OF_OTHERS: Final = (
 
 WRITTEN_BY_PRODUCERS: Final = (
     *("number:*", "earlier:*", "token:*", "code:*", "people:*", "requesters", "agenda", "renewals", "lapsed"),
-    *("refusals", "erased", "erased:*", "jumps", "line:*", "called:*", "backlog:*", "breakers"),
+    *("refusals", "metrics", "in_doubt", "erased", "erased:*", "jumps", "line:*", "called:*", "backlog:*", "breakers"),
     *("destinations:waiting", "batch:*", "feeding", "completed"),
 )
 
-READ_BY_PRODUCERS: Final = ("policy", "limits", "pace", "pauses", "destinations", "outbox:consumers")
+READ_BY_PRODUCERS: Final = ("policy", "limits", "pace", "pauses", "destinations", "outbox:consumers", "generation")
 
 ONLY_WRITTEN_BY_PRODUCERS: Final = ("columns:*", "outbox")
 """The columns of rosters, and the events. A person's request may end the last row of a batch. Then all of the batch
 expires, and the outbox gets an event.
 """
+
+USEFUL: Final = {"info"}
+"""What a script asks for where it may, and does without: lib/generation has the counter beside the server's name."""
 
 LISTING: Final = {"zrange", "zrangebyscore", "zrangebylex", "zrevrange", "lrange", "sscan", "hscan", "zscan", "scan"}
 """They would list numbers. The scripts of producers have some of them, in branches that only workers reach."""
@@ -93,11 +98,12 @@ def rights_of(role: Role, prefix: str, database: int) -> Rights:
     celery = ["ringproof.*", bindings, "celery-task-meta-*"]
     channels = [f"{prefix}:*", "celery-task-meta-*"]
     if role is Role.PRODUCER:
-        keys = [f"{prefix}:{name}" for name in WRITTEN_BY_PRODUCERS]
+        of_account = ("people",) if prefix.startswith("{") else ()  # `Keys.of_account`
+        keys = [f"{prefix}:{name}" for name in (*WRITTEN_BY_PRODUCERS, *of_account)]
         read_only = [f"{prefix}:{name}" for name in READ_BY_PRODUCERS]
         commands = " ".join(("-@all", *(f"+{name}" for name in commands_of(role))))
         write_only = [f"{prefix}:{name}" for name in ONLY_WRITTEN_BY_PRODUCERS]
-        return Rights(commands, keys + celery, read_only, write_only, channels)
+        return Rights(commands, keys + celery, read_only, write_only, channels, "+info +wait")
     control = f"{prefix}.control.pidbox"
     useful = f"&/{database}.celeryev* +info" + (" +bgrewriteaof" if role is Role.OPERATOR else "")
     return Rights(
@@ -117,9 +123,19 @@ def missing_rights(client: redis.Redis, role: Role, prefix: str) -> str:
 
     Raises `redis.RedisError` if Redis does not answer.
     """
-    parameters = client.connection_pool.connection_kwargs
+    pool: Any = client.connection_pool
+    connection = pool.get_connection()
     try:
-        refused = _refused(client, role, rights_of(role, prefix, parameters.get("db") or 0))
+        return in_one_go(find_missing(BlockingLine(connection), role, prefix, pool.connection_kwargs))
+    finally:
+        connection.disconnect()  # this discards the transaction
+        pool.release(connection)
+
+
+async def find_missing(line: Line, role: Role, prefix: str, parameters: Mapping[str, Any]) -> str:
+    """Do what `missing_rights` does, on a line that has to be ended then. `parameters` are those of its connection."""
+    try:
+        refused = await _refused(line, role, rights_of(role, prefix, parameters.get("db") or 0))
     except redis.ResponseError as error:
         if not is_missing_right(error):
             raise
@@ -142,18 +158,18 @@ def commands_of(role: Role) -> list[str]:
             text for one in SCRIPTS_OF_PRODUCERS for text in (lua_source(one), *pieces_of(one).values())
         )
         return [*CONNECTING, *sorted({*COMMANDS_OF_PRODUCERS, *in_scripts} - LISTING)]
-    in_scripts = _commands_in(all_sources())
+    in_scripts = _commands_in(all_sources()) - USEFUL
     return [*CONNECTING, *sorted({*COMMANDS_OF_PRODUCERS, *COMMANDS_OF_OTHERS, *in_scripts})]
 
 
 def _commands_in(sources: Iterable[str]) -> set[str]:
-    return {name.lower() for text in sources for name in re.findall(r"redis\.call\('(\w+)'", text)}
+    return {name.lower() for text in sources for name in re.findall(r"redis\.p?call\('(\w+)'", text)}
 
 
-def _refused(client: redis.Redis, role: Role, rights: Rights) -> list[str]:
+async def _refused(line: Line, role: Role, rights: Rights) -> list[str]:
     """Return the rights that the user does not have."""
     names = [name for name in commands_of(role) if name not in (*NEVER_QUEUED, "psubscribe")]
-    known: Any = client.execute_command("COMMAND INFO", *(name.split("|")[0] for name in names))  # type: ignore[no-untyped-call]  # redis-py's
+    known = await _answer(line, ["COMMAND", "INFO", *(name.split("|")[0] for name in names)])
     # Redis looks at the number of arguments first: so each command has as many as it needs. The first one is a key or
     # channel of the role, or does no harm; RENAME has two keys.
     own = rights.keys[0]
@@ -165,8 +181,11 @@ def _refused(client: redis.Redis, role: Role, rights: Rights) -> list[str]:
 
     commands = [("", tried(name, one[1])) for name, one in zip(names, known, strict=True)]
     probes = [*commands, *_probes(rights)]
+    await _answer(line, ["MULTI"])  # without a transaction the commands would be performed
+    answers = await line.ask(*(command for _, command in probes))
     refused: dict[str, None] = {}
-    for (right, command), answer in zip(probes, _try(client, [command for _, command in probes]), strict=True):
+    for (right, command), (said, _) in zip(probes, answers, strict=True):
+        answer = _judged(said)
         if answer is Answer.NO_COMMAND:
             refused["+script|load" if command[0] == "script" else f"+{command[0]}"] = None
         if answer is not Answer.YES and right:
@@ -189,24 +208,16 @@ def _probes(rights: Rights) -> Iterator[tuple[str, list[str]]]:
             yield f"&{channel}", ["psubscribe", channel]
 
 
-def _try(client: redis.Redis, commands: Sequence[Sequence[str]]) -> list[Answer]:
-    """Have Redis queue commands in a transaction, and discard it; return what it says to each."""
-    pool: Any = client.connection_pool
-    connection = pool.get_connection()
-    try:
-        connection.send_command("MULTI")
-        connection.read_response()  # without a transaction the commands would be performed
-        connection.send_packed_command(connection.pack_commands(commands))
-        return [_answer(connection) for _ in commands]
-    finally:
-        connection.disconnect()  # this discards the transaction
-        pool.release(connection)
+async def _answer(line: Line, command: Sequence[str]) -> Any:
+    """Return the answer to one command. Raises redis-py's ResponseError for a refusal."""
+    ((answer, _),) = await line.ask(command)
+    if isinstance(answer, redis.ResponseError):
+        raise answer
+    return answer
 
 
-def _answer(connection: Any) -> Answer:
-    try:
-        connection.read_response()
-    except redis.ResponseError as error:
-        if is_missing_right(error):
-            return Answer.NO_COMMAND if re.search("permissions to run|this command", str(error)) else Answer.NO_KEY
+def _judged(said: Any) -> Answer:
+    """Return what Redis says to a command that it was to queue in a transaction."""
+    if isinstance(said, redis.ResponseError) and is_missing_right(said):
+        return Answer.NO_COMMAND if re.search("permissions to run|this command", str(said)) else Answer.NO_KEY
     return Answer.YES

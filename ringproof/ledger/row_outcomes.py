@@ -54,6 +54,19 @@ OUTCOMES: Final[Mapping[str, str]] = {byte: outcome for outcome, byte in BYTES.i
 """The outcome of each byte."""
 
 
+NEWER_VERSION: Final = "newer_version"
+"""The outcome of a row whose byte only a newer version knows. This version leaves the byte as it is."""
+
+
+def outcome_of(byte: str) -> str:
+    """Return the outcome of a byte.
+
+    >>> outcome_of("D")
+    'in_doubt:worker_lost'
+    """
+    return OUTCOMES.get(byte, NEWER_VERSION)
+
+
 def _bytes_of(states: Collection[State]) -> str:
     return "".join(byte for outcome, byte in BYTES.items() if outcome.partition(":")[0] in states)
 

@@ -11,11 +11,13 @@ from typing import Final
 
 from ringproof.ledger.connection import DAMAGE_SIGNS
 from ringproof.ledger.durations import ms
+from ringproof.ledger.heartbeats import ALIVE
 from ringproof.ledger.keys import Keys
 from ringproof.ledger.locks import COUNT_FOR, LOCKS
 from ringproof.ledger.pauses import FORGOTTEN_AFTER, PAUSE_KINDS
-from ringproof.ledger.record import FINAL, LETTERS, UNBEGUN, UNFINISHED, Lane
-from ringproof.ledger.row_outcomes import BYTES, RATE_SECONDS, UNFINISHED_BYTES
+from ringproof.ledger.record import FIELDS, FINAL, LETTERS, UNBEGUN, UNFINISHED, Lane
+from ringproof.ledger.row_outcomes import BYTES, LISTS, RATE_SECONDS, UNFINISHED_BYTES
+from ringproof.ledger.schema import SCHEMA
 
 
 def _lua_text(text: str) -> str:
@@ -47,9 +49,30 @@ local NETWORKS = {{{", ".join(f"[{_lua_text(code)}] = true" for code in sorted(N
 """
 
 
+def _senders() -> str:
+    from ringproof.ledger.queues import LANES  # noqa: PLC0415  # it needs the ledger, which needs the scripts
+
+    return f"""
+-- How old (ms) the last heartbeat of a worker may be, and the queues from which workers send.
+local ALIVE_MS, LANE_QUEUES = {ms(ALIVE)}, {_lua_table({name: name for name in LANES})}
+"""
+
+
 TABLES: Final[Mapping[str, Callable[[], str]]] = {
     "damage_signs": lambda: f"local DAMAGE_SIGNS = {_lua_list(DAMAGE_SIGNS)}\n",
     "lanes": lambda: f"local LANES = {_lua_list(Lane)}\n",
+    "words": lambda: (
+        f"""
+-- The schema of this version, and the lanes and channels that it knows.
+local SCHEMA, KNOWN_LANES, KNOWN_CHANNELS = {SCHEMA}, {_lua_set(Lane)}, {_lua_set(LISTS)}
+"""
+    ),
+    "record_fields": lambda: (
+        f"""
+-- The fields of a record that this version knows, beside the further ones of a long alias.
+local KNOWN_FIELDS = {_lua_set(FIELDS)}
+"""
+    ),
     "pause_kinds": lambda: (
         f"""
 -- The pauses whose probe is a send, and for each pause the field with the time of its next probe.
@@ -57,6 +80,7 @@ local SENDING_PROBES = {_lua_list(field for field, kind in PAUSE_KINDS.items() i
 local NEXT_PROBES = {_lua_list(kind.next_probe for kind in PAUSE_KINDS.values())}
 """
     ),
+    "senders": _senders,
     "forgetting": lambda: (
         f"""
 -- The refusal of a destination is forgotten once its next try has been due for so long.
@@ -108,7 +132,7 @@ end
 AT_ONCE: Final = ("arguments", "clock")
 """The pieces that every script runs first. The others are made when a script first uses a name of theirs."""
 
-AT_THE_END: Final = ("write_batches", "write_changes", "write_events")
+AT_THE_END: Final = ("write_batches", "write_spent", "write_changes", "write_events", "write_metrics")
 """The functions that write what a script has collected, in this order. They are not called if their piece was not made.
 """
 
@@ -169,42 +193,40 @@ def script_text(name: str, clock: str | None = None) -> str:
     """Return a script with all pieces that it needs, as `pieces_of` returns them.
 
     Making all functions of all pieces would cost Redis more than most scripts do with them. So the names of the pieces
-    are fields of a table `lib`, and the first use of one makes its piece, with all of its names.
+    are fields of a table `lib`, and the first use of one makes its piece, with all of its names. A field begins with
+    the number of its piece (`lib.p3_reserve`): a table of whose name is whose would be made at each call.
     """
     pieces, script = pieces_of(name, clock), lua_source(name)
     first = [pieces.pop(piece) for piece in AT_ONCE if piece in pieces]
     if not pieces:
         return "\n".join([*first, script])
     given = {piece: _given(text) for piece, text in pieces.items()}
+    fields = {piece: {one: f"lib.p{number}_{one}" for one in given[piece]} for number, piece in enumerate(pieces)}
 
     def linked(text: str) -> str:
         """Take the names of pieces in a text from `lib`."""
-        names = {name for piece in needs(text) for name in given.get(piece, ())}
-        return _NAME.sub(lambda match: f"lib.{match[0]}" if match[0] in names else match[0], text)
+        names = {one: field for piece in needs(text) for one, field in fields.get(piece, {}).items()}
+        return _NAME.sub(lambda match: names.get(match[0], match[0]), text)
 
     used = {piece: set(_WORD.findall(script)) for piece in needs(script)}
     for text in pieces.values():
         for piece in needs(text):
             used.setdefault(piece, set()).update(_WORD.findall(text))
-    makers, owners, fields = [], [], []
-    for piece, text in pieces.items():
+    makers = []
+    for number, (piece, text) in enumerate(pieces.items()):
         names = [one for one in given[piece] if one in used[piece] or one in AT_THE_END]
-        makers.append(f"if piece == '{piece}' then\n{linked(text)}\n{_fields(names)} = {', '.join(names)}\n")
-        owners += [f"{one} = '{piece}'" for one in names]
-        fields += names
-    ends = [
-        f"if rawget(lib, '{end}') then lib.{end}() end" for end in AT_THE_END if any(end in of for of in given.values())
-    ]
+        set_fields = ", ".join(fields[piece][one] for one in names)
+        makers.append(f"if piece == 'p{number}' then\n{linked(text)}\n{set_fields} = {', '.join(names)}\n")
+    ends = [of[end] for end in AT_THE_END for of in fields.values() if end in of]
     return "\n".join(
         [
             *first,
-            f"local lib = {{{', '.join(f'{one} = nil' for one in fields)}}}  -- with room for them",
+            "local lib = {}",
             f"local function make(piece)\n{'else'.join(makers)}end\nend",
-            f"local PIECES = {{{', '.join(owners)}}}",
-            "setmetatable(lib, {__index = function(_, name) make(PIECES[name]) return rawget(lib, name) end})",
+            "setmetatable(lib, {__index = function(_, name) make(name:match('^p%d+')) return rawget(lib, name) end})",
             f"local function run()\n{linked(script)}\nend",
             "local answer = run()",
-            *ends,
+            *(f"if rawget(lib, '{end.removeprefix('lib.')}') then {end}() end" for end in ends),
             "return answer\n",
         ]
     )
@@ -213,7 +235,3 @@ def script_text(name: str, clock: str | None = None) -> str:
 def _given(piece: str) -> list[str]:
     """Return the names that a piece defines for others: its locals that are indented by nothing."""
     return [name for names in _GIVEN.findall(piece) for name in re.split(r",\s+", names)]
-
-
-def _fields(names: Iterable[str]) -> str:
-    return ", ".join(f"lib.{name}" for name in names)

@@ -8,7 +8,7 @@ from support.harness import fresh_number
 from support.simulation import Simulation
 
 from ringproof.batches.erasure import erase_number
-from ringproof.celery.verification import accept
+from ringproof.celery.verification import Accepting, accept
 from ringproof.errors import Capped, Overloaded, Throttled, Unknown
 from ringproof.ledger import control
 from ringproof.ledger.acceptance import Disposition, RequestKind
@@ -69,7 +69,7 @@ def test_the_error_says_when_a_code_could_come_and_when_to_ask_again(simulation)
     fill(simulation)
     wanted = VerificationRequest.read([fresh_number()], {})
     with pytest.raises(Overloaded) as caught:
-        accept(simulation.ledger, wanted, Lane.INTERACTIVE, token="one")
+        accept(Accepting(simulation.ledger, wanted, Lane.INTERACTIVE, "one"))
     error, asked_at = caught.value, simulation.moment()
     again_in = error.until - asked_at
     simulation.pass_(again_in.total_seconds() + 30)

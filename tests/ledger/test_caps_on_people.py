@@ -10,14 +10,17 @@ from rich.console import Console
 from support.harness import fresh_number
 from support.simulation import Simulation
 
-from ringproof.errors import Capped, Rejected, Unknown
+from ringproof.errors import Capped, InvalidRequest, Rejected, Unknown
 from ringproof.ledger import control
 from ringproof.ledger.acceptance import Disposition, RequestKind
 from ringproof.ledger.agenda import work_off_agenda
 from ringproof.ledger.answers import Outcome, PlivoSignal, Settled, Verdict
 from ringproof.ledger.confirmation import mark_verified
+from ringproof.ledger.control import LiftedCaps
 from ringproof.ledger.record import Lane, Reason, State
 from ringproof.plivo.client import VerifiedNumber
+from ringproof.policy import Rate
+from worker.observe.facts import Facts
 from worker.sending.outcomes import outcome_of
 from worker.views.sending import sending_view
 
@@ -124,7 +127,7 @@ def test_a_person_who_takes_over_a_row_counts_and_is_refused_before_the_row_is_t
 
 def shown(status):
     console = Console(file=io.StringIO(), width=200)
-    console.print(sending_view(status))
+    console.print(sending_view(Facts(status), ()))
     return console.file.getvalue()
 
 
@@ -224,3 +227,114 @@ def test_the_counters_end_by_themselves(simulation):
 
     assert len(counters) == 6, "three ranges, the country, all, and the list of countries"
     assert all(0 < simulation.client.ttl(key) <= 26 * 3600 for key in counters)
+
+
+class TestABlockOverTheCaps:
+    """An operator lifts the caps for a company's own block of numbers."""
+
+    BLOCK, OTHER = "+1415555", "+1415556"
+
+    @pytest.fixture
+    def simulation(self, client):
+        return Simulation(
+            client,
+            range_codes_per_hour=2,
+            country_codes_per_hour=5,
+            people_codes_per_day=7,
+            requester_codes_per_hour=3,
+            max_codes_per_day=10,
+        )
+
+    def of_block(self, simulation, count, first=0, block=BLOCK, **options):
+        """Ask for so many numbers of a block; return their dispositions."""
+        numbers = [f"{block}{nth:04}" for nth in range(first, first + count)]
+        return [ask(simulation, number, "US", **options)[1] for number in numbers]
+
+    def lift(self, simulation, *blocks):
+        return control.lift_caps(simulation.ledger, blocks or (self.BLOCK,), HOUR)
+
+    def test_gets_codes_beyond_all_caps_on_people(self, simulation):
+        until = self.lift(simulation)
+        answers = self.of_block(simulation, 30, requester="the company's session")
+
+        assert {answer.disposition for answer in answers} == {Disposition.ACCEPTED}
+        assert until - simulation.moment() == HOUR
+
+    def test_its_codes_count_for_the_others_who_are_capped_as_before(self, simulation):
+        self.lift(simulation)
+        self.of_block(simulation, 4)
+        others = self.of_block(simulation, 2, block=self.OTHER)
+
+        assert [one.disposition for one in others] == [Disposition.ACCEPTED, Disposition.CAPPED]
+        assert others[1].limit == "country_codes_per_hour"
+
+    def test_is_capped_again_afterwards_with_what_was_sent_meanwhile(self, simulation):
+        self.lift(simulation)
+        simulation.pass_(3599)
+        during = self.of_block(simulation, 10)
+        simulation.pass_(1)
+        (after,) = self.of_block(simulation, 1, first=10)
+
+        assert {one.disposition for one in during} == {Disposition.ACCEPTED}
+        assert after.disposition is Disposition.CAPPED
+        assert control.sending_status(simulation.ledger).over_cap == ()
+
+    def test_ends_with_a_reset(self, simulation):
+        self.lift(simulation)
+        self.of_block(simulation, 6)
+        control.restore_rates(simulation.ledger)
+
+        assert self.of_block(simulation, 1, first=6)[0].disposition is Disposition.CAPPED
+
+    def test_a_number_of_it_keeps_the_caps_of_its_own_and_the_cooldown(self, client):
+        simulation = Simulation(client, range_codes_per_hour=1, max_codes_per_day=1)
+        self.lift(simulation)
+        (first,) = self.of_block(simulation, 1)
+        number = f"{self.BLOCK}0000"
+        simulation.send((number, first.request), TAKEN)
+        (soon,) = self.of_block(simulation, 1, kind=RequestKind.RESEND)
+        simulation.pass_(61)
+        (later,) = self.of_block(simulation, 1, kind=RequestKind.RESEND)
+
+        assert soon.disposition is Disposition.COOLING_DOWN
+        assert (later.disposition, later.limit) == (Disposition.CAPPED, "codes_per_day")
+
+    def test_other_rates_and_lifted_caps_leave_each_other_alone(self, simulation):
+        control.override_rates(simulation.ledger, timedelta(minutes=10), rate=Rate.parse("10/1s"))
+        until = self.lift(simulation)
+        both = control.sending_status(simulation.ledger)
+        control.override_rates(simulation.ledger, timedelta(minutes=5), call_rate=Rate.parse("1/1s"))
+        again = control.sending_status(simulation.ledger)
+        simulation.pass_(301)
+        after = control.sending_status(simulation.ledger)
+
+        assert (both.rate, both.over_cap) == ("10/1s", (LiftedCaps(self.BLOCK, until),))
+        assert (again.rate, again.call_rate, again.over_cap) == ("300/5s", "1/1s", both.over_cap)
+        assert (after.call_rate, after.limited_until, after.over_cap) == ("2/1s", None, both.over_cap)
+        assert [one.over_cap for one in control.rate_history(simulation.ledger)] == [(), (self.BLOCK,), ()]
+
+    def test_a_block_ends_at_its_own_time_while_another_goes_on(self, simulation):
+        self.lift(simulation)
+        simulation.pass_(1800)
+        self.lift(simulation, self.OTHER)
+        simulation.pass_(1801)
+        self.lift(simulation, "+1415557")
+
+        assert [one.block for one in control.sending_status(simulation.ledger).over_cap] == [self.OTHER, "+1415557"]
+        assert simulation.client.hkeys(simulation.keys.limits) == [f"over_cap:{self.OTHER}", "over_cap:+1415557"]
+        assert 3500 < simulation.client.ttl(simulation.keys.limits) <= 3600
+
+    @pytest.mark.parametrize("block", ["+141555", "+14155550123", "1415555", "+0415555", "+1415555x", "", "+१२३४५६७"])
+    def test_a_block_is_a_plus_and_seven_to_nine_digits(self, simulation, block):
+        with pytest.raises(InvalidRequest, match="7 to 9 digits") as refused:
+            self.lift(simulation, block)
+
+        assert "5550123" not in str(refused.value)
+
+    def test_there_are_twenty_blocks_at_most(self, simulation):
+        blocks = [f"+14155{nth:02}" for nth in range(control.MOST_BLOCKS)]
+        self.lift(simulation, *blocks)
+        self.lift(simulation, *blocks)
+
+        with pytest.raises(InvalidRequest, match="20 blocks at most"):
+            self.lift(simulation, "+1415600")

@@ -20,7 +20,8 @@ from ringproof.ledger.agenda import repair_agenda, work_off_agenda
 from ringproof.ledger.answers import AgendaAction, Outcome, PlivoSignal, Verdict
 from ringproof.ledger.confirmation import Marked, mark_verified
 from ringproof.ledger.ledger import Ledger
-from ringproof.ledger.pace import report_answer, reserve_slot, take_probe
+from ringproof.ledger.pace import report_answer, reserve_slot
+from ringproof.ledger.plivo_credentials import check_credentials
 from ringproof.ledger.plivo_list import ListScan, request_scan, take_page
 from ringproof.ledger.queues import claim_tick
 from ringproof.ledger.record import Lane, Reason, State
@@ -46,7 +47,9 @@ class Service:
         self.true_us = self.simulation.now_us
         self.codes = defaultdict(list)  # number -> the true times at which Plivo got a request
         self.events, self.order, self.chance = [], itertools.count(), random.Random(1)
-        monkeypatch.setattr("tasks.sweep.send_message", lambda number, request, _lane: self.message((number, request)))
+        monkeypatch.setattr(
+            "tasks.sweep.send_message", lambda message: self.message((*message.args, message.kwargs["request"]))
+        )
         self.after(0, self.sweep)
 
     def boot_clock(self):
@@ -177,6 +180,22 @@ def test_people_with_slots_and_people_in_the_line_get_their_codes_within_the_lim
     assert most_in_a_window(itertools.chain(*service.codes.values())) <= 60
 
 
+@pytest.mark.parametrize("by", ["an hour ahead", "2 s ahead"])
+def test_people_who_are_called_up_by_the_first_sweep_after_a_jump_get_their_slots_at_once(client, monkeypatch, by):
+    service = Service(client, monkeypatch, "3/1s")
+    simulation = service.simulation
+    people = simulation.numbers(20, Lane.INTERACTIVE)
+    waits = [person for person in people if simulation.begin(person).verdict is not Verdict.BEGUN]
+    assert {simulation.record(person).reason for person in waits} == {Reason.PACE}
+    service.jump(JUMPS[by])
+    simulation.begin(*simulation.numbers(1, Lane.INTERACTIVE))  # the pace begins again
+    simulation.pass_(5)  # and nobody has swept since
+
+    called_up = simulation.called_up()
+    assert set(waits) <= set(called_up)
+    assert {simulation.begin(person).verdict for person in waits} == {Verdict.BEGUN}
+
+
 def test_an_hour_ahead_for_half_a_minute_leaves_no_number_behind(service):
     service.jump(HOUR)
     wrong = service.simulation.numbers(20)
@@ -219,7 +238,7 @@ def test_a_pause_by_plivos_answers_does_not_last_until_the_old_time(simulation):
     simulation.send(*simulation.numbers(1), outcome_of(Unauthorized("401"), 1))
     simulation.at(simulation.now_us - HOUR)
 
-    assert take_probe(simulation.ledger)
+    assert check_credentials(simulation.ledger).probes
     report_answer(simulation.ledger, PlivoSignal.KNOWN)
     simulation.pass_(10)
     assert simulation.send(*simulation.numbers(1), TAKEN).state is State.CODE_SENT
@@ -315,7 +334,7 @@ def test_a_number_that_is_held_in_the_wrong_hour_is_looked_at_soon(simulation):
 def test_a_claim_whose_lease_ended_by_a_jump_is_given_back_or_settled_and_not_repeated(
     simulation, outcome, monkeypatch
 ):
-    monkeypatch.setattr("tasks.sweep.send_message", lambda *_: pytest.fail("a message was sent"))
+    monkeypatch.setattr("tasks.sweep.send_message", lambda _: pytest.fail("a message was sent"))
     (request,) = simulation.numbers(1)
     begun = simulation.begin(request)
     simulation.at(simulation.now_us + HOUR)

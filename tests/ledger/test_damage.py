@@ -12,8 +12,7 @@ from ringproof.ledger.acceptance import RequestKind
 from ringproof.ledger.agenda import release_refused, repair_agenda, work_off_agenda
 from ringproof.ledger.answers import AgendaAction, Verdict
 from ringproof.ledger.confirmation import Marked, mark_verified
-from ringproof.ledger.queues import queue
-from ringproof.ledger.record import Lane, State
+from ringproof.ledger.record import State
 from ringproof.plivo.client import VerifiedNumber
 
 NO_HASH = "no hash"
@@ -54,16 +53,13 @@ FIELDS = {
 def book(client):
     book = Book(client)
     book.stop()
-    keys = book.keys.batch("spring")
-    client.hset(keys.batch, mapping={"state": "running", "created_at": 0, "open": 9})
-    client.rpush(keys.lists[0], "a row")
+    book.run_batch("spring")
     return book
 
 
 @pytest.fixture
 def queues(book):
-    """Queues of this test alone."""
-    return {lane: f"{book.prefix}:{queue(lane)}" for lane in Lane}
+    return book.queues
 
 
 @pytest.fixture
@@ -77,7 +73,7 @@ def damaged(book):
         if where == NO_HASH:
             book.client.set(key, NO_HASH)
         else:
-            book.client.hset(key, mapping={"state": state} | FIELDS | fields | {where: "junk"})
+            book.client.hset(key, mapping={"state": state} | FIELDS | fields | {where: "Junk!"})
         return number
 
     yield write
@@ -85,7 +81,7 @@ def damaged(book):
         book.client.delete(book.keys.record(number))
 
 
-@pytest.mark.parametrize("state", [*State, "junk"])
+@pytest.mark.parametrize("state", [*State, "Junk!"])
 def test_it_keeps_no_other_number_from_being_worked_off(book, queues, damaged, state):
     numbers = [damaged(state, where) for where in ("state", NO_HASH, *FIELDS)]
     book.client.zadd(book.keys.agenda, dict.fromkeys(numbers, 1))

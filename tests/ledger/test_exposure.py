@@ -26,6 +26,10 @@ def found(url, info=MENDED):
         ("redis://localhost", []),
         ("redis://[::1]:6379", []),
         ("unix:///run/redis.sock", []),
+        ("sentinel://127.0.0.1,localhost/verify/0", []),
+        ("sentinels://:secret@s1,s2/verify/0", []),
+        ("sentinel://:secret@127.0.0.1,s2/verify/0", ["behind the Sentinel s2 is asked without TLS"]),
+        ("sentinels://s1/verify/0", ["no password"]),
     ],
 )
 def test_a_redis_on_another_host_is_named_without_a_password_or_in_plaintext(url, words):

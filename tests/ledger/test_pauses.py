@@ -10,8 +10,9 @@ from ringproof.errors import Forbidden, Rejected, Throttled, Unauthorized, Unkno
 from ringproof.ledger import control
 from ringproof.ledger.agenda import work_off_agenda
 from ringproof.ledger.answers import AgendaAction, Outcome, PlivoSignal, Verdict
-from ringproof.ledger.pace import report_answer, take_probe
+from ringproof.ledger.pace import report_answer
 from ringproof.ledger.pauses import PAUSE_KINDS
+from ringproof.ledger.plivo_credentials import check_credentials
 from ringproof.ledger.record import Lane, Reason, State
 from worker.sending.outcomes import outcome_of
 
@@ -129,7 +130,7 @@ class TestUnknownCredentials:
         asked = []
         for _ in range(9):
             simulation.pass_(10)
-            asked.append([take_probe(simulation.ledger) for _ in range(3)])
+            asked.append([check_credentials(simulation.ledger).probes for _ in range(3)])
 
         assert [any(three) for three in asked] == [False, False, True] * 3
         assert sum(map(sum, asked)) == 3
@@ -141,7 +142,7 @@ class TestUnknownCredentials:
         assert is_paused(simulation)
         control.resume(simulation.ledger)
 
-        assert not take_probe(simulation.ledger)
+        assert not check_credentials(simulation.ledger).probes
         simulation.send(second, UNAUTHORIZED)
         assert is_paused(simulation)
 
@@ -187,7 +188,7 @@ class TestUnknownCredentials:
         assert whys(simulation) == []
 
     def test_without_such_a_pause_there_is_no_probe(self, simulation):
-        assert not take_probe(simulation.ledger)
+        assert not check_credentials(simulation.ledger).probes
 
 
 class TestARefusalOfTheAccount:
@@ -313,6 +314,13 @@ def test_a_pause_of_the_account_without_a_status_is_shown(simulation):
     simulation.client.hset(simulation.keys.pauses, mapping={"account": 1, "account_until": 1})  # by an older worker
 
     assert whys(simulation) == [PAUSE_KINDS["account"].why]
+
+
+def test_a_look_that_is_due_is_never_shown_in_the_past(simulation):
+    simulation.client.hset(simulation.keys.pauses, mapping={"account": 1, "account_until": 1})
+    status = control.sending_status(simulation.ledger)
+
+    assert status.pauses[0].next_look == status.now
 
 
 def test_the_answer_to_a_look_up_pauses_all(simulation):

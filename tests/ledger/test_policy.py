@@ -240,6 +240,7 @@ class TestThePolicy:
             "quiet_hours": "",
             "reverify_ms": 0,
             "reverify_mode": "check",
+            "test_numbers": "",
             "jitter_us": 60_000,
         }
 
@@ -261,6 +262,7 @@ class TestThePolicy:
             "countries": "CA,US",
             "quiet_hours": "21:00-08:00",
             "reverify_mode": "check",
+            "test_numbers": "",
         }
         assert json.loads(json.dumps(fields)) == fields
 

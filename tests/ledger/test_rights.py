@@ -156,7 +156,7 @@ OPERATIONS = (
     ("import", "roster.csv", "--batch", "people", "--yes"),
     ("batch", "show", "people", "--recount"),
     ("batch", "export", "people"),
-    ("numbers",),
+    ("ls",),
     ("erase", "+14155550198", "--rewrite", "--yes"),
     ("health",),
 )
@@ -362,8 +362,21 @@ def test_a_cancel_needs_no_right_to_write_the_pace(client, redis_server):
 
 NOT_OF_PRODUCERS = {
     *("removal:HANDLE", "wrong_codes:N", "limits:history", "held", "reconcile", "sync", "audit", "repair_cursor"),
-    *("heartbeats", "tick:NAME", "events", "unacked", "batches"),
-    *("request:ID", "request_ids", "idempotency:DIGEST", "credentials"),  # those of the front door
+    *(
+        "heartbeats",
+        "activity",
+        "ticks",
+        "gap",
+        "trial",
+        "minute",
+        "tick:NAME",
+        "events",
+        "replicas",
+        "unacked",
+        "batches",
+    ),
+    *("newer_messages", "accounts", "people"),  # the last one: of accounts only
+    *("request:ID", "request_ids", "idempotency:DIGEST", "credentials", "page_session:DIGEST"),  # of the front door
     *("outbox:copy", "outbox:NAME:waiting", "outbox:NAME:due", "outbox:NAME:given_up"),
 }
 

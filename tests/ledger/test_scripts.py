@@ -118,7 +118,8 @@ def test_a_piece_is_made_when_a_script_uses_a_name_of_it_and_not_before(client, 
 
 def test_what_a_script_has_collected_is_written_at_its_end_if_there_is_any(client):
     for piece, source in PIECES.items():
-        assert not defined(source) & set(AT_THE_END) or piece in {"batch_rows", "changes", "outbox"}
+        collects = {"batch_rows", "budget", "changes", "outbox", "metrics"}
+        assert not defined(source) & set(AT_THE_END) or piece in collects
     assert set(AT_THE_END) <= set().union(*map(defined, PIECES.values()))
 
 

@@ -1,4 +1,4 @@
--- needs: arguments, clock, changes, damage, record, transition, destinations, countries, pauses
+-- needs: arguments, clock, changes, damage, record, transition, destinations, countries, pauses, schema
 -- Queues numbers that wait for their destination: all of them once Plivo takes codes there again, one for each try
 -- while it does not, and one in all as the last resort for a probe of the account.
 -- input:  ARGV    numbers at most
@@ -13,6 +13,7 @@ local function release(name, count)
     local key = key_of_record(number)
     local is_whole = unless_damaged(key, function()
       local record = read(key)
+      if is_newer(record) then return nil end  -- a newer worker goes on with it
       if record.reason == 'refused' and milliseconds(record, 'ends_at') > now then
         drop(key, 'due_at', 'detail')
         set_state(key, record, number, 'queued', '', now)

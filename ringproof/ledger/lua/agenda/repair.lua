@@ -1,4 +1,4 @@
--- needs: arguments, clock, states, settings, damage, record, reverification
+-- needs: arguments, clock, states, settings, damage, record, reverification, schema
 -- Repairs the agenda and the schedule of re-verifications.
 -- Puts an unfinished record without an agenda entry back on the agenda, due at once. No script loses an entry, but an
 -- operator with redis-cli may. Brings an entry nearer that is too late because Redis' clock was set back. Puts a number
@@ -27,6 +27,7 @@ end
 
 local function repair(key, number)
   local record = read(key)
+  if is_newer(record) then return 0 end
   if record.state and not FINAL[record.state] then
     local entry = redis.call('ZSCORE', agenda_key, number)
     local due_at = not entry and now or math.min(tonumber(entry), latest_entry(record))

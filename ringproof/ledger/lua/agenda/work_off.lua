@@ -1,14 +1,15 @@
--- needs: arguments, clock, states, settings, set_back, changes, damage, record, batch_state, transition, destinations, breaker, line, turns, pauses
+-- needs: arguments, clock, states, settings, set_back, changes, damage, record, batch_state, transition, destinations, breaker, line, turns, pauses, words, schema
 -- Works off the entries of the agenda that are due, oldest first. Each entry gets its transition and its next moment in
 -- one go. Only a final state takes a number off the agenda.
 -- input:  KEYS    Celery's queues of the lanes interactive, scheduled and bulk
 --         ARGV    entries at most; messages that a lane's queue may hold: beyond it nothing is enqueued again
--- output: for each entry: the action, number, request, lane, channel. The action is enqueue (send its message), held
+-- output: for each entry: the action, number, request, lane, channel, and the record's state and reason now, its batch
+--         and its row ('': none). The action is enqueue (send its message), held
 --         (it is paused, or its queue is long enough), too_late, refused (it failed: Plivo refuses its destination),
 --         cancelled (its batch is), doubted, expired, look_up (ask Plivo whether the number is verified), undecided (no
 --         look-up has ended the doubt within a day: it has failed), list (its code has died: read Plivo's list before
---         it can expire), kept (not due after all), damaged (its record, which is looked at again in minutes) or gone
---         (there is no record)
+--         it can expire), kept (not due after all), newer (it is left to a newer version, and looked at again later),
+--         damaged (its record, which is looked at again in minutes) or gone (there is no record)
 local interactive_queue, scheduled_queue, bulk_queue = unpack(KEYS)
 local most_entries, longest_queue = ARGV[3], tonumber(ARGV[4])
 local first_ms, longest_ms = config.enqueue_again_ms, config.enqueue_again_longest_ms
@@ -33,6 +34,13 @@ local function enqueue_again(record, number, since_ms)
   local wait_ms = math.min(math.max(since_ms, first_ms), longest_ms)
   set_agenda(number, math.min(now + wait_ms, milliseconds(record, 'ends_at')))
   return queue_has_room(record.lane) and 'enqueue' or 'held'
+end
+
+-- A newer version has written the record, or runs its batch: only a newer worker can go on. The looks become rarer, so
+-- that many such numbers cost little, if there is no newer worker any more.
+local function leave_to_newer(record, number)
+  set_agenda(number, now + math.min(math.max(now - milliseconds(record, 'updated_at'), first_ms), longest_ms))
+  return 'newer'
 end
 
 local function keep(number, agenda_at)
@@ -92,8 +100,9 @@ end
 local function work_off_unbegun(key, record, number)
   local ends_at = milliseconds(record, 'ends_at')
   local applies = batch_state_for(record)
-  local hold_ms, hold_reason = paused_until(record.lane), 'paused'
+  local hold_ms, hold_reason = paused_until(record.lane, record.request), 'paused'
   if applies == 'paused' then hold_ms, hold_reason = now + BATCH_LOOK_MS, 'batch_paused' end
+  if applies == 'newer' then return leave_to_newer(record, number) end
   if applies == 'cancelled' then
     drop(key, 'due_at', 'detail')
     set_state(key, record, number, 'cancelled', '')
@@ -130,19 +139,22 @@ local function call_up_people(channel)
     if turn > now_us then break end
     local key = key_of_record(number)
     -- read() moves its times first, if Redis' clock has jumped.
-    if unless_damaged(key, function() return read(key) end) then
+    local record = unless_damaged(key, function() return read(key) end)
+    if not record then
+      leave_line(number, channel)
+      set_agenda(number, now)
+    elseif not is_newer(record) then
       call_up(number, channel, slot)
       put(key, 'due_at', now)
       others = others + 1
-    else
-      leave_line(number, channel)
+      set_agenda(number, now)
     end
-    set_agenda(number, now)
   end
 end
 
 local function work_off(key, record, number)
   local state = record.state
+  if is_newer(record) then return leave_to_newer(record, number) end
   if UNBEGUN[state] then
     return work_off_unbegun(key, record, number)
   elseif state == 'sending' then
@@ -173,6 +185,7 @@ write_agenda()
 
 -- Whether a record has what the answer tells of it, and a state that there is.
 local function is_whole(record)
+  if is_newer(record) then return true end
   local is_known = UNFINISHED[record.state] or FINAL[record.state] or record.state == 'code_sent'
   return is_known and tonumber(record.request) and queues[record.lane]
 end
@@ -183,13 +196,17 @@ for _, number in ipairs(redis.call('ZRANGEBYSCORE', agenda_key, '-inf', now, 'LI
   local result = unless_damaged(key, function()
     local record = read(key)
     if record.state and not is_whole(record) then return nil end
+    local action = work_off(key, record, number)
+    local state, reason = state_now(key, record)
     return {
-      work_off(key, record, number), number, record.request or '0', record.lane or 'interactive', record.channel or '',
+      action, number, tonumber(record.request) and record.request or '0',
+      KNOWN_LANES[record.lane] and record.lane or 'interactive', record.channel or '',
+      state, reason, record.batch or '', record.row or '',
     }
   end)
   if not result then
     set_agenda(number, now + longest_ms)
-    result = {'damaged', number, '0', 'interactive', ''}
+    result = {'damaged', number, '0', 'interactive', '', '', '', '', ''}
   end
   results[#results + 1] = result
 end

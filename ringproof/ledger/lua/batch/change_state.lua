@@ -1,11 +1,11 @@
--- needs: clock, batch_tables, settings, batch_rows
+-- needs: clock, batch_tables, settings, batch_state, budget, batch_rows
 -- Pauses, resumes or cancels a batch, for an operator. Rows that were not fed change at once. A record changes when
 -- begin or the sweep next looks at it, or when the feeder notifies it. The batch's `notify_from` is LIST:PLACE:TIME,
 -- the next row that the feeder has to notify, and when (µs) the operator gave the command.
 -- input:  KEYS    the batch; the batches that are fed; of each list: the rows, their bytes, the places of its retries;
 --                 the counts; the countries
 --         ARGV    name, pause, resume or cancel, the names of the lists
--- output: the batch's state now ('': there is no such batch)
+-- output: the batch's state now ('': there is no such batch). One whose budget is spent is not resumed.
 local batch_hash, feeding_key, sms_rows, sms_bytes, sms_retries, call_rows, call_bytes, call_retries, counts_key,
   countries_key = unpack(KEYS)
 local name, command, sms, call = unpack(ARGV, 3)
@@ -48,9 +48,14 @@ local first_row_now = string.format('%s:0:%.0f', sms, now_us)
 if command == 'pause' and state == 'running' then
   state = 'paused'
   redis.call('HSET', batch_hash, 'state', state)
+elseif command == 'pause' and state == 'paused' then
+  redis.call('HDEL', batch_hash, 'paused_for', 'lacks')  -- what is paid back does not end an operator's pause
+elseif command == 'resume' and state == 'paused' and batch_payer(name) and is_spent(batch_payer(name)) then
+  redis.call('HSET', batch_hash, 'paused_for', 'budget')
 elseif command == 'resume' and state == 'paused' then
   state = 'running'
   redis.call('HSET', batch_hash, 'state', state, 'notify_from', first_row_now)
+  redis.call('HDEL', batch_hash, 'paused_for', 'lacks')
   if redis.call('HGET', batch_hash, 'open') == '0' then
     complete_batch(name)
     state = 'completed'

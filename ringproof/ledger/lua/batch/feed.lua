@@ -1,4 +1,4 @@
--- needs: arguments, clock, record, batch_state, batch_rows, destinations, tombstone, limits, request, changes
+-- needs: arguments, clock, record, batch_state, batch_rows, destinations, tombstone, limits, request, changes, schema, gate
 -- Feeds a page of a batch: decides about each row, writes the requests, and moves the cursor, in one go.
 -- input:  KEYS    the batch, the places of the list's retries, the batches that are fed
 --         ARGV    the batch's name, the list's name (the channel), the roster's column of the table,
@@ -8,13 +8,13 @@
 --                 where `fields` are the request's other fields and values as a flat list
 -- output: for each row its disposition, its request, and 1 if the request waits (0: send its message now); `ended`
 --         for a row that has got an outcome meanwhile, and keeps it; nothing if the batch is not running, or
---         other rows come next
+--         other rows come next, or Redis may have gone back: then it may not know which rows were fed
 local batch_hash, retries_key, feeding_key = unpack(KEYS)
 local name, list, column, lasts_ms, are_retries, page_json = unpack(ARGV, 3)
 local page = cjson.decode(page_json)
 are_retries = are_retries == '1'
 local cursor_field = 'cursor:' .. list
-if batch_state(name) ~= 'running' then return {} end
+if is_gate_closed('') or batch_state(name) ~= 'running' then return {} end
 
 if are_retries then
   local places = redis.call('LRANGE', retries_key, 0, #page - 1)
@@ -56,7 +56,7 @@ end
 -- Adds this batch to the `joined_by` of another batch's record. Then the request goes on even if that other batch is
 -- paused or cancelled.
 local function note_join(key, record)
-  if not record.batch then return end
+  if not record.batch or is_newer(record) then return end
   set_or_delete(key, 'joined_by', joining_batches(record.batch, (record.joined_by or '') .. '/' .. name))
 end
 

@@ -1,4 +1,4 @@
--- needs: clock, states, changes, record, batch_state, transition
+-- needs: clock, states, changes, record, batch_state, transition, schema
 -- Notifies the records of rows that their batch was resumed or cancelled.
 -- input:  KEYS    the records
 --         ARGV    the batch's name, and for each record its number and its row, as 'sms:17'
@@ -8,7 +8,8 @@ local name = ARGV[3]
 -- Returns whether the record has changed.
 local function notify(key, number, row)
   local record = read(key)
-  if not UNBEGUN[record.state] or record.batch ~= name or record.row:match('^%l+:%d+') ~= row then return false end
+  if not UNBEGUN[record.state] or is_newer(record) then return false end
+  if record.batch ~= name or record.row:match('^%l+:%d+') ~= row then return false end
   local applies = batch_state_for(record)
   if applies == 'cancelled' then
     drop(key, 'due_at', 'detail')

@@ -6,7 +6,7 @@
 local batch_hash, feeding_key, bytes_key, retries_key = unpack(KEYS)
 local name, list = unpack(ARGV, 3)
 local state = redis.call('HGET', batch_hash, 'state')
-if state == 'importing' or state == 'cancelled' then return 0 end
+if state ~= 'running' and state ~= 'paused' and state ~= 'completed' then return 0 end
 local retried = 0
 for i = 5, #ARGV, 3 do
   local place, byte, country = unpack(ARGV, i, i + 2)

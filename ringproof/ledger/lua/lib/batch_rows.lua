@@ -59,7 +59,7 @@ local function complete_batch(name)
     return
   end
   put(key, 'state', 'completed', 'completed_at', now)
-  batch_states[name] = 'completed'
+  note_batch_state(name, 'completed')
   redis.call('ZREM', prefix .. ':feeding', name)
   redis.call('RPUSH', prefix .. ':completed', name)  -- the feeder writes a line to the log for each of these
   expire_batch(name, config.record_ms)

@@ -47,7 +47,7 @@ end
 
 -- Notes whether the code that is sent now will be judged.
 local function note_sample(key, record)
-  local is_judged = record.lane == 'interactive' and not is_verified(record)
+  local is_judged = record.lane == 'interactive' and not is_verified(record) and not record.test
   set_or_delete(key, 'sample', is_judged and (record.probe and 'probe' or 'code'))
 end
 

@@ -33,11 +33,20 @@ local function set_or_delete(key, field, value)
   if value and value ~= '' then changes_of(key)[field] = value else drop(key, field) end
 end
 
--- Returns a field of a hash as it will be: `fields` is the hash as the script has read it.
-local function changed_field(key, fields, field)
-  local value = hashes[key] and hashes[key][field]
-  if value == nil then return fields[field] end
-  return value or nil
+-- Returns fields of a hash as they will be, those that have a value, as a flat list: `fields` is the hash as the script
+-- has read it.
+local function changed_fields(key, fields, names)
+  local changes, flat, size = hashes[key] or {}, {}, 0
+  for i = 1, #names do
+    local name = names[i]
+    local value = changes[name]
+    if value == nil then value = fields[name] end
+    if value then
+      flat[size + 1], flat[size + 2] = name, value
+      size = size + 2
+    end
+  end
+  return flat
 end
 
 -- Writes the changes of a hash that a script has to read, or to let expire. HDEL comes first: Redis allows it when it

@@ -1,12 +1,5 @@
--- needs: networks, settings
--- Whose numbers get codes: those that `config.countries` names, with commas between them. A name is a country, `all`
--- for all countries, the calling code of a network without a country such as `+881`, or `personal` for the personal
--- numbers of the named countries. An empty list stands for `all`.
-
-local function is_on_list(name)
-  local names = config.countries == '' and 'all' or config.countries
-  return (',' .. names .. ','):find(',' .. name .. ',', 1, true) ~= nil
-end
+-- needs: networks, country_list
+-- Whose numbers get codes, by the list of countries.
 
 -- Returns why the list leaves a number out: `network`, `country` or `personal`; nil if it gets codes. `number` may be
 -- a destination instead: a country, or the first digits of a number without one.

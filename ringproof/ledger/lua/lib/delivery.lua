@@ -67,8 +67,8 @@ local function set_waiting(waiting_key, due_key, subject, tries, ids, due_at)
   if due_at then redis.call('ZADD', due_key, due_at, subject) else redis.call('ZADD', due_key, 'NX', now, subject) end
 end
 
--- Returns the text of an event in the outbox; nil if it is not there any more.
-local function packed_of(id)
+-- Returns the fields of an event in the outbox and their values, as a flat list; nil if it is not there any more.
+local function content_of(id)
   local entry = redis.call('XRANGE', outbox_key, id, id)[1]
-  return entry and entry[2][2]
+  return entry and entry[2]
 end

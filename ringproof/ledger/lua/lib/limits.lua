@@ -23,7 +23,7 @@ local function reached_cap(record, channel, asked, number)
     consider('calls_per_week', end_of_cap(record.calls or '', config.max_calls_per_week, WEEK_MS))
   end
   if asked then
-    local caps = people_caps(asked, number)
+    local caps = is_over_cap(number) and {} or people_caps(asked, number)
     read_counts(caps)
     for name, whom in pairs(caps) do consider(name, end_of_people_cap(name, whom)) end
     consider('breaker', end_of_breaker(record, asked, number))
@@ -51,6 +51,7 @@ local function count_code(key, record)
 end
 
 local function uncount_code(key, record)
+  if record.test then return end
   for _, field in ipairs(record.channel == 'call' and {'codes', 'calls'} or {'codes'}) do
     set_or_delete(key, field, (record[field] or ''):sub(1, -7))
   end

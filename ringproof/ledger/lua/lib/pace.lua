@@ -1,4 +1,4 @@
--- needs: arguments, clock, settings, set_back, jumps
+-- needs: arguments, clock, settings, set_back, jumps, metrics
 -- The slots at which requests to Plivo may start. Each bucket gives slots so far apart that no window of Plivo's has
 -- too many requests.
 -- The hash of `pace_key`, times in µs:
@@ -49,6 +49,7 @@ local function read_pace()
   end
   read_policy({
     'window_us', 'spacing_us', 'call_window_us', 'call_spacing_us', 'jitter_us', 'max_codes_per_day', 'countries',
+    'test_numbers',
   })
   follow_rates()
 end
@@ -155,8 +156,10 @@ local function next_slot(channel)
   return free_slot(account + math.ceil((pace.call - account) / spacing) * spacing), account
 end
 
--- Takes a slot that next_slot has returned, with the account's next one.
-local function take_slot(channel, slot, account)
+-- Takes a slot that next_slot has returned, with the account's next one. `user` is who gets it: a lane; `question`, for
+-- a request that sends no code; or `again`, for a send that has missed its slot.
+local function take_slot(channel, slot, account, user)
+  add_metric('slot - ' .. user .. ' ' .. channel, 1)
   if slot == account then
     set_pace('account', slot + spacing_us('account'))
   else
@@ -191,4 +194,17 @@ local function close_pace(slot_us, retry_ms)
     set_pace('account', math.max(pace.account, pace.closed))
   end
   return math.ceil((pace.closed or now_us) / 1000)
+end
+
+-- Notes the last slots (µs; false: none) that a process knows of, and that Redis may have forgotten: the next ones are
+-- later.
+local function note_used_slot(account, call)
+  if account and account > pace.account_last then
+    set_pace('account_last', account)
+    set_pace('account', math.max(pace.account, account + spacing_us('account')))
+  end
+  if call and call > pace.call_last then
+    set_pace('call_last', call)
+    set_pace('call', math.max(pace.call, call + spacing_us('call')))
+  end
 end

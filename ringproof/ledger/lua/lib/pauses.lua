@@ -1,9 +1,11 @@
--- needs: arguments, clock, set_back, pause_kinds, changes, record, batch_state, transition, destinations
+-- needs: arguments, clock, set_back, pause_kinds, changes, record, batch_state, payments, transition, destinations
 -- The pauses: why no worker sends in any lane, or in one.
 -- The hash of `pauses_key`, times in ms:
 --   person:all, person:LANE, and each with :reason   since when; until an operator resumes
---   credentials, credentials_slot, credentials_probe   since when Plivo refuses the credentials (401); the last slot
---                                     that it refused; when the next probe is due
+--   credentials, credentials_probe    since when Plivo knows the credentials of no worker (401); when the next probe
+--                                     is due
+--   unknown:DIGEST, unknown:DIGEST_slot, unknown:DIGEST_probe   the same of one worker's credentials, by their digest;
+--                                     and the last slot that Plivo refused (lib/credentials.lua)
 --   account, account_slot, account_until    since when Plivo refuses the account; the slot that showed it; when the
 --                                     next probe is due
 --   account_status, account_destination, account_any   Plivo's status; where Plivo took a code last. The probe is a
@@ -13,6 +15,9 @@
 --                                     than one destination: then it is the account
 --   not_found, not_found_mark         sends in a row that Plivo answered with 404 or 405; a hash of the last number
 --   doubts, doubts_wait, doubts_until, doubts_row    the same after several doubtful answers in a row
+--   forgotten, forgotten_before, forgotten_ends   since when codes may live that nobody knows of (lib/generation.lua);
+--                                     the last request (a second) that may have got one; until when they may live. Bulk
+--                                     and scheduled requests wait, and people's that are not newer
 --   probe, probe_until                the fence of the request that is the probe, and the end of its lease
 local LOOK_MS = {interactive = 5000, scheduled = 30000, bulk = 30000}  -- how often the sweep looks at a number on hold
 local BATCH_LOOK_MS = 600000      -- the same for a paused batch: a resume notifies each of its numbers anyway
@@ -58,8 +63,12 @@ local function clear_pauses(...)
   end
 end
 
-local function clear_credentials()
-  clear_pauses('credentials', 'credentials_slot', 'credentials_probe')
+-- The digest of the credentials that the caller uses at Plivo; '' if it uses none.
+local callers_digest = defaults:match('^ credentials=(%x+)') or ''
+
+-- Whether the caller has to leave its work to others: Plivo knows the credentials of another worker, but not its own.
+local function leaves_work()
+  return pauses['unknown:' .. callers_digest] and not pauses.credentials
 end
 
 -- The request with this fence is over, or goes back to the queue. If it was the probe, another number may be the next.
@@ -70,19 +79,29 @@ local function end_probe(fence)
   return true
 end
 
--- Returns until when (ms) a lane is paused, as far as is known now; nil if it is not paused.
-local function paused_until(lane)
+-- Whether a code may live that Redis, and all who live, have forgotten: for this request of a person, or in this lane.
+local function may_be_forgotten(lane, request)
+  if pause_time('forgotten_ends') <= now then return false end
+  return lane ~= 'interactive' or request ~= nil and tonumber(request) <= pause_time('forgotten_before')
+end
+
+-- Returns until when (ms) a lane is paused, as far as is known now; nil if it is not paused. `request` is the one that
+-- is about to be sent (nil: any).
+local function paused_until(lane, request)
   local until_ms = math.max(pause_time('account_until'), pause_time('doubts_until'))
+  if may_be_forgotten(lane, request) then
+    until_ms = math.max(until_ms, math.min(pause_time('forgotten_ends'), now + LOOK_MS[lane]))
+  end
   if pauses['person:all'] or pauses['person:' .. lane] or pauses.credentials then
     return math.max(until_ms, now + LOOK_MS[lane])
   end
   return until_ms > now and until_ms or nil
 end
 
--- Whether no worker may send any more to a number that has a slot.
+-- Whether the caller may not send any more to a number that has a slot.
 local function is_on_hold(record)
   local state = batch_state_for(record)
-  return paused_until(record.lane) or state == 'paused' or state == 'cancelled'
+  return paused_until(record.lane, record.request) or leaves_work() or state == 'paused' or state == 'cancelled'
 end
 
 -- Whether a worker has to send to one number, as a probe, before all others.
@@ -107,7 +126,7 @@ end
 --   'first'      it may, as the probe for which all others wait
 local function admission(record, number)
   if record.refused and pauses.account and not is_last_resort() then return 'refused' end
-  local until_ms, name = paused_until(record.lane), destination_of(record, number)
+  local until_ms, name = paused_until(record.lane, record.request), destination_of(record, number)
   if until_ms then return 'paused', until_ms end
   if is_closed(name) and not may_be_tried(name) then return 'refused' end
   if not needs_probe() then return nil end
@@ -128,6 +147,10 @@ local function hold_until(key, record, number, until_ms, reason)
     put(key, 'ends_at', ends_at)
   end
   put(key, 'due_at', until_ms, 'updated_at', now)
+  if reason == 'batch_paused' then pause_for_budget(record) end
+  if not is_held_for_this and reason == 'paused' and may_be_forgotten(record.lane, record.request) then
+    redis.call('HINCRBY', prefix .. ':generation', 'forgotten', 1)
+  end
   if is_held_for_this then
     set_agenda(number, math.min(until_ms, ends_at))
   else

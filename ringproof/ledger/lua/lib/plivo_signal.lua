@@ -1,7 +1,8 @@
--- needs: clock, destinations, pace, pauses
+-- needs: clock, destinations, pace, pauses, credentials
 -- What one answer of Plivo's means for all other requests: it pauses them, or ends a pause.
 local DOUBTS_IN_A_ROW = 5         -- so many doubtful answers in a row begin a pause
 local LONGEST_WAIT_MS = 60000     -- after them the pauses last 1, 2, 4 … 60 s
+local LEAVE_MS = 1000             -- by then a worker whose credentials are refused takes no more messages
 local NOT_FOUND_IN_A_ROW = 5      -- so many answers 404 or 405 in a row are the address's fault
 local SUSPECT_MS = 2000           -- at the pace of bulk, a hundred other sends
 local ANY_MS, ANY_AT_ONCE_MS = 2000, 250  -- how long a due probe waits for a number where Plivo took a code last; the
@@ -87,31 +88,21 @@ local function after_doubt()
   end
 end
 
--- Any answer but 401 shows that Plivo knows the credentials, if the request has a later slot than the one that Plivo
--- refused. After a jump of Redis' clock no slot may be later for long: then any answer counts.
-local function judge_credentials(signal, slot)
-  local refused_slot = pause_time('credentials_slot')
-  if signal == 'unauthorized' then
-    if not pauses.credentials then set_pauses({credentials = now, credentials_probe = now + PROBE_MS}) end
-    set_pauses({credentials_slot = slot})
-  elseif slot >= refused_slot or refused_slot > now then
-    clear_credentials()
-  end
-end
-
 -- Applies a signal, one of Python's PlivoSignal, to the pauses, the destinations and the pace.
 -- `slot` is the request's slot in ms, `retry_ms` the time that Plivo asks for (nil: none), `was_probe` whether the
 -- request was the probe. A request that sent no code has '' as number, and an empty record.
--- Returns nil if the request keeps its own outcome. Returns 'waiting' and a time (ms) if it waits until then. Returns
--- 'refused' and a time (ms) if it is judged then, or 'refused' alone if it waits for its destination.
+-- Returns nil if the request keeps its own outcome. Returns 'waiting' and a time (ms) if it waits until then, and
+-- 'queued' and a time (ms) if another worker is to have it from then on. Returns 'refused' and a time (ms) if it is
+-- judged then, or 'refused' alone if it waits for its destination.
 local function apply_signal(signal, slot, retry_ms, was_probe, number, record)
   if signal == 'doubtful' then return after_doubt() end
-  if signal ~= '' then judge_credentials(signal, slot) end
+  if signal ~= '' then judge_credentials(signal == 'unauthorized', slot) end
   if signal ~= '' and signal ~= 'known' then clear_pauses('doubts', 'doubts_wait', 'doubts_until', 'doubts_row') end
   if pauses.account and was_probe and REFUSALS[signal] then after_failed_probe(slot) end
   if signal == 'taken' then
     after_taken(record, number, slot)
   elseif signal == 'unauthorized' then
+    if leaves_work() then return 'queued', now + LEAVE_MS end
     return 'waiting', now + PROBE_MS
   elseif signal == 'no_credit' then
     return after_no_credit(record, slot)

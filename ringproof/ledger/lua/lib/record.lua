@@ -1,4 +1,4 @@
--- needs: arguments, clock, settings, set_back, jumps, line, changes
+-- needs: arguments, clock, settings, set_back, jumps, line, changes, schema
 -- How scripts read and write a hash, above all a number's record. An absent field stands for an empty value.
 local TIMES = {
   'updated_at', 'code_sent_at', 'verified_at', 'checked_at', 'look_ups_from', 'wrong_at',
@@ -27,6 +27,7 @@ end
 local function follow_clock(key, record)
   local changed_at = milliseconds(record, 'updated_at')
   if changed_at == 0 or set_back_since(changed_at) == 0 and not jumps_since(changed_at)[1] then return false end
+  if is_newer(record) then return false end
   local number, moved = key:match(':number:(.+)$'), moved_times(record, changed_at)
   local agenda_at = tonumber(redis.call('ZSCORE', agenda_key, number) or nil)
   if not next(moved) and not agenda_at then return false end
@@ -76,7 +77,7 @@ end
 -- A long alias is spread over several fields: alias, alias1, …
 local function delete_alias(key, record)
   for field in pairs(record) do
-    if field:find('^alias') then drop(key, field) end
+    if field:find('^alias%d*$') then drop(key, field) end
   end
 end
 

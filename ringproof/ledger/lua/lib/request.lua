@@ -1,9 +1,10 @@
--- needs: arguments, clock, states, settings, changes, record, batch_state, batch_rows, reverification, transition, people, breaker, limits, countries
+-- needs: arguments, clock, states, settings, changes, record, batch_state, batch_rows, reverification, transition, people, breaker, limits, countries, metrics, record_fields, schema, test_numbers
 -- The decision about a new request, and how an accepted one is written: for one number, or for a row of a batch.
 -- `asked` describes the new request: answers ('state[:live]' -> disposition), lane, channel, country, is_personal (a
 -- personal number), resend (true or nil), is_of_batch (true for a row), least_request (the lowest request number; nil:
--- any), ends_at (ms), asleep_until (ms; 0: awake), is_refused (Plivo refuses the destination, so that the request
--- waits), fields (other fields of the record, as a flat list of names and values).
+-- any), request (the number that it has; nil: a new one), ends_at (ms), asleep_until (ms; 0: awake), is_refused (Plivo
+-- refuses the destination, so that the request waits), fields (other fields of the record, as a flat list of names and
+-- values).
 
 -- Reads a column of Python's table of dispositions: 'none=accepted queued=same …'.
 local function parse_answers(text)
@@ -25,18 +26,22 @@ local function decide(record, number, asked)
   elseif asked.lane ~= 'interactive' and is_verified(record) and (FINAL[state] or state == 'code_sent') then
     state = 'verified'  -- what became of the last request does not end an earlier verification
   end
+  -- A newer version's request stands for this one, as one that waits does, and nobody takes it over here.
+  local is_left = is_newer(record)
+  if is_left then state = 'waiting' end
   local situation = state .. (live_until > now and ':live' or '')
   local decision = {
     disposition = asked.answers[situation], request = tonumber(record.request) or 0, until_ms = 0, limit = '',
   }
   if decision.disposition == 'in_doubt' then decision.until_ms = live_until end
+  if is_left then return decision end
   local is_person, is_accepted = asked.lane == 'interactive', decision.disposition == 'accepted'
   local promotes = decision.disposition == 'same' and is_person and record.lane ~= 'interactive' and UNBEGUN[state]
   if not is_accepted and not promotes then return decision end
 
   local cooldown_until = last_send_of(record) + config.cooldown_ms
   local left_out = left_out_as(number, asked.country, asked.is_personal)
-  if left_out then
+  if left_out and not is_test_number(number) then
     decision.disposition, decision.limit, decision.refused_by = 'country', left_out, 'countries'
     return decision
   elseif is_accepted and asked.resend and cooldown_until > now then
@@ -45,6 +50,7 @@ local function decide(record, number, asked)
   elseif is_person or asked.is_of_batch then
     -- A person learns of a cap at once. A row waits for its end, unless the row's deadline comes before it.
     local cap, until_ms = reached_cap(record, asked.channel, is_person and asked, number)
+    if cap and is_test_number(number) then cap = nil end
     decision.refused_by = cap
     if cap and (is_person or until_ms >= asked.ends_at) then
       decision.disposition, decision.until_ms, decision.limit = 'capped', until_ms, cap
@@ -54,7 +60,8 @@ local function decide(record, number, asked)
   decision.promotes = promotes
   if promotes then return decision end
   -- Request numbers start at Redis' seconds, so that the number of an erased record is never used again.
-  decision.request = math.max(decision.request + 1, math.floor(now / 1000), asked.least_request or 0)
+  decision.request = asked.request
+    or math.max(decision.request + 1, math.floor(now / 1000), asked.least_request or 0)
   return decision
 end
 
@@ -70,8 +77,17 @@ end
 
 -- Notes that an accepted request is a person's: it counts from now on, and it may be a probe of the breaker.
 local function note_person(key, record, asked, number)
+  if is_test_number(number) then return end
   count_person(key, asked, number)
   note_probe(key, record, asked, number)
+end
+
+-- Keeps the fields that this version does not know: a newer one may have written them, for the number and not for its
+-- request.
+local function keep_newer_fields(key, record)
+  for field, value in pairs(record) do
+    if not KNOWN_FIELDS[field] and not field:find('^alias%d+$') then put(key, field, value) end
+  end
 end
 
 -- Writes an accepted request over the number's record, and puts it on the agenda.
@@ -79,10 +95,12 @@ local function write_request(key, record, flat, number, request, asked)
   if record.request then keep_earlier(record, flat, number) end
   if flat[1] then redis.call('DEL', key) end
   note_hash(key, {})
+  keep_newer_fields(key, record)
   -- If a person asks for another code, the code that a re-verification has sent counts as not answered.
   if record.reverifies and record.state == 'code_sent' then record.unanswered = record.unanswered or '1' end
   if record.reason == 'lapsed' then redis.call('ZREM', lapsed_key, number) end
   end_wait(record, number)
+  if record.state == 'in_doubt' then redis.call('ZREM', doubts_key, number) end
   -- These fields belong to the number, not to a request: which codes may be live, the last one's uuid.
   if not is_verified(record) then record.verified_at = nil end
   record.code_request = record.code_request or record.verification_uuid and record.request
@@ -115,6 +133,7 @@ local function write_request(key, record, flat, number, request, asked)
   end
   if written.reverifies and record.requested_by_person then put(key, 'requested_by_person', 1) end
   if asked.fields[1] then put(key, unpack(asked.fields)) end
+  count_of_request('accepted', written)
   if asked.asleep_until > now then
     put(key, 'due_at', asked.asleep_until)
     set_state(key, written, number, 'waiting', 'quiet_hours', asked.asleep_until)

@@ -3,26 +3,39 @@
 -- Gives `config`, by the names of Python's Durations (with _ms) and Policy. The caller passes the durations, and the
 -- policy's defaults. The policy in Redis overrides these, and an operator's limits override both while they last.
 -- Most scripts need a few of the settings, so each is read when a script first asks for it.
+-- The operator's limits also have the blocks of numbers whose caps are lifted: 'over_cap:+1415555' -> until when (ms).
 local DAY_MS = 86400000
 
 local function value_of(name, text)
   return name ~= 'countries' and tonumber(text) or text  -- a list of countries may be '+881'
 end
 
-local limits
+local limits, over_cap
 local function operators_limits()
   if not limits then
-    limits = {}
+    limits, over_cap = {}, {}
     local flat = redis.call('HGETALL', limits_key)
-    for i = 1, #flat, 2 do limits[flat[i]] = value_of(flat[i], flat[i + 1]) end
+    for i = 1, #flat, 2 do
+      local block = flat[i]:match('^over_cap:(.+)$')
+      if block then over_cap[block] = tonumber(flat[i + 1]) else limits[flat[i]] = value_of(flat[i], flat[i + 1]) end
+    end
     if limits.until_ms and limits.until_ms <= now then limits = {} end
   end
   return limits
 end
 
--- Returns when (ms) the operator's limits end; nil if there are none.
+-- Returns when (ms) the operator's rates end; nil if there are none.
 local function end_of_limits()
   return operators_limits().until_ms
+end
+
+-- Whether an operator has lifted the caps on people's codes for the block that has this number.
+local function is_over_cap(number)
+  operators_limits()
+  for block, until_ms in pairs(over_cap) do
+    if until_ms > now and number:sub(1, #block) == block then return true end
+  end
+  return false
 end
 
 local default_policy

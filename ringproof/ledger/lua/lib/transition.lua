@@ -1,22 +1,37 @@
--- needs: clock, states, history_letters, changes, record, expiry, batch_rows, reverification, line, people, destinations, breaker, outbox
+-- needs: arguments, clock, states, history_letters, changes, record, expiry, batch_rows, payments, reverification, line, people, destinations, breaker, outbox, metrics
 -- How a record changes its state.
 
 -- The states that somebody outside may wait for: the others are steps on the way, or what that person did alone.
 local IS_NEWS = {code_sent = true, verified = true, failed = true, in_doubt = true, expired = true}
 
--- Returns this second in six base-36 digits, which last until 2038.
-local this_second
-local function second36()
-  if this_second then return this_second end
+-- The states that the metrics do not count: each request comes to `queued`, and each attempt to `sending`.
+local IS_ON_THE_WAY = {queued = true, sending = true}
+
+-- Keeps the set of numbers in doubt, with when (ms) each doubt began.
+local function note_doubt(number, is_doubt)
+  if is_doubt then
+    redis.call('ZADD', doubts_key, now, number)
+  else
+    redis.call('ZREM', doubts_key, number)
+  end
+end
+
+-- Returns a second (since 1970) in six base-36 digits, which last until 2038.
+local function base36(seconds)
   local digits = '0123456789abcdefghijklmnopqrstuvwxyz'
-  local seconds, text = math.floor(now / 1000), ''
+  local text = ''
   for _ = 1, 6 do
     local digit = seconds % 36
     text = digits:sub(digit + 1, digit + 1) .. text
     seconds = (seconds - digit) / 36
   end
-  this_second = text
   return text
+end
+
+local this_second
+local function second36()
+  this_second = this_second or base36(math.floor(now / 1000))
+  return this_second
 end
 
 -- A number whose record is about to change or to go does not wait for its destination any more.
@@ -24,11 +39,21 @@ local function end_wait(record, number)
   if record.reason == 'refused' then remove_waiting(record, number) end
 end
 
+-- The state and the reason that this script has given a record: key -> {state, reason}
+local written_states = {}
+
+-- Returns the state and the reason of a record as they are now; '' for none. `record` is as the script has read it.
+local function state_now(key, record)
+  local state, reason = unpack(written_states[key] or {record.state, record.reason})
+  return state or '', reason or ''
+end
+
 -- Sets the state and the reason of a record: every change of a state goes through this function. `agenda_at` (ms) is
 -- the moment at which the number needs attention next; nil for a final state.
--- It adds to the history, updates the row of a batch, publishes the state on the channel of the record's name, and
--- notes an event for the outbox. `outcome` is the state of the request, if it is not that of the number. A record that
--- is written without a request of somebody (from Plivo's list, or after an erasure) is no news.
+-- It adds to the history, updates the row of a batch, publishes the state on the channel of the record's name, counts
+-- the state for the metrics, and notes an event for the outbox. `outcome` is the state of the request, if it is not
+-- that of the number. A record that is written without a request of somebody (from Plivo's list, or after an erasure)
+-- is no news.
 local function set_state(key, record, number, state, reason, agenda_at, outcome)
   reason = update_reverification(key, record, number, state, reason)
   -- An entry has eight bytes: a letter for the state, one for the reason, and the second. Eight entries fill the 64
@@ -37,11 +62,13 @@ local function set_state(key, record, number, state, reason, agenda_at, outcome)
   local history = string.sub((record.history or '') .. history_entry, -64)
   put(key, 'state', state, 'updated_at', now, 'history', history)
   set_or_delete(key, 'reason', reason)
+  written_states[key] = {state, reason}
   end_wait(record, number)
   if agenda_at then
     set_agenda(number, agenda_at)
   else
     set_agenda(number, nil)
+    drop(key, 'trace')
     -- A failed request does not end an earlier verification, and a scheduled re-verification needs the record: both
     -- stay.
     local stays = state == 'verified' or is_verified(record) and reason ~= 'lapsed'
@@ -64,9 +91,18 @@ local function set_state(key, record, number, state, reason, agenda_at, outcome)
     uncount_person(key, record, number)
     give_probe_back(record, number)
   end
-  if record.batch then update_row_of(record, state, reason) end
+  if record.batch then
+    pay(key, record, state, reason)
+    update_row_of(record, state, reason)
+  end
+  if state == 'in_doubt' or record.state == 'in_doubt' then note_doubt(number, state == 'in_doubt') end
+  if record.request and not IS_ON_THE_WAY[state] then
+    count_of_request('outcome', record, (outcome or state) .. ' ' .. (reason ~= '' and reason or '-'))
+  end
   redis.call('PUBLISH', key, state)
-  if record.state and IS_NEWS[state] then note_event(key, number, outcome or state, reason) end
+  if record.state and IS_NEWS[state] then
+    note_event(key, number, outcome or state, reason, record.verification_uuid)
+  end
 end
 
 -- Has a number wait for its destination: until Plivo takes codes there again, or it is this number's turn to be tried.

@@ -43,7 +43,7 @@ local function reserve_for_person(channel, others)
   local _, turn = slot_of_person(channel, others)
   if turn > now_us then return nil, turn end
   local slot, account = next_slot(channel)
-  take_slot(channel, slot, account)
+  take_slot(channel, slot, account, 'interactive')
   return slot
 end
 
@@ -107,7 +107,7 @@ local function reserve(lane, channel, patience_us)
     return nil, next_turn.at
   end
 
-  take_slot(channel, slot, account)
+  take_slot(channel, slot, account, lane)
   move_floor(floor_field, account_floor, SHARE * spacing)
   if is_call then move_floor(call_floor_field, call_floor, SHARE * step) end
   return slot

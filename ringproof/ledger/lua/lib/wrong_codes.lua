@@ -1,4 +1,4 @@
--- needs: arguments, clock, settings, changes, record, locks
+-- needs: arguments, clock, settings, changes, record, locks, metrics
 -- The wrong codes of a number, over all of its codes: each `max_wrong_codes` of them lock the number, each time for
 -- longer. In a record, `wrong` counts them, `wrong_at` (ms) is the time of the last one, and `locked_until` (ms) is the
 -- end of the last lock.
@@ -40,6 +40,7 @@ local function note_wrong_code(key, destination)
   local counts_key = prefix .. ':wrong_codes:' .. math.floor(now / COUNTED_MS)
   redis.call('HINCRBY', counts_key, destination, 1)
   redis.call('PEXPIRE', counts_key, COUNTS_KEPT_MS)
+  count_by_country('wrong_code', destination)
 end
 
 -- Returns the tries that are left: of the last sent code, and before the next lock.

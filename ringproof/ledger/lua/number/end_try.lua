@@ -1,4 +1,4 @@
--- needs: settings, changes, record, destinations, wrong_codes
+-- needs: settings, changes, record, destinations, wrong_codes, schema
 -- Ends a try that has not verified its number: Plivo refused the code, or did not check it.
 -- input:  KEYS    the number's record, the mark that the try has ended
 --         ARGV    number (E.164), the code's handle, how often one code may be entered;
@@ -8,6 +8,7 @@
 local key, ended_key = unpack(KEYS)
 local number, handle, most_tries, unchecked_uuid, earlier_handle = unpack(ARGV, 3)
 local record = read(key)
+if is_newer(record) then return {tries_left(record, tonumber(most_tries)), 0} end
 local is_unchecked = unchecked_uuid ~= ''
 -- Another try of the same code may have begun meanwhile. So the mark says which try has ended, and not `confirm`.
 if record.state and redis.call('SET', ended_key, 1, 'NX', 'PX', config.token_ms) then

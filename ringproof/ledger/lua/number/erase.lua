@@ -15,6 +15,7 @@ unless_damaged(key, function()
 end)
 redis.call('DEL', key, earlier_key)
 redis.call('ZREM', agenda_key, number)
+redis.call('ZREM', doubts_key, number)
 redis.call('ZREM', renewals_key, number)
 for _, channel in ipairs({'sms', 'call'}) do
   leave_line(number, channel)

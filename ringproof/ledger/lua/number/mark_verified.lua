@@ -1,4 +1,4 @@
--- needs: clock, states, settings, damage, changes, record, reverification, transition, tombstone, wrong_codes, breaker
+-- needs: clock, states, settings, damage, changes, record, reverification, transition, tombstone, wrong_codes, breaker, metrics, schema
 -- Writes down that Plivo has numbers as verified: after a code was entered, or from Plivo's list.
 -- input:  KEYS    the numbers' records
 --         ARGV    JSON, for each record: {number, uuid, created, dated, country, channel, subaccount, alias}; `created`
@@ -103,6 +103,7 @@ local function mark(key, caller_id)
     record_from_plivo(key, read_or_revive(key, caller_id.number), caller_id)
     return 'recorded'
   end
+  if is_newer(record) then return 'stale' end
   local has_uuid_of_last_code = caller_id.uuid == record.verification_uuid
   local is_known = is_code_used(record) and (record.state == 'verified' or has_uuid_of_last_code)
   if not is_known and is_of_last_code(record, caller_id) then
@@ -114,7 +115,10 @@ local function mark(key, caller_id)
     put(key, 'verified_at', now)
     write_uuid(key, record, caller_id.uuid)
     drop(key, 'live_before', 'lease_until', 'due_at', 'detail', 'tries', 'sample')
-    if handle ~= '' or has_uuid_of_last_code then judge_code(key, record, caller_id.number, true) end
+    if handle ~= '' or has_uuid_of_last_code then
+      judge_code(key, record, caller_id.number, true)
+      count_of_request('entered', record)
+    end
     set_or_delete(key, 'confirm', handle)
     if handle ~= '' then uncount_entry(key, record) end
     write_country_and_alias(key, record, caller_id)

@@ -1,4 +1,4 @@
--- needs: clock, states, settings, changes, record, reverification, transition, destinations, breaker, limits, pace, pauses, plivo_signal
+-- needs: clock, states, settings, changes, record, reverification, transition, destinations, breaker, limits, pace, pauses, plivo_signal, schema
 -- Writes down the results of attempts, for the caller that knows their fences; or cancels requests that have not begun.
 -- Each one is decided alone, in the order in which they are given.
 -- input:  KEYS    the numbers' records
@@ -7,17 +7,18 @@
 --                 answered, what the answer means for others (Python's PlivoSignal), ms that Plivo asks all to wait
 --                 ('': none)
 -- output: for each record: settled; already (the same was settled before); or stale: nothing changes, because the
---         request or attempt is not the caller's, or its state does not allow this
+--         request or attempt is not the caller's, or its state does not allow this. And the record's state and reason
+--         as they are now, its batch and its row ('': none): an answer for all may have another state written
 local FIELDS = 13  -- the arguments of one record
 
 local function settle(key, record, number, request, fence, state, reason, detail, wait_ms, is_uncounted,
     verification_uuid, api_id, ago_ms, signal, retry_ms)
   local was_probe = end_probe(fence)  -- even if the number was erased meanwhile
-  if record.request ~= request then return 'stale' end
+  if record.request ~= request or has_newer_schema(record) then return 'stale' end
 
   if fence == '' then
     if record.state == state then return 'already' end
-    if not UNBEGUN[record.state] then return 'stale' end
+    if not UNBEGUN[record.state] or is_newer(record) then return 'stale' end
   else
     if record.fence ~= fence then return 'stale' end
     -- A worker that was only slow may still report the result of a request that is in doubt by now.
@@ -35,7 +36,8 @@ local function settle(key, record, number, request, fence, state, reason, detail
   local due_at = now + tonumber(wait_ms)
   local forced, forced_due_at = apply_signal(signal, slot, tonumber(retry_ms), was_probe, number, record)
   local is_refused = forced == 'refused'
-  if forced == 'waiting' then due_at = forced_due_at end
+  if forced == 'waiting' or forced == 'queued' then due_at = forced_due_at end
+  if forced == 'queued' then state, reason = 'queued', '' end  -- Plivo has not sent, and another worker may
   if is_refused then
     record.refused = '1'
     put(key, 'refused', 1)
@@ -63,10 +65,10 @@ local function settle(key, record, number, request, fence, state, reason, detail
     end
     if state == 'waiting' then
       put(key, 'due_at', due_at)
-      agenda_at = math.min(due_at, milliseconds(record, 'ends_at'))
     else
       drop(key, 'due_at')
     end
+    if UNBEGUN[state] then agenda_at = math.min(due_at, milliseconds(record, 'ends_at')) end
   end
   set_or_delete(key, 'detail', detail)
   set_state(key, record, number, state, reason, agenda_at)
@@ -80,7 +82,10 @@ end
 local records, answers = {}, {}
 for _, key in ipairs(KEYS) do records[key] = read(key) end
 for i, key in ipairs(KEYS) do
-  answers[i] = settle(key, records[key] or read(key), unpack(ARGV, FIELDS * (i - 1) + 3, FIELDS * i + 2))
+  local record = records[key] or read(key)
+  local answer = settle(key, record, unpack(ARGV, FIELDS * (i - 1) + 3, FIELDS * i + 2))
+  local state, reason = state_now(key, record)
+  answers[i] = {answer, state, reason, record.batch or '', record.row or ''}
   records[key] = nil  -- another result of the same number has to see what this one has changed
 end
 save_pace()  -- a cancel has changed nothing of it: a producer may have the right to read it only

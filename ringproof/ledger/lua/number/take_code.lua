@@ -1,4 +1,4 @@
--- needs: clock, changes, record, pauses, wrong_codes
+-- needs: clock, changes, record, pauses, wrong_codes, schema
 -- Takes a code that a user entered, once, and returns whether to ask Plivo about it. The try counts before Plivo is
 -- asked.
 -- input:  KEYS    the number's record, the code under its handle
@@ -8,13 +8,18 @@
 --         ask (ask Plivo about this code), look (Plivo was asked before, for this handle: find out the result),
 --         done (this handle has verified the number), locked (too many wrong codes), nothing (no code to confirm),
 --         lost (the code was not taken in time), expired, too_many, another (the last code was sent for another
---         request), or paused (Plivo does not accept the credentials)
+--         request), newer (only a newer version can read the record: nothing has changed, and a newer worker may take
+--         the code), paused (Plivo knows the credentials of no worker), or elsewhere (it does not know those of the
+--         caller: nothing has changed, and another worker may take the code)
 -- A record's `tries` counts the entries of its last sent code. `confirm` is the handle for which Plivo was asked and
 -- has not answered; in a record without `tries` it is the handle that has verified the number.
 local key, code_key = unpack(KEYS)
 local handle, most_tries, request = ARGV[3], tonumber(ARGV[4]), ARGV[5]
-local code = redis.call('GETDEL', code_key)
-local record = read(key)
+local record, fields = read(key)
+if is_newer(record) then
+  return {redis.call('EXISTS', code_key) == 1 and 'newer' or 'lost', '', 0, '', fields}
+end
+local code = not leaves_work() and redis.call('GETDEL', code_key)
 local tries = tonumber(record.tries) or 0
 
 local function judge()
@@ -24,10 +29,11 @@ local function judge()
   local is_anothers = request ~= '' and request ~= (record.code_request or record.request)
   if is_anothers and record.request then return 'another' end
   if is_used or not record.verification_uuid then return 'nothing' end
+  if leaves_work() then return 'elsewhere' end
   if not code then return 'lost' end
   if milliseconds(record, 'expires_at') <= now then return 'expired' end
   if tries >= most_tries then return 'too_many' end
-  if pauses.credentials then return 'paused' end
+  if pauses.credentials and not record.test then return 'paused' end
   return 'ask'
 end
 

@@ -10,7 +10,7 @@ for i = 3, #ARGV, 2 do
   local tries, ids = waiting_events(waiting_key, subject)
   local is_waiting = false
   for _, other in ipairs(ids) do is_waiting = is_waiting or other == id end
-  if not is_waiting and packed_of(id) then
+  if not is_waiting and content_of(id) then
     ids[#ids + 1] = id
     count = count + 1
   end

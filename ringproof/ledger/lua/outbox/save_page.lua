@@ -25,7 +25,7 @@ end
 -- A number that was erased meanwhile has no events in the outbox any more, and stays erased.
 local function append_known(ids, behind)
   for _, id in ipairs(behind) do
-    if packed_of(id) then ids[#ids + 1] = id end
+    if content_of(id) then ids[#ids + 1] = id end
   end
 end
 

@@ -5,14 +5,16 @@
 --         ARGV    the consumer; the fence: random, the dispatcher's; ms of the lease; entries and subjects at most
 -- output: 0 if the consumer may get no events now, or another dispatcher has the lease; or
 --         now in ms; deliveries in a row that have failed; how many mean that the consumer is away;
---         the subjects that are due, each {subject, failed tries, {id, text ('': trimmed), id, text …}};
---         the entries behind the cursor, each {id, text, subject, 1 if it waits behind earlier events of its subject}
+--         the subjects that are due, each {subject, failed tries, {id, fields (none: trimmed), id, fields …}};
+--         the entries behind the cursor, each {id, fields, subject, 1 if it waits behind earlier events of its subject}
+--         Fields are a flat list of names and values.
 local waiting_key, due_key = unpack(KEYS)
 local name, fence, lease_ms, most = unpack(ARGV, 3)
 local MOST_OF_ONE = 10  -- events of one subject: they are delivered one after the other
 
 local function subject_of(text)
   local number, batch = text:match('^%S+ %S+ (%S+) %S+ %S+ %S+ %S+ %S+ %S+ (.+)$')
+  if not number then return text:match('^%S+ %S+ (%+%d+)') or 'batch -' end  -- only a newer version can read it
   return number ~= '-' and number or 'batch ' .. batch
 end
 
@@ -36,12 +38,12 @@ for i, subject in ipairs(subjects) do
   local tries, ids = waiting_events(waiting_key, subject)
   local events = {}
   for n = 1, math.min(#ids, is_probe and 1 or MOST_OF_ONE) do
-    events[2 * n - 1], events[2 * n] = ids[n], packed_of(ids[n]) or ''
+    events[2 * n - 1], events[2 * n] = ids[n], content_of(ids[n]) or {}
   end
   waiting[i] = {subject, tries, events}
 end
 for i, entry in ipairs(new) do
   local subject = subject_of(entry[2][2])
-  entries[i] = {entry[1], entry[2][2], subject, redis.call('HEXISTS', waiting_key, subject)}
+  entries[i] = {entry[1], entry[2], subject, redis.call('HEXISTS', waiting_key, subject)}
 end
 return {now, delivery.failures, AWAY_AFTER, waiting, entries}

@@ -1,10 +1,10 @@
--- needs: clock, lanes, destinations, pause_kinds, pauses
+-- needs: clock, lanes, destinations, pause_kinds, pauses, credentials
 -- Pauses all lanes, or one, for an operator; or resumes.
 -- input:  ARGV    'all' or a lane, '1' to pause ('0' to resume), the reason
 -- output: 1 if that has changed something
--- To resume all lanes also ends a pause for unknown credentials, because the operator may have mended them: the next
--- answer shows. And it makes the next probe of each other pause due at once, and a try of each destination that Plivo
--- refuses.
+-- To resume all lanes also forgets which credentials Plivo does not know, because the operator may have mended them:
+-- the next answer shows. And it makes the next probe of each other pause due at once, and a try of each destination
+-- that Plivo refuses.
 local lane, is_pause, reason = unpack(ARGV, 3)
 local field = 'person:' .. lane
 local was_paused = pauses[field] ~= nil
@@ -18,7 +18,8 @@ for _, one in ipairs(LANES) do
   was_paused = was_paused or pauses['person:' .. one] ~= nil
   clear_pauses('person:' .. one, 'person:' .. one .. ':reason')
 end
-clear_credentials()
+for _, digest in ipairs(unknown_digests()) do forget_unknown(digest) end
+judge_all_credentials(false)
 for _, one in ipairs(NEXT_PROBES) do
   if pauses[one] then set_pauses({[one] = now}) end
 end

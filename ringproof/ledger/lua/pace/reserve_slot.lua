@@ -24,6 +24,6 @@ if within_ms ~= '' and slot_us > now_us + tonumber(within_ms) * 1000 then
   save_pace()  -- it has begun again if the clock has jumped
   return {now_us, 0, 0}
 end
-take_slot(channel, slot_us, account_us)
+take_slot(channel, slot_us, account_us, key and 'again' or 'question')
 save_pace()
 return {now_us, slot_us, 0}

@@ -19,7 +19,7 @@ local WITHIN_US = 5000000         -- a slot beyond this is left to other request
 local FIRST_MS = 24 * 3600 * 1000 -- the first scan goes back so far
 
 local scan = read(key)
-if not scan.wanted or pauses.credentials then return {now_us, 0, 0, 0, 0, 0, -1} end
+if not scan.wanted or pauses.credentials or leaves_work() then return {now_us, 0, 0, 0, 0, 0, -1} end
 local slot_us = next_slot('sms')
 save_pace()  -- it has begun again if the clock has jumped
 local spacing = spacing_us('account')
@@ -29,7 +29,7 @@ if is_possible and next_us > now_us then return {now_us, 0, next_us, 0, 0, 0, -1
 if slot_us > now_us + WITHIN_US then return {now_us, 0, slot_us, 0, 0, 0, -1} end
 
 redis.call('HSET', key, 'next_us', math.ceil(slot_us + ONE_SLOT_IN * spacing))
-take_slot('sms', slot_us, slot_us)
+take_slot('sms', slot_us, slot_us, 'question')
 save_pace()
 if not scan.began then
   scan.began, scan.offset, scan.total = now, 0, nil

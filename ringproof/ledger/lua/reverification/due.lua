@@ -1,4 +1,4 @@
--- needs: arguments, clock, settings, record, reverification, pauses
+-- needs: arguments, clock, settings, record, reverification, pauses, schema
 -- Returns numbers that are due for re-verification. Each is due again later, in case the worker that asks about it
 -- dies.
 -- input:  KEYS    Celery's queue of the lane scheduled
@@ -13,7 +13,9 @@ local numbers = {}
 for _, number in ipairs(redis.call('ZRANGEBYSCORE', renewals_key, '-inf', now, 'LIMIT', 0, math.min(room, most))) do
   local key = key_of_record(number)
   local record = read(key)
-  if not can_reverify(record) then
+  if is_newer(record) then
+    schedule_reverification(number, now + config.enqueue_again_longest_ms)
+  elseif not can_reverify(record) then
     schedule_reverification(number, nil)
   elseif period_of(record) == 0 and not record.requested_by_person then
     postpone(key, record, number)

@@ -1,4 +1,4 @@
--- needs: clock, states, changes, record, reverification
+-- needs: clock, states, changes, record, reverification, schema
 -- Makes numbers due for re-verification now, for an operator.
 -- input:  KEYS    records
 --         ARGV    their numbers
@@ -7,6 +7,7 @@ local function request(key, number)
   local record = read(key)
   local state = record.state
   if not state then return 'unknown' end
+  if is_newer(record) then return 'open' end
   if UNFINISHED[state] or state == 'code_sent' then return 'open' end
   if not can_reverify(record) then return 'never' end
   put(key, 'requested_by_person', 1)
