@@ -29,7 +29,7 @@ from ringproof.ledger.credentials import issue  # noqa: E402
 from ringproof.ledger.record import State  # noqa: E402
 from ringproof.policy import Rate  # noqa: E402
 
-RATE = Rate.parse("180/1s")
+RATE = Rate.parse("240/1s")
 """Room for the people, whose codes and confirmations take 134 slots of a second, and for a roster beside them."""
 
 REQUESTS_A_SECOND = 200

@@ -4,28 +4,48 @@ import sys
 
 import procfile
 import psutil
-from support.harness import Process
+from support.harness import Process, eventually
+
+from ringproof.ledger.heartbeats import workers_alive
+
+START_SECONDS = 30.0
+STOP_SECONDS = 60.0
+"""A worker stops within its grace, and that is shorter."""
 
 
 class Host:
     """The processes at work, with the world's environment and these variables. They end with the world.
 
-    `name` tells the workers of two hosts apart, as their real names would. `program` may run Celery in another way.
+    `name` tells the workers of two hosts apart, as their real names would. `program` may run Celery in another way, and
+    `on` is what its command begins with to run in another place.
     """
 
-    def __init__(self, world, name="host", *, program=("-m", "celery"), **variables):
-        folder = world.folder / name
-        folder.mkdir()
+    def __init__(self, world, name="host", *, program=("-m", "celery"), on=(), **variables):
+        self.world, self.name, self.variables = world, name, variables
+        self.command = [*on, sys.executable, *program]
+        self.folder = world.folder / name
+        self.folder.mkdir()
+        self.start()
+
+    def start(self):
+        """Start all of them, and return when they are at work."""
         self.processes = {}
         for line, (celery, *arguments) in procfile.commands().items():
             assert celery == "celery", f"the Procfile's {line} runs {celery}"
-            command = [sys.executable, *program, *(one.replace("%h", name) for one in arguments), "-l", "INFO"]
-            log = folder / f"{line}.log"
-            world.logs.append(log)
-            self.processes[line] = Process(command, log, world.environ(**variables), folder)
-            world.callback(self.processes[line].kill)
+            command = [*self.command, *(one.replace("%h", self.name) for one in arguments)]
+            log = self.folder / f"{line}.log"
+            self.world.logs.append(log)
+            self.processes[line] = Process(command, log, self.world.environ(**self.variables), self.folder)
+            self.world.callback(self.processes[line].kill)
+        names = {f"{line}@{self.name}" for line in self.processes}
+        eventually(lambda: names <= set(workers_alive(self.world.ledger)), within=START_SECONDS)
+
+    def stop(self):
+        """End all of them as a supervisor does, with SIGTERM, and wait until they have ended."""
+        for process in self.processes.values():
+            process.popen.terminate()
         for line, process in self.processes.items():
-            process.until_logged("beat: Starting" if "beat" in procfile.commands()[line] else " ready.")
+            assert process.popen.wait(STOP_SECONDS) == 0, f"{line} has ended with {process.popen.returncode}"
 
     def assert_alive(self):
         """Fail if one of them has ended: what was measured since is worth nothing."""

@@ -28,6 +28,7 @@ import redis.connection
 from support import celery_with_clock, celery_with_notes  # noqa: F401  # the first moves the ledger's clock
 
 import ringproof
+from ringproof.celery import verification as producer
 from ringproof.ledger import ledger
 from ringproof.plivo import client, transport
 from tasks import verification
@@ -58,15 +59,15 @@ def reach(point, number):
 
 
 def around(owner, name, number_of, before=None, after=None):
-    """Put points before and after a method; `number_of` finds the number in its arguments."""
+    """Put points before and after a function; `number_of` finds the number in its arguments, `self` among them."""
     usual = getattr(owner, name)
 
     @wraps(usual)
-    def pointed(self, *args, **options):
+    def pointed(*args, **options):
         number = number_of(*args)
         if before:
             reach(before, number)
-        answer = usual(self, *args, **options)
+        answer = usual(*args, **options)
         if after:
             reach(after, number)
         return answer
@@ -76,11 +77,11 @@ def around(owner, name, number_of, before=None, after=None):
 
 def arm():
     """Put up all points, in the order in which a number comes by."""
-    around(ledger.Ledger, "accept", lambda number: number, after="accepted")
-    around(ledger.Ledger, "begin", lambda requests: requests[0][0], after="begun")
+    around(producer, "accept", lambda accepting: accepting.wanted.number.e164, after="accepted")
+    around(ledger.Ledger, "begin", lambda _, requests: requests[0][0], after="begun")
     _arm_the_client()
     _arm_the_settling()
-    around(ledger.Ledger, "settle_many", lambda settlements: settlements[0].phone_number, after="settled")
+    around(ledger.Ledger, "settle_many", lambda _, settlements: settlements[0].phone_number, after="settled")
     _one_after_the_other()
 
 
@@ -115,24 +116,36 @@ def _arm_the_client():
 
 
 def _arm_the_settling():
-    """The point at which Redis has settled, and its answer is not yet read."""
-    settle, read_response = ledger.Ledger.settle_many, redis.connection.AbstractConnection.read_response
+    """The point at which Redis has settled, and its answer is not yet read.
+
+    Only the answer to the script is that point. A new connection also asks and reads, before the script is sent.
+    """
+    connection = redis.connection.AbstractConnection
+    settle, send, read_response = ledger.Ledger.settle_many, connection.send_packed_command, connection.read_response
 
     def settling(self, settlements):
         NUMBERS.settling = settlements[0].phone_number
         try:
             return settle(self, settlements)
         finally:
-            NUMBERS.settling = None
+            NUMBERS.settling = NUMBERS.settled = None
+
+    def sending(self, command, *args, **options):
+        answer = send(self, command, *args, **options)
+        parts = [command] if isinstance(command, bytes) else command
+        if any(b"EVALSHA" in part for part in parts):
+            NUMBERS.settled = getattr(NUMBERS, "settling", None)
+        return answer
 
     def reading(self, *args, **options):
-        number, NUMBERS.settling = getattr(NUMBERS, "settling", None), None
+        number, NUMBERS.settled = getattr(NUMBERS, "settled", None), None
         if number:
             reach("settling", number)
         return read_response(self, *args, **options)
 
     ledger.Ledger.settle_many = settling
-    redis.connection.AbstractConnection.read_response = reading
+    connection.send_packed_command = sending
+    connection.read_response = reading
 
 
 def shorten():

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from support.harness import AUTH_TOKEN, eventually
 
+from ringproof.ledger.metrics import read_counts
 from ringproof.ledger.record import State
 
 CODE_SECONDS = 15 * 60
@@ -18,8 +19,8 @@ def check(world, *, resent=()):
     agenda = []
 
     def is_in_order():
-        """A sweep is late on a busy machine, and while it is at work records and agenda are not read at one moment."""
-        agenda[:] = _agenda(world)
+        """A sweep is late on a busy machine, and while it is at work they are not read at one moment."""
+        agenda[:] = [*_agenda(world), *_counts(world)]
         return not agenda
 
     with suppress(AssertionError):
@@ -62,6 +63,19 @@ def _sends(world, resent):
     for number, record in world.records().items():
         if record and record.state is State.CODE_SENT and sent.get(record.verification_uuid) != number:
             yield f"{record} has a uuid that Plivo did not give it"
+
+
+def _counts(world):
+    """Each request is counted once, whatever died, and the numbers in doubt are those that are listed."""
+    records = {number: record for number, record in world.records().items() if record}
+    requests = sum(1 + world.client.hlen(world.ledger.keys.earlier(number)) for number in records)
+    counted = sum(one.count for one in read_counts(world.ledger) if one.name == "accepted")
+    if counted != requests:
+        yield f"{requests} requests were accepted, and {counted} are counted"
+    in_doubt = {number for number, record in records.items() if record.state is State.IN_DOUBT}
+    listed = set(world.client.zrange(world.ledger.keys.in_doubt, 0, -1))
+    if listed != in_doubt:
+        yield f"{len(in_doubt)} numbers are in doubt, and {len(listed)} are listed"
 
 
 def _agenda(world):

@@ -93,6 +93,7 @@ class History:
                 self.beat()
 
     def beat(self) -> None:
+        self.time.start(Process("main"), self.workers.check_credentials)
         if self.ticking and not self.workers.messages[queues.TICKS]:
             self.workers.send(sweep.SWEEP, queue=queues.TICKS)
             if self.batches:

@@ -108,7 +108,7 @@ def _not_verified(history: Any) -> Iterator[str]:
 def _without_an_event(history: Any) -> Iterator[str]:
     """The last event of a number does not say where the number stands. A cancelled request makes no event."""
     entries = history.client.xrange(history.ledger.keys.outbox)
-    last = {one.phone_number: one for one in (Event.unpack(place, fields["e"]) for place, fields in entries)}
+    last = {one.phone_number: one for one in (Event.unpack(place, fields) for place, fields in entries)}
     erased = {number for number, at in history.erasures.items() if at}
     for number in {*history.requests, *itertools.chain(*history.batches.values())} - erased:
         record, event = history.ledger.read(number), last.get(number)

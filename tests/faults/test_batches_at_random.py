@@ -8,9 +8,8 @@ import random
 from datetime import timedelta
 
 import pytest
-from support.harness import fresh_number
+from support.harness import LONG, fresh_number
 from support.roster_of_batch import TAKEN, Batches, import_rows
-from world import LONG
 
 from ringproof.batches import erasure, operations
 from ringproof.batches.model import BatchState

@@ -1,6 +1,5 @@
 """Deliveries with real workers: the receiver or a worker dies, Redis restarts, a handler raises. Nothing is lost."""
 
-import json
 import threading
 import time
 from collections import Counter
@@ -16,6 +15,7 @@ from world import World
 from ringproof.events.delivery_status import deliveries
 from ringproof.events.dispatcher import SCHEDULE
 from ringproof.events.outbox import LEASE
+from ringproof.ledger.heartbeats import read_heartbeats
 from ringproof.ledger.record import Lane, State
 
 NUMBERS = 30
@@ -79,6 +79,7 @@ def test_a_worker_that_is_killed_in_mid_delivery_loses_nothing(world, receive):
     until_all_are_delivered(world, server)
 
 
+@pytest.mark.long
 def test_redis_restarts_in_mid_delivery(world, receive):
     began = threading.Event()
 
@@ -154,8 +155,8 @@ def test_a_handler_that_raises_is_called_again_and_the_other_numbers_go_on(world
     variables = {"SEEN": str(seen), "BAD": "7"}
     start(world)
     world.start("-P", "threads", "-Q", "ringproof.signals", "-I", "shop_handlers", name="handlers", **variables)
-    beats = {name: json.loads(beat) for name, beat in world.client.hgetall(world.ledger.keys.heartbeats).items()}
-    takers = {name for name, beat in beats.items() if {"ringproof.events", "ringproof.signals"} & set(beat["queues"])}
+    beats = read_heartbeats(world.client.hgetall(world.ledger.keys.heartbeats))
+    takers = {beat.worker for beat in beats if {"ringproof.events", "ringproof.signals"} & set(beat.queues)}
     assert {name.partition("@")[0] for name in takers} == {"handlers"}
     numbers = world.enqueue(20)
     world.until_settled()

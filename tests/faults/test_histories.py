@@ -4,9 +4,9 @@ import os
 
 import pytest
 from histories import play
-from world import LONG
+from support.harness import LONG
 
-HISTORIES = int(os.environ.get("HISTORIES") or (20_000 if LONG else 300))
+HISTORIES = int(os.environ.get("HISTORIES") or (20_000 if LONG else 100))
 AT_ONCE = 10
 
 

@@ -113,7 +113,7 @@ def test_a_process_that_was_stopped_until_a_newer_request_was_sent_sends_nothing
     check(world)
 
 
-@pytest.mark.parametrize("deed", ["kill", "stop"])
+@pytest.mark.parametrize("deed", ["kill", pytest.param("stop", marks=pytest.mark.long)])
 def test_a_producer_that_is_gone_before_its_message_was_sent_leaves_an_accepted_number(world, deed):
     number = fresh_number()
     world.client.set(f"test:point:accepted:{number}", deed)

@@ -7,10 +7,9 @@ import threading
 import time
 from datetime import timedelta
 
-from support.harness import eventually, fresh_number
+from support.harness import LONG, eventually, fresh_number
 from support.number_in_ledger import CLOCK, SENT
 from support.simulation import UNLIMITED
-from world import LONG
 
 from ringproof.ledger.acceptance import TABLE, Disposition, RequestKind
 from ringproof.ledger.agenda import work_off_agenda

@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 import pytest
 from batches_of import agrees, import_rows
 from checker import check
-from support.harness import eventually, fresh_number
-from world import LONG, SETTLED, KillingOfChildren, World
+from support.harness import LONG, eventually, fresh_number
+from world import SETTLED, KillingOfChildren, World
 
 from ringproof.ledger.record import State
 
-NUMBERS, WORKERS_KILLED = (2000, 10) if LONG else (300, 2)
+NUMBERS, WORKERS_KILLED = (2000, 10) if LONG else (150, 1)
 CHILDREN = 12
 SPARE_SECONDS = 15.0
 UNHURRIED = {"lease": 30.0, "first_byte": 15.0}
@@ -64,7 +64,7 @@ def before_first_byte(world):
     return max((max(due) / 1000 - datetime.now(UTC).timestamp()) if due else 0, world.durations["lease"])
 
 
-LOADS = {"numbers": 200, "batch": 5000} if LONG else {"numbers": 200}
+LOADS = {"numbers": 200, "batch": 5000} if LONG else {"numbers": 100}
 
 
 @pytest.fixture(params=LOADS)
@@ -112,6 +112,7 @@ def disorder(world):
     )
 
 
+@pytest.mark.long
 def test_without_a_single_message_each_number_gets_a_code(waiting):
     waiting.client.delete("ringproof.bulk")
     waiting.start()
@@ -122,6 +123,7 @@ def test_without_agenda_and_messages_each_number_gets_a_code(waiting):
     waiting.start()
 
 
+@pytest.mark.long
 def test_a_worker_whose_clock_is_an_hour_off_does_as_the_others(tmp_path):
     with World(tmp_path, durations=UNHURRIED) as world:
         late = world.start("-Q", "ringproof.bulk", children=2, name="late", FAULTS_OFF="-3600")
@@ -145,6 +147,7 @@ def test_a_worker_whose_clock_is_an_hour_off_does_as_the_others(tmp_path):
         check(world)
 
 
+@pytest.mark.long
 def test_a_worker_that_is_stopped_and_killed_by_its_supervisor_is_no_worse(tmp_path):
     with World(tmp_path, RINGPROOF_RATE="30/1s") as world:
         world.plivo.switch(latency_ms=[50, 200])  # at this pace, hardly more than six are under way

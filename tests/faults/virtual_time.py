@@ -98,7 +98,12 @@ class VirtualTime:
 
     def replace_clocks(self, monkeypatch: Any) -> None:
         """Give each module of the program this clock, this sleep and these threads."""
-        clock = SimpleNamespace(monotonic=lambda: self.now, sleep=self.sleep, time=lambda: self.now)
+        clock = SimpleNamespace(
+            monotonic=lambda: self.now,
+            sleep=self.sleep,
+            time=lambda: self.now,
+            time_ns=lambda: round(self.now * 1e9),
+        )
         threads = SimpleNamespace(
             **{**vars(threading), "Condition": lambda: _Condition(self)},
         )

@@ -14,6 +14,7 @@ from virtual_time import Process, VirtualTime
 from ringproof import errors, runtime
 from ringproof.celery.app import app
 from ringproof.ledger import queues
+from ringproof.ledger.generation import GenerationWatch
 from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.queues import queue
 from ringproof.ledger.record import Lane
@@ -21,6 +22,7 @@ from ringproof.plivo.client import PlivoClient
 from ringproof.settings import Settings
 from tasks import bulk, confirmation, verification
 from worker.celery import shutdown
+from worker.sending.credentials import check_once
 from worker.sending.process import Sending
 
 
@@ -99,6 +101,10 @@ class Workers:
     def is_stopping(self) -> bool:
         return bool(self.time.current and self.time.current.process.stopping)
 
+    def check_credentials(self) -> None:
+        """What a main process does: it asks Plivo again whether it knows the credentials."""
+        check_once(self.ledger, runtime.plivo(), sends=True)
+
     def _work(self, child: str, process: Process, name: str, message: Any) -> None:
         try:
             self._perform(name, *message)
@@ -129,8 +135,8 @@ class Workers:
     def stand_in(self, client: PlivoClient, monkeypatch: Any) -> None:
         """Take the place of Celery, and of what a worker's process builds once."""
         settings = Settings.read({"PLIVO_AUTH_ID": AUTH_ID, "PLIVO_AUTH_TOKEN": AUTH_TOKEN}, worker=True)
-        monkeypatch.setattr(runtime, "ledger", lambda: self.ledger)
-        monkeypatch.setattr(runtime, "plivo", lambda: client)
+        monkeypatch.setattr(runtime, "ledger", lambda *_: self.ledger)
+        monkeypatch.setattr(runtime, "plivo", lambda *_: client)
         monkeypatch.setattr(runtime, "settings", lambda **_: settings)
         monkeypatch.setattr(app, "send_task", self.send)
         for module in (bulk, verification):
@@ -138,4 +144,6 @@ class Workers:
         monkeypatch.setattr(shutdown, "is_stopping", self.is_stopping)
         monkeypatch.setattr(shutdown, "stop_here", lambda: None)
         monkeypatch.setattr(shutdown, "POLL_SECONDS", 3.0)
+        # Its thread would go on in real time. No Redis goes back in these histories.
+        monkeypatch.setattr(GenerationWatch, "watch", lambda _: None)
         self.time.replace_clocks(monkeypatch)

@@ -31,9 +31,6 @@ from worker.local.processes.redis_server import RedisServer
 SHORT = {"lease": 2.0, "first_byte": 1.0, "enqueue_again": 1.0, "look_up": 2.0}
 """What takes half a minute or more in production, in seconds."""
 
-LONG = bool(os.environ.get("FAULTS_LONG"))
-"""Whether this is `make faults`, or its short form in `make test`."""
-
 TICK_SECONDS = 1.5
 """Within this the sweep has seen whatever is due."""
 
@@ -56,9 +53,8 @@ class World:
         self._stack = ExitStack()
 
     def __enter__(self):
-        self.redis = self._stack.enter_context(RedisServer(appendfsync=self.appendfsync, has_config=True))
-        sandbox = Sandbox(self.folder / "sandbox.log", os.environ, self.folder)
-        self.plivo = self._stack.enter_context(stopped(sandbox))
+        self.redis = self._stack.enter_context(self._start_redis())
+        self.plivo = self._stack.enter_context(stopped(self._start_plivo()))
         self.plivo.switch(limit=1_000_000, code_length=8)
         self.client = connect(self.redis.url)
         self._stack.callback(self.client.close)
@@ -72,6 +68,12 @@ class World:
 
     def __exit__(self, *_):
         self._stack.close()
+
+    def _start_redis(self):
+        return RedisServer(appendfsync=self.appendfsync, has_config=True).start()
+
+    def _start_plivo(self):
+        return Sandbox(self.folder / "sandbox.log", os.environ, self.folder)
 
     def callback(self, end):
         """Have this done when the world ends."""
@@ -172,6 +174,13 @@ class World:
         """Move the ledger's clock and Plivo's."""
         self.client.incrbyfloat("test:clock", by.total_seconds())
         self.plivo.advance(by.total_seconds())
+
+    def until_swept_again(self):
+        """Wait until a sweep has begun and ended: what is due by now, and is not held, has gone out."""
+        key = self.ledger.keys.tick("sweep")
+        for _ in range(2):
+            last = self.client.get(key)
+            eventually(lambda last=last: self.client.get(key) != last, why="nobody sweeps")
 
     def hurry_until(self, look, within):
         """Wait, but let no pause of Plivo's take its time: after each tick without a send the clock is moved."""

@@ -4,8 +4,10 @@ To load it takes half a second, which is longer than most of what tests do with 
 """
 
 import contextlib
+import importlib
 import json
 import os
+import pkgutil
 import runpy
 import signal
 import subprocess
@@ -58,12 +60,20 @@ class Command:
 def serve() -> None:
     """Fork a command for each line of standard input, and say with what status it ended."""
     sys.path.insert(0, str(Path(__file__).parents[2]))
+    load()
 
     for line in iter(sys.stdin.readline, ""):
         child = os.fork()
         if child == 0:
             become(json.loads(line))
         print(os.waitpid(child, 0)[1], flush=True)
+
+
+def load() -> None:
+    """Load what a command loads: no module does anything while it is imported."""
+    cli = importlib.import_module("worker.cli")
+    for module in pkgutil.walk_packages(cli.__path__, "worker.cli."):
+        importlib.import_module(module.name)
 
 
 def pipe(file: str) -> int:

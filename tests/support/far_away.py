@@ -18,6 +18,7 @@ class FarAway:
     def __init__(self, server_port, round_trip_ms):
         self.server_port, self.round_trip_seconds = server_port, round_trip_ms / 1000
         self.is_cut = False
+        self._is_held_up, self._held = False, deque()
         self.transports = set()
         self._listening = socket.create_server(("127.0.0.1", 0), backlog=1024)
         self.port = self._listening.getsockname()[1]
@@ -28,6 +29,36 @@ class FarAway:
     def cut(self):
         """Deliver nothing more, in either direction. No end is notified, as if a cable had been cut."""
         self.is_cut = True
+
+    def lead_to(self, server_port):
+        """Lead to another server from now on, and end all connections, as an address that moves does."""
+        self.server_port = server_port
+
+        def end_all():
+            for transport in list(self.transports):
+                transport.abort()
+
+        self._loop.call_soon_threadsafe(end_all)
+
+    def hold_up(self):
+        """Deliver nothing until `let_go`: then all of it, in its order."""
+        self._is_held_up = True
+
+    def let_go(self):
+        """Deliver what was held up, and go on."""
+        self._is_held_up = False
+        self._loop.call_soon_threadsafe(self._deliver_held)
+
+    def deliver(self, deliver):
+        """Deliver something whose time has come, unless the cable is cut."""
+        if self._is_held_up or self._held:
+            self._held.append(deliver)
+        elif not self.is_cut:
+            deliver()
+
+    def _deliver_held(self):
+        while self._held and not self._is_held_up:
+            self._held.popleft()()
 
     def _run(self):
         with contextlib.suppress(OSError):  # a network waits for no processor; without the right to, it is a bit late
@@ -68,7 +99,7 @@ class _End(asyncio.Protocol):
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def data_received(self, data):
-        self._send(lambda: self.other.transport.write(data))
+        self._send(lambda: self.other.transport.is_closing() or self.other.transport.write(data))
 
     def eof_received(self):
         self._send(self._end_other)
@@ -92,9 +123,7 @@ class _End(asyncio.Protocol):
         asyncio.get_running_loop().call_later(self.network.round_trip_seconds / 2, self._arrive)
 
     def _arrive(self):
-        deliver = self._under_way.popleft()
-        if not self.network.is_cut:
-            deliver()
+        self.network.deliver(self._under_way.popleft())
 
 
 class _HostEnd(_End):

@@ -10,6 +10,7 @@ from ringproof.ledger import control
 from ringproof.ledger.acceptance import RequestKind
 from ringproof.ledger.answers import Outcome, Settled, Verdict
 from ringproof.ledger.ledger import Ledger
+from ringproof.ledger.queues import queue
 from ringproof.ledger.record import Lane, Record, State
 from ringproof.ledger.scripts import lua_source
 from ringproof.policy import Policy, Rate
@@ -58,6 +59,17 @@ class Book:
         stopped_us, by = self.client.mget("test:stopped_us", "test:clock")
         now = datetime.fromtimestamp(int(stopped_us) / 1e6, UTC) if stopped_us else datetime.now(UTC)
         return now + timedelta(seconds=float(by or 0))
+
+    @property
+    def queues(self):
+        """The queues of the lanes, which this ledger has alone."""
+        return {lane: f"{self.prefix}:{queue(lane)}" for lane in Lane}
+
+    def run_batch(self, name):
+        """Have a batch run, with one row that nobody has fed."""
+        keys = self.keys.batch(name)
+        self.client.hset(keys.batch, mapping={"state": "running", "created_at": 0, "open": 9})
+        self.client.rpush(keys.lists[0], "a row")
 
     def accept(self, kind=RequestKind.PERSON, token=None, **options):
         lane = Lane.BULK if kind is RequestKind.ROSTER else Lane.INTERACTIVE

@@ -3,7 +3,7 @@
 from support.harness import fresh_number
 from support.simulation import Simulation
 
-from ringproof.batches.importing import begin_import
+from ringproof.batches.importing import NO_PRICES, begin_import
 from ringproof.batches.summary import batch_summary, recount
 from ringproof.ledger.agenda import release_refused
 from ringproof.ledger.answers import Outcome, PlivoSignal, Verdict
@@ -15,14 +15,14 @@ from tasks import feeder, sweep
 TAKEN = Outcome(State.CODE_SENT, verification_uuid="uuid", api_id="api", plivo_signal=PlivoSignal.TAKEN)
 
 
-def import_rows(ledger, name, rows, *, paused=False, **options):
+def import_rows(ledger, name, rows, *, paused=False, payment=NO_PRICES, **options):
     """Import rows as the command does."""
     roster = roster_of(rows, **options)
     with begin_import(ledger, name, fingerprint=None, source="a test") as importing:
         for row in roster:
             if isinstance(row, Row):
                 importing.add(row)
-        return importing.finish(paused=paused)
+        return importing.finish(paused=paused, payment=payment)
 
 
 class Batches(Simulation):
