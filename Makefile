@@ -2,7 +2,7 @@
 # PYTHON=/path/to/python        builds .venv with that Python
 # PEERS=/path/to/folder         is the comparison with other systems that bench-peers runs
 # REDIS=/path/to/redis-server   runs the tests, the benchmarks or the demo with that server (Valkey will do)
-# ARGS='...'                    goes to pytest, to a benchmark or to the demo
+# ARGS='...'                    goes to pytest, to a benchmark, to the demo or to the mutations
 
 BIN := .venv/bin
 # Touched after each installation, and so older than pyproject.toml when that has changed since.
@@ -14,8 +14,11 @@ CHOSEN := $(CURDIR)/.venv/redis
 export PATH := $(CHOSEN):$(PATH)
 endif
 
+# Hundreds of processes start in a run of the tests, and each would compile the program once more.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
-.PHONY: help test faults mutations bench-storm bench-pace bench-bulk bench-distance bench-door bench-peers bench-footprint docs check demo clean .venv
+.PHONY: help test faults hosts mutations bench-storm bench-accounts bench-pace bench-bulk bench-distance bench-replicas bench-door bench-peers bench-footprint docs check demo clean .venv
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z.-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -26,18 +29,27 @@ demo: $(INSTALLED) $(CHOSEN) ## see it work: a private Redis, Plivo's sandbox, a
 # Most tests wait for something, so that two cores can run four processes; with six the fault tests come late.
 # tests/conftest.py puts the slowest files first: xdist would begin with the files that have the most tests, and end
 # with one process at work. In one process: ARGS='-n 0 …'
+# What is marked `long` has a shorter test beside it. `-m long`, or the id of a test, runs it.
 test: $(INSTALLED) $(CHOSEN) ## run the tests
-	@$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder -m "not long" $(ARGS)
 
-faults: $(INSTALLED) $(CHOSEN) ## the fault tests in their long form: about an hour and a half
+faults: $(INSTALLED) $(CHOSEN) ## the fault tests in their long form, and what else is too long for `make test`: about an hour and a half
 	@FAULTS_LONG=1 $(BIN)/python -m pytest -n 0 -s -o timeout=600 --ignore tests/faults/test_histories.py tests/faults $(ARGS)
 	@FAULTS_LONG=1 $(BIN)/python -m pytest -n 2 --dist load tests/faults/test_histories.py $(ARGS)
+	@FAULTS_LONG=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m long --ignore tests/faults $(ARGS)
+
+# Named here, it is collected in spite of pyproject.toml's norecursedirs.
+hosts: $(INSTALLED) $(CHOSEN) ## several hosts and a network that fails, as root on Linux; its tables go into docs/operating/measured.md (half an hour)
+	@$(BIN)/python -m pytest -n 0 -s -o timeout=900 tests/hosts $(ARGS)
 
 mutations: $(INSTALLED) $(CHOSEN) ## take each guard out in turn, and see a test fail
-	@$(BIN)/python tests/faults/mutations.py
+	@$(BIN)/python tests/faults/mutations.py $(ARGS)
 
 bench-storm: $(INSTALLED) $(CHOSEN) ## the storm beside a bare Celery task; its table goes into docs/operating/measured.md
 	@$(BIN)/python tests/benchmarks/storm.py $(ARGS)
+
+bench-accounts: $(INSTALLED) $(CHOSEN) ## a thousand accounts, a hundred at work, on one Redis and on four (three minutes)
+	@$(BIN)/python tests/benchmarks/accounts.py $(ARGS)
 
 bench-pace: $(INSTALLED) $(CHOSEN) ## the share of the pace, beside other limiters; its tables go into docs/operating/measured.md (15 minutes)
 	@$(BIN)/python tests/benchmarks/pace.py $(ARGS)
@@ -47,6 +59,9 @@ bench-bulk: $(INSTALLED) $(CHOSEN) ## a million rows, and 20,000 sent; its table
 
 bench-distance: $(INSTALLED) $(CHOSEN) ## a Redis that is far away, and a host that is cut off; its tables go into docs/operating/measured.md (five minutes)
 	@$(BIN)/python tests/benchmarks/distance.py $(ARGS)
+
+bench-replicas: $(INSTALLED) $(CHOSEN) ## what it costs that a replica confirms each send; its table goes into docs/operating/measured.md (three minutes)
+	@$(BIN)/python tests/benchmarks/replicated.py $(ARGS)
 
 bench-door: $(INSTALLED) $(CHOSEN) ## the front door, 200 requests a second beside a roster; its table goes into docs/operating/measured.md (two minutes)
 	@$(BIN)/python tests/benchmarks/door.py $(ARGS)
@@ -66,6 +81,7 @@ check: $(INSTALLED) docs ## lint, formatting, types and documentation, as CI has
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/python tests/docs/typed_samples.py
 
 ifdef REDIS
 .PHONY: $(CHOSEN)

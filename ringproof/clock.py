@@ -1,9 +1,9 @@
-"""Time: the clock that runs on while a machine sleeps, its offset from the clock of Redis, and moments as values."""
+"""Time: the clock that runs on while a machine sleeps, its offset from Redis' clock, moments as values and texts."""
 
 import math
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 # It counts the time in which the machine was suspended; time.monotonic() does not. Only Linux has it.
 _BOOT_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
@@ -55,8 +55,13 @@ class SlotClock:
         """Whether there was an answer of Redis."""
         return bool(self._round_trips)
 
-    def locate(self, asked_at: float, answered_at: float, now_us: int) -> Callable[[int], float]:
-        """Return a function that converts µs of Redis to seconds of this clock, from an answer with Redis' `now_us`."""
+    def locate(
+        self, asked_at: float, answered_at: float, now_us: int, usable_at: float = 0.0
+    ) -> Callable[[int], float]:
+        """Return a function that converts µs of Redis to seconds of this clock, from an answer with Redis' `now_us`.
+
+        If the answer could be used only later, because replicas had to confirm it first, that was at `usable_at`.
+        """
         earliest, latest = asked_at - now_us / 1e6, answered_at - now_us / 1e6
         estimate = self._offset + self.DRIFT * (answered_at - self._estimated_at)
         if estimate < earliest - self.SET_BACK:
@@ -64,7 +69,7 @@ class SlotClock:
         self._offset, self._estimated_at = min(latest, estimate), answered_at
         self._round_trips = [*self._round_trips[-63:], answered_at - asked_at]
         offset = max(self._offset - min(self._round_trips) / 2, earliest)
-        self._ways_back = [*self._ways_back[-15:], latest - offset]
+        self._ways_back = [*self._ways_back[-15:], max(answered_at, usable_at) - now_us / 1e6 - offset]
         slowest = sorted(self._ways_back)
         way_back = min(slowest[-3:][0], max(3 * slowest[len(slowest) // 2], self.SLOW_MOMENT))
         self.reach = min(way_back, self.LONGEST_REACH) if way_back > self.NEAR else 0.0
@@ -84,3 +89,16 @@ def epoch_ms(when: datetime | None) -> int:
 def iso(when: datetime) -> str:
     """Return a time as text, as in all output: `2026-11-29T00:41:24.123+00:00`."""
     return when.isoformat(timespec="milliseconds")
+
+
+def duration_text(duration: timedelta) -> str:
+    """Return a duration in its two largest units: `45 s`, `12 min`, `4 h 20 min` or `2 days 3 h`."""
+    seconds = max(1, round(duration.total_seconds()))
+    minutes, hours, days = round(seconds / 60), round(seconds / 3600), seconds // 86_400
+    if seconds < 90:
+        return f"{seconds} s"
+    if minutes < 90:
+        return f"{minutes} min"
+    if hours < 48:
+        return f"{minutes // 60} h {minutes % 60} min"
+    return f"{days} days {seconds % 86_400 // 3600} h"

@@ -84,6 +84,7 @@ class Policy:
     quiet_hours: str = ""  # as `QuietHours` writes them, such as 21:00-08:00; empty: none
     reverify_ms: int = 0  # 0: never
     reverify_mode: str = "check"  # or "send"
+    test_numbers: tuple[str, ...] = ()  # E.164; their codes are known to workers alone
 
     def __post_init__(self) -> None:
         """Raise ValueError for a negative number: the scripts cannot work with it."""
@@ -94,7 +95,7 @@ class Policy:
 
     def mapping(self) -> dict[str, str | int]:
         """Return the fields as the scripts read them."""
-        written = {"rate", "call_rate", "countries"}
+        written = {"rate", "call_rate", "countries", "test_numbers"}
         fields_of_scripts: dict[str, str | int] = {
             field.name: getattr(self, field.name) for field in fields(self) if field.name not in written
         }
@@ -102,6 +103,7 @@ class Policy:
             fields_of_scripts
             | rate_fields(self.rate, self.call_rate)
             | {"countries": ",".join(self.countries), "jitter_us": JITTER // timedelta(microseconds=1)}
+            | {"test_numbers": "".join(f"{number}," for number in self.test_numbers)}
         )
 
 

@@ -8,9 +8,16 @@ from typing import Final
 SECRET_FILES: Final = {
     "PLIVO_AUTH_TOKEN_FILE": "PLIVO_AUTH_TOKEN",
     "RINGPROOF_REDIS_URL_FILE": "RINGPROOF_REDIS_URL",
+    "RINGPROOF_REDIS_PASSWORD_FILE": "RINGPROOF_REDIS_PASSWORD",
     "RINGPROOF_WEBHOOK_SECRETS_FILE": "RINGPROOF_WEBHOOK_SECRETS",
 }
-"""Variables that name a file, as Docker and systemd hand out secrets, and the variable whose value is in it."""
+"""Variables that name a file, as Docker and systemd hand out secrets, and the variable whose value is in it.
+
+`RINGPROOF_REDIS_PASSWORD` is no variable of its own: it is put into Redis' URL, and every process needs it.
+"""
+
+NEEDED_BY_ALL: Final = ("RINGPROOF_REDIS_PASSWORD_FILE", "RINGPROOF_REDIS_URL_FILE")
+"""The files that a producer must be able to read, too."""
 
 LARGEST: Final = 64 << 10
 """Bytes of a file with a secret. A token has 40 and a URL some hundred; a larger file is another one."""
@@ -26,7 +33,7 @@ def with_secrets(given: dict[str, str], *, worker: bool) -> tuple[dict[str, str]
         try:
             value = read_secret(Path(given[name]))
         except ValueError as error:
-            if worker or name == "RINGPROOF_REDIS_URL_FILE":
+            if worker or name in NEEDED_BY_ALL:
                 problems.append(f"{name}: {error}")
             continue
         if SECRET_FILES[name] in given:

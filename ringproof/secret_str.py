@@ -1,6 +1,6 @@
 """A text that no repr, no log and no crash report shows."""
 
-from typing import Final
+from typing import Final, Protocol
 
 _SHOWN: Final = "**********"
 
@@ -32,3 +32,10 @@ class SecretStr:
 
     def __hash__(self) -> int:
         return hash(self._secret)
+
+
+class SecretText(Protocol):
+    """What keeps a text secret: a `SecretStr`, Ringproof's or pydantic's."""
+
+    def get_secret_value(self) -> str:
+        """Return the text."""

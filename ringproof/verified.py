@@ -8,16 +8,18 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Self
+from typing import Self
 
 from ringproof import runtime
+from ringproof.aio.event_loop import open_here
 from ringproof.errors import InvalidRequest
 from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.numbers import all_records
 from ringproof.ledger.record import Record
+from ringproof.ledger.result_id import number_of
 from ringproof.phone.caller_id import check_alias, check_subaccount, is_empty
 from ringproof.phone.masking import mask, mask_value
-from ringproof.phone.number import optional_region, parse
+from ringproof.phone.number import WrittenNumber, optional_region, parse
 
 _TWO_LETTERS = re.compile("[A-Za-z]{2}", re.ASCII)
 
@@ -59,17 +61,30 @@ class CallerId:
         return mask(self.phone_number)
 
 
-def is_verified(phone_number: Any, region: str | None = None) -> bool:
+def is_verified(phone_number: WrittenNumber, region: str | None = None, account: str | None = None) -> bool:
     """Whether a number is verified, also while a newer request for it is under way or after one has failed.
 
         is_verified("+1 (415) 555-0123")  # True
 
-    `region` is the country of a number without one. Raises `InvalidNumber`, `InvalidRequest`, `LedgerUnavailable` or
-    `Misconfigured`.
+    `region` is the country of a number without one. `account` is whose caller ID it is: None is the installation's own
+    account. Raises `InvalidNumber`, `InvalidRequest`, `LedgerUnavailable` or `Misconfigured`.
     """
-    number = parse(phone_number, optional_region(region) or runtime.region())
-    record = runtime.ledger().read(number.e164)
+    record = runtime.ledger(account).read(_e164(phone_number, region, account))
     return record is not None and record.is_verified
+
+
+async def ais_verified(phone_number: WrittenNumber, region: str | None = None, account: str | None = None) -> bool:
+    """Say on asyncio what `is_verified` says: no thread, and no call that blocks the event loop."""
+    number = _e164(phone_number, region, account)
+    record = await (await open_here()).ledger(account).read(number)
+    return record is not None and record.is_verified
+
+
+def _e164(phone_number: WrittenNumber, region: str | None, account: str | None) -> str:
+    """Return a number as E.164. The id of a request of this account may stand in its place."""
+    home = optional_region(region) or runtime.region()
+    written, _ = number_of(phone_number, account, home)
+    return parse(written, home).e164
 
 
 def verified_numbers(
@@ -78,8 +93,11 @@ def verified_numbers(
     alias: str | None = None,
     subaccount: str | None = None,
     since: datetime | None = None,
+    account: str | None = None,
 ) -> Iterator[CallerId]:
     """Yield all verified numbers, in no order: those with this country, alias and subaccount, verified `since` then.
+
+    `account` is whose numbers they are: None is the installation's own account.
 
         for caller_id in verified_numbers(country="US"):
             print(caller_id.phone_number, caller_id.alias)
@@ -94,7 +112,7 @@ def verified_numbers(
         "subaccount": check_subaccount(subaccount),
     }
     wanted = {name: value for name, value in fields.items() if value}
-    return _matching(runtime.ledger(), wanted, _check_since(since))
+    return _matching(runtime.ledger(account), wanted, _check_since(since))
 
 
 def _check_country(country: object) -> str | None:

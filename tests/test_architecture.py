@@ -51,7 +51,8 @@ SOURCES = {
     for folder in ("ringproof", "worker", "tasks")
     for path in sorted((ROOT / folder).rglob("*.py"))
 }
-PRODUCTION = {name: path for name, path in SOURCES.items() if not name.startswith("worker.local")}
+NEVER_IN_PRODUCTION = ("worker.local", "ringproof.testing")
+PRODUCTION = {name: path for name, path in SOURCES.items() if not name.startswith(NEVER_IN_PRODUCTION)}
 
 
 def tree(name):
@@ -201,7 +202,8 @@ seconds = time.process_time() - before
 
 def run(code, **environ):
     """Run code in a fresh process with a clean environment; return the JSON that it prints."""
-    inherited = {name: value for name, value in os.environ.items() if name not in Settings.variables()}
+    ours = {*Settings.variables(), "PYTEST_CURRENT_TEST"}  # the process is none of pytest's
+    inherited = {name: value for name, value in os.environ.items() if name not in ours}
     with tempfile.TemporaryDirectory() as folder:
         done = subprocess.run(
             [sys.executable, "-B", "-c", code],
@@ -226,8 +228,9 @@ def importing(*names, before=""):
 
 def importing_all():
     """What happens while all of production is imported, each once: a process for each would take ten seconds more."""
-    # urllib3 binds a socket to ::1 when it is imported, to learn whether there is IPv6: that is not our doing.
-    return importing(*IMPORTABLE, before="import requests")
+    # urllib3 binds a socket to ::1 when it is imported, to learn whether there is IPv6. wsgiref copies the environment,
+    # and Prometheus' client imports it. Neither is our doing.
+    return importing(*IMPORTABLE, before="import requests, wsgiref.handlers; Recording.asked.clear()")
 
 
 ENTRANCES = ("ringproof.celery.verification", "ringproof.celery.confirmation", "worker.celery")

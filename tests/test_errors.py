@@ -60,6 +60,7 @@ ARGUMENTS = {
     InvalidNumber: [(reason, MASKED) for reason in InvalidNumber.REMEDIES],
     errors.InvalidRoster: [("people.csv", "it is empty", "give a file with rows"), ("é ☎.csv", "", "")],
     errors.UnknownBatch: [("spring",)],
+    errors.UnknownAccount: [("acme",), ("acne", "acme")],
     errors.BatchExists: [("spring", "name another"), ("", "")],
     errors.BatchBusy: [("spring",)],
     errors.CoolingDown: UNTILS,
@@ -67,6 +68,7 @@ ARGUMENTS = {
     errors.Overloaded: [(UNTIL, UNTIL + timedelta(minutes=15))],
     errors.LedgerUnavailable: [("redis://:•••@h:6379/0", "ConnectionError: refused"), ("", "")],
     errors.LedgerDamaged: [("redis://:•••@h:6379/0", "the record of +1•••••••23 has junk in its fields"), ("", "")],
+    errors.TooFewReplicas: [("redis://:•••@h:6379/0", "0 of 1 replicas follow"), ("", "")],
     Misconfigured: [(), ("A: missing",), ("A: missing", "B: wrong; see C")],
     errors.Unwritable: [("rejects.csv", "No space left on device", "make room"), ("", "", "")],
     errors.WrongCode: [(), ("400 the otp is wrong",), ("400", 4), ("", 0), ("404", 0, UNTIL)],
@@ -126,8 +128,9 @@ class TestTheTree:
         assert set(noted) == {"ValueError"}
         assert "InvalidRequest" in noted["ValueError"]
         invalid = [error for error in CLASSES if issubclass(error, ValueError)]
-        batches = [errors.UnknownBatch, errors.BatchExists, errors.BatchBusy]
-        assert invalid == [InvalidRequest, InvalidNumber, errors.InvalidRoster, *batches]
+        batches = [errors.BatchExists, errors.BatchBusy]
+        unknown = [errors.UnknownBatch, errors.UnknownAccount]
+        assert invalid == [InvalidRequest, InvalidNumber, errors.InvalidRoster, *unknown, *batches]
 
     @pytest.mark.parametrize("leaf", LEAVES)
     def test_has_what_happens_next_in_the_docstring_of_each_leaf(self, leaf):

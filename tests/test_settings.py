@@ -27,8 +27,13 @@ CREDENTIALS = {"PLIVO_AUTH_ID": AUTH_ID, "PLIVO_AUTH_TOKEN": AUTH_TOKEN}
 WRONG = {
     "RINGPROOF_REDIS_URL": f"http://:{PASSWORD}@redis:6379/0",
     "RINGPROOF_PREFIX": "wrong prefix",
+    "RINGPROOF_ACCOUNTS": "wrong accounts",
+    "RINGPROOF_REPLICAS": "wrong count",
     "RINGPROOF_REGION": "wrong region",
     "RINGPROOF_LOG_FORMAT": "wrong format",
+    "RINGPROOF_TEST": "wrong mode",
+    "RINGPROOF_TEST_NUMBERS": "wrong numbers",
+    "RINGPROOF_TEST_NUMBERS_LIVE": "wrong answer",
     "RINGPROOF_IN_DOUBT": "wrong doubt",
     "RINGPROOF_RATE": "wrong rate",
     "RINGPROOF_CALL_RATE": "wrong rate of calls",
@@ -98,8 +103,12 @@ class TestReading:
             | {
                 "RINGPROOF_REDIS_URL": "rediss://:p@redis:7/3",
                 "RINGPROOF_PREFIX": "ring-proof_2.b",
+                "RINGPROOF_REPLICAS": "2",
                 "RINGPROOF_REGION": "gb",
                 "RINGPROOF_LOG_FORMAT": "json",
+                "RINGPROOF_TEST": "Real",
+                "RINGPROOF_TEST_NUMBERS": "+15005550006=0042",
+                "RINGPROOF_TEST_NUMBERS_LIVE": "yes",
                 "RINGPROOF_RATE": "0.5/1s",
                 "RINGPROOF_CALL_RATE": "3/1s",
                 "RINGPROOF_RESEND_COOLDOWN_SECONDS": "0",
@@ -123,6 +132,7 @@ class TestReading:
 
         assert settings.redis_url.get_secret_value() == "rediss://:p@redis:7/3"
         assert (settings.prefix, settings.region, settings.log_format) == ("ring-proof_2.b", "GB", "json")
+        assert settings.replicas == 2
         assert settings.countries == {"CA", "GB", "US"}
         assert settings.quiet_hours == QuietHours(time(21), time(8))
         assert settings.policy == Policy(
@@ -142,7 +152,9 @@ class TestReading:
             breaker_codes=10,
             countries=("CA", "GB", "US"),
             quiet_hours="21:00-08:00",
+            test_numbers=("+15005550006",),
         )
+        assert (settings.test, settings.test_numbers_live) == ("real", True)
         assert settings.plivo_base_url == "http://127.0.0.1:8077/v1"
         assert settings.plivo_auth_token is not None
         assert settings.plivo_auth_token.get_secret_value() == AUTH_TOKEN
@@ -281,6 +293,39 @@ class TestSecretFiles:
         assert PASSWORD not in repr(settings)
 
     @pytest.mark.parametrize(
+        ("url", "login"),
+        [("redis://redis:6379/1", ""), ("rediss://shop@redis:6379/1", "shop"), ("unix:///run/redis.sock?db=1", "")],
+    )
+    @pytest.mark.parametrize("name", ["RINGPROOF_REDIS_URL", "REDIS_URL"])
+    def test_have_the_password_of_redis_as_it_is(self, file, url, login, name):
+        file.write_text("p@ss/w:rd?#%\n")
+        settings = Settings.read({"RINGPROOF_REDIS_PASSWORD_FILE": str(file), name: url})
+        scheme, rest = url.split("://")
+
+        written = f"{scheme}://{login}:p%40ss%2Fw%3Ard%3F%23%25@{rest.removeprefix(login + '@')}"
+        assert settings.redis_url.get_secret_value() == written
+        assert "p@ss/w:rd?#%" in settings.secrets
+        assert "p%40" not in settings.shown_redis_url
+
+    def test_have_the_password_of_the_redis_here_if_there_is_no_url(self, file):
+        file.write_text(PASSWORD)
+        settings = Settings.read({"RINGPROOF_REDIS_PASSWORD_FILE": str(file)}, only=("redis_url",))
+
+        assert settings.redis_url.get_secret_value() == f"redis://:{PASSWORD}@127.0.0.1:6379/0"
+
+    @pytest.mark.parametrize("name", ["RINGPROOF_REDIS_URL", "REDIS_URL"])
+    def test_with_a_password_do_not_stand_beside_a_url_with_one(self, file, name):
+        file.write_text(PASSWORD)
+        found = problems({"RINGPROOF_REDIS_PASSWORD_FILE": str(file), name: "redis://:another@redis:6379/0"})
+
+        assert found == {"RINGPROOF_REDIS_PASSWORD_FILE": f"{name} has a password, too; leave it out of the URL"}
+
+    def test_with_the_password_of_redis_are_needed_by_a_producer_too(self, file):
+        assert problems({"RINGPROOF_REDIS_PASSWORD_FILE": str(file)}) == {
+            "RINGPROOF_REDIS_PASSWORD_FILE": "the file cannot be read (No such file or directory)"
+        }
+
+    @pytest.mark.parametrize(
         ("content", "problem"),
         [
             (None, "the file cannot be read (No such file or directory)"),
@@ -338,8 +383,10 @@ class TestProblems:
         ("name", "wrong"),
         [
             ("RINGPROOF_PREFIX", ["a b", "a:b", "{a}", "a" * 33, "präfix", "a*"]),
+            ("RINGPROOF_REPLICAS", ["-1", "10", "one", "0.5", "all"]),
             ("RINGPROOF_REGION", ["UK", "USA", "U", "1", "001", "ZZ", "ıt"]),
             ("RINGPROOF_LOG_FORMAT", ["JSON", "xml", "true"]),
+            ("RINGPROOF_TEST", ["yes", "1", "eager,real", "no"]),
             ("RINGPROOF_IN_DOUBT", ["RESEND", "wait", "false"]),
             ("RINGPROOF_REVERIFY_AFTER_DAYS", ["0", "-1", "3651", "90d", "1.5"]),
             ("RINGPROOF_REVERIFY_MODE", ["CHECK", "text", "true"]),

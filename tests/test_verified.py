@@ -1,6 +1,5 @@
-"""Which numbers are verified: `is_verified`, `verified_numbers`, and `ringproof numbers` for an operator."""
+"""Which numbers are verified: `is_verified` and `verified_numbers`."""
 
-import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -11,7 +10,6 @@ from ringproof import is_verified, runtime, verified_numbers
 from ringproof.errors import InvalidNumber, InvalidRequest, LedgerUnavailable
 from ringproof.ledger import numbers
 from ringproof.ledger.confirmation import Source, mark_verified
-from ringproof.phone.masking import mask
 from ringproof.plivo.client import VerifiedNumber
 from worker.local.processes.redis_server import RedisServer
 
@@ -157,34 +155,3 @@ class TestVerifiedNumbers:
             client.acl_setuser("default", enabled=True, nopass=True, commands=["+info"])
 
         assert found == expected
-
-
-@pytest.mark.usefixtures("server")
-class TestTheCommand:
-    def list_(self, run, server, *arguments):
-        return run("numbers", *arguments, RINGPROOF_REDIS_URL=server.url)
-
-    def test_lists_verified_numbers_masked(self, run, server):
-        number = verified(alias="Front desk")
-        runtime.ledger().accept(fresh_number(), token="t")
-        done = self.list_(run, server)
-
-        assert done.stdout == f"verified    {mask(number)}  US  Front desk\n"
-        assert done.stderr == "1 number\n"
-
-    def test_lists_each_record_in_full_as_json(self, run, server):
-        number = verified()
-        done = self.list_(run, server, "--json")
-
-        record = json.loads(done.stdout)
-        assert (record["phone_number"], record["state"], record["is_verified"]) == (number, "verified", True)
-        assert json.loads(run("status", "--json", number, RINGPROOF_REDIS_URL=server.url).stdout) == record
-
-    def test_lists_other_states_and_shows_a_verification_beside_them(self, run, server):
-        standing, queued = verified(), fresh_number()
-        runtime.ledger().client.hset(runtime.ledger().keys.record(standing), "state", "code_sent")
-        runtime.ledger().accept(queued, token="t", country="US")
-
-        assert self.list_(run, server).stdout == f"code_sent, verified  {mask(standing)}  US\n"
-        done = self.list_(run, server, "--state", "queued", "--state", "failed")
-        assert done.stdout == f"queued      {mask(queued)}  US\n"

@@ -53,9 +53,15 @@ def test_the_wheel_has_the_files_that_are_not_python(wheel):
     assert scripts
     assert names >= scripts | {
         "ringproof/py.typed",
+        "ringproof/words/en.toml",
+        "ringproof/words/es.toml",
         "worker/py.typed",
         "tasks/py.typed",
         "worker/local/demo/roster.csv",
+        "worker/observe/grafana/ringproof.json",
+        "worker/observe/prometheus/alerts.yml",
+        "worker/web/page/static/page.css",
+        "worker/web/page/templates/base.html",
     }
     assert {name.split("/")[0] for name in names} == {
         "ringproof",

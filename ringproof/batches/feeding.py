@@ -61,12 +61,15 @@ def batches_to_feed(ledger: Ledger) -> list[FeedingBatch]:
         if not fields:  # a cancelled batch that expired before all of its numbers were notified
             ledger.run("zrem", ledger.keys.feeding, name)
             continue
+        state = BatchState.of(fields)
+        if state is BatchState.NEWER_VERSION:  # a newer worker feeds it
+            continue
         rows = dict(zip(LISTS, lengths[: len(LISTS)], strict=True))
         retries = dict(zip(LISTS, lengths[len(LISTS) :], strict=True))
         batches.append(
             FeedingBatch(
                 name,
-                BatchState(fields["state"]),
+                state,
                 fields.get("notify_from", ""),
                 {
                     channel: rows[channel] - int(fields.get(f"cursor:{channel}", 0)) + retries[channel]

@@ -12,6 +12,7 @@ from ringproof.ledger.control import SendingStatus, sending_status
 from ringproof.ledger.durations import ms
 from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.record import Lane
+from ringproof.ledger.row_outcomes import LISTS
 from ringproof.phone.number import is_personal
 from ringproof.phone.quiet_hours import QuietHours
 from ringproof.policy import Rate
@@ -75,9 +76,9 @@ class Forecast:
 
         Forecast(texts=161, calls=9, duplicates=6, skipped={Disposition.VERIFIED: 3}, asleep=0, …)
 
-    `duplicates`: rows whose number occurs earlier. `skipped`: numbers that get no code, by the reason.
-    `asleep`: numbers that have night now. They wait if `quiet_hours` is set; if not, `night` is `USUAL_NIGHT`. Without
-    Redis `status` is None, and no number is skipped.
+    `duplicates`: rows whose number occurs earlier. `skipped`: numbers that get no code, by the reason. `codes`: texts
+    and calls by country and channel. `asleep`: numbers that have night now. They wait if `quiet_hours` is set; if not,
+    `night` is `USUAL_NIGHT`. Without Redis `status` is None, and no number is skipped.
     """
 
     texts: int
@@ -89,6 +90,7 @@ class Forecast:
     night: str
     status: SendingStatus | None
     is_exact: bool
+    codes: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
     @property
     def duration(self) -> timedelta | None:
@@ -116,9 +118,11 @@ def forecast(tally: Tally, ledger: Ledger | None) -> Forecast:
     quiet_hours = str(policy.get("quiet_hours", ""))
     night = quiet_hours or USUAL_NIGHT
     now = ledger.now() if ledger else datetime.now(UTC)
+    texts, calls = (_codes(channel, tally, sampled, accepted) for channel in LISTS)
     return Forecast(
-        texts=_codes("sms", tally, sampled, accepted),
-        calls=_codes("call", tally, sampled, accepted),
+        texts=texts,
+        calls=calls,
+        codes=_by_country("sms", texts, accepted) | _by_country("call", calls, accepted),
         duplicates=round(rows - len(sampled) * weight),
         skipped={disposition: round(count * weight) for disposition, count in skipped.items()},
         asleep=round(_count_asleep(accepted, night, now) * weight),
@@ -155,6 +159,12 @@ def _codes(channel: str, tally: Tally, sampled: Sequence[SampledNumber], accepte
     rows = sum(number.rows for number in sampled if number.channel == channel)
     codes = sum(number.channel == channel for number in accepted)
     return round(tally.channels[channel] * codes / rows) if rows else tally.channels[channel]
+
+
+def _by_country(channel: str, codes: int, accepted: Sequence[SampledNumber]) -> dict[tuple[str, str], int]:
+    """Return the codes of a channel by country: the same shares as in the sample. A rounding may change their sum."""
+    counts = Counter(number.country for number in accepted if number.channel == channel)
+    return {(country, channel): round(codes * count / counts.total()) for country, count in counts.items()}
 
 
 def _count_asleep(accepted: Sequence[SampledNumber], night: str, now: datetime) -> int:

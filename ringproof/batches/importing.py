@@ -15,8 +15,10 @@ from types import TracebackType
 from typing import Final, Self
 
 from ringproof import runtime
+from ringproof.batches.forecast import Tally
 from ringproof.batches.kept_columns import MOST_CHARACTERS, REJECTED, ColumnKeeper
 from ringproof.batches.model import Batch, BatchState, check_name, pack_row
+from ringproof.batches.prices import Payment, millionths_of
 from ringproof.batches.summary import batch_summary
 from ringproof.errors import BatchBusy, BatchExists, InvalidRoster
 from ringproof.ledger.durations import ms
@@ -33,6 +35,8 @@ PAGE_ROWS: Final = 1000
 IMPORTER_TIMEOUT: Final = timedelta(seconds=10)
 """An import that has stored no page for so long may be dead. Another one may then continue in its place."""
 
+NO_PRICES: Final = Payment()
+
 _log = logging.getLogger(__name__)
 
 
@@ -48,6 +52,7 @@ def import_roster(
     reverify_after_days: int | None = None,
     columns: bool = True,
     rejected: Callable[[Reject], object] | None = None,
+    account: str | None = None,
 ) -> Batch:
     """Send a code to each number of `rows`, at the pace: make them a batch, which the workers then send.
 
@@ -55,7 +60,8 @@ def import_roster(
     all rows are stored. `plus` reads numbers that begin with 1 to 9 as international ones whose `+` was lost.
     `rejected` is called with each row that is rejected; without it, a warning in the log counts them. If the import is
     cut short, call it again with the same rows: it continues where it was. All columns of the rows and the rejected
-    rows are kept for `ringproof batch export`, unless `columns` is False.
+    rows are kept for `ringproof batch export`, unless `columns` is False. `account` is the account that sends, if it is
+    not the installation's own; each account has batches of its own.
 
         >>> import_roster([number, {"phone": "+14155550124", "alias": "Front desk"}], "spring").rows
         2
@@ -67,7 +73,7 @@ def import_roster(
         roster = rows
     else:
         roster = roster_of(rows, mapping=mapping, region=region, channel=channel, plus=plus)
-    with begin_import(runtime.ledger(), batch, fingerprint=roster.fingerprint, source=roster.name) as importing:
+    with begin_import(runtime.ledger(account), batch, fingerprint=roster.fingerprint, source=roster.name) as importing:
         if columns:
             importing.keep_columns(roster.columns)
         for row in roster:
@@ -206,11 +212,14 @@ class BatchImport:
             raise self._has_other_rows()
         self._store_page()
 
-    def finish(self, *, paused: bool = False, reverify_after_days: int | None = None) -> Batch:
+    def finish(
+        self, *, paused: bool = False, reverify_after_days: int | None = None, payment: Payment = NO_PRICES
+    ) -> Batch:
         """End the import, so that the batch is fed from now on, or is paused; return its summary.
 
         `reverify_after_days` is the re-verification period of the batch's numbers: 0 is never, None is the period of
-        all other numbers. Raises `InvalidRequest` if there is no such period, and the errors of `flush`.
+        all other numbers. `payment` has the prices of its codes, and the budget that they may cost. Raises
+        `InvalidRequest` if there is no such period, and the errors of `flush`.
         """
         days = check_days(reverify_after_days)
         self.flush()
@@ -218,12 +227,19 @@ class BatchImport:
         is_finished = self._ledger.run_script(
             "batch/finish_import",
             [keys.batch, keys.importer, self._ledger.keys.feeding, *keys.lists],
-            [self.name, self._token, self._stored, int(paused), "" if days is None else days],
+            [self.name, self._token, self._stored, int(paused), "" if days is None else days, *self._paid(payment)],
         )
         batch = batch_summary(self._ledger, self.name) if is_finished else None
         if batch is None:
             raise BatchBusy(self.name)
         return batch
+
+    def _paid(self, payment: Payment) -> tuple[str | int, ...]:
+        """Return who pays, the prices, the budget and the currency, as the script takes them."""
+        if payment.payer or payment.prices is None:
+            return payment.payer, "", "", ""
+        budget = "" if payment.budget is None else millionths_of(payment.budget)
+        return self.name, payment.prices.packed(), budget, payment.prices.currency
 
     def abandon(self) -> None:
         """Delete the batch with all of its rows."""
@@ -280,6 +296,25 @@ def discard_import(ledger: Ledger, name: str) -> bool:
     if state == BatchState.IMPORTING:
         raise BatchBusy(name)
     return state is None
+
+
+def tally_of(outcomes: Iterable[Row | Reject], roster: Roster, importing: BatchImport | None = None) -> Tally:
+    """Read a roster to its end, import its rows if there is an import, and return the counts.
+
+    `outcomes` are the roster's, perhaps through an iterator that stops it. Raises `InvalidRoster` if no row is right.
+    """
+    tally = Tally()
+    for outcome in outcomes:
+        if isinstance(outcome, Row):
+            tally.add(outcome)
+            if importing:
+                importing.add(outcome)
+        elif importing:
+            importing.add_rejected(outcome)
+    tally.add_rejected(roster)
+    if not roster.accepted:
+        raise nothing_accepted(roster)
+    return tally
 
 
 def _leave_import(ledger: Ledger, name: str, token: str, *, delete: bool) -> None:

@@ -7,7 +7,9 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final, NamedTuple
 
+from ringproof.batches.prices import Cost
 from ringproof.errors import InvalidRequest
+from ringproof.ledger.schema import is_newer_schema
 from ringproof.phone.masking import mask_value
 
 LONGEST_NAME: Final = 64
@@ -24,6 +26,18 @@ class BatchState(StrEnum):
     PAUSED = "paused"
     COMPLETED = "completed"
     CANCELLED = "cancelled"
+    NEWER_VERSION = "newer_version"  # only shown: a newer version of Ringproof runs it
+
+    @classmethod
+    def of(cls, fields: Mapping[str, str]) -> "BatchState":
+        """Return the state of a batch's hash. A state or a schema that this version does not know is NEWER_VERSION."""
+        word = fields["state"]
+        if is_newer_schema(fields.get("v")) or word not in _STATES:
+            return cls.NEWER_VERSION
+        return cls(word)
+
+
+_STATES = frozenset(BatchState)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +55,7 @@ class Batch:
 
     `rate_per_second` is how many codes were sent lately. `time_left` is estimated at the present pace, which the batch
     shares with the other running ones. `held_back_by` is a sentence, or empty if nothing holds the batch back.
-    `resent_as` is the batch that asks the unanswered numbers again.
+    `resent_as` is the batch that asks the unanswered numbers again. `cost` is None if the batch has no prices.
     """
 
     name: str
@@ -58,6 +72,7 @@ class Batch:
     held_back_by: str
     source: str
     resent_as: str = ""
+    cost: Cost | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,11 @@
 
 from collections.abc import Collection
 from dataclasses import replace
+from decimal import Decimal
 
 from ringproof.batches.importing import discard_import
 from ringproof.batches.model import Batch, BatchState, check_name
+from ringproof.batches.prices import millionths_of
 from ringproof.batches.rows import BYTES_AT_ONCE, require_batch, rows_with_bytes
 from ringproof.batches.summary import batch_summary
 from ringproof.errors import UnknownBatch
@@ -19,8 +21,17 @@ def pause(ledger: Ledger, name: str) -> Batch:
 
 
 def resume(ledger: Ledger, name: str) -> Batch:
-    """Let a paused batch continue within seconds. Raises `UnknownBatch`."""
+    """Let a paused batch continue within seconds. It stays paused if its budget is spent. Raises `UnknownBatch`."""
     return _change_state(ledger, name, "resume")
+
+
+def set_budget(ledger: Ledger, name: str, budget: Decimal) -> bool:
+    """Give a batch another budget, which its resends share; return False if it has no prices. Raises `UnknownBatch`."""
+    require_batch(ledger, name)
+    payer = ledger.run("hget", ledger.keys.batch(name).batch, "pays")
+    if not payer:
+        return False
+    return bool(ledger.run_script("batch/set_budget", [ledger.keys.batch(payer).batch], [millionths_of(budget)]))
 
 
 def cancel(ledger: Ledger, name: str) -> Batch:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from itertools import count, islice
 from typing import Final, Literal
 
+from ringproof.batches.costs import payment_of_resend
 from ringproof.batches.importing import BatchImport
 from ringproof.batches.kept_columns import FILE_COLUMN, kept_names
 from ringproof.batches.model import LONGEST_NAME, Batch, BatchRow, BatchState
@@ -91,6 +92,7 @@ def finish_resend(ledger: Ledger, name: str, importing: BatchImport) -> Batch:
     """End the import of the new batch, and have the old one point to it; return the new batch's summary."""
     key = ledger.keys.batch(name).batch
     days = ledger.run("hget", key, "reverify_after")
-    resent = importing.finish(reverify_after_days=int(days) if days else None)
+    payment = payment_of_resend(ledger, name)
+    resent = importing.finish(reverify_after_days=int(days) if days else None, payment=payment)
     ledger.run_script("batch/save_resend", [key], [resent.name])
     return resent

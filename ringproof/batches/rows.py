@@ -10,7 +10,7 @@ from ringproof.batches.model import BatchRow, StoredRow, check_name, unpack_row
 from ringproof.clock import moment
 from ringproof.errors import UnknownBatch
 from ringproof.ledger.ledger import Ledger
-from ringproof.ledger.row_outcomes import LISTS, OUTCOMES, UNFED
+from ringproof.ledger.row_outcomes import LISTS, UNFED, outcome_of
 
 ROWS_AT_ONCE: Final = 1000
 """Rows that one command reads."""
@@ -76,7 +76,7 @@ def _with_records(ledger: Ledger, name: str, channel: str, rows: list[FoundRow])
     for (place, row, byte), record in zip(rows, records, strict=True):
         batch, record_row, uuid, sent_at, updated_at, verified_at = record
         is_of_row = batch == name and (record_row or "").rpartition(":")[0] == f"{channel}:{place}"
-        outcome, _, reason = OUTCOMES[byte].partition(":")
+        outcome, _, reason = outcome_of(byte).partition(":")
         yield BatchRow(
             row.number,
             channel,

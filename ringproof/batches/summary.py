@@ -3,23 +3,29 @@
 import math
 import shlex
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Final
+from itertools import islice
+from typing import Final, NamedTuple
 
+from ringproof.batches.costs import Costs
 from ringproof.batches.model import Batch, BatchState, check_name, unpack_row
 from ringproof.clock import moment
+from ringproof.errors import InvalidRequest, UnknownBatch
 from ringproof.ledger.control import SendingStatus, sending_status
 from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.record import Lane
-from ringproof.ledger.row_outcomes import LISTS, OUTCOMES, PENDING, RATE_SECONDS, UNFED, UNFINISHED_BYTES
+from ringproof.ledger.row_outcomes import LISTS, PENDING, RATE_SECONDS, UNFED, UNFINISHED_BYTES, outcome_of
 from ringproof.policy import Rate
 
 ROWS_AT_ONCE: Final = 10_000
 """Rows that a recount reads with one command."""
 
 REFUSED: Final = "waiting:refused"
+
+NEWER_VERSION: Final = "a newer version of Ringproof runs this batch; this version leaves it to a newer worker"
+"""What holds a batch back whose state this version does not know."""
 
 WAITS_FOR: Final[Mapping[str, str]] = {
     "waiting:quiet_hours": "wait for the morning where the numbers are",
@@ -39,26 +45,80 @@ def batch_names(ledger: Ledger) -> list[str]:
     return names
 
 
+class Unfinished(NamedTuple):
+    """The batches that run or are paused: their names by state, and the summaries of the newest."""
+
+    names: Mapping[BatchState, list[str]]
+    newest: list[Batch]
+
+
+def unfinished_batches(ledger: Ledger, most: int, sending: SendingStatus | None = None) -> Unfinished:
+    """Return the batches that run or are paused, with at most so many summaries.
+
+    `sending` is the state of the sending if the caller has read it already.
+    """
+    known = batch_names(ledger)
+    states = ledger.run_all(*(("hget", ledger.keys.batch(name).batch, "state") for name in known))
+    names: dict[BatchState, list[str]] = {BatchState.RUNNING: [], BatchState.PAUSED: []}
+    for name, state in zip(known, states, strict=True):
+        if state in names:
+            names[BatchState(state)].append(name)
+    unfinished = set().union(*names.values())
+    shown = [name for name in known if name in unfinished][:most]
+    return Unfinished(names, batch_summaries(ledger, shown, sending))
+
+
 def batch_summary(ledger: Ledger, name: str) -> Batch | None:
     """Return the summary of a batch, or None if there is no such batch. Takes the same time for any number of rows.
 
     >>> batch_summary(ledger, "spring").outcomes
     {'code_sent': 36, 'failed:rejected': 2, 'queued': 2}
     """
-    fields, counts, countries, *lengths = ledger.run_all(*_count_commands(ledger, check_name(name)))
-    if not fields:
-        return None
-    batch = _counted(name, fields, counts, countries, sum(lengths))
-    if batch.state not in {BatchState.RUNNING, BatchState.PAUSED}:
-        return batch
-    sending = sending_status(ledger)
-    held_back_by = _held_back_by(batch, sending)
-    return replace(
-        batch,
-        rate_per_second=_rate(fields, sending.now),
-        time_left=None if held_back_by else _time_left(ledger, counts, lengths, sending),
-        held_back_by=held_back_by or _refused_rows(batch, sending),
+    return next(iter(batch_summaries(ledger, [check_name(name)])), None)
+
+
+def existing_batch(ledger: Ledger, name: str) -> Batch:
+    """Return the summary of a batch. Raises `UnknownBatch` if there is none, also for a name that none can have."""
+    try:
+        batch = batch_summary(ledger, name)
+    except InvalidRequest:
+        batch = None
+    if batch is None:
+        raise UnknownBatch(name)
+    return batch
+
+
+def batch_summaries(ledger: Ledger, names: Sequence[str], sending: SendingStatus | None = None) -> list[Batch]:
+    """Return the summaries of batches of these names, in their order; a name without a batch is left out.
+
+    `sending` is the state of the sending if the caller has read it already. Raises `LedgerUnavailable`.
+    """
+    feeding, *read = ledger.run_all(
+        ("zcard", ledger.keys.feeding), *(command for name in names for command in _count_commands(ledger, name))
     )
+    answers = iter(read)
+    found = {name: list(islice(answers, 3 + len(LISTS))) for name in names}
+    costs = Costs(ledger, {name: fields for name, (fields, *_) in found.items()})
+    batches = []
+    for name in names:
+        fields, counts, countries, *lengths = found[name]
+        if not fields:
+            continue
+        batch = _counted(name, fields, counts, countries, sum(lengths))
+        batch = replace(batch, cost=costs.of(batch))
+        if batch.state in {BatchState.RUNNING, BatchState.PAUSED}:
+            sending = sending or sending_status(ledger)
+            held_back_by = _held_back_by(batch, sending, for_budget=fields.get("paused_for") == "budget")
+            batch = replace(
+                batch,
+                rate_per_second=_rate(fields, sending.now),
+                time_left=None if held_back_by else _time_left(feeding, counts, lengths, sending),
+                held_back_by=held_back_by or _refused_rows(batch, sending),
+            )
+        elif batch.state is BatchState.NEWER_VERSION:
+            batch = replace(batch, held_back_by=NEWER_VERSION)
+        batches.append(batch)
+    return batches
 
 
 def recount(ledger: Ledger, name: str) -> tuple[Batch, Batch] | None:
@@ -82,7 +142,7 @@ def recount(ledger: Ledger, name: str) -> tuple[Batch, Batch] | None:
         for start in range(0, length, ROWS_AT_ONCE):
             rows = ledger.run("lrange", list_key, start, min(start + ROWS_AT_ONCE, length) - 1)
             for row, byte in zip(rows, row_bytes[start : start + ROWS_AT_ONCE], strict=True):
-                outcome = OUTCOMES[byte]
+                outcome = outcome_of(byte)
                 outcomes[outcome] += 1
                 of_country = by_country.setdefault(unpack_row(row).country, Counter())
                 of_country["rows"] += 1
@@ -119,7 +179,7 @@ def _counted(
     for field, count in countries.items():
         country, _, outcome = field.partition(":")
         by_country.setdefault(country, Counter())[outcome] += int(count)
-    state = BatchState(fields["state"])
+    state = BatchState.of(fields)
     return Batch(
         name=name,
         state=state,
@@ -127,7 +187,7 @@ def _counted(
         completed_at=moment(int(fields["completed_at"])) if "completed_at" in fields else None,
         rows=rows,
         fed=fed,
-        unfinished=rows if state is BatchState.IMPORTING else int(fields["open"]),
+        unfinished=rows if state is BatchState.IMPORTING else int(fields.get("open", rows)),
         outcomes=_without_zeros(outcomes),
         countries={country: _without_zeros(of_country) for country, of_country in sorted(by_country.items())},
         rate_per_second=None,
@@ -152,9 +212,9 @@ def _rate(fields: Mapping[str, str], now: datetime) -> float | None:
     return weight / RATE_SECONDS / (1 - math.exp(-age / RATE_SECONDS))
 
 
-def _time_left(ledger: Ledger, counts: Mapping[str, str], lengths: list[int], sending: SendingStatus) -> timedelta:
-    """Return how long the pending and queued rows take at the pace of each channel, shared with the other batches."""
-    batches = max(1, int(ledger.run("zcard", ledger.keys.feeding)))
+def _time_left(feeding: int, counts: Mapping[str, str], lengths: list[int], sending: SendingStatus) -> timedelta:
+    """Return how long the pending and queued rows take at the pace of each channel, shared by the `feeding` batches."""
+    batches = max(1, feeding)
     seconds = 0.0
     for channel, length, rate in zip(LISTS, lengths, (sending.rate, sending.call_rate), strict=True):
         fed = sum(int(count) for field, count in counts.items() if field.startswith(f"{channel}:"))
@@ -163,9 +223,9 @@ def _time_left(ledger: Ledger, counts: Mapping[str, str], lengths: list[int], se
     return timedelta(seconds=round(seconds))
 
 
-def _held_back_by(batch: Batch, sending: SendingStatus) -> str:
+def _held_back_by(batch: Batch, sending: SendingStatus, *, for_budget: bool) -> str:
     if batch.state is BatchState.PAUSED:
-        return f"an operator paused the batch; to go on: ringproof batch resume {shlex.quote(batch.name)}"
+        return _paused_by(batch, for_budget=for_budget)
     for pause in sending.pauses:
         if pause.lane in {None, Lane.BULK}:
             lane = f" --lane {pause.lane}" if pause.lane else ""
@@ -181,6 +241,13 @@ def _held_back_by(batch: Batch, sending: SendingStatus) -> str:
     if most == REFUSED and (refused := _refused_rows(batch, sending)):
         return refused
     return f"{waiting[most]:,} rows {WAITS_FOR[most]}"
+
+
+def _paused_by(batch: Batch, *, for_budget: bool) -> str:
+    resume = f"ringproof batch resume {shlex.quote(batch.name)}"
+    if for_budget and batch.cost:
+        return f"its budget does not pay for another code ({batch.cost}); to go on: {resume} --budget AMOUNT"
+    return f"an operator paused the batch; to go on: {resume}"
 
 
 def _refused_rows(batch: Batch, sending: SendingStatus) -> str:

@@ -13,7 +13,7 @@ from typing import Final
 
 from ringproof.clock import boot_clock
 from ringproof.events import outbox
-from ringproof.events.event import Event
+from ringproof.events.event import Event, EventKind
 from ringproof.events.outbox import Chain, ChainResult, EventPage, PageResult
 from ringproof.events.receiver import Receipt, Receiver
 from ringproof.ledger.ledger import Ledger
@@ -26,6 +26,9 @@ SCHEDULE: Final = (
 
 GIVEN_UP_AFTER: Final = sum(SCHEDULE, timedelta())
 """Three days and three hours: an event that happened so long ago, and fails once more, is given up."""
+
+LEFT_TO_NEWER: Final = timedelta(seconds=5)
+"""How long an event waits that only a newer version can deliver: a dispatcher of that version may take it then."""
 
 JITTER: Final = 0.1
 """How much longer a wait may be: what failed at one moment is not tried again at one moment."""
@@ -92,6 +95,9 @@ class _PageDelivery:
         for entry_id, event in events:
             if self._is_over():
                 break
+            if event and event.kind is EventKind.NEWER_VERSION:
+                wait = LEFT_TO_NEWER
+                break
             if failure := self._failure_of(entry_id, event):
                 tries += 1
                 wait = max(_wait_after(tries), failure.retry_after)
@@ -119,7 +125,7 @@ class _PageDelivery:
                 self._is_away = self._is_away or result.failures >= self._page.away_after
                 if receipt.is_gone:
                     result.gone = self._receiver.address
-                _log.info("not delivered to %s: %s: %s", self._receiver.consumer, event, receipt.failure)
+                _log.warning("not delivered to %s: %s: %s", self._receiver.consumer, event, receipt.failure)
                 if event.at + GIVEN_UP_AFTER <= self._page.now:
                     result.given_up.append((entry_id, receipt.failure))
                     return None

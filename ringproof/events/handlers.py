@@ -8,7 +8,9 @@ from ringproof.events.event import Event, EventKind
 from ringproof.events.outbox import Consumer
 from ringproof.events.receiver import Receipt
 
-SIGNALS: Final[Mapping[EventKind, Any]] = {kind: getattr(signals, kind) for kind in EventKind}
+SIGNALS: Final[Mapping[EventKind, Any]] = {
+    kind: getattr(signals, kind) for kind in EventKind if kind is not EventKind.NEWER_VERSION
+}
 
 
 def has_handlers() -> bool:

@@ -18,7 +18,7 @@ from ringproof.ledger.durations import ms
 from ringproof.ledger.ledger import Ledger
 
 MOST_EVENTS: Final = 1_000_000
-"""Events that the outbox keeps. One takes 114 bytes, so all of them take as much as 160,000 finished numbers."""
+"""Events that the outbox keeps. One takes 130 bytes, so all of them take as much as 180,000 finished numbers."""
 
 KEPT: Final = timedelta(days=7)
 """How long an event is kept at most: a receiver may be away for so long, and what was given up can be replayed."""
@@ -28,6 +28,9 @@ FORGOTTEN_AFTER: Final = timedelta(days=3)
 
 LEASE: Final = timedelta(seconds=25)
 """How long a dispatcher may work on a page. After its death nobody else delivers for so long."""
+
+LOOK_AGAIN: Final = timedelta(seconds=5)
+"""How soon it is looked again whether an account's events that are due have been delivered."""
 
 READERS: Final = "api"
 """The consumer of `ringproof.events.reader`. Its programs keep their own places."""
@@ -110,10 +113,38 @@ def has_consumers(ledger: Ledger) -> bool:
     return bool(ledger.run("exists", ledger.keys.consumers))
 
 
+def consumers(ledger: Ledger) -> list[Consumer]:
+    """Return the consumers for which this ledger keeps events."""
+    fields = set(ledger.run("hkeys", ledger.keys.consumers))
+    return [consumer for consumer in Consumer if f"{consumer}:seen" in fields]
+
+
+def subscribe_account(ledger: Ledger, consumer: Consumer, address: str | None) -> None:
+    """Have the outbox of an account keep all events from now on for a consumer of the installation's.
+
+    `address` is that of `subscribe`; None if this process does not know it: then a 410 goes on to count.
+    """
+    if address is None:
+        address = ledger.run("hget", ledger.keys.consumers, f"{consumer}:gone") or ""
+    subscribe(ledger, consumer, address)
+
+
 def due_consumers(ledger: Ledger) -> list[Consumer]:
     """Return the consumers for which a dispatcher has something to do now."""
     due_keys = [ledger.keys.outbox_of(consumer)[1] for consumer in Consumer]
     return [Consumer(name) for name in ledger.run_script("outbox/due", due_keys, [ms(LEASE), *Consumer])]
+
+
+def next_delivery(ledger: Ledger) -> timedelta | None:
+    """Return after what time a consumer may get an event again that waits; None if none waits.
+
+    New events are left out: who writes them makes work for a dispatcher, which is seen then.
+    """
+    keys = [ledger.keys.outbox_of(consumer)[1] for consumer in Consumer]
+    (seconds, micros), *firsts = ledger.run_all(("time",), *(("zrange", key, 0, 0, False, True) for key in keys))
+    due_ms = min((score for first in firsts for _, score in first), default=None)
+    # A dispatcher is at work on what is due, or the receiver is away: both are looked at again.
+    return None if due_ms is None else max(timedelta(milliseconds=due_ms - seconds * 1000 - micros // 1000), LOOK_AGAIN)
 
 
 def new_fence() -> str:
@@ -132,18 +163,19 @@ def take_page(ledger: Ledger, consumer: Consumer, fence: str, most: int) -> Even
     if not answer:
         return None
     now, failures, away_after, subjects, entries = answer
+    account = ledger.keys.account
     chains = {}
     for subject, tries, flat in subjects:
         pairs = zip(flat[::2], flat[1::2], strict=True)
-        waited = tuple((one, Event.unpack(one, text) if text else None) for one, text in pairs)
+        waited = tuple((one, _event(one, fields, account) if fields else None) for one, fields in pairs)
         chains[subject] = Chain(subject, int(tries), waited)
     new: dict[str, list[tuple[str, Event]]] = {}
     behind: dict[str, list[str]] = {}
-    for entry_id, text, subject, waits in entries:
+    for entry_id, fields, subject, waits in entries:
         if waits:
             behind.setdefault(subject, []).append(entry_id)
         else:
-            new.setdefault(subject, []).append((entry_id, Event.unpack(entry_id, text)))
+            new.setdefault(subject, []).append((entry_id, _event(entry_id, fields, account)))
     for subject, ids in behind.items():
         known = chains.get(subject, Chain(subject))
         chains[subject] = Chain(subject, known.tries, known.waited, behind=tuple(ids))
@@ -151,6 +183,10 @@ def take_page(ledger: Ledger, consumer: Consumer, fence: str, most: int) -> Even
         chains[subject] = Chain(subject, new=tuple(events))
     cursor = entries[-1][0] if entries else None
     return EventPage(moment(int(now)), int(failures), int(away_after), tuple(chains.values()), cursor)
+
+
+def _event(entry_id: str, flat: Sequence[str], account: str | None) -> Event:
+    return Event.unpack(entry_id, dict(zip(flat[::2], flat[1::2], strict=True)), account)
 
 
 def save_page(ledger: Ledger, consumer: Consumer, fence: str, page: PageResult) -> bool:
@@ -210,7 +246,7 @@ def erase_events(ledger: Ledger, number: str) -> int:
     """
     removed, place = 0, "-"
     while entries := ledger.run("xrange", ledger.keys.outbox, place, "+", ENTRIES_AT_ONCE):
-        ids = [one for one, fields in entries if Event.unpack(one, fields["e"]).phone_number == number]
+        ids = [one for one, fields in entries if Event.unpack(one, fields).phone_number == number]
         if ids:
             removed += int(ledger.run("xdel", ledger.keys.outbox, *ids))
             ledger.run("xdel", ledger.keys.outbox_copy, *ids)

@@ -41,7 +41,7 @@ async def follow_events(client: "Redis", keys: Keys, after: str | None = None) -
         entries = answer[0][1] if answer else []
         for entry_id, fields in entries:
             place = entry_id
-            yield Event.unpack(entry_id, fields["e"])
+            yield Event.unpack(entry_id, fields, keys.account)
         if not entries:
             yield None
         if boot_clock() - signed_at > SIGN.total_seconds():

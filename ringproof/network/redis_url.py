@@ -6,13 +6,17 @@ they would read in different ways is refused here, before one of them reads it a
 
 import re
 from typing import Final
-from urllib.parse import SplitResult, parse_qs, urlsplit
+from urllib.parse import SplitResult, parse_qs, quote, urlsplit
+
+from ringproof.network import sentinel_url
+from ringproof.network.sentinel_url import SentinelUrl
 
 SHAPES: Final = (
     "write it as redis://:PASSWORD@HOST:PORT/0, where 0 is the database, rediss:// for TLS, or "
     "unix://:PASSWORD@/PATH?db=0 for a socket; in a user's name, a password or a path, write % / ? # [ ] ; as "
     "%25 %2F %3F %23 %5B %5D %3B, but / in a path as it is; the options of rediss:// are ssl_ca_certs, ssl_certfile, "
-    "ssl_keyfile, and ssl_cert_reqs=required, optional or none"
+    "ssl_keyfile, and ssl_cert_reqs=required, optional or none; valkey:// and valkeys:// are read as redis:// and "
+    "rediss://; with Sentinels it is sentinel://:PASSWORD@HOST:PORT,HOST:PORT/SERVICE/0"
 )
 """What an error about a wrong URL says."""
 
@@ -42,7 +46,13 @@ def check(url: str) -> str:
     'unix:///run/redis.sock?db=1'
     >>> check("rediss://h/0?ssl_cert_reqs=CERT_NONE")
     'rediss://h/0?ssl_cert_reqs=none'
+    >>> check("valkey://h"), check("sentinel://a;sentinel://b/1?master_name=verify")
+    ('redis://h', 'sentinel://a:26379,b:26379/verify/1')
     """
+    if has_sentinels(url):
+        return str(SentinelUrl.parse(url))
+    if url.startswith(("valkey://", "valkeys://")):
+        url = url.replace("valkey", "redis", 1)
     if ";" in url:  # kombu reads it as the next of several servers
         raise ValueError("several servers")
     if url.startswith(("unix://", "redis+socket://")):
@@ -61,6 +71,11 @@ def check(url: str) -> str:
     return url
 
 
+def has_sentinels(url: str) -> bool:
+    """Whether a URL names Sentinels, and not Redis itself."""
+    return url.startswith(sentinel_url.SCHEMES)
+
+
 def _check_socket(url: str) -> str:
     parts = _split(url, "unix", "redis+socket")
     login, at, host = parts.netloc.rpartition("@")
@@ -71,6 +86,19 @@ def _check_socket(url: str) -> str:
     if options or not _DATABASE.fullmatch(database):
         raise ValueError("no such option")
     return f"unix://{login}{at}{parts.path}?db={database}"
+
+
+def with_password(url: str, password: str) -> str:
+    """Return the URL with a password, which may have any characters. Raises ValueError if it has one already.
+
+    >>> with_password("redis://shop@redis:6379/0", "p/w")
+    'redis://shop:p%2Fw@redis:6379/0'
+    """
+    scheme, separator, rest = url.partition("://")
+    login, at, _ = re.split(r"[/?;]", rest, maxsplit=1)[0].rpartition("@")
+    if ":" in login:
+        raise ValueError("a password")
+    return f"{scheme}{separator}{login}:{quote(password, safe='')}@{rest.removeprefix(login + at)}"
 
 
 def for_celery(url: str) -> str:
@@ -85,12 +113,12 @@ def for_celery(url: str) -> str:
 
 
 def for_kombu(url: str) -> str:
-    """Return a checked URL as the broker reads it.
+    """Return a checked URL as the broker reads it. Kombu leaves one with `redis+` in front as it is.
 
     >>> for_kombu("unix:///run/redis.sock?db=1")
     'redis+socket:///run/redis.sock?virtual_host=1'
     """
-    return ("redis+" if url.startswith("unix://") else "") + for_celery(url)
+    return ("redis+" if url.startswith("unix://") or has_sentinels(url) else "") + for_celery(url)
 
 
 def shown(url: str) -> str:
@@ -101,6 +129,8 @@ def shown(url: str) -> str:
     >>> shown("redis://:s3cret@h:6379/0")
     'redis://:•••@h:6379/0'
     """
+    if has_sentinels(url):
+        return SentinelUrl.parse(url).shown
     parts = urlsplit(url)
     login, at, address = parts.netloc.rpartition("@")
     user, colon, _ = login.partition(":")

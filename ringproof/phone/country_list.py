@@ -1,8 +1,9 @@
 """The list of who gets codes: countries, networks without a country, and personal numbers."""
 
+from collections.abc import Collection
 from typing import Final
 
-from ringproof.phone.number import check_region
+from ringproof.phone.number import PhoneNumber, check_region, is_personal
 from ringproof.phone.number_plan import NETWORKS, NumberKind
 
 PLIVO_SERVES: Final = (
@@ -24,6 +25,24 @@ def parse_countries(text: str) -> frozenset[str]:
     if names == {NumberKind.PERSONAL}:
         raise ValueError("personal numbers of no country")
     return names
+
+
+def left_out_as(number: PhoneNumber, countries: Collection[str]) -> str | None:
+    """Return why a list of countries leaves a number out: `network`, `country` or `personal`; None if it gets codes.
+
+    An empty list stands for `all`. lua/lib/countries.lua decides in the same way by the list in Redis.
+
+    >>> from ringproof.phone.number import parse
+    >>> left_out_as(parse("+4915123456789"), {"US", "CA"})
+    'country'
+    """
+    names = countries or {"all"}
+    network = number.e164[:4]
+    if network in NETWORKS:
+        return None if network in names else "network"
+    if "all" not in names and number.country not in names:
+        return "country"
+    return "personal" if "personal" not in names and is_personal(number.e164) else None
 
 
 def _destination(name: str) -> str:

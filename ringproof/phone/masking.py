@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from functools import cache
 from typing import Final
 
 from ringproof.phone.text_marks import BLANKS, INVISIBLE
@@ -105,16 +106,13 @@ _MEASURE = (  # fractions, durations, versions, process ids; but 1.4155550123E+1
 )
 # `few`: too few digits for a number, and then an id or the like. They are passed over together: a match that began in
 # the middle of them could take the beginning of that id away, and its rest would be masked, but only the second time.
-_NUMBER_OR_NOT = re.compile(
-    rf"""(?P<keep>\+\d{{0,3}}{_BULLETS}\d\d(?:/1[6-9][0-9]{{8}}(?!\d))?|{_BULLETS}\d\d
+_NUMBER_OR_NOT = rf"""(?P<keep>\+\d{{0,3}}{_BULLETS}\d\d(?:/1[6-9][0-9]{{8}}(?!\d))?|{_BULLETS}\d\d
              |{_MOMENT}|{_UUID}|{_HEX}|{_IP}|{_MEASURE})
       | \+(?P<named>\d{{6,15}})(?P<request>/1[6-9][0-9]{{8}})(?!\d)
       | (?:[+\uff0b]|%2[Bb])(?P<plus>[{PUNCTUATION}]{{0,2}}\d
             (?:(?:[{PUNCTUATION}]{{1,3}}(?!{_MOMENT}|{_UUID}))?\d){{5,}})
       | (?:\((?=\d{{1,5}}\)))?(?P<bare>\d(?:(?:{_GAP}(?!{_MOMENT}|{_UUID}|{_HEX}|{_IP}))?\d){{6,}})
-      | (?P<few>\d(?:{_GAP}?\d){{,5}}(?={_GAP}(?:{_MOMENT}|{_UUID}|{_HEX}|{_IP})))""",
-    re.VERBOSE,
-)
+      | (?P<few>\d(?:{_GAP}?\d){{,5}}(?={_GAP}(?:{_MOMENT}|{_UUID}|{_HEX}|{_IP})))"""
 
 
 def redact(text: str) -> str:
@@ -130,7 +128,13 @@ def redact(text: str) -> str:
     >>> redact("GET /v1/VerifiedCallerId/14155550123/ 200")
     'GET /v1/VerifiedCallerId/•••••••23/ 200'
     """
-    return _NUMBER_OR_NOT.sub(_replacement, text)
+    return _number_or_not().sub(_replacement, text)
+
+
+@cache
+def _number_or_not() -> re.Pattern[str]:
+    """Compile the pattern at its first use: it takes 5 ms, and a program that only enqueues numbers logs nothing."""
+    return re.compile(_NUMBER_OR_NOT, re.VERBOSE)
 
 
 def _replacement(match: re.Match[str]) -> str:

@@ -10,7 +10,7 @@ import unicodedata
 from dataclasses import dataclass
 from functools import cache
 from numbers import Integral
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple, cast, get_args
 
 import phonenumbers
 from phonenumbers import NumberParseException
@@ -21,7 +21,13 @@ from ringproof.phone.masking import LONGEST, PUNCTUATION, mask, mask_reading, ma
 from ringproof.phone.number_plan import NOT_IN_USE, HomePlan, NumberKind, classify, plan_of
 from ringproof.phone.text_marks import without_marks
 
-CHANNELS: Final = ("sms", "call", "auto")
+Channel = Literal["sms", "call", "auto"]
+"""How a code is to reach a number: `auto` calls a landline, and texts all other numbers."""
+
+CHANNELS: Final = get_args(Channel)
+
+WrittenNumber = str | phonenumbers.PhoneNumber
+"""A number as a program gives it: as a person writes it, or as the phonenumbers library has read it."""
 
 
 _NUMBER = re.compile(rf"[{PUNCTUATION}]*[+\uff0b]?[\d{PUNCTUATION}]*\d[\d{PUNCTUATION}]*")
@@ -290,7 +296,7 @@ def _why_unreadable(error: NumberParseException, written: str, *, has_region: bo
     return "not_a_number" if error.error_type == NumberParseException.NOT_A_NUMBER else "impossible"
 
 
-def check_channel(channel: object) -> str:
+def check_channel(channel: object) -> Channel:
     """Return the channel in lower case; an empty one is `sms`. Raises `InvalidRequest` if no channel has this name.
 
     >>> check_channel("Call"), check_channel("")
@@ -299,9 +305,9 @@ def check_channel(channel: object) -> str:
     if is_empty(channel):
         return "sms"
     name = channel.strip().lower() if isinstance(channel, str) else None
-    if name not in CHANNELS:
+    if name is None or name not in CHANNELS:
         raise _unknown(channel)
-    return name
+    return cast("Channel", name)
 
 
 def _unknown(channel: object) -> InvalidRequest:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
 from types import MappingProxyType
-from typing import Any, Final, TypeGuard
+from typing import Any, Final, Protocol, TypeGuard
 from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
 from ringproof.errors import (
@@ -30,7 +30,7 @@ from ringproof.errors import (
 from ringproof.network.proxy import Proxy
 from ringproof.network.this_machine import is_this_machine
 from ringproof.phone.masking import mask, mask_value, redact, shorten
-from ringproof.plivo.retry_after import seconds_to_wait
+from ringproof.plivo.retry_after import http_date, seconds_to_wait
 from ringproof.plivo.transport import HTTP_TIMEOUTS, Body, HttpAnswer, HttpTimeouts, HttpTransport
 from ringproof.secret_str import SecretStr
 
@@ -51,6 +51,7 @@ class Sent:
 
     api_id: str
     verification_uuid: str
+    http_status: int
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -88,6 +89,22 @@ CONNECTIONS: Final = 100
 """Connections that are kept: more than the threads of one process that ask at once, 64 senders and Celery's own 32."""
 
 
+class Transport(Protocol):
+    """What carries the requests to Plivo: `HttpTransport`, or what tests have in its place."""
+
+    def exchange(
+        self,
+        method: str,
+        path: str = "",
+        body: Body | None = None,
+        before_first_byte: Callable[[], None] | None = None,
+    ) -> HttpAnswer:
+        """Send one request, and return its answer, as `HttpTransport.exchange` does."""
+
+    def close(self) -> None:
+        """Close the idle connections."""
+
+
 class PlivoClient:
     """One account's client, for as many threads as the pool has connections; build one per process.
 
@@ -96,7 +113,7 @@ class PlivoClient:
     (Plivo did nothing), and `Unknown`. The client repeats nothing except connecting, which comes before the first byte.
 
     It reaches Plivo through `proxy`, if there is one and the base URL is not this machine. It trusts the certificates
-    of `ca_bundle`, or without one those that come with requests.
+    of `ca_bundle`, or without one those that come with requests. With a `transport` it reaches nothing but that.
     """
 
     def __init__(
@@ -109,6 +126,7 @@ class PlivoClient:
         timeouts: HttpTimeouts = HTTP_TIMEOUTS,
         proxy: Proxy | None = None,
         ca_bundle: str | None = None,
+        transport: Transport | None = None,
     ) -> None:
         parts = urlsplit(base_url)
         is_local = is_this_machine(parts.hostname)
@@ -116,7 +134,7 @@ class PlivoClient:
             raise Misconfigured("PLIVO_BASE_URL: https:// only, unless it is this machine")
         self._auth_id, self._auth_token = auth_id, auth_token
         login = base64.b64encode(f"{auth_id}:{auth_token.get_secret_value()}".encode()).decode()
-        self._transport = HttpTransport(
+        self._transport: Transport = transport or HttpTransport(
             f"{base_url.rstrip('/')}/Account/{quote(auth_id, safe='')}/VerifiedCallerId/",
             {
                 "Authorization": f"Basic {login}",
@@ -144,7 +162,7 @@ class PlivoClient:
         Raises `Rejected` if the request is wrong and stays wrong, and `Unknown` if Plivo may have sent a code.
 
         >>> client.initiate("+14155550123", alias="Front desk", channel="sms")
-        Sent(api_id='…', verification_uuid='…')
+        Sent(api_id='…', verification_uuid='…', http_status=201)
         """
         fields = {"phone_number": phone_number, "channel": channel, "alias": alias, "subaccount": subaccount}
         answer = self._transport.exchange("POST", "", _body(fields), before_first_byte)
@@ -154,7 +172,7 @@ class PlivoClient:
         api_id, uuid = reply.get("api_id"), reply.get("verification_uuid")
         if not _is_id(uuid):
             raise Unknown(f"{answer.status} without a verification_uuid")
-        return Sent(api_id if _is_id(api_id) else "", uuid)
+        return Sent(api_id if _is_id(api_id) else "", uuid, answer.status)
 
     def complete(
         self, verification_uuid: str, otp: SecretStr, *, before_first_byte: Callable[[], None] | None = None
@@ -197,20 +215,7 @@ class PlivoClient:
         walking through the pages ends. Raises `Rejected` for a limit that Plivo does not take, and `Unknown` if the
         answer is no list. Repeating is safe.
         """
-        query = urlencode({**filters, "limit": limit, "offset": offset})
-        answer = self._transport.exchange("GET", f"?{query}", before_first_byte=before_first_byte)
-        if not _is_success(answer):
-            raise self._refusal(answer)
-        reply = _object(answer)
-        meta, listed = reply.get("meta"), reply.get("objects")
-        if listed is None and "objects" in reply and meta:
-            listed = []  # an empty list, as Go writes it
-        if not isinstance(listed, list):
-            raise Unknown(f"{answer.status} without objects")
-        meta = meta if isinstance(meta, dict) else {}
-        numbers = tuple(number for one in listed if isinstance(one, dict) and (number := _caller_id(one)))
-        skipped = len(listed) - len(numbers)
-        return Page(numbers, _offset(meta.get("next"), offset), _count(meta.get("total_count")), skipped)
+        return self._page(limit, offset, filters, before_first_byte)[0]
 
     def update(
         self,
@@ -246,13 +251,36 @@ class PlivoClient:
             raise Unknown(f"{answer.status} that does not say that it was deleted")
         return True
 
-    def probe(self, *, before_first_byte: Callable[[], None] | None = None) -> None:
-        """Check that Plivo accepts these credentials, with the smallest request there is. Raises like `list`."""
-        self.list(limit=1, before_first_byte=before_first_byte)
+    def probe(self, *, before_first_byte: Callable[[], None] | None = None) -> datetime | None:
+        """Check that Plivo accepts these credentials, with the smallest request there is. Raises like `list`.
+
+        Return what Plivo's clock says, in whole seconds, or None if the answer has no `Date`.
+        """
+        return self._page(1, 0, {}, before_first_byte)[1]
 
     def close(self) -> None:
         """Close the idle connections."""
         self._transport.close()
+
+    def _page(
+        self, limit: int, offset: int, filters: Mapping[str, str], before_first_byte: Callable[[], None] | None
+    ) -> tuple[Page, datetime | None]:
+        """Read a page, and when Plivo answered by its own clock."""
+        query = urlencode({**filters, "limit": limit, "offset": offset})
+        answer = self._transport.exchange("GET", f"?{query}", before_first_byte=before_first_byte)
+        if not _is_success(answer):
+            raise self._refusal(answer)
+        reply = _object(answer)
+        meta, listed = reply.get("meta"), reply.get("objects")
+        if listed is None and "objects" in reply and meta:
+            listed = []  # an empty list, as Go writes it
+        if not isinstance(listed, list):
+            raise Unknown(f"{answer.status} without objects")
+        meta = meta if isinstance(meta, dict) else {}
+        numbers = tuple(number for one in listed if isinstance(one, dict) and (number := _caller_id(one)))
+        skipped = len(listed) - len(numbers)
+        page = Page(numbers, _offset(meta.get("next"), offset), _count(meta.get("total_count")), skipped)
+        return page, http_date(answer.headers.get("Date", ""))
 
     def _about(self, digits: str, answer: HttpAnswer) -> VerifiedNumber:
         """Read an answer that must be about this number."""

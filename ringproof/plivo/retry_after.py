@@ -17,15 +17,16 @@ def seconds_to_wait(answer: HttpAnswer, longest: float) -> float | None:
     value = answer.headers.get("Retry-After", "").strip()
     if _SECONDS.fullmatch(value):
         seconds = float(value)
-    elif (date := _http_date(value)) is not None:
-        now = _http_date(answer.headers.get("Date", "")) or datetime.now(UTC)
+    elif (date := http_date(value)) is not None:
+        now = http_date(answer.headers.get("Date", "")) or datetime.now(UTC)
         seconds = (date - now).total_seconds()
     else:
         return None
     return min(max(seconds, 0.0), longest)
 
 
-def _http_date(value: str) -> datetime | None:
+def http_date(value: str) -> datetime | None:
+    """Return the moment that a header names, or None if its text is none."""
     try:
         date = parsedate_to_datetime(value)
     except (ValueError, TypeError, IndexError, OverflowError):  # the parser expects well-formed mail

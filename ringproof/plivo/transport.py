@@ -24,7 +24,8 @@ import sys
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, cast
+from functools import partial
+from typing import Any, TypeVar, cast
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -37,7 +38,10 @@ from ringproof.errors import RingproofError, Unknown, Unreachable
 from ringproof.network.proxy import Proxy
 from ringproof.phone.masking import shorten
 from ringproof.plivo.connecting import RefusedAddress, connect, connect_through, describe
+from ringproof.plivo.peer import Peer
 from ringproof.plivo.tunnel import ProxyError
+
+T = TypeVar("T")
 
 _CLOSED = (errno.EPIPE, errno.ECONNRESET, errno.EPROTOTYPE)
 """What the system says when one writes to a connection that the server has closed."""
@@ -140,23 +144,35 @@ class HttpTransport:
         `Unknown` if the first byte was written and no head came back.
         """
         request = _Request(method, self._target + path, {**self._headers, **(headers or {})}, body)
-        return self._connecting(
-            self._once, request, boot_clock() + self._timeouts.connecting_seconds, before_first_byte
-        )
+        until = boot_clock() + self._timeouts.connecting_seconds
+        answer: HttpAnswer = self._connecting(self._once, partial(self._exchange, request), until, before_first_byte)
+        return answer
+
+    def greet(self) -> Peer:
+        """Connect, by TLS if the URL has it, and return who is there. No byte of a request is written.
+
+        Raises `Unreachable`, as `exchange` does.
+        """
+        peer: Peer = self._connecting(self._once, _greet, boot_clock() + self._timeouts.connecting_seconds, None)
+        return peer
 
     def close(self) -> None:
         """Close the idle connections; an exchange in progress ends by itself."""
         self._adapter.close()
 
     def _once(
-        self, request: "_Request", connecting_until: float, before_first_byte: Callable[[], None] | None
-    ) -> HttpAnswer:
+        self,
+        work: Callable[[Any, "_HttpTry"], T],
+        connecting_until: float,
+        before_first_byte: Callable[[], None] | None,
+    ) -> T:
+        """Do the work on the pool of connections, in one try, and translate its errors."""
         outer = sys.exception()
         attempt = _local.attempt = _HttpTry(
             self._timeouts, connecting_until, before_first_byte, self._proxy, self._admits
         )
         try:
-            return self._exchange(self._adapter.pool(self._prepared, self._trusted), request, attempt)
+            return work(self._adapter.pool(self._prepared, self._trusted), attempt)
         except RingproofError:
             raise  # of `before_first_byte`: its cause may be an OSError of another connection
         except Exception as error:
@@ -175,7 +191,7 @@ class HttpTransport:
         why = cause.text if isinstance(cause, ProxyError | RefusedAddress) else f"no connection: {describe(cause)}"
         raise Unreachable(shorten(why)) from system_error
 
-    def _exchange(self, pool: Any, request: "_Request", attempt: "_HttpTry") -> HttpAnswer:
+    def _exchange(self, request: "_Request", pool: Any, attempt: "_HttpTry") -> HttpAnswer:
         """Write the request to a connection of the pool, and read its answer."""
         connection = pool._get_conn()  # noqa: SLF001  # what `urlopen` does, without the copies that it makes
         is_reusable = False
@@ -405,6 +421,17 @@ class _Adapter(HTTPAdapter):
 def _drop_unsent_on_close(sock: socket.socket, *, on: bool) -> None:
     """Have the system forget what it has not sent when the socket is closed, also when this process is killed."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", on, 0))
+
+
+def _greet(pool: Any, _attempt: _HttpTry) -> Peer:
+    """Connect one connection of the pool, describe its other end, and close it."""
+    connection = pool._get_conn()  # noqa: SLF001  # as `_exchange` does
+    try:
+        pool._validate_conn(connection)  # noqa: SLF001
+        return Peer.of(connection.sock)
+    finally:
+        connection.close()
+        pool._put_conn(connection)  # noqa: SLF001
 
 
 def _is_not_ours(_record: logging.LogRecord) -> bool:

@@ -8,7 +8,6 @@ from dataclasses import dataclass, fields
 from fractions import Fraction
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
-from urllib.parse import unquote, urlsplit
 
 from ringproof.errors import Misconfigured
 from ringproof.network import ca_bundle, plivo_url, redis_url, webhook_address
@@ -18,11 +17,17 @@ from ringproof.phone import notations
 from ringproof.policy import Policy, Rate
 from ringproof.secret_file import with_secrets
 from ringproof.secret_str import SecretStr
+from ringproof.settings import fixed_codes, test_mode
+from ringproof.settings.fixed_codes import FixedCodes
+from ringproof.settings.redis_login import DEFAULT_REDIS_URL, with_redis_password
 from ringproof.settings.shared import USUAL_CA_BUNDLE, USUAL_NO_PROXY, USUAL_PROXY, without_unused
 from ringproof.settings.variable import (
     Variable,
+    cap,
+    count,
     from_environment,
     matching,
+    parse_accounts,
     parse_countries,
     parse_proxy_url,
     parse_quiet_hours,
@@ -31,21 +36,14 @@ from ringproof.settings.variable import (
     parse_token,
     parse_webhook_secrets,
     parse_webhook_url,
+    passwords_in,
     whole,
 )
 
 if TYPE_CHECKING:
     from ringproof.phone.quiet_hours import QuietHours
 
-DEFAULT_REDIS_URL = "redis://127.0.0.1:6379/0"
-
 _USUAL = Policy()
-
-
-def _cap(variable: str, usual: int, most: int) -> Any:
-    """Return the field of a cap on people's codes. `most` is more than anybody needs: a larger one is a mistake."""
-    what = f"a whole number of codes, 1 to {most}, or 0 for no limit"
-    return from_environment(variable, values=what, parse=partial(whole, 0, most), default=usual)
 
 
 @dataclass(frozen=True)
@@ -65,12 +63,22 @@ class Settings:
     redis_url_file: str | None = from_environment(
         "RINGPROOF_REDIS_URL_FILE", values="the path of a file with the URL of Redis alone", default=None
     )
+    redis_password_file: str | None = from_environment(
+        "RINGPROOF_REDIS_PASSWORD_FILE", values="the path of a file with the password of Redis alone", default=None
+    )
     prefix: str = from_environment(
         "RINGPROOF_PREFIX",
         values="1 to 32 letters, digits, or . _ -",
         parse=partial(matching, r"[A-Za-z0-9_.-]{1,32}"),
         default="ringproof",
     )
+    accounts: str | None = from_environment(
+        "RINGPROOF_ACCOUNTS",
+        values="the absolute path of a TOML file, or module:function of a program of yours",
+        parse=parse_accounts,
+        default=None,
+    )
+    replicas: int | None = count("RINGPROOF_REPLICAS", "replicas", 0, 9, default=None)
     region: str | None = from_environment(
         "RINGPROOF_REGION",
         values="a country's two ISO 3166 letters, such as US or GB",
@@ -79,6 +87,18 @@ class Settings:
     )
     log_format: str = from_environment(
         "RINGPROOF_LOG_FORMAT", values="text or json", parse=partial(matching, "text|json"), default="text"
+    )
+    test: str | None = from_environment(
+        test_mode.VARIABLE, values=test_mode.VALUES, parse=test_mode.check, default=None
+    )
+    test_numbers: FixedCodes = from_environment(
+        fixed_codes.VARIABLE, values=fixed_codes.SHAPE, parse=FixedCodes.parse, default=FixedCodes(()), is_shown=False
+    )
+    test_numbers_live: bool = from_environment(
+        fixed_codes.ALLOW_LIVE,
+        values="yes or no",
+        parse=lambda text: matching("yes|no", text) == "yes",
+        default=False,
     )
     rate: Rate = from_environment(
         "RINGPROOF_RATE",
@@ -92,35 +112,20 @@ class Settings:
         parse=Rate.parse,
         default=_USUAL.call_rate,
     )
-    resend_cooldown_seconds: int = from_environment(
-        "RINGPROOF_RESEND_COOLDOWN_SECONDS",
-        values="a whole number of seconds, 0 to 86400",
-        parse=partial(whole, 0, 86_400),
-        default=60,
-    )
-    max_codes_per_day: int = from_environment(
-        "RINGPROOF_MAX_CODES_PER_DAY",
-        values="a whole number of codes, 1 to 10",
-        parse=partial(whole, 1, 10),
-        default=_USUAL.max_codes_per_day,
-    )
-    max_calls_per_week: int = from_environment(
-        "RINGPROOF_MAX_CALLS_PER_WEEK",
-        values="a whole number of calls, 1 to 10",
-        parse=partial(whole, 1, 10),
-        default=_USUAL.max_calls_per_week,
-    )
-    range_codes_per_hour: int = _cap("RINGPROOF_RANGE_CODES_PER_HOUR", _USUAL.range_codes_per_hour, 10_000)
+    resend_cooldown_seconds: int = count("RINGPROOF_RESEND_COOLDOWN_SECONDS", "seconds", 0, 86_400, default=60)
+    max_codes_per_day: int = count("RINGPROOF_MAX_CODES_PER_DAY", "codes", 1, 10, default=_USUAL.max_codes_per_day)
+    max_calls_per_week: int = count("RINGPROOF_MAX_CALLS_PER_WEEK", "calls", 1, 10, default=_USUAL.max_calls_per_week)
+    range_codes_per_hour: int = cap("RINGPROOF_RANGE_CODES_PER_HOUR", _USUAL.range_codes_per_hour, 10_000)
     max_wrong_codes: int = from_environment(
         "RINGPROOF_MAX_WRONG_CODES",
         values="a whole number of wrong codes, 1 to 100",
         parse=partial(whole, 1, 100),  # one guesser of 100 hits a code of four digits before the first lock
         default=_USUAL.max_wrong_codes,
     )
-    country_codes_per_hour: int = _cap("RINGPROOF_COUNTRY_CODES_PER_HOUR", _USUAL.country_codes_per_hour, 1_000_000)
-    people_codes_per_day: int = _cap("RINGPROOF_PEOPLE_CODES_PER_DAY", _USUAL.people_codes_per_day, 10_000_000)
-    requester_codes_per_hour: int = _cap("RINGPROOF_REQUESTER_CODES_PER_HOUR", _USUAL.requester_codes_per_hour, 10_000)
-    requester_codes_per_day: int = _cap("RINGPROOF_REQUESTER_CODES_PER_DAY", _USUAL.requester_codes_per_day, 100_000)
+    country_codes_per_hour: int = cap("RINGPROOF_COUNTRY_CODES_PER_HOUR", _USUAL.country_codes_per_hour, 1_000_000)
+    people_codes_per_day: int = cap("RINGPROOF_PEOPLE_CODES_PER_DAY", _USUAL.people_codes_per_day, 10_000_000)
+    requester_codes_per_hour: int = cap("RINGPROOF_REQUESTER_CODES_PER_HOUR", _USUAL.requester_codes_per_hour, 10_000)
+    requester_codes_per_day: int = cap("RINGPROOF_REQUESTER_CODES_PER_DAY", _USUAL.requester_codes_per_day, 100_000)
     breaker_percent: int = from_environment(
         "RINGPROOF_BREAKER_PERCENT",
         values="a whole number of percent, 1 to 90, or 0 for no breaker",
@@ -151,12 +156,7 @@ class Settings:
     reverify_mode: str = from_environment(
         "RINGPROOF_REVERIFY_MODE", values="check or send", parse=partial(matching, "check|send"), default="check"
     )
-    record_days: int = from_environment(
-        "RINGPROOF_RECORD_DAYS",
-        values="a whole number of days, 1 to 3650",
-        parse=partial(whole, 1, 3650),
-        default=90,
-    )
+    record_days: int = count("RINGPROOF_RECORD_DAYS", "days", 1, 3650, default=90)
     door_rate: Rate = from_environment(
         "RINGPROOF_DOOR_RATE",
         values="write a rate as requests per seconds, such as 300/1s",
@@ -247,6 +247,8 @@ class Settings:
         values = {name: one.values for _, one in cls._variables() for name in one.names}
         stripped = ((name, environ.get(name, "").strip()) for name in values)
         given, problems = with_secrets({name: value for name, value in stripped if value}, worker=worker)
+        given, more = with_redis_password(given)
+        problems += more
         to_plivo = without_unused(given, given.get("PLIVO_BASE_URL", cls.plivo_base_url))
         to_webhook = without_unused(given, url) if (url := given.get("RINGPROOF_WEBHOOK_URL")) else {}
         found: dict[str, Any] = {}
@@ -257,8 +259,8 @@ class Settings:
                 continue
             try:
                 found[entry] = (variable.parse if worker else variable.parse_unused)(used[name])
-            except ValueError:
-                problems.append(f"{name}: {variable.values}")
+            except ValueError as error:
+                problems.append(f"{name}: {variable.remedy(error)}")
         if worker:
             problems += [
                 f"{name}: missing; the worker needs it to ask Plivo. Set it in the environment, or load your .env "
@@ -269,6 +271,7 @@ class Settings:
             if plivo_url.exposes(given.get("PLIVO_BASE_URL", ""), given.get("PLIVO_AUTH_TOKEN", "")):
                 problems.append(f"PLIVO_BASE_URL: {plivo_url.REMEDY}")
             problems += webhook_address.problems(to_webhook)
+            problems += fixed_codes.problems(cls(**found))
         if problems:
             raise Misconfigured(*dict.fromkeys(problems))
         return cls(**found)
@@ -306,6 +309,7 @@ class Settings:
             quiet_hours=str(self.quiet_hours or ""),
             reverify_ms=(self.reverify_after_days or 0) * 86_400_000,
             reverify_mode=self.reverify_mode,
+            test_numbers=self.test_numbers.numbers,
         )
 
     @property
@@ -321,20 +325,10 @@ class Settings:
         """
         token = self.plivo_auth_token.get_secret_value() if self.plivo_auth_token else ""
         secrets = {token, *(secret.get_secret_value() for secret in self.webhook_secrets)}
-        for url in (self.redis_url, self.plivo_proxy, self.webhook_proxy):
-            written = _password(url.get_secret_value()) if url else ""
-            secrets |= {written, unquote(written)}
+        secrets |= passwords_in(self.redis_url, self.plivo_proxy, self.webhook_proxy)
         return tuple(sorted(secrets - {""}, key=len, reverse=True))
 
     @property
     def shown_redis_url(self) -> str:
         """Redis' URL for logs and errors: with its password masked, and without its options."""
         return redis_url.shown(self.redis_url.get_secret_value())
-
-
-def _password(url: str) -> str:
-    """Return the password in a URL as it is written. The URL of a proxy may have no scheme, or be none."""
-    try:
-        return urlsplit(url if "://" in url else f"//{url}").password or ""
-    except ValueError:
-        return ""

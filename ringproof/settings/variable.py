@@ -2,15 +2,24 @@
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from functools import partial
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from urllib.parse import unquote, urlsplit
 
-from ringproof.network import redis_url, webhook_address
+from ringproof.network import redis_url, sentinel_url, webhook_address
 from ringproof.network.proxy import Proxy
+from ringproof.network.sentinel_url import SentinelUrl, WrongSentinelUrlError
 from ringproof.secret_str import SecretStr
+from ringproof.settings.fixed_codes import WrongFixedCodesError
 
 if TYPE_CHECKING:
     from ringproof.phone.quiet_hours import QuietHours
+
+FUNCTION: Final = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", re.ASCII)
+"""A function of a program: `module:function`."""
 
 _WHOLE = re.compile(r"[+-]?[0-9]+(?:_[0-9]+)*(?:\.0+)?")
 
@@ -27,6 +36,12 @@ class Variable(NamedTuple):
     parse_unused: Callable[[str], Any]
     """The same in a producer, where what only workers use may be wrong."""
 
+    def remedy(self, error: ValueError) -> str:
+        """Return what an error about a wrong text says: no part of that text."""
+        if isinstance(error, WrongSentinelUrlError):
+            return f"{error}; {sentinel_url.SHAPE}"
+        return f"{error}; write {self.values}" if isinstance(error, WrongFixedCodesError) else self.values
+
 
 def from_environment(
     *names: str,
@@ -41,6 +56,18 @@ def from_environment(
     return field(default=default, metadata={"variable": variable}, repr=is_shown)
 
 
+def count(variable: str, what: str, least: int, most: int, *, default: int | None) -> Any:
+    """Return the field of a whole number from least to most. `what` says what it counts."""
+    values = f"a whole number of {what}, {least} to {most}"
+    return from_environment(variable, values=values, parse=partial(whole, least, most), default=default)
+
+
+def cap(variable: str, usual: int, most: int) -> Any:
+    """Return the field of a cap on people's codes. `most` is more than anybody needs: a larger one is a mistake."""
+    what = f"a whole number of codes, 1 to {most}, or 0 for no limit"
+    return from_environment(variable, values=what, parse=partial(whole, 0, most), default=usual)
+
+
 def whole(least: int, most: int, text: str) -> int:
     """Return a whole number from least to most."""
     if not _WHOLE.fullmatch(text) or not least <= (number := int(text.partition(".")[0])) <= most:
@@ -53,6 +80,13 @@ def matching(pattern: str, text: str) -> str:
     if not re.fullmatch(pattern, text):
         raise ValueError("not in this form")
     return text
+
+
+def parse_accounts(source: str) -> str:
+    """Return where the accounts are: an absolute path, or `module:function`."""
+    if not (FUNCTION.fullmatch(source) or PurePath(source).is_absolute()):
+        raise ValueError("neither a path nor a function")
+    return source
 
 
 def parse_redis_url(url: str) -> SecretStr:
@@ -104,3 +138,17 @@ def parse_proxy_url(url: str) -> SecretStr:
     """Return the URL of a proxy."""
     Proxy.parse(url)
     return SecretStr(url)
+
+
+def passwords_in(*urls: SecretStr | None) -> set[str]:
+    """Return the passwords in URLs, as written and decoded. The URL of a proxy may have no scheme, or be none."""
+    found = set()
+    for url in filter(None, urls):
+        text = url.get_secret_value()
+        if redis_url.has_sentinels(text):
+            found |= SentinelUrl.parse(text).passwords
+            continue
+        with suppress(ValueError):
+            written = urlsplit(text if "://" in text else f"//{text}").password or ""
+            found |= {written, unquote(written)}
+    return found

@@ -8,7 +8,7 @@ from support.roster_of_batch import TAKEN, Batches, import_rows
 from ringproof.batches import operations
 from ringproof.batches.forecast import Tally, forecast
 from ringproof.batches.model import BatchState
-from ringproof.celery.verification import accept
+from ringproof.celery.verification import Accepting, accept
 from ringproof.errors import Forbidden, InvalidNumber, Unknown
 from ringproof.ledger import control
 from ringproof.ledger.acceptance import Disposition, RequestKind
@@ -176,9 +176,9 @@ class TestNetworksAndPersonalNumbers:
         shorten(world, *countries)
         wanted = VerificationRequest.read([number], {})
         with pytest.raises(InvalidNumber) as at_the_call:
-            accept(world.ledger, wanted, Lane.INTERACTIVE, token="first")
+            accept(Accepting(world.ledger, wanted, Lane.INTERACTIVE, "first"))
         shorten(world, "all", "personal", *NETWORKS)
-        accepted = accept(world.ledger, wanted, Lane.INTERACTIVE, token="second")
+        accepted = accept(Accepting(world.ledger, wanted, Lane.INTERACTIVE, "second"))
         shorten(world, *countries)
         world.begin((number, accepted.request))
         at_get = failure_of(world.ledger.read(number))

@@ -16,6 +16,7 @@ from ringproof.errors import Forbidden
 from ringproof.ledger import control
 from ringproof.ledger.record import Lane, Reason, State
 from worker import cli
+from worker.observe.facts import Facts
 from worker.sending.outcomes import outcome_of
 from worker.views.batch import batch_view
 from worker.views.number import next_step_text
@@ -131,8 +132,8 @@ def test_the_status_and_the_number_say_what_to_do(world, monkeypatch):
     world.begin(other)
     (person,) = world.numbers(1, Lane.INTERACTIVE, country="BR")
     world.begin(person)
-    status = shown(sending_view(control.sending_status(world.ledger)))
-    monkeypatch.setattr(runtime, "ledger", lambda: world.ledger)
+    status = shown(sending_view(Facts(control.sending_status(world.ledger)), ()))
+    monkeypatch.setattr(runtime, "ledger", lambda *_: world.ledger)
     resumed = CliRunner().invoke(cli.main, ["resume"])
 
     assert "Plivo refuses BR since" in status
@@ -141,4 +142,4 @@ def test_the_status_and_the_number_say_what_to_do(world, monkeypatch):
     assert "it fails as forbidden" in next_step_text(world.record(other))
     assert "Plivo refuses BR" in next_step_text(world.record(person))
     assert (resumed.exit_code, resumed.stdout) == (0, "tried again at once, as soon as a number waits: BR\n")
-    assert "as soon as there is one" in shown(sending_view(control.sending_status(world.ledger)))
+    assert "as soon as there is one" in shown(sending_view(Facts(control.sending_status(world.ledger)), ()))

@@ -48,7 +48,7 @@ def test_every_command_has_a_help_and_its_first_sentence_is_listed_in_full():
         "confirm",
         "remove",
         "erase",
-        "numbers",
+        "ls",
         "sync",
         "reverify",
         "import",
@@ -56,6 +56,9 @@ def test_every_command_has_a_help_and_its_first_sentence_is_listed_in_full():
         "pause",
         "resume",
         "limits",
+        "doctor",
+        "metrics",
+        "page",
         "worker",
         "beat",
         "health",
@@ -65,6 +68,7 @@ def test_every_command_has_a_help_and_its_first_sentence_is_listed_in_full():
         "serve",
         "door",
         "webhook",
+        "accounts",
     }
     for (name, *inner), command in commands_of(cli.main):
         if inner:
@@ -113,6 +117,7 @@ def test_json_prints_each_record_as_an_object_in_a_line(run, plivo, ledger):
         "error": "InvalidNumber",
         "reason": "no_country",
         "message": printed["12"]["message"],
+        "until": None,
     }
     record = ledger.read(number)
     assert printed[number]["state"] == "code_sent"
@@ -276,7 +281,7 @@ def test_initiate_without_a_worker_shows_how_to_start_one(idle, tmp_path):
         process.send_signal(signal.SIGINT)
         output, rest = process.communicate(timeout=60)
 
-    assert "no worker takes messages; start one: ringproof worker -P threads -c 16 -B" in first_line
+    assert re.search("no worker takes messages: [23] messages wait; start one: ringproof worker -P threads", first_line)
     assert "2 accepted numbers go on without this command" in rest
     assert (process.returncode, output) == (3, "")
     assert "Traceback" not in rest
@@ -330,10 +335,9 @@ def test_initiate_ends_after_a_minute_without_progress(idle, monkeypatch):
     clock = Clock()
     monkeypatch.setattr("worker.views.watcher.time", clock)
     monkeypatch.setattr("worker.views.patience.time", clock)
-    monkeypatch.setattr("worker.views.watcher.workers_alive", lambda _ledger: [])
     monkeypatch.setenv("RINGPROOF_REDIS_URL", idle["RINGPROOF_REDIS_URL"])
     numbers = [fresh_number(), fresh_number()]
-    usual = runtime._ledger(os.getpid())
+    usual = runtime.ledger()
     runtime._ledger.cache_clear()
 
     done = CliRunner().invoke(cli.main, ["initiate", "--no-wait", *numbers])
@@ -406,14 +410,15 @@ class TestThePace:
         during = self.run("status")
         resumed = [self.run("resume"), self.run("resume")]
 
-        assert "goes on" in before.stdout
+        assert "nothing moves" in before.stdout
+        assert "is paused" not in before.stdout
         assert [done.stdout for done in paused] == [
             "bulk is paused; to go on: ringproof resume\n",
             "everything is paused; to go on: ringproof resume\n",
         ]
-        for text in ("bulk is paused since", "the wrong list; until ringproof resume", "a person paused it"):
+        for text in ("bulk is paused for", "the wrong list", "ringproof resume --lane bulk", "a person paused it"):
             assert text in during.stdout
-        assert [done.returncode for done in (*paused, during, *resumed)] == [0, 0, 0, 0, 1]
+        assert [done.returncode for done in (*paused, during, *resumed)] == [0, 0, 1, 0, 1]  # there is no worker
         assert "nothing was paused by a person" in resumed[1].stdout
 
     def test_has_other_limits_for_a_while_and_keeps_a_history_of_them(self):
@@ -428,6 +433,20 @@ class TestThePace:
         assert re.search(r"^RATE +300/5s *$", after.stdout, re.MULTILINE)
         assert "RATE=240/5s CALL_RATE=1/2s until" in after.stdout
         assert after.stdout.rstrip().endswith("the usual limits")
+
+    def test_has_lifted_caps_for_a_block_of_numbers_for_a_while(self):
+        done = self.run("limits", "set", "--over-cap", "+1 (415) 555", "--for", "1h", "--as", "alice")
+        shown, status = self.run("limits"), self.run("status")
+        audited = self.run("audit", "--last", "1")
+        self.run("limits", "reset")
+        after = self.run("limits", "show")
+
+        assert re.fullmatch(r"people get codes beyond the caps until .*: \+1415555\n", done.stdout)
+        for text in (shown.stdout, status.stdout):
+            assert re.search(r"lifted for \+1415555 until .*; to end that: ringproof limits reset", text)
+        assert "alice  limits set  --over-cap +14155… for 60 min" in audited.stdout
+        assert "caps lifted" not in after.stdout
+        assert "--over-cap +1415555 until" in after.stdout
 
     def test_can_be_shown_as_json(self):
         self.run("pause", "--reason", "why")
@@ -448,7 +467,9 @@ class TestThePace:
             (["limits", "set", "RATE=240/5s", "--for", "0h"], "90s, 30m, 1h or 2d"),
             (["limits", "set", "RATE=240/5s", "--for", "1y"], "90s, 30m, 1h or 2d"),
             (["limits", "set", "RATE=240/5s", "--for", "31d"], "up to 30d"),
-            (["limits", "set", "--for", "1h"], "Missing argument"),
+            (["limits", "set", "--for", "1h"], "Name a limit, such as RATE=240/5s, or a block"),
+            (["limits", "set", "--over-cap", "+1415555"], "Missing option '--for'"),
+            (["limits", "set", "--over-cap", "+141555", "--for", "1h"], "--over-cap: write how the numbers begin"),
             (["pause", "--lane", "fast"], "interactive"),
         ],
     )
@@ -467,6 +488,24 @@ def test_health_exits_with_0_only_if_a_worker_takes_messages(run, idle):
     assert lines(good.stdout)[0]["workers"]
     assert bad.returncode == 1
     assert "ringproof worker -P threads -c 16 -B" in bad.stdout
+
+
+def test_health_lets_nobody_restart_a_container_because_redis_is_away_or_full(run, idle):
+    absent = {"RINGPROOF_REDIS_URL": ABSENT}
+    away, own, machine = run("health", "--live", **absent), run("health", "--self", **absent), ("--live", "--json")
+    silent = run("health", "--live", **idle)
+    with ledger_of(idle) as ledger:
+        ledger.client.config_set("maxmemory", 1)
+        full, own_of_full = run("health", "--live", **idle), run("health", "--self", **idle)
+        ledger.client.config_set("maxmemory", 0)
+
+    assert (away.returncode, own.returncode) == (0, 1)
+    assert "a restart of this container would not help" in away.stdout
+    assert lines(run("health", *machine, **absent).stdout)[0]["redis"] is False
+    assert silent.returncode == 1
+    assert "no worker and no beat of" in silent.stdout
+    assert (full.returncode, own_of_full.returncode) == (0, 1)
+    assert "Redis is full" in full.stdout
 
 
 @pytest.mark.parametrize("arguments", [("initiate", "+14155550123"), ("status", "+14155550123"), ("health",)])
@@ -491,6 +530,20 @@ def test_the_environment_wins_over_the_folders_env_file(run, tmp_path, environ):
     assert wins.stderr == f"from {tmp_path / '.env'}: RINGPROOF_REGION\n", "the file, and what was taken from it"
     assert "no such number" in fills.stderr
     assert "from " not in fills.stderr
+
+
+def test_each_variable_that_is_no_setting_is_named_once_and_without_its_value(run, tmp_path):
+    (tmp_path / ".env").write_text("RINGPROOF_REGOIN=US\nRINGPROOF_WEBHOOK_SECRET=whsec_hunter2\nREGOIN=US\n")
+
+    done = run("status", "--json", RINGPROOF_COUNTRYS="DE", RINGPROOF_REGOIN="", RINGPROOF_X="hunter2", **{"A\nB": "1"})
+
+    assert json.loads(done.stdout)
+    assert done.stderr.splitlines() == [
+        "warning: RINGPROOF_COUNTRYS is no setting; did you mean RINGPROOF_COUNTRIES?",
+        "warning: RINGPROOF_REGOIN is no setting; did you mean RINGPROOF_REGION?",
+        "warning: RINGPROOF_WEBHOOK_SECRET is no setting; did you mean RINGPROOF_WEBHOOK_SECRETS?",
+        "warning: RINGPROOF_X is no setting; docs/guide/settings.md lists all settings",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -581,8 +634,8 @@ def test_the_people_of_the_sandbox_enter_codes_as_the_options_say(environ, tmp_p
     with started(environ, tmp_path, "sandbox", *options) as process:
         url = "http://" + process.stdout.readline().partition("http://")[2].partition(" ")[0]
         with requests.Session() as session:
-            about = session.get(url, timeout=60).json()
-            answers = session.get(f"{url}answers", timeout=60).json()
+            about = session.get(f"{url}sandbox/", timeout=60).json()
+            answers = session.get(f"{url}sandbox/answers", timeout=60).json()
 
     assert about["people"] == {"right": 80, "wrong": 10, "never": 10, "after_seconds": [0.5, 2], "seed": 0}
     assert answers == {"answers": [], "next": 0, "waiting": 0}

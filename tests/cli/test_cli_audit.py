@@ -98,6 +98,7 @@ READS_ONLY = {
     "audit", "batch", "batch ls", "batch show", "health", "limits", "limits show", "status",
     "confirm", "initiate", "worker", "beat", "sandbox", "demo", "serve", "door", "door ls",
     "webhook", "webhook ls", "webhook test",
+    "doctor", "metrics", "page", "accounts", "accounts ls", "accounts check",
 }  # fmt: skip
 """Commands that only read, that a person uses for a number of their own, or that start a process."""
 

@@ -100,7 +100,7 @@ class TestABatch:
 
         assert set(shown) == {
             *("name", "state", "created_at", "completed_at", "rows", "fed", "open", "outcomes", "countries"),
-            *("rate_per_second", "time_left", "holds", "source", "resent_as"),
+            *("rate_per_second", "time_left", "holds", "source", "resent_as", "cost"),
         }
         assert shown["state"] == "running"
         assert shown["countries"] == {"US": {"rows": 3}}
@@ -110,7 +110,7 @@ class TestABatch:
     @pytest.mark.parametrize("name", ["sprung", "a/b"])
     def test_that_is_unknown_is_an_error_that_names_those_there_are(self, idle, monkeypatch, command, name):
         with ledger_of(idle) as ledger:
-            monkeypatch.setattr(runtime, "ledger", lambda: ledger)
+            monkeypatch.setattr(runtime, "ledger", lambda *_: ledger)
             done = CliRunner().invoke(cli.main, ["batch", command, name])
 
         assert (done.exit_code, done.stdout) == (1, "")

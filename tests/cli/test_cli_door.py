@@ -44,7 +44,7 @@ def test_a_program_gets_a_credential_as_json(ringproof):
     added = json.loads(ringproof("door", "add", "json", "--json").stdout)
     ringproof("door", "revoke", "json")
 
-    assert added.keys() == {"name", "auth_id", "token", "scopes"}
+    assert added.keys() == {"name", "auth_id", "token", "scopes", "account"}
     assert added["scopes"] == ["batch", "read", "verify"]
 
 
@@ -55,4 +55,4 @@ def test_a_server_without_its_extra_names_it(idle, tmp_path):
     )
 
     assert done.returncode == 1
-    assert "pip install 'ringproof[web]'" in " ".join(done.stderr.split())
+    assert 'pip install "./ringproof[web]"' in " ".join(done.stderr.split())

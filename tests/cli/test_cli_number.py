@@ -102,7 +102,9 @@ def test_confirm_asks_on_a_terminal_without_showing_the_code(environ, tmp_path, 
 )
 def test_confirm_reads_a_code_as_a_person_pastes_it(monkeypatch, pasted):
     entered = []
-    monkeypatch.setattr(number_commands.confirm_verification, "delay", lambda *args: entered.append(args) or Verified())
+    monkeypatch.setattr(
+        number_commands.confirm_verification, "delay", lambda *args, **_: entered.append(args) or Verified()
+    )
     done = CliRunner().invoke(cli.main, ["confirm", "+14155550123"], input=pasted.encode())
 
     assert done.exit_code == 0, done.stderr
@@ -137,7 +139,7 @@ def test_a_text_that_cannot_be_a_code_is_a_wrong_usage_and_is_not_shown(code):
 
 def test_confirm_without_a_worker_exits_with_3_and_says_what_to_do(monkeypatch, client):
     monkeypatch.setattr(number_commands, "SECONDS", 0.2)
-    monkeypatch.setattr(number_commands.confirm_verification, "delay", lambda *_: WithoutWorker())
+    monkeypatch.setattr(number_commands.confirm_verification, "delay", lambda *_, **__: WithoutWorker())
     done = CliRunner().invoke(cli.main, ["confirm", "+14155550123"], input="1234")
 
     assert done.exit_code == 3

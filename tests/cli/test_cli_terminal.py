@@ -53,7 +53,7 @@ def test_an_alias_of_plivos_does_not_steer_the_terminal(home, tmp_path):
             ledger.keys.record(number), mapping={"alias": HOSTILE, "state": State.VERIFIED, "message": HOSTILE}
         )
 
-    for arguments in (("status", number), ("numbers",)):
+    for arguments in (("status", number), ("ls",)):
         shown = on_a_terminal(home, tmp_path, *arguments)
         assert UNSHOWN.findall(shown) == []
         assert "Ada" in shown

@@ -5,12 +5,14 @@ these stand. The demo's output is written by `python tests/docs/generated.py dem
 write their own tables (tests/benchmarks/table.py).
 """
 
+import json
 import os
 import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 
@@ -19,6 +21,7 @@ from click.testing import CliRunner
 from pages import PAGES, ROOT
 
 from ringproof.errors import Capped, InvalidNumber
+from ringproof.http_answer import STATUSES
 from ringproof.ledger import keys
 from ringproof.ledger.acceptance import TABLE, Disposition, RequestKind
 from ringproof.ledger.confirmation import TRIES
@@ -29,8 +32,10 @@ from ringproof.policy import Policy
 from ringproof.rosters.row import REMEDIES
 from ringproof.settings import USUAL_CA_BUNDLE, USUAL_NO_PROXY, USUAL_PROXY, Settings
 from worker.cli import main
-from worker.local.sandbox import misfortunes
-from worker.web.api.problems import STATUSES
+from worker.local.sandbox import magic_numbers, misfortunes, switchboard
+from worker.local.sandbox.switches import Switches
+from worker.observe.doctor.examination import GROUPS
+from worker.observe.metric import METRICS
 
 DEMO = "output: make demo"
 
@@ -76,7 +81,7 @@ def settings() -> str:
     for line in (ROOT / ".env.example").read_text().split("\n\n", 1)[1].splitlines():
         if line.startswith("# "):
             comment += line[2:] + " "
-        elif line and not line.startswith("REDIS_PASSWORD"):
+        elif line:
             name, _, value = line.partition("=")
             lines.append(f"| `{name}` | {f'`{value}`' if value else ''} | {comment.strip()} |")
             comment = ""
@@ -156,6 +161,25 @@ def row_reasons() -> str:
 def sandbox_misfortunes() -> str:
     """Return the table that the module has on top."""
     return "\n".join(line for line in (misfortunes.__doc__ or "").splitlines() if line.startswith("|"))
+
+
+def sandbox_switches() -> str:
+    """Return each switch with its value at the start, and what it means."""
+    values = Switches()
+    lines = ["| switch | at the start | what it is |", "|---|---|---|"]
+    for name, (means, _) in switchboard.SWITCHES.items():
+        lines.append(f"| `{name}` | `{json.dumps(getattr(values, name))}` | {means} |")
+    return "\n".join(lines)
+
+
+def magic_numbers_table() -> str:
+    """Return the misfortune of each magic number; misfortunes has what each is."""
+    numbers: dict[str, list[str]] = {}
+    for magic in magic_numbers.magic_numbers():
+        numbers.setdefault(magic.kind, []).append(magic.phone_number)
+    lines = ["| it fails as | when a code is asked for | when its code is entered |", "|---|---|---|"]
+    lines += [f"| `{kind}` | `{asked}` | `{entered}` |" for kind, (asked, entered) in numbers.items()]
+    return "\n".join(lines)
 
 
 def _tables(module: ModuleType) -> list[str]:
@@ -246,7 +270,43 @@ def statuses_of_errors() -> str:
     return "\n".join(["| status | error, with those below it |", "|---|---|", *rows])
 
 
+def metrics() -> str:
+    """Return the table of the metrics."""
+    rows = (
+        f"| `{one.name}` | {one.kind} | {', '.join(f'`{label}`' for label in one.labels)} | {one.help} |"
+        for one in METRICS
+    )
+    return "\n".join(["| metric | kind | labels | |", "|---|---|---|---|", *rows])
+
+
+def checks() -> str:
+    """Return the doctor's checks by their groups, each as its function has it."""
+    lines = ["| group | check | |", "|---|---|---|"]
+    for group in GROUPS:
+        for check in group.checks:
+            first = (check.look.__doc__ or "").strip().splitlines()[0]
+            lines.append(f"| {group.name} | [`{check.name}`](#{check.name}) | {first} |")
+    return "\n".join(lines)
+
+
+EXAMPLES = {
+    "examples/flask/flask_app.py": "flask_app.py",
+    "examples/fastapi/fastapi_app.py": "fastapi_app.py",
+    "examples/django/accounts/forms.py": "accounts/forms.py",
+    "examples/django/accounts/middleware.py": "accounts/middleware.py",
+    "examples/django/accounts/models.py": "accounts/models.py",
+    "examples/django/accounts/views.py": "accounts/views.py",
+}
+"""The files of the three applications that a page shows, and their titles there."""
+
+
+def example(path: str, title: str) -> str:
+    """Return a file of an application as a page shows it."""
+    return f'```python title="{title}"\n{(ROOT / path).read_text().rstrip()}\n```'
+
+
 GENERATED = {
+    "table: checks of the doctor": checks,
     "table: record × new request": requests,
     "table: settings": settings,
     "table: reasons of InvalidNumber": number_reasons,
@@ -255,12 +315,16 @@ GENERATED = {
     "table: statuses of errors": statuses_of_errors,
     "table: reasons of rejected rows": row_reasons,
     "table: misfortunes": sandbox_misfortunes,
+    "table: switches": sandbox_switches,
+    "table: magic numbers": magic_numbers_table,
     "table: measured": measured,
+    "table: metrics": metrics,
     "output: users of Redis": users,
     "table: keys": keys_of_all,
     "table: keys of a batch": keys_of_a_batch,
     "output: ringproof --help": commands,
     "output: make demo, in short": demo_in_short,
+    **{f"file: {path}": partial(example, path, title) for path, title in EXAMPLES.items()},
 }
 
 

@@ -29,8 +29,9 @@ ERRORS = ROOT / "docs/guide/results-and-errors.md"
 OURS = {"ringproof", "worker", "tasks"}
 
 TYPED = {
-    *(".", "cat", "cd", "cp", "curl", "docker", "export", "git", "honcho", "openssl", "pip", "python", "redis-cli"),
-    *("set", "systemctl"),
+    *(".", "cat", "cd", "chmod", "cp", "curl", "docker", "export"),
+    *("git", "honcho", "kubectl", "mkdir", "openssl", "pip", "python", "python3"),
+    *("redis-cli", "set", "systemctl"),
 }
 """The other programs that a reader is to type, and that are not here to be asked about their arguments."""
 

@@ -16,6 +16,24 @@ def test_the_images_of_compose_have_the_version_of_the_package():
     assert set(images) == {VERSION}
 
 
+def test_the_readme_names_the_version_of_the_package():
+    assert f"This is version {VERSION};" in (ROOT / "README.md").read_text()
+
+
+def test_the_example_of_a_tag_names_the_version_of_the_package():
+    assert f'git tag -a v{VERSION} -m "Ringproof {VERSION}"' in (ROOT / "CONTRIBUTING.md").read_text()
+
+
+def test_each_release_has_its_date_and_the_commit_that_it_is_built_from():
+    first, *released = re.findall(r"^## (\S+) \((.*)\)\n\n(.*)", CHANGELOG, re.MULTILINE)
+
+    assert first[0] == VERSION
+    assert released
+    for version, date, sentence in released:
+        assert re.fullmatch(r"\d{4}-\d\d-\d\d", date), version
+        assert re.search(r"built from commit `[0-9a-f]{7,40}`", sentence), version
+
+
 def test_the_changelog_begins_with_the_version_of_the_package():
     assert re.search(r"^## (\S+)", CHANGELOG, re.MULTILINE)[1] == VERSION
 

@@ -12,7 +12,7 @@ from support.receivers import Notebook
 from ringproof.batches.erasure import erase_number, rewrite_append_only_file
 from ringproof.events import outbox
 from ringproof.events.delivery_status import deliveries, given_up_events, taken_events
-from ringproof.events.dispatcher import GIVEN_UP_AFTER, SCHEDULE, dispatch
+from ringproof.events.dispatcher import GIVEN_UP_AFTER, LEFT_TO_NEWER, SCHEDULE, dispatch
 from ringproof.events.event import EventKind
 from ringproof.events.outbox import LEASE, Consumer
 from ringproof.events.receiver import Receipt
@@ -80,6 +80,7 @@ def test_a_later_event_waits_behind_an_earlier_one_of_its_number(book):
     book.move(SCHEDULE[0] * 2)
     dispatch(book.ledger, receiver)
     assert receiver.kinds(number) == [EventKind.FAILED, EventKind.CODE_SENT]
+    assert receiver.got[-1].code_sent_at == book.record.code_sent_at
 
 
 def test_the_waits_are_those_of_the_schedule(book):
@@ -403,3 +404,43 @@ def test_a_person_who_takes_over_a_row_makes_no_event_of_its_own(book):
     dispatch(book.ledger, receiver := Notebook())
 
     assert not receiver.got
+
+
+NEWER_EVENTS = (
+    "z- {at} {number} 1764376800 i sms 1 3fa85f64-5717 - -",
+    "v- {at} {number} 1764376800 x sms 1 3fa85f64-5717 - -",
+    "v- later {number} 1764376800 i sms 1 3fa85f64-5717 - -",
+    "moved {at} {number}",
+)
+
+
+@pytest.mark.parametrize("text", NEWER_EVENTS)
+def test_an_event_that_only_a_newer_version_can_read_waits_for_its_dispatcher(book, text):
+    newer, other = fresh_number(), happen(book, REJECTED)
+    book.client.xadd(book.keys.outbox, {"e": text.format(at=1764376884123, number=newer)})
+    happen(book, SENT, number=newer)
+    receiver = Notebook()
+    dispatch(book.ledger, receiver)
+
+    assert receiver.kinds(other) == [EventKind.FAILED]
+    assert receiver.kinds(newer) == [], "the events of a number come in their order"
+    assert (delivery(book).waiting, delivery(book).failures) == (2, 0)
+    for _ in range(5):
+        book.move(LEFT_TO_NEWER * 2)
+        assert are_due(book)
+        dispatch(book.ledger, receiver)
+    assert receiver.kinds(newer) == []
+    assert len(list(taken_events(book.ledger, Consumer.WEBHOOKS))) == 3
+    assert erase_number(book.ledger, newer)
+    assert delivery(book).waiting == 0
+
+
+def test_an_entry_of_another_form_keeps_no_event_waiting(book):
+    book.client.xadd(book.keys.outbox, {"e2": "what nobody knows"})
+    book.client.xadd(book.keys.outbox, {"e": ""})
+    other = happen(book, REJECTED)
+    receiver = Notebook()
+    dispatch(book.ledger, receiver)
+
+    assert receiver.kinds(other) == [EventKind.FAILED]
+    assert book.client.xlen(book.keys.outbox) == 3

@@ -12,7 +12,7 @@ from ringproof.batches import feeding, operations
 from ringproof.batches.erasure import erase_number
 from ringproof.events import outbox
 from ringproof.events.dispatcher import dispatch
-from ringproof.events.event import EventKind, entry_id_of
+from ringproof.events.event import Event, EventKind, entry_id_of
 from ringproof.events.outbox import Consumer
 from ringproof.ledger.acceptance import RequestKind
 from ringproof.ledger.agenda import work_off_agenda
@@ -21,9 +21,11 @@ from ringproof.ledger.confirmation import Source, mark_verified
 from ringproof.ledger.queues import queue
 from ringproof.ledger.record import Lane, Reason, State
 from ringproof.plivo.client import VerifiedNumber
+from ringproof.results import verification_record
 
 QUEUES = {lane: queue(lane) for lane in Lane}
 K = EventKind
+ANOTHER = Outcome(State.CODE_SENT, verification_uuid="another", api_id="1")
 
 
 @pytest.fixture
@@ -42,6 +44,10 @@ def events(book):
 
 def kinds(book):
     return [event.kind for event in events(book)]
+
+
+def times(event):
+    return event.code_sent_at, event.expires_at, event.verified_at
 
 
 def enter_code(book, uuid=UUID):
@@ -74,6 +80,62 @@ def test_a_request_that_fails_names_no_uuid_of_an_earlier_code(book):
 
     *_, failed = events(book)
     assert (failed.kind, failed.reason, failed.verification_uuid) == (K.FAILED, Reason.REJECTED, None)
+    assert times(failed) == (None, None, None)
+
+
+def test_what_an_event_shares_with_the_record_is_what_the_record_says(book):
+    book.bring(SENT)
+    records = [verification_record(book.record)]
+    enter_code(book)
+    records.append(verification_record(book.record))
+
+    for event, record in zip(events(book), records, strict=True):
+        said = event.data()
+        assert said["code_sent_at"] == record["code_sent_at"] is not None
+        assert said == said | {name: record[name] for name in said.keys() & record.keys()}
+
+
+def test_the_times_of_a_code_that_another_one_has_followed_are_unknown(book):
+    book.bring(SENT)
+    book.move(2 * MINUTES)
+    book.bring(ANOTHER, kind=RequestKind.RESEND)
+    enter_code(book)
+
+    *_, verified = events(book)
+    assert verified.verification_uuid == UUID
+    assert times(verified) == (None, None, book.record.verified_at)
+
+
+def test_the_times_of_a_code_that_was_in_doubt_are_unknown(book):
+    book.bring(SENT)
+    expire(book)
+    book.bring(Outcome(State.IN_DOUBT, detail="timed out"))
+    enter_code(book, "another")
+
+    *_, doubt, verified = events(book)
+    assert times(doubt) == (None, None, None)
+    assert verified.verification_uuid == "another"
+    assert times(verified) == (None, None, book.record.verified_at)
+
+
+def test_older_versions_read_what_they_know_of_an_entry_in_its_first_field(book):
+    book.bring(SENT)
+
+    ((_, fields),) = book.client.xrange(book.keys.outbox)
+    name, packed = next(iter(fields.items()))
+    assert name == "e"
+    assert packed.endswith(f" i sms - {UUID} - -")
+    assert len(packed.split(" ")) == 10
+
+
+@pytest.mark.parametrize("packed", [None, "", "- - -", "x 900000 1e3", "² 1.5 9999999999999 1"])
+def test_an_entry_without_times_that_this_version_can_read_has_none(packed):
+    fields = {"e": f"c- 1764376884123 +14155550123 1764376800 i sms - {UUID} - -"}
+    fields |= {} if packed is None else {"t": packed}
+    event = Event.unpack("1764376884123-0", fields)
+
+    assert (event.kind, event.verification_uuid) == (K.CODE_SENT, UUID)
+    assert times(event) == (None, None, None)
 
 
 def test_a_doubt_and_its_end(book):
@@ -103,12 +165,13 @@ def test_a_resend_that_nobody_enters_is_expired_though_the_number_stays_verified
     book.bring(SENT)
     enter_code(book)
     book.move(2 * MINUTES)
-    resend = book.bring(Outcome(State.CODE_SENT, verification_uuid="another", api_id="1"), kind=RequestKind.RESEND)
+    resend = book.bring(ANOTHER, kind=RequestKind.RESEND)
     expire(book)
 
     *_, last = events(book)
     assert book.record.state is State.VERIFIED
     assert (last.kind, last.is_verified, last.request) == (K.EXPIRED, True, resend.record.request)
+    assert times(last) == (book.record.code_sent_at, book.record.expires_at, None)
 
 
 def test_a_code_of_an_earlier_request_names_that_request(book):

@@ -27,7 +27,11 @@ from ringproof.secret_str import SecretStr
 
 SECRET = new_secret()
 NUMBER = "+14155550123"
-EVENT = Event.unpack("1764376884123-0", f"v- 1764376884123 {NUMBER} 1764376800 i sms 1 {UUID} sms:17:US spring 2026")
+ENTRY = {
+    "e": f"v- 1764376884123 {NUMBER} 1764376800 i sms 1 {UUID} sms:17:US spring 2026",
+    "t": "74000 900000 0",
+}
+EVENT = Event.unpack("1764376884123-0", ENTRY)
 QUICK = HttpTimeouts(connect_seconds=0.3, connecting_seconds=0.6, answer_seconds=0.6, body_bytes=16 * 1024)
 
 
@@ -75,6 +79,9 @@ def test_a_receiver_gets_an_event_that_its_library_verifies(receive, send_to):
             "lane": "interactive",
             "channel": "sms",
             "verification_uuid": UUID,
+            "code_sent_at": "2025-11-29T00:40:10.123+00:00",
+            "expires_at": "2025-11-29T00:55:10.123+00:00",
+            "verified_at": "2025-11-29T00:41:24.123+00:00",
             "batch": "spring 2026",
             "row": "sms:17:US",
         },

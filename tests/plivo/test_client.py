@@ -38,7 +38,7 @@ from support.wire import (
 from ringproof.errors import Forbidden, Misconfigured, Rejected, Throttled, Unauthorized, Unknown, Unreachable
 from ringproof.plivo import transport
 from ringproof.plivo.client import PlivoClient, Sent, VerifiedNumber
-from ringproof.plivo.transport import HTTP_TIMEOUTS, HttpTimeouts
+from ringproof.plivo.transport import HTTP_TIMEOUTS, HttpTimeouts, HttpTransport
 
 # Of localhost and 127.0.0.1, self-signed, for a hundred years; it opens nothing.
 CERTIFICATE = """\
@@ -81,7 +81,7 @@ def test_an_initiate_is_one_plain_post(serve, client_of, slash):
 
     sent = client_of(server.url() + slash).initiate(NUMBER)
 
-    assert sent == Sent("an-api-id", UUID)
+    assert sent == Sent("an-api-id", UUID, http_status=201)
     head, _, body = server.requests[0].partition(b"\r\n\r\n")
     first, *lines = head.decode().split("\r\n")
     assert first == f"POST /v1/Account/{AUTH_ID}/VerifiedCallerId/ HTTP/1.1"
@@ -736,6 +736,32 @@ def test_a_certificate_of_another_host_gets_no_request(serve, client_of, tls):
 
     assert type(got) is Unreachable
     assert server.requests == []
+
+
+def test_a_greeting_connects_by_tls_and_writes_no_request(serve, tls):
+    server = serve(tls=tls)
+    way = HttpTransport(server.url("https"), {}, pool_size=1, timeouts=SHAKING)
+    peer = way.greet()
+    way.close()
+
+    assert (peer.address, peer.tls) == ("127.0.0.1", "TLSv1.3")
+    assert peer.trusted_until > datetime.now(UTC)
+    assert server.requests == []
+
+
+def test_a_greeting_without_tls_says_so(serve):
+    server = serve()
+    way = HttpTransport(server.url(), {}, pool_size=1, timeouts=SHAKING)
+    peer = way.greet()
+    way.close()
+
+    assert (peer.tls, peer.trusted_until) == (None, None)
+
+
+def test_a_probe_returns_plivos_time(serve, client_of):
+    server = serve(http(200, as_json(objects=[]), "Date: Mon, 30 Nov 2026 01:02:03 GMT"))
+
+    assert client_of(server.url()).probe() == datetime(2026, 11, 30, 1, 2, 3, tzinfo=UTC)
 
 
 # Connections and threads

@@ -1,13 +1,15 @@
 """The view of a number's record."""
 
 import io
+import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from rich.console import Console
 
+from ringproof.ledger.activity import Sender
 from ringproof.ledger.record import Change, Reason, Record, State
-from worker.views.number import next_step_text, number_view
+from worker.views.number import next_step_text, number_json, number_view
 from worker.views.text import clock
 
 NOW = datetime.now(UTC)
@@ -108,3 +110,16 @@ def test_the_view_fits_a_narrow_terminal():
     text = shown(number_view(record(State.SENDING, alias="x" * 200)), width=40)
 
     assert max(map(len, text.splitlines())) <= 40
+
+
+def test_a_number_that_is_sent_to_shows_by_whom():
+    there = Sender("bulk@vm", "vm", 123)
+
+    assert "bulk@vm (pid 123)" in shown(number_view(record(State.SENDING), sender=there))
+    assert "bulk (on vm, pid 123)" in shown(number_view(record(State.SENDING), sender=Sender("bulk", "vm", 123)))
+    assert "sent by" not in shown(number_view(record(State.SENDING)))
+    assert json.loads(number_json(record(State.SENDING), there))["sent_by"] == {
+        "worker": "bulk@vm",
+        "host": "vm",
+        "pid": 123,
+    }

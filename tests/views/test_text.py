@@ -6,7 +6,8 @@ from types import MappingProxyType
 
 import pytest
 
-from worker.views.text import counted, duration_text, json_line
+from ringproof.clock import duration_text
+from worker.views.text import counted, json_line
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from ringproof import runtime
 from ringproof.ledger import audit as trail
+from worker.cli.account import account_ledger
 from worker.cli.options import load_dotenv, reports_errors
 from worker.views.console import console
 from worker.views.text import json_line
@@ -24,8 +25,13 @@ AS = click.option(
 
 
 def note(actor: str | None, action: str, subject: str = "") -> None:
-    """Note in the audit trail what the command is about to do, before it does it."""
-    trail.note(runtime.ledger(), actor or _user_at_host(), action, subject)
+    """Note in the account's audit trail what the command is about to do, before it does it."""
+    trail.note(account_ledger(), actor or user_at_host(), action, subject)
+
+
+def note_at_home(actor: str | None, action: str, subject: str = "") -> None:
+    """Do the same in the trail of the default account: for what concerns the whole installation."""
+    trail.note(runtime.ledger(), actor or user_at_host(), action, subject)
 
 
 @click.command()
@@ -42,12 +48,14 @@ def note(actor: str | None, action: str, subject: str = "") -> None:
 def audit(count: int, *, prints_json: bool) -> None:
     """Show who did what, and when: oldest first, in UTC.
 
+    Each account has a trail of its own. Credentials of the front door are in that of the default account.
+
     A command adds its entry before it pauses, resumes or cancels something, sets limits, imports, retries or resends
     rows, verifies numbers again, ends verifications, writes numbers in full, erases a number or removes it. Numbers are
     masked. The last 10,000 entries are kept. Nothing proves the name in an entry.
     """
     load_dotenv()
-    entries = list(trail.entries(runtime.ledger(), count))
+    entries = list(trail.entries(account_ledger(), count))
     if prints_json:
         for entry in entries:
             click.echo(json_line(asdict(entry)))
@@ -61,7 +69,7 @@ def audit(count: int, *, prints_json: bool) -> None:
     console().print(table)
 
 
-def _user_at_host() -> str:
+def user_at_host() -> str:
     """Return who runs the command, as well as this machine knows: `alice@ops1`."""
     try:
         user = getpass.getuser()

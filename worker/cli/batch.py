@@ -7,25 +7,29 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any, Final, NoReturn, TextIO
 
 import click
 from rich.table import Table
 from rich.text import Text
 
-from ringproof import errors, runtime
-from ringproof.batches import operations
+from ringproof import errors
+from ringproof.batches import operations, summary
 from ringproof.batches.export import beginnings, csv_lines, export_columns, ndjson_lines
 from ringproof.batches.kept_columns import kept_names
 from ringproof.batches.model import Batch, BatchRow, BatchState
+from ringproof.batches.prices import amount_text
 from ringproof.batches.rows import batch_rows, rejected_rows
-from ringproof.batches.summary import batch_names, batch_summary, recount
+from ringproof.batches.summary import batch_names, batch_summaries, batch_summary, recount
 from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.record import Reason
 from ringproof.rosters.output_file import OutputFile
+from worker.cli.account import account_ledger
 from worker.cli.audit import AS, note
+from worker.cli.costs import BUDGET_AGAIN
 from worker.cli.lazy_group import LazyGroup
-from worker.cli.options import JSON, YES, load_dotenv, reports_errors
+from worker.cli.options import JSON, YES, load_dotenv, print_result, reports_errors
 from worker.views.batch import ENDED, RETRIED, batch_json, batch_view, changes, pace_text, show_live
 from worker.views.console import console
 from worker.views.exit_code import Exit
@@ -56,12 +60,17 @@ def batch() -> None:
 
 
 @batch.command(name="ls")
+@JSON
 @reports_errors
-def list_() -> None:
+def list_(*, prints_json: bool) -> None:
     """List the batches, newest first."""
     load_dotenv()
-    ledger = runtime.ledger()
-    batches = [batch for name in batch_names(ledger) if (batch := batch_summary(ledger, name))]
+    ledger = account_ledger()
+    batches = batch_summaries(ledger, batch_names(ledger))
+    if prints_json:
+        for each in batches:
+            click.echo(batch_json(each))
+        return
     if not batches:
         console().print("there is no batch; to make one: ringproof import FILE")
         return
@@ -85,7 +94,7 @@ def show(name: str, *, watches: bool, recounts: bool, prints_json: bool) -> None
     batch is completed, 1 if it is cancelled, and 3 otherwise. Ctrl-C ends a watch; the batch goes on.
     """
     load_dotenv()
-    ledger = runtime.ledger()
+    ledger = account_ledger()
     shown = existing_batch(ledger, name)
     if recounts:
         shown = _recounted(ledger, shown)
@@ -100,64 +109,77 @@ def show(name: str, *, watches: bool, recounts: bool, prints_json: bool) -> None
 
 @batch.command()
 @click.argument("name")
+@JSON
 @AS
 @reports_errors
-def pause(name: str, actor: str | None) -> None:
+def pause(name: str, actor: str | None, *, prints_json: bool) -> None:
     """Pause a batch, until ringproof batch resume.
 
     Within a second nothing of it is sent any more, except rows that a person asked for as well.
     """
     load_dotenv()
-    before = _changeable(name, "pause")
+    before = _changeable(name, "pause", prints_json=prints_json)
     note(actor, "batch pause", name)
-    after = operations.pause(runtime.ledger(), name)
+    after = operations.pause(account_ledger(), name)
     already = " already" if before.state is BatchState.PAUSED else ""
-    console().print(f"{name} is {after.state}{already}; to go on: ringproof batch resume {shlex.quote(name)}")
+    text = f"{name} is {after.state}{already}; to go on: ringproof batch resume {shlex.quote(name)}"
+    _print_changed(after, text, prints_json=prints_json)
 
 
 @batch.command()
 @click.argument("name")
+@BUDGET_AGAIN
+@JSON
 @AS
 @reports_errors
-def resume(name: str, actor: str | None) -> None:
+def resume(name: str, budget: Decimal | None, actor: str | None, *, prints_json: bool) -> None:
     """Let a paused batch go on.
 
-    The exit code is 1 if the batch was not paused.
+    A batch that has spent its budget needs another one. The budget counts for the batch and its resends together, from
+    the first code on. The exit code is 1 if the batch was not paused, or stays so.
     """
     load_dotenv()
-    before = _changeable(name, "resume")
+    before = _changeable(name, "resume", prints_json=prints_json)
     if before.state is not BatchState.PAUSED:
-        console().print(f"{name} was not paused: it is {before.state}")
+        _print_changed(before, f"{name} was not paused: it is {before.state}", prints_json=prints_json)
         sys.exit(Exit.REFUSED)
-    note(actor, "batch resume", name)
-    operations.resume(runtime.ledger(), name)
-    console().print(f"{name} goes on, at the pace")
+    if budget is not None and before.cost is None:
+        raise click.UsageError(f"{name} has no prices; --budget needs those of ringproof import --price")
+    note(actor, "batch resume", name if budget is None else f"{name}: budget {amount_text(budget)}")
+    if budget is not None:
+        operations.set_budget(account_ledger(), name, budget)
+    after = operations.resume(account_ledger(), name)
+    if after.state is BatchState.PAUSED:
+        _print_changed(after, f"{name} stays paused: {after.held_back_by}", prints_json=prints_json)
+        sys.exit(Exit.REFUSED)
+    _print_changed(after, f"{name} goes on, at the pace", prints_json=prints_json)
 
 
 @batch.command()
 @click.argument("name")
 @YES
+@JSON
 @AS
 @reports_errors
-def cancel(name: str, actor: str | None, *, yes: bool) -> None:
+def cancel(name: str, actor: str | None, *, yes: bool, prints_json: bool) -> None:
     """Cancel all rows of a batch that have not begun, for good.
 
     A code that is being sent cannot be taken back. Rows that a person asked for as well go on. If the import was cut
     short, the batch is deleted. The command asks first.
     """
     load_dotenv()
-    before = _changeable(name, "cancel")
+    before = _changeable(name, "cancel", prints_json=prints_json)
     if not yes:
         question = f"{before.unfinished:,} of {before.rows:,} rows have no outcome yet. Cancel {name}?"
         if before.state is BatchState.IMPORTING:
             question = f"The import of {name} is not finished. Delete its {counted(before.rows, 'row')}?"
         click.confirm(question, abort=True, err=True)
     note(actor, "batch cancel", name)
-    after = operations.cancel(runtime.ledger(), name)
+    after = operations.cancel(account_ledger(), name)
+    text = f"{name} is {after.state}; rows that have not begun will not be sent"
     if before.state is BatchState.IMPORTING:
-        console().print(f"{name} is deleted: its import was cut short")
-    else:
-        console().print(f"{name} is {after.state}; rows that have not begun will not be sent")
+        text = f"{name} is deleted: its import was cut short"
+    _print_changed(after, text, prints_json=prints_json)
 
 
 @batch.command()
@@ -170,9 +192,10 @@ def cancel(name: str, actor: str | None, *, yes: bool) -> None:
     show_default=True,
     help="The failures to retry, with commas between them.",
 )
+@JSON
 @AS
 @reports_errors
-def retry(name: str, reasons: Sequence[Reason], actor: str | None) -> None:
+def retry(name: str, reasons: Sequence[Reason], actor: str | None, *, prints_json: bool) -> None:
     """Send codes to the rows of a batch that failed.
 
     By default these are the rows that failed although nothing was wrong with their numbers. A row that waits has not
@@ -180,17 +203,16 @@ def retry(name: str, reasons: Sequence[Reason], actor: str | None) -> None:
     failed so.
     """
     load_dotenv()
-    before = existing_batch(runtime.ledger(), name)
+    before = existing_batch(account_ledger(), name)
     if before.state in {BatchState.IMPORTING, BatchState.CANCELLED}:
-        end_unchanged(before, "retry")
+        end_unchanged(before, "retry", prints_json=prints_json)
     note(actor, "batch retry", f"{name}: {', '.join(reasons)}")
-    count = operations.retry(runtime.ledger(), name, reasons)
+    count = operations.retry(account_ledger(), name, reasons)
+    text = f"{counted(count, 'row')} will be sent again; to watch: ringproof batch show {shlex.quote(name)} --watch"
     if not count:
-        console().print(f"no row of {name} has failed as {', '.join(reasons)}")
-        sys.exit(Exit.REFUSED)
-    console().print(
-        f"{counted(count, 'row')} will be sent again; to watch: ringproof batch show {shlex.quote(name)} --watch"
-    )
+        text = f"no row of {name} has failed as {', '.join(reasons)}"
+    print_result(text, {"name": name, "reasons": reasons, "retried": count}, as_json=prints_json)
+    sys.exit(Exit.DONE if count else Exit.REFUSED)
 
 
 @batch.command()
@@ -220,7 +242,7 @@ def export(name: str, format_: str, output: str | None, chosen: str | None, acto
     load_dotenv()
     if excel and format_ == "json":
         raise click.BadParameter("is for --format csv only", param_hint="--excel")
-    ledger = runtime.ledger()
+    ledger = account_ledger()
     existing_batch(ledger, name)
     columns = export_columns(kept_names(ledger, name), _names_in(chosen or ""))
     count = rejected = 0
@@ -276,30 +298,36 @@ def _opened(output: str | None, encoding: str, replaceable: Sequence[bytes]) -> 
 def existing_batch(ledger: Ledger, name: str) -> Batch:
     """Return the batch. If there is none of this name, name the batches that there are, and end."""
     try:
-        existing = batch_summary(ledger, name)
-    except errors.InvalidRequest:  # no batch can have this name
-        existing = None
-    if existing is None:
+        return summary.existing_batch(ledger, name)
+    except errors.UnknownBatch:
         names = batch_names(ledger)
         there = f"there are {', '.join(names[:20])}" if names else "there is none; to make one: ringproof import FILE"
         console(stderr=True).print(Text.assemble(("error: ", "red"), f"no batch is named {name}; {there}"))
         sys.exit(Exit.REFUSED)
-    return existing
 
 
-def _changeable(name: str, action: str) -> Batch:
+def _print_changed(changed: Batch, text: str, *, prints_json: bool) -> None:
+    """Print a sentence about a batch, or the batch as `ringproof batch show --json` does."""
+    if prints_json:
+        click.echo(batch_json(changed))
+    else:
+        console().print(text)
+
+
+def _changeable(name: str, action: str, *, prints_json: bool) -> Batch:
     """Return the batch, or end: a batch that has ended cannot be changed, and one that is importing only cancelled."""
-    existing = existing_batch(runtime.ledger(), name)
+    existing = existing_batch(account_ledger(), name)
     if existing.state in ENDED or (existing.state is BatchState.IMPORTING and action != "cancel"):
-        end_unchanged(existing, action)
+        end_unchanged(existing, action, prints_json=prints_json)
     return existing
 
 
-def end_unchanged(unchanged: Batch, action: str) -> NoReturn:
+def end_unchanged(unchanged: Batch, action: str, *, prints_json: bool) -> NoReturn:
     """Say that there is nothing to do for this action, and end."""
     name = shlex.quote(unchanged.name)
     then = f"; to delete it: ringproof batch cancel {name}" if unchanged.state not in ENDED else ""
-    console().print(f"{unchanged.name} is {unchanged.state}; there is nothing to {action}{then}")
+    text = f"{unchanged.name} is {unchanged.state}; there is nothing to {action}{then}"
+    _print_changed(unchanged, text, prints_json=prints_json)
     sys.exit(Exit.REFUSED)
 
 

@@ -3,7 +3,8 @@
 import re
 import sys
 import time
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import asdict, replace
 from typing import Any, Final, NoReturn
 
 import click
@@ -12,11 +13,12 @@ from ringproof import errors, runtime
 from ringproof.batches.cancelling import Selection, cancel_unbegun, count_unbegun
 from ringproof.ledger.answers import Settled
 from ringproof.ledger.ledger import Ledger
-from ringproof.ledger.record import Lane
+from ringproof.ledger.record import Lane, State
 from ringproof.phone.masking import mask
-from ringproof.phone.number import check_region, parse
+from ringproof.phone.number import parse
+from worker.cli.account import account_ledger
 from worker.cli.audit import AS, note
-from worker.cli.options import REGION, YES, load_dotenv, reports_errors
+from worker.cli.options import JSON, REGION, YES, Country, load_dotenv, print_result, reports_errors
 from worker.views.console import console
 from worker.views.exit_code import Exit
 from worker.views.number import next_step_text
@@ -24,19 +26,6 @@ from worker.views.text import counted
 
 LINE_SECONDS: Final = 10.0
 """The time between two lines of progress. A million requests take some minutes."""
-
-
-class Country(click.ParamType):  # type: ignore[type-arg]  # generic in click 8.3 alone
-    """A country's two letters, such as BR."""
-
-    name = "XX"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Return the letters in capitals, or fail with how to write them."""
-        try:
-            return check_region(value)
-        except errors.InvalidRequest as error:
-            self.fail(error.remedy, param, ctx)
 
 
 class Range(click.ParamType):  # type: ignore[type-arg]  # generic in click 8.3 alone
@@ -63,6 +52,7 @@ class Range(click.ParamType):  # type: ignore[type-arg]  # generic in click 8.3 
 @click.option("--range", "begins", type=Range(), metavar="+1415555", help="Cancel those whose numbers begin so.")
 @click.option("--lane", type=click.Choice(list(map(str, Lane))), help="Cancel those in this lane.")
 @YES
+@JSON
 @AS
 @reports_errors
 def cancel(
@@ -74,6 +64,7 @@ def cancel(
     actor: str | None,
     *,
     yes: bool,
+    prints_json: bool,
 ) -> None:
     """Cancel what has not begun, of a NUMBER or of many numbers.
 
@@ -89,30 +80,33 @@ def cancel(
     if (number is None) == (selection == Selection()):
         raise click.UsageError("Name a NUMBER, or some of --country, --range and --lane.")
     if number is None:
-        _cancel_selected(runtime.ledger(), selection, actor, yes=yes)
+        _cancel_selected(account_ledger(), selection, actor, yes=yes, prints_json=prints_json)
     else:
-        _cancel_number(runtime.ledger(), parse(number, region or runtime.settings().region).e164, actor)
+        e164 = parse(number, region or runtime.settings().region).e164
+        _cancel_number(account_ledger(), e164, actor, prints_json=prints_json)
 
 
-def _cancel_number(ledger: Ledger, number: str, actor: str | None) -> None:
+def _cancel_number(ledger: Ledger, number: str, actor: str | None, *, prints_json: bool) -> None:
     record = ledger.read(number)
     if record is None:
-        console().print(f"{mask(number)} is unknown here; there is nothing to cancel")
-        sys.exit(Exit.REFUSED)
+        text = f"{mask(number)} is unknown here; there is nothing to cancel"
+        _end_with(text, {"phone_number": number, "state": None, "cancelled": False}, as_json=prints_json)
     note(actor, "cancel", mask(number))
     settled = ledger.cancel(number, record.request)
+    fields: dict[str, Any] = {"phone_number": number}
     if settled is Settled.STALE:
         record = ledger.read(number) or record
-        console().print(f"not cancelled: {mask(number)} is {record.state}; {next_step_text(record)}")
-        sys.exit(Exit.REFUSED)
-    console().print(f"{mask(number)} is cancelled{'' if settled is Settled.SETTLED else ' already'}; nothing is sent")
+        text = f"not cancelled: {mask(number)} is {record.state}; {next_step_text(record)}"
+        _end_with(text, fields | {"state": record.state, "cancelled": False}, as_json=prints_json)
+    text = f"{mask(number)} is cancelled{'' if settled is Settled.SETTLED else ' already'}; nothing is sent"
+    print_result(text, fields | {"state": State.CANCELLED, "cancelled": True}, as_json=prints_json)
 
 
-def _cancel_selected(ledger: Ledger, selection: Selection, actor: str | None, *, yes: bool) -> None:
+def _cancel_selected(ledger: Ledger, selection: Selection, actor: str | None, *, yes: bool, prints_json: bool) -> None:
     if not yes:
         count = count_unbegun(ledger, selection)
         if not count:
-            _end_with_nothing(selection)
+            _end_with_nothing(selection, prints_json=prints_json)
         click.confirm(f"{counted(count, 'request')} {_text(selection)} can be cancelled. Go on?", abort=True, err=True)
     # The trail masks what may be a number: the beginning of the range is worth more than its end.
     short = replace(selection, range=f"{selection.range[:6]}…") if selection.range else selection
@@ -133,12 +127,19 @@ def _cancel_selected(ledger: Ledger, selection: Selection, actor: str | None, *,
             sys.exit(Exit.UNFINISHED)
         raise
     if not cancelled:
-        _end_with_nothing(selection)
-    console().print(f"{counted(cancelled, 'request')} {_text(selection)} {_are(cancelled)} cancelled; nothing is sent")
+        _end_with_nothing(selection, prints_json=prints_json)
+    text = f"{counted(cancelled, 'request')} {_text(selection)} {_are(cancelled)} cancelled; nothing is sent"
+    print_result(text, {"cancelled": cancelled, **asdict(selection)}, as_json=prints_json)
 
 
-def _end_with_nothing(selection: Selection) -> NoReturn:
-    console().print(f"nothing {_text(selection)} can be cancelled: it was sent, or there is none")
+def _end_with_nothing(selection: Selection, *, prints_json: bool) -> NoReturn:
+    text = f"nothing {_text(selection)} can be cancelled: it was sent, or there is none"
+    _end_with(text, {"cancelled": 0, **asdict(selection)}, as_json=prints_json)
+
+
+def _end_with(text: str, fields: Mapping[str, Any], *, as_json: bool) -> NoReturn:
+    """Print why nothing was cancelled, and end the command."""
+    print_result(text, fields, as_json=as_json)
     sys.exit(Exit.REFUSED)
 
 

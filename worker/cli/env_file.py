@@ -10,8 +10,6 @@ import stat
 from pathlib import Path
 from typing import Final
 
-from dotenv import dotenv_values
-
 from ringproof.errors import Misconfigured
 
 LARGEST: Final = 1 << 20
@@ -32,6 +30,8 @@ def read_env_file(path: Path) -> dict[str, str]:
         return {}
     except (OSError, UnicodeDecodeError) as error:
         raise Misconfigured(f".env cannot be read ({error}); correct it, or {_ELSEWHERE}") from None
+    from dotenv import dotenv_values  # noqa: PLC0415  # a healthcheck has no .env, and no time for it
+
     values = dotenv_values(stream=io.StringIO(text), interpolate=False)
     return {name: value for name, value in values.items() if value}
 

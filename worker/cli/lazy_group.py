@@ -6,6 +6,8 @@ from typing import Any
 
 import click
 
+from worker.cli.first_process import end_on_sigterm
+
 
 class LazyGroup(click.Group):
     """Loads the module of a command when that command is named: all of them take 400 ms, and each run needs one.
@@ -16,6 +18,11 @@ class LazyGroup(click.Group):
     def __init__(self, *args: Any, lazy: Mapping[str, str], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._lazy = lazy
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run a command of the group. SIGTERM ends it from here on, also as a container's first process."""
+        end_on_sigterm()
+        return super().main(*args, **kwargs)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names of all commands, sorted."""

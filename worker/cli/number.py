@@ -1,8 +1,9 @@
 """The commands that change single numbers: initiate, confirm, remove and erase."""
 
 import sys
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 import click
 from celery.exceptions import TimeoutError as CeleryTimeoutError
@@ -19,9 +20,10 @@ from ringproof.phone.masking import mask
 from ringproof.phone.number import CHANNELS, parse
 from tasks import confirm_verification, initiate_verification
 from tasks.removal import REMOVE
+from worker.cli.account import account_ledger, account_name
 from worker.cli.audit import AS, note
 from worker.cli.options import JSON, REGION, REVERIFY_AFTER, YES, e164_of, load_dotenv, numbers_of, reports_errors
-from worker.views.console import console
+from worker.views.console import console, lines
 from worker.views.exit_code import Exit
 from worker.views.patience import START_A_WORKER
 from worker.views.results import ResultPrinter
@@ -64,13 +66,14 @@ def initiate(numbers: tuple[str, ...], region: str | None, *, no_wait: bool, pri
     """
     load_dotenv()
     home_region = region or runtime.settings().region
-    watcher = RequestWatcher(runtime.ledger(), ResultPrinter(prints_json, is_done_once_accepted=no_wait))
+    options = {"region": home_region, "account": account_name(), **request}
+    watcher = RequestWatcher(account_ledger(), ResultPrinter(prints_json, is_done_once_accepted=no_wait))
     try:
         for written in numbers_of(numbers):
             try:
                 number = parse(written, home_region).e164
                 if number not in watcher.accepted:
-                    watcher.accept(number, initiate_verification.delay(written, region=home_region, **request).id)
+                    watcher.accept(number, initiate_verification.delay(written, **options).id)
             except (errors.InvalidNumber, errors.CoolingDown, errors.Capped) as error:
                 watcher.results.refused(written, error)
             watcher.poll()
@@ -106,7 +109,7 @@ def confirm(number: str, region: str | None, *, prints_json: bool) -> None:
     except errors.InvalidRequest as error:
         raise click.UsageError(f"The code is {error.remedy}.") from None
     try:
-        verified = confirm_verification.delay(number, code).get(timeout=SECONDS)
+        verified = confirm_verification.delay(number, code, account=account_name()).get(timeout=SECONDS)
     except errors.NotConfirmed as error:
         if prints_json:
             fields = {name: value for name, value in vars(error).items() if isinstance(value, str | int | datetime)}
@@ -128,9 +131,10 @@ def confirm(number: str, region: str | None, *, prints_json: bool) -> None:
 @REGION
 @REWRITE
 @YES
+@JSON
 @AS
 @reports_errors
-def remove(number: str, region: str | None, actor: str | None, *, rewrites: bool, yes: bool) -> None:
+def remove(number: str, region: str | None, actor: str | None, *, rewrites: bool, yes: bool, prints_json: bool) -> None:
     """Delete a verified NUMBER at Plivo, and erase it here.
 
     The number cannot be a caller ID until it is verified again. The command asks first. It ends with exit code 1 if
@@ -143,12 +147,20 @@ def remove(number: str, region: str | None, actor: str | None, *, rewrites: bool
     note(actor, "remove", mask(number))
     message = {"queue": queue(Lane.INTERACTIVE), "argsrepr": f"('{mask(number)}',)"}
     try:
-        removed = app.send_task(REMOVE, (order_removal(runtime.ledger(), number),), **message).get(timeout=SECONDS)
+        handle, account = order_removal(account_ledger(), number), account_name()
+        named = {"account": account} if account else {}
+        removed = app.send_task(REMOVE, (handle,), named, **message).get(timeout=SECONDS)
     except CeleryTimeoutError:
         _end_without_answer("It may have removed the number: remove it again, which is safe")
     at_plivo = "removed at Plivo" if removed["at_plivo"] else "not verified at Plivo"
-    console().print(f"{mask(number)}: {at_plivo}, {'erased here' if removed['here'] else 'unknown here'}")
-    _rewrite_and_end(is_wanted=rewrites, was_known=any(removed.values()))
+    text = f"{mask(number)}: {at_plivo}, {'erased here' if removed['here'] else 'unknown here'}"
+    _rewrite_and_end(
+        text,
+        {"phone_number": number, **removed},
+        is_wanted=rewrites,
+        was_known=removed["at_plivo"] or removed["here"],
+        prints_json=prints_json,
+    )
 
 
 @click.command()
@@ -156,9 +168,10 @@ def remove(number: str, region: str | None, actor: str | None, *, rewrites: bool
 @REGION
 @REWRITE
 @YES
+@JSON
 @AS
 @reports_errors
-def erase(number: str, region: str | None, actor: str | None, *, rewrites: bool, yes: bool) -> None:
+def erase(number: str, region: str | None, actor: str | None, *, rewrites: bool, yes: bool, prints_json: bool) -> None:
     """Delete a NUMBER here: its record, its history, its requests.
 
     A request that has not begun sends nothing. At Plivo the number stays as it is; ringproof remove deletes it there,
@@ -170,23 +183,31 @@ def erase(number: str, region: str | None, actor: str | None, *, rewrites: bool,
     if not yes:
         click.confirm(f"Delete everything that is known here about {mask(number)}?", abort=True, err=True)
     note(actor, "erase", mask(number))
-    is_erased = erase_number(runtime.ledger(), number)
-    console().print(f"{mask(number)} is {'erased' if is_erased else 'unknown here'}")
-    _rewrite_and_end(is_wanted=rewrites, was_known=is_erased)
+    is_erased = erase_number(account_ledger(), number)
+    text = f"{mask(number)} is {'erased' if is_erased else 'unknown here'}"
+    fields = {"phone_number": number, "here": is_erased}
+    _rewrite_and_end(text, fields, is_wanted=rewrites, was_known=is_erased, prints_json=prints_json)
 
 
-def _rewrite_and_end(*, is_wanted: bool, was_known: bool) -> NoReturn:
-    """Have Redis rewrite its append-only file, if that is wanted, say what it does, and end the command."""
-    rewrite = rewrite_append_only_file(runtime.ledger()) if is_wanted else None
+_REWRITES: Final[Mapping[Rewrite | None, str]] = {
+    Rewrite.BUSY: "Redis is rewriting its append-only file since before; use --rewrite again when it has ended",
+    Rewrite.STARTED: "Redis is rewriting its append-only file; its backups are yours to clean",
+    Rewrite.NO_FILE: "Redis keeps no append-only file; its next snapshot will not have the number",
+}
+
+
+def _rewrite_and_end(
+    text: str, fields: Mapping[str, Any], *, is_wanted: bool, was_known: bool, prints_json: bool
+) -> NoReturn:
+    """Have Redis rewrite its append-only file, if that is wanted. Print what was done, and end the command."""
+    rewrite = rewrite_append_only_file(account_ledger()) if is_wanted else None
+    if prints_json:
+        click.echo(json_line({**fields, "rewrite": rewrite.name.lower() if rewrite else None}))
+    else:
+        console().print(lines(filter(None, (text, _REWRITES.get(rewrite)))))
     if rewrite is Rewrite.BUSY:
-        console().print("Redis is rewriting its append-only file since before; use --rewrite again when it has ended")
         sys.exit(Exit.UNFINISHED)
-    if rewrite is Rewrite.STARTED:
-        console().print("Redis is rewriting its append-only file; its backups are yours to clean")
-        sys.exit(Exit.DONE)
-    if rewrite is Rewrite.NO_FILE:
-        console().print("Redis keeps no append-only file; its next snapshot will not have the number")
-    sys.exit(Exit.DONE if was_known else Exit.REFUSED)
+    sys.exit(Exit.DONE if was_known or rewrite is Rewrite.STARTED else Exit.REFUSED)
 
 
 def _first_line() -> str:

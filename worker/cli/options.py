@@ -5,7 +5,7 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from functools import wraps
 from pathlib import Path
@@ -17,16 +17,20 @@ from ringproof import errors, runtime
 from ringproof.ledger.durations import MOST_DAYS
 from ringproof.printable import printable
 from ringproof.settings import Settings
+from ringproof.settings.unknown import unknown_variables
 from worker.cli.env_file import check_expansion, read_env_file
 from worker.views.exit_code import Exit
-from worker.views.text import as_options
+from worker.views.text import as_options, json_line
 
 P = ParamSpec("P")
+
+ACCOUNT: Final = "RINGPROOF_ACCOUNT"
+"""The variable that names the account of each command. It is no setting of a worker or a program."""
 
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 """Only a write fails with these. Our own files report them as `Unwritable`, so this one is standard output."""
 
-_OPTIONS = {"mapping": "--map", "reverify_after_days": "--reverify-after", "credential": "NAME"}
+_OPTIONS = {"mapping": "--map", "reverify_after_days": "--reverify-after", "credential": "NAME", "blocks": "--over-cap"}
 """Fields of a request whose option or argument has another name."""
 
 
@@ -60,6 +64,21 @@ class Days(click.ParamType):  # type: ignore[type-arg]  # generic in click 8.3 a
         if match is None or days > MOST_DAYS or (match[1] and not days):
             self.fail(f"{value!r} is not allowed; write 90d, up to {MOST_DAYS}d, or off", param, ctx)
         return days
+
+
+class Country(click.ParamType):  # type: ignore[type-arg]  # generic in click 8.3 alone
+    """A country's two letters, such as BR."""
+
+    name = "XX"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the letters in capitals, or fail with how to write them."""
+        from ringproof.phone.number import check_region  # noqa: PLC0415  # it loads phonenumbers
+
+        try:
+            return check_region(value)
+        except errors.InvalidRequest as error:
+            self.fail(error.remedy, param, ctx)
 
 
 REGION = click.option("--region", help="The country of a number without one, such as US  [default: RINGPROOF_REGION]")
@@ -123,20 +142,39 @@ def _print_error(text: str) -> None:
     console(stderr=True).print(Text.assemble(("error: ", "red"), printable(as_options(text))))
 
 
+def print_result(text: str, fields: Mapping[str, Any], *, as_json: bool) -> None:
+    """Print what a command did: a sentence, or these fields as a line of JSON."""
+    from worker.views.console import console  # noqa: PLC0415  # a healthcheck has no time for rich
+
+    if as_json:
+        click.echo(json_line(fields))
+    else:
+        console().print(text)
+
+
+def is_redis_named() -> bool:
+    """Whether the environment names a Redis: without one, a setting has an address that nobody has chosen."""
+    return any(os.environ.get(name) for name in ("RINGPROOF_REDIS_URL", "RINGPROOF_REDIS_URL_FILE", "REDIS_URL"))
+
+
 def load_dotenv() -> None:
     """Add Ringproof's variables from .env in this folder to the environment. The environment wins.
 
-    A line on standard error names the variables that were added, and the file. Raises `Misconfigured` if .env cannot be
-    read, or can be another user's.
+    A line on standard error names the variables that were added, and the file. Others name each RINGPROOF_… that is no
+    setting. Raises `Misconfigured` if .env cannot be read, or can be another user's.
     """
     file = Path(".env")
     variables = read_env_file(file)
-    added = [name for name in Settings.variables() if name in variables and name not in os.environ]
+    known = (*Settings.variables(), ACCOUNT)
+    added = [name for name in known if name in variables and name not in os.environ]
     for name in added:
         check_expansion(name, variables[name])
         os.environ[name] = variables[name]
     if added:
         click.echo(printable(f"from {shlex.quote(str(file.resolve()))}: {', '.join(added)}"), err=True)
+    runtime.refuse_test_mode()
+    for sentence in unknown_variables({*os.environ, *variables}):
+        click.echo(printable(f"warning: {sentence}"), err=True)
 
 
 def e164_of(number: str, region: str | None) -> str:

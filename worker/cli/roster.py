@@ -6,27 +6,33 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from decimal import Decimal
 from pathlib import Path
 from types import FrameType
 from typing import Any, Final, TextIO
 
 import click
+from rich.console import Console
 from rich.text import Text
 
 from ringproof import errors, runtime
-from ringproof.batches.forecast import Tally, forecast
-from ringproof.batches.importing import BatchImport, begin_import
+from ringproof.batches.forecast import Forecast, Tally, forecast
+from ringproof.batches.importing import NO_PRICES, BatchImport, begin_import
 from ringproof.batches.model import check_name
+from ringproof.batches.prices import Payment, Prices
 from ringproof.ledger.ledger import Ledger
 from ringproof.phone.number import CHANNELS
 from ringproof.rosters.rejects import Rejects
 from ringproof.rosters.roster import Roster, fingerprint_of, open_roster
 from ringproof.rosters.row import Row
+from worker.cli.account import account_ledger
 from worker.cli.audit import AS, note
-from worker.cli.options import REVERIFY_AFTER, YES, load_dotenv, reports_errors
+from worker.cli.costs import BUDGET, CURRENCY, PRICE, payment_of, refuse_over_budget
+from worker.cli.options import JSON, REVERIFY_AFTER, YES, load_dotenv, reports_errors
+from worker.views.batch import batch_json
 from worker.views.console import console
 from worker.views.exit_code import Exit
-from worker.views.forecast import forecast_view, lost_plus_text, reasons_text
+from worker.views.forecast import forecast_json, forecast_view, lost_plus_text, reasons_text
 from worker.views.progress import ReadingProgress
 from worker.views.text import counted
 
@@ -96,7 +102,11 @@ class Mapping(click.ParamType):  # type: ignore[type-arg]  # generic in click 8.
 @REVERIFY_AFTER
 @click.option("--no-columns", is_flag=True, help="Do not keep the roster's columns and rejected rows for the export.")
 @click.option("--paused", is_flag=True, help="Send nothing until ringproof batch resume NAME.")
+@PRICE
+@BUDGET
+@CURRENCY
 @YES
+@JSON
 @AS
 @reports_errors
 def import_(
@@ -108,6 +118,9 @@ def import_(
     rejects: str | None,
     most: float,
     reverify_after_days: int | None,
+    prices: Prices | None,
+    budget: Decimal | None,
+    currency: str | None,
     actor: str | None,
     *,
     plus: bool,
@@ -115,6 +128,7 @@ def import_(
     no_columns: bool,
     paused: bool,
     yes: bool,
+    prints_json: bool,
 ) -> None:
     """Send a code to each number of a roster.
 
@@ -125,12 +139,17 @@ def import_(
     terminal it refuses more than 100 rows unless --yes or --paused is given. A no, or Ctrl-C until then, leaves nothing
     behind. If the command is killed, the same command continues where it was.
 
-    The batch keeps all columns of the roster, for ringproof batch export.
+    With --price the forecast and ringproof batch show have what the codes cost, by your own prices. With --budget the
+    command imports nothing that would cost more, and the batch pauses before it costs more.
+
+    The batch keeps all columns of the roster, for ringproof batch export. --json prints the batch as ringproof batch
+    show does, with --dry-run the forecast; everything else goes to standard error.
     """
+    payment = payment_of(prices, budget, currency)
     load_dotenv()
     name = _name(files, batch)
     home_region = region or runtime.settings().region
-    ledger = runtime.ledger()
+    ledger, say = account_ledger(), console(stderr=prints_json)
     with only_first_interrupt(), ExitStack() as opened:
         try:
             rosters = [
@@ -140,23 +159,31 @@ def import_(
             reader = RosterReader(files, rosters, rejects, most, keeps_columns=not no_columns)
             if dry_run:
                 reader.read()
-                print_forecast(reader.tally, ledger, rosters, works_without_redis=True)
-                console().print("nothing was imported: --dry-run")
+                expected = _forecast(reader.tally, ledger, works_without_redis=True)
+                if prints_json:
+                    click.echo(forecast_json(reader.tally, expected, payment))
+                else:
+                    say.print(forecast_view(reader.tally, expected, rosters, payment))
+                    say.print("nothing was imported: --dry-run")
+                refuse_over_budget(payment, expected, "imported")
                 return
             source = ", ".join(roster.name for roster in rosters)[:200]
             with begin_import(ledger, name, fingerprint=fingerprint_of(rosters), source=source) as importing:
-                _import_rows(importing, reader, ledger, files, yes=yes, paused=paused)
+                _import_rows(importing, reader, ledger, files, say, payment, yes=yes, paused=paused)
                 note(actor, "import", f"{name}: {counted(reader.tally.channels.total(), 'row')}")
-                imported = importing.finish(paused=paused, reverify_after_days=reverify_after_days)
+                imported = importing.finish(paused=paused, reverify_after_days=reverify_after_days, payment=payment)
         except KeyboardInterrupt:
-            _end("interrupted; nothing was imported")
+            _end("interrupted; nothing was imported", say)
         except errors.LedgerUnavailable:
             console(stderr=True).print("the rows in Redis stay there; the same command goes on where it was")
             raise
     quoted = shlex.quote(name)
     then = f"to send: ringproof batch resume {quoted}" if paused else f"to watch: ringproof batch show {quoted} --watch"
     are_in = f"{counted(imported.rows, 'row')} {'is' if imported.rows == 1 else 'are'} in"
-    console().print(f"{name}: {are_in}{', paused' if paused else ''}; {then}")
+    if prints_json:
+        click.echo(batch_json(imported))
+    else:
+        say.print(f"{name}: {are_in}{', paused' if paused else ''}; {then}")
 
 
 class RosterReader:
@@ -234,24 +261,34 @@ class RosterReader:
 
 
 def _import_rows(
-    importing: BatchImport, reader: RosterReader, ledger: Ledger, files: Sequence[str], *, yes: bool, paused: bool
+    importing: BatchImport,
+    reader: RosterReader,
+    ledger: Ledger,
+    files: Sequence[str],
+    say: Console,
+    payment: Payment,
+    *,
+    yes: bool,
+    paused: bool,
 ) -> None:
     """Import all rows, and ask whether to send their codes. After a no, or an error, leave nothing behind."""
     try:
         reader.read(importing)
-        print_forecast(reader.tally, ledger, reader.rosters)
-        confirm_sending(reader.tally, files=files, yes=yes, paused=paused, noun="imported")
+        refuse_over_budget(payment, print_forecast(reader.tally, ledger, say, reader.rosters, payment), "imported")
+        confirm_sending(reader.tally, say, files=files, yes=yes, paused=paused, noun="imported")
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the batch now begins as a whole, or not at all
     except (KeyboardInterrupt, errors.InvalidRoster, errors.Unwritable, click.exceptions.Exit, OSError, SystemExit):
         importing.abandon()  # the last two: the forecast could not be printed; rich exits when its pipe is closed
         raise
 
 
-def confirm_sending(tally: Tally, *, files: Sequence[str], yes: bool, paused: bool = False, noun: str) -> None:
+def confirm_sending(
+    tally: Tally, say: Console, *, files: Sequence[str], yes: bool, paused: bool = False, noun: str
+) -> None:
     """Ask on a terminal whether to send. End the command after a no, and without a terminal to ask on for many rows."""
     answers = None if yes else _terminal(files)
-    if answers and not _is_agreed(answers, paused=paused):
-        _end(f"nothing was {noun}")
+    if answers and not _is_agreed(answers, say, paused=paused):
+        _end(f"nothing was {noun}", say)
     if not (answers or yes or paused) and tally.channels.total() > MOST_UNASKED:
         why = f"nothing was {noun}: there is no terminal to ask on, and more than {MOST_UNASKED} rows; to send: --yes"
         console(stderr=True).print(Text.assemble(("error: ", "red"), why))
@@ -259,23 +296,29 @@ def confirm_sending(tally: Tally, *, files: Sequence[str], yes: bool, paused: bo
 
 
 def print_forecast(
-    tally: Tally, ledger: Ledger, rosters: Sequence[Roster] = (), *, works_without_redis: bool = False
-) -> None:
-    """Print what the import would do. A dry run works without Redis: it then knows no records and no pace."""
+    tally: Tally, ledger: Ledger, say: Console, rosters: Sequence[Roster] = (), payment: Payment = NO_PRICES
+) -> Forecast:
+    """Print what the import would do, and return it."""
+    expected = _forecast(tally, ledger)
+    say.print(forecast_view(tally, expected, rosters, payment))
+    return expected
+
+
+def _forecast(tally: Tally, ledger: Ledger, *, works_without_redis: bool = False) -> Forecast:
+    """Return what the import would do. A dry run works without Redis: it then knows no records and no pace."""
     try:
-        expected = forecast(tally, ledger)
+        return forecast(tally, ledger)
     except errors.LedgerUnavailable as error:
         if not works_without_redis:
             raise
         console(stderr=True).print(f"the forecast does not know the numbers' records, nor the pace: {error.message}")
-        expected = forecast(tally, None)
-    console().print(forecast_view(tally, expected, rosters))
+        return forecast(tally, None)
 
 
-def _is_agreed(answers: TextIO, *, paused: bool) -> bool:
+def _is_agreed(answers: TextIO, say: Console, *, paused: bool) -> bool:
     question = "Import these rows? Nothing is sent yet." if paused else "Send these codes? Each works for 15 minutes."
-    console().print(Text(f"{question} [y/N] "), end="")
-    sys.stdout.flush()
+    say.print(Text(f"{question} [y/N] "), end="")
+    say.file.flush()
     return answers.readline().strip().lower() in {"y", "yes"}
 
 
@@ -336,7 +379,7 @@ def only_first_interrupt() -> Iterator[None]:
             signal.signal(signal.SIGINT, before)
 
 
-def _end(why: str) -> None:
+def _end(why: str, say: Console) -> None:
     """Say why the command ends, and end it with exit code 1."""
-    console().print(why)
+    say.print(why)
     raise click.exceptions.Exit(Exit.REFUSED)

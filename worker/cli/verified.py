@@ -1,4 +1,4 @@
-"""The commands about verified numbers: numbers, sync and reverify."""
+"""The commands about verified numbers: sync and reverify."""
 
 import shlex
 import sys
@@ -18,20 +18,20 @@ from ringproof.ledger import plivo_list, reverification
 from ringproof.ledger.confirmation import Marked
 from ringproof.ledger.heartbeats import workers_alive
 from ringproof.ledger.ledger import Ledger
-from ringproof.ledger.numbers import AT_ONCE, all_records
+from ringproof.ledger.numbers import AT_ONCE
 from ringproof.ledger.plivo_list import ListScan, ScanProgress
 from ringproof.ledger.policy import reverify_mode
-from ringproof.ledger.record import Record, State
+from ringproof.ledger.record import Record
 from ringproof.ledger.reverification import Requested
 from ringproof.phone.masking import mask
 from ringproof.phone.number import parse
 from ringproof.rosters.output_file import OutputFile
 from tasks.plivo_list import LAG, SKIPPED, start_list_scan
+from worker.cli.account import account_ledger
 from worker.cli.audit import AS, note
-from worker.cli.options import JSON, REGION, YES, Duration, load_dotenv, numbers_of, reports_errors
+from worker.cli.options import JSON, REGION, YES, Duration, load_dotenv, numbers_of, print_result, reports_errors
 from worker.views.console import console
 from worker.views.exit_code import Exit
-from worker.views.number import number_json, number_line
 from worker.views.patience import PATIENCE_SECONDS, START_A_WORKER, Patience
 from worker.views.text import counted, json_line
 
@@ -49,35 +49,6 @@ _WHY_NOT: Final = {
 
 
 @click.command()
-@click.option(
-    "--state",
-    "states",
-    type=click.Choice([str(state) for state in State]),
-    multiple=True,
-    help="Numbers in this state; may be given several times  [default: verified]",
-)
-@click.option("--json", "prints_json", is_flag=True, help="Print each record as a line of JSON, unmasked.")
-@AS
-@reports_errors
-def numbers(states: Sequence[str], actor: str | None, *, prints_json: bool) -> None:
-    """List the numbers in a state, one a line, in no order.
-
-    Numbers are masked; --json has them in full, in the lines of ringproof status NUMBER --json. A number is verified
-    as long as its verification stands, also while a newer request for it is in another state. All keys of Redis are
-    read, and memory does not grow with them. A number may come twice if their count changes much meanwhile.
-    """
-    load_dotenv()
-    if prints_json:
-        note(actor, "numbers --json", ", ".join(states or [State.VERIFIED]))
-    wanted, count = set(states or [State.VERIFIED]), 0
-    for record in all_records(runtime.ledger()):
-        if record.state in wanted or (record.is_verified and State.VERIFIED in wanted):
-            click.echo(number_json(record) if prints_json else number_line(record))
-            count += 1
-    console(stderr=True).print(counted(count, "number"))
-
-
-@click.command()
 @click.option("--gone", metavar="FILE", help="Write numbers that Plivo no longer has to this file, one a line.")
 @click.option("--yes", is_flag=True, help="End the verifications that Plivo no longer has, and do not ask.")
 @JSON
@@ -92,7 +63,7 @@ def sync(gone: str | None, actor: str | None, *, yes: bool, prints_json: bool) -
     Ctrl-C it goes on, and the same command waits for it.
     """
     load_dotenv()
-    ledger = runtime.ledger()
+    ledger = account_ledger()
     with _opened(gone) as written:  # a place that cannot be written is named before the long scan
         start_list_scan(ledger, ListScan.SYNC)
         began = _wait_for_scan(ledger)
@@ -132,6 +103,7 @@ def sync(gone: str | None, actor: str | None, *, yes: bool, prints_json: bool) -
 @REGION
 @click.option("--dry-run", is_flag=True, help="Show which numbers they are, and do nothing.")
 @YES
+@JSON
 @AS
 @reports_errors
 def reverify(  # each option is one way to choose the numbers
@@ -145,6 +117,7 @@ def reverify(  # each option is one way to choose the numbers
     lapsed: bool,
     dry_run: bool,
     yes: bool,
+    prints_json: bool,
 ) -> None:
     """Verify verified NUMBERs again, now.
 
@@ -155,7 +128,7 @@ def reverify(  # each option is one way to choose the numbers
     and outside quiet hours. If an option chooses the numbers, the command asks first.
     """
     load_dotenv()
-    ledger = runtime.ledger()
+    ledger = account_ledger()
     choices: list[Iterable[str]] = []
     if numbers:
         home_region = region or runtime.settings().region
@@ -173,13 +146,14 @@ def reverify(  # each option is one way to choose the numbers
         raise click.UsageError("Name numbers, or one of --batch, --older-than, --due-within and --lapsed.")
     chosen = list(dict.fromkeys(choices[0]))
     if not chosen or dry_run:
-        console().print(counted(len(chosen), "number") + (f": {_masked(chosen)}" if chosen else ""))
+        text = counted(len(chosen), "number") + (f": {_masked(chosen)}" if chosen else "")
+        print_result(text, {"chosen": len(chosen), "dry_run": dry_run}, as_json=prints_json)
         return
     how = "a code is sent to each" if reverify_mode(ledger) == "send" else "Plivo is asked about each"
     if not (numbers or yes) and sys.stdin.isatty():
         click.confirm(f"Verify {counted(len(chosen), 'number')} again ({how})?", abort=True, err=True)
     note(actor, "reverify", mask(chosen[0]) if len(chosen) == 1 else counted(len(chosen), "number"))
-    _request_reverification(ledger, chosen, how)
+    _request_reverification(ledger, chosen, how, prints_json=prints_json)
 
 
 def _opened(path: str | None) -> AbstractContextManager[OutputFile | None]:
@@ -187,11 +161,16 @@ def _opened(path: str | None) -> AbstractContextManager[OutputFile | None]:
     return OutputFile(path, "utf-8", holds="list of numbers", beginnings=[b"+"]) if path is not None else nullcontext()
 
 
-def _request_reverification(ledger: Ledger, numbers: Sequence[str], how: str) -> None:
+def _request_reverification(ledger: Ledger, numbers: Sequence[str], how: str, *, prints_json: bool) -> None:
     answers = Counter[Requested]()
     for start in range(0, len(numbers), AT_ONCE):
         answers.update(reverification.request(ledger, numbers[start : start + AT_ONCE]))
-    if due := answers[Requested.DUE]:
+    due = answers[Requested.DUE]
+    if prints_json:
+        counts = {str(answer): answers[answer] for answer in Requested}
+        click.echo(json_line({"chosen": len(numbers), "dry_run": False, **counts}))
+        sys.exit(Exit.DONE if due else Exit.REFUSED)
+    if due:
         console().print(f"{_numbers_are(due)} to be verified again: {how}; for the result: ringproof status NUMBER")
     for answer, why in _WHY_NOT.items():
         if answers[answer]:
@@ -243,16 +222,16 @@ def _scan_with_progress(ledger: Ledger, bar: Progress) -> datetime | None:
             last_count = count
             patience.note_change()
         elif patience.needs_explanation:
-            why = _why_unfinished(ledger, scan)
+            why = _why_unfinished(scan)
             patience.explain(why, why)
         time.sleep(POLL_SECONDS)
     return None
 
 
-def _why_unfinished(ledger: Ledger, scan: ScanProgress) -> str:
+def _why_unfinished(scan: ScanProgress) -> str:
     if scan.failure:
         return f"Plivo's list was not read: {scan.failure}; a worker tries again"
-    if workers_alive(ledger):
+    if workers_alive(runtime.ledger()):
         return "a worker reads it in one slot of ten; ringproof status says what slows it down"
     return f"no worker takes messages; start one: {START_A_WORKER}"
 

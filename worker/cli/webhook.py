@@ -19,8 +19,9 @@ from ringproof.events.delivery_status import deliveries, find_event, given_up_ev
 from ringproof.events.event import Event, entry_id_of
 from ringproof.events.outbox import KEPT, Consumer
 from ringproof.ledger.ledger import Ledger
+from worker.cli.account import account_ledger
 from worker.cli.audit import AS, note
-from worker.cli.options import Duration, load_dotenv, reports_errors
+from worker.cli.options import JSON, Duration, load_dotenv, print_result, reports_errors
 from worker.views.console import console
 from worker.views.deliveries import EventLine, delivery_lines
 from worker.views.exit_code import Exit
@@ -38,8 +39,9 @@ def webhook() -> None:
 
 
 @webhook.command()
+@JSON
 @reports_errors
-def test() -> None:
+def test(*, prints_json: bool) -> None:
     """Send a test event from here, and say what the receiver answers.
 
     It is signed as all webhooks, and its type is webhook.test. If the receiver takes it, deliveries go on at once that
@@ -47,11 +49,12 @@ def test() -> None:
     """
     load_dotenv()
     receipt = runtime.webhook().test(f"test_{secrets.token_hex(8)}")
-    if receipt.failure:
-        console().print(f"not delivered: {receipt.failure}")
-        sys.exit(Exit.REFUSED)
-    outbox.end_refusal(runtime.ledger(), Consumer.WEBHOOKS)
-    console().print("delivered")
+    text = f"not delivered: {receipt.failure}" if receipt.failure else "delivered"
+    if not receipt.failure:
+        outbox.end_refusal(account_ledger(), Consumer.WEBHOOKS)
+    fields = {"delivered": not receipt.failure, "why": receipt.failure or None}
+    print_result(text, fields, as_json=prints_json)
+    sys.exit(Exit.REFUSED if receipt.failure else Exit.DONE)
 
 
 @webhook.command()
@@ -63,7 +66,7 @@ def ls(*, prints_json: bool) -> None:
     Of each number only the first event that waits is shown: the others stand behind it. Numbers are masked.
     """
     load_dotenv()
-    ledger = runtime.ledger()
+    ledger = account_ledger()
     shown = list(_lines(ledger))
     if prints_json:
         for line in shown:
@@ -80,9 +83,10 @@ def ls(*, prints_json: bool) -> None:
 @webhook.command()
 @click.argument("event_id", required=False)
 @click.option("--since", type=Duration(KEPT), help="All events of so long, such as 1h, in their order.")
+@JSON
 @AS
 @reports_errors
-def replay(event_id: str | None, since: timedelta | None, actor: str | None) -> None:
+def replay(event_id: str | None, since: timedelta | None, actor: str | None, *, prints_json: bool) -> None:
     """Send an event once more, or all events --since a time.
 
     They keep their ids, by which a receiver knows them. Those that wait for a try anyway are not sent twice. Events are
@@ -91,7 +95,7 @@ def replay(event_id: str | None, since: timedelta | None, actor: str | None) -> 
     load_dotenv()
     if (event_id is None) == (since is None):
         raise click.UsageError("Give an EVENT-ID, or --since with a time such as 1h.")
-    ledger = runtime.ledger()
+    ledger = account_ledger()
     note(actor, "replay", event_id or f"--since {since}")
     if event_id is not None:
         events: Iterator[Event] = iter([_find(ledger, event_id)])
@@ -100,7 +104,7 @@ def replay(event_id: str | None, since: timedelta | None, actor: str | None) -> 
     count = 0
     while some := list(islice(events, outbox.ENTRIES_AT_ONCE)):
         count += outbox.replay(ledger, Consumer.WEBHOOKS, some)
-    console().print(f"{counted(count, 'event')} will be sent once more")
+    print_result(f"{counted(count, 'event')} will be sent once more", {"events": count}, as_json=prints_json)
 
 
 def _find(ledger: Ledger, event_id: str) -> Event:

@@ -17,11 +17,12 @@ class LocalOnly:
 
     A page of this machine may be another user's, on another port. A browser lets it post a form or plain text at once,
     but it asks the server before it sends JSON, and gets no leave. So a browser's POST must be JSON. Programs may send
-    what they like, as curl does with -d, and Plivo's SDKs without a body: they send none of a browser's headers.
+    what they like, as curl does with -d, and Plivo's SDKs without a body: they send none of a browser's headers. Paths
+    that begin with `forms_under` may be sent forms, because they know by a token of their own who has made each.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    def __init__(self, app: ASGIApp, forms_under: str | None = None) -> None:
+        self._app, self._forms_under = app, forms_under
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or answer it with 403 or 415."""
@@ -33,7 +34,8 @@ class LocalOnly:
             refusal = "this server answers programs on this machine only: use the host 127.0.0.1, without an Origin"
             await JSONResponse({"error": refusal}, 403)(scope, receive, send)
             return
-        if scope["method"] == "POST" and _is_browsers(headers) and not _is_json(headers):
+        takes_forms = self._forms_under is not None and scope["path"].startswith(self._forms_under)
+        if scope["method"] == "POST" and not takes_forms and _is_browsers(headers) and not _is_json(headers):
             await JSONResponse({"error": "a page's POST must be application/json"}, 415)(scope, receive, send)
             return
         await self._app(scope, receive, send)

@@ -13,10 +13,11 @@ from rich.table import Table
 from rich.text import Text
 
 from ringproof.batches.model import Batch, BatchState
+from ringproof.clock import duration_text
 from ringproof.ledger.record import Reason, State
 from worker.views.console import fact_table, lines
 from worker.views.number import STYLES
-from worker.views.text import clock, duration_text, json_line
+from worker.views.text import clock, json_line
 
 MOST_COUNTRIES: Final = 10
 """Countries that are shown, a line each; --json has all."""
@@ -61,6 +62,7 @@ def batch_view(batch: Batch) -> RenderableType:
             "outcomes": _outcomes(batch.outcomes),
             "countries": _countries(batch.countries),
             "pace": pace_text(batch),
+            "costs": cost_text(batch),
             "resent as": batch.resent_as,
             "held back": Text(batch.held_back_by, "yellow"),
             "next": lines(_next_commands(batch)),
@@ -115,9 +117,17 @@ def pace_text(batch: Batch) -> str:
     return f"{batch.rate_per_second:,.1f} codes a second{left}"
 
 
+def cost_text(batch: Batch) -> str:
+    """Return what a batch has cost: `12.35 of 25.00 USD`; empty if it has no prices."""
+    if batch.cost is None:
+        return ""
+    return f"{batch.cost}{f', with {batch.cost.payer}' if batch.cost.payer != batch.name else ''}"
+
+
 def batch_json(batch: Batch) -> str:
-    """Return all of a batch as a line of JSON."""
-    return json_line({_JSON_NAMES.get(field.name, field.name): getattr(batch, field.name) for field in fields(batch)})
+    """Return all of a batch as a line of JSON. Amounts are texts, so that none is rounded."""
+    shown = {_JSON_NAMES.get(field.name, field.name): getattr(batch, field.name) for field in fields(batch)}
+    return json_line({**shown, "cost": batch.cost.as_json() if batch.cost else None})
 
 
 def _outcome_text(outcome: str) -> str:
@@ -162,5 +172,6 @@ def _next_commands(batch: Batch) -> Iterator[str]:
         yield f"ringproof batch resume {name}"
     if batch.state is BatchState.COMPLETED:
         yield f"ringproof batch export {name} --output {shlex.quote(batch.name + '.results.csv')}"
-    if batch.state is not BatchState.CANCELLED and any(batch.outcomes.get(f"failed:{reason}") for reason in RETRIED):
+    is_retried = batch.state not in {BatchState.CANCELLED, BatchState.NEWER_VERSION}
+    if is_retried and any(batch.outcomes.get(f"failed:{reason}") for reason in RETRIED):
         yield f"ringproof batch retry {name}"

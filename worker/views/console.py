@@ -10,19 +10,28 @@ from rich.table import Table
 from rich.text import Text
 
 from ringproof.printable import printable
+from worker.observe import hints
+from worker.observe.hints import for_account
 
 
 class CleanConsole(Console):
-    """Prints texts of others as `printable` leaves them: whatever the command prints goes through here."""
+    """Prints texts of others as `printable` leaves them: whatever the command prints goes through here.
+
+    Commands that a text advises name the account of --account.
+    """
 
     def print(self, *objects: Any, **options: Any) -> None:
         """Print; in a plain text, which is one line, a line end does not print either."""
-        super().print(*(printable(one) if isinstance(one, str) else one for one in objects), **options)
+        super().print(*(_shown(one) if isinstance(one, str) else one for one in objects), **options)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         """Return the segments of a renderable, each with what prints."""
         for segment in super().render(renderable, options):
-            yield segment if segment.control else segment._replace(text=printable(segment.text, keep="\n"))
+            yield segment if segment.control else segment._replace(text=_shown(segment.text, keep="\n"))
+
+
+def _shown(text: str, keep: str = "") -> str:
+    return for_account(printable(text, keep=keep), hints.account)
 
 
 def console(*, stderr: bool = False) -> Console:

@@ -53,7 +53,7 @@ def delivery_lines(deliveries: Iterable[Delivery]) -> Iterator[str]:
         if one.trimmed:
             yield (
                 f"{one.consumer}: {counted(one.trimmed, 'event')} lost, because the outbox keeps a million for a week: "
-                "ringproof numbers and ringproof batch export have what became of the numbers"
+                "ringproof ls and ringproof batch export have what became of the numbers"
             )
 
 

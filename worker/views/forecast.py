@@ -9,13 +9,16 @@ from typing import Final
 from rich.table import Table
 
 from ringproof.batches.forecast import Forecast, Tally
+from ringproof.batches.importing import NO_PRICES
+from ringproof.batches.prices import Payment, amount_text, with_currency
+from ringproof.clock import duration_text
 from ringproof.ledger.acceptance import Disposition
 from ringproof.phone.caller_id import ALIAS_LENGTH
 from ringproof.phone.country_list import PLIVO_SERVES
 from ringproof.phone.masking import mask_value
 from ringproof.rosters.roster import Roster
 from worker.views.console import fact_table
-from worker.views.text import counted, duration_text
+from worker.views.text import counted, json_line
 
 _WHY_NO_CODE: Final[Mapping[Disposition, str]] = {
     Disposition.VERIFIED: "verified already",
@@ -36,8 +39,10 @@ _NAMES: Final = (
 """How a word ends in the names of columns that an operator may want as the alias."""
 
 
-def forecast_view(tally: Tally, forecast: Forecast, rosters: Sequence[Roster] = ()) -> Table:
-    """Return what an import would do, for a person; a resend has no rosters.
+def forecast_view(
+    tally: Tally, forecast: Forecast, rosters: Sequence[Roster] = (), payment: Payment = NO_PRICES
+) -> Table:
+    """Return what an import would do, for a terminal; a resend has no rosters.
 
     numbers     column 'Phone', header in line 2
     alias       none (there is 'Company name': --map alias='Company name')
@@ -49,30 +54,85 @@ def forecast_view(tally: Tally, forecast: Forecast, rosters: Sequence[Roster] = 
     outside US  60 rows: Plivo means this API for the United States; in other countries it may not work reliably, …
     no code     3 verified already, 1 requested already
     to send     161 texts and 9 calls
+    costs       7.69 of a budget of 25.00 USD, by your prices; GB has none
     asleep now  none
     takes       9 s at the present pace of 300/5s, calls 2/1s, if nothing else is sent
     """
+    return fact_table(forecast_facts(tally, forecast, rosters, payment))
+
+
+def forecast_facts(
+    tally: Tally, forecast: Forecast, rosters: Sequence[Roster] = (), payment: Payment = NO_PRICES
+) -> dict[str, str]:
+    """Return the facts of `forecast_view`, each text by its name; a fact without a text is not shown."""
     about = "" if forecast.is_exact else "about "
     skipped = [(count, _WHY_NO_CODE.get(why, why)) for why, count in forecast.skipped.items() if count]
     codes = [(forecast.texts, "text"), (forecast.calls, "call")]
     to_send = " and ".join(counted(count, noun) for count, noun in codes if count) or "nothing"
-    return fact_table(
+    return {
+        "numbers": _of_rosters(rosters, _numbers_text),
+        "alias": _alias_text(rosters, tally.cleaned_aliases),
+        "rows": f"{tally.rows:,}",
+        "no number": counted(tally.reasons["empty"], "row") if tally.reasons["empty"] else "",
+        "rejected": f"{tally.rejected:,}: {reasons_text(tally.reasons)}" if tally.rejected else "",
+        "lost +": lost_plus_text(tally.lost_plus) if tally.lost_plus else "",
+        "duplicates": f"{about}{counted(forecast.duplicates, 'row')}" if forecast.duplicates else "",
+        "countries": _countries_text(tally.countries),
+        "outside US": _abroad_text(tally.countries),
+        "no code": ", ".join(f"{about}{count:,} {why}" for count, why in skipped),
+        "to send": f"{about}{to_send}",
+        "costs": _costs_text(forecast, payment, about),
+        "asleep now": _asleep_text(forecast, about),
+        "takes": _duration_text(forecast) if any(count for count, _ in codes) else "",
+    }
+
+
+def forecast_json(tally: Tally, forecast: Forecast, payment: Payment = NO_PRICES) -> str:
+    """Return what an import would do as a line of JSON; `time_left` is in seconds, and null without Redis.
+
+    `cost` is null without prices. Its amounts are texts, so that none is rounded.
+    """
+    return json_line(
         {
-            "numbers": _of_rosters(rosters, _numbers_text),
-            "alias": _alias_text(rosters, tally.cleaned_aliases),
-            "rows": f"{tally.rows:,}",
-            "no number": counted(tally.reasons["empty"], "row") if tally.reasons["empty"] else "",
-            "rejected": f"{tally.rejected:,}: {reasons_text(tally.reasons)}" if tally.rejected else "",
-            "lost +": lost_plus_text(tally.lost_plus) if tally.lost_plus else "",
-            "duplicates": f"{about}{counted(forecast.duplicates, 'row')}" if forecast.duplicates else "",
-            "countries": _countries_text(tally.countries),
-            "outside US": _abroad_text(tally.countries),
-            "no code": ", ".join(f"{about}{count:,} {why}" for count, why in skipped),
-            "to send": f"{about}{to_send}",
-            "asleep now": _asleep_text(forecast, about),
-            "takes": _duration_text(forecast) if any(count for count, _ in codes) else "",
+            "rows": tally.rows,
+            "rejected": dict(tally.reasons),
+            "lost_plus": tally.lost_plus,
+            "duplicates": forecast.duplicates,
+            "countries": dict(tally.countries),
+            "skipped": {str(why): count for why, count in forecast.skipped.items()},
+            "texts": forecast.texts,
+            "calls": forecast.calls,
+            "asleep": forecast.asleep,
+            "is_exact": forecast.is_exact,
+            "time_left": forecast.duration,
+            "cost": _cost_json(forecast, payment),
         }
     )
+
+
+def _costs_text(forecast: Forecast, payment: Payment, about: str) -> str:
+    """Return what the codes cost by the operator's prices: `7.69 of a budget of 25.00 USD, by your prices`."""
+    prices = payment.prices
+    if prices is None:
+        return ""
+    left = "what is left of the budget," if payment.payer else "a budget of"
+    of = "" if payment.budget is None else f" of {left} {amount_text(payment.budget)}"
+    amount = with_currency(f"{about}{amount_text(prices.total(forecast.codes))}{of}", prices.currency)
+    missing = prices.without(forecast.codes)
+    unpriced = f"; {', '.join(missing)} {'has' if len(missing) == 1 else 'have'} none" if missing else ""
+    return f"{amount}, by your prices{unpriced}"
+
+
+def _cost_json(forecast: Forecast, payment: Payment) -> dict[str, object] | None:
+    prices = payment.prices
+    if prices is None:
+        return None
+    return {
+        "amount": f"{prices.total(forecast.codes):f}",
+        "budget": None if payment.budget is None else f"{payment.budget:f}",
+        "currency": prices.currency,
+        "unpriced": prices.without(forecast.codes),
+    }
 
 
 def lost_plus_text(rows: int) -> str:

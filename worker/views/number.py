@@ -2,15 +2,17 @@
 
 from dataclasses import asdict
 from datetime import UTC, datetime
+from typing import Any
 
 from rich.table import Table
 from rich.text import Text
 
 from ringproof.errors import reason_link
+from ringproof.ledger.activity import Sender
 from ringproof.ledger.failures import failure_of
 from ringproof.ledger.record import Change, Lane, Reason, Record, State
 from ringproof.phone.caller_id import clean_alias
-from ringproof.phone.masking import mask
+from ringproof.phone.masking import mask, redact
 from ringproof.printable import printable
 from worker.views.console import fact_table, lines
 from worker.views.text import clock, json_line
@@ -22,6 +24,15 @@ STYLES = {
     State.FAILED: "red",
     State.CANCELLED: "red",
 }
+
+_UNTIL = {
+    State.QUEUED: "ends_at",
+    State.WAITING: "due_at",
+    State.SENDING: "lease_until",
+    State.CODE_SENT: "expires_at",
+    State.IN_DOUBT: "live_until",
+}
+"""The field that says until when a state lasts."""
 
 _AFTER_A_ROSTERS_DOUBT = (
     "the worker sends one more code, unless RINGPROOF_IN_DOUBT is hold or this was that code already"
@@ -90,10 +101,16 @@ def _expired_text(record: Record) -> str:
             f"the number was erased, and a code from before may work until {clock(record.live_until)}; it cannot be "
             "confirmed here. Until then no other code is sent, unless a person asks for a resend"
         )
-    return _WHEN_EXPIRED[record.reverifies, record.reason]
+    when = _WHEN_EXPIRED.get((record.reverifies, record.reason))
+    return when or f"nothing: a newer version of Ringproof has written why ({record.detail or record.reason})"
 
 
 def _waiting_text(record: Record) -> str:
+    if record.is_newer:
+        return (
+            f"a worker of a newer version goes on with it: this version does not know its {record.detail}; "
+            "ringproof status names the versions at work"
+        )
     if record.reason is Reason.REFUSED:
         return (
             "Plivo refuses its country, or refused it (ringproof status says more). It goes on when Plivo takes codes "
@@ -104,10 +121,10 @@ def _waiting_text(record: Record) -> str:
     return f"not before {clock(record.due_at)}{why}; if not by {clock(record.ends_at)}, it fails as {failure}"
 
 
-def number_view(record: Record, reverify_at: datetime | None = None) -> Table:
+def number_view(record: Record, reverify_at: datetime | None = None, sender: Sender | None = None) -> Table:
     """Return all of a record for a person, with the number masked.
 
-    `reverify_at`: when the number is verified again. For example:
+    `reverify_at`: when the number is verified again. `sender`: who sends to it at the moment. For example:
 
         number   +1•••••••23  US
         state    code_sent
@@ -126,6 +143,8 @@ def number_view(record: Record, reverify_at: datetime | None = None) -> Table:
             "number": mask(record.phone_number) + country,
             "state": state,
             "next": next_step_text(record),
+            "sent by": sender_text(sender) if sender else None,
+            "test number": "its code is the fixed one, and Plivo was not asked" if record.is_test else None,
             "alias": record.alias,
             "channel": record.channel,
             "subaccount": record.subaccount,
@@ -141,25 +160,53 @@ def number_view(record: Record, reverify_at: datetime | None = None) -> Table:
     )
 
 
-def number_line(record: Record) -> str:
-    """Return a record as one line of a list, with the number masked: `verified    +1•••••••23  US  Front desk`.
+def sender_text(sender: Sender) -> str:
+    """Return who sends to a number: `bulk@vm (pid 123)`, with the host if the worker's name has another one."""
+    host = f"on {sender.host}, " if sender.host and not sender.worker.endswith(f"@{sender.host}") else ""
+    return f"{sender.worker} ({host}pid {sender.pid or 'unknown'})"
 
-    The state of a newer request stands beside a verification: `code_sent, verified  +1•••••••23  US`.
+
+def number_line(record: Record, *, masked: bool = True) -> str:
+    """Return a record as one line of a list: since when it is in its state, the number, country, lane and alias.
+
+    `2026-11-28 15:04:05Z  failed (too_late)     +1•••••••23     US  bulk         Front desk`
+
+    The state of a newer request stands beside a verification: `code_sent, verified`.
     """
     stands = ", verified" if record.is_verified and record.state is not State.VERIFIED else ""
-    texts = (f"{record.state}{stands}".ljust(10), mask(record.phone_number), record.country, clean_alias(record.alias))
-    return printable("  ".join(text for text in texts if text))
+    number = mask(record.phone_number) if masked else record.phone_number
+    texts = (
+        f"{record.updated_at:%Y-%m-%d %H:%M:%SZ}" if record.updated_at else "-".ljust(20),
+        f"{record.state}{_in_brackets(record.reason)}{stands}".ljust(20),
+        number.ljust(14),
+        record.country or "- ",
+        record.lane.ljust(11),
+        clean_alias(record.alias) or "",
+    )
+    return printable("  ".join(texts).rstrip())
 
 
-def number_json(record: Record) -> str:
-    """Return a record as a line of JSON, without its fence: that is between the worker and the ledger."""
-    fields = {name: value for name, value in asdict(record).items() if name != "fence"}
-    return json_line(fields | {"message": record.message, "is_verified": record.is_verified})
+def number_json(record: Record, sender: Sender | None = None, *, masked: bool = False) -> str:
+    """Return a record as a line of JSON, without its fence: that is between the worker and the ledger.
+
+    `until` is when its state ends at the latest, or when a waiting request goes on; null in a final state.
+
+    `sender`: who sends to it at the moment, as `"sent_by": {"worker": "bulk@vm", "host": "vm", "pid": 123}`. If the
+    record is masked, its number is, and so are those in its texts.
+    """
+    fields: dict[str, Any] = {name: value for name, value in asdict(record).items() if name != "fence"}
+    sent_by = asdict(sender) if sender else None
+    until = getattr(record, _UNTIL[record.state]) if record.state in _UNTIL else None
+    fields |= {"until": until, "message": record.message, "is_verified": record.is_verified, "sent_by": sent_by}
+    if masked:
+        texts = {name: redact(fields[name]) for name in ("alias", "detail", "message") if fields[name]}
+        fields |= texts | {"phone_number": mask(record.phone_number)}
+    return json_line(fields)
 
 
-def unknown_number_json(number: str) -> str:
+def unknown_number_json(number: str, *, masked: bool = False) -> str:
     """Return the line of JSON for a number without a record: `{"phone_number": "+14155550123", "state": null}`."""
-    return json_line({"phone_number": number, "state": None})
+    return json_line({"phone_number": mask(number) if masked else number, "state": None})
 
 
 def _lock_text(record: Record) -> str | None:

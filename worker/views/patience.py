@@ -3,13 +3,15 @@
 import time
 from collections.abc import Callable, Hashable
 
+from worker.observe.worker_findings import START
+
 NO_PROGRESS_SECONDS = 5.0
 """After so long without a change the command says why: a person begins to wonder."""
 
 PATIENCE_SECONDS = 60.0
 """After so long without a change the command ends, and its work goes on without it: a script must not hang."""
 
-START_A_WORKER = "ringproof worker -P threads -c 16 -B"
+START_A_WORKER = START["worker"]
 
 
 class Patience:

@@ -8,9 +8,9 @@ from typing import Final, Self
 from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
+from ringproof.clock import duration_text
 from ringproof.rosters.roster import Roster
 from worker.views.console import console
-from worker.views.text import duration_text
 
 LINE_SECONDS: Final = 10.0
 """The time between two lines of a log. A million rows take half a minute."""

@@ -46,7 +46,7 @@ class ResultPrinter:
             remedy = f"a code was sent a moment ago; ask for the next one after {clock(error.until)}"
         if self.prints_json:
             fields = {"phone_number": number, "error": type(error).__name__, "reason": reason, "message": remedy}
-            click.echo(json_line(fields))
+            click.echo(json_line(fields | {"until": getattr(error, "until", None)}))
         else:
             console().print(_line("refused", "red", shown, "", as_options(remedy)))
 

@@ -1,41 +1,67 @@
-"""The sending as a whole: the pauses, the pace and what slows it down, and the queues."""
+"""The sending as a whole: whether it goes on and what is wrong, the pace and what slows it down, and the lanes."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from rich.table import Table
-from rich.text import Text
 
 from ringproof.events.delivery_status import Delivery
 from ringproof.events.outbox import READERS
-from ringproof.ledger.control import Pause, PeopleCodes, RefusedDestination, SendingStatus
+from ringproof.ledger.control import PeopleCodes, RefusedDestination, SendingStatus
 from ringproof.policy import Rate
+from worker.observe.accounts import NO_ACCOUNTS, Fleet
+from worker.observe.facts import Facts
+from worker.observe.finding import Finding
 from worker.views.console import fact_table, lines
 from worker.views.deliveries import delivery_lines
-from worker.views.text import clock, json_line
+from worker.views.movement import (
+    finding_lines,
+    lane_lines,
+    open_lines,
+    tick_lines,
+    used_lines,
+    verdict,
+    worker_lines,
+)
+from worker.views.text import clock
+
+if TYPE_CHECKING:
+    from ringproof.batches.model import Batch
 
 MOST_COUNTRIES: Final = 5
 """The countries whose codes are shown: the line is for a terminal, and `--json` has them all."""
 
 
-def sending_view(status: SendingStatus, deliveries: Sequence[Delivery] = ()) -> Table:
-    """Return the status of the sending, and of the deliveries of events, for a person.
+def sending_view(
+    facts: Facts,
+    found: Sequence[Finding],
+    deliveries: Sequence[Delivery] = (),
+    fleet: Fleet = NO_ACCOUNTS,
+    priced: Sequence["Batch"] = (),
+) -> Table:
+    """Return how the sending goes, what is wrong with it, and how the deliveries of events go, for a person.
 
-    sending  goes on
+    sending  goes on: 3,512 codes in the last minute
     pace     300/5s, which is 59.3 a second; calls 2/1s
+             98 % is used: bulk 97.1 %, interactive 0.6 %, questions 0.3 %
+    bulk     3,490 codes in the last minute; 118 messages wait, the oldest number for 3 s
     open     1,204 numbers are not final
-    queues   interactive 0, scheduled 0, bulk 118, ticks 0
     """
-    paused = lines(map(_pause_line, status.pauses), "yellow")
+    status = facts.sending
     return fact_table(
         {
-            "sending": paused if status.pauses else Text("goes on", "green"),
+            "sending": verdict(facts, found),
+            "wrong": finding_lines(found),
             "countries": lines([*_refused_lines(status), *_breaker_lines(status)], "yellow"),
-            "pace": lines(_pace_lines(status)),
-            "open": f"{status.open_numbers:,} numbers are not final",
+            "pace": lines([*_pace_lines(status), *used_lines(facts)]),
+            "lanes": lines(lane_lines(facts)),
+            "open": lines(open_lines(facts)),
+            "costs": lines(_cost_lines(priced)),
+            "accounts": lines(account_lines(fleet)),
+            "ticks": lines(tick_lines(facts)),
+            "workers": lines(worker_lines(facts)),
             "verified": lines(_reverification_lines(status)),
-            "queues": ", ".join(f"{name} {length:,}" for name, length in status.queues.items()),
+            "caps": lines(over_cap_lines(status), "yellow"),
             "people": lines(_people_lines(status)),
             "refused": ", ".join(f"{limit} {count:,}" for limit, count in status.refusals.items()),
             "wrong codes": _wrong_codes_line(status),
@@ -44,14 +70,29 @@ def sending_view(status: SendingStatus, deliveries: Sequence[Delivery] = ()) -> 
     )
 
 
-def sending_json(status: SendingStatus, deliveries: Sequence[Delivery] = ()) -> str:
-    """Return the status of the sending, and of the deliveries of events, as a line of JSON."""
-    return json_line({**asdict(status), "deliveries": [asdict(one) for one in deliveries]})
+def account_lines(fleet: Fleet) -> Iterator[str]:
+    """Yield how many accounts there are beside the default one, and what all of them have to do."""
+    if not fleet.accounts:
+        return
+    at_work = sum(one.is_at_work for one in fleet.accounts)
+    in_trouble = sum(bool(one.found) for one in fleet.accounts)
+    trouble = f", {in_trouble:,} with trouble" if in_trouble else ""
+    yield f"{len(fleet.accounts):,} beside this one: {at_work:,} at work{trouble}; to list them: ringproof accounts ls"
+    if at_work:
+        doubts = sum(one.in_doubt for one in fleet.accounts)
+        doubtful = f", {doubts:,} of them in doubt" if doubts else ""
+        yield f"{sum(one.open_numbers for one in fleet.accounts):,} of their numbers are not final{doubtful}"
 
 
 def names_of(refused: Iterable[RefusedDestination]) -> str:
     """Return the names of refused countries: `BR, IN`."""
     return ", ".join(one.name for one in refused)
+
+
+def over_cap_lines(status: SendingStatus) -> Iterator[str]:
+    """Yield the blocks of numbers whose caps an operator has lifted, a line each."""
+    for one in status.over_cap:
+        yield f"lifted for {one.block} until {clock(one.until)}; to end that: ringproof limits reset"
 
 
 def _refused_lines(status: SendingStatus) -> Iterator[str]:
@@ -72,12 +113,6 @@ def _breaker_lines(status: SendingStatus) -> Iterator[str]:
             )
 
 
-def _pause_line(pause: Pause) -> str:
-    lane = f"{pause.lane} is " if pause.lane else ""
-    end = f"the next try is at {clock(pause.next_look)}" if pause.next_look else "until ringproof resume"
-    return f"{lane}paused since {clock(pause.since)}: {pause.why}; {end}"
-
-
 def _people_lines(status: SendingStatus) -> Iterator[str]:
     everyone, *countries = status.people
     if everyone.codes:
@@ -96,6 +131,13 @@ def _some(countries: Sequence[str]) -> str:
 
 def _of_most(people: PeopleCodes) -> str:
     return f"{people.codes:,} of {people.most:,}" if people.most else f"{people.codes:,}"
+
+
+def _cost_lines(priced: Sequence["Batch"]) -> Iterator[str]:
+    if priced:
+        from worker.views.batch import cost_text  # noqa: PLC0415  # most installations have no prices
+
+        yield from (f"{one.name} {one.state}: {cost_text(one)}" for one in priced)
 
 
 def _reverification_lines(status: SendingStatus) -> Iterator[str]:

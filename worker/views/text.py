@@ -11,28 +11,14 @@ from ringproof.printable import escaped
 
 
 def clock(when: datetime | None) -> str:
-    """Return the time of day in this machine's zone, with the date if it is another day's.
+    """Return a time in UTC, as errors, JSON and the audit have it, with the date if it is another day's.
 
-    `15:04:05` today, `2026-11-28 15:04:05` yesterday, and `-` for None.
+    `15:04:05 UTC` today, `2026-11-28 15:04:05 UTC` yesterday, and `-` for None.
     """
     if when is None:
         return "-"
-    here = when.astimezone()
-    today = here.date() == datetime.now(UTC).astimezone().date()
-    return f"{here:%H:%M:%S}" if today else f"{here:%Y-%m-%d %H:%M:%S}"
-
-
-def duration_text(duration: timedelta) -> str:
-    """Return a duration in its two largest units: `45 s`, `12 min`, `4 h 20 min` or `2 days 3 h`."""
-    seconds = max(1, round(duration.total_seconds()))
-    minutes, hours, days = round(seconds / 60), round(seconds / 3600), seconds // 86_400
-    if seconds < 90:
-        return f"{seconds} s"
-    if minutes < 90:
-        return f"{minutes} min"
-    if hours < 48:
-        return f"{minutes // 60} h {minutes % 60} min"
-    return f"{days} days {seconds % 86_400 // 3600} h"
+    there = when.astimezone(UTC)
+    return f"{there:%H:%M:%S} UTC" if there.date() == datetime.now(UTC).date() else f"{there:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def counted(count: int, noun: str) -> str:
