@@ -13,8 +13,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final, Self
 
-import phonenumbers
-
 from ringproof.errors import InvalidRequest
 from ringproof.ledger.row_outcomes import LISTS
 from ringproof.phone.masking import mask_value
@@ -26,9 +24,6 @@ LARGEST_FILE: Final = 64 * 1024
 
 _AMOUNT: Final = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,6})?", re.ASCII)
 _WHOM: Final = re.compile(rf"(?P<country>[A-Z]{{2}}|001|\*)(?:/(?P<channel>{'|'.join(LISTS)}))?")
-_COUNTRIES: Final = {*phonenumbers.SUPPORTED_REGIONS, "001", "*"}
-"""A price of UK would count nothing, and Britain's codes would have that of all other countries."""
-
 _CURRENCY: Final = re.compile(r"\S(?:.{0,10}\S)?")
 _REMEDY: Final = "write US=0.05,GB=0.04; US/call=0.02 is the price of a call, and *=0.10 that of all other countries"
 
@@ -74,7 +69,7 @@ class Prices:
             match = _WHOM.fullmatch(whom.upper() if "/" not in whom else _capitals(whom))
             if match is None:
                 raise InvalidRequest("price", mask_value(part), _REMEDY)
-            if match["country"] not in _COUNTRIES:
+            if not _is_country(match["country"]):
                 raise InvalidRequest("price", mask_value(part), f"{match['country']} is no country; Britain is GB")
             if match[0] in prices:
                 raise InvalidRequest("price", mask_value(part), f"name {match[0]} once")
@@ -200,6 +195,19 @@ def _no_prices(path: Path, why: str) -> InvalidRequest:
     return InvalidRequest(
         "price", str(path), f"no prices can be read there ({why}); name a file of prices, or {_REMEDY}"
     )
+
+
+def _is_country(name: str) -> bool:
+    """A price of UK would count nothing, and Britain's codes would have that of all other countries."""
+    from ringproof.phone.number import check_region  # noqa: PLC0415  # phonenumbers' import takes a quarter of a second
+
+    if name in {"001", "*"}:
+        return True
+    try:
+        check_region(name)
+    except InvalidRequest:
+        return False
+    return True
 
 
 def _capitals(whom: str) -> str:
