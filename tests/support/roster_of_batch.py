@@ -34,7 +34,9 @@ class Batches(Simulation):
         self.queue = []
         for module in (feeder, sweep):
             monkeypatch.setattr(module, "send_chunk", self._keep)
-        monkeypatch.setattr(sweep, "send_message", lambda number, request, *_, **__: self._keep([(number, request)]))
+        monkeypatch.setattr(
+            sweep, "send_message", lambda message: self._keep([(message.args[0], message.kwargs["request"])])
+        )
 
     def _keep(self, requests, *_):
         self.messages.append(list(requests))
