@@ -91,7 +91,9 @@ class Producer(Process):
         return self.got("at once").count("code_sent")
 
 
-@pytest.mark.parametrize("how", ["failover", "kill_master", "pause_master"])
+@pytest.mark.parametrize(
+    "how", ["kill_master", *(pytest.param(how, marks=pytest.mark.long) for how in ("failover", "pause_master"))]
+)
 def test_a_worker_and_a_program_follow_the_master_without_a_restart(how, servers, own, running, tmp_path):
     with ledger_of(own) as ledger:
         control.pause(ledger, Lane.SCHEDULED)

@@ -537,7 +537,7 @@ class Life:
         return bool(self.sends) and clock.boot_clock() - self.sends[-1] < 14 * 60
 
 
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", [pytest.param(seed, marks=pytest.mark.long if seed % 5 else ()) for seed in range(40)])
 def test_whatever_redis_has_of_a_number_it_becomes_what_it_was(world, seed):
     chance = random.Random(seed)
     life = Life(world, chance)
