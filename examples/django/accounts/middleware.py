@@ -1,10 +1,10 @@
 """An error of Ringproof's becomes an answer, in the user's language."""
 
 import logging
-from collections.abc import Callable
 
 from celery.exceptions import TimeoutError as NoAnswer
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, JsonResponse
+from django.utils.deprecation import MiddlewareMixin
 from django.utils.translation import get_language
 
 from ringproof.errors import RingproofError
@@ -13,15 +13,8 @@ from ringproof.http_answer import answer_to
 log = logging.getLogger(__name__)
 
 
-class RingproofErrors:
-    """Middleware for views that call Ringproof and catch nothing themselves."""
-
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
-        self.get_response = get_response
-
-    def __call__(self, request: HttpRequest) -> HttpResponse:
-        """Answer a request."""
-        return self.get_response(request)
+class RingproofErrors(MiddlewareMixin):
+    """Middleware for views that call Ringproof and catch nothing themselves, of both kinds."""
 
     def process_exception(self, _request: HttpRequest, error: Exception) -> JsonResponse | None:
         """Answer what a view has raised, if it is Ringproof's; `NoAnswer`: no worker answered in time."""

@@ -1,5 +1,6 @@
 """A sign-up, and the four steps of its phone number. `accounts.middleware` answers the errors that no view catches."""
 
+import asyncio
 from typing import Any, Final
 
 from asgiref.sync import sync_to_async
@@ -67,10 +68,15 @@ async def state(request: HttpRequest) -> JsonResponse:
 @require_POST
 async def confirm(request: HttpRequest) -> JsonResponse:
     phone, code = await sync_to_async(phone_of)(request), request.POST.get("code", "")
-    await confirm_verification.aconfirm(phone.number, code, request=phone.request, timeout=WAIT_SECONDS)
-    phone.verified_at = timezone.now()  # the proof that this user holds the number
-    await phone.asave(update_fields=["verified_at"])
+    await asyncio.shield(enter(phone, code))  # a browser that goes away ends the view, but not the entry
     return JsonResponse({"state": "VERIFIED"})
+
+
+async def enter(phone: Phone, code: str) -> None:
+    """Have Plivo check a code, and store the proof: it is given once."""
+    await confirm_verification.aconfirm(phone.number, code, request=phone.request, timeout=WAIT_SECONDS)
+    phone.verified_at = timezone.now()
+    await phone.asave(update_fields=["verified_at"])
 
 
 def ask_for_code(phone: Phone, *, resend: bool = False) -> None:
