@@ -61,8 +61,9 @@ class PhoneNumberField(forms.CharField):
         text = super().to_python(value)
         if text in self.empty_values:
             return text
+        typed = text if isinstance(value, str) else value  # an integer as text would be a number without its zeros
         try:
-            return check_typed(text, region=self.region, channel=self.channel, account=self.account)
+            return check_typed(typed, region=self.region, channel=self.channel, account=self.account)
         except InvalidNumber as error:
             own = self.error_messages.get(error.reason)
             text = str(own) if own else _sentence(error, self.catalogue)
