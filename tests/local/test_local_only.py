@@ -20,7 +20,11 @@ OF_THIS_MACHINE = {"Origin": "http://127.0.0.1:5000"}
         {"Host": "localhost.evil.example"},
         {"Host": "10.0.0.1"},
         {"Host": ""},
+        {"Host": "evil.example@127.0.0.1:8077"},
+        {"Host": "127.0.0.1/evil.example"},
+        {"Host": "127.0.0.1?evil.example"},
         {"Origin": "https://evil.example", "Content-Type": "text/plain"},
+        {"Origin": "http://evil.example@127.0.0.1"},
         {"Origin": "null"},
     ],
 )

@@ -50,12 +50,16 @@ def _is_json(headers: Headers) -> bool:
 
 
 def is_here(url: str) -> bool:
-    """Whether a URL names this machine.
+    """Whether a URL names this machine, and nothing beside it: no user, and no path.
 
     >>> is_here("//127.0.0.1:8077"), is_here("http://127.0.0.1.evil.example"), is_here("null")
     (True, False, False)
+    >>> is_here("//evil.example@127.0.0.1"), is_here("//127.0.0.1/evil.example")
+    (False, False)
     """
     try:
-        return is_this_machine(urlsplit(url).hostname)
+        parts = urlsplit(url)
+        is_a_host_alone = url.endswith(f"//{parts.netloc}") and "@" not in parts.netloc
+        return is_a_host_alone and is_this_machine(parts.hostname)
     except ValueError:
         return False
