@@ -288,7 +288,7 @@ MUTATIONS = (
     Mutation(
         "a worker stops although Redis does not take a result",
         "worker/celery/shutdown.py",
-        "return _noticed_at is not None and time.monotonic() - _noticed_at > GRACE_SECONDS",
+        "return stopped_at > 0 and time.monotonic() - stopped_at > GRACE_SECONDS",
         "return False",
         "tests/faults/test_redis_fails.py::test_a_worker_stops_in_time_although_redis_takes_no_result",
     ),

@@ -20,6 +20,7 @@ LOADS = {"numbers": (600, "40/1s"), "batch": (5000, "300/1s")} if LONG else {"nu
 """How many, and a pace at which there is work left when Redis is back."""
 FROZEN_SECONDS = [5, 20] if LONG else [5]
 AGAIN_SECONDS = 30.0
+SUPERVISOR_SECONDS = 30.0  # between SIGTERM and SIGKILL, as docs/operating/deploying.md asks for
 
 
 POOLS = ("prefork", pytest.param("threads", marks=pytest.mark.long))
@@ -180,7 +181,7 @@ def test_a_worker_stops_in_time_although_redis_takes_no_result(tmp_path, pool, f
         eventually(lambda: len(world.first_bytes()) == 7)
         getattr(world.redis, fails)()
         worker.popen.terminate()
-        eventually(lambda: worker.popen.poll() is not None, within=25)
+        eventually(lambda: worker.popen.poll() is not None, within=SUPERVISOR_SECONDS)
         {"kill": world.redis.restart, "freeze": world.redis.thaw}[fails]()
         eventually(lambda: answered(world))
         world.start(name="another", children=2)

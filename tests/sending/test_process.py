@@ -82,7 +82,7 @@ def given(client, plivo, monkeypatch):
     yield given
     given.sending.close()
     given.plivo.close()
-    shutdown._stops_here = False
+    shutdown._stopped_here = 0.0
 
 
 @pytest.fixture

@@ -56,7 +56,7 @@ class Readiness(bootsteps.StartStopStep):
         parent.options.update(without_mingle=True, without_gossip=True)
         name_worker(parent.hostname)
         try:
-            shutdown.share_flag()
+            shutdown.share_stop()
             prepare_pool_files(parent.pool_cls)
             runtime.asks_plivo = True
             current = runtime.settings(worker=True)
