@@ -1,5 +1,6 @@
 """One attempt: it sends at its slot, writes the result to the ledger, and sends nothing at any other time."""
 
+import time
 from dataclasses import replace
 from datetime import timedelta
 
@@ -9,7 +10,7 @@ from support.number_in_ledger import Book
 
 from ringproof.batches.erasure import erase_number
 from ringproof.clock import boot_clock
-from ringproof.errors import LedgerUnavailable
+from ringproof.errors import LedgerUnavailable, TooFewReplicas
 from ringproof.ledger.durations import Durations
 from ringproof.ledger.pace import replace_slot, reserve_slot
 from ringproof.ledger.record import Reason, State
@@ -118,8 +119,9 @@ def test_the_final_check_sends_nothing_if_the_slot_is_too_long_ago(client, plivo
     assert book.record.due_at <= book.record.updated_at, "due at once"
 
 
-def test_the_ledger_is_called_until_it_answers():
-    answers = [LedgerUnavailable("redis://", "away"), LedgerUnavailable("redis://", "away"), "an answer"]
+def test_the_ledger_is_called_until_it_answers_and_each_cause_is_logged_once(caplog):
+    away, alone = LedgerUnavailable("redis://", "away"), TooFewReplicas("redis://", "0 of 1 replicas follow")
+    answers = [away, away, alone, away, alone, "an answer"]
 
     def ask():
         answer = answers.pop(0)
@@ -128,6 +130,7 @@ def test_the_ledger_is_called_until_it_answers():
         return answer
 
     assert until_ledger_answers(ask) == "an answer"
+    assert [line.message.partition(": ")[2] for line in caplog.records] == [str(away), str(alone)]
 
 
 def test_the_ledger_is_called_for_so_many_seconds_or_until_the_worker_stops(monkeypatch):
@@ -136,6 +139,6 @@ def test_the_ledger_is_called_for_so_many_seconds_or_until_the_worker_stops(monk
 
     with pytest.raises(LedgerUnavailable):
         until_ledger_answers(ask, seconds=0.1)
-    monkeypatch.setattr(shutdown, "_stops_here", True)
+    monkeypatch.setattr(shutdown, "_stopped_here", time.monotonic())
     with pytest.raises(LedgerUnavailable):
         until_ledger_answers(ask, ends_with_worker=True)

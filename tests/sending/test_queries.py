@@ -1,5 +1,6 @@
 """Questions to Plivo: each begins at its slot and never later, stops with its worker, and tells the pace the answer."""
 
+import time
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
@@ -88,7 +89,7 @@ def test_a_question_connects_before_its_slot(book, plivo_at):
 def test_a_worker_that_stops_asks_nothing_before_its_slot(book, plivo_at, monkeypatch):
     server, client, _ = plivo_at
     slot = boot_clock() + 60
-    monkeypatch.setattr(shutdown, "_stops_here", True)
+    monkeypatch.setattr(shutdown, "_stopped_here", time.monotonic())
 
     with pytest.raises(LeaseOver, match="stops"):
         ask_from_slot(book.ledger, slot, client.probe, ends=slot + 1)

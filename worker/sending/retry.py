@@ -35,6 +35,7 @@ def until_ledger_answers(
         record = until_ledger_answers(lambda: ledger.read(number))
     """
     has_run_out = stop_after_delay(seconds)
+    logged: set[str] = set()
 
     def may_help(error: BaseException) -> bool:
         is_final = isinstance(error, LedgerDamaged) or (raises_refusals and getattr(error, "is_refusal", False))
@@ -43,16 +44,18 @@ def until_ledger_answers(
     def ends(state: RetryCallState) -> bool:
         return has_run_out(state) or shutdown.is_grace_over() or (ends_with_worker and shutdown.is_stopping())
 
+    def log_once(state: RetryCallState) -> None:
+        """Log each cause once: a Redis that was away may come back without its replicas."""
+        cause = str(state.outcome.exception() if state.outcome else "")
+        if cause not in logged:
+            logged.add(cause)
+            _log.warning("the ledger is called again until it answers: %s", cause)
+
     retrying = Retrying(
         retry=retry_if_exception(may_help),
         wait=wait_chain(*map(wait_fixed, PAUSES)),
         stop=ends,
-        before_sleep=_log_the_first,
+        before_sleep=log_once,
         reraise=True,
     )
     return retrying(call)
-
-
-def _log_the_first(state: RetryCallState) -> None:
-    if state.attempt_number == 1 and state.outcome:
-        _log.warning("the ledger is called again until it answers: %s", state.outcome.exception())
