@@ -73,6 +73,7 @@ class Watch:
     def __init__(self, ledger: AsyncLedger) -> None:
         self._ledger = ledger
         self._listening: _Listening | None = None
+        self._ending: set[asyncio.Task[None]] = set()
 
     async def record(
         self, ledger: AsyncLedger, number: str, request: int, is_done: Callable[[Record], bool], seconds: float | None
@@ -127,10 +128,17 @@ class Watch:
         finally:
             if listening.remove(key, wait):
                 self._listening = None
-                await listening.end()
+                await self._end(listening)
         if not wait.values:
             raise LedgerUnavailable(self._ledger.blocking.shown_url, "no answer in time")
         return wait.values[0]
+
+    async def _end(self, listening: "_Listening") -> None:
+        """End a listening, even if who waits for that is cancelled: anyio cancels again at each step."""
+        ending = asyncio.create_task(listening.end(), name="end-listening")
+        self._ending.add(ending)
+        ending.add_done_callback(self._ending.discard)
+        await asyncio.shield(ending)
 
 
 class _Listening:
@@ -169,7 +177,8 @@ class _Listening:
         while pending:  # redis-py may take a cancellation for the end of its own time
             for task in pending:
                 task.cancel()
-            pending = (await asyncio.wait(pending, timeout=CANCEL_SECONDS))[1]
+            with suppress(asyncio.CancelledError):  # the loop ends, and cancels all at once
+                pending = (await asyncio.wait(pending, timeout=CANCEL_SECONDS))[1]
 
     def _note(self, key: str) -> None:
         self._changed.add(key)

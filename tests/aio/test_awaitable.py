@@ -359,6 +359,38 @@ class TestNothingIsLeft:
         assert {type(one) for one in ended} == {asyncio.CancelledError}
         eventually(lambda: is_idle(own))
 
+    def test_by_waits_that_are_cancelled_again_at_each_step_until_they_end(self, own):
+        """As anyio does, and so Starlette."""
+
+        async def run():
+            for steps in range(100):
+                wait = asyncio.create_task(initiate_verification.AsyncResult(fresh_number()).wait())
+                for _ in range(steps):
+                    await asyncio.sleep(0)
+                while not wait.done():
+                    wait.cancel()
+                    await asyncio.sleep(0)
+            await until(lambda: asyncio.all_tasks() == {asyncio.current_task()})
+
+        asyncio.run(run())
+
+        eventually(lambda: is_idle(own))
+
+    @pytest.mark.timeout(60)  # it would hang
+    def test_by_a_loop_that_ends_while_cancelled_waits_end(self, own):
+        async def run(steps):
+            wait = asyncio.create_task(initiate_verification.AsyncResult(fresh_number()).wait())
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            for _ in range(2):
+                wait.cancel()
+                await asyncio.sleep(0)
+
+        for steps in range(100):
+            asyncio.run(run(steps))
+
+        eventually(lambda: is_idle(own))
+
     def test_by_calls_that_are_cancelled_at_any_step(self, own):
         async def run():
             for steps in range(30):

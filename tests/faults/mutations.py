@@ -2235,6 +2235,13 @@ MUTATIONS = (
         "tests/aio/test_watch.py::test_a_change_whose_message_was_lost_is_seen_within_seconds",
     ),
     Mutation(
+        "a program ends, although what listens for its cancelled waits has taken a cancellation for something else",
+        "ringproof/aio/watch.py",
+        "with suppress(asyncio.CancelledError):  # the loop ends",
+        "with suppress():  # the loop ends",
+        "tests/aio/test_awaitable.py::TestNothingIsLeft::test_by_a_loop_that_ends_while_cancelled_waits_end",
+    ),
+    Mutation(
         "the front door listens again after a restart of Redis",
         "ringproof/aio/watch.py",
         "await pubsub.subscribe(*keys)  # the first ones",
