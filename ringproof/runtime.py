@@ -86,8 +86,8 @@ def refuse_test_mode() -> None:
         test_mode.refuse_in_service(os.environ)
 
 
-most_connections: int | None = None
-"""How many connections to Redis this process's ledger has at most: a worker sets it. None: one for each thread."""
+few_connections: int | None = None
+"""How many connections to Redis a worker's threads share, where Redis is near. None: each thread has one."""
 
 
 def settings(*, worker: bool = False, only: Collection[str] = ()) -> Settings:
@@ -219,7 +219,7 @@ def _redis(_pid: int, origin: Origin | None, url: str) -> "redis.Redis":
         return origin.connect(url)
     from ringproof.ledger.connection import connect  # noqa: PLC0415  # a healthcheck has no time for redis-py
 
-    return connect(url, most=most_connections)
+    return connect(url, few=few_connections)
 
 
 @lru_cache(maxsize=ORIGINS)

@@ -1,8 +1,7 @@
 """How the ledger connects to Redis: with short time limits, and without repeating a command by itself."""
 
 import re
-import time
-from collections.abc import Callable
+from queue import Empty, LifoQueue
 from typing import Any, Final
 
 import redis
@@ -14,11 +13,17 @@ from ringproof.ledger.sentinels import MAX_CONNECTIONS, master_pool
 from ringproof.network.redis_url import has_sentinels
 from ringproof.phone.masking import redact
 
+WAIT_SECONDS: Final = 0.02
+"""So long a thread waits for a connection of others. Calls to a Redis that is near take a millisecond."""
 
-def connect(url: str, *, most: int | None = None) -> redis.Redis:
+MOST_SHARED: Final = 64
+"""Connections that threads share at most: as many calls are under way at Plivo's pace, if each takes half a second."""
+
+
+def connect(url: str, *, few: int | None = None) -> redis.Redis:
     """Return a client that never repeats a command by itself: redis-py would, up to ten times.
 
-    With `most`, it opens no more connections, and a thread waits until one is free.
+    Without `few` each thread that waits has a connection. With it threads share so many, and more where Redis is far.
     """
     options: dict[str, Any] = {
         "decode_responses": True,
@@ -26,30 +31,36 @@ def connect(url: str, *, most: int | None = None) -> redis.Redis:
         "socket_connect_timeout": SOCKET_SECONDS,
         "retry": Retry(NoBackoff(), 0),
     }
+    if few is not None:
+        options |= {"max_connections": few, "timeout": SOCKET_SECONDS, "queue_class": SharedConnections}
     if has_sentinels(url):
-        return redis.Redis.from_pool(master_pool(url, most=most, **options))
-    if most is None:
+        return redis.Redis.from_pool(master_pool(url, is_shared=few is not None, **options))
+    if few is None:
         return redis.Redis.from_url(url, max_connections=MAX_CONNECTIONS, **options)
-    pool = redis.BlockingConnectionPool.from_url(url, max_connections=most, timeout=SOCKET_SECONDS, **options)
-    return redis.Redis.from_pool(pool)
+    return redis.Redis.from_pool(redis.BlockingConnectionPool.from_url(url, **options))
 
 
-def round_trip(url: str) -> float:
-    """Return how long Redis takes to answer (s): the shortest of three pings, or 0 if it does not answer."""
-    client = connect(url)
-    try:
-        client.ping()  # it connects
-        return min(_seconds_of(client.ping) for _ in range(3))
-    except redis.RedisError:
-        return 0.0
-    finally:
-        client.close()
+class SharedConnections(LifoQueue[Any]):
+    """The places of a pool's connections, as redis-py keeps them: None where none is open yet.
 
+    A thread that has waited WAIT_SECONDS for another's connection gets a place of its own. So a process has a few near
+    Redis, and as many as its calls need where each is under way for long.
+    """
 
-def _seconds_of(call: Callable[[], object]) -> float:
-    began = time.perf_counter()
-    call()
-    return time.perf_counter() - began
+    def get(self, block: bool = True, timeout: float | None = None) -> Any:
+        """Return a connection, or None for a new one. Raises `queue.Empty` if there is none in time."""
+        try:
+            return super().get(block, WAIT_SECONDS)
+        except Empty:
+            if self._has_grown():
+                return None
+        return super().get(block, timeout)
+
+    def _has_grown(self) -> bool:
+        with self.mutex:
+            has_room = self.maxsize < MOST_SHARED
+            self.maxsize += has_room
+        return has_room
 
 
 _CODES: Final = {

@@ -244,12 +244,10 @@ class BlockingMasterPool(MasterPool, redis.BlockingConnectionPool):
     """A pool of connections to the master, where a thread waits until one is free."""
 
 
-def master_pool(url: str, *, most: int | None = None, **options: Any) -> MasterPool:
-    """Return a pool for a checked URL. With `most` it has no more connections, and a thread waits until one is free."""
-    if most is None:
-        return MasterPool(**connection_options(url) | {"max_connections": MAX_CONNECTIONS} | options)
-    bounds = {"max_connections": most, "timeout": SOCKET_SECONDS}
-    return BlockingMasterPool(**connection_options(url) | bounds | options)  # type: ignore[no-untyped-call]  # redis-py's
+def master_pool(url: str, *, is_shared: bool = False, **options: Any) -> MasterPool:
+    """Return a pool for a checked URL, with redis-py's options; in a shared one a thread waits until one is free."""
+    kind = BlockingMasterPool if is_shared else MasterPool
+    return kind(**connection_options(url) | {"max_connections": MAX_CONNECTIONS} | options)
 
 
 def connection_options(url: str) -> dict[str, Any]:

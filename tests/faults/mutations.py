@@ -286,6 +286,13 @@ MUTATIONS = (
         "tests/ledger/test_damage.py::test_it_keeps_no_other_number_from_being_worked_off",
     ),
     Mutation(
+        "a thread that waits for a connection to a Redis far away opens one more",
+        "ringproof/ledger/connection.py",
+        "has_room = self.maxsize < MOST_SHARED",
+        "has_room = False",
+        "tests/ledger/test_connection.py::test_threads_open_more_connections_to_a_redis_that_is_far_away",
+    ),
+    Mutation(
         "a worker stops although Redis does not take a result",
         "worker/celery/shutdown.py",
         "return stopped_at > 0 and time.monotonic() - stopped_at > GRACE_SECONDS",

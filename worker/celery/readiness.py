@@ -1,7 +1,6 @@
 """The check of settings and Redis that a worker makes at its start, before it takes a message."""
 
 import logging
-import math
 import socket
 import sys
 from collections.abc import Collection
@@ -13,12 +12,10 @@ from celery import bootsteps
 from ringproof import runtime
 from ringproof.errors import LedgerUnavailable, Misconfigured
 from ringproof.ledger import attention, audit
-from ringproof.ledger.connection import round_trip
 from ringproof.ledger.health import examine
 from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.policy import changes
 from ringproof.phone.country_list import PLIVO_SERVES
-from ringproof.policy import Rate
 from worker.celery import shutdown
 from worker.celery.consumers import leave_queues, want_events
 from worker.celery.identity import name_worker
@@ -28,14 +25,8 @@ TESTED: Final = {"celery": "5.6.3", "kombu": "5.6.2"}
 """The versions that Ringproof is tested with. A worker logs at its start if it finds others."""
 
 CONNECTIONS: Final = 4
-"""Connections of a process's ledger near Redis: one begins the numbers in hand, one writes results, and two are for all
-else."""
-
-CALLS_OF_A_SEND: Final = 2
-"""A person's number is begun in one call of Redis, and its result is written in another one."""
-
-SPARE: Final = 1.25
-"""How many more calls a process can make than Plivo's pace takes."""
+"""Connections of a process's ledger where Redis is near: one begins the numbers in hand, one writes results, and two
+are for all else."""
 
 SCRIPTS_OF_A_SEND: Final = ("number/begin", "pace/reserve_slot", "number/settle")
 """Their texts are put together before the fork. Each child would take 0.1 s for them, in the middle of its first sends.
@@ -60,8 +51,7 @@ class Readiness(bootsteps.StartStopStep):
             prepare_pool_files(parent.pool_cls)
             runtime.asks_plivo = True
             current = runtime.settings(worker=True)
-            away = round_trip(current.redis_url.get_secret_value())
-            runtime.most_connections = connections_for(current.policy.rate, away)
+            runtime.few_connections = CONNECTIONS
             runtime.plivo().close()
             ledger = runtime.ledger()
             ledger.check_rights()
@@ -91,18 +81,6 @@ class Readiness(bootsteps.StartStopStep):
             if complaint.fatal:
                 sys.exit(f"ringproof: {complaint.text}")
             _log.warning("%s", complaint.text)
-
-
-def connections_for(rate: Rate, away: float) -> int:
-    """Return how many connections a process needs to send at a rate, with Redis a round trip of `away` seconds away.
-
-    Each one makes one call in a round trip.
-
-    >>> connections_for(Rate.parse("300/5s"), 0.001), connections_for(Rate.parse("300/5s"), 0.1)
-    (4, 15)
-    """
-    calls = CALLS_OF_A_SEND * float(rate.number / rate.window_seconds)
-    return max(CONNECTIONS, math.ceil(SPARE * calls * away))
 
 
 def make_scripts(ledger: Ledger) -> None:
