@@ -5,6 +5,7 @@ ever read here: the fields of an entry stay packed as begin has returned them, u
 """
 
 import json
+import math
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
@@ -93,7 +94,7 @@ class Memory:
         self._most = most
         self._lock = threading.Lock()
         self._attempts: OrderedDict[tuple[str, int], Attempt] = OrderedDict()  # the one changed last comes last
-        self._dropped_at = 0.0  # when the newest of those that had no room had changed
+        self._dropped_at = -math.inf  # when the newest of those that had no room had changed
         self.last_slot = self.last_call_slot = 0.0
 
     def __len__(self) -> int:

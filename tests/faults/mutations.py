@@ -286,6 +286,13 @@ MUTATIONS = (
         "tests/ledger/test_damage.py::test_it_keeps_no_other_number_from_being_worked_off",
     ),
     Mutation(
+        "a process that has forgotten nothing says so, also on a machine that was just started",
+        "ringproof/ledger/memory.py",
+        "self._dropped_at = -math.inf",
+        "self._dropped_at = 0.0",
+        "tests/ledger/test_generation.py::test_a_machine_that_was_started_a_minute_ago_brings_back_everything_too",
+    ),
+    Mutation(
         "a thread that waits for a connection to a Redis far away opens one more",
         "ringproof/ledger/connection.py",
         "has_room = self.maxsize < MOST_SHARED",

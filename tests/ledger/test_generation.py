@@ -275,6 +275,16 @@ def test_an_emptied_redis_gets_everything_back(world):
     assert world.accept(number).disposition is Disposition.LIVE
 
 
+def test_a_machine_that_was_started_a_minute_ago_brings_back_everything_too(world):
+    world.time.ahead = 60 - clock.boot_clock()
+    a = world.process("aaaaaaaa")
+    numbers(world, a, 2)
+    world.bring_back({})
+    world.until_open(a)
+
+    assert (world.gate.mended, world.gate.unreported) == (2, 0)
+
+
 def test_a_process_that_never_reports_holds_the_gate_for_its_lease_and_then_what_it_may_have_sent(world):
     a, dead = world.process("aaaaaaaa"), world.process("dddddddd")
     number, persons = fresh_number(), fresh_number()
