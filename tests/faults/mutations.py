@@ -309,8 +309,8 @@ MUTATIONS = (
     Mutation(
         "a damaged record keeps no thread that repeats its call",
         "worker/sending/retry.py",
-        "is_final = isinstance(error, LedgerDamaged) or (",
-        "is_final = (",
+        "isinstance(error, LedgerUnavailable) and not isinstance(error, LedgerDamaged)",
+        "isinstance(error, LedgerUnavailable)",
         "tests/sending/test_begin.py::test_a_person_with_a_damaged_record_keeps_no_thread_of_the_worker",
     ),
     Mutation(
@@ -983,8 +983,8 @@ MUTATIONS = (
     Mutation(
         "a damaged record does not keep the numbers in hand from being begun",
         "worker/sending/bulk.py",
-        "return begin_portion(self._ledger, self._senders, portion, quiet_until, raises_refusals=True)",
-        "return begin_portion(self._ledger, self._senders, portion, quiet_until)",
+        "            return self._begin_each(portion, quiet_until)\n",
+        "            raise\n",
         "tests/sending/test_process.py::test_a_damaged_record_does_not_keep_the_numbers_in_hand_from_being_begun",
     ),
     Mutation(
@@ -1167,7 +1167,7 @@ MUTATIONS = (
     Mutation(
         "a worker asks until it knows what a frozen Redis has claimed for it",
         "worker/sending/begin.py",
-        "answers = until_ledger_answers(begin, ends_with_worker=True, raises_refusals=raises_refusals)",
+        "answers = until_ledger_answers(begin, ends_with_worker=True)",
         "answers = until_ledger_answers(begin, seconds=10.0)",
         "tests/sending/test_begin.py::test_begin_is_repeated_until_a_frozen_redis_shows_its_claims",
     ),

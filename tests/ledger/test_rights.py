@@ -246,14 +246,14 @@ def test_without_the_rights_to_try_nothing_is_tried(users, rules):
 
 def test_a_request_is_refused_before_its_script_has_written_anything(users):
     users.make("half", rights_of(Role.PRODUCER, "ringproof", 0).acl(is_read_only_known=users.knows_read_only))
-    users.admin.execute_command("ACL", "SETUSER", "half", "-zadd")  # the last command of an accepted request
+    users.admin.execute_command("ACL", "SETUSER", "half", "-hincrby")  # the last command of an accepted request
     half = Ledger(users.client("half"))
 
-    with pytest.raises(LedgerUnavailable, match=r"rights of a producer\); give them .*: ACL SETUSER half \+zadd"):
+    with pytest.raises(LedgerUnavailable, match=r"rights of a producer\); give them .*: ACL SETUSER half \+hincrby"):
         half.accept("+14155550188", token="any")
 
     assert not users.admin.exists("ringproof:number:+14155550188")
-    users.admin.execute_command("ACL", "SETUSER", "half", "+zadd")
+    users.admin.execute_command("ACL", "SETUSER", "half", "+hincrby")
     assert half.accept("+14155550188", token="any")
 
 

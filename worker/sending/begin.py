@@ -57,13 +57,11 @@ def begin_portion(
     portion: Sequence[tuple[str, int]],
     quiet_until: Mapping[str, datetime],
     patience: float = BEGIN_SECONDS,
-    *,
-    raises_refusals: bool = False,
 ) -> Portion:
     """Begin each (number, request) whose turn has come, and pass it on to the senders.
 
     Its caller waits `patience` seconds for a turn. Raises `LedgerUnavailable` if this worker stops while the ledger
-    does not answer; with `raises_refusals` also if Redis refuses the call, and then none is begun.
+    does not answer, and `LedgerDamaged` if a record is damaged: then none is begun.
 
         begin_portion(ledger, senders, [("+14155550123", 1764374400)], {})  # Portion(begun=1, later=[], next_turn=0.0)
     """
@@ -79,7 +77,7 @@ def begin_portion(
     # A Redis that was frozen still performs the calls of that time when it goes on. Only a call with the same fence
     # shows what they claimed. So begin is repeated until it answers: otherwise the numbers would be in doubt
     # although no worker has sent to them. If the answer comes too late for a lease, the sender sends nothing.
-    answers = until_ledger_answers(begin, ends_with_worker=True, raises_refusals=raises_refusals)
+    answers = until_ledger_answers(begin, ends_with_worker=True)
     begun_here, later, next_turn, is_refused = 0, [], 0.0, False
     for request, begun in zip(portion, answers, strict=True):
         if begun.verdict is Verdict.BEGUN:

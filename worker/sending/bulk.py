@@ -11,7 +11,7 @@ from typing import Final
 from ringproof.celery.messages import send_chunk
 from ringproof.celery.people import send_people
 from ringproof.clock import boot_clock
-from ringproof.errors import LedgerUnavailable, UnknownAccount
+from ringproof.errors import LedgerDamaged, LedgerUnavailable, UnknownAccount
 from ringproof.ledger.record import Lane
 from ringproof.ledger.row_outcomes import LISTS
 from ringproof.phone.masking import mask
@@ -129,25 +129,21 @@ class InHand:
         # Not known from when they came: here they may wait until their quiet hours begin.
         quiet_until = self._quiet.among(portion)
         try:
-            return begin_portion(self._ledger, self._senders, portion, quiet_until, raises_refusals=True)
-        except LedgerUnavailable as error:
-            if not error.is_refusal:
-                raise
+            return begin_portion(self._ledger, self._senders, portion, quiet_until)
+        except LedgerDamaged:
             return self._begin_each(portion, quiet_until)
 
     def _begin_each(self, portion: Sequence[tuple[str, int]], quiet_until: Mapping[str, datetime]) -> Portion:
-        """Begin numbers one by one, because Redis has refused them together: perhaps the record of one is damaged.
+        """Begin numbers one by one, because the record of one is damaged, or what Redis has of them all.
 
-        Then this one is not in hand any more, and the others go on. If Redis refuses all of them they wait.
+        One that is damaged is not in hand any more, and the others go on. If all of them are they wait.
         """
         begun, later, next_turn, is_refused = 0, [], 0.0, False
-        refused: dict[tuple[str, int], LedgerUnavailable] = {}
+        refused: dict[tuple[str, int], LedgerDamaged] = {}
         for place, request in enumerate(portion):
             try:
-                one = begin_portion(self._ledger, self._senders, [request], quiet_until, raises_refusals=True)
-            except LedgerUnavailable as error:
-                if not error.is_refusal:
-                    raise
+                one = begin_portion(self._ledger, self._senders, [request], quiet_until)
+            except LedgerDamaged as error:
                 refused[request] = error
                 continue
             begun += one.begun
@@ -163,7 +159,7 @@ class InHand:
         return Portion(begun, later, next_turn, is_refused)
 
     def _wait_behind_others(self, portion: Sequence[tuple[str, int]]) -> Portion:
-        """Try others first after a pause: if Redis takes one of them, it was not Redis that refused all."""
+        """Try others first after a pause: if Redis takes one of them, not all are damaged."""
         with self._lock:
             for request in portion:
                 self._requests[request] = self._requests.pop(request)

@@ -24,13 +24,12 @@ def until_ledger_answers(
     *,
     seconds: float = float("inf"),
     ends_with_worker: bool = False,
-    raises_refusals: bool = False,
 ) -> T:
     """Call the ledger until it answers, and return the answer. A repeated call must count only once.
 
     Raises `LedgerUnavailable` after `seconds` without an answer, or when this worker's time to stop is over; with
-    `ends_with_worker` as soon as this worker stops; and with `raises_refusals` also when Redis refuses the call. Raises
-    `LedgerDamaged` at once: the answer would always be the same.
+    `ends_with_worker` as soon as this worker stops. Raises `LedgerDamaged` at once: the answer would always be the
+    same.
 
         record = until_ledger_answers(lambda: ledger.read(number))
     """
@@ -38,8 +37,7 @@ def until_ledger_answers(
     logged: set[str] = set()
 
     def may_help(error: BaseException) -> bool:
-        is_final = isinstance(error, LedgerDamaged) or (raises_refusals and getattr(error, "is_refusal", False))
-        return isinstance(error, LedgerUnavailable) and not is_final
+        return isinstance(error, LedgerUnavailable) and not isinstance(error, LedgerDamaged)
 
     def ends(state: RetryCallState) -> bool:
         return has_run_out(state) or shutdown.is_grace_over() or (ends_with_worker and shutdown.is_stopping())
