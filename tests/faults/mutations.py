@@ -1186,11 +1186,11 @@ MUTATIONS = (
         "tests/sending/test_process.py::test_a_number_is_sent_to_once_although_no_thread_can_be_started_for_it",
     ),
     Mutation(
-        "a look-up takes a slot",
+        "a question takes a slot, even a look-up",
         "worker/sending/queries.py",
         "reserve_slot(ledger, within=within), ask, ends=ends)",
         "boot_clock(), ask, ends=ends)",
-        "tests/faults/test_pace_fails.py::test_each_request_takes_a_slot_even_a_look_up",
+        "tests/sending/test_queries.py::test_a_question_takes_a_slot_whatever_is_asked",
     ),
     Mutation(
         "another rate begins a window after the last slot of the old one",

@@ -55,6 +55,20 @@ def plivo_at(serve, client_of):
 
 
 @pytest.mark.parametrize("question", QUESTIONS)
+def test_a_question_takes_a_slot_whatever_is_asked(book, plivo_at, question):
+    _, client, came = plivo_at
+    book.ledger.publish_policy(Policy(rate=Rate.parse("1/1s")))
+    book.move(timedelta(seconds=2))
+    before = reserve_slot(book.ledger)
+    with suppress(RingproofError):
+        ask_at_slot(book.ledger, QUESTIONS[question](client))
+    after = reserve_slot(book.ledger)
+
+    assert came[0] >= before + 1 - 0.03
+    assert after >= before + 2 - 0.03
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
 def test_a_missed_slot_is_replaced_whatever_is_asked(book, plivo_at, question):
     server, client, came = plivo_at
     reserve_slot(book.ledger)
