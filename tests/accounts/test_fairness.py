@@ -60,6 +60,7 @@ def test_an_idle_account_costs_no_command_and_no_thread(world):
     assert max(threads.values()) < 20, "no thread for any of the accounts"
 
 
+@pytest.mark.long  # it judges a pace, on a machine that other tests keep busy
 def test_thirty_accounts_at_work_get_the_same_share_and_keep_their_pace(world):
     for name in NAMES:
         world.call("import", numbers(60), "all", account=name)

@@ -58,6 +58,7 @@ def pace_and_patience(world, seconds):
     return (codes_of_well(world) - before) / took, sorted(waits)[len(waits) // 2]
 
 
+@pytest.mark.long  # it compares two paces, on a machine that other tests keep busy
 def test_trouble_of_five_accounts_slows_neither_the_batch_nor_the_people_of_a_sixth(world):
     for name in RATE:
         world.call("import", numbers(ROWS), "all", account=name)

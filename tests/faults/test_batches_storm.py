@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from batches_of import agrees, import_rows
 from checker import check
 from support.harness import LONG, eventually, fresh_number
@@ -71,6 +72,7 @@ def completed(world, name):
     return batch_summary(world.ledger, name).state is BatchState.COMPLETED
 
 
+@pytest.mark.long
 def test_workers_obey_a_pause_a_resume_and_a_cancel(tmp_path):
     with World(tmp_path, RINGPROOF_RATE="40/1s") as world:
         numbers = [fresh_number() for _ in range(400)]

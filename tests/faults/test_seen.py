@@ -278,7 +278,20 @@ FAULTS = (
 )
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.make.__name__)
+# As many as fit into the suite's time; `make faults` has all of them.
+SHORT = (
+    *(redis_is_full, a_backup_is_restored, nobody_takes_bulk, beat_is_dead),
+    *(plivo_refuses_connections, no_worker_is_left, redis_is_gone),
+)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param(fault, id=fault.make.__name__, marks=() if fault.make in SHORT else pytest.mark.long)
+        for fault in FAULTS
+    ],
+)
 def test_the_fault_is_named_once_with_what_to_do(installation, fault):
     if fault.begins_well:
         installation.until_well()

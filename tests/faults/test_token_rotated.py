@@ -47,6 +47,7 @@ def until_all_have_a_code(world):
     assert len(world.plivo.sends()) == len(world.accepted), "never two codes for one number"
 
 
+@pytest.mark.long
 def test_the_other_host_sends_everything_until_it_is_refused_as_well(world):
     good, rotated = start(world, "good"), start(world, "rotated", ROTATED)
     eventually(lambda: len(workers_alive(world.ledger)) == 2)
