@@ -38,11 +38,6 @@ def changes(ledger: Ledger, policy: Policy) -> list[str]:
     ]
 
 
-def is_test_number(ledger: Ledger, number: str) -> bool:
-    """Whether a number (E.164) is verified by a fixed code, without Plivo. Raises `LedgerUnavailable`."""
-    return number in _published(ledger, "test_numbers").split(",")
-
-
 def _shown(name: str, value: object) -> object:
     """Return a value for a log: of numbers, how many there are."""
     return str(value).count(",") if name == "test_numbers" else value or "none"

@@ -91,7 +91,7 @@ def _one_after_the_other():
 
     def waiting(ours, senders, *args):
         answer = begin_one(ours, senders, *args)
-        while senders._free < SENDERS:
+        while senders.threads.free < SENDERS:
             time.sleep(0.01)
         return answer
 

@@ -249,7 +249,7 @@ def test_a_damaged_record_keeps_one_sender_and_leaves_the_others_free(given, cli
         given.take(others)
         eventually(lambda: set(given.states(others)) == {State.CODE_SENT})
 
-        eventually(lambda: given.sending.senders._free == senders.SENDERS - 1, within=5)
+        eventually(lambda: given.sending.senders.threads.free == senders.SENDERS - 1, within=5)
     finally:
         client.rename("test:damaged", key)
 
@@ -317,7 +317,7 @@ def test_a_number_is_sent_to_once_although_no_thread_can_be_started_for_it(given
     given.sending.close()
 
     assert [len(plivo.sends(number)) for number, _ in asked] == [1, 1, 1]
-    assert given.sending.senders._free == senders.SENDERS
+    assert given.sending.senders.threads.free == senders.SENDERS
 
 
 def test_numbers_are_begun_although_no_thread_could_be_started_for_the_first(given, plivo, no_more_threads):
@@ -373,7 +373,7 @@ def test_an_error_of_our_own_frees_the_sender_and_is_logged_without_the_number(g
     given.take(asked)
     eventually(lambda: "ZeroDivisionError" in caplog.text)
 
-    eventually(lambda: given.sending.senders._free == senders.SENDERS)
+    eventually(lambda: given.sending.senders.threads.free == senders.SENDERS)
     assert asked[0][0] not in caplog.text
     assert given.states(asked) == [State.SENDING], "its lease ends, and it is in doubt"
 

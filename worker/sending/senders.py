@@ -189,10 +189,6 @@ class Senders:
         self.lead = Lead()
 
     @property
-    def _free(self) -> int:
-        return self.threads.free
-
-    @property
     def unwritten(self) -> int:
         """How many results are not in the ledger yet."""
         return self._results.unwritten
