@@ -5,6 +5,7 @@ confirmations.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
@@ -19,6 +20,14 @@ REPLACED_WITHIN: Final = timedelta(seconds=10)
 """Half of the time that a send has for its first byte. A slot for a call may be a minute away."""
 
 
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A slot: its moment by this process's `boot_clock()`, and by the clock of Redis (µs since 1970)."""
+
+    at: float
+    at_us: int
+
+
 def reserve_slot(ledger: Ledger, *, within: timedelta | None = None) -> float:
     """Reserve the next free slot and return its moment by this process's `boot_clock()`.
 
@@ -27,16 +36,18 @@ def reserve_slot(ledger: Ledger, *, within: timedelta | None = None) -> float:
     slot = _reserve(ledger, [], "sms", "" if within is None else ms(within))
     if slot is None:
         raise LeaseOver("the pace is taken by others for the next seconds")
-    return slot
+    return slot.at
 
 
-def replace_slot(ledger: Ledger, record: Record, lead: float = 0.0) -> float | None:
-    """Reserve another slot for a send that has missed its own; `lead` is that of `Ledger.begin`.
+def replace_slot(ledger: Ledger, record: Record, missed_us: int, lead: float = 0.0) -> Slot | None:
+    """Reserve another slot for a send that has missed its own (`missed_us`); `lead` is that of `Ledger.begin`.
 
-    Returns None, and reserves none, if the number must not be sent to any more: it is paused, cancelled or erased. The
-    same if the next slot is more than `REPLACED_WITHIN` away: others may have it, and the number begins again.
+    It comes at once if that delays the others by less than a new slot does. Returns None, and reserves none, if the
+    number must not be sent to any more: it is paused, cancelled or erased. The same if the next slot is more than
+    `REPLACED_WITHIN` away: others may have it, and the number begins again.
     """
-    return _reserve(ledger, [ledger.keys.record(record.phone_number)], record.channel, ms(REPLACED_WITHIN), lead)
+    key = ledger.keys.record(record.phone_number)
+    return _reserve(ledger, [key], record.channel, ms(REPLACED_WITHIN), lead, missed_us)
 
 
 def reserve_in_lane(ledger: Ledger, lane: Lane, within: timedelta) -> tuple[float, bool]:
@@ -47,7 +58,7 @@ def reserve_in_lane(ledger: Ledger, lane: Lane, within: timedelta) -> tuple[floa
     """
     reach_us = ledger.reach_us()
     asked_at = boot_clock()
-    now_us, slot_us, turn_us = ledger.run_script("pace/reserve_slot", args=["sms", ms(within), lane, reach_us, 0])
+    now_us, slot_us, turn_us = ledger.run_script("pace/reserve_slot", args=["sms", ms(within), lane, reach_us, 0, ""])
     local = ledger.slot_clock.locate(asked_at, boot_clock(), int(now_us))
     return local(int(slot_us or turn_us)), bool(slot_us)
 
@@ -63,10 +74,18 @@ def report_answer(
     ledger.run_script("pace/report_answer", args=[signal, optional_ms(retry_after), ms(ago)])
 
 
-def _reserve(ledger: Ledger, keys: Sequence[str], channel: str, within: int | str, lead: float = 0.0) -> float | None:
+def _reserve(
+    ledger: Ledger,
+    keys: Sequence[str],
+    channel: str,
+    within: int | str,
+    lead: float = 0.0,
+    missed_us: int | str = "",
+) -> Slot | None:
     reach_us = ledger.reach_us()
     asked_at = boot_clock()
     now_us, slot_us, _ = ledger.run_script(
-        "pace/reserve_slot", keys, [channel, within, "", reach_us, round(lead * 1_000_000)]
+        "pace/reserve_slot", keys, [channel, within, "", reach_us, round(lead * 1_000_000), missed_us]
     )
-    return ledger.slot_clock.locate(asked_at, boot_clock(), int(now_us))(int(slot_us)) if slot_us else None
+    local = ledger.slot_clock.locate(asked_at, boot_clock(), int(now_us))
+    return Slot(local(int(slot_us)), int(slot_us)) if slot_us else None

@@ -1165,6 +1165,42 @@ MUTATIONS = (
         "tests/sending/test_attempt.py::test_a_missed_slot_is_not_replaced_in_a_pause",
     ),
     Mutation(
+        "a send that is late moves all slots that nobody has yet",
+        "ringproof/ledger/lua/lib/pace.lua",
+        "  set_pace(bucket, pace[bucket] + late)\n",
+        "",
+        "tests/ledger/test_slots.py::TestAMissedSlot::"
+        "test_is_used_a_little_later_and_what_nobody_has_yet_moves_by_as_much",
+    ),
+    Mutation(
+        "a send that is late takes a new slot once the N-th after its own is reserved",
+        "ringproof/ledger/lua/lib/pace.lua",
+        " or pace[bucket] > missed + period",
+        "",
+        "tests/ledger/test_slots.py::TestAMissedSlot::test_takes_a_new_slot_once_all_of_its_window_are_reserved",
+    ),
+    Mutation(
+        "a send that is late takes a new slot while calls hold some, which would not move",
+        "ringproof/ledger/lua/lib/pace.lua",
+        "elseif (pace.held_until or 0) > missed then",
+        "elseif false then",
+        "tests/ledger/test_slots.py::TestAMissedSlot::test_takes_a_new_slot_while_calls_hold_some",
+    ),
+    Mutation(
+        "a send that is late takes a new slot after a 429",
+        "ringproof/ledger/lua/lib/pace.lua",
+        "if missed > now_us or is_revoked(missed, channel) or",
+        "if missed > now_us or",
+        "tests/ledger/test_slots.py::TestAMissedSlot::test_takes_a_new_slot_after_a_429",
+    ),
+    Mutation(
+        "a send that has missed two slots is late since the second one",
+        "worker/sending/attempt.py",
+        "        self._last_us = slot.at_us\n",
+        "",
+        "tests/sending/test_attempt.py::test_each_slot_that_is_missed_counts_once",
+    ),
+    Mutation(
         "a worker asks until it knows what a frozen Redis has claimed for it",
         "worker/sending/begin.py",
         "answers = until_ledger_answers(begin, ends_with_worker=True)",

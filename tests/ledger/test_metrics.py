@@ -105,7 +105,7 @@ def test_codes_that_were_entered_and_wrong_ones_are_counted_by_country(book):
 
 def test_a_slot_is_counted_for_who_got_it(book):
     begun = book.begin(book.accept(country="US").request)
-    replace_slot(book.ledger, begun.record, 0.0)
+    replace_slot(book.ledger, begun.record, begun.at_us)
     reserve_slot(book.ledger)
     book.number = fresh_number()
     book.begin(book.accept(RequestKind.ROSTER, channel="call").request)

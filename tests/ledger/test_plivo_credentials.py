@@ -110,7 +110,7 @@ class TestOneHostOfTwo:
             begun = hosts.begin(waits)
         hosts.is_refused(OLD, refused)
         with hosts.at_host(OLD) as ledger:
-            assert replace_slot(ledger, begun.record) is None
+            assert replace_slot(ledger, begun.record, begun.at_us) is None
             again = hosts.begin(waits, fence=begun.fence)
 
         assert (again.verdict, hosts.record(waits).state) == (Verdict.LATER, State.QUEUED)

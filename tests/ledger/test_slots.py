@@ -198,7 +198,7 @@ class TestFarFromRedis:
         assert simulation.begin(bulk).at_us == simulation.now_us + 200_000 + simulation.rate.spacing_us
         record = simulation.record(person)
         simulation.pass_(60)
-        assert replace_slot(simulation.ledger, record) is not None
+        assert replace_slot(simulation.ledger, record, simulation.now_us - 60 * SECOND) is not None
         assert simulation.slots_from("account") == simulation.now_us + 200_000 + simulation.rate.spacing_us
 
     def test_the_horizon_is_as_before_soon_after_the_last_far_caller(self, client):
@@ -442,29 +442,138 @@ class TestCalls:
         assert min(b - a for a, b in itertools.pairwise(slots)) >= simulation.rate.spacing_us
         assert slots[-1] - slots[0] <= 104 * simulation.rate.spacing_us, "the grid has next to no gap"
 
-    def test_a_late_call_takes_the_next_slot_for_calls(self, client):
+    def test_a_late_call_delays_the_next_ones_by_no_more_than_it_is_late(self, client):
         simulation = Simulation(client)
         begun = simulation.begin(*simulation.numbers(1, Lane.INTERACTIVE, "call"))
         simulation.pass_(0.1)
         account = simulation.slots_from("account")
 
-        assert replace_slot(simulation.ledger, begun.record) is not None
-        assert simulation.slots_from("call") == begun.at_us + 2 * 530_000
-        assert simulation.slots_from("account") == account
+        slot = replace_slot(simulation.ledger, begun.record, begun.at_us)
+        assert slot.at_us == simulation.now_us >= account
+        assert simulation.slots_from("call") == slot.at_us + 530_000
+        assert simulation.slots_from("account") == slot.at_us + simulation.rate.spacing_us
+
+    def test_a_call_that_is_late_by_more_than_the_next_slot_takes_that(self, client):
+        simulation = Simulation(client)
+        first, second = simulation.numbers(2, Lane.INTERACTIVE, "call")
+        begun = simulation.begin(first)
+        next_one = simulation.begin(second)
+        simulation.pass_(0.6)
+
+        slot = replace_slot(simulation.ledger, begun.record, begun.at_us)
+        assert slot.at_us == next_one.at_us + 530_000
 
     def test_a_call_that_missed_its_slot_does_not_keep_texts_waiting(self, client):
         simulation = Simulation(client)
         simulation.ledger.publish_policy(Policy(call_rate=Rate.parse("1/60s"), range_codes_per_hour=0))
         simulation.begin(*simulation.numbers(1))
         simulation.pass_(61)
-        begun = simulation.begin(*simulation.numbers(1, Lane.INTERACTIVE, "call"))
-        assert begun.verdict is Verdict.BEGUN
+        late, next_one = simulation.numbers(2, Lane.INTERACTIVE, "call")
+        begun = simulation.begin(late)
+        simulation.pass_(59)
+        assert simulation.begin(next_one).verdict is Verdict.BEGUN
         simulation.pass_(1)
 
-        assert replace_slot(simulation.ledger, begun.record) is None
+        assert replace_slot(simulation.ledger, begun.record, begun.at_us) is None
         assert simulation.begin(*simulation.numbers(1)).wait == timedelta()
         simulation.pass_(60)
-        assert replace_slot(simulation.ledger, begun.record) is not None
+        assert replace_slot(simulation.ledger, begun.record, begun.at_us) is not None
+
+
+class TestAMissedSlot:
+    """What a send that has missed its slot costs the pace: the time by which it is late, and no slot."""
+
+    @pytest.mark.parametrize(("rate", "used"), [("300/5s", 0.92), ("100/1s", 0.87), ("2/1s", 0.99), ("1/2s", 0.99)])
+    def test_no_window_has_too_many_slots_and_little_of_the_pace_is_lost(self, client, rate, used):
+        simulation = Simulation(client, rate)
+        simulation.late_share = 0.15
+        count = 100 if simulation.rate.spacing_us > SECOND / 10 else 600
+        for _ in range(2):
+            simulation.booker(simulation.numbers(count // 2))
+        simulation.run()
+
+        slots = simulation.all_slots()
+        assert len(slots) == count
+        assert over(simulation.rate, slots) == 0
+        assert simulation.used() > used
+
+    @pytest.mark.parametrize("call_rate", ["2/1s", "1/2s"])
+    def test_of_a_call_costs_the_pace_of_calls_little(self, client, call_rate):
+        simulation, rate = Simulation(client, call_rate=Rate.parse(call_rate)), Rate.parse(call_rate)
+        simulation.late_share = 0.15
+        for _ in range(2):
+            simulation.booker(simulation.numbers(40, channel="call"))
+        simulation.run()
+
+        calls = simulation.all_slots()
+        assert len(calls) == 80
+        assert over(rate, calls) == 0
+        assert (len(calls) - 1) * rate.spacing_us / (calls[-1] - calls[0]) > 0.95
+
+    @pytest.mark.parametrize("rate", ["300/5s", "10/1s", "2/1s"])
+    def test_no_window_has_too_many_slots_beside_people_and_calls(self, client, rate):
+        simulation = Simulation(client, rate, call_rate=Rate.parse("2/1s"))
+        simulation.late_share = 0.2
+        start = simulation.now_us
+        for n in range(60):
+            simulation.person(start + n * SECOND // 4, "call" if n % 5 == 0 else "sms")
+        for channel in ("sms", "call"):
+            simulation.booker(simulation.numbers(100, channel=channel))
+        simulation.run(start + 30 * SECOND)
+
+        assert over(simulation.rate, simulation.all_slots()) == 0
+
+    def late(self, simulation, seconds, *, beside=()):
+        """Have a send miss its slot, and return by how many seconds the next free slot moves with that."""
+        (request,) = simulation.numbers(1)
+        begun = simulation.begin(request)
+        for one in beside:
+            simulation.begin(one)
+        simulation.at(begun.at_us)
+        simulation.pass_(seconds)
+        before = simulation.slots_from("account")
+        slot = replace_slot(simulation.ledger, begun.record, begun.at_us)
+        return slot.at_us - begun.at_us, simulation.slots_from("account") - before
+
+    def test_is_used_a_little_later_and_what_nobody_has_yet_moves_by_as_much(self, client):
+        simulation = Simulation(client)
+        people = simulation.numbers(20, Lane.INTERACTIVE)
+
+        assert self.late(simulation, 0.008, beside=people) == (8_000, 8_000)
+
+    def test_takes_a_new_slot_if_it_would_delay_the_others_by_more(self, client):
+        simulation = Simulation(client)
+        spacing = simulation.rate.spacing_us
+
+        assert self.late(simulation, 0.017, beside=simulation.numbers(4, Lane.INTERACTIVE)) == (5 * spacing, spacing)
+
+    def test_takes_a_new_slot_once_all_of_its_window_are_reserved(self, client):
+        simulation = Simulation(client, "10/1s")
+        spacing = simulation.rate.spacing_us
+
+        assert self.late(simulation, 0.008, beside=simulation.numbers(9, Lane.INTERACTIVE)) == (8_000, 8_000)
+        simulation.pass_(5)
+        assert self.late(simulation, 0.008, beside=simulation.numbers(10, Lane.INTERACTIVE)) == (11 * spacing, spacing)
+
+    def test_takes_a_new_slot_while_calls_hold_some(self, client):
+        simulation = Simulation(client)
+        calls = simulation.numbers(3, Lane.INTERACTIVE, "call")
+        moved, by = self.late(simulation, 0.008, beside=calls)
+
+        assert moved >= simulation.rate.spacing_us
+        assert by == simulation.rate.spacing_us
+
+    def test_takes_a_new_slot_after_a_429(self, client):
+        simulation = Simulation(client)
+        first, second = simulation.numbers(2)
+        begun, throttled = simulation.begin(first), simulation.begin(second)
+        outcome = Outcome(
+            State.WAITING, Reason.PACE, counted=False, plivo_signal=PlivoSignal.THROTTLED, retry_after=2.0
+        )
+        simulation.settle(throttled, outcome)
+        simulation.pass_(0.008)
+
+        assert replace_slot(simulation.ledger, begun.record, begun.at_us).at_us > simulation.now_us + 2 * SECOND
 
 
 class TestA429:

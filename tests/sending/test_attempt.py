@@ -19,6 +19,7 @@ from ringproof.policy import Policy, Rate
 from ringproof.secret_str import SecretStr
 from worker.celery import shutdown
 from worker.sending.attempt import SlotRevoked, attempt
+from worker.sending.final_check import CONNECT_SECONDS
 from worker.sending.results import Results
 from worker.sending.retry import until_ledger_answers
 
@@ -63,13 +64,34 @@ def test_a_number_whose_slot_was_revoked_is_queued_again_and_nothing_is_sent(cli
 def test_a_missed_slot_is_replaced(client, plivo, to_plivo):
     book = Book(client)
     book.ledger.publish_policy(Policy(rate=Rate.parse("10/1s")))
-    late = replace(book.begin(book.accept().request), at=boot_clock() - 1)
+    begun = book.begin(book.accept().request)
+    late = replace(begun, at=boot_clock() - 1, at_us=begun.at_us - 1_000_000)
     slots = book.slots()
 
     Results(book.ledger).write(attempt(book.ledger, to_plivo, late, boot_clock()))
 
     assert len(plivo.sends(book.number)) == 1
     assert book.slots() >= slots + 106_000, "another slot was taken"
+
+
+def test_each_slot_that_is_missed_counts_once(client, plivo, to_plivo, monkeypatch):
+    book = Book(client)
+    book.ledger.publish_policy(Policy(rate=Rate.parse("2/1s")))
+    begun = book.begin(book.accept().request)
+    time.sleep(max(begun.at - CONNECT_SECONDS - boot_clock(), 0.0))  # from then on it sleeps for its slots alone
+    late = iter((0.02, 0.02))
+
+    def wake_up_late(seconds):
+        time.sleep(max(seconds, 0.0) + next(late, 0.0))
+        return True
+
+    monkeypatch.setattr(shutdown, "sleep_unless_stopping", wake_up_late)
+    attempted = attempt(book.ledger, to_plivo, begun, boot_clock())
+
+    assert attempted.slot >= begun.at + 0.04
+    assert book.slots() == int(client.hget(book.keys.pace, "account_last")) + 530_000, (
+        "the next one lies a spacing later"
+    )
 
 
 def test_a_missed_slot_is_not_replaced_in_a_pause(client, plivo, to_plivo):
@@ -91,7 +113,7 @@ def test_a_missed_slot_is_not_replaced_for_an_erased_number(client):
     erase_number(book.ledger, book.number)
     slots = book.slots()
 
-    assert replace_slot(book.ledger, begun.record) is None
+    assert replace_slot(book.ledger, begun.record, begun.at_us) is None
     assert book.slots() == slots
 
 

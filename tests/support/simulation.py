@@ -15,7 +15,7 @@ from ringproof.ledger.acceptance import RequestKind
 from ringproof.ledger.agenda import work_off_agenda
 from ringproof.ledger.answers import AgendaAction, Verdict
 from ringproof.ledger.ledger import Ledger
-from ringproof.ledger.pace import reserve_slot
+from ringproof.ledger.pace import replace_slot, reserve_slot
 from ringproof.ledger.record import Lane
 from ringproof.ledger.scripts import lua_source
 from ringproof.policy import Policy, Rate
@@ -76,6 +76,8 @@ class Simulation:
         self.portion = 10  # numbers in one call of begin
         self.lead = 0.0  # seconds that a booker needs until it can send
         self.missed = 0  # slots that had passed when their caller got the answer
+        self.late_share = 0.0  # of the sends: they miss their slots, and get others
+        self.late = []  # a heap of the slots that will be missed
         self.asked = 0
         self.events, self.order = [], itertools.count()
         self.at(START_US)
@@ -124,10 +126,14 @@ class Simulation:
     def run(self, until_us=None):
         """Let time pass until no booker has numbers left; with `until_us`, until then."""
         ends_us = until_us or math.inf
-        while self.events or until_us:
+        while self.events or self.late or until_us:
             event_us, sweep_us = self.events[0][0] if self.events else math.inf, self.swept_us + SECOND
-            if min(event_us, sweep_us) > ends_us:
+            late_us = self.late[0][0] if self.late else math.inf
+            if min(event_us, sweep_us, late_us) > ends_us:
                 return
+            if late_us <= min(event_us, sweep_us):
+                self.replace_slot(*heapq.heappop(self.late))
+                continue
             if sweep_us <= event_us:
                 self.sweep()
                 continue
@@ -141,7 +147,7 @@ class Simulation:
             ready_us = answered_us + int(self.lead * SECOND)
             for asked, begun in zip(left, answers, strict=False):
                 if begun.verdict is Verdict.BEGUN:
-                    self.slots[lane].append(begun.at_us)
+                    self.take(lane, begun.record, begun.at_us)
                     self.missed += begun.at_us < ready_us - 5_000
                 elif begun.verdict is Verdict.LATER:
                     rest.append(asked)
@@ -149,6 +155,21 @@ class Simulation:
             rest += left[self.portion :]
             if rest:
                 self.booker(rest, lane, max(ask_us, answered_us) + self.chance.randrange(100, 1500), way_us)
+
+    def take(self, lane, record, slot_us):
+        """Have a send use its slot, or miss it by some milliseconds."""
+        self.slots[lane].append(slot_us)
+        if self.late_share and self.chance.random() < self.late_share:
+            late_us = slot_us + self.chance.randrange(5_000, 9_000)
+            heapq.heappush(self.late, (late_us, next(self.order), lane, record, slot_us))
+
+    def replace_slot(self, now_us, _, lane, record, missed_us):
+        """Have a send that has missed its slot get another one."""
+        self.at(max(now_us, self.now_us))
+        self.far_from_redis(0)
+        self.slots[lane].remove(missed_us)
+        if slot := replace_slot(self.ledger, record, missed_us):
+            self.take(lane, record, slot.at_us)
 
     def all_slots(self):
         return sorted(itertools.chain.from_iterable(self.slots.values()))

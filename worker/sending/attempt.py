@@ -1,7 +1,6 @@
 """One attempt on one number that was begun: wait for its slot, and ask Plivo once."""
 
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
 from ringproof.clock import boot_clock
@@ -56,7 +55,7 @@ def attempt(ledger: Ledger, client: "PlivoClient", begun: Begun, asked_at: float
         return Attempted(begun, record, fixed_code.outcome(), begun.at, None, boot_clock(), None)
     # Counted from before the call of begin, so that the lease never looks longer than it is.
     first_byte_until = asked_at + (begun.wait + ledger.durations.first_byte).total_seconds()
-    check = FinalCheck(begun.at, first_byte_until, partial(_replace_slot, ledger, record, lead))
+    check = FinalCheck(begun.at, first_byte_until, _Slots(ledger, record, begun.at_us, lead).replace)
     try:
         sent = _send(ledger, client, begun, record, check, has_waited=boot_clock() > asked_at + CONNECT_SECONDS)
         outcome = Outcome(
@@ -104,12 +103,20 @@ def _confirm_claim(ledger: Ledger, begun: Begun, record: Record) -> None:
         raise SlotRevoked
 
 
-def _replace_slot(ledger: Ledger, record: Record, lead: float) -> float:
-    """Reserve another slot for a send that has missed its own. Raises `LeaseOver` if it gets none."""
-    try:
-        slot = replace_slot(ledger, record, lead)
-    except LedgerUnavailable as error:
-        raise LeaseOver(error.message) from error
-    if slot is None:
-        raise LeaseOver("its slot was missed, and there is no other one for it; nothing was sent")
-    return slot
+class _Slots:
+    """The slots of one send, one after the other, as it misses them."""
+
+    def __init__(self, ledger: Ledger, record: Record, first_us: int, lead: float) -> None:
+        self._ledger, self._record, self._lead = ledger, record, lead
+        self._last_us = first_us
+
+    def replace(self) -> float:
+        """Reserve another slot in place of the last one. Raises `LeaseOver` if there is none."""
+        try:
+            slot = replace_slot(self._ledger, self._record, self._last_us, self._lead)
+        except LedgerUnavailable as error:
+            raise LeaseOver(error.message) from error
+        if slot is None:
+            raise LeaseOver("its slot was missed, and there is no other one for it; nothing was sent")
+        self._last_us = slot.at_us
+        return slot.at

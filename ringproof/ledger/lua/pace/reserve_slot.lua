@@ -5,10 +5,11 @@
 --         ARGV    channel: 'call' takes a slot of both buckets;
 --                 ms within which the slot must come ('': any);
 --                 lane, for a request that can wait and keeps to its lane's share ('': take the next slot);
---                 how far the caller is, and how long it needs until it can send (µs, see lib/pace)
+--                 how far the caller is, and how long it needs until it can send (µs, see lib/pace);
+--                 the slot (µs) that a send has missed ('': another request)
 -- output: now in µs; the slot in µs (0: none was reserved); for a lane without a slot, its turn in µs (else 0)
 local key = KEYS[1]
-local channel, within_ms, lane, reach, lead = unpack(ARGV, 3)
+local channel, within_ms, lane, reach, lead, missed = unpack(ARGV, 3)
 note_reach(tonumber(reach), tonumber(lead))
 if lane ~= '' then
   local slot_us, turn_us = reserve(lane, channel, tonumber(within_ms) * 1000)
@@ -18,6 +19,11 @@ end
 if key then
   local record = read(key)
   if not record.state or is_on_hold(record) then return {now_us, 0, 0} end  -- no state: the number was erased
+  local slot_us = take_late(channel, tonumber(missed))
+  if slot_us then
+    save_pace()
+    return {now_us, slot_us, 0}
+  end
 end
 local slot_us, account_us = next_slot(channel)
 if within_ms ~= '' and slot_us > now_us + tonumber(within_ms) * 1000 then
