@@ -18,7 +18,8 @@ from ringproof.settings import Settings
 
 ROOT = Path(__file__).parents[1]
 LONGEST_FILE = 300  # lines of code: without blank lines, comments and docstrings
-SLOWEST_IMPORT_SECONDS = 1.0
+WHAT_CELERY_LOADS = ("celery.app.base", "celery.app.task", "kombu.transport.redis")
+"""What any producer of Celery's imports, with Redis as its broker."""
 
 RULES = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
 FLOORS = RULES["contracts"][0]["layers"]
@@ -277,11 +278,14 @@ class TestImporting:
         assert not set(importing("ringproof.runtime")["loaded"]) & {"pydantic", "pydantic_core"}
 
     @pytest.mark.parametrize("name", ENTRANCES)
-    def test_takes_less_than_a_second(self, name):
-        def quick(look):
-            return look(name)["seconds"] < SLOWEST_IMPORT_SECONDS
+    def test_takes_no_longer_than_twice_what_celery_takes(self, name):
+        """On one machine Celery takes 0.4 s, and on another 1.2 s."""
 
-        assert quick(importing) or eventually(lambda: quick(importing.__wrapped__), why="never, however calm it was")
+        def quick():
+            of_celery, of_ours = (importing.__wrapped__(*names)["seconds"] for names in (WHAT_CELERY_LOADS, (name,)))
+            return of_ours < 2 * of_celery
+
+        assert eventually(quick, why="never, however calm it was")
 
     @pytest.mark.parametrize("name", ENTRANCES)
     def test_does_not_change_logging(self, name):
