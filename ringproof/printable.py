@@ -4,7 +4,6 @@ An escape sequence in an alias, an error of Plivo's or a cell of a roster could 
 terminal's title or colours, or put a false line into a log.
 """
 
-import re
 import unicodedata
 from typing import Final
 
@@ -13,8 +12,6 @@ REPLACEMENT: Final = "\ufffd"
 JOINERS: Final = "\u200c\u200d\u200e\u200f\ufe0e\ufe0f"
 """Marks within words of many scripts and within emoji. They turn nothing around, as overrides and isolates do."""
 
-_ORDINARY = re.compile(r"[ -~]*")
-
 
 def printable(text: str, *, keep: str = "") -> str:
     r"""Return the text with a replacement character for each one that does not print. Those in `keep` stay.
@@ -22,7 +19,7 @@ def printable(text: str, *, keep: str = "") -> str:
     >>> printable("Front\x1b[31m desk\n"), printable("Ada\u202e!"), printable("one\ntwo\x07", keep="\n")
     ('Front�[31m desk�', 'Ada�!', 'one\ntwo�')
     """
-    if _ORDINARY.fullmatch(text) or text.isprintable():
+    if text.isprintable():
         return text
     return "".join(sign if _is_printed(sign) or sign in keep else REPLACEMENT for sign in text)
 
@@ -33,7 +30,7 @@ def escaped(json: str) -> str:
     >>> escaped('{"alias": "\x9b31m"}')
     '{"alias": "\\u009b31m"}'
     """
-    if _ORDINARY.fullmatch(json) or json.isprintable():
+    if json.isprintable():
         return json
     return "".join(sign if _is_printed(sign) else _escape(sign) for sign in json)
 

@@ -1837,8 +1837,8 @@ MUTATIONS = (
     Mutation(
         "a text of others makes no line of its own in a log",
         "worker/celery/logs.py",
-        "return _INDENTED.join(",
-        'return "\\n".join(',
+        '.replace("\\n", _INDENTED)',
+        "",
         "tests/celery/test_logs.py::test_a_text_of_others_neither_steers_the_terminal_nor_makes_a_line_of_its_own",
     ),
     Mutation(
@@ -1873,7 +1873,7 @@ MUTATIONS = (
     Mutation(
         "a key of a log line that another has chosen is masked",
         "worker/celery/logs.py",
-        "        if fields_of(record):\n",
+        "        if _is_about_a_number(own):\n",
         "        if False:\n",
         "tests/celery/test_logs.py::test_a_batch_whose_name_is_a_number_is_masked",
     ),

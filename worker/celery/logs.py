@@ -9,7 +9,7 @@ import logging
 import re
 import socket
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -57,21 +57,25 @@ class Redacting(logging.Filter):
             record.exc_info = None
         if record.stack_info:
             record.stack_info = self._clean(record.stack_info)
-        if fields_of(record):
-            own = vars(record)
+        own = vars(record)
+        if _is_about_a_number(own):
             own.update({key: self._clean(own[key]) for key in FOREIGN_KEYS if key in own})
         return True
 
     def _clean(self, text: str) -> str:
         for secret in self._secrets:
             text = text.replace(secret, "•••")
-        return _INDENTED.join(printable(redact(text), keep="\n").split("\n"))
+        return printable(redact(text), keep="\n").replace("\n", _INDENTED)
 
 
 def fields_of(record: logging.LogRecord) -> dict[str, Any]:
     """Return what a log line says beside its sentence; nothing if it is about no number, or another's."""
     own = vars(record)
-    return {key: own[key] for key in KEYS if key in own} if isinstance(own.get("event"), Event) else {}
+    return {key: own[key] for key in KEYS if key in own} if _is_about_a_number(own) else {}
+
+
+def _is_about_a_number(own: Mapping[str, Any]) -> bool:
+    return isinstance(own.get("event"), Event)
 
 
 class TextLines(logging.Formatter):
