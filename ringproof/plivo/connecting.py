@@ -4,6 +4,10 @@ import socket
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from tenacity import Retrying, retry_if_exception, stop_before_delay, wait_exponential, wait_random
+
+from ringproof.clock import boot_clock
+from ringproof.errors import Unreachable
 from ringproof.network.proxy import Proxy
 from ringproof.plivo.tunnel import ProxyError, open_tunnel
 
@@ -15,6 +19,22 @@ class RefusedAddress(OSError):
         super().__init__(address)
         self.text = f"the address {address} is private"
         self.is_final = True
+
+
+def tries_until(until: float) -> Retrying:
+    """Return how a connection that cannot be made is tried again, until a moment of `boot_clock()`."""
+    return Retrying(
+        retry=retry_if_exception(_is_worth_another_try),
+        wait=wait_exponential(0.1, max=1) + wait_random(0, 0.2),  # a process's threads come one after the other
+        stop=stop_before_delay(until - boot_clock()),
+        reraise=True,
+    )
+
+
+def _is_worth_another_try(error: BaseException) -> bool:
+    refusal = error.__cause__
+    is_final = isinstance(refusal, ProxyError | RefusedAddress) and refusal.is_final
+    return isinstance(error, Unreachable) and not is_final
 
 
 class Attempt(Protocol):

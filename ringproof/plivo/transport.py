@@ -29,7 +29,6 @@ from typing import Any, TypeVar, cast
 
 import requests
 from requests.adapters import HTTPAdapter
-from tenacity import Retrying, retry_if_exception, stop_before_delay, wait_exponential, wait_random
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
@@ -37,9 +36,10 @@ from ringproof.clock import boot_clock
 from ringproof.errors import RingproofError, Unknown, Unreachable
 from ringproof.network.proxy import Proxy
 from ringproof.phone.masking import shorten
-from ringproof.plivo.connecting import RefusedAddress, connect, connect_through, describe
+from ringproof.plivo.connecting import RefusedAddress, connect, connect_through, describe, tries_until
 from ringproof.plivo.peer import Peer
 from ringproof.plivo.tunnel import ProxyError
+from ringproof.tries import repeated
 
 T = TypeVar("T")
 
@@ -117,12 +117,6 @@ class HttpTransport:
         self._timeouts, self._target, self._headers = timeouts, self._prepared.path_url, dict(headers)
         self._proxy, self._trusted, self._admits = proxy, ca_bundle or True, admits
         self._adapter = _Adapter(pool_connections=1, pool_maxsize=pool_size)
-        self._connecting = Retrying(
-            retry=retry_if_exception(_is_worth_another_try),
-            wait=wait_exponential(0.1, max=1) + wait_random(0, 0.2),  # a process's threads come one after the other
-            stop=stop_before_delay(timeouts.connecting_seconds),
-            reraise=True,
-        )
         for name in _LOGGERS:
             logging.getLogger(name).addFilter(_is_not_ours)
 
@@ -144,21 +138,25 @@ class HttpTransport:
         `Unknown` if the first byte was written and no head came back.
         """
         request = _Request(method, self._target + path, {**self._headers, **(headers or {})}, body)
-        until = boot_clock() + self._timeouts.connecting_seconds
-        answer: HttpAnswer = self._connecting(self._once, partial(self._exchange, request), until, before_first_byte)
-        return answer
+        return self._connecting(partial(self._exchange, request), before_first_byte)
 
     def greet(self) -> Peer:
         """Connect, by TLS if the URL has it, and return who is there. No byte of a request is written.
 
         Raises `Unreachable`, as `exchange` does.
         """
-        peer: Peer = self._connecting(self._once, _greet, boot_clock() + self._timeouts.connecting_seconds, None)
-        return peer
+        return self._connecting(_greet)
 
     def close(self) -> None:
         """Close the idle connections; an exchange in progress ends by itself."""
         self._adapter.close()
+
+    def _connecting(
+        self, work: Callable[[Any, "_HttpTry"], T], before_first_byte: Callable[[], None] | None = None
+    ) -> T:
+        """Do the work, in several tries if no connection is made."""
+        until = boot_clock() + self._timeouts.connecting_seconds
+        return repeated(partial(self._once, work, until, before_first_byte), lambda: tries_until(until))
 
     def _once(
         self,
@@ -437,12 +435,6 @@ def _greet(pool: Any, _attempt: _HttpTry) -> Peer:
 def _is_not_ours(_record: logging.LogRecord) -> bool:
     """Drop urllib3's log lines about our exchanges: they contain URLs."""
     return getattr(_local, "attempt", None) is None
-
-
-def _is_worth_another_try(error: BaseException) -> bool:
-    refusal = error.__cause__
-    is_final = isinstance(refusal, ProxyError | RefusedAddress) and refusal.is_final
-    return isinstance(error, Unreachable) and not is_final
 
 
 def _root(error: BaseException, outer: BaseException | None) -> BaseException:

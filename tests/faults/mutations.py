@@ -1110,7 +1110,7 @@ MUTATIONS = (
     ),
     Mutation(
         "a proxy that refuses the login is asked once, so that the account is not locked",
-        "ringproof/plivo/transport.py",
+        "ringproof/plivo/connecting.py",
         "and refusal.is_final",
         "and False",
         "tests/plivo/test_proxy.py::test_a_login_that_is_missing_or_wrong_is_named_and_is_not_repeated",

@@ -6,7 +6,9 @@ from typing import Final, TypeVar
 
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_delay, wait_chain, wait_fixed
 
+from ringproof.clock import boot_clock
 from ringproof.errors import LedgerDamaged, LedgerUnavailable
+from ringproof.tries import repeated
 from worker.celery import shutdown
 
 T = TypeVar("T")
@@ -33,14 +35,14 @@ def until_ledger_answers(
 
         record = until_ledger_answers(lambda: ledger.read(number))
     """
-    has_run_out = stop_after_delay(seconds)
+    until = boot_clock() + seconds
     logged: set[str] = set()
 
     def may_help(error: BaseException) -> bool:
         return isinstance(error, LedgerUnavailable) and not isinstance(error, LedgerDamaged)
 
-    def ends(state: RetryCallState) -> bool:
-        return has_run_out(state) or shutdown.is_grace_over() or (ends_with_worker and shutdown.is_stopping())
+    def worker_ends() -> bool:
+        return shutdown.is_grace_over() or (ends_with_worker and shutdown.is_stopping())
 
     def log_once(state: RetryCallState) -> None:
         """Log each cause once: a Redis that was away may come back without its replicas."""
@@ -49,11 +51,14 @@ def until_ledger_answers(
             logged.add(cause)
             _log.warning("the ledger is called again until it answers: %s", cause)
 
-    retrying = Retrying(
-        retry=retry_if_exception(may_help),
-        wait=wait_chain(*map(wait_fixed, PAUSES)),
-        stop=ends,
-        before_sleep=log_once,
-        reraise=True,
-    )
-    return retrying(call)
+    def retrying() -> Retrying:
+        has_run_out = stop_after_delay(until - boot_clock())
+        return Retrying(
+            retry=retry_if_exception(may_help),
+            wait=wait_chain(*map(wait_fixed, PAUSES)),
+            stop=lambda state: has_run_out(state) or worker_ends(),
+            before_sleep=log_once,
+            reraise=True,
+        )
+
+    return repeated(call, retrying)
