@@ -1201,6 +1201,21 @@ MUTATIONS = (
         "tests/sending/test_attempt.py::test_each_slot_that_is_missed_counts_once",
     ),
     Mutation(
+        "a process takes further messages while its numbers wait for the pace",
+        "worker/sending/bulk.py",
+        " and not self._waits_for_turn and boot_clock() < ends:",
+        " and boot_clock() < ends:",
+        "tests/sending/test_process.py::"
+        "test_a_process_whose_numbers_wait_for_their_turns_takes_the_next_message_at_once",
+    ),
+    Mutation(
+        "a process with many numbers in hand takes further messages after a moment, as they may be another account's",
+        "worker/sending/bulk.py",
+        " and not self._waits_for_turn and boot_clock() < ends:",
+        " and not self._waits_for_turn:",
+        "tests/sending/test_process.py::test_answers_that_do_not_come_keep_no_other_accounts_message_for_long",
+    ),
+    Mutation(
         "a worker asks until it knows what a frozen Redis has claimed for it",
         "worker/sending/begin.py",
         "answers = until_ledger_answers(begin, ends_with_worker=True)",

@@ -34,6 +34,12 @@ the ledger, and the sweep sends their messages again.
 MOST_IN_MESSAGE: Final = 100
 """Numbers that one message gives back: several workers may take them, at their share of the pace each."""
 
+FULL: Final = 100
+"""Numbers in hand with which a process leaves the next message to another one."""
+
+FULL_SECONDS: Final = 0.3
+"""How long it leaves it: the next message may be another account's."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -57,7 +63,7 @@ class InHand:
         self._requests: dict[tuple[str, int], None] = {}  # a set in the order in which they came
         self._thread: ThreadPoolExecutor | None = None
         self._lock = threading.Lock()
-        self._is_begun = False
+        self._is_begun = self._waits_for_turn = False
 
     def _use(self, senders: Senders) -> None:
         self._senders, self._ledger = senders, senders.ledger
@@ -79,6 +85,13 @@ class InHand:
                 self._thread = self._thread or ThreadPoolExecutor(1)
                 self._thread.submit(self._begin_all)  # if the system has no thread left, the next call tries again
                 self._is_begun = True
+
+    def leave_next_to_others(self) -> None:
+        """Wait while it is this process that keeps the numbers, and not the pace: others may begin the next ones."""
+        ends = boot_clock() + FULL_SECONDS
+        while len(self) > FULL and not self._waits_for_turn and boot_clock() < ends:
+            if not shutdown.sleep_unless_stopping(FULL_SECONDS / 30):
+                return
 
     def close(self) -> None:
         """Send new messages for the numbers that have not begun. Called when this worker stops."""
@@ -110,6 +123,7 @@ class InHand:
                 if answer.is_refused:
                     wait_until_left(self._ledger)
                     break
+                self._waits_for_turn = bool(later)
                 # Where turns are given, a call reads hardly more numbers than get a slot.
                 most = min(answer.begun + 1 if later else 2 * most, MOST_AT_ONCE)
                 next_turn = answer.next_turn

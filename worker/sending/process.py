@@ -58,7 +58,8 @@ class Sending:
     ) -> None:
         """Begin these numbers when their turns come. When this worker stops, they get a new message instead.
 
-        Raises `UnknownAccount`: then they stay queued in the ledger.
+        Where more are in hand than this process can begin, it returns after a while, so that another process may take
+        the next message. Raises `UnknownAccount`: then they stay queued in the ledger.
         """
         want_events(self.of(account).ledger)
         with self._lock:
@@ -68,11 +69,13 @@ class Sending:
                 if key not in self._in_hand:
                     self._forget_idle()
                     self._in_hand[key] = InHand(partial(self.of, account), lane, channel)
-                self._in_hand[key].add(requests)
+                in_hand = self._in_hand[key]
+                in_hand.add(requests)
         if is_stopping:
             _send_again(requests, lane, channel, account)
         else:
             self.activity.begin()
+            in_hand.leave_next_to_others()
 
     def close(self) -> None:
         """Wait until what was begun is sent and written. The numbers in hand get new messages."""
