@@ -108,6 +108,14 @@ class Channel(kombu_redis.Channel):
 
         return super().basic_consume(queue, no_ack, take, *args, **options)
 
+    def _create_client(self, asynchronous: bool = False) -> Any:
+        """Return the client for single commands. kombu would make one for each command, which takes as long as it."""
+        if asynchronous:
+            return super()._create_client(asynchronous)
+        if self._commands is None or self._commands.connection_pool is not self.pool:
+            self._commands = super()._create_client()
+        return self._commands
+
     def _get_pool(self, asynchronous: bool = False) -> Any:
         """Return the connections for single commands, which all channels share: one thread uses them.
 
