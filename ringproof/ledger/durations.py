@@ -10,6 +10,9 @@ MOST_DAYS: Final = 3650
 """Ten years until the next verification: a larger number is a mistake."""
 
 
+_MILLISECOND: Final = timedelta(milliseconds=1)
+
+
 @dataclass(frozen=True, slots=True)
 class Durations:
     """How long things last. Only tests shorten them."""
@@ -40,7 +43,7 @@ class Durations:
 
 def ms(duration: timedelta) -> int:
     """Return a duration in the scripts' milliseconds."""
-    return duration // timedelta(milliseconds=1)
+    return duration // _MILLISECOND
 
 
 def optional_ms(seconds: float | None) -> int | str:

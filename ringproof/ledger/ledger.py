@@ -23,7 +23,7 @@ from redis.commands.core import Script
 from ringproof.clock import SlotClock, boot_clock, epoch_ms, moment
 from ringproof.errors import LedgerDamaged, LedgerUnavailable, TooFewReplicas
 from ringproof.ledger.acceptance import COLUMNS, Acceptance, RequestKind
-from ringproof.ledger.answers import Begun, Outcome, Settled, Settlement, Verdict, Written
+from ringproof.ledger.answers import VERDICTS, Begun, Outcome, Settled, Settlement, Verdict, Written
 from ringproof.ledger.clock_watch import CLOCK_IS_ANOTHER, ClockWatch
 from ringproof.ledger.connection import cause_of, is_damage
 from ringproof.ledger.durations import Durations, ms, optional_ms
@@ -245,12 +245,13 @@ class Ledger:
         self._remember(requests, answers, token, asked_at, local)
 
         def begun(number: str, verdict: str, at_us: str, flat: Sequence[str]) -> Begun:
-            wait = timedelta(microseconds=max(0, int(at_us) - int(now_us)))
+            at = int(at_us)
+            wait = timedelta(microseconds=max(0, at - int(now_us)))
             try:
                 record = self.record_of(number, flat)
             except LedgerDamaged:
-                return Begun(Verdict.NOTHING, wait, local(int(at_us)), int(at_us), token, None)
-            return Begun(Verdict(verdict), wait, local(int(at_us)), int(at_us), token, record)
+                return Begun(Verdict.NOTHING, wait, local(at), at, token, None)
+            return Begun(VERDICTS[verdict], wait, local(at), at, token, record)
 
         return [begun(number, *answer) for (number, _), answer in zip(requests, answers, strict=True)]
 

@@ -4,7 +4,7 @@ Redis keeps a hash packed as long as no field is longer than 64 bytes: a record 
 long text is spread over several fields, and the history is one field with eight bytes for each change.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -138,10 +138,16 @@ A new request begins with an empty record. It keeps what belongs to the number, 
 
 _STATES = {letter: State(name) for name, letter in LETTERS.items() if name in set(State)}
 _REASONS = {letter: Reason(name) for name, letter in LETTERS.items() if name in set(Reason)}
-_STATES_BY_NAME, _REASONS_BY_NAME = frozenset(State), frozenset(Reason)
-_WRITTEN_REASONS = _REASONS_BY_NAME & frozenset(LETTERS)
-_LANES_BY_NAME = frozenset(Lane)
-_CHANNELS = frozenset({"sms", "call"})
+_STATES_BY_NAME = {str(one): one for one in State}  # a call of the class takes ten times as long
+_REASONS_BY_NAME = {str(one): one for one in Reason}
+_LANES_BY_NAME = {str(one): one for one in Lane}
+_WORDS: Final[Mapping[str, Collection[str]]] = {
+    "state": _STATES_BY_NAME,
+    "reason": _REASONS_BY_NAME.keys() & LETTERS.keys(),
+    "lane": _LANES_BY_NAME,
+    "channel": {"sms", "call"},
+}
+"""The words that this version knows, of the fields that say what becomes of a request."""
 _LONGEST_NUMBER = 13  # digits of milliseconds until the year 2286
 _NUMBERS = frozenset(
     (
@@ -222,14 +228,13 @@ class Record:
             return moment(int(packed[name])) if name in packed else None
 
         reason, detail = _reason_and_detail(packed)
-        pieces = sorted(filter(_is_alias, packed), key=lambda name: int(name[5:] or 0))
         return cls(
             phone_number=phone_number,
-            state=State(packed["state"]),
+            state=_STATES_BY_NAME[packed["state"]],
             request=int(packed["request"]),
             lane=_lane_of(packed["lane"]),
             channel=packed["channel"],
-            alias="".join(packed[name] for name in pieces) or None,
+            alias=_alias_of(packed),
             subaccount=packed.get("subaccount"),
             country=packed.get("country"),
             resend="resend" in packed,
@@ -309,12 +314,12 @@ class Record:
 
 def state_of(text: str) -> State | None:
     """Return a state as a script writes it; None for no state."""
-    return State(text) if text in _STATES_BY_NAME else None
+    return _STATES_BY_NAME.get(text)
 
 
 def reason_of(text: str) -> Reason | None:
     """Return a reason as a script writes it; None for no reason."""
-    return Reason(text) if text in _REASONS_BY_NAME else Reason.NEWER_VERSION if is_word(text) else None
+    return _REASONS_BY_NAME.get(text) or (Reason.NEWER_VERSION if is_word(text) else None)
 
 
 def pieces(name: str, text: str | None) -> dict[str, str]:
@@ -331,6 +336,14 @@ def pieces(name: str, text: str | None) -> dict[str, str]:
     return pieces
 
 
+def _alias_of(packed: Mapping[str, str]) -> str | None:
+    """Return the alias whose pieces are spread over fields."""
+    pieces: list[str] = []
+    while piece := packed.get(f"alias{len(pieces) or ''}"):
+        pieces.append(piece)
+    return "".join(pieces) or None
+
+
 def _is_alias(name: str) -> bool:
     return name == "alias" or (name.startswith("alias") and name[5:].isascii() and name[5:].isdecimal())
 
@@ -344,13 +357,7 @@ def _only_newer_knows(packed: Mapping[str, str]) -> str:
         return f"schema {packed['v'][:9]}"
     if packed.get("state") in FINAL or _is_shown(packed):
         return ""
-    known = {
-        "state": _STATES_BY_NAME,
-        "reason": _WRITTEN_REASONS,
-        "lane": _LANES_BY_NAME,
-        "channel": _CHANNELS,
-    }
-    for name, words in known.items():
+    for name, words in _WORDS.items():
         word = packed.get(name)
         if word is not None and word not in words and is_word(word):
             return f"{name} {word}"
@@ -383,7 +390,7 @@ def _as_this_version_shows_it(packed: Mapping[str, str], unknown: str) -> dict[s
 
 def _lane_of(word: str) -> Lane:
     """Return the lane of a record that may be final, and then have one that only a newer version knows."""
-    return Lane.BULK if word not in _LANES_BY_NAME and is_word(word) else Lane(word)
+    return _LANES_BY_NAME.get(word) or (Lane.BULK if is_word(word) else Lane(word))
 
 
 def _reason_and_detail(packed: Mapping[str, str]) -> tuple[Reason | None, str | None]:

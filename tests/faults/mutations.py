@@ -330,7 +330,7 @@ MUTATIONS = (
     Mutation(
         "a number with junk in its record does not take their slots from the others of its portion",
         "ringproof/ledger/ledger.py",
-        "                return Begun(Verdict.NOTHING, wait, local(int(at_us)), int(at_us), token, None)",
+        "                return Begun(Verdict.NOTHING, wait, local(at), at, token, None)",
         "                raise",
         "tests/ledger/test_damage.py::test_begin_refuses_a_portion_as_a_whole_or_begins_the_others",
     ),

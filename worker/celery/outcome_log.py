@@ -64,4 +64,5 @@ def about(event: Event, number: str, record: "Record | None" = None, **facts: An
             "state": record.state,
             "reason": record.reason,
         }
-    return {name: value for name, value in (fields | facts).items() if value is not None and value != ""}
+    fields |= facts
+    return {name: value for name, value in fields.items() if value is not None and value != ""}

@@ -25,11 +25,15 @@ LAST_SECONDS: Final = 1.0
 """How long the end of a process waits for the last durations to be written."""
 
 
+_RESULTS: Final = {PlivoSignal.ANSWERED: "rejected", PlivoSignal.KNOWN: "answered"}
+"""The results that are named otherwise than their signal."""
+
+
 def result_of(signal: PlivoSignal, *, is_unreachable: bool) -> str | None:
     """Return the result of a request to Plivo as the metrics name it; None if no request was made."""
     if signal is PlivoSignal.NONE:
         return "unreachable" if is_unreachable else None
-    return {PlivoSignal.ANSWERED: "rejected", PlivoSignal.KNOWN: "answered"}.get(signal, str(signal))
+    return _RESULTS.get(signal, str(signal))
 
 
 class Timings:
