@@ -342,9 +342,10 @@ class _Connection(HTTPConnection):
             return connect(attempt, self._dns_host, self.port, attempt.admits)
         return connect_through(attempt, attempt.proxy, self.host, self.port)
 
-    def request(self, method: str, url: str, body: Any = None, *arguments: Any, **options: Any) -> None:
+    def request(self, method: str, url: str, body: Any = None, headers: Any = None, **_: Any) -> None:
         self._awaits_body = body is not None
-        super().request(method, url, body, *arguments, **options)
+        # That of urllib3 notes what its answer needs, and takes bodies of all kinds: none of it is used here.
+        http.client.HTTPConnection.request(self, method, url, body, headers or {})
 
     def send(self, data: Any) -> None:
         if self._awaits_body:  # head and body leave together: two writes are two packets, and cost twice as much
