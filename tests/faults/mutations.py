@@ -1166,7 +1166,7 @@ MUTATIONS = (
     ),
     Mutation(
         "a send that is late moves all slots that nobody has yet",
-        "ringproof/ledger/lua/lib/pace.lua",
+        "ringproof/ledger/lua/lib/late_sends.lua",
         "  set_pace(bucket, pace[bucket] + late)\n",
         "",
         "tests/ledger/test_slots.py::TestAMissedSlot::"
@@ -1174,21 +1174,21 @@ MUTATIONS = (
     ),
     Mutation(
         "a send that is late takes a new slot once the N-th after its own is reserved",
-        "ringproof/ledger/lua/lib/pace.lua",
+        "ringproof/ledger/lua/lib/late_sends.lua",
         " or pace[bucket] > missed + period",
         "",
         "tests/ledger/test_slots.py::TestAMissedSlot::test_takes_a_new_slot_once_all_of_its_window_are_reserved",
     ),
     Mutation(
         "a send that is late takes a new slot while calls hold some, which would not move",
-        "ringproof/ledger/lua/lib/pace.lua",
-        "elseif (pace.held_until or 0) > missed then",
-        "elseif false then",
+        "ringproof/ledger/lua/lib/late_sends.lua",
+        "if not is_call and (pace.held_until or 0) > missed then",
+        "if false then",
         "tests/ledger/test_slots.py::TestAMissedSlot::test_takes_a_new_slot_while_calls_hold_some",
     ),
     Mutation(
         "a send that is late takes a new slot after a 429",
-        "ringproof/ledger/lua/lib/pace.lua",
+        "ringproof/ledger/lua/lib/late_sends.lua",
         "if missed > now_us or is_revoked(missed, channel) or",
         "if missed > now_us or",
         "tests/ledger/test_slots.py::TestAMissedSlot::test_takes_a_new_slot_after_a_429",

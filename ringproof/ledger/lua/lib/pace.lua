@@ -174,30 +174,6 @@ local function take_slot(channel, slot, account, user)
   end
 end
 
--- Returns a slot for a send that has missed its own (µs): now, as soon as the caller can send. Nil if it needs a new one.
--- Nobody else can use the slot that was missed. A new one would cost the pace a whole spacing, and this one costs only
--- the delay, by which all slots that nobody has yet move. With N slots a window, that keeps each of them a window and
--- the jitter away from the N-th before it, as long as the N-th after the missed one is not reserved yet.
-local function take_late(channel, missed)
-  local bucket = channel == 'call' and 'call' or 'account'
-  local period = rate_of(bucket, 'window') + config.jitter_us
-  if missed > now_us or is_revoked(missed, channel) or pace[bucket] > missed + period then return nil end
-  local slot = now_us + reach_us
-  if channel == 'call' then
-    slot = free_slot(pace.account)  -- of the account's slots it takes a new one
-  elseif (pace.held_until or 0) > missed then
-    return nil  -- calls hold slots that would not move
-  end
-  local late = slot - missed
-  if late >= spacing_us(bucket) then return nil end
-  if channel == 'call' then set_pace('account', slot + spacing_us('account')) end
-  set_pace('account_last', math.max(pace.account_last, slot))
-  set_pace(bucket, pace[bucket] + late)
-  set_pace(bucket .. '_last', math.max(pace[bucket .. '_last'], slot))
-  add_metric('slot - again ' .. channel, 1)
-  return slot
-end
-
 -- Plivo answered 429 to a request with this slot: closes the pace for as long as Plivo asks (retry_ms; nil: Plivo names
 -- no time). Returns until when, in ms. A 429 to a slot before `closed` belongs to an earlier one and changes nothing.
 local function close_pace(slot_us, retry_ms)

@@ -1,4 +1,4 @@
--- needs: clock, record, pace, turns, pauses
+-- needs: clock, record, pace, turns, pauses, late_sends
 -- Reserves a slot for a request that is not a new code: a look-up, a probe, or a send that has missed its slot.
 -- input:  KEYS    the record of a send that has missed its slot: it gets none if it is on hold or erased (without a
 --                 key: another request)
