@@ -17,23 +17,33 @@ local function is_unfinished(byte)
   return byte == '' or UNFINISHED_BYTES:find(byte, 1, true) ~= nil
 end
 
--- What this script changes in batches is written at its end: each count once. By batch: bytes (list -> place -> byte),
+-- What this script changes in batches is written at its end: each count once. By batch: lists (list -> its rows),
 -- counts, countries, open (by how many more rows are without an outcome), sent (how many codes).
 local changed_batches = {}
 local function changes_of_batch(name)
-  changed_batches[name] = changed_batches[name] or {bytes = {}, counts = {}, countries = {}, open = 0, sent = 0}
+  changed_batches[name] = changed_batches[name] or {lists = {}, counts = {}, countries = {}, open = 0, sent = 0}
   return changed_batches[name]
 end
 
-local function bytes_of(name, list)
-  local bytes = changes_of_batch(name).bytes
-  bytes[list] = bytes[list] or {}
-  return bytes[list]
+-- Returns the rows of a list: changed (place -> byte), and blocks (first place -> the bytes as they are in Redis).
+local function rows_of(name, list)
+  local lists = changes_of_batch(name).lists
+  lists[list] = lists[list] or {changed = {}, blocks = {}}
+  return lists[list]
 end
+
+local BLOCK_ROWS = 64  -- most scripts change neighbours, and one command reads so many as fast as one
 
 -- Returns the byte of a row; '' behind the last one that was fed.
 local function byte_of(name, list, place)
-  return bytes_of(name, list)[tonumber(place)] or redis.call('GETRANGE', batch_key(name, list, 'bytes'), place, place)
+  local rows, nth = rows_of(name, list), place % BLOCK_ROWS
+  local first = place - nth
+  local block = rows.blocks[first]
+  if not block then
+    block = redis.call('GETRANGE', batch_key(name, list, 'bytes'), first, first + BLOCK_ROWS - 1)
+    rows.blocks[first] = block
+  end
+  return rows.changed[first + nth] or block:sub(nth + 1, nth + 1)
 end
 
 -- Adds `by` to the counts of the byte's outcome. A row that was not fed is in no count.
@@ -100,7 +110,7 @@ end
 -- Writes all changes in batches. Each script that has this piece does so at its end.
 local function write_batches()
   for name, changes in pairs(changed_batches) do
-    for list, bytes in pairs(changes.bytes) do write_bytes(name, list, bytes) end
+    for list, rows in pairs(changes.lists) do write_bytes(name, list, rows.changed) end
     write_counts_of(batch_key(name, 'counts'), changes.counts)
     write_counts_of(batch_key(name, 'countries'), changes.countries)
     if changes.sent > 0 then count_sends(name, changes.sent) end
@@ -115,7 +125,7 @@ local function set_row_outcome(name, list, place, country, outcome)
   local before = byte_of(name, list, place)
   local after = byte_of_outcome(outcome) or byte_of_outcome(outcome:match('^[^:]+'))
   if before == after then return end
-  bytes_of(name, list)[tonumber(place)] = after
+  rows_of(name, list).changed[tonumber(place)] = after
   count_row(name, list, country, before, -1)
   count_row(name, list, country, after, 1)
   local changes = changes_of_batch(name)
