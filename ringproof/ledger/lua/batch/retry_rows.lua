@@ -13,7 +13,7 @@ for i = 5, #ARGV, 3 do
   if redis.call('GETRANGE', bytes_key, place, place) == byte then
     redis.call('RPUSH', retries_key, place)
     redis.call('SETRANGE', bytes_key, place, '\0')
-    count_row(name, list, country, byte, -1)
+    count_row(rows_of(name, list), country, byte, -1)
     retried = retried + 1
   end
 end

@@ -17,18 +17,17 @@ local function is_unfinished(byte)
   return byte == '' or UNFINISHED_BYTES:find(byte, 1, true) ~= nil
 end
 
--- What this script changes in batches is written at its end: each count once. By batch: lists (list -> its rows),
--- counts, countries, open (by how many more rows are without an outcome), sent (how many codes).
+-- What this script changes in batches is written at its end: each count once. By batch and list, its rows: changed
+-- (place -> byte), counts (country -> byte -> by how many more rows have it), sent (how many codes), and blocks (first
+-- place -> the bytes as they are in Redis).
 local changed_batches = {}
-local function changes_of_batch(name)
-  changed_batches[name] = changed_batches[name] or {lists = {}, counts = {}, countries = {}, open = 0, sent = 0}
-  return changed_batches[name]
-end
-
--- Returns the rows of a list: changed (place -> byte), and blocks (first place -> the bytes as they are in Redis).
 local function rows_of(name, list)
-  local lists = changes_of_batch(name).lists
-  lists[list] = lists[list] or {changed = {}, blocks = {}}
+  local lists = changed_batches[name]
+  if not lists then
+    lists = {}
+    changed_batches[name] = lists
+  end
+  lists[list] = lists[list] or {changed = {}, counts = {}, sent = 0, blocks = {}}
   return lists[list]
 end
 
@@ -46,14 +45,11 @@ local function byte_of(name, list, place)
   return rows.changed[first + nth] or block:sub(nth + 1, nth + 1)
 end
 
--- Adds `by` to the counts of the byte's outcome. A row that was not fed is in no count.
-local function count_row(name, list, country, byte, by)
-  local outcome = outcome_of_byte(byte)
-  if not outcome then return end
-  local changes = changes_of_batch(name)
-  local by_list, by_country = list .. ':' .. outcome, country .. ':' .. outcome:match('^[^:]+')
-  changes.counts[by_list] = (changes.counts[by_list] or 0) + by
-  changes.countries[by_country] = (changes.countries[by_country] or 0) + by
+-- Adds `by` to the counts of the byte's outcome.
+local function count_row(rows, country, byte, by)
+  local counts = rows.counts[country] or {}
+  rows.counts[country] = counts
+  counts[byte] = (counts[byte] or 0) + by
 end
 
 -- Completes a batch whose last row has got its outcome; its state makes sure that this happens once. A paused batch
@@ -101,36 +97,51 @@ local function write_bytes(name, list, bytes)
   end
 end
 
-local function write_counts_of(key, counts)
-  for field, by in pairs(counts) do
-    if by ~= 0 then redis.call('HINCRBY', key, field, by) end
+-- Adds to the counts of a list's outcomes, and to those of its countries. A row that was not fed is in no count.
+-- Returns how many more rows are without an outcome.
+local function write_row_counts(name, list, counts)
+  local by_list, by_country, unfinished = {}, {}, 0
+  for country, bytes in pairs(counts) do
+    for byte, by in pairs(bytes) do
+      if is_unfinished(byte) then unfinished = unfinished + by end
+      local outcome = outcome_of_byte(byte)
+      if outcome then
+        local of_list, of_country = list .. ':' .. outcome, country .. ':' .. outcome:match('^[^:]+')
+        by_list[of_list] = (by_list[of_list] or 0) + by
+        by_country[of_country] = (by_country[of_country] or 0) + by
+      end
+    end
   end
+  for key, changes in pairs({[batch_key(name, 'counts')] = by_list, [batch_key(name, 'countries')] = by_country}) do
+    for field, by in pairs(changes) do
+      if by ~= 0 then redis.call('HINCRBY', key, field, by) end
+    end
+  end
+  return unfinished
 end
 
 -- Writes all changes in batches. Each script that has this piece does so at its end.
 local function write_batches()
-  for name, changes in pairs(changed_batches) do
-    for list, rows in pairs(changes.lists) do write_bytes(name, list, rows.changed) end
-    write_counts_of(batch_key(name, 'counts'), changes.counts)
-    write_counts_of(batch_key(name, 'countries'), changes.countries)
-    if changes.sent > 0 then count_sends(name, changes.sent) end
-    if changes.open ~= 0 and redis.call('HINCRBY', batch_key(name), 'open', changes.open) == 0 then
-      complete_batch(name)
+  for name, lists in pairs(changed_batches) do
+    local open, sent = 0, 0
+    for list, rows in pairs(lists) do
+      write_bytes(name, list, rows.changed)
+      open, sent = open + write_row_counts(name, list, rows.counts), sent + rows.sent
     end
+    if sent > 0 then count_sends(name, sent) end
+    if open ~= 0 and redis.call('HINCRBY', batch_key(name), 'open', open) == 0 then complete_batch(name) end
   end
 end
 
 -- Sets the byte of a row to an outcome ('state', 'state:reason', or why there is no request), and moves the counts.
 local function set_row_outcome(name, list, place, country, outcome)
-  local before = byte_of(name, list, place)
+  local before, rows = byte_of(name, list, place), rows_of(name, list)
   local after = byte_of_outcome(outcome) or byte_of_outcome(outcome:match('^[^:]+'))
   if before == after then return end
-  rows_of(name, list).changed[tonumber(place)] = after
-  count_row(name, list, country, before, -1)
-  count_row(name, list, country, after, 1)
-  local changes = changes_of_batch(name)
-  if outcome == 'code_sent' then changes.sent = changes.sent + 1 end
-  changes.open = changes.open + (is_unfinished(after) and 1 or 0) - (is_unfinished(before) and 1 or 0)
+  rows.changed[tonumber(place)] = after
+  count_row(rows, country, before, -1)
+  count_row(rows, country, after, 1)
+  if outcome == 'code_sent' then rows.sent = rows.sent + 1 end
 end
 
 -- Sets the row of a record to the record's new state. Does nothing if the batch has expired.
