@@ -6,8 +6,12 @@ local agenda = {}  -- number -> its next moment (ms); false: none
 local known = {}  -- key -> the fields of a hash as this script has read it, and not written it since
 
 local function changes_of(key)
-  hashes[key] = hashes[key] or {}
-  return hashes[key]
+  local changes = hashes[key]
+  if not changes then
+    changes = {}
+    hashes[key] = changes
+  end
+  return changes
 end
 
 -- Sets fields of a hash: put(key, 'state', 'queued', 'updated_at', now). A field's value is no nil.
@@ -21,16 +25,20 @@ local function note_hash(key, fields)
   known[key] = fields
 end
 
+-- Removes a field of a hash.
+local function drop_field(key, field)
+  local changes, fields = changes_of(key), known[key]
+  if not fields or fields[field] or changes[field] then changes[field] = false end
+end
+
 -- Removes fields of a hash.
 local function drop(key, ...)
-  local changes, fields = changes_of(key), known[key]
-  for _, field in ipairs({...}) do
-    if not fields or fields[field] or changes[field] then changes[field] = false end
-  end
+  local names = {...}
+  for i = 1, #names do drop_field(key, names[i]) end
 end
 
 local function set_or_delete(key, field, value)
-  if value and value ~= '' then changes_of(key)[field] = value else drop(key, field) end
+  if value and value ~= '' then changes_of(key)[field] = value else drop_field(key, field) end
 end
 
 -- Returns fields of a hash as they will be, those that have a value, as a flat list: `fields` is the hash as the script
@@ -49,21 +57,25 @@ local function changed_fields(key, fields, names)
   return flat
 end
 
+local set_fields = {}  -- the arguments of an HSET; used for each hash, because a new table would grow each time
+
 -- Writes the changes of a hash that a script has to read, or to let expire. HDEL comes first: Redis allows it when it
 -- is out of memory.
 local function write_hash(key)
-  local changes, set, dropped = hashes[key], {}, {}
+  local changes = hashes[key]
   if not changes then return end
   hashes[key], known[key] = nil, nil
+  local dropped, size = {}, 0
   for field, value in pairs(changes) do
     if value then
-      set[#set + 1], set[#set + 2] = field, value
+      set_fields[size + 1], set_fields[size + 2] = field, value
+      size = size + 2
     else
       dropped[#dropped + 1] = field
     end
   end
   if dropped[1] then redis.call('HDEL', key, unpack(dropped)) end
-  if set[1] then redis.call('HSET', key, unpack(set)) end
+  if size > 0 then redis.call('HSET', key, unpack(set_fields, 1, size)) end
 end
 
 -- Forgets what a script has changed of a number's record, and its moment on the agenda, and has not written.
