@@ -13,13 +13,15 @@ local function batch_key(...)
   return table.concat({prefix, 'batch', ...}, ':')
 end
 
-local batch_states, created, payers = {}, {}, {}
+local batch_states, first_requests, payers = {}, {}, {}
 local function batch_state(name)
-  if not batch_states[name] then
-    batch_states[name], created[name], payers[name] =
-      unpack(redis.call('HMGET', batch_key(name), 'state', 'created_at', 'pays'))
+  local state = batch_states[name]
+  if not state then
+    local created_at
+    state, created_at, payers[name] = unpack(redis.call('HMGET', batch_key(name), 'state', 'created_at', 'pays'))
+    batch_states[name], first_requests[name] = state, created_at and math.floor(created_at / 1000)
   end
-  return batch_states[name]
+  return state
 end
 
 -- Notes the state that this script gives a batch.
@@ -36,7 +38,7 @@ end
 -- the record of a verified number outlives its batch. So the request's number must not be older than the batch.
 local function is_row(record)
   if not (record.batch and batch_state(record.batch)) then return false end
-  return tonumber(record.request) >= math.floor(created[record.batch] / 1000)
+  return tonumber(record.request) >= first_requests[record.batch]
 end
 
 -- Returns the list, the place and the country of a record's row.
@@ -79,9 +81,11 @@ end
 local function batch_state_for(record)
   if not (record.batch and record.lane == 'bulk') then return nil end
   local state = state_with_budget(record.batch, record)
-  for name in (record.joined_by or ''):gmatch('[^/]+') do
-    local other = state_with_budget(name, record)
-    if (PRIORITY[other] or 0) > (PRIORITY[state] or 0) then state = other end
+  if record.joined_by then
+    for name in record.joined_by:gmatch('[^/]+') do
+      local other = state_with_budget(name, record)
+      if (PRIORITY[other] or 0) > (PRIORITY[state] or 0) then state = other end
+    end
   end
   if state and not PRIORITY[state] and not WITHOUT_PRIORITY[state] then return 'newer' end
   return state or nil

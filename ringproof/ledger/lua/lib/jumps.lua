@@ -22,6 +22,12 @@ do
   table.sort(jumps, function(one, other) return one.before < other.before end)
 end
 
+-- Whether the clock has jumped since this change (ms).
+local function has_jumped_since(changed_at)
+  local last = jumps[#jumps]
+  return last ~= nil and last.before >= changed_at
+end
+
 -- Returns the jumps since this change (ms), the earliest first.
 local function jumps_since(changed_at)
   local since = {}

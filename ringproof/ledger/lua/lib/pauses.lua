@@ -55,6 +55,7 @@ local function set_pauses(fields)
 end
 
 local function clear_pauses(...)
+  if not next(pauses) then return end
   for _, field in ipairs({...}) do
     if pauses[field] then
       pauses[field] = nil

@@ -19,7 +19,8 @@ end
 
 -- Has the code of a record paid, or paid back, as its state changes. `reason` is the new state's.
 local function pay(key, record, state, reason)
-  if not is_row(record) then return end
+  local is_free = not (is_paid(record) or batch_payer(record.batch) or record.joined_by)  -- as in most batches
+  if is_free or not is_row(record) then return end
   local list, _, country = row_of(record)
   if is_paid(record) then
     local is_out = PAID[state] or state == 'verified' or state == 'expired' or state == 'cancelled'

@@ -26,7 +26,7 @@ end
 -- Returns whether it has moved any.
 local function follow_clock(key, record)
   local changed_at = milliseconds(record, 'updated_at')
-  if changed_at == 0 or set_back_since(changed_at) == 0 and not jumps_since(changed_at)[1] then return false end
+  if changed_at == 0 or set_back_since(changed_at) == 0 and not has_jumped_since(changed_at) then return false end
   if is_newer(record) then return false end
   local number, moved = key:match(':number:(.+)$'), moved_times(record, changed_at)
   local agenda_at = tonumber(redis.call('ZSCORE', agenda_key, number) or nil)
