@@ -78,9 +78,9 @@ local function feed_row(row)
   if decision.refused_by then count_refusal(decision.refused_by) end
   local disposition, limit = decision.disposition, decision.limit
   if disposition == 'accepted' then
-    for _, part in ipairs({'batch', name, 'row', table.concat({list, row.place, row.country}, ':')}) do
-      table.insert(asked.fields, part)
-    end
+    local fields, size = asked.fields, #asked.fields
+    fields[size + 1], fields[size + 2] = 'batch', name
+    fields[size + 3], fields[size + 4] = 'row', list .. ':' .. row.place .. ':' .. row.country
     write_request(key, record, flat, row.number, decision.request, asked)
   else
     if disposition == 'joined' then note_join(key, record) end

@@ -39,13 +39,12 @@ local function decide(record, number, asked)
   local promotes = decision.disposition == 'same' and is_person and record.lane ~= 'interactive' and UNBEGUN[state]
   if not is_accepted and not promotes then return decision end
 
-  local cooldown_until = last_send_of(record) + config.cooldown_ms
   local left_out = left_out_as(number, asked.country, asked.is_personal)
   if left_out and not is_test_number(number) then
     decision.disposition, decision.limit, decision.refused_by = 'country', left_out, 'countries'
     return decision
-  elseif is_accepted and asked.resend and cooldown_until > now then
-    decision.disposition, decision.until_ms = 'cooling_down', cooldown_until
+  elseif is_accepted and asked.resend and last_send_of(record) + config.cooldown_ms > now then
+    decision.disposition, decision.until_ms = 'cooling_down', last_send_of(record) + config.cooldown_ms
     return decision
   elseif is_person or asked.is_of_batch then
     -- A person learns of a cap at once. A row waits for its end, unless the row's deadline comes before it.
@@ -90,25 +89,34 @@ local function keep_newer_fields(key, record)
   end
 end
 
+-- These fields belong to the number, not to a request: which codes may be live, the last one's uuid.
+local OF_NUMBER = {
+  'live_until', 'verification_uuid', 'api_id', 'code_sent_at', 'expires_at', 'verified_at', 'verified_uuid',
+  'code_request', 'tries', 'confirm', 'checked_at', 'reverify_after', 'unanswered', 'sample',
+}
+
+-- Keeps what belongs to the number, in a record that gets a new request.
+local function keep_fields_of_number(key, record)
+  keep_newer_fields(key, record)
+  if not is_verified(record) then record.verified_at = nil end
+  record.code_request = record.code_request or record.verification_uuid and record.request
+  for _, field in ipairs(OF_NUMBER) do
+    if record[field] then put(key, field, record[field]) end
+  end
+  write_counts(key, record)
+end
+
 -- Writes an accepted request over the number's record, and puts it on the agenda.
 local function write_request(key, record, flat, number, request, asked)
   if record.request then keep_earlier(record, flat, number) end
   if flat[1] then redis.call('DEL', key) end
   note_hash(key, {})
-  keep_newer_fields(key, record)
   -- If a person asks for another code, the code that a re-verification has sent counts as not answered.
   if record.reverifies and record.state == 'code_sent' then record.unanswered = record.unanswered or '1' end
   if record.reason == 'lapsed' then redis.call('ZREM', lapsed_key, number) end
   end_wait(record, number)
   if record.state == 'in_doubt' then redis.call('ZREM', doubts_key, number) end
-  -- These fields belong to the number, not to a request: which codes may be live, the last one's uuid.
-  if not is_verified(record) then record.verified_at = nil end
-  record.code_request = record.code_request or record.verification_uuid and record.request
-  for _, field in ipairs({'live_until', 'verification_uuid', 'api_id', 'code_sent_at', 'expires_at', 'verified_at',
-      'verified_uuid', 'code_request', 'tries', 'confirm', 'checked_at', 'reverify_after', 'unanswered', 'sample'}) do
-    if record[field] then put(key, field, record[field]) end
-  end
-  write_counts(key, record)
+  if next(record) then keep_fields_of_number(key, record) end
   local ends_at = asked.ends_at
   if asked.asleep_until > now then ends_at = ends_at + asked.asleep_until - now end
   put(key, 'request', request, 'lane', asked.lane, 'channel', asked.channel, 'ends_at', ends_at)
