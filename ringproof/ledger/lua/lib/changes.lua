@@ -5,6 +5,7 @@ local hashes = {}  -- key -> field -> its new value; false: none
 local agenda = {}  -- number -> its next moment (ms); false: none
 local known = {}  -- key -> the fields of a hash as this script has read it, and not written it since
 
+-- Returns the changes of a hash: its fields may be set there, to values that are no nil. This is the cheapest way.
 local function changes_of(key)
   local changes = hashes[key]
   if not changes then

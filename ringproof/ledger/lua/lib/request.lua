@@ -119,7 +119,8 @@ local function write_request(key, record, flat, number, request, asked)
   if next(record) then keep_fields_of_number(key, record) end
   local ends_at = asked.ends_at
   if asked.asleep_until > now then ends_at = ends_at + asked.asleep_until - now end
-  put(key, 'request', request, 'lane', asked.lane, 'channel', asked.channel, 'ends_at', ends_at)
+  local fields = changes_of(key)
+  fields.request, fields.lane, fields.channel, fields.ends_at = request, asked.lane, asked.channel, ends_at
   set_or_delete(key, 'country', asked.country)
   set_or_delete(key, 'resend', asked.resend and '1')
   if asked.lane == 'interactive' then note_person(key, record, asked, number) end

@@ -60,7 +60,8 @@ local function set_state(key, record, number, state, reason, agenda_at, outcome)
   -- bytes up to which Redis keeps a hash packed.
   local history_entry = letter_of(state) .. (letter_of(reason) or '-') .. second36()
   local history = string.sub((record.history or '') .. history_entry, -64)
-  put(key, 'state', state, 'updated_at', now, 'history', history)
+  local fields = changes_of(key)
+  fields.state, fields.updated_at, fields.history = state, now, history
   set_or_delete(key, 'reason', reason)
   written_states[key] = {state, reason}
   end_wait(record, number)

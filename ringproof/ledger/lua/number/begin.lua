@@ -46,9 +46,10 @@ end
 
 local function claim(key, record, number, slot_us, is_test)
   local lease_until = math.ceil(slot_us / 1000) + config.lease_ms
-  put(key, 'fence', fence, 'lease_until', lease_until, 'live_until', lease_until + config.code_ms)
+  local fields = changes_of(key)
+  fields.fence, fields.lease_until, fields.live_until = fence, lease_until, lease_until + config.code_ms
+  fields.attempts = (tonumber(record.attempts) or 0) + 1
   set_or_delete(key, 'live_before', record.live_until)
-  put(key, 'attempts', (tonumber(record.attempts) or 0) + 1)
   drop(key, 'due_at', 'detail')
   record.test = is_test and '1' or nil
   set_or_delete(key, 'test', record.test)
