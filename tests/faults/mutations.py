@@ -345,7 +345,7 @@ MUTATIONS = (
     Mutation(
         "a page with a damaged record is not fed",
         "ringproof/ledger/lua/batch/feed.lua",
-        "for _, row in ipairs(page) do read(key_of_record(row.number)) end\n",
+        "for _, row in ipairs(page) do records[row.number] = {read(key_of_record(row.number))} end\n",
         "",
         "tests/batches/test_batches.py::TestTheFeeder::test_changes_nothing_while_a_record_of_the_page_is_damaged",
     ),

@@ -27,7 +27,8 @@ end
 
 -- A damaged record ends the script here, where nothing is changed. Later, the rows of the page would be behind the
 -- cursor, and records that get a new request would be gone.
-for _, row in ipairs(page) do read(key_of_record(row.number)) end
+local records = {}
+for _, row in ipairs(page) do records[row.number] = {read(key_of_record(row.number))} end
 
 -- The first write must be one that Redis refuses when it is out of memory, or a part of the page would be fed.
 if are_retries then
@@ -66,7 +67,8 @@ local least_request = math.floor(tonumber(redis.call('HGET', batch_hash, 'create
 
 local function feed_row(row)
   local key = key_of_record(row.number)
-  local record, flat = read_or_revive(key, row.number)
+  local record, flat = read_or_revive(key, row.number, unpack(records[row.number] or {}))
+  records[row.number] = nil  -- another row of the same number has to see what this one has changed
   local asked = {
     answers = answers, lane = 'bulk', channel = list, country = row.country, is_personal = row.is_personal,
     is_of_batch = true, least_request = least_request, ends_at = now + tonumber(lasts_ms),

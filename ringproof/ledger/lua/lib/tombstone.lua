@@ -11,6 +11,13 @@ local function tombstone_key(number, secret)
   return prefix .. ':erased:' .. hmac(secret, number)
 end
 
+-- Returns the HMAC's key; false if there is none.
+local kept_secret
+local function read_secret()
+  if kept_secret == nil then kept_secret = redis.call('GET', secret_key()) end
+  return kept_secret
+end
+
 -- Writes the tombstone of a number whose code may be live, or whose caps have counted something. `random` becomes the
 -- HMAC's key if Redis has none.
 local function leave_tombstone(number, record, random)
@@ -18,18 +25,19 @@ local function leave_tombstone(number, record, random)
   local kept_ms = math.max(milliseconds(record, 'live_until'), end_of_counts(record)) - now
   if kept_ms <= 0 then return end
   redis.call('SET', secret_key(), random, 'NX', 'PX', kept_ms)
+  kept_secret = nil
   if redis.call('PTTL', secret_key()) < kept_ms then redis.call('PEXPIRE', secret_key(), kept_ms) end
   -- `live_until` shows when the last code was sent. A verified number has none, and the time of its last code instead.
   local left = {live_until = record.live_until, code_sent_at = not record.live_until and record.code_sent_at or nil}
   left.at = now  -- its times move with Redis' clock from here on
   for _, field in ipairs(COUNTS) do left[field] = record[field] end
   if is_live then left.request, left.lane, left.channel = record.request, record.lane, record.channel end
-  redis.call('SET', tombstone_key(number, redis.call('GET', secret_key())), cjson.encode(left), 'PX', kept_ms)
+  redis.call('SET', tombstone_key(number, read_secret()), cjson.encode(left), 'PX', kept_ms)
 end
 
 -- Reads the tombstone of a number; nil if there is none. Also returns its key.
 local function read_tombstone(number)
-  local secret = redis.call('GET', secret_key())
+  local secret = read_secret()
   if not secret then return nil end
   local key = tombstone_key(number, secret)
   local kept = redis.call('GET', key)
@@ -42,9 +50,10 @@ end
 
 -- Reads the record of a number that is to have one. If the number was erased while a code may be live, writes and
 -- returns an expired record with the end of that code, so that no second code is sent. If the number was erased and
--- only its counts are left, returns these, and writes nothing: the caller may refuse the request.
-local function read_or_revive(key, number)
-  local record, flat = read(key)
+-- only its counts are left, returns these, and writes nothing: the caller may refuse the request. `record` and `flat`
+-- are the record as the script has read it; nil if it has not.
+local function read_or_revive(key, number, record, flat)
+  if not record then record, flat = read(key) end
   if record.state then return record, flat end
   local left, left_key = read_tombstone(number)
   if not left then return record, flat end
