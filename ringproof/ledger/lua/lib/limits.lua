@@ -45,16 +45,15 @@ local function count_refusal(cause)
 end
 
 local function count_code(key, record)
-  for _, field in ipairs(record.channel == 'call' and {'codes', 'calls'} or {'codes'}) do
-    put(key, field, string.sub((record[field] or '') .. second36(), -60))
-  end
+  local fields = changes_of(key)
+  fields.codes = string.sub((record.codes or '') .. second36(), -60)
+  if record.channel == 'call' then fields.calls = string.sub((record.calls or '') .. second36(), -60) end
 end
 
 local function uncount_code(key, record)
   if record.test then return end
-  for _, field in ipairs(record.channel == 'call' and {'codes', 'calls'} or {'codes'}) do
-    set_or_delete(key, field, (record[field] or ''):sub(1, -7))
-  end
+  set_or_delete(key, 'codes', (record.codes or ''):sub(1, -7))
+  if record.channel == 'call' then set_or_delete(key, 'calls', (record.calls or ''):sub(1, -7)) end
 end
 
 -- Undoes an attempt that surely sent nothing: restores the previous `live_until` and the counts of the caps. With

@@ -10,16 +10,21 @@ local function add_metric(field, by)
   counted[field] = (counted[field] or 0) + by
 end
 
--- Counts one of something that has a country. Numbers without one, such as a satellite's, are `other`.
-local function count_by_country(name, country, labels)
-  country = (country or ''):find('^%u%u$') and country or 'other'
-  add_metric(name .. ' ' .. country .. (labels and ' ' .. labels or ''), 1)
+-- Returns the label of a country. Numbers without one, such as a satellite's, are `other`.
+local function country_label(country)
+  return country and country:find('^%u%u$') and country or 'other'
+end
+
+-- Counts one of something that has a country.
+local function count_by_country(name, country)
+  add_metric(name .. ' ' .. country_label(country), 1)
 end
 
 -- Counts one of something that happens to a request. `labels` (nil: none) come before its channel and its lane.
 local function count_of_request(name, record, labels)
-  local own = (record.channel or '-') .. ' ' .. (record.lane or '-')
-  count_by_country(name, record.country, labels and labels .. ' ' .. own or own)
+  local channel, lane = record.channel or '-', record.lane or '-'
+  if labels then channel = labels .. ' ' .. channel end
+  add_metric(name .. ' ' .. country_label(record.country) .. ' ' .. channel .. ' ' .. lane, 1)
 end
 
 -- Whether a field that is new is not to be kept: its country gets no codes, or there are too many fields.

@@ -115,6 +115,7 @@ end
 
 -- Returns by which factor spacings are longer than usual now.
 local function slowness()
+  if (pace.slow_at or 0) + RECOVERY_US <= now_us then return 1 end
   local left = math.min(1, math.max(0, 1 - (now_us - (pace.slow_at or 0)) / RECOVERY_US))
   return 1 + ((pace.slow_by or 1) - 1) * left
 end
