@@ -89,6 +89,7 @@ end
 -- Returns until when (ms) a lane is paused, as far as is known now; nil if it is not paused. `request` is the one that
 -- is about to be sent (nil: any).
 local function paused_until(lane, request)
+  if not next(pauses) then return nil end
   local until_ms = math.max(pause_time('account_until'), pause_time('doubts_until'))
   if may_be_forgotten(lane, request) then
     until_ms = math.max(until_ms, math.min(pause_time('forgotten_ends'), now + LOOK_MS[lane]))

@@ -96,6 +96,10 @@ end
 -- judged then, or 'refused' alone if it waits for its destination.
 local function apply_signal(signal, slot, retry_ms, was_probe, number, record)
   if signal == 'doubtful' then return after_doubt() end
+  if signal == 'taken' and not next(pauses) then  -- as mostly: there is no pause that it could end
+    note_taken(destination_of(record, number), slot)
+    return nil
+  end
   if signal ~= '' then judge_credentials(signal == 'unauthorized', slot) end
   if signal ~= '' and signal ~= 'known' then clear_pauses('doubts', 'doubts_wait', 'doubts_until', 'doubts_row') end
   if pauses.account and was_probe and REFUSALS[signal] then after_failed_probe(slot) end
