@@ -61,7 +61,7 @@ local function note_join(key, record)
   set_or_delete(key, 'joined_by', joining_batches(record.batch, (record.joined_by or '') .. '/' .. name))
 end
 
-local answers = parse_answers(column)
+local answers, ends_at = parse_answers(column), now + tonumber(lasts_ms)
 -- is_row needs request numbers that are not below the batch's second, even if Redis' clock was set back.
 local least_request = math.floor(tonumber(redis.call('HGET', batch_hash, 'created_at')) / 1000)
 
@@ -71,7 +71,7 @@ local function feed_row(row)
   records[row.number] = nil  -- another row of the same number has to see what this one has changed
   local asked = {
     answers = answers, lane = 'bulk', channel = list, country = row.country, is_personal = row.is_personal,
-    is_of_batch = true, least_request = least_request, ends_at = now + tonumber(lasts_ms),
+    is_of_batch = true, least_request = least_request, ends_at = ends_at,
     asleep_until = row.asleep_until, fields = row.fields,
   }
   local destination = destination_of(row, row.number)

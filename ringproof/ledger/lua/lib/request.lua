@@ -129,7 +129,10 @@ local function write_request(key, record, flat, number, request, asked)
     history = record.history, request = request, country = asked.country, ends_at = ends_at, lane = asked.lane,
     channel = asked.channel,
   }
-  for i = 1, #asked.fields, 2 do written[asked.fields[i]] = asked.fields[i + 1] end
+  for i = 1, #asked.fields, 2 do
+    local name, value = asked.fields[i], asked.fields[i + 1]
+    written[name], fields[name] = value, value
+  end
   if written.again then  -- the automatic resend after a doubt belongs to the same row
     written.batch, written.row = record.batch, record.row
     if record.batch then put(key, 'batch', record.batch, 'row', record.row) end
@@ -141,7 +144,6 @@ local function write_request(key, record, flat, number, request, asked)
     end
   end
   if written.reverifies and record.requested_by_person then put(key, 'requested_by_person', 1) end
-  if asked.fields[1] then put(key, unpack(asked.fields)) end
   count_of_request('accepted', written)
   if asked.asleep_until > now then
     put(key, 'due_at', asked.asleep_until)

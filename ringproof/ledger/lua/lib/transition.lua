@@ -28,6 +28,8 @@ local function base36(seconds)
   return text
 end
 
+local now_text = string.format('%.0f', now)  -- Redis takes long to write a number as a text, so once for all records
+
 local this_second
 local function second36()
   this_second = this_second or base36(math.floor(now / 1000))
@@ -61,7 +63,7 @@ local function set_state(key, record, number, state, reason, agenda_at, outcome)
   local history_entry = letter_of(state) .. (letter_of(reason) or '-') .. second36()
   local history = string.sub((record.history or '') .. history_entry, -64)
   local fields = changes_of(key)
-  fields.state, fields.updated_at, fields.history = state, now, history
+  fields.state, fields.updated_at, fields.history = state, now_text, history
   set_or_delete(key, 'reason', reason)
   written_states[key] = {state, reason}
   end_wait(record, number)

@@ -74,7 +74,8 @@ end
 -- waste a slot.
 local function reserve(lane, channel, patience_us)
   local is_call = channel == 'call'
-  local spacing, step = spacing_us('account'), spacing_us(is_call and 'call' or 'account')
+  local spacing = spacing_us('account')
+  local step = is_call and spacing_us('call') or spacing
   local floor_field, call_floor_field = 'floor:' .. lane, 'floor:' .. lane .. ':call'
   local slot, account = next_slot(channel)
   -- Slots for calls are rare. With this longer horizon a call reserves one although texts take the next ones.

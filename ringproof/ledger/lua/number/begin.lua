@@ -14,6 +14,7 @@
 --         for a worker whose credentials Plivo knows; no fields), waiting (due_at), ended (0) or nothing (0: there is
 --         no such request to begin), with all fields
 local fence, patience_ms, reach, lead, seen, member = unpack(ARGV, 3)
+local patience_us = tonumber(patience_ms) * 1000
 local GATE_LOOK_US = 300000  -- while the gate is closed, callers ask again so often
 local PASSED_US = 5000000  -- a claim whose slot has passed so long ago is taken back
 local SENT_WITH = {  -- what a sender needs of a record, beside the alias
@@ -171,7 +172,7 @@ local function begin(key, number, request, asleep_until)
       return wait('pace', math.min(math.ceil(turn_us / 1000), ends_at))
     end
   else
-    slot_us, turn_us = reserve(record.lane, record.channel, tonumber(patience_ms) * 1000)
+    slot_us, turn_us = reserve(record.lane, record.channel, patience_us)
   end
   if not slot_us then
     later_us = turn_us
