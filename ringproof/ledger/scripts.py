@@ -137,7 +137,6 @@ AT_THE_END: Final = ("write_batches", "write_spent", "write_changes", "write_eve
 """
 
 _NEEDS = re.compile(r"-- needs: (\w+(?:, \w+)*)\n")
-_WORD = re.compile(r"\w+")
 _GIVEN = re.compile(r"^local (?:function )?(\w+(?:,\s+\w+)*)", re.MULTILINE)
 _NAME = re.compile(r"--[^\n]*|'(?:\\.|[^'\\])*'|[.:]?\b[A-Za-z_]\w*")
 
@@ -208,10 +207,10 @@ def script_text(name: str, clock: str | None = None) -> str:
         names = {one: field for piece in needs(text) for one, field in fields.get(piece, {}).items()}
         return _NAME.sub(lambda match: names.get(match[0], match[0]), text)
 
-    used = {piece: set(_WORD.findall(script)) for piece in needs(script)}
+    used = {piece: set(_NAME.findall(script)) for piece in needs(script)}
     for text in pieces.values():
         for piece in needs(text):
-            used.setdefault(piece, set()).update(_WORD.findall(text))
+            used.setdefault(piece, set()).update(_NAME.findall(text))
     makers = []
     for number, (piece, text) in enumerate(pieces.items()):
         names = [one for one in given[piece] if one in used[piece] or one in AT_THE_END]
