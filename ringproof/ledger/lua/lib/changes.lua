@@ -28,8 +28,8 @@ end
 
 -- Removes a field of a hash.
 local function drop_field(key, field)
-  local changes, fields = changes_of(key), known[key]
-  if not fields or fields[field] or changes[field] then changes[field] = false end
+  local changes, fields = hashes[key], known[key]
+  if not fields or fields[field] or changes and changes[field] then changes_of(key)[field] = false end
 end
 
 -- Removes fields of a hash.
