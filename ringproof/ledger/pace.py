@@ -7,6 +7,7 @@ confirmations.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import chain
 from typing import Final
 
 from ringproof.clock import boot_clock
@@ -33,21 +34,28 @@ def reserve_slot(ledger: Ledger, *, within: timedelta | None = None) -> float:
 
     Raises `LeaseOver`, and reserves none, if no slot comes `within` that time.
     """
-    slot = _reserve(ledger, [], "sms", "" if within is None else ms(within))
-    if slot is None:
+    slot, is_slot = _reserve(ledger, "" if within is None else ms(within), "")
+    if not is_slot:
         raise LeaseOver("the pace is taken by others for the next seconds")
-    return slot.at
+    return slot
 
 
-def replace_slot(ledger: Ledger, record: Record, missed_us: int, lead: float = 0.0) -> Slot | None:
-    """Reserve another slot for a send that has missed its own (`missed_us`); `lead` is that of `Ledger.begin`.
+def replace_slots(ledger: Ledger, late: Sequence[tuple[Record, int]], lead: float = 0.0) -> list[Slot | None]:
+    """Reserve other slots for sends that have missed theirs, each (record, µs of its slot).
 
-    It comes at once if that delays the others by less than a new slot does. Returns None, and reserves none, if the
-    number must not be sent to any more: it is paused, cancelled or erased. The same if the next slot is more than
-    `REPLACED_WITHIN` away: others may have it, and the number begins again.
+    `lead` is that of `Ledger.begin`. A slot comes at once if that delays the others by less than a new slot does. None,
+    and none is reserved, for a number that must not be sent to any more: it is paused, cancelled or erased. The same if
+    the next slot is more than `REPLACED_WITHIN` away: others may have it, and the number begins again.
     """
-    key = ledger.keys.record(record.phone_number)
-    return _reserve(ledger, [key], record.channel, ms(REPLACED_WITHIN), lead, missed_us)
+    keys = [ledger.keys.record(record.phone_number) for record, _ in late]
+    of_each = chain.from_iterable((record.channel, missed_us) for record, missed_us in late)
+    reach_us = ledger.reach_us()
+    asked_at = boot_clock()
+    now_us, *slots = ledger.run_script(
+        "pace/replace_slots", keys, [ms(REPLACED_WITHIN), reach_us, round(lead * 1_000_000), *of_each]
+    )
+    local = ledger.slot_clock.locate(asked_at, boot_clock(), int(now_us))
+    return [Slot(local(int(slot_us)), int(slot_us)) if slot_us else None for slot_us in slots]
 
 
 def reserve_in_lane(ledger: Ledger, lane: Lane, within: timedelta) -> tuple[float, bool]:
@@ -56,11 +64,7 @@ def reserve_in_lane(ledger: Ledger, lane: Lane, within: timedelta) -> tuple[floa
     Returns a moment by this process's `boot_clock()`, and whether it is the slot. If not, it is the turn at which to
     ask again; the turn is kept for a caller that asks again `within` that time.
     """
-    reach_us = ledger.reach_us()
-    asked_at = boot_clock()
-    now_us, slot_us, turn_us = ledger.run_script("pace/reserve_slot", args=["sms", ms(within), lane, reach_us, 0, ""])
-    local = ledger.slot_clock.locate(asked_at, boot_clock(), int(now_us))
-    return local(int(slot_us or turn_us)), bool(slot_us)
+    return _reserve(ledger, ms(within), lane)
 
 
 def report_answer(
@@ -74,18 +78,9 @@ def report_answer(
     ledger.run_script("pace/report_answer", args=[signal, optional_ms(retry_after), ms(ago)])
 
 
-def _reserve(
-    ledger: Ledger,
-    keys: Sequence[str],
-    channel: str,
-    within: int | str,
-    lead: float = 0.0,
-    missed_us: int | str = "",
-) -> Slot | None:
+def _reserve(ledger: Ledger, within: int | str, lane: str) -> tuple[float, bool]:
     reach_us = ledger.reach_us()
     asked_at = boot_clock()
-    now_us, slot_us, _ = ledger.run_script(
-        "pace/reserve_slot", keys, [channel, within, "", reach_us, round(lead * 1_000_000), missed_us]
-    )
+    now_us, slot_us, turn_us = ledger.run_script("pace/reserve_slot", args=[within, lane, reach_us])
     local = ledger.slot_clock.locate(asked_at, boot_clock(), int(now_us))
-    return Slot(local(int(slot_us)), int(slot_us)) if slot_us else None
+    return local(int(slot_us or turn_us)), bool(slot_us)

@@ -1159,7 +1159,7 @@ MUTATIONS = (
     ),
     Mutation(
         "a worker that has missed its slot gets no other one in a pause",
-        "ringproof/ledger/lua/pace/reserve_slot.lua",
+        "ringproof/ledger/lua/pace/replace_slots.lua",
         "if not record.state or is_on_hold(record) then",
         "if not record.state then",
         "tests/sending/test_attempt.py::test_a_missed_slot_is_not_replaced_in_a_pause",
@@ -1214,6 +1214,13 @@ MUTATIONS = (
         " and not self._waits_for_turn and boot_clock() < ends:",
         " and not self._waits_for_turn:",
         "tests/sending/test_process.py::test_answers_that_do_not_come_keep_no_other_accounts_message_for_long",
+    ),
+    Mutation(
+        "a damaged record keeps no slot from the others that are late",
+        "worker/sending/late_sends.py",
+        "and error.is_refusal and len(some) > 1:",
+        "and False:",
+        "tests/sending/test_late_sends.py::test_a_damaged_record_keeps_no_slot_from_the_others",
     ),
     Mutation(
         "a worker asks until it knows what a frozen Redis has claimed for it",

@@ -13,7 +13,7 @@ from ringproof.ledger.agenda import work_off_agenda
 from ringproof.ledger.answers import Outcome, PlivoSignal, Settled
 from ringproof.ledger.confirmation import check_code, end_try, mark_verified, store_code, take_code
 from ringproof.ledger.metrics import HTTP, Count, Histogram, add_counts, read_counts, unpack
-from ringproof.ledger.pace import replace_slot, reserve_slot
+from ringproof.ledger.pace import replace_slots, reserve_slot
 from ringproof.ledger.queues import queue
 from ringproof.ledger.record import Lane, Reason, State
 from ringproof.plivo.client import VerifiedNumber
@@ -105,7 +105,7 @@ def test_codes_that_were_entered_and_wrong_ones_are_counted_by_country(book):
 
 def test_a_slot_is_counted_for_who_got_it(book):
     begun = book.begin(book.accept(country="US").request)
-    replace_slot(book.ledger, begun.record, begun.at_us)
+    replace_slots(book.ledger, [(begun.record, begun.at_us)])
     reserve_slot(book.ledger)
     book.number = fresh_number()
     book.begin(book.accept(RequestKind.ROSTER, channel="call").request)

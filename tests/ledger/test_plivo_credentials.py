@@ -13,7 +13,7 @@ from ringproof.ledger.answers import AgendaAction, Outcome, PlivoSignal, Verdict
 from ringproof.ledger.confirmation import NextStep, store_code, take_code
 from ringproof.ledger.heartbeats import ALIVE, beat
 from ringproof.ledger.ledger import Ledger
-from ringproof.ledger.pace import replace_slot, report_answer
+from ringproof.ledger.pace import replace_slots, report_answer
 from ringproof.ledger.plivo_credentials import Standing, check_credentials, leaves_work, unknown_credentials
 from ringproof.ledger.plivo_list import ListScan, request_scan, take_page
 from ringproof.ledger.queues import TICKS, queue
@@ -110,7 +110,7 @@ class TestOneHostOfTwo:
             begun = hosts.begin(waits)
         hosts.is_refused(OLD, refused)
         with hosts.at_host(OLD) as ledger:
-            assert replace_slot(ledger, begun.record, begun.at_us) is None
+            assert replace_slots(ledger, [(begun.record, begun.at_us)])[0] is None
             again = hosts.begin(waits, fence=begun.fence)
 
         assert (again.verdict, hosts.record(waits).state) == (Verdict.LATER, State.QUEUED)

@@ -12,7 +12,7 @@ from ringproof.batches.erasure import erase_number
 from ringproof.clock import moment
 from ringproof.ledger import control
 from ringproof.ledger.answers import Outcome, PlivoSignal, Verdict
-from ringproof.ledger.pace import replace_slot
+from ringproof.ledger.pace import replace_slots
 from ringproof.ledger.record import Lane, Reason, State
 from ringproof.policy import JITTER, Policy, Rate
 from worker.sending.senders import LONGEST_LEAD_SECONDS
@@ -198,7 +198,7 @@ class TestFarFromRedis:
         assert simulation.begin(bulk).at_us == simulation.now_us + 200_000 + simulation.rate.spacing_us
         record = simulation.record(person)
         simulation.pass_(60)
-        assert replace_slot(simulation.ledger, record, simulation.now_us - 60 * SECOND) is not None
+        assert replace_slots(simulation.ledger, [(record, simulation.now_us - 60 * SECOND)])[0] is not None
         assert simulation.slots_from("account") == simulation.now_us + 200_000 + simulation.rate.spacing_us
 
     def test_the_horizon_is_as_before_soon_after_the_last_far_caller(self, client):
@@ -448,7 +448,7 @@ class TestCalls:
         simulation.pass_(0.1)
         account = simulation.slots_from("account")
 
-        slot = replace_slot(simulation.ledger, begun.record, begun.at_us)
+        slot = replace_slots(simulation.ledger, [(begun.record, begun.at_us)])[0]
         assert slot.at_us == simulation.now_us >= account
         assert simulation.slots_from("call") == slot.at_us + 530_000
         assert simulation.slots_from("account") == slot.at_us + simulation.rate.spacing_us
@@ -460,7 +460,7 @@ class TestCalls:
         next_one = simulation.begin(second)
         simulation.pass_(0.6)
 
-        slot = replace_slot(simulation.ledger, begun.record, begun.at_us)
+        slot = replace_slots(simulation.ledger, [(begun.record, begun.at_us)])[0]
         assert slot.at_us == next_one.at_us + 530_000
 
     def test_a_call_that_missed_its_slot_does_not_keep_texts_waiting(self, client):
@@ -474,10 +474,10 @@ class TestCalls:
         assert simulation.begin(next_one).verdict is Verdict.BEGUN
         simulation.pass_(1)
 
-        assert replace_slot(simulation.ledger, begun.record, begun.at_us) is None
+        assert replace_slots(simulation.ledger, [(begun.record, begun.at_us)])[0] is None
         assert simulation.begin(*simulation.numbers(1)).wait == timedelta()
         simulation.pass_(60)
-        assert replace_slot(simulation.ledger, begun.record, begun.at_us) is not None
+        assert replace_slots(simulation.ledger, [(begun.record, begun.at_us)])[0] is not None
 
 
 class TestAMissedSlot:
@@ -532,8 +532,21 @@ class TestAMissedSlot:
         simulation.at(begun.at_us)
         simulation.pass_(seconds)
         before = simulation.slots_from("account")
-        slot = replace_slot(simulation.ledger, begun.record, begun.at_us)
+        slot = replace_slots(simulation.ledger, [(begun.record, begun.at_us)])[0]
         return slot.at_us - begun.at_us, simulation.slots_from("account") - before
+
+    def test_several_get_their_slots_in_one_call_and_one_that_is_paused_gets_none(self, client):
+        simulation = Simulation(client)
+        late = [simulation.begin(request) for request in simulation.numbers(2)]
+        late.insert(1, simulation.begin(*simulation.numbers(1, Lane.SCHEDULED)))
+        control.pause(simulation.ledger, Lane.SCHEDULED)
+        simulation.at(late[-1].at_us)
+        simulation.pass_(0.008)
+        slots = replace_slots(simulation.ledger, [(begun.record, begun.at_us) for begun in late])
+
+        assert slots[0].at_us == late[1].at_us + simulation.rate.spacing_us, "it is late by more than a slot"
+        assert slots[1] is None
+        assert slots[2].at_us == simulation.now_us
 
     def test_is_used_a_little_later_and_what_nobody_has_yet_moves_by_as_much(self, client):
         simulation = Simulation(client)
@@ -573,7 +586,7 @@ class TestAMissedSlot:
         simulation.settle(throttled, outcome)
         simulation.pass_(0.008)
 
-        assert replace_slot(simulation.ledger, begun.record, begun.at_us).at_us > simulation.now_us + 2 * SECOND
+        assert replace_slots(simulation.ledger, [(begun.record, begun.at_us)])[0].at_us > simulation.now_us + 2 * SECOND
 
 
 class TestA429:

@@ -12,7 +12,7 @@ from ringproof.batches.erasure import erase_number
 from ringproof.clock import boot_clock
 from ringproof.errors import LedgerUnavailable, TooFewReplicas
 from ringproof.ledger.durations import Durations
-from ringproof.ledger.pace import replace_slot, reserve_slot
+from ringproof.ledger.pace import replace_slots, reserve_slot
 from ringproof.ledger.record import Reason, State
 from ringproof.plivo.client import PlivoClient
 from ringproof.policy import Policy, Rate
@@ -113,7 +113,7 @@ def test_a_missed_slot_is_not_replaced_for_an_erased_number(client):
     erase_number(book.ledger, book.number)
     slots = book.slots()
 
-    assert replace_slot(book.ledger, begun.record, begun.at_us) is None
+    assert replace_slots(book.ledger, [(begun.record, begun.at_us)])[0] is None
     assert book.slots() == slots
 
 

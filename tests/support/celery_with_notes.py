@@ -10,9 +10,9 @@ import sys
 import threading
 from pathlib import Path
 
-import worker.sending.attempt
 import worker.sending.final_check
 from ringproof.plivo import transport
+from worker.sending.late_sends import LateSends
 
 NAME = "first-bytes"
 MISSED = ".missed"
@@ -33,7 +33,7 @@ def note(file):
     """Have this process and its children note them."""
     into = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     missed = os.open(file + MISSED, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    replace = worker.sending.attempt.replace_slot
+    replace = LateSends.replace
     clock, write, looked = worker.sending.final_check.boot_clock, transport._HttpTry.write, threading.local()
 
     def looking():
@@ -51,7 +51,7 @@ def note(file):
         return replace(*args)
 
     worker.sending.final_check.boot_clock = looking
-    worker.sending.attempt.replace_slot = replacing
+    LateSends.replace = replacing
     transport._HttpTry.write = writing
 
 

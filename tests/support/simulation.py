@@ -15,7 +15,7 @@ from ringproof.ledger.acceptance import RequestKind
 from ringproof.ledger.agenda import work_off_agenda
 from ringproof.ledger.answers import AgendaAction, Verdict
 from ringproof.ledger.ledger import Ledger
-from ringproof.ledger.pace import replace_slot, reserve_slot
+from ringproof.ledger.pace import replace_slots, reserve_slot
 from ringproof.ledger.record import Lane
 from ringproof.ledger.scripts import lua_source
 from ringproof.policy import Policy, Rate
@@ -168,7 +168,8 @@ class Simulation:
         self.at(max(now_us, self.now_us))
         self.far_from_redis(0)
         self.slots[lane].remove(missed_us)
-        if slot := replace_slot(self.ledger, record, missed_us):
+        (slot,) = replace_slots(self.ledger, [(record, missed_us)])
+        if slot:
             self.take(lane, record, slot.at_us)
 
     def all_slots(self):

@@ -28,7 +28,7 @@ CONNECTIONS: Final = 4
 """Connections of a process's ledger where Redis is near: one begins the numbers in hand, one writes results, and two
 are for all else."""
 
-SCRIPTS_OF_A_SEND: Final = ("number/begin", "pace/reserve_slot", "number/settle")
+SCRIPTS_OF_A_SEND: Final = ("number/begin", "pace/replace_slots", "number/settle")
 """Their texts are put together before the fork. Each child would take 0.1 s for them, in the middle of its first sends.
 """
 

@@ -7,10 +7,10 @@ from ringproof.clock import boot_clock
 from ringproof.errors import LeaseOver, LedgerUnavailable, RingproofError
 from ringproof.ledger.answers import Begun, Outcome, PlivoSignal, Verdict
 from ringproof.ledger.ledger import Ledger
-from ringproof.ledger.pace import replace_slot
 from ringproof.ledger.record import Record, State
 from worker.sending import fixed_code
 from worker.sending.final_check import CONNECT_SECONDS, FinalCheck, SlotMissed
+from worker.sending.late_sends import LateSends
 from worker.sending.outcomes import http_status_of, outcome_of
 
 if TYPE_CHECKING:
@@ -38,11 +38,18 @@ class SlotRevoked(Exception):
     """The number is queued again, because a pause or another pace has come before its slot; nothing was sent."""
 
 
-def attempt(ledger: Ledger, client: "PlivoClient", begun: Begun, asked_at: float, lead: float = 0.0) -> Attempted:
+def attempt(
+    ledger: Ledger,
+    client: "PlivoClient",
+    begun: Begun,
+    asked_at: float,
+    lead: float = 0.0,
+    late_sends: LateSends | None = None,
+) -> Attempted:
     """Have Plivo send a code to a number that was begun. Raises `SlotRevoked`: then begin the number again.
 
     `asked_at` is the `boot_clock()` time before begin was called. `lead` is that of `Ledger.begin`, for another slot if
-    this one is missed.
+    this one is missed; `late_sends` gets it, in one call with those of other threads.
 
         asked_at = boot_clock()
         (begun,) = ledger.begin([(number, request)], fence=secrets.token_hex(8))
@@ -55,7 +62,9 @@ def attempt(ledger: Ledger, client: "PlivoClient", begun: Begun, asked_at: float
         return Attempted(begun, record, fixed_code.outcome(), begun.at, None, boot_clock(), None)
     # Counted from before the call of begin, so that the lease never looks longer than it is.
     first_byte_until = asked_at + (begun.wait + ledger.durations.first_byte).total_seconds()
-    check = FinalCheck(begun.at, first_byte_until, _Slots(ledger, record, begun.at_us, lead).replace)
+    check = FinalCheck(
+        begun.at, first_byte_until, _Slots(late_sends or LateSends(ledger), record, begun.at_us, lead).replace
+    )
     try:
         sent = _send(ledger, client, begun, record, check, has_waited=boot_clock() > asked_at + CONNECT_SECONDS)
         outcome = Outcome(
@@ -106,17 +115,12 @@ def _confirm_claim(ledger: Ledger, begun: Begun, record: Record) -> None:
 class _Slots:
     """The slots of one send, one after the other, as it misses them."""
 
-    def __init__(self, ledger: Ledger, record: Record, first_us: int, lead: float) -> None:
-        self._ledger, self._record, self._lead = ledger, record, lead
+    def __init__(self, late_sends: LateSends, record: Record, first_us: int, lead: float) -> None:
+        self._late_sends, self._record, self._lead = late_sends, record, lead
         self._last_us = first_us
 
     def replace(self) -> float:
         """Reserve another slot in place of the last one. Raises `LeaseOver` if there is none."""
-        try:
-            slot = replace_slot(self._ledger, self._record, self._last_us, self._lead)
-        except LedgerUnavailable as error:
-            raise LeaseOver(error.message) from error
-        if slot is None:
-            raise LeaseOver("its slot was missed, and there is no other one for it; nothing was sent")
+        slot = self._late_sends.replace(self._record, self._last_us, self._lead)
         self._last_us = slot.at_us
         return slot.at

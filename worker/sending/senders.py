@@ -23,6 +23,7 @@ from worker.celery.outcome_log import Event, about, of_account
 from worker.sending.activity import ProcessActivity
 from worker.sending.attempt import SlotRevoked, attempt
 from worker.sending.final_check import CONNECT_SECONDS
+from worker.sending.late_sends import LateSends
 from worker.sending.results import Results
 from worker.sending.timings import timings
 
@@ -186,6 +187,7 @@ class Senders:
         ledger.generation.begin_watching(claim_prefix())
         self._results = Results(ledger, repeats_apart=self.threads.are_shared)
         self._timings = timings(ledger)
+        self._late_sends = LateSends(ledger)
         self.lead = Lead()
 
     @property
@@ -228,7 +230,7 @@ class Senders:
         assert record is not None  # noqa: S101  # begin has read what it claimed
         with of_account(self.account):
             try:
-                attempted = attempt(self.ledger, self._client, begun, asked_at, self.lead.seconds)
+                attempted = attempt(self.ledger, self._client, begun, asked_at, self.lead.seconds, self._late_sends)
                 is_missed = attempted.slot != begun.at
                 self.lead.note(is_missed=is_missed)
                 self._activity.note(attempted, is_missed=is_missed)
