@@ -129,10 +129,7 @@ local function write_request(key, record, flat, number, request, asked)
     history = record.history, request = request, country = asked.country, ends_at = ends_at, lane = asked.lane,
     channel = asked.channel,
   }
-  for i = 1, #asked.fields, 2 do
-    local name, value = asked.fields[i], asked.fields[i + 1]
-    written[name], fields[name] = value, value
-  end
+  for i = 1, #asked.fields, 2 do written[asked.fields[i]] = asked.fields[i + 1] end
   if written.again then  -- the automatic resend after a doubt belongs to the same row
     written.batch, written.row = record.batch, record.row
     if record.batch then put(key, 'batch', record.batch, 'row', record.row) end
@@ -143,7 +140,8 @@ local function write_request(key, record, flat, number, request, asked)
       set_or_delete(key, 'joined_by', joining_batches(written.batch, record.batch .. '/' .. (record.joined_by or '')))
     end
   end
-  if written.reverifies and record.requested_by_person then put(key, 'requested_by_person', 1) end
+  if written.reverifies and record.requested_by_person then fields.requested_by_person = 1 end
+  for i = 1, #asked.fields, 2 do fields[asked.fields[i]] = asked.fields[i + 1] end
   count_of_request('accepted', written)
   if asked.asleep_until > now then
     put(key, 'due_at', asked.asleep_until)
