@@ -35,7 +35,7 @@ from ringproof.ledger.record import Lane, Record, State, pieces
 from ringproof.ledger.replication import CONFIRMED, Performed, Replicas, ReplicasMissing, replication_of
 from ringproof.ledger.rights import is_missing_right, missing_rights
 from ringproof.ledger.role import Role
-from ringproof.ledger.script_call import ScriptCall, call_script
+from ringproof.ledger.script_call import ScriptCall
 from ringproof.ledger.scripts import script_text
 from ringproof.phone.masking import mask, shorten
 from ringproof.policy import Policy
@@ -618,7 +618,7 @@ class _BlockingWay:
         return self._ledger.run(command, *args)
 
     async def run_script(self, name: str, keys: Sequence[str], arguments: Sequence[Any]) -> Any:
-        return self._ledger._run(call_script, self._ledger.script(name), keys, arguments)  # noqa: SLF001  # its own way
+        return self._ledger._run(self._ledger.script(name), keys, arguments)  # noqa: SLF001  # its own way
 
     async def run_confirmed(self, name: str, keys: Sequence[str], arguments: Sequence[Any]) -> Performed:
         ledger = self._ledger

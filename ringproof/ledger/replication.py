@@ -20,7 +20,6 @@ from ringproof.ledger.connection import cause_of
 from ringproof.ledger.in_one_go import in_one_go
 from ringproof.ledger.keys import FOLLOWED
 from ringproof.ledger.line import BlockingLine, Line
-from ringproof.ledger.script_call import call_script
 
 CONFIRMED: Final = frozenset(
     {
@@ -136,7 +135,7 @@ class Replication:
         Raises `ReplicasMissing` if too few follow, and the script is one of CHECKED_FIRST; and redis-py's errors.
         """
         if self.wanted == 0:
-            answer = call_script(script, keys, args)
+            answer = script(keys, args)
             now = boot_clock()
             return Performed(answer, now, now)
         pool: Any = self._client.connection_pool
