@@ -426,6 +426,25 @@ def test_a_batch_that_redis_does_not_know_is_named(world, caplog):
     assert world.operator.read(number).batch == "spring"
 
 
+def test_a_resend_that_redis_has_forgotten_keeps_its_batch_although_redis_knows_an_older_one(world):
+    a = world.process("aaaaaaaa")
+    number = fresh_number()
+
+    def send(**fields):
+        request = world.accept(number).request
+        world.client.hset(world.keys.record(number), mapping={"row": "sms:0:US", **fields})
+        world.send(a, number, request)
+
+    send(batch="winter")
+    world.move(20 * 60)
+    before = world.state()
+    send(batch="spring", again="1")
+    world.bring_back(before)
+    world.until_open(a)
+
+    assert world.operator.read(number).batch == "spring"
+
+
 def test_a_producer_notices_that_redis_has_gone_back(world):
     a = world.process("aaaaaaaa")
     numbers(world, a, 1)
