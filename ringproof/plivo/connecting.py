@@ -2,7 +2,7 @@
 
 import socket
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from tenacity import Retrying, retry_if_exception, stop_before_delay, wait_exponential, wait_random
 
@@ -21,12 +21,16 @@ class RefusedAddress(OSError):
         self.is_final = True
 
 
+LEAST_SECONDS: Final = 0.1
+"""The last try begins so long before the end, or earlier. A later one would time out, and hide why others failed."""
+
+
 def tries_until(until: float) -> Retrying:
     """Return how a connection that cannot be made is tried again, until a moment of `boot_clock()`."""
     return Retrying(
         retry=retry_if_exception(_is_worth_another_try),
         wait=wait_exponential(0.1, max=1) + wait_random(0, 0.2),  # a process's threads come one after the other
-        stop=stop_before_delay(until - boot_clock()),
+        stop=stop_before_delay(until - LEAST_SECONDS - boot_clock()),
         reraise=True,
     )
 
