@@ -196,7 +196,7 @@ class HttpTransport:
         try:
             pool._validate_conn(connection)  # noqa: SLF001
             try:
-                connection.request(request.method, request.target, request.body, request.headers)
+                connection.write_request(request)
             except OSError as error:
                 if not attempt.written or error.errno not in _CLOSED:
                     raise
@@ -342,10 +342,10 @@ class _Connection(HTTPConnection):
             return connect(attempt, self._dns_host, self.port, attempt.admits)
         return connect_through(attempt, attempt.proxy, self.host, self.port)
 
-    def request(self, method: str, url: str, body: Any = None, headers: Any = None, **_: Any) -> None:
-        self._awaits_body = body is not None
-        # That of urllib3 notes what its answer needs, and takes bodies of all kinds: none of it is used here.
-        http.client.HTTPConnection.request(self, method, url, body, headers or {})
+    def write_request(self, request: _Request) -> None:
+        """Write a request by http.client. That of urllib3 also notes what its own answer needs, and nobody reads."""
+        self._awaits_body = request.body is not None
+        http.client.HTTPConnection.request(self, request.method, request.target, request.body, request.headers)
 
     def send(self, data: Any) -> None:
         if self._awaits_body:  # head and body leave together: two writes are two packets, and cost twice as much
