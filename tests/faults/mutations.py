@@ -1218,8 +1218,8 @@ MUTATIONS = (
     Mutation(
         "a damaged record keeps no slot from the others that are late",
         "worker/sending/late_sends.py",
-        "and error.is_refusal and len(some) > 1:",
-        "and False:",
+        "if self._ask(some, lead) and len(some) > 1:",
+        "if self._ask(some, lead) and False:",
         "tests/sending/test_late_sends.py::test_a_damaged_record_keeps_no_slot_from_the_others",
     ),
     Mutation(

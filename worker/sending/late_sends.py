@@ -15,18 +15,20 @@ MOST_AT_ONCE: Final = 25
 """Sends in one call, as of results: Redis does nothing else meanwhile."""
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True)
 class _LateSend:
     record: Record
     missed_us: int
-    answer: Slot | LeaseOver | Exception | None = None
+    slot: Slot | None = None
+    error: Exception | None = None
+    is_answered: bool = False
 
 
 class LateSends:
     """Gets other slots. Thread-safe; a process needs one for each account.
 
-    A busy process misses many slots at once, and a call for each would keep it busy. So no send waits for others, but
-    what comes while a call is under way goes into the next one.
+    A busy process misses many slots at once, and a call for each would keep it busy. So the first send that comes asks
+    at once, and those that come meanwhile are asked for together.
     """
 
     def __init__(self, ledger: Ledger) -> None:
@@ -41,43 +43,35 @@ class LateSends:
         """
         late = _LateSend(record, missed_us)
         self._waiting.append(late)
-        while late.answer is None:
+        while not late.is_answered:
             with self._calls:
-                if late.answer is None:
-                    self._call(lead)
-        if isinstance(late.answer, Exception):
-            raise late.answer
-        return late.answer
+                if not late.is_answered:
+                    self._answer_some(lead)
+        if isinstance(late.error, LedgerUnavailable):
+            raise LeaseOver(late.error.message) from late.error
+        if late.error:
+            raise late.error
+        if late.slot is None:
+            raise LeaseOver("its slot was missed, and there is no other one for it; nothing was sent")
+        return late.slot
 
-    def _call(self, lead: float) -> None:
-        """Answer the first ones that wait."""
+    def _answer_some(self, lead: float) -> None:
         some = [self._waiting.popleft() for _ in range(min(len(self._waiting), MOST_AT_ONCE))]
-        error = self._answer(some, lead)
-        if error is None:
-            return
-        if isinstance(error, LedgerUnavailable) and error.is_refusal and len(some) > 1:
-            # Perhaps of one record, which is damaged: the others get their slots.
+        if self._ask(some, lead) and len(some) > 1:
+            # Perhaps because of one record, which is damaged: the others get their slots.
             for one in some:
-                if alone := self._answer([one], lead):
-                    one.answer = _end_of_lease(alone)
-            return
+                self._ask([one], lead)
         for one in some:
-            one.answer = _end_of_lease(error)
+            one.is_answered = True
 
-    def _answer(self, some: Sequence[_LateSend], lead: float) -> Exception | None:
+    def _ask(self, some: Sequence[_LateSend], lead: float) -> bool:
+        """Ask for slots for some sends, and note what comes of it; return whether Redis has refused."""
         try:
             slots = replace_slots(self._ledger, [(one.record, one.missed_us) for one in some], lead)
         except Exception as error:  # noqa: BLE001  # the threads of these sends wait for an answer
-            return error
+            for one in some:
+                one.error = error
+            return isinstance(error, LedgerUnavailable) and error.is_refusal
         for one, slot in zip(some, slots, strict=True):
-            one.answer = slot or LeaseOver("its slot was missed, and there is no other one for it; nothing was sent")
-        return None
-
-
-def _end_of_lease(error: Exception) -> Exception:
-    """Return what ends a send whose slot could not be replaced. An error of Ringproof's own stays what it is."""
-    if not isinstance(error, LedgerUnavailable):
-        return error
-    ended = LeaseOver(error.message)
-    ended.__cause__ = error
-    return ended
+            one.slot, one.error = slot, None
+        return False
