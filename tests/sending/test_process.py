@@ -135,31 +135,31 @@ def test_a_process_takes_no_more_in_hand_than_it_can_send_in_minutes(given, pliv
 
 
 def test_a_process_that_is_busy_leaves_the_next_message_to_others(given, plivo, monkeypatch):
-    monkeypatch.setattr(bulk, "FULL_SECONDS", 60.0)
+    monkeypatch.setattr(bulk, "LONGEST_WAIT_SECONDS", 60.0)
     given.at("10000/0.1s")
-    asked = given.accept(2 * bulk.FULL)
+    asked = given.accept(2 * bulk.ENOUGH)
     given.take(asked)
 
-    assert len(given.sending._in_hand[None, Lane.BULK, "sms"]) <= bulk.FULL
+    assert len(given.sending._in_hand[None, Lane.BULK, "sms"]) <= bulk.ENOUGH
 
 
 def test_a_process_whose_numbers_wait_for_their_turns_takes_the_next_message_at_once(given, plivo, monkeypatch):
-    monkeypatch.setattr(bulk, "FULL_SECONDS", 20.0)
+    monkeypatch.setattr(bulk, "LONGEST_WAIT_SECONDS", 20.0)
     given.at("2/1s")
-    asked = given.accept(2 * bulk.FULL)
+    asked = given.accept(2 * bulk.ENOUGH)
     began = boot_clock()
     given.take(asked)
 
     assert boot_clock() - began < 10
-    assert len(given.sending._in_hand[None, Lane.BULK, "sms"]) > bulk.FULL
+    assert len(given.sending._in_hand[None, Lane.BULK, "sms"]) > bulk.ENOUGH
 
 
 def test_answers_that_do_not_come_keep_no_other_accounts_message_for_long(given, plivo):
     plivo.switch(latency_ms=2000)
     given.at("10000/0.1s")
-    given.take(given.accept(2 * bulk.FULL))
+    given.take(given.accept(2 * bulk.ENOUGH))
 
-    assert len(given.sending._in_hand[None, Lane.BULK, "sms"]) > bulk.FULL
+    assert len(given.sending._in_hand[None, Lane.BULK, "sms"]) > bulk.ENOUGH
 
 
 def test_slow_answers_to_a_batch_leave_senders_to_people(given, plivo):

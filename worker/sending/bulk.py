@@ -34,11 +34,11 @@ the ledger, and the sweep sends their messages again.
 MOST_IN_MESSAGE: Final = 100
 """Numbers that one message gives back: several workers may take them, at their share of the pace each."""
 
-FULL: Final = 100
-"""Numbers in hand with which a process leaves the next message to another one."""
+ENOUGH: Final = 100
+"""With more numbers in hand than that, a busy process waits before it takes the next message: others may take it."""
 
-FULL_SECONDS: Final = 0.3
-"""How long it leaves it: the next message may be another account's."""
+LONGEST_WAIT_SECONDS: Final = 0.3
+"""How long it waits at most: the next message may be another account's."""
 
 _log = logging.getLogger(__name__)
 
@@ -88,9 +88,9 @@ class InHand:
 
     def leave_next_to_others(self) -> None:
         """Wait while it is this process that keeps the numbers, and not the pace: others may begin the next ones."""
-        ends = boot_clock() + FULL_SECONDS
-        while len(self) > FULL and not self._waits_for_turn and boot_clock() < ends:
-            if not shutdown.sleep_unless_stopping(FULL_SECONDS / 30):
+        ends = boot_clock() + LONGEST_WAIT_SECONDS
+        while len(self) > ENOUGH and not self._waits_for_turn and boot_clock() < ends:
+            if not shutdown.sleep_unless_stopping(LONGEST_WAIT_SECONDS / 30):
                 return
 
     def close(self) -> None:
