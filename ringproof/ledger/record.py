@@ -147,7 +147,7 @@ _WORDS: Final[Mapping[str, Collection[str]]] = {
     "lane": _LANES_BY_NAME,
     "channel": {"sms", "call"},
 }
-"""The words that this version knows, of the fields that say what becomes of a request."""
+"""The fields that decide what becomes of a request, and the words of each that this version knows."""
 _LONGEST_NUMBER = 13  # digits of milliseconds until the year 2286
 _NUMBERS = frozenset(
     (
@@ -338,10 +338,10 @@ def pieces(name: str, text: str | None) -> dict[str, str]:
 
 def _alias_of(packed: Mapping[str, str]) -> str | None:
     """Return the alias whose pieces are spread over fields."""
-    pieces: list[str] = []
-    while piece := packed.get(f"alias{len(pieces) or ''}"):
-        pieces.append(piece)
-    return "".join(pieces) or None
+    parts: list[str] = []
+    while part := packed.get(f"alias{len(parts) or ''}"):
+        parts.append(part)
+    return "".join(parts) or None
 
 
 def _is_alias(name: str) -> bool:

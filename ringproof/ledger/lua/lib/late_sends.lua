@@ -14,8 +14,10 @@ local function take_late(channel, missed)
   local slot = free_slot(is_call and pace.account or missed)
   local late = slot - missed
   if late >= spacing_us(bucket) then return nil end
-  if is_call then set_pace('account', slot + spacing_us('account')) end  -- of the account's slots it takes a new one
-  set_pace('account_last', math.max(pace.account_last, slot))
+  if is_call then  -- of the account's slots it takes a new one
+    set_pace('account', slot + spacing_us('account'))
+    set_pace('account_last', math.max(pace.account_last, slot))
+  end
   set_pace(bucket, pace[bucket] + late)
   set_pace(bucket .. '_last', math.max(pace[bucket .. '_last'], slot))
   add_metric('slot - again ' .. channel, 1)

@@ -115,9 +115,9 @@ end
 
 -- Returns by which factor spacings are longer than usual now.
 local function slowness()
-  if (pace.slow_at or 0) + RECOVERY_US <= now_us then return 1 end
-  local left = math.min(1, math.max(0, 1 - (now_us - (pace.slow_at or 0)) / RECOVERY_US))
-  return 1 + ((pace.slow_by or 1) - 1) * left
+  local since = now_us - (pace.slow_at or 0)
+  if since >= RECOVERY_US then return 1 end
+  return 1 + ((pace.slow_by or 1) - 1) * math.min(1, 1 - since / RECOVERY_US)
 end
 
 local function spacing_us(bucket)
