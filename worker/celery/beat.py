@@ -71,6 +71,7 @@ class PatientScheduler(Scheduler):
         self._swept_at = -LONGEST_REST_SECONDS
         self._beaten_at = self._noted_at = -BEAT_SECONDS
         self._worker = os.getppid() if current_process().name == "Beat" else None
+        self._about = about_beat()
         super().__init__(*args, **options)
 
     def apply_entry(self, entry: Any, producer: Any = None) -> None:
@@ -103,7 +104,7 @@ class PatientScheduler(Scheduler):
         if now - self._beaten_at >= BEAT_SECONDS:
             self._beaten_at = now
             with suppress(LedgerUnavailable):  # the ticks say so, if they fail too
-                beat(runtime.ledger(), beat_name(socket.gethostname()), about_beat())
+                beat(runtime.ledger(), beat_name(socket.gethostname()), self._about)
 
     def _note_tick(self, name: str, began: float) -> None:
         """Note that a tick was sent, but not each one: with a batch, two are sent each second."""
