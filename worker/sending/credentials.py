@@ -11,7 +11,6 @@ from celery.exceptions import Ignore
 
 from ringproof import runtime
 from ringproof.celery.messages import send_again
-from ringproof.clock import boot_clock
 from ringproof.errors import LedgerUnavailable, RingproofError
 from ringproof.ledger.ledger import Ledger
 from ringproof.ledger.plivo_credentials import Standing, check_credentials
@@ -105,23 +104,22 @@ class Watch(bootsteps.StartStopStep):
     def stop(self, _c: Any) -> None:
         """End the thread."""
         self._ends.set()
+        refusal.wake()
 
     @property
     def _lanes(self) -> list[str]:
         return [name for name in self._queues if name in LANES]
 
     def _watch(self, c: Any, ends: threading.Event) -> None:
-        next_check = 0.0
         while not ends.wait(refusal.POLL_SECONDS):
-            if not refusal.take_note() and boot_clock() < next_check:
-                continue
-            next_check = boot_clock() + CHECK_SECONDS
+            refusal.take_notes()
             try:
                 self._follow(c, check_once(runtime.ledger(), runtime.plivo(), sends=bool(self._lanes)))
-            except LedgerUnavailable:  # the consumer says that Redis is away
-                continue
+            except LedgerUnavailable:
+                pass  # the consumer says that Redis is away
             except Exception:  # noqa: BLE001  # the thread would end with it, and nobody would learn of it
                 _log.exception("an error of Ringproof's own; the credentials are looked at again")
+            refusal.wait_for_note(CHECK_SECONDS)
 
     def _follow(self, c: Any, standing: Standing) -> None:
         self._say(standing)

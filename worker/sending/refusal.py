@@ -1,11 +1,14 @@
 """What the processes of one worker tell each other about its credentials, which Plivo may refuse.
 
-They share two bytes, made before the fork. A child that sees a 401 writes the first one. The main process writes the
-second one when it has left the queues of the lanes. What a child has to give back, it gives back then: before, its own
-worker might take the message.
+They share a pipe and a byte, made before the fork. A child that sees a 401 writes into the pipe, for which the main
+process waits. The main process writes the byte when it has left the queues of the lanes. What a child has to give back,
+it gives back then: before, its own worker might take the message.
 """
 
 import mmap
+import os
+import select
+from contextlib import suppress
 from typing import Final
 
 from ringproof.clock import boot_clock
@@ -13,20 +16,24 @@ from ringproof.ledger.ledger import Ledger
 from worker.celery import shutdown
 
 POLL_SECONDS: Final = 0.2
-"""How soon the main process sees that a child was refused. Until then it takes messages, which it gives back."""
+"""How often the main process looks at the ledger at most while children are refused. Until it has looked it takes
+messages, which it gives back.
+"""
 
 LEAVE_SECONDS: Final = 5.0
 """How long a child waits until its worker has left the queues. After it Redis is away, or the worker is not to leave.
 """
 
-_bytes: mmap.mmap | None = None
-_NOTED, _LEFT = range(2)
+_notes: tuple[int, int] | None = None  # the ends of the pipe: to read, and to write
+_has_left: mmap.mmap | None = None
 
 
 def share_flags() -> None:
-    """Make the bytes that all processes share. Called in the main one, before any fork."""
-    global _bytes  # noqa: PLW0603  # one for each process tree, shared by all that is forked
-    _bytes = mmap.mmap(-1, 2)
+    """Make what all processes share. Called in the main one, before any fork."""
+    global _notes, _has_left  # one for each process tree, shared by all that is forked
+    _notes, _has_left = os.pipe(), mmap.mmap(-1, 1)
+    for end in _notes:
+        os.set_blocking(end, False)
 
 
 def note_refusal(ledger: Ledger) -> None:
@@ -34,22 +41,35 @@ def note_refusal(ledger: Ledger) -> None:
 
     The credentials of an account are looked at by its visits: the worker has work of others, and leaves no queue.
     """
-    if _bytes is not None and ledger.keys.account is None:
-        _bytes[_NOTED] = 1
+    if ledger.keys.account is None:
+        wake()
 
 
-def take_note() -> bool:
-    """Return whether a process has noted a refusal since the last call. Called in the main process."""
-    if _bytes is None or not _bytes[_NOTED]:
-        return False
-    _bytes[_NOTED] = 0
-    return True
+def wake() -> None:
+    """Wake the thread of the main process that waits for a note."""
+    if _notes is not None:
+        with suppress(BlockingIOError):  # a full pipe wakes it, too
+            os.write(_notes[1], b"1")
+
+
+def wait_for_note(seconds: float) -> None:
+    """Wait until a process has noted a refusal, so many seconds at most. Called in the main process."""
+    if _notes is not None:
+        select.select([_notes[0]], [], [], seconds)
+
+
+def take_notes() -> None:
+    """Take the notes of all processes: what they have seen is looked at now. Called in the main process."""
+    if _notes is not None:
+        with suppress(BlockingIOError):
+            while os.read(_notes[0], 4096):
+                pass
 
 
 def set_left(has_left: bool) -> None:  # it is the value
     """Tell all processes whether this worker has left the queues of the lanes. Called in the main process."""
-    if _bytes is not None:
-        _bytes[_LEFT] = has_left
+    if _has_left is not None:
+        _has_left[0] = has_left
 
 
 def wait_until_left(ledger: Ledger) -> None:
@@ -63,6 +83,6 @@ def wait_until_left(ledger: Ledger) -> None:
         return
     note_refusal(ledger)
     until = boot_clock() + LEAVE_SECONDS
-    while _bytes is not None and not _bytes[_LEFT] and boot_clock() < until:
+    while _has_left is not None and not _has_left[0] and boot_clock() < until:
         if not shutdown.sleep_unless_stopping(POLL_SECONDS / 4):
             return
