@@ -1,5 +1,6 @@
 """`ringproof worker` and `ringproof beat`: what `celery -A worker …` starts, from any folder."""
 
+import re
 import signal
 import subprocess
 import sys
@@ -71,6 +72,34 @@ def test_a_worker_verifies_a_number_from_a_folder_with_modules_of_the_same_names
             assert "project was imported" not in process.log
     assert len(plivo.sends(number)) == 1
     assert {path.suffix for path in project.iterdir()} == {".py"}, "no file is left there"
+
+
+COUNTING = """
+import gc
+import sys
+from celery import signals
+from worker.celery import app
+for begin in (signals.worker_process_init, signals.beat_embedded_init):
+    begin.connect(lambda **_: print(gc.get_freeze_count(), "of", len(gc.get_objects()), "objects"), weak=False)
+app.worker_main(["worker", "-B", "-l", "INFO", "-c", "1", "-P", sys.argv[1]])
+"""
+
+
+@pytest.mark.parametrize(("pool", "forked"), [("threads", 1), ("prefork", 2)])
+def test_the_garbage_collectors_of_beat_and_child_leave_alone_what_their_worker_has_loaded(
+    pool, forked, environ, tmp_path
+):
+    with RedisServer() as server:
+        own = environ | {"RINGPROOF_REDIS_URL": server.url}
+        command = [sys.executable, "-c", COUNTING, pool]
+        with stopped(Process(command, tmp_path / "log", own, tmp_path)) as process:
+            counts = eventually(
+                lambda: len(found := re.findall(r"(\d+) of (\d+) objects", process.log)) == forked and found,
+                why="the beat, or the child, has not begun",
+            )
+
+    for left_alone, collected in counts:
+        assert int(left_alone) > 10 * int(collected), "it writes into each object, and so into pages of its own"
 
 
 def test_a_beat_starts_the_ticks_from_a_folder_with_modules_of_the_same_names(project, environ, tmp_path):

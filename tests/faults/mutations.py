@@ -848,6 +848,14 @@ MUTATIONS = (
         "tests/celery/test_revocation.py::TestAWorker::test_cancels_by_the_id_of_a_result",
     ),
     Mutation(
+        "the beat of a worker shares what that has loaded",
+        "worker/celery/__init__.py",
+        "signals.celeryd_after_setup.connect(share_memory)",
+        "(share_memory)",
+        "tests/celery/test_processes.py"
+        "::test_the_garbage_collectors_of_beat_and_child_leave_alone_what_their_worker_has_loaded",
+    ),
+    Mutation(
         "a revoked message takes its request with it",
         "ringproof/celery/masked_request.py",
         "refused_by_ledger(requests_of(self.type, self.args, self.kwargs))",
@@ -1437,6 +1445,13 @@ MUTATIONS = (
         "                c.cancel_task_queue(name)\n",
         "                pass\n",
         "tests/faults/test_token_rotated.py::test_the_other_host_sends_everything_until_it_is_refused_as_well",
+    ),
+    Mutation(
+        "a child that Plivo refuses wakes its main process",
+        "worker/sending/refusal.py",
+        """os.write(_notes[1], b"1")""",
+        "pass",
+        "tests/sending/test_refusal.py::test_a_child_that_is_refused_wakes_the_main_process",
     ),
     Mutation(
         "a confirmation that a refused worker has taken goes to another one",

@@ -38,8 +38,9 @@ app.steps["worker"] |= {Readiness, "worker.celery.revocation:Revocation", "worke
 
 
 def share_memory(**_: Any) -> None:
-    """Have a child share what its parent has loaded: its garbage collector would write into all of it."""
+    """Have children and beat share what their worker has loaded: a garbage collector would write into all of it."""
     gc.freeze()
 
 
+signals.celeryd_after_setup.connect(share_memory)  # for the beat of option -B
 signals.worker_before_create_process.connect(share_memory)
