@@ -2331,8 +2331,8 @@ MUTATIONS = (
     Mutation(
         "the front door listens again after a restart of Redis",
         "ringproof/aio/watch.py",
-        "await pubsub.subscribe(*keys)  # the first ones",
-        "pass",
+        "await pubsub.subscribe(*keys)  #",
+        "pass  #",
         "tests/aio/test_watch.py::test_a_restart_of_redis_loses_no_wait",
     ),
     Mutation(
@@ -2438,7 +2438,7 @@ MUTATIONS = (
         "worker/web/api/stopping.py",
         "            raise StoppingError\n",
         "            pass\n",
-        "tests/web/api/test_api_fails.py::test_a_process_that_stops_answers_what_it_has_begun",
+        "tests/web/api/test_api_fails.py::test_a_process_that_stops_answers_whose_upload_stands_still",
     ),
     Mutation(
         "an answer of the API does not have the address of Redis",

@@ -2,10 +2,13 @@
 
 import contextlib
 import gzip
+import json
 import os
 import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPConnection
+from urllib.parse import urlsplit
 
 import psutil
 import pytest
@@ -120,6 +123,23 @@ def test_a_process_that_stops_answers_what_it_has_begun(start):
     uploading.join(timeout=25)
 
     assert (answers[0].status_code, answers[0].json()["reason"]) == (503, "stopping")
+    assert door.popen.wait(timeout=20) == 0
+
+
+def test_a_process_that_stops_answers_whose_upload_stands_still(start):
+    door, api = start("stops-still.log")
+    address = urlsplit(api.url)
+    with contextlib.closing(HTTPConnection(address.hostname, address.port, timeout=25)) as connection:
+        connection.putrequest("POST", f"{address.path}/batches?name=spring")
+        connection.putheader("Authorization", api.headers["Authorization"])
+        connection.putheader("Content-Type", "text/csv")
+        connection.putheader("Transfer-Encoding", "chunked")
+        connection.endheaders(b"6\r\nPhone\n\r\n")
+        eventually(lambda: len(psutil.Process(door.popen.pid).net_connections("tcp")) > 1, why="nothing is received")
+        door.popen.send_signal(signal.SIGTERM)
+        answer = connection.getresponse()
+
+        assert (answer.status, json.load(answer)["reason"]) == (503, "stopping")
     assert door.popen.wait(timeout=20) == 0
 
 
