@@ -25,16 +25,25 @@ def numbers(many):
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
+    """An installation with a batch of each account under way."""
     with RedisServer() as other:
         fields = {name: {"rate": rate} for name, rate in RATE.items()}
         fields["away"]["ledger"] = other.url
         with Installation(tmp_path_factory.mktemp("isolation"), accounts=tuple(RATE), fields=fields) as installation:
             installation.other = other
+            for name in RATE:
+                installation.call("import", numbers(ROWS), "all", account=name)
+            for name in RATE:
+                eventually(lambda name=name: sent_by(installation, name) > 10, why=f"{name} waits")
             yield installation
 
 
+def sent_by(world, name):
+    return world.plivos.counts(world.auth_ids[name])["sends"]
+
+
 def codes_of_well(world):
-    return world.plivos.counts(world.auth_ids["well"])["sends"]
+    return sent_by(world, "well")
 
 
 def pace_and_patience(world, seconds):
@@ -73,11 +82,6 @@ def in_trouble(world):
 
 
 def test_trouble_of_five_accounts_stops_neither_the_batch_nor_the_people_of_a_sixth(world):
-    for name in RATE:
-        world.call("import", numbers(ROWS), "all", account=name)
-    for name in RATE:
-        eventually(lambda name=name: world.plivos.counts(world.auth_ids[name])["sends"] > 10, why=f"{name} waits")
-
     in_trouble(world)
 
     assert world.ledger("refused").client.hexists("{ringproof:refused}:pauses", "credentials")
@@ -100,9 +104,9 @@ def test_each_account_goes_on_once_its_trouble_is_over(world):
     for name in TROUBLED:
         world.plivos.trouble(world.auth_ids[name])
     for name in TROUBLED:
-        before = world.plivos.counts(world.auth_ids[name])["sends"]
+        before = sent_by(world, name)
         eventually(
-            lambda name=name, before=before: world.plivos.counts(world.auth_ids[name])["sends"] > before + 5,
+            lambda name=name, before=before: sent_by(world, name) > before + 5,
             why=f"{name} does not go on",
             within=90,
         )
