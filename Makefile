@@ -18,7 +18,7 @@ endif
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help test faults hosts mutations bench-storm bench-accounts bench-pace bench-bulk bench-distance bench-replicas bench-door bench-peers bench-footprint docs check demo clean .venv
+.PHONY: help test test-slow faults hosts mutations bench-storm bench-accounts bench-pace bench-bulk bench-distance bench-replicas bench-door bench-peers bench-footprint docs check demo clean .venv
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z.-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -29,11 +29,16 @@ demo: $(INSTALLED) $(CHOSEN) ## see it work: a private Redis, Plivo's sandbox, a
 # Most tests wait for something, so that two cores can run four processes; with six the fault tests come late.
 # tests/conftest.py puts the slowest files first: xdist would begin with the files that have the most tests, and end
 # with one process at work. In one process: ARGS='-n 0 …'
-# What is marked `long` has a shorter test beside it. `-m long`, or the id of a test, runs it.
-test: $(INSTALLED) $(CHOSEN) ## run the tests
-	@$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder -m "not long" $(ARGS)
+PYTEST := $(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
 
-faults: $(INSTALLED) $(CHOSEN) ## the fault tests in their long form, and what else is too long for `make test`: about an hour and a half
+test: $(INSTALLED) $(CHOSEN) ## run the tests, but for the slow ones
+	@$(PYTEST) -m "not slow and not long" $(ARGS)
+
+# What is marked `long` has a shorter test beside it. `-m long`, or the id of a test, runs it.
+test-slow: $(INSTALLED) $(CHOSEN) ## run the slow tests: faults, whole installations, browsers; CI runs them after `make test`
+	@$(PYTEST) -m "slow and not long" $(ARGS)
+
+faults: $(INSTALLED) $(CHOSEN) ## the fault tests in their long form, and what else is too long for CI: about an hour and a half
 	@FAULTS_LONG=1 $(BIN)/python -m pytest -n 0 -s -o timeout=600 --ignore tests/faults/test_histories.py tests/faults $(ARGS)
 	@FAULTS_LONG=1 $(BIN)/python -m pytest -n 2 --dist load tests/faults/test_histories.py $(ARGS)
 	@FAULTS_LONG=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m long --ignore tests/faults $(ARGS)

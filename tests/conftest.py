@@ -63,6 +63,7 @@ def pytest_report_header():
 
 SLOWEST_FIRST = (
     "faults",
+    "tasks/test_sweep.py",
     "promises",
     "web",
     "local/test_demo.py",
@@ -82,8 +83,29 @@ SLOWEST_FIRST = (
 """The folders and files with the longest tests. The processes of xdist take files in this order, and end together."""
 
 
+SLOW = (
+    *("faults", "upgrades", "examples", "accounts/test_isolation.py"),
+    *("celery/test_containers.py", "celery/test_processes.py", "celery/test_redis_restarts.py"),
+    *("celery/test_sentinel.py", "celery/test_shutdown.py", "cli/test_cli_start.py"),
+    *("ledger/test_generation.py", "local/test_demo.py", "observe/test_alerts.py", "phone/test_lost_plus.py"),
+    *("rosters/test_roster.py", "test_wheel.py"),
+    *("web/api/test_api_fails.py", "web/page/test_page_browser.py", "web/test_door_lost.py", "web/test_sdks.py"),
+)
+"""The folders and files that `make test-slow` runs. They start whole installations, or try thousands of inputs. Together
+they take longer than all others.
+"""
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest chooses by markers
 def pytest_collection_modifyitems(items):
-    items.sort(key=lambda item: _rank(item.path.relative_to(TESTS).as_posix()))  # the order within a file stays
+    for item in items:
+        if _of(item).startswith(SLOW):
+            item.add_marker("slow")
+    items.sort(key=lambda item: _rank(_of(item)))  # the order within a file stays
+
+
+def _of(item):
+    return item.path.relative_to(TESTS).as_posix()
 
 
 def _rank(file):

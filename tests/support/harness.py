@@ -25,7 +25,7 @@ T = TypeVar("T")
 AUTH_ID, AUTH_TOKEN = "MAXXXXXXXXXXXXXXXXXX", "a-token-that-must-not-be-logged"
 ROOT = Path(__file__).parents[2]
 LONG = bool(os.environ.get("FAULTS_LONG"))
-"""Whether this is `make faults`, or its short form in `make test`."""
+"""Whether this is `make faults`, or its short form in `make test-slow`."""
 
 PATIENCE_SECONDS = 60.0
 """How long what must come is waited for: a busy machine may need five seconds to start a process. It costs nothing."""
