@@ -91,9 +91,7 @@ SLOW = (
     *("rosters/test_roster.py", "test_wheel.py"),
     *("web/api/test_api_fails.py", "web/page/test_page_browser.py", "web/test_door_lost.py", "web/test_sdks.py"),
 )
-"""The folders and files that `make test-slow` runs. They start whole installations, or try thousands of inputs. Together
-they take longer than all others.
-"""
+"""The folders and files that `make test-slow` runs: they start whole installations, or try thousands of inputs."""
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest chooses by markers
