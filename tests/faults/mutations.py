@@ -2736,7 +2736,7 @@ def survivors(chosen):
 def main(arguments=None):
     """Do what the command line says."""
     parser = argparse.ArgumentParser(
-        description="Take each guard out of a copy of the code in turn, and see a test fail. All of them take minutes."
+        description="Take each guard out of a copy of the code in turn, and see a test fail. All of them take an hour."
     )
     parser.add_argument("words", nargs="*", help="take out only the guards whose description or file has all of these")
     parser.add_argument(
