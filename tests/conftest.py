@@ -97,12 +97,12 @@ SLOW = (
 @pytest.hookimpl(tryfirst=True)  # before pytest chooses by markers
 def pytest_collection_modifyitems(items):
     for item in items:
-        if _of(item).startswith(SLOW):
+        if _file_of(item).startswith(SLOW):
             item.add_marker("slow")
-    items.sort(key=lambda item: _rank(_of(item)))  # the order within a file stays
+    items.sort(key=lambda item: _rank(_file_of(item)))  # the order within a file stays
 
 
-def _of(item):
+def _file_of(item):
     return item.path.relative_to(TESTS).as_posix()
 
 

@@ -147,7 +147,7 @@ _WORDS: Final[Mapping[str, Collection[str]]] = {
     "lane": _LANES_BY_NAME,
     "channel": {"sms", "call"},
 }
-"""The fields that decide what becomes of a request, and the words of each that this version knows."""
+"""The words that this version knows, by field. These fields decide what becomes of a request."""
 _LONGEST_NUMBER = 13  # digits of milliseconds until the year 2286
 _NUMBERS = frozenset(
     (

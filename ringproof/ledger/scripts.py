@@ -215,7 +215,7 @@ def script_text(name: str, clock: str | None = None) -> str:
     for number, (piece, text) in enumerate(pieces.items()):
         names = [one for one in given[piece] if one in used[piece] or one in AT_THE_END]
         set_fields = ", ".join(fields[piece][one] for one in names)
-        if names:  # without its guard a script may use nothing of a piece
+        if names:  # `make mutations` takes the only use of a piece out
             makers.append(f"if piece == 'p{number}' then\n{linked(text)}\n{set_fields} = {', '.join(names)}\n")
     ends = [of[end] for end in AT_THE_END for of in fields.values() if end in of]
     return "\n".join(

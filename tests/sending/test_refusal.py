@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import warnings
 from types import SimpleNamespace
 
 import pytest
@@ -30,7 +31,9 @@ def ledger_of(account):
 
 def in_child(note):
     child = FORK.Process(target=note)
-    child.start()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # other threads run, and the child uses none
+        child.start()
     return child
 
 
