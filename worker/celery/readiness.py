@@ -19,6 +19,7 @@ from ringproof.phone.country_list import PLIVO_SERVES
 from worker.celery import shutdown
 from worker.celery.consumers import leave_queues, want_events
 from worker.celery.identity import name_worker
+from worker.celery.pool_errors import send_errors_in_one_piece
 from worker.celery.pool_files import prepare_pool_files
 
 TESTED: Final = {"celery": "5.6.3", "kombu": "5.6.2"}
@@ -49,6 +50,7 @@ class Readiness(bootsteps.StartStopStep):
         try:
             shutdown.share_stop()
             prepare_pool_files(parent.pool_cls)
+            send_errors_in_one_piece()
             runtime.asks_plivo = True
             current = runtime.settings(worker=True)
             runtime.few_connections = CONNECTIONS
