@@ -5,6 +5,8 @@
 # ARGS='...'                    goes to pytest, to a benchmark, to the demo or to the mutations
 
 BIN := .venv/bin
+# An installation without extras, as a deployment has it.
+DEPLOYED := .venv/deployed
 # Touched after each installation, and so older than pyproject.toml when that has changed since.
 INSTALLED := .venv/.installed
 
@@ -74,8 +76,10 @@ bench-door: $(INSTALLED) $(CHOSEN) ## the front door, 200 requests a second besi
 bench-peers: $(INSTALLED) $(CHOSEN) ## PEERS=FOLDER: beside other systems; its tables go into tests/benchmarks/RESULTS.md (four minutes)
 	@$(BIN)/python tests/benchmarks/side_by_side.py "$(PEERS)" $(ARGS)
 
-bench-footprint: $(INSTALLED) $(CHOSEN) ## what the Procfile's processes take; its table goes into tests/benchmarks/RESULTS.md (a minute)
-	@$(BIN)/python tests/benchmarks/footprint.py $(ARGS)
+bench-footprint: $(INSTALLED) $(CHOSEN) ## what the Procfile's processes take; its table goes into tests/benchmarks/RESULTS.md (two minutes)
+	@$(BIN)/python -m venv $(DEPLOYED)
+	@$(DEPLOYED)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@$(BIN)/python tests/benchmarks/footprint.py --python "$(CURDIR)/$(DEPLOYED)/bin/python" $(ARGS)
 
 # Without --quiet: that would hide the warnings from --strict, too.
 docs: $(INSTALLED) ## build the documentation into site/; a broken link or anchor is an error

@@ -16,13 +16,13 @@ STOP_SECONDS = 60.0
 class Host:
     """The processes at work, with the world's environment and these variables. They end with the world.
 
-    `name` tells the workers of two hosts apart, as their real names would. `program` may run Celery in another way, and
-    `on` is what its command begins with to run in another place.
+    `name` tells the workers of two hosts apart, as their real names would. `program` may run Celery in another way,
+    `python` is that of another installation, and `on` is what its command begins with to run in another place.
     """
 
-    def __init__(self, world, name="host", *, program=("-m", "celery"), on=(), **variables):
+    def __init__(self, world, name="host", *, program=("-m", "celery"), python=sys.executable, on=(), **variables):
         self.world, self.name, self.variables = world, name, variables
-        self.command = [*on, sys.executable, *program]
+        self.command = [*on, python, *program]
         self.folder = world.folder / name
         self.folder.mkdir()
         self.start()
