@@ -2,8 +2,8 @@
 
 Exactly the Procfile's processes send a roster and persons' requests, half and half, so that each of them has done its
 work. They run from an installation without extras, as a deployment has it: redis-py loads OpenTelemetry wherever the
-tests' own has it. `make bench-footprint` takes two minutes and writes its table into RESULTS.md. The exit is 1 if a goal
-was missed.
+tests' own has it. `make bench-footprint` takes two minutes and writes its table into RESULTS.md. The exit is 1 if a
+goal was missed.
 """
 
 import argparse

@@ -24,7 +24,7 @@ def queue():
 
 
 def raise_at(depth, error):
-    """Raise an error from as many calls, each of which has met another error."""
+    """Raise an error from as many calls; each has met another error before."""
     if depth == 0:
         raise error
     try:

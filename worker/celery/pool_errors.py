@@ -26,9 +26,9 @@ def send_errors_in_one_piece() -> None:
 
 def _reduce(info: ExceptionInfo) -> Any:
     """Return how an error is pickled. Who loads it gets `tb` None, as for an error that was never raised."""
-    told = copy.copy(info)
-    told.tb = None
-    told.traceback = info.traceback[-LONGEST_TEXT:]
-    if isinstance(told.exception, ExceptionWithTraceback):  # it has the text once more
-        told.exception = told.exception.exc
-    return told.__reduce_ex__(2)
+    short = copy.copy(info)
+    short.tb = None
+    short.traceback = info.traceback[-LONGEST_TEXT:]
+    if isinstance(short.exception, ExceptionWithTraceback):  # it has the text once more
+        short.exception = short.exception.exc
+    return short.__reduce_ex__(2)
