@@ -83,6 +83,16 @@ def test_every_command_has_a_help_and_its_first_sentence_is_listed_in_full():
                 assert parameter.opts[0] in page.output
 
 
+def test_each_help_lists_its_commands_with_the_first_sentences_of_their_own_help():
+    for group in (cli.main, *(one for _, one in commands_of(cli.main) if isinstance(one, click.Group))):
+        context = click.Context(group)
+        for name in group.list_commands(context):
+            _, own, _ = group.resolve_command(context, [name])
+            listed = group.get_command(context, name)
+
+            assert (listed.get_short_help_str(200), listed.hidden) == (own.get_short_help_str(200), own.hidden)
+
+
 def test_without_arguments_the_command_prints_its_help():
     alone = CliRunner().invoke(cli.main, [])
 

@@ -5,7 +5,11 @@ import resource
 import subprocess
 import sys
 
+import click
 import pytest
+from support.commands import commands_of
+
+from worker.cli import main
 
 LOADED = """
 import atexit, json, sys
@@ -25,6 +29,13 @@ NOT_FOR_A_HEALTHCHECK = NEVER | {
     *("ringproof.ledger.metrics", "ringproof.ledger.gaps"),
 }
 
+GROUPS = [[name] for (name, *inner), one in commands_of(main) if isinstance(one, click.Group)]
+
+LOADS_NO_COMMAND = {
+    "worker.cli",
+    *(f"worker.cli.{name}" for name in ("account", "env_file", "first_process", "groups", "lazy_group", "options")),
+}
+
 
 def loaded_by(*arguments, environ):
     """Return the names of all modules that a command has loaded at its end."""
@@ -34,6 +45,12 @@ def loaded_by(*arguments, environ):
     assert "Traceback" not in done.stderr, done.stderr
     assert done.returncode in {0, 1}, done.stderr
     return set(json.loads(done.stderr.splitlines()[-1]))
+
+
+def commands_in(loaded):
+    """Return those of these modules that a command may need, and its help does not."""
+    commands = {name for name in loaded if name.startswith("worker.cli")} - LOADS_NO_COMMAND
+    return commands | loaded & (NEVER | {"redis", "rich", "phonenumbers"})
 
 
 def cpu_seconds(*command, environ):
@@ -86,4 +103,13 @@ def test_without_a_command_no_command_is_loaded(idle, arguments):
         [sys.executable, "-c", LOADED, *arguments], env=idle, capture_output=True, text=True, check=False, timeout=60
     )
 
-    assert not set(json.loads(done.stderr.splitlines()[-1])) & (NEVER | {"redis", "rich", "phonenumbers"})
+    assert not commands_in(set(json.loads(done.stderr.splitlines()[-1])))
+
+
+@pytest.mark.parametrize("group", [[], *GROUPS], ids=" ".join)
+def test_help_and_completion_load_none_of_the_commands_that_they_list(idle, group):
+    completes = {"_RINGPROOF_COMPLETE": "bash_complete", "COMP_CWORD": str(1 + len(group))}
+    completes["COMP_WORDS"] = " ".join(["ringproof", *group])
+
+    assert not commands_in(loaded_by(*group, "--help", environ=idle))
+    assert not commands_in(loaded_by(environ=idle | completes))

@@ -212,7 +212,7 @@ def _commands(command: click.Command, *words: str) -> Iterator[tuple[tuple[str, 
     yield words, command
     context = click.Context(command)
     for name in command.list_commands(context) if isinstance(command, click.Group) else ():
-        yield from _commands(command.get_command(context, name), *words, name)
+        yield from _commands(command.resolve_command(context, [name])[1], *words, name)
 
 
 def measured() -> str:

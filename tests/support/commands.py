@@ -10,7 +10,7 @@ def commands_of(group: click.Command, *path: str) -> Iterator[tuple[tuple[str, .
     if isinstance(group, click.Group):
         context = click.Context(group)
         for name in group.list_commands(context):
-            command = group.get_command(context, name)
+            _, command, _ = group.resolve_command(context, [name])
             assert command is not None
             yield (*path, name), command
             yield from commands_of(command, *path, name)

@@ -23,8 +23,7 @@ def check_command(words):
     program, name, *rest = words
     assert program.rpartition("/")[2] == "ringproof"
     context = main.make_context("ringproof", [name])
-    command = main.get_command(context, name)
-    assert command, name
+    _, command, _ = main.resolve_command(context, [name])
     command.make_context(name, rest, parent=context)
 
 

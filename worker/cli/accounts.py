@@ -29,15 +29,7 @@ SECONDS: Final = 120.0
 NO_ACCOUNTS: Final = "there is one account, the default one; RINGPROOF_ACCOUNTS names others: docs/guide/accounts.md"
 
 
-@click.group()
-def accounts() -> None:
-    """Show the accounts beside the default one, and try them.
-
-    RINGPROOF_ACCOUNTS says which there are. ringproof --account NAME COMMAND is about one of them.
-    """
-
-
-@accounts.command()
+@click.command()
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @JSON
 @reports_errors
@@ -61,7 +53,7 @@ def ls(names: Sequence[str], *, prints_json: bool) -> None:
     sys.exit(Exit.REFUSED if any(one.found for one in summaries) else Exit.DONE)
 
 
-@accounts.command()
+@click.command()
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @JSON
 @reports_errors

@@ -28,7 +28,6 @@ from ringproof.rosters.output_file import OutputFile
 from worker.cli.account import account_ledger
 from worker.cli.audit import AS, note
 from worker.cli.costs import BUDGET_AGAIN
-from worker.cli.lazy_group import LazyGroup
 from worker.cli.options import JSON, YES, load_dotenv, print_result, reports_errors
 from worker.views.batch import ENDED, RETRIED, batch_json, batch_view, changes, pace_text, show_live
 from worker.views.console import console
@@ -54,12 +53,7 @@ class Reasons(click.ParamType):  # type: ignore[type-arg]  # generic in click 8.
         return tuple(by_name[name] for name in names)
 
 
-@click.group(cls=LazyGroup, lazy={"resend": "resend:resend"})
-def batch() -> None:
-    """Look after batches. ringproof import makes them."""
-
-
-@batch.command(name="ls")
+@click.command(name="ls")
 @JSON
 @reports_errors
 def list_(*, prints_json: bool) -> None:
@@ -81,7 +75,7 @@ def list_(*, prints_json: bool) -> None:
     console().print(table)
 
 
-@batch.command()
+@click.command()
 @click.argument("name")
 @click.option("--watch", "watches", is_flag=True, help="Show the batch until it is completed or cancelled.")
 @click.option("--recount", "recounts", is_flag=True, help="Count the outcomes again, row by row.")
@@ -107,7 +101,7 @@ def show(name: str, *, watches: bool, recounts: bool, prints_json: bool) -> None
     sys.exit(_exit(shown))
 
 
-@batch.command()
+@click.command()
 @click.argument("name")
 @JSON
 @AS
@@ -126,7 +120,7 @@ def pause(name: str, actor: str | None, *, prints_json: bool) -> None:
     _print_changed(after, text, prints_json=prints_json)
 
 
-@batch.command()
+@click.command()
 @click.argument("name")
 @BUDGET_AGAIN
 @JSON
@@ -155,7 +149,7 @@ def resume(name: str, budget: Decimal | None, actor: str | None, *, prints_json:
     _print_changed(after, f"{name} goes on, at the pace", prints_json=prints_json)
 
 
-@batch.command()
+@click.command()
 @click.argument("name")
 @YES
 @JSON
@@ -182,7 +176,7 @@ def cancel(name: str, actor: str | None, *, yes: bool, prints_json: bool) -> Non
     _print_changed(after, text, prints_json=prints_json)
 
 
-@batch.command()
+@click.command()
 @click.argument("name")
 @click.option(
     "--reason",
@@ -215,7 +209,7 @@ def retry(name: str, reasons: Sequence[Reason], actor: str | None, *, prints_jso
     sys.exit(Exit.DONE if count else Exit.REFUSED)
 
 
-@batch.command()
+@click.command()
 @click.argument("name")
 @click.option(
     "--format",

@@ -36,15 +36,7 @@ ACCOUNT: Final = click.option(
 )
 
 
-@click.group()
-def door() -> None:
-    """Show and change who may call ringproof serve.
-
-    A credential acts for one account. The credentials of all accounts have different names.
-    """
-
-
-@door.command()
+@click.command()
 @click.argument("name")
 @click.option(
     "--scope",
@@ -79,7 +71,7 @@ def add(name: str, scopes: frozenset[Scope], account: str | None, actor: str | N
     console(stderr=True).print("the token is not shown again; keep it where the program reads its secrets")
 
 
-@door.command()
+@click.command()
 @JSON
 @reports_errors
 def ls(*, prints_json: bool) -> None:
@@ -103,7 +95,7 @@ def ls(*, prints_json: bool) -> None:
         )
 
 
-@door.command()
+@click.command()
 @click.argument("name")
 @JSON
 @AS

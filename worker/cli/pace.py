@@ -79,15 +79,7 @@ def resume(lane: str | None, actor: str | None, *, prints_json: bool) -> None:
     sys.exit(Exit.DONE if was_paused or refused else Exit.REFUSED)
 
 
-@click.group(invoke_without_command=True)
-@click.pass_context
-def limits(context: click.Context) -> None:
-    """Show the limits, or set other limits for a while."""
-    if context.invoked_subcommand is None:
-        context.invoke(show)
-
-
-@limits.command()
+@click.command()
 @JSON
 @reports_errors
 def show(*, prints_json: bool = False) -> None:
@@ -108,7 +100,7 @@ def show(*, prints_json: bool = False) -> None:
         console().print(f"{clock(change.at)}  {_change_text(change)}")
 
 
-@limits.command(name="set")
+@click.command(name="set")
 @click.argument("rates", nargs=-1, metavar="[RATE=240/5s]...")
 @click.option(
     "--over-cap",
@@ -158,7 +150,7 @@ def set_(
         console().print(lines(texts))
 
 
-@limits.command()
+@click.command()
 @JSON
 @AS
 @reports_errors

@@ -30,15 +30,7 @@ from worker.views.text import clock, counted, json_line
 MOST_SHOWN: Final = 100
 
 
-@click.group()
-def webhook() -> None:
-    """Test webhooks, list what waits, and send events once more.
-
-    RINGPROOF_WEBHOOK_URL says where they go, and RINGPROOF_WEBHOOK_SECRETS signs them.
-    """
-
-
-@webhook.command()
+@click.command()
 @JSON
 @reports_errors
 def test(*, prints_json: bool) -> None:
@@ -57,7 +49,7 @@ def test(*, prints_json: bool) -> None:
     sys.exit(Exit.REFUSED if receipt.failure else Exit.DONE)
 
 
-@webhook.command()
+@click.command()
 @click.option("--json", "prints_json", is_flag=True, help="Print each event as a line of JSON.")
 @reports_errors
 def ls(*, prints_json: bool) -> None:
@@ -80,7 +72,7 @@ def ls(*, prints_json: bool) -> None:
     console().print(table)
 
 
-@webhook.command()
+@click.command()
 @click.argument("event_id", required=False)
 @click.option("--since", type=Duration(KEPT), help="All events of so long, such as 1h, in their order.")
 @JSON
