@@ -207,10 +207,11 @@ def script_text(name: str, clock: str | None = None) -> str:
         names = {one: field for piece in needs(text) for one, field in fields.get(piece, {}).items()}
         return _NAME.sub(lambda match: names.get(match[0], match[0]), text)
 
-    used = {piece: set(_NAME.findall(script)) for piece in needs(script)}
-    for text in pieces.values():
+    used: dict[str, set[str]] = {}
+    for text in (script, *pieces.values()):
+        in_text = set(_NAME.findall(text))
         for piece in needs(text):
-            used.setdefault(piece, set()).update(_NAME.findall(text))
+            used.setdefault(piece, set()).update(in_text)
     makers = []
     for number, (piece, text) in enumerate(pieces.items()):
         names = [one for one in given[piece] if one in used[piece] or one in AT_THE_END]
