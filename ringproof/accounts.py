@@ -16,7 +16,6 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
@@ -150,6 +149,8 @@ class Accounts:
         """Return an account, with its token as the file of it has it now. Raises `UnknownAccount`."""
         account = self.current().get(check_name(name))
         if account is None:
+            from difflib import get_close_matches  # noqa: PLC0415  # few names have a typing error
+
             raise UnknownAccount(name, next(iter(get_close_matches(name, self.current(), n=1)), ""))
         section = self._sections.get(name, {})
         if any(file in section for file in _FILES):

@@ -6,7 +6,10 @@ from dataclasses import dataclass, fields
 from datetime import timedelta
 from decimal import Decimal
 from fractions import Fraction
-from typing import Self
+from typing import Final, Self
+
+MOST_DAYS: Final = 3650
+"""Ten years until the next verification: a larger number is a mistake."""
 
 JITTER = timedelta(milliseconds=60)
 """Room between slots for arrival jitter (50 ms) and a late thread (10 ms).

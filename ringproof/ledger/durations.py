@@ -6,10 +6,6 @@ from typing import Final
 
 from ringproof.ledger.record import Lane
 
-MOST_DAYS: Final = 3650
-"""Ten years until the next verification: a larger number is a mistake."""
-
-
 _MILLISECOND: Final = timedelta(milliseconds=1)
 
 

@@ -7,7 +7,6 @@ from typing import Any, Self
 from ringproof.accounts import check_name
 from ringproof.errors import InvalidRequest
 from ringproof.ledger.acceptance import RequestKind
-from ringproof.ledger.durations import MOST_DAYS
 from ringproof.ledger.queues import queue
 from ringproof.ledger.record import Lane
 from ringproof.ledger.result_id import number_of
@@ -22,6 +21,7 @@ from ringproof.phone.number import (
     optional_region,
     parse,
 )
+from ringproof.policy import MOST_DAYS
 from ringproof.signature import by_place
 
 

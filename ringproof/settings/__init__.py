@@ -14,7 +14,7 @@ from ringproof.network import ca_bundle, plivo_url, redis_url, webhook_address
 from ringproof.network.proxy import SHAPE as PROXY_SHAPE
 from ringproof.network.proxy import Proxy
 from ringproof.phone import notations
-from ringproof.policy import Policy, Rate
+from ringproof.policy import MOST_DAYS, Policy, Rate
 from ringproof.secret_file import with_secrets
 from ringproof.secret_str import SecretStr
 from ringproof.settings import fixed_codes, test_mode
@@ -150,7 +150,7 @@ class Settings:
     reverify_after_days: int | None = from_environment(
         "RINGPROOF_REVERIFY_AFTER_DAYS",
         values="a whole number of days, 1 to 3650; empty for never",
-        parse=partial(whole, 1, 3650),
+        parse=partial(whole, 1, MOST_DAYS),
         default=None,
     )
     reverify_mode: str = from_environment(

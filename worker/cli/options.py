@@ -14,7 +14,7 @@ from typing import Any, Final, ParamSpec
 import click
 
 from ringproof import errors, runtime
-from ringproof.ledger.durations import MOST_DAYS
+from ringproof.policy import MOST_DAYS
 from ringproof.printable import printable
 from ringproof.settings import Settings
 from ringproof.settings.unknown import unknown_variables

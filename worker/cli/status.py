@@ -12,9 +12,6 @@ from rich.console import RenderableType
 from ringproof import runtime
 from ringproof.errors import LedgerUnavailable
 from ringproof.events.delivery_status import Delivery, deliveries
-from ringproof.ledger import reverification
-from ringproof.ledger.activity import sender_of
-from ringproof.phone.masking import mask
 from worker.cli.account import account_ledger, account_name
 from worker.cli.options import REGION, e164_of, load_dotenv, reports_errors
 from worker.observe.accounts import NO_ACCOUNTS, Fleet, read_fleet
@@ -23,7 +20,6 @@ from worker.observe.findings import Finding, findings, redis_away, worst_first
 from worker.views.console import console
 from worker.views.exit_code import Exit
 from worker.views.movement import exit_of, finding_line, finding_lines, verdict
-from worker.views.number import number_json, number_view, unknown_number_json
 from worker.views.sending import sending_view
 from worker.views.status_json import away_json, status_json
 from worker.views.text import clock
@@ -61,7 +57,16 @@ def status(number: str | None, region: str | None, *, watches: bool, prints_json
         if not watches:
             reading.show(prints_json=prints_json)
         sys.exit(exit_of(reading.found))
-    number = e164_of(number, region)
+    sys.exit(_show_number(e164_of(number, region), prints_json=prints_json))
+
+
+def _show_number(number: str, *, prints_json: bool) -> Exit:
+    """Show where a number stands. The status of the sending loads nothing of this."""
+    from ringproof.ledger import reverification  # noqa: PLC0415
+    from ringproof.ledger.activity import sender_of  # noqa: PLC0415
+    from ringproof.phone.masking import mask  # noqa: PLC0415
+    from worker.views.number import number_json, number_view, unknown_number_json  # noqa: PLC0415
+
     record = account_ledger().read(number)
     sender = sender_of(runtime.ledger(), record) if record else None
     if prints_json:
@@ -70,7 +75,7 @@ def status(number: str | None, region: str | None, *, watches: bool, prints_json
         console().print(number_view(record, reverification.next_date(account_ledger(), number), sender))
     else:
         console().print(f"{mask(number)} is unknown here; to send a code: ringproof initiate NUMBER")
-    sys.exit(Exit.of(record))
+    return Exit.of(record)
 
 
 @dataclass(frozen=True, slots=True)
