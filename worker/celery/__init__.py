@@ -34,7 +34,12 @@ app.conf.update(
     beat_schedule=SCHEDULE,
 )
 app.steps["consumer"] |= {"worker.celery.heartbeat:Heartbeat", "worker.sending.credentials:Watch"}
-app.steps["worker"] |= {Readiness, "worker.celery.revocation:Revocation", "worker.sending.first_question:FirstQuestion"}
+app.steps["worker"] |= {
+    Readiness,
+    "worker.celery.end_without_redis:EndWithoutRedis",
+    "worker.celery.revocation:Revocation",
+    "worker.sending.first_question:FirstQuestion",
+}
 
 
 def share_memory(**_: Any) -> None:

@@ -9,12 +9,16 @@ from typing import Any, Final
 import celery.worker.consumer
 from celery.exceptions import NotRegistered
 from celery.utils.objects import Bunch
-from celery.worker import pidbox
-from celery.worker.consumer import control
+from celery.worker import heartbeat, pidbox
+from celery.worker.consumer import control, heart
 
 from ringproof.clock import boot_clock
 
-CELERYS: Final = "celery.worker.consumer.control:Control"
+STEPS: Final = {
+    "celery.worker.consumer.control:Control": f"{__name__}:Control",
+    "celery.worker.consumer.heart:Heart": f"{__name__}:Heart",
+}
+"""Steps of Celery's, and which of this module take their places."""
 
 _log = logging.getLogger(__name__)
 
@@ -37,6 +41,26 @@ class Control(control.Control):
         super().__init__(c, **options)
         self.box = Pidbox(c)
         self.start, self.stop, self.shutdown = self.box.start, self.box.stop, self.box.shutdown
+
+
+class HeartbeatEvents(heartbeat.Heart):
+    """Sends the heartbeats that Flower gets. One that Redis does not take is not repeated.
+
+    Celery's own repeats it until Redis takes it. If Redis stood still, or the network to it was cut, the main process
+    did nothing else, and noticed no SIGTERM.
+    """
+
+    def _send(self, event: str, **_: Any) -> Any:
+        return super()._send(event, retry=False)
+
+
+class Heart(heart.Heart):
+    """Starts this module's heartbeats."""
+
+    def start(self, c: Any) -> None:
+        """Begin to send them; called again after each lost connection."""
+        c.heart = HeartbeatEvents(c.timer, c.event_dispatcher, self.heartbeat_interval)
+        c.heart.start()
 
 
 class Waker:
@@ -71,11 +95,10 @@ class Consumer(celery.worker.consumer.Consumer):
     """
 
     class Blueprint(celery.worker.consumer.Consumer.Blueprint):
-        """Celery's steps, with this module's mailbox."""
+        """Celery's steps, with this module's mailbox and heartbeats."""
 
         default_steps: Final = [
-            f"{__name__}:Control" if step == CELERYS else step
-            for step in celery.worker.consumer.Consumer.Blueprint.default_steps
+            STEPS.get(step, step) for step in celery.worker.consumer.Consumer.Blueprint.default_steps
         ]
 
     def __init__(self, *args: Any, **options: Any) -> None:

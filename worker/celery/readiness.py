@@ -19,6 +19,7 @@ from ringproof.phone.country_list import PLIVO_SERVES
 from worker.celery import shutdown
 from worker.celery.consumers import leave_queues, want_events
 from worker.celery.identity import name_worker
+from worker.celery.pool_children import end_children_soon
 from worker.celery.pool_errors import send_errors_in_one_piece
 from worker.celery.pool_files import prepare_pool_files
 
@@ -51,6 +52,7 @@ class Readiness(bootsteps.StartStopStep):
             shutdown.share_stop()
             prepare_pool_files(parent.pool_cls)
             send_errors_in_one_piece()
+            end_children_soon()
             runtime.asks_plivo = True
             current = runtime.settings(worker=True)
             runtime.few_connections = CONNECTIONS

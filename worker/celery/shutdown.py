@@ -41,7 +41,13 @@ def share_stop() -> None:
     """Make the memory that all processes share, and note when Celery stops. Called in the main one, before any fork."""
     global _shared  # noqa: PLW0603  # one for each process tree, shared by all that is forked
     _shared = mmap.mmap(-1, _MOMENT.size)
-    signals.worker_shutting_down.connect(_note_stop, weak=False)
+    signals.worker_shutting_down.connect(note_stop, weak=False)
+
+
+def note_stop(**_: Any) -> None:
+    """Note that this worker stops, for all of its processes."""
+    if _shared is not None and not _worker_stopped_at():
+        _MOMENT.pack_into(_shared, 0, time.monotonic())
 
 
 def is_stopping() -> bool:
@@ -89,6 +95,15 @@ def defer_sigterm() -> Iterator[None]:
             threading.Timer(REPORT_SECONDS, os.kill, (os.getpid(), signal.SIGTERM)).start()
 
 
+def ignore_signals() -> None:
+    """Have SIGTERM and SIGHUP do nothing from now on. Called in the main thread of a child that ends by itself.
+
+    With billiard's handler it would end at once, and the numbers that it is sending to would be in doubt.
+    """
+    for one in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(one, signal.SIG_IGN)
+
+
 def _stopped_at() -> float:
     """Return when the worker or this process stopped, whichever came first; 0: neither has."""
     return min(filter(None, (_worker_stopped_at(), _stopped_here)), default=0.0)
@@ -97,11 +112,6 @@ def _stopped_at() -> float:
 def _worker_stopped_at() -> float:
     moment: float = _MOMENT.unpack_from(_shared)[0] if _shared is not None else 0.0
     return moment
-
-
-def _note_stop(**_: Any) -> None:
-    if _shared is not None and not _worker_stopped_at():
-        _MOMENT.pack_into(_shared, 0, time.monotonic())
 
 
 def _remember_sigterm(_number: int, _frame: FrameType | None) -> None:

@@ -132,5 +132,11 @@ def close(**_: Any) -> None:
     write_last()
 
 
-for at_the_end in (signals.worker_process_shutdown, signals.worker_shutdown):
-    at_the_end.connect(close)
+def close_child(**_: Any) -> None:
+    """End the sending of a child. A signal that comes meanwhile does not cut off what it has begun."""
+    shutdown.ignore_signals()
+    close()
+
+
+signals.worker_process_shutdown.connect(close_child)
+signals.worker_shutdown.connect(close)
