@@ -17,11 +17,12 @@ from support.harness import LONG, eventually, fresh_number
 from support.replicas import Replica
 from support.sentinels import SentinelServers
 from support.simulation import UNLIMITED
-from world import SHORT, World
+from world import SHORT, TASK, World
 
 from ringproof.ledger.connection import connect
 from ringproof.ledger.durations import Durations
 from ringproof.ledger.ledger import Ledger
+from ringproof.ledger.queues import queue
 from ringproof.ledger.record import Lane, State
 from ringproof.policy import Policy
 from worker.observe.facts import read_facts
@@ -184,10 +185,30 @@ def test_a_worker_that_stops_meanwhile_leaves_nothing_in_doubt(installation):
 
     assert set(world.states()) <= {State.QUEUED, State.WAITING}
     assert sent(world) == 0
+    assert "Traceback" not in worker.log
     world.replica.let_go()
     world.start("-P", "prefork", children=2, RINGPROOF_REPLICAS="1")
     world.until_settled(states={State.CODE_SENT})
     check(world)
+
+
+def test_a_worker_that_stops_meanwhile_sends_a_foreign_message_again(installation):
+    """Only this message knows of the request, and while no replica follows nothing is accepted."""
+    world, number = installation, fresh_number()
+    worker = world.start("-P", "prefork", children=2, RINGPROOF_REPLICAS="1", FAULTS_GRACE_SECONDS="1")
+    world.replica.server.kill()
+    options = {"queue": queue(Lane.INTERACTIVE), "argsrepr": "(…)", "ignore_result": True}
+    world.producer.send_task(TASK, [number], **options)
+    eventually(lambda: "the ledger is called again until it answers" in worker.log)
+    worker.popen.terminate()
+    worker.popen.wait(timeout=60)
+
+    assert world.ledger.read(number) is None
+    world.replica.server.restart()
+    world.replica.follow()
+    world.start("-P", "prefork", children=2, RINGPROOF_REPLICAS="1")
+    assert eventually(lambda: world.ledger.read(number))
+    assert "Traceback" not in worker.log
 
 
 STAYS = """

@@ -100,7 +100,7 @@ def begin_one(ledger: Ledger, senders: Senders, number: str, request: int, lane:
     or Plivo refuses its credentials.
 
     Then the number needs a new message. One whose record is damaged needs none: the sweep sends it once it can read the
-    record.
+    record. Raises `LedgerUnavailable` if this worker stops while the ledger does not answer.
     """
     requests = [(number, request)]
     quiet_until = QuietNumbers(ledger, lane).among(requests)
