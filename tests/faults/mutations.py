@@ -843,7 +843,7 @@ MUTATIONS = (
     Mutation(
         "a worker's answer to a revoke is about the ledger",
         "worker/celery/__init__.py",
-        '"worker.celery.revocation:Revocation", ',
+        '    "worker.celery.revocation:Revocation",\n',
         "",
         "tests/celery/test_revocation.py::TestAWorker::test_cancels_by_the_id_of_a_result",
     ),
@@ -2050,8 +2050,8 @@ MUTATIONS = (
     Mutation(
         "a wrong command does not close the channel that is being read",
         "worker/celery/consumer.py",
-        'f"{__name__}:Control" if step == CELERYS else step',
-        "step",
+        '    "celery.worker.consumer.control:Control": f"{__name__}:Control",\n',
+        "",
         "tests/faults/test_messages.py::test_junk_in_a_broadcast_is_dropped_and_the_worker_hears_the_next_one",
     ),
     Mutation(
