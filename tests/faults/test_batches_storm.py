@@ -28,7 +28,7 @@ def test_a_batch_under_kills_completes_once_and_each_number_gets_one_code(tmp_pa
         killing.worker = world.start(children=4)
         killing.start()
         for left in LEFT:
-            eventually(lambda left=left: batch_summary(world.ledger, "spring").unfinished <= left * ROWS, within=60)
+            eventually(lambda left=left: queued(world) <= left * ROWS, within=60)
             killing.worker.kill()
             killing.worker = world.start(children=4)
             agrees(world, "spring")
@@ -60,6 +60,7 @@ def lines(world, name):
 
 
 def queued(world):
+    """How many rows have not been sent to. Those in doubt do not count: on a busy machine most of them may be."""
     found = batch_summary(world.ledger, "spring").outcomes
     return sum(found.get(one, 0) for one in ("pending", "queued", "sending"))
 
